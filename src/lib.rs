@@ -1,1 +1,50 @@
-//! Portcullis.
+//! Portcullis: the API-key gate for Envoy and Istio.
+//!
+//! Data flows one way: the bytes of one request ([`Request`]) go into a [`Policy`], out comes a [`Decision`], and from
+//! that the [`Outcome`]: edits on the way to the upstream, or a local [`Reply`].
+//!
+//! The order of a decision, each step the first that can answer:
+//!
+//! 1. A disabled gate allows.
+//! 2. What no API sends is refused ([`target`]).
+//! 3. A CORS preflight is allowed, where the policy says so.
+//! 4. A public path is allowed, by the narrowest reading of the path ([`target::Target::plain`]).
+//! 5. A trusted peer is allowed, by its address ([`network`]) or its mTLS identity ([`spiffe`]).
+//! 6. There must be exactly one credential ([`credential`]).
+//! 7. It must be a key that is valid now.
+//! 8. Its consumer must have the roles that the path asks for, by the widest reading of the path.
+//! 9. The request goes on: without the credential, with the consumer's identity.
+//!
+//! All of this knows no host: it is a plain library, which the command and the tests link natively. For `wasm32` only, a
+//! thin adapter puts it into proxy-wasm; it has no rules of its own.
+
+#[cfg(target_arch = "wasm32")]
+mod adapter;
+pub mod credential;
+pub mod decision;
+pub mod digest;
+pub mod document;
+pub mod network;
+mod outcome;
+mod pattern;
+mod policy;
+mod reading;
+pub mod refusal {
+    //! Why a document, or one entry of it, is refused.
+    pub use crate::document::refusal::{EntryProblem, Invalid, Problem, Refusal, RefusedEntry};
+}
+mod reply;
+pub mod request;
+pub mod spiffe;
+pub mod target;
+mod timestamp;
+
+pub use decision::{Caller, DENIALS, Decision, Denial, GRANTS, Grant};
+pub use document::Document;
+pub use outcome::{Edit, Outcome};
+pub use pattern::PathPattern;
+pub use policy::{Consumer, Host, Key, Keyring, Loaded, Policy};
+pub use refusal::{Refusal, RefusedEntry};
+pub use reply::Reply;
+pub use request::Request;
+pub use timestamp::Timestamp;

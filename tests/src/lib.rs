@@ -1,1 +1,27 @@
-//! Harness.
+//! The harness of the suites: a real Envoy with generated listeners, a recording upstream, clients that send any
+//! bytes, and the table of cases that runs through the policy core and through Envoy alike.
+//!
+//! Rules of the house: no fixed ports (everything binds port 0 and reads the port back), no sleep as synchronisation
+//! ([`poll`] waits for a condition with a deadline), nothing left running (Envoy dies with its owner, see [`envoy`]).
+
+pub mod admin;
+pub mod bootstrap;
+pub mod bytes;
+pub mod cases;
+pub mod core_engine;
+pub mod envoy;
+pub mod expect;
+pub mod http1;
+pub mod http2;
+pub mod listener;
+pub mod message;
+pub mod net;
+pub mod observation;
+pub mod paths;
+pub mod poll;
+pub mod report;
+pub mod structs;
+pub mod tls;
+pub mod upstream;
+pub mod wire_engine;
+pub mod yaml;

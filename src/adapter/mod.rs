@@ -1,0 +1,156 @@
+//! The proxy-wasm adapter: Envoy's callbacks in, hostcalls out. It has no rules of its own.
+
+mod host;
+mod metrics;
+
+use std::ffi::OsString;
+use std::os::wasi::ffi::OsStringExt as _;
+use std::rc::Rc;
+
+use proxy_wasm::hostcalls;
+use proxy_wasm::traits::{Context, HttpContext, RootContext};
+use proxy_wasm::types::{Action, BufferType, ContextType, LogLevel, MapType};
+
+use crate::document::Mode;
+use crate::{Decision, Edit, Loaded, Outcome, Policy, Reply, Request};
+use host::Envoy;
+use metrics::Metrics;
+
+proxy_wasm::main! {{
+    proxy_wasm::set_log_level(LogLevel::Info);
+    proxy_wasm::set_root_context(|_| Box::new(Root { gate: None }));
+}}
+
+/// One plugin configuration on one VM. An update makes a new root context, and Envoy drops this one when the last
+/// request that began under it is done.
+struct Root {
+    gate: Option<Rc<Gate>>,
+}
+
+/// A policy at work.
+struct Gate {
+    policy: Policy,
+    metrics: Metrics,
+}
+
+impl Context for Root {}
+
+impl RootContext for Root {
+    /// False refuses the configuration: Envoy keeps the one that it has, and fails to start where it has none.
+    fn on_configure(&mut self, size: usize) -> bool {
+        let configuration = match hostcalls::get_buffer(BufferType::PluginConfiguration, 0, size) {
+            Ok(bytes) => bytes.unwrap_or_default(),
+            Err(status) => {
+                log::error!("portcullis: policy refused: Envoy does not hand the configuration over ({status:?})");
+                return false;
+            }
+        };
+        let environment = |name: &str| std::env::var_os(name).map(OsString::into_vec);
+        match Policy::load(&configuration, &environment) {
+            Ok(loaded) => {
+                self.gate = Some(Rc::new(start(loaded)));
+                true
+            }
+            Err(refusal) => {
+                log::error!("portcullis: policy refused: {refusal}");
+                false
+            }
+        }
+    }
+
+    fn get_type(&self) -> Option<ContextType> {
+        Some(ContextType::HttpContext)
+    }
+
+    fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
+        Some(Box::new(Stream { gate: self.gate.clone() }))
+    }
+}
+
+/// Says what is served from now on, in the log and in gauges.
+fn start(loaded: Loaded) -> Gate {
+    let Loaded { policy, refused_entries } = loaded;
+    let name = policy.name();
+    for entry in &refused_entries {
+        log::error!("portcullis {name}: key entry refused: {entry}");
+    }
+    let mode = match policy.mode() {
+        Mode::Enforce => "enforce",
+        Mode::Report => "report: nothing is denied",
+        Mode::Disabled => "disabled: everything passes",
+    };
+    let (digest, keys) = (policy.digest().first_48_bits(), policy.keyring().len());
+    log::info!(
+        "portcullis {name}: policy {digest:012x} is active: mode {mode}, {keys} keys, {} refused",
+        refused_entries.len()
+    );
+    if policy.mode() == Mode::Enforce && policy.keyring().is_empty() {
+        log::warn!("portcullis {name}: the policy has no usable key: only public paths and trusted callers pass");
+    }
+    let metrics = Metrics::define(&policy, refused_entries.len());
+    Gate { policy, metrics }
+}
+
+/// One request.
+struct Stream {
+    gate: Option<Rc<Gate>>,
+}
+
+impl Context for Stream {}
+
+impl HttpContext for Stream {
+    fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
+        // Envoy sends no request to a plugin whose configuration was refused. Should another host do so, nobody comes in.
+        let Some(gate) = &self.gate else { return send(&UNCONFIGURED) };
+        let Ok(headers) = hostcalls::get_map_bytes(MapType::HttpRequestHeaders) else { return send(&UNCONFIGURED) };
+        let request = Request::new(&headers);
+        let decision = gate.policy.decide(&request, &Envoy);
+        gate.metrics.count(&decision);
+        record(&gate.policy, &decision);
+        match gate.policy.outcome(&request, &decision) {
+            Outcome::Forward(edits) => {
+                edits.into_iter().for_each(apply);
+                Action::Continue
+            }
+            Outcome::Reply(reply) => send(&reply),
+        }
+    }
+}
+
+const UNCONFIGURED: Reply<'_> = Reply { status: 503, headers: Vec::new(), body: "" };
+
+fn send(reply: &Reply<'_>) -> Action {
+    let body = (!reply.body.is_empty()).then_some(reply.body.as_bytes());
+    let _ = hostcalls::send_http_response(u32::from(reply.status), reply.headers.clone(), body);
+    Action::Pause
+}
+
+fn apply(edit: Edit<'_>) {
+    let map = MapType::HttpRequestHeaders;
+    let _ = match edit {
+        Edit::Remove(name) => hostcalls::remove_map_value(map, name),
+        Edit::Set(name, value) => hostcalls::set_map_value_bytes(map, name, Some(&value)),
+    };
+}
+
+/// Writes the decision to filter state, where access logs read it as `%FILTER_STATE(wasm.portcullis.reason:PLAIN)%`: on
+/// request, and for what `report` mode would have denied.
+fn record(policy: &Policy, decision: &Decision<'_>) {
+    let verdict = match decision {
+        Decision::Allow(_) => "allow",
+        Decision::Deny(_) if policy.mode() == Mode::Report => "report",
+        Decision::Deny(_) => "deny",
+    };
+    if !policy.access_log() && verdict != "report" {
+        return;
+    }
+    let write = |name: &str, value: &str| {
+        let _ = hostcalls::set_property(vec![name], Some(value.as_bytes()));
+    };
+    write("portcullis.decision", verdict);
+    write("portcullis.reason", decision.reason());
+    if let Some(caller) = decision.caller() {
+        write("portcullis.consumer", caller.consumer.name.as_str());
+        write("portcullis.key_id", &caller.key.id());
+    }
+}

@@ -1,0 +1,269 @@
+//! The credential of a request: exactly one, in one of the places where the policy says that a key may stand.
+
+use std::borrow::Cow;
+
+use crate::digest::hex_byte;
+use crate::document::KeySource;
+use crate::document::names::is_token_byte;
+use crate::request::{Request, trim};
+
+/// The longest key, in bytes.
+pub(crate) const LONGEST: usize = 1024;
+
+/// What a request presents.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Presented<'a> {
+    /// No credential.
+    Nothing,
+    /// More than one, in one place or in several.
+    Several,
+    /// One that can be no key.
+    Malformed {
+        /// The index of the key source where it stands.
+        source: usize,
+    },
+    /// One, not yet looked up.
+    Key {
+        /// The index of the key source where it stands.
+        source: usize,
+        /// Its bytes.
+        key: Cow<'a, [u8]>,
+    },
+}
+
+/// Looks in every key source. Never "the first that is there": a second credential is refused, whichever it is
+/// (RFC 6750, section 2).
+#[must_use]
+pub fn find<'a>(request: &Request<'a>, query: Option<&'a [u8]>, sources: &[KeySource]) -> Presented<'a> {
+    let mut found = Presented::Nothing;
+    for (source, place) in sources.iter().enumerate() {
+        let more = match place {
+            KeySource::Bearer => in_authorization(request, source),
+            KeySource::Header(name) => {
+                one_of(source, request.values(name.as_str()).map(|value| Some(Cow::Borrowed(value))))
+            }
+            KeySource::Query(name) => one_of(source, parameters(query, name.as_str()).map(decode_value)),
+            KeySource::Cookie(name) => {
+                one_of(source, cookies(request, name.as_str()).map(|value| Some(Cow::Borrowed(value))))
+            }
+        };
+        found = match (found, more) {
+            (found, Presented::Nothing) => found,
+            (Presented::Nothing, more) => more,
+            _ => return Presented::Several,
+        };
+    }
+    found
+}
+
+/// The one value that a source has; `None` is one that does not even decode.
+fn one_of<'a>(source: usize, mut values: impl Iterator<Item = Option<Cow<'a, [u8]>>>) -> Presented<'a> {
+    match (values.next(), values.next()) {
+        (None, _) => Presented::Nothing,
+        (Some(_), Some(_)) => Presented::Several,
+        (Some(Some(key)), None) if is_presentable(&key) => Presented::Key { source, key },
+        (Some(_), None) => Presented::Malformed { source },
+    }
+}
+
+/// `Authorization: Bearer KEY`, the scheme in any case (RFC 9110, section 11.1). Another scheme is not ours. Envoy joins
+/// two lines with a comma, so a comma beside a Bearer credential is a second credential.
+fn in_authorization<'a>(request: &Request<'a>, source: usize) -> Presented<'a> {
+    let mut values = request.values("authorization");
+    let Some(first) = values.next() else { return Presented::Nothing };
+    let several = values.next().is_some() || first.contains(&b',');
+    if several {
+        let mut parts = request.values("authorization").flat_map(|value| value.split(|byte| *byte == b','));
+        return if parts.any(|part| bearer(part).is_some()) { Presented::Several } else { Presented::Nothing };
+    }
+    match bearer(first) {
+        None => Presented::Nothing,
+        Some(key) if is_token68(key) && key.len() <= LONGEST => Presented::Key { source, key: Cow::Borrowed(key) },
+        Some(_) => Presented::Malformed { source },
+    }
+}
+
+/// What follows the scheme `Bearer`; `None` for another scheme.
+fn bearer(credentials: &[u8]) -> Option<&[u8]> {
+    let credentials = trim(credentials);
+    let end = credentials.iter().position(|byte| !is_token_byte(*byte)).unwrap_or(credentials.len());
+    let (scheme, rest) = credentials.split_at_checked(end)?;
+    // Only a blank parts scheme and credential; with anything else between them it is no token68, which the caller sees.
+    scheme.eq_ignore_ascii_case(b"bearer").then(|| match rest.iter().position(|byte| *byte != b' ') {
+        Some(0) | None => rest,
+        Some(blanks) => rest.get(blanks..).unwrap_or_default(),
+    })
+}
+
+/// RFC 9110, section 11.2.
+fn is_token68(key: &[u8]) -> bool {
+    let body = key.iter().rposition(|byte| *byte != b'=').map_or(0, |last| last.saturating_add(1));
+    let body = key.get(..body).unwrap_or_default();
+    let fits = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~+/".contains(byte);
+    !body.is_empty() && body.iter().all(fits)
+}
+
+/// Whether bytes can be a key anywhere but in `Authorization`: 1 to 1024 visible ASCII characters.
+pub(crate) fn is_presentable(key: &[u8]) -> bool {
+    (1..=LONGEST).contains(&key.len()) && key.iter().all(u8::is_ascii_graphic)
+}
+
+/// The values of a query parameter, as sent. Its name counts in its decoded form: `api%5Fkey` is a second `api_key`.
+fn parameters<'a>(query: Option<&'a [u8]>, name: &str) -> impl Iterator<Item = &'a [u8]> {
+    let pairs = query.into_iter().flat_map(|query| query.split(|byte| *byte == b'&'));
+    pairs.filter_map(move |pair| {
+        let (key, value) = split_pair(pair);
+        is_parameter(key, name).then_some(value)
+    })
+}
+
+/// A pair at its first `=`.
+fn split_pair(pair: &[u8]) -> (&[u8], &[u8]) {
+    let mut parts = pair.splitn(2, |byte| *byte == b'=');
+    (parts.next().unwrap_or_default(), parts.next().unwrap_or_default())
+}
+
+fn is_parameter(key: &[u8], name: &str) -> bool {
+    key == name.as_bytes() || decode_value(key).is_some_and(|key| *key == *name.as_bytes())
+}
+
+/// Percent-decoding; `None` for a malformed escape. A `+` is a plus: keys may hold one, and no blank.
+fn decode_value(value: &[u8]) -> Option<Cow<'_, [u8]>> {
+    if !value.contains(&b'%') {
+        return Some(Cow::Borrowed(value));
+    }
+    let mut parts = value.split(|byte| *byte == b'%');
+    let mut decoded = parts.next()?.to_vec();
+    for part in parts {
+        let [high, low, rest @ ..] = part else { return None };
+        decoded.push(hex_byte(*high, *low)?);
+        decoded.extend_from_slice(rest);
+    }
+    Some(Cow::Owned(decoded))
+}
+
+/// The values of a cookie, as sent (RFC 6265, section 5.4).
+fn cookies<'a>(request: &Request<'a>, name: &str) -> impl Iterator<Item = &'a [u8]> {
+    let pairs = request.values("cookie").flat_map(|value| value.split(|byte| *byte == b';'));
+    pairs.map(trim).filter_map(move |pair| {
+        let (key, value) = split_pair(pair);
+        (trim(key) == name.as_bytes()).then(|| trim(value))
+    })
+}
+
+/// A `:path` without the parameter `name`.
+pub(crate) fn without_parameter(path: &[u8], query: &[u8], name: &str) -> Vec<u8> {
+    let kept = query.split(|byte| *byte == b'&').filter(|pair| !is_parameter(split_pair(pair).0, name));
+    joined(path, b"?", kept, b"&")
+}
+
+/// The cookies of a request without the cookie `name`; empty where no other is left.
+pub(crate) fn without_cookie(request: &Request<'_>, name: &str) -> Vec<u8> {
+    let pairs = request.values("cookie").flat_map(|value| value.split(|byte| *byte == b';')).map(trim);
+    let kept = pairs.filter(|pair| !pair.is_empty() && trim(split_pair(pair).0) != name.as_bytes());
+    joined(b"", b"", kept, b"; ")
+}
+
+fn joined<'a>(front: &[u8], first: &[u8], parts: impl Iterator<Item = &'a [u8]>, between: &[u8]) -> Vec<u8> {
+    let mut all = front.to_vec();
+    for (index, part) in parts.enumerate() {
+        all.extend_from_slice(if index == 0 { first } else { between });
+        all.extend_from_slice(part);
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::document::{HeaderName, ParameterName};
+
+    fn present(headers: &[(&str, &str)], query: Option<&str>) -> String {
+        let sources = [
+            KeySource::Bearer,
+            KeySource::Header(HeaderName::fixed("x-api-key")),
+            KeySource::Query(ParameterName::fixed("api_key")),
+            KeySource::Cookie(ParameterName::fixed("session")),
+        ];
+        let headers: Vec<_> = headers.iter().map(|(n, v)| ((*n).to_owned(), v.as_bytes().to_vec())).collect();
+        match find(&Request::new(&headers), query.map(str::as_bytes), &sources) {
+            Presented::Nothing => "nothing".into(),
+            Presented::Several => "several".into(),
+            Presented::Malformed { source } => format!("malformed in {source}"),
+            Presented::Key { source, key } => format!("{source}: {}", String::from_utf8_lossy(&key)),
+        }
+    }
+
+    #[test]
+    fn one_credential_is_found_where_it_stands() {
+        assert_eq!(present(&[], None), "nothing");
+        assert_eq!(present(&[("authorization", "Bearer abc")], None), "0: abc");
+        assert_eq!(present(&[("authorization", "bEARER   a-._~+/b==")], None), "0: a-._~+/b==");
+        assert_eq!(present(&[("authorization", " Bearer abc\t")], None), "0: abc");
+        assert_eq!(present(&[("x-api-key", " a,b ")], None), "1: a,b");
+        assert_eq!(present(&[], Some("x=1&api_key=a%2Bb+c&y")), "2: a+b+c");
+        assert_eq!(present(&[("cookie", "a=b; session=abc;c=d")], None), "3: abc");
+        assert_eq!(present(&[("authorization", "Basic YTpi"), ("x-api-key", "abc")], None), "1: abc");
+        assert_eq!(present(&[("authorization", "Digest a=\"b\", c=\"d\""), ("x-api-key", "abc")], None), "1: abc");
+    }
+
+    #[test]
+    fn another_scheme_is_not_ours() {
+        for value in ["Basic YTpi", "BearerX abc", "Bear abc", "", "Digest a=\"b\", c=\"d\"", "\u{ff}Bearer abc"] {
+            assert_eq!(present(&[("authorization", value)], None), "nothing", "{value}");
+        }
+    }
+
+    #[test]
+    fn two_credentials_are_several() {
+        for value in ["Bearer a,Bearer b", "Bearer a,b", "Basic YTpi, Bearer a", "Bearer a,", ",Bearer a"] {
+            assert_eq!(present(&[("authorization", value)], None), "several", "{value}");
+        }
+        assert_eq!(present(&[("authorization", "Basic YTpi"), ("authorization", "Bearer a")], None), "several");
+        assert_eq!(present(&[("authorization", "Bearer a"), ("x-api-key", "a")], None), "several");
+        assert_eq!(present(&[("authorization", "Bearer"), ("x-api-key", "a")], None), "several");
+        assert_eq!(present(&[("x-api-key", "a"), ("x-api-key", "a")], None), "several");
+        assert_eq!(present(&[("x-api-key", "a"), ("x-api-key", "")], None), "several");
+        assert_eq!(present(&[], Some("api_key=a&api%5Fkey=b")), "several");
+        assert_eq!(present(&[("cookie", "session=a; session=b")], None), "several");
+        assert_eq!(present(&[("cookie", "session=a"), ("cookie", "session=b")], None), "several");
+        assert_eq!(present(&[("cookie", "session=a")], Some("api_key=a")), "several");
+    }
+
+    #[test]
+    fn what_can_be_no_key_is_malformed() {
+        let long = "a".repeat(LONGEST + 1);
+        for value in [
+            "Bearer",
+            "Bearer ",
+            "Bearer a b",
+            "Bearer \u{ff}",
+            "Bearer =",
+            "Bearer a=b",
+            "Bearer\ta",
+            "Bearer:a",
+            "Bearer\"a\"",
+        ] {
+            assert_eq!(present(&[("authorization", value)], None), "malformed in 0", "{value}");
+        }
+        assert_eq!(present(&[("authorization", &format!("Bearer {long}"))], None), "malformed in 0");
+        for value in ["", " ", "a b", "a\tb", "\u{ff}", "a\u{7f}", &long] {
+            assert_eq!(present(&[("x-api-key", value)], None), "malformed in 1", "{value}");
+        }
+        for query in ["api_key", "api_key=", "api_key=%", "api_key=%zz", "api_key=%20", "api_key=%ff"] {
+            assert_eq!(present(&[], Some(query)), "malformed in 2", "{query}");
+        }
+        assert_eq!(present(&[("cookie", "session=")], None), "malformed in 3");
+        assert_eq!(present(&[("x-api-key", &"a".repeat(LONGEST))], None), format!("1: {}", "a".repeat(LONGEST)));
+    }
+
+    #[test]
+    fn a_credential_is_taken_out_and_the_rest_stays() {
+        let path = |query: &str| String::from_utf8(without_parameter(b"/a", query.as_bytes(), "api_key")).unwrap();
+        assert_eq!(path("api_key=x"), "/a");
+        assert_eq!(path("a=%zz&api_key=x&b&&c=1"), "/a?a=%zz&b&&c=1");
+        assert_eq!(path("api%5fkey=x&a=1"), "/a?a=1");
+        let headers = [("cookie".to_owned(), b"a=b; session=x;; c=d".to_vec()), ("cookie".to_owned(), b"e=f".to_vec())];
+        assert_eq!(without_cookie(&Request::new(&headers), "session"), b"a=b; c=d; e=f");
+    }
+}

@@ -1,0 +1,111 @@
+//! SHA-256 digests of keys (FIPS 180-4): what the policy holds instead of the keys themselves.
+
+use core::fmt;
+
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq;
+
+/// The SHA-256 of a key, 32 bytes. Keys are long random strings, so a plain digest is enough: there is nothing to
+/// guess that salt or stretching would make harder, and one look-up finds the key.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Digest([u8; 32]);
+
+impl Digest {
+    /// The digest of `bytes`.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(Sha256::digest(bytes).into())
+    }
+
+    /// A digest that was computed elsewhere.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// Reads 64 hex digits, in either case. `None` for anything else.
+    #[must_use]
+    pub fn from_hex(text: &str) -> Option<Self> {
+        let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+        let mut digest = [0_u8; 32];
+        if !rest.is_empty() || pairs.len() != digest.len() {
+            return None;
+        }
+        for (byte, [high, low]) in digest.iter_mut().zip(pairs) {
+            *byte = hex_byte(*high, *low)?;
+        }
+        Some(Self(digest))
+    }
+
+    /// 64 lower-case hex digits.
+    #[must_use]
+    pub fn to_hex(&self) -> String {
+        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// The first 16 hex digits: the default id of a key, its public handle in logs and headers.
+    #[must_use]
+    pub fn handle(&self) -> String {
+        self.0.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// The first 48 bits as a number, which a gauge (and a double) holds exactly.
+    #[must_use]
+    pub fn first_48_bits(&self) -> u64 {
+        self.0.iter().take(6).fold(0, |sum, byte| (sum << 8) | u64::from(*byte))
+    }
+
+    /// Compares all 32 bytes in a time that does not depend on where they differ.
+    #[must_use]
+    pub fn same(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Digest({}...)", self.handle())
+    }
+}
+
+/// The byte that two hex digits stand for.
+pub(crate) fn hex_byte(high: u8, low: u8) -> Option<u8> {
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    Some((digit(high)? << 4) | digit(low)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// FIPS 180-4's own example.
+    #[test]
+    fn a_digest_is_sha_256() {
+        let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(Digest::of(b"abc").to_hex(), abc);
+        assert_eq!(Digest::from_hex(abc), Some(Digest::of(b"abc")));
+        assert_eq!(Digest::from_hex(&abc.to_uppercase()), Some(Digest::of(b"abc")));
+        assert_eq!(Digest::of(b"abc").handle(), "ba7816bf8f01cfea");
+        assert_eq!(Digest::of(b"abc").first_48_bits(), 0xba78_16bf_8f01);
+    }
+
+    #[test]
+    fn what_is_no_digest_is_none() {
+        let abc = Digest::of(b"abc").to_hex();
+        let short = abc.trim_end_matches("ad");
+        for text in ["", "ba", short, &format!("{abc}00"), &abc.replace('b', "g"), &abc.replace("ba", "+a")] {
+            assert_eq!(Digest::from_hex(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn digests_are_compared_in_full() {
+        let (one, other) = (Digest([7; 32]), {
+            let mut bytes = [7; 32];
+            bytes[31] = 8;
+            Digest(bytes)
+        });
+        assert!(one.same(&one));
+        assert!(!one.same(&other));
+    }
+}

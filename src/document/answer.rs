@@ -1,0 +1,72 @@
+//! What the caller and the upstream hear.
+
+use serde::Serialize;
+use serde::de::MapAccess;
+
+use super::names::{HeaderName, Realm, Sentence};
+use super::read::{Read, Reader, read_members};
+
+/// What a denied caller hears.
+#[derive(Debug, Clone, Serialize)]
+pub struct Reply {
+    /// Names what the key is for (RFC 9110, section 11.5). Default `portcullis`.
+    pub realm: Realm,
+    /// The `detail` of a 401.
+    pub detail: Sentence,
+}
+
+impl Default for Reply {
+    fn default() -> Self {
+        Self {
+            realm: Realm::fixed("portcullis"),
+            detail: Sentence::fixed("Invalid or missing API key. Please provide a valid X-API-Key header."),
+        }
+    }
+}
+
+impl Read for Reply {
+    const EXPECTED: &'static str = "an object: {realm, detail}";
+
+    fn object<'de, A: MapAccess<'de>>(reader: &mut Reader, mut members: A) -> Result<Self, A::Error> {
+        let default = Self::default();
+        Ok(read_members!(reader, members, { realm: or(default.realm), detail: or(default.detail) }))
+    }
+}
+
+/// What the upstream hears.
+#[derive(Debug, Clone, Serialize)]
+pub struct Upstream {
+    /// The consumer's name. Default `x-portcullis-consumer`.
+    pub consumer_header: HeaderName,
+    /// The consumer's roles, comma-separated. Default `x-portcullis-roles`.
+    pub roles_header: HeaderName,
+    /// The key's id. Default `x-portcullis-key-id`.
+    pub key_id_header: HeaderName,
+    /// Whether the key itself goes on to the upstream. Default false.
+    pub forward_credential: bool,
+}
+
+impl Default for Upstream {
+    fn default() -> Self {
+        Self {
+            consumer_header: HeaderName::fixed("x-portcullis-consumer"),
+            roles_header: HeaderName::fixed("x-portcullis-roles"),
+            key_id_header: HeaderName::fixed("x-portcullis-key-id"),
+            forward_credential: false,
+        }
+    }
+}
+
+impl Read for Upstream {
+    const EXPECTED: &'static str = "an object: {consumer_header, roles_header, key_id_header, forward_credential}";
+
+    fn object<'de, A: MapAccess<'de>>(reader: &mut Reader, mut members: A) -> Result<Self, A::Error> {
+        let default = Self::default();
+        Ok(read_members!(reader, members, {
+            consumer_header: or(default.consumer_header),
+            roles_header: or(default.roles_header),
+            key_id_header: or(default.key_id_header),
+            forward_credential: or(false),
+        }))
+    }
+}

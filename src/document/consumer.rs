@@ -1,0 +1,139 @@
+//! Consumers and their keys.
+
+use serde::de::MapAccess;
+use serde::{Serialize, Serializer};
+
+use super::names::{ConsumerName, Description, KeyId, Plaintext, RoleName, VariableName};
+use super::read::{Read, Reader, Text, read_members, read_text};
+use super::refusal::{Invalid, Problem};
+use crate::digest::Digest;
+use crate::timestamp::Timestamp;
+
+/// Who may come in.
+#[derive(Debug, Clone, Serialize)]
+pub struct Consumer {
+    /// Unique in the document.
+    pub name: ConsumerName,
+    /// A remark.
+    pub description: Option<Description>,
+    /// What rules may ask for.
+    pub roles: Vec<RoleName>,
+    /// The consumer's keys.
+    pub keys: Vec<KeyEntry>,
+}
+
+impl Read for Consumer {
+    const EXPECTED: &'static str = "a consumer: {name, roles, keys}";
+    const SECRET: bool = true;
+
+    fn object<'de, A: MapAccess<'de>>(reader: &mut Reader, mut members: A) -> Result<Self, A::Error> {
+        Ok(read_members!(reader, members, {
+            name: required, description: optional, roles: or(Vec::new()), keys: or(Vec::new()),
+        }))
+    }
+}
+
+/// One key of a consumer.
+#[derive(Debug, Clone, Serialize)]
+pub struct KeyEntry {
+    /// Its public handle. Default: the first 16 hex digits of the digest.
+    pub id: Option<KeyId>,
+    /// A remark.
+    pub description: Option<Description>,
+    /// The key itself, in one of its forms.
+    #[serde(flatten)]
+    pub secret: Secret,
+    /// Not valid before.
+    #[serde(serialize_with = "seconds")]
+    pub not_before: Option<Timestamp>,
+    /// Not valid from then on.
+    #[serde(serialize_with = "seconds")]
+    pub expires: Option<Timestamp>,
+    /// Switched off.
+    pub disabled: bool,
+}
+
+/// The key of an entry, in one of its forms. Serialized, a plaintext is its digest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Secret {
+    /// The SHA-256 of the key; `None` where the text is none, which refuses this entry alone.
+    #[serde(serialize_with = "hex")]
+    Sha256(Option<Digest>),
+    /// The key itself.
+    #[serde(rename = "sha256", serialize_with = "hex_of_plaintext")]
+    Plaintext(Plaintext),
+    /// The name of the environment variable that holds the key.
+    Env(VariableName),
+}
+
+impl Read for KeyEntry {
+    const EXPECTED: &'static str =
+        "a key entry: {sha256}, {plaintext} or {env}, with id, not_before, expires, disabled";
+    const SECRET: bool = true;
+    const SECRET_NAMES: bool = true;
+
+    fn object<'de, A: MapAccess<'de>>(reader: &mut Reader, mut members: A) -> Result<Self, A::Error> {
+        struct Entry {
+            id: Option<KeyId>,
+            description: Option<Description>,
+            sha256: Option<Plaintext>,
+            plaintext: Option<Plaintext>,
+            env: Option<VariableName>,
+            not_before: Option<Timestamp>,
+            expires: Option<Timestamp>,
+            disabled: bool,
+        }
+        impl Read for Entry {
+            const EXPECTED: &'static str = KeyEntry::EXPECTED;
+            const SECRET_NAMES: bool = true;
+
+            fn object<'de, A: MapAccess<'de>>(reader: &mut Reader, mut members: A) -> Result<Self, A::Error> {
+                Ok(read_members!(reader, members, {
+                    id: optional, description: optional, sha256: optional, plaintext: optional, env: optional,
+                    not_before: optional, expires: optional, disabled: or(false),
+                }))
+            }
+        }
+        let entry = Entry::object(reader, &mut members)?;
+        let secret = match (entry.sha256, entry.plaintext, entry.env) {
+            (Some(digest), None, None) => Secret::Sha256(Digest::from_hex(digest.expose())),
+            (None, Some(plaintext), None) => Secret::Plaintext(plaintext),
+            (None, None, Some(variable)) => Secret::Env(variable),
+            _ => {
+                let invalid =
+                    Invalid::new("a key entry holds one key", "give exactly one of sha256, plaintext and env");
+                return Err(reader.refuse(Problem::Invalid { shown: None, invalid }));
+            }
+        };
+        if entry.not_before.zip(entry.expires).is_some_and(|(from, until)| from >= until) {
+            let invalid = Invalid::new("the key expires before it is valid", "give an `expires` after `not_before`");
+            return Err(reader.refuse(Problem::Invalid { shown: None, invalid }));
+        }
+        let Entry { id, description, not_before, expires, disabled, .. } = entry;
+        Ok(Self { id, description, secret, not_before, expires, disabled })
+    }
+}
+
+impl Text for Timestamp {
+    const EXPECTED: &'static str = "a date-time such as 2027-02-01T00:00:00Z";
+
+    fn read(text: &str) -> Result<Self, Invalid> {
+        Self::from_rfc3339(text)
+            .ok_or(Invalid::new("is no date-time of RFC 3339", "write one such as 2027-02-01T00:00:00Z"))
+    }
+}
+
+read_text!(Timestamp);
+
+fn seconds<S: Serializer>(timestamp: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
+    timestamp.map(|timestamp| timestamp.0).serialize(serializer)
+}
+
+fn hex<S: Serializer>(digest: &Option<Digest>, serializer: S) -> Result<S::Ok, S::Error> {
+    digest.map(|digest| digest.to_hex()).serialize(serializer)
+}
+
+fn hex_of_plaintext<S: Serializer>(plaintext: &Plaintext, serializer: S) -> Result<S::Ok, S::Error> {
+    hex(&Some(Digest::of(plaintext.expose().as_bytes())), serializer)
+}

@@ -1,0 +1,181 @@
+//! The policy document as it is written: version 1 of the format, with every default filled in.
+//!
+//! This is the wire form. [`Policy`](crate::Policy) is the form that decides. What one field can be wrong about is found
+//! here, with the field's path; what several fields can be wrong about together is found when the policy is compiled.
+
+mod access;
+mod answer;
+mod consumer;
+mod key_source;
+pub(crate) mod names;
+mod protobuf;
+pub(crate) mod read;
+pub(crate) mod refusal;
+
+use serde::de::{Error, MapAccess};
+use serde::{Serialize, Serializer};
+
+pub use access::{ClientAddress, ProtectedPath, PublicPath, Rule, TrustedNetworks};
+pub use answer::{Reply, Upstream};
+pub use consumer::{Consumer, KeyEntry, Secret};
+pub use key_source::KeySource;
+pub use names::{
+    ConsumerName, Description, GateName, HeaderName, KeyId, Method, Methods, ParameterName, Plaintext, Realm, RoleName,
+    Sentence, StateKey, VariableName,
+};
+use read::{Read, Reader, Text, read_members, read_text};
+use refusal::{Invalid, Problem, Refusal};
+
+use crate::spiffe::IdentityPattern;
+
+/// A policy document, version 1.
+#[derive(Debug, Clone, Serialize)]
+pub struct Document {
+    /// The version of the format: 1.
+    pub version: Version,
+    /// Shows in stats and logs; several gates share one Envoy. Default `default`.
+    pub name: GateName,
+    /// A remark.
+    pub description: Option<Description>,
+    /// Default `enforce`.
+    pub mode: Mode,
+    /// Whether each decision is written to filter state, for access logs. Default false.
+    pub access_log: bool,
+    /// Where a key may stand. Default: `bearer`, and the header `x-api-key`.
+    pub key_sources: Vec<KeySource>,
+    /// Who may come in. Default: nobody.
+    pub consumers: Vec<Consumer>,
+    /// What is open to everyone. Default: nothing.
+    pub public_paths: Vec<PublicPath>,
+    /// Where given, only these need a key. Default: everything needs one.
+    pub protected_paths: Option<Vec<ProtectedPath>>,
+    /// Peers that need no key, by address. Default: none.
+    pub trusted_networks: TrustedNetworks,
+    /// Peers that need no key, by mTLS identity. Default: none.
+    pub trusted_identities: Vec<IdentityPattern>,
+    /// Default `authenticate`.
+    pub cors_preflight: CorsPreflight,
+    /// Which roles a path asks for. Default: any valid key will do.
+    pub rules: Vec<Rule>,
+    /// What a denied caller hears.
+    pub reply: Reply,
+    /// What the upstream hears.
+    pub upstream: Upstream,
+}
+
+impl Document {
+    /// Reads a document from the filter's configuration: JSON text, or a serialized `google.protobuf.Struct`. Nothing at
+    /// all is the document `{}`.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, with its path.
+    pub fn read(configuration: &[u8]) -> Result<Self, Refusal> {
+        if configuration.is_empty() {
+            return Reader::document(b"{}");
+        }
+        if !protobuf::is_struct(configuration) {
+            return Reader::document(configuration);
+        }
+        let json = protobuf::struct_to_json(configuration).ok_or_else(|| Refusal {
+            path: String::new(),
+            problem: Problem::Syntax { message: "not a valid google.protobuf.Struct".into() },
+        })?;
+        Reader::document(&json)
+    }
+}
+
+impl Read for Document {
+    const EXPECTED: &'static str = "a policy document (an object)";
+
+    fn object<'de, A: MapAccess<'de>>(reader: &mut Reader, mut members: A) -> Result<Self, A::Error> {
+        let document = read_members!(reader, members, {
+            version: or(Version),
+            name: or(GateName::fixed("default")),
+            description: optional,
+            mode: or(Mode::Enforce),
+            access_log: or(false),
+            key_sources: or(vec![KeySource::Bearer, KeySource::Header(HeaderName::fixed("x-api-key"))]),
+            consumers: or(Vec::new()),
+            public_paths: or(Vec::new()),
+            protected_paths: optional,
+            trusted_networks: or(TrustedNetworks { ranges: Vec::new(), client_address: ClientAddress::Direct }),
+            trusted_identities: or(Vec::new()),
+            cors_preflight: or(CorsPreflight::Authenticate),
+            rules: or(Vec::new()),
+            reply: or(Reply::default()),
+            upstream: or(Upstream::default()),
+        });
+        Ok(document)
+    }
+}
+
+/// Version 1: the only one.
+#[derive(Debug, Clone, Copy)]
+pub struct Version;
+
+impl Read for Version {
+    const EXPECTED: &'static str = "a number: 1";
+
+    fn whole<E: Error>(reader: &mut Reader, number: i64) -> Result<Self, E> {
+        if number == 1 {
+            return Ok(Self);
+        }
+        let invalid = Invalid::new("is a version of the format that this filter does not know", "write 1");
+        Err(reader.invalid::<Self, E>(&number.to_string(), invalid))
+    }
+}
+
+impl Serialize for Version {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u8(1)
+    }
+}
+
+/// What the gate does with its decisions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Denies what it denies.
+    Enforce,
+    /// Decides and counts, and lets every request through.
+    Report,
+    /// Lets every request through undecided.
+    Disabled,
+}
+
+impl Text for Mode {
+    const EXPECTED: &'static str = "enforce, report or disabled";
+
+    fn read(text: &str) -> Result<Self, Invalid> {
+        match text {
+            "enforce" => Ok(Self::Enforce),
+            "report" => Ok(Self::Report),
+            "disabled" => Ok(Self::Disabled),
+            _ => Err(Invalid::new("is no mode", "write enforce, report or disabled")),
+        }
+    }
+}
+
+/// What happens to a CORS preflight, which browsers send without credentials (Fetch standard, section 4.8).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CorsPreflight {
+    /// It needs a key like any other request.
+    Authenticate,
+    /// It is let through.
+    Allow,
+}
+
+impl Text for CorsPreflight {
+    const EXPECTED: &'static str = "authenticate or allow";
+
+    fn read(text: &str) -> Result<Self, Invalid> {
+        match text {
+            "authenticate" => Ok(Self::Authenticate),
+            "allow" => Ok(Self::Allow),
+            _ => Err(Invalid::new("is no choice here", "write authenticate or allow")),
+        }
+    }
+}
+
+read_text!(Mode, CorsPreflight);

@@ -1,0 +1,213 @@
+//! The names that a policy document uses, each of its own type: what is held is known to be well formed.
+
+use core::fmt;
+
+use serde::de::SeqAccess;
+
+use super::read::{Read, Reader, Text, read_text};
+use super::refusal::Invalid;
+
+macro_rules! name {
+    ($(#[$doc:meta])* $name:ident, $expected:literal, $longest:literal, $fits:expr, $why:literal, $fix:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+        pub struct $name(String);
+
+        impl $name {
+            /// The name as text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+
+            /// A default, which is well formed as it stands in the source.
+            #[allow(dead_code, reason = "not every kind of name has a default")]
+            pub(crate) fn fixed(text: &'static str) -> Self {
+                Self(text.to_owned())
+            }
+        }
+
+        impl Text for $name {
+            const EXPECTED: &'static str = $expected;
+
+            fn read(text: &str) -> Result<Self, Invalid> {
+                let fits: fn(&str) -> bool = $fits;
+                if text.is_empty() || text.len() > $longest || !fits(text) {
+                    return Err(Invalid::new($why, $fix));
+                }
+                Ok(Self(text.to_owned()))
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(&self.0, f)
+            }
+        }
+
+        read_text!($name);
+    };
+}
+
+/// Bytes that stand in a header value without quoting, and in a comma-separated list.
+fn visible(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b',' | b'"' | b'\\'))
+}
+
+/// A token of RFC 9110, section 5.6.2.
+pub(crate) fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+name!(
+    /// The name of a gate, which stands in stats and logs.
+    GateName, "a name of letters, digits, - and _", 64,
+    |text| text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')),
+    "is no name of a gate", "use 1 to 64 letters, digits, - and _ (it stands in the names of stats)"
+);
+name!(
+    /// The name of a consumer: who a key belongs to.
+    ConsumerName, "the consumer's name", 128, visible,
+    "is no name of a consumer", "use 1 to 128 visible ASCII characters without comma, quote and backslash (it is sent as a header)"
+);
+name!(
+    /// The name of a role.
+    RoleName, "a role's name", 64, visible,
+    "is no name of a role", "use 1 to 64 visible ASCII characters without comma, quote and backslash (it is sent as a header)"
+);
+name!(
+    /// The public handle of a key.
+    KeyId, "the key's id", 128, visible,
+    "is no id of a key", "use 1 to 128 visible ASCII characters without comma, quote and backslash (it is sent as a header)"
+);
+name!(
+    /// A header's name, in lower case as Envoy has them.
+    HeaderName, "a header's name in lower case", 64,
+    |text| text.bytes().all(|b| is_token_byte(b) && !b.is_ascii_uppercase()),
+    "is no header name", "use 1 to 64 characters of a header name, in lower case"
+);
+name!(
+    /// The name of a query parameter or of a cookie.
+    ParameterName, "a parameter's name", 64,
+    |text| text.bytes().all(|b| is_token_byte(b) && !matches!(b, b'%' | b'+' | b'&')),
+    "is no name of a parameter", "use 1 to 64 letters, digits, - and _"
+);
+name!(
+    /// An HTTP method, in upper case as RFC 9110, section 9.1 has the registered ones.
+    Method, "a method such as GET", 32,
+    |text| text.bytes().all(|b| is_token_byte(b) && !b.is_ascii_lowercase()),
+    "is no method", "write it in upper case, such as GET"
+);
+name!(
+    /// The key of a filter state object.
+    StateKey, "a filter state key such as portcullis.peer", 128, visible,
+    "is no filter state key", "use the object_key that the set_filter_state filter records"
+);
+name!(
+    /// The realm of a challenge (RFC 9110, section 11.5), which is sent as a quoted string.
+    Realm, "the realm", 64,
+    |text| text.bytes().all(|b| (b == b' ' || b.is_ascii_graphic()) && !matches!(b, b'"' | b'\\')),
+    "is no realm", "use 1 to 64 ASCII characters without quote and backslash"
+);
+name!(
+    /// A sentence for the caller.
+    Sentence, "a sentence", 1024, |text| !text.chars().any(char::is_control),
+    "is no sentence for a reply", "use 1 to 1024 bytes without control characters"
+);
+name!(
+    /// A remark for the reader of the document. Nothing is done with it.
+    Description, "a description", 4096, |_| true,
+    "is too long or empty", "use 1 to 4096 bytes, or remove it"
+);
+
+/// Methods that narrow a pattern.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Methods(Vec<Method>);
+
+impl Methods {
+    /// Whether a method, as sent, is one of these exactly; GET includes HEAD.
+    #[must_use]
+    pub fn include(&self, method: &[u8]) -> bool {
+        self.0.iter().any(|one| one.0.as_bytes() == method || (one.0 == "GET" && method == b"HEAD"))
+    }
+
+    /// Whether a method is one of these to a backend that does not care about letter case; GET includes HEAD.
+    #[must_use]
+    pub fn cover(&self, method: &[u8]) -> bool {
+        let same = |one: &[u8]| one.eq_ignore_ascii_case(method);
+        self.0.iter().any(|one| same(one.0.as_bytes()) || (one.0 == "GET" && same(b"HEAD")))
+    }
+}
+
+impl Read for Methods {
+    const EXPECTED: &'static str = "a list of methods such as [GET, POST]";
+
+    fn list<'de, A: SeqAccess<'de>>(reader: &mut Reader, items: A) -> Result<Self, A::Error> {
+        let methods = Vec::<Method>::list(reader, items)?;
+        if methods.is_empty() {
+            let invalid =
+                Invalid::new("is an empty list, which narrows to nothing", "name a method, or remove the field");
+            return Err(reader.invalid::<Self, _>("[]", invalid));
+        }
+        Ok(Self(methods))
+    }
+}
+
+/// The name of an environment variable. One that is malformed is not shown: it may be a key that was put in its place.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct VariableName(String);
+
+impl VariableName {
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Text for VariableName {
+    const EXPECTED: &'static str = "the name of an environment variable";
+    const SECRET: bool = true;
+
+    fn read(text: &str) -> Result<Self, Invalid> {
+        let digit_first = text.starts_with(|c: char| c.is_ascii_digit());
+        if text.is_empty() || digit_first || !text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
+            return Err(Invalid::new(
+                "this is no name of an environment variable (not shown: it may be a key)",
+                "write the variable's name, in letters, digits and _, and put the key into the variable",
+            ));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+read_text!(VariableName);
+
+/// The value of a `plaintext` member: a secret that no message, log or `Debug` output shows.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Plaintext(String);
+
+impl Plaintext {
+    /// The key itself.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Text for Plaintext {
+    const EXPECTED: &'static str = "the key as text";
+    const SECRET: bool = true;
+
+    fn read(text: &str) -> Result<Self, Invalid> {
+        Ok(Self(text.to_owned()))
+    }
+}
+
+read_text!(Plaintext);
+
+impl fmt::Debug for Plaintext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Plaintext(...)")
+    }
+}

@@ -1,0 +1,290 @@
+//! Reads a JSON document in one streaming pass into typed values, with the path of the field in every refusal.
+//!
+//! serde's own messages show values, keys among them, and do not say where: so nothing here lets serde explain.
+
+use core::fmt;
+use core::marker::PhantomData;
+
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+
+use super::refusal::{Invalid, Problem, Refusal};
+
+/// Where the reader stands, and the refusal once there is one.
+#[derive(Debug, Default)]
+pub(crate) struct Reader {
+    path: Vec<Step>,
+    refusal: Option<Refusal>,
+}
+
+#[derive(Debug)]
+enum Step {
+    Member(&'static str),
+    Index(usize),
+}
+
+/// A value that can be read from a document. Each method is one JSON type; what a type does not override is refused.
+pub(crate) trait Read: Sized {
+    /// What belongs here, for the message.
+    const EXPECTED: &'static str;
+    /// Whether the value may be a secret, which no message may show.
+    const SECRET: bool = false;
+    /// Whether even the name of an unknown member may be one.
+    const SECRET_NAMES: bool = false;
+
+    /// From text.
+    fn text<E: Error>(reader: &mut Reader, text: &str) -> Result<Self, E> {
+        Err(reader.wrong_type::<Self, E>("text", || format!("\"{}\"", text.escape_debug())))
+    }
+    /// From a whole number.
+    fn whole<E: Error>(reader: &mut Reader, number: i64) -> Result<Self, E> {
+        Err(reader.wrong_type::<Self, E>("a number", || number.to_string()))
+    }
+    /// From `true` or `false`.
+    fn boolean<E: Error>(reader: &mut Reader, value: bool) -> Result<Self, E> {
+        Err(reader.wrong_type::<Self, E>("a boolean", || value.to_string()))
+    }
+    /// From a list.
+    fn list<'de, A: SeqAccess<'de>>(reader: &mut Reader, _: A) -> Result<Self, A::Error> {
+        Err(reader.wrong_type::<Self, A::Error>("a list", || "this".into()))
+    }
+    /// From an object.
+    fn object<'de, A: MapAccess<'de>>(reader: &mut Reader, _: A) -> Result<Self, A::Error> {
+        Err(reader.wrong_type::<Self, A::Error>("an object", || "this".into()))
+    }
+}
+
+impl Reader {
+    /// Reads a whole document from JSON text.
+    pub(crate) fn document<T: Read>(json: &[u8]) -> Result<T, Refusal> {
+        let mut reader = Self::default();
+        let mut source = serde_json::Deserializer::from_slice(json);
+        let read = reader.seed::<T>().deserialize(&mut source).and_then(|value| source.end().map(|()| value));
+        read.map_err(|error| {
+            // Errors of serde_json's own are of the syntax: a position and no content.
+            let message = format!("not valid JSON (line {}, column {})", error.line(), error.column());
+            reader.refusal.take().unwrap_or(Refusal { path: reader.place(), problem: Problem::Syntax { message } })
+        })
+    }
+
+    /// Refuses the document for what stands at the current place.
+    pub(crate) fn refuse<E: Error>(&mut self, problem: Problem) -> E {
+        let path = self.place();
+        self.refusal.get_or_insert(Refusal { path, problem });
+        E::custom("refused")
+    }
+
+    /// Refuses a value of the right type.
+    pub(crate) fn invalid<T: Read, E: Error>(&mut self, text: &str, invalid: Invalid) -> E {
+        let shown = (!T::SECRET).then(|| text.to_owned());
+        self.refuse(Problem::Invalid { shown, invalid })
+    }
+
+    fn wrong_type<T: Read, E: Error>(&mut self, found: &'static str, shown: impl Fn() -> String) -> E {
+        let shown = (!T::SECRET).then(shown);
+        self.refuse(Problem::WrongType { found, shown, expected: T::EXPECTED })
+    }
+
+    fn place(&self) -> String {
+        let mut place = String::new();
+        for step in &self.path {
+            match step {
+                Step::Member(name) if place.is_empty() => place.push_str(name),
+                Step::Member(name) => place.extend([".", name]),
+                Step::Index(index) => place.push_str(&format!("[{index}]")),
+            }
+        }
+        place
+    }
+
+    fn seed<T>(&mut self) -> Seed<'_, T> {
+        Seed(self, PhantomData)
+    }
+
+    /// The next member's name of an object that knows `known`; refuses any other name.
+    pub(crate) fn name<'de, T: Read, A: MapAccess<'de>>(
+        &mut self,
+        members: &mut A,
+        known: &'static [&'static str],
+    ) -> Result<Option<&'static str>, A::Error> {
+        match members.next_key_seed(Name(known))? {
+            None => Ok(None),
+            Some(Ok(name)) => Ok(Some(name)),
+            Some(Err(name)) => {
+                Err(self.refuse(Problem::UnknownField { name: (!T::SECRET_NAMES).then_some(name), known }))
+            }
+        }
+    }
+
+    /// Reads the value of the member `name` into `slot`, which must be free.
+    pub(crate) fn member<'de, T: Read, A: MapAccess<'de>>(
+        &mut self,
+        members: &mut A,
+        name: &'static str,
+        slot: &mut Option<T>,
+    ) -> Result<(), A::Error> {
+        if slot.is_some() {
+            return Err(self.refuse(Problem::DuplicateField { name }));
+        }
+        self.path.push(Step::Member(name));
+        *slot = Some(members.next_value_seed(self.seed())?);
+        self.path.pop();
+        Ok(())
+    }
+}
+
+struct Seed<'r, T>(&'r mut Reader, PhantomData<T>);
+
+impl<'de, T: Read> DeserializeSeed<'de> for Seed<'_, T> {
+    type Value = T;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<T, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de, T: Read> Visitor<'de> for Seed<'_, T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(T::EXPECTED)
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<T, E> {
+        T::text(self.0, text)
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<T, E> {
+        T::whole(self.0, number)
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<T, E> {
+        match i64::try_from(number) {
+            Ok(number) => T::whole(self.0, number),
+            Err(_) => Err(self.0.wrong_type::<T, E>("a number", || number.to_string())),
+        }
+    }
+
+    fn visit_f64<E: Error>(self, number: f64) -> Result<T, E> {
+        Err(self.0.wrong_type::<T, E>("a number", || number.to_string()))
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<T, E> {
+        T::boolean(self.0, value)
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<T, E> {
+        Err(self.0.wrong_type::<T, E>("nothing (null)", || "null".into()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<T, A::Error> {
+        T::list(self.0, items)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<T, A::Error> {
+        T::object(self.0, members)
+    }
+}
+
+/// Reads a member's name: the known one, or what stands there.
+struct Name(&'static [&'static str]);
+
+impl<'de> DeserializeSeed<'de> for Name {
+    type Value = Result<&'static str, String>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Name {
+    type Value = Result<&'static str, String>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a field name")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(self.0.iter().find(|known| **known == text).copied().ok_or_else(|| text.to_owned()))
+    }
+}
+
+impl<T: Read> Read for Vec<T> {
+    const EXPECTED: &'static str = "a list";
+    const SECRET: bool = T::SECRET;
+
+    fn list<'de, A: SeqAccess<'de>>(reader: &mut Reader, mut items: A) -> Result<Self, A::Error> {
+        let mut list = Self::new();
+        loop {
+            reader.path.push(Step::Index(list.len()));
+            let Some(item) = items.next_element_seed(reader.seed())? else { break };
+            reader.path.pop();
+            list.push(item);
+        }
+        reader.path.pop();
+        Ok(list)
+    }
+}
+
+impl Read for bool {
+    const EXPECTED: &'static str = "true or false";
+
+    fn boolean<E: Error>(_: &mut Reader, value: bool) -> Result<Self, E> {
+        Ok(value)
+    }
+}
+
+/// A value that is written as text.
+pub(crate) trait Text: Sized {
+    /// What belongs here, for the message.
+    const EXPECTED: &'static str;
+    /// Whether the value may be a secret, which no message may show.
+    const SECRET: bool = false;
+
+    /// Reads it.
+    fn read(text: &str) -> Result<Self, Invalid>;
+}
+
+/// Makes a [`Text`] a [`Read`].
+macro_rules! read_text {
+    ($($type:ty),+ $(,)?) => {$(
+        impl $crate::document::read::Read for $type {
+            const EXPECTED: &'static str = <$type as $crate::document::read::Text>::EXPECTED;
+            const SECRET: bool = <$type as $crate::document::read::Text>::SECRET;
+
+            fn text<E: serde::de::Error>(
+                reader: &mut $crate::document::read::Reader,
+                text: &str,
+            ) -> Result<Self, E> {
+                <$type as $crate::document::read::Text>::read(text)
+                    .map_err(|invalid| reader.invalid::<Self, E>(text, invalid))
+            }
+        }
+    )+};
+}
+pub(crate) use read_text;
+
+/// Implements the object form of [`Read`]: each field is `required`, `optional` (an `Option`), or has a default.
+macro_rules! read_members {
+    ($reader:ident, $members:ident, { $($field:ident : $how:ident $(($default:expr))?),+ $(,)? }) => {{
+        const KNOWN: &[&str] = &[$(stringify!($field)),+];
+        $(let mut $field = None;)+
+        while let Some(name) = $reader.name::<Self, _>(&mut $members, KNOWN)? {
+            match name {
+                $(stringify!($field) => $reader.member(&mut $members, name, &mut $field)?,)+
+                _ => {}
+            }
+        }
+        Self { $($field: $crate::document::read::read_members!(@ $reader $field $how $(($default))?)),+ }
+    }};
+    (@ $reader:ident $field:ident required) => {
+        match $field {
+            Some(value) => value,
+            None => {
+                return Err($reader.refuse($crate::document::refusal::Problem::MissingField { name: stringify!($field) }));
+            }
+        }
+    };
+    (@ $reader:ident $field:ident optional) => { $field };
+    (@ $reader:ident $field:ident or ($default:expr)) => { $field.unwrap_or_else(|| $default) };
+}
+pub(crate) use read_members;

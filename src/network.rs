@@ -1,0 +1,188 @@
+//! Trusted networks: who counts as local.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use ipnet::{IpNet, Ipv4Net};
+
+use crate::document::read::{Text, read_text};
+use crate::document::refusal::Invalid;
+
+/// A trusted range, as a list of networks: `localhost` is two.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Range {
+    text: String,
+    networks: Vec<IpNet>,
+}
+
+impl Range {
+    /// The range as it was written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether a peer is in the range. The address must be [canonical](Peer).
+    #[must_use]
+    pub fn contains(&self, address: &IpAddr) -> bool {
+        self.networks.iter().any(|network| network.contains(address))
+    }
+}
+
+impl Text for Range {
+    const EXPECTED: &'static str = "an address, a network such as 10.1.0.0/16, or localhost";
+
+    fn read(text: &str) -> Result<Self, Invalid> {
+        let networks = if text == "localhost" {
+            vec![IpAddr::from(Ipv4Addr::LOCALHOST).into(), IpAddr::from(Ipv6Addr::LOCALHOST).into()]
+        } else if let Ok(address) = text.parse::<IpAddr>() {
+            vec![address.to_canonical().into()]
+        } else {
+            let read = network(text);
+            let network =
+                read.ok_or(Invalid::new("is no address, network or localhost", "write 10.1.0.0/16 or ::1"))?;
+            if network != network.trunc() {
+                let fix =
+                    format!("write {} for the network or {} for the one address", network.trunc(), network.addr());
+                return Err(Invalid::new("has bits set beyond its prefix", fix));
+            }
+            let network = canonical(network);
+            let widest = if matches!(network, IpNet::V4(_)) { 8 } else { 7 };
+            if network.prefix_len() < widest {
+                return Err(Invalid::new(
+                    "is most of the Internet",
+                    "ranges wider than /8 (IPv4) or /7 (IPv6) are not trusted; name the networks that are yours",
+                ));
+            }
+            vec![network]
+        };
+        Ok(Self { text: text.to_owned(), networks })
+    }
+}
+
+read_text!(Range);
+
+impl serde::Serialize for Range {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.text)
+    }
+}
+
+/// Reads `ADDRESS/PREFIX`, the address as strictly as the standard library: `010.0.0.0/8` is 8 to some and 10 to others.
+fn network(text: &str) -> Option<IpNet> {
+    let (address, prefix) = text.split_once('/')?;
+    let prefix = prefix.bytes().all(|byte| byte.is_ascii_digit()).then(|| prefix.parse().ok())??;
+    IpNet::new(address.parse().ok()?, prefix).ok()
+}
+
+/// IPv4-mapped IPv6 is IPv4 (RFC 4291, section 2.5.5.2), for networks inside `::ffff:0:0/96` too.
+fn canonical(network: IpNet) -> IpNet {
+    let IpNet::V6(v6) = network else { return network };
+    let inside = v6.prefix_len().checked_sub(96).zip(v6.addr().to_ipv4_mapped());
+    // A wider network, such as ::/64, holds the mapped addresses too, but never matches one: peers are IPv4 by then.
+    inside.and_then(|(prefix, address)| Ipv4Net::new(address, prefix).ok()).map_or(network, IpNet::V4)
+}
+
+/// The peer of a connection, as Envoy's `source.address` shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer {
+    /// The address; IPv4-mapped IPv6 is IPv4.
+    pub address: IpAddr,
+    /// The port; 0 where Envoy took the address from a header.
+    pub port: u16,
+}
+
+impl Peer {
+    /// Reads `ip:port` or `[v6]:port`. `None` for anything else: a Unix socket, an internal address, no UTF-8.
+    #[must_use]
+    pub fn parse(bytes: &[u8]) -> Option<Self> {
+        let socket: SocketAddr = core::str::from_utf8(bytes).ok()?.parse().ok()?;
+        Some(Self { address: socket.ip().to_canonical(), port: socket.port() })
+    }
+
+    /// Whether this is an address that stands for somebody else: in a mesh, inbound calls that a sidecar passes on to
+    /// its own workload come from 127.0.0.6 or ::6, whoever made them.
+    #[must_use]
+    pub fn stands_for_another(&self) -> bool {
+        const PASSTHROUGH: [IpAddr; 2] =
+            [IpAddr::V4(Ipv4Addr::new(127, 0, 0, 6)), IpAddr::V6(Ipv6Addr::new(0, 0, 0, 0, 0, 0, 0, 6))];
+        PASSTHROUGH.contains(&self.address)
+    }
+}
+
+/// Reads an address without a port, as a header or the recorded filter state has it.
+pub(crate) fn parse_address(bytes: &[u8]) -> Option<IpAddr> {
+    let address: IpAddr = core::str::from_utf8(bytes.trim_ascii()).ok()?.parse().ok()?;
+    Some(address.to_canonical())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_holds_its_addresses() {
+        for (range, inside, outside) in [
+            ("10.1.0.0/16", &["10.1.2.3:1", "[::ffff:10.1.2.3]:1"][..], &["10.2.0.1:1", "[::1]:1"][..]),
+            ("127.0.0.1", &["127.0.0.1:1"], &["127.0.0.2:1"]),
+            ("localhost", &["127.0.0.1:1", "[::1]:1"], &["127.0.0.2:1", "[::2]:1"]),
+            ("::ffff:10.0.0.0/104", &["10.9.9.9:1"], &["11.0.0.1:1"]),
+            ("::ffff:10.0.0.7", &["10.0.0.7:1"], &["10.0.0.8:1"]),
+            ("fd00::/8", &["[fd12::1]:1"], &["[fe80::1]:1"]),
+            ("::/64", &["[::1]:1"], &["10.0.0.1:1", "[::ffff:10.0.0.1]:1"]),
+        ] {
+            let read = Range::read(range).unwrap();
+            for peer in inside {
+                assert!(read.contains(&Peer::parse(peer.as_bytes()).unwrap().address), "{peer} is in {range}");
+            }
+            for peer in outside {
+                assert!(!read.contains(&Peer::parse(peer.as_bytes()).unwrap().address), "{peer} is not in {range}");
+            }
+        }
+    }
+
+    #[test]
+    fn ranges_that_are_too_wide_or_not_ranges_are_refused() {
+        for text in [
+            "0.0.0.0/0",
+            "10.0.0.0/7",
+            "::/0",
+            "fc00::/6",
+            "::ffff:0:0/96",
+            "::ffff:10.0.0.0/103",
+            "10.1.2.3/16",
+            "fd00::1/8",
+            "",
+            "10.1",
+            "010.1.0.0/16",
+            "10.0.0.0/33",
+            "localhost/8",
+            "example.com",
+            "10.0.0.0-10.0.0.9",
+            " 10.0.0.1",
+        ] {
+            assert!(Range::read(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_address_with_a_port_is_no_peer() {
+        assert_eq!(Peer::parse(b"10.0.0.7:0").unwrap().port, 0);
+        for text in [
+            "",
+            "10.0.0.7",
+            "::1",
+            "[::1]",
+            "@/tmp/socket",
+            "envoy://internal/1",
+            "10.0.0.7:65536",
+            "010.0.0.7:1",
+            "\u{ff}",
+        ] {
+            assert_eq!(Peer::parse(text.as_bytes()), None, "{text}");
+        }
+        assert!(Peer::parse(b"127.0.0.6:9").unwrap().stands_for_another());
+        assert!(Peer::parse(b"[::ffff:127.0.0.6]:9").unwrap().stands_for_another());
+        assert!(Peer::parse(b"[::6]:9").unwrap().stands_for_another());
+        assert!(!Peer::parse(b"127.0.0.1:9").unwrap().stands_for_another());
+    }
+}

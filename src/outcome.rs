@@ -1,0 +1,81 @@
+//! What becomes of a request: edits of its headers on the way to the upstream, or a local reply.
+
+use std::borrow::Cow;
+
+use crate::credential::{without_cookie, without_parameter};
+use crate::decision::{Caller, Decision, Grant};
+use crate::document::{KeySource, Mode};
+use crate::policy::Policy;
+use crate::reply::Reply;
+use crate::request::Request;
+
+/// What becomes of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome<'a> {
+    /// It goes on, with these edits, in order.
+    Forward(Vec<Edit<'a>>),
+    /// It is answered here.
+    Reply(Reply<'a>),
+}
+
+/// An edit of the request's headers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Edit<'a> {
+    /// Removes every value of a header.
+    Remove(&'a str),
+    /// Gives a header this one value.
+    Set(&'a str, Cow<'a, [u8]>),
+}
+
+impl Policy {
+    /// What becomes of a request that was decided so. In `report` mode every denied request goes on, with its
+    /// credential. Forged identity headers, in every spelling, go on in no mode.
+    #[must_use]
+    pub fn outcome<'a>(&'a self, request: &Request<'a>, decision: &Decision<'a>) -> Outcome<'a> {
+        if let Decision::Deny(denial) = decision
+            && self.mode() != Mode::Report
+        {
+            return Outcome::Reply(self.replies().to(denial, request.is_grpc));
+        }
+        let mut edits: Vec<Edit<'a>> = Vec::new();
+        for name in request.spellings(self.identity_headers()) {
+            if !edits.contains(&Edit::Remove(name)) {
+                edits.push(Edit::Remove(name));
+            }
+        }
+        if let Decision::Allow(Grant::Key(caller)) = decision {
+            self.introduce(caller, request, &mut edits);
+        }
+        Outcome::Forward(edits)
+    }
+
+    /// Takes the credential out, and tells the upstream whose it was.
+    fn introduce<'a>(&'a self, caller: &Caller<'a>, request: &Request<'a>, edits: &mut Vec<Edit<'a>>) {
+        let upstream = self.upstream();
+        if !upstream.forward_credential {
+            match self.key_sources().get(caller.source) {
+                Some(KeySource::Bearer) => edits.push(Edit::Remove("authorization")),
+                Some(KeySource::Header(name)) => edits.push(Edit::Remove(name.as_str())),
+                Some(KeySource::Query(name)) => {
+                    let mut parts = request.path.unwrap_or_default().splitn(2, |byte| *byte == b'?');
+                    let (path, query) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+                    edits.push(Edit::Set(":path", without_parameter(path, query, name.as_str()).into()));
+                }
+                Some(KeySource::Cookie(name)) => {
+                    edits.push(Edit::Remove("cookie"));
+                    let kept = without_cookie(request, name.as_str());
+                    if !kept.is_empty() {
+                        edits.push(Edit::Set("cookie", kept.into()));
+                    }
+                }
+                None => {}
+            }
+        }
+        let Caller { consumer, key, .. } = caller;
+        edits.push(Edit::Set(upstream.consumer_header.as_str(), consumer.name.as_str().as_bytes().into()));
+        if !consumer.roles_value.is_empty() {
+            edits.push(Edit::Set(upstream.roles_header.as_str(), consumer.roles_value.as_bytes().into()));
+        }
+        edits.push(Edit::Set(upstream.key_id_header.as_str(), key.id().into_bytes().into()));
+    }
+}

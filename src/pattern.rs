@@ -1,0 +1,202 @@
+//! Path patterns, after Envoy's URI templates: literal segments, `*` or `{name}` for one segment that is not empty,
+//! `**` last for the place itself and all below. No regular expressions, and each match ends on a segment.
+
+use core::fmt;
+
+use crate::document::read::{Text, read_text};
+use crate::document::refusal::Invalid;
+use crate::reading::Fold;
+
+/// A path pattern that is canonical itself: no dot segment, empty segment, parameter, backslash or query.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PathPattern {
+    text: String,
+    segments: Vec<Segment>,
+    below: bool,
+}
+
+#[derive(Clone, PartialEq, Eq)]
+enum Segment {
+    /// One non-empty segment, whatever it is.
+    Any,
+    /// This text; `encoded` is its percent-encoded form, where that differs (RFC 3986, section 2.1).
+    Literal { text: Vec<u8>, encoded: Option<Vec<u8>> },
+}
+
+impl PathPattern {
+    /// The pattern as it was written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether `path` (no query, beginning with `/`) falls under the pattern, compared byte by byte.
+    #[must_use]
+    pub fn matches(&self, path: &[u8]) -> bool {
+        let Some(path) = path.strip_prefix(b"/") else { return self.below && self.segments.is_empty() };
+        self.matches_segments(path.split(|byte| *byte == b'/'))
+    }
+
+    fn matches_segments<'a>(&self, mut path: impl Iterator<Item = &'a [u8]>) -> bool {
+        let each = self.segments.iter().all(|segment| path.next().is_some_and(|text| segment.matches(text)));
+        each && (self.below || path.next().is_none())
+    }
+
+    /// The pattern as it compares with paths that were folded in the same way.
+    pub(crate) fn fold(&self, fold: Fold) -> Self {
+        let mut segments: Vec<Segment> = self.segments.iter().filter_map(|segment| segment.fold(fold)).collect();
+        if fold.trailing && !self.below && segments.len() > 1 {
+            // `/v2/` and `/v2` are one place to whoever drops the last slash; `/` stays itself.
+            segments.pop_if(|last| matches!(last, Segment::Literal { text, .. } if text.is_empty()));
+        }
+        Self { text: self.text.clone(), segments, below: self.below }
+    }
+}
+
+impl Segment {
+    fn matches(&self, path: &[u8]) -> bool {
+        match self {
+            Self::Any => !path.is_empty(),
+            Self::Literal { text, encoded } => path == text.as_slice() || encoded.as_deref() == Some(path),
+        }
+    }
+
+    /// `None`: folded away, as a path's segment of dots alone is.
+    fn fold(&self, fold: Fold) -> Option<Self> {
+        let Self::Literal { text, encoded } = self else { return Some(Self::Any) };
+        let folded = fold.segment(text).into_owned();
+        let encoded = encoded.as_ref().map(|encoded| fold.segment(encoded).into_owned());
+        (text.is_empty() || !folded.is_empty()).then_some(Self::Literal { text: folded, encoded })
+    }
+
+    fn read(text: &str) -> Result<Self, Invalid> {
+        if text == "*" {
+            return Ok(Self::Any);
+        }
+        if let Some(name) = text.strip_prefix('{') {
+            let plain = |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+            return match name.strip_suffix('}') {
+                Some(name) if plain(name) => Ok(Self::Any),
+                _ => Err(Invalid::new(
+                    "has a segment variable that is not {name}",
+                    "write {name} with letters, digits and _, or *",
+                )),
+            };
+        }
+        if text.contains(['*', '{', '}']) {
+            return Err(Invalid::new(
+                "has a wildcard inside a segment",
+                "`*` and {name} stand for one whole segment, ** stands last and alone",
+            ));
+        }
+        if text == "." || text == ".." {
+            return Err(Invalid::new(
+                "has a dot segment, which no request that is let through has",
+                "write it resolved",
+            ));
+        }
+        if let Some(character) =
+            text.chars().find(|c| matches!(c, '\\' | ';' | '?' | '#' | '%' | ' ') || c.is_control())
+        {
+            return Err(Invalid::new(
+                format!("has {character:?}, which no canonical path has"),
+                "write the segment decoded (é, not %C3%A9), without query and parameters, or use * for it",
+            ));
+        }
+        let encoded = (!text.is_ascii()).then(|| {
+            text.bytes()
+                .flat_map(|b| if b.is_ascii() { vec![b] } else { format!("%{b:02X}").into_bytes() })
+                .collect::<Vec<u8>>()
+        });
+        Ok(Self::Literal { text: text.as_bytes().to_vec(), encoded })
+    }
+}
+
+impl Text for PathPattern {
+    const EXPECTED: &'static str = "a path pattern such as /v2/models/{model}/predict or /docs/**";
+
+    fn read(text: &str) -> Result<Self, Invalid> {
+        let Some(path) = text.strip_prefix('/') else {
+            return Err(Invalid::new("is no path", "begin it with /"));
+        };
+        let (path, below) = match path {
+            "**" => ("", true),
+            _ => match path.strip_suffix("/**") {
+                Some(path) => (path, true),
+                None => (path, false),
+            },
+        };
+        let mut segments = Vec::new();
+        if !(below && path.is_empty()) || text == "//**" {
+            let mut rest = path.split('/').peekable();
+            while let Some(segment) = rest.next() {
+                let trailing_slash = rest.peek().is_none() && !below;
+                if segment.is_empty() && !trailing_slash {
+                    return Err(Invalid::new("has an empty segment", "write single slashes"));
+                }
+                if segment == "**" {
+                    return Err(Invalid::new("has ** in the middle", "** may only be the last segment"));
+                }
+                segments.push(Segment::read(segment)?);
+            }
+        }
+        Ok(Self { text: text.to_owned(), segments, below })
+    }
+}
+
+read_text!(PathPattern);
+
+impl fmt::Debug for PathPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.text, f)
+    }
+}
+
+impl serde::Serialize for PathPattern {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pattern(text: &str) -> PathPattern {
+        PathPattern::read(text).unwrap_or_else(|invalid| panic!("{text}: {invalid:?}"))
+    }
+
+    #[test]
+    fn a_pattern_matches_whole_segments() {
+        for (text, inside, outside) in [
+            ("/", &["/"][..], &["/v2", "//", ""][..]),
+            ("/v2/", &["/v2/"], &["/v2", "/v2//", "/v2/models", "/V2/"]),
+            ("/docs/**", &["/docs", "/docs/", "/docs/a/b", "/docs//"], &["/docsx", "/doc", "/", "/Docs/a"]),
+            ("/**", &["/", "/a", "//", "/a/b"], &[]),
+            (
+                "/v2/models/{model}/predict",
+                &["/v2/models/m/predict"],
+                &["/v2/models//predict", "/v2/models/a/b/predict"],
+            ),
+            ("/a/*", &["/a/b"], &["/a/", "/a", "/a/b/", "/a/b/c"]),
+            ("/caf\u{e9}", &["/caf\u{e9}", "/caf%C3%A9"], &["/caf%c3%a9", "/cafe"]),
+        ] {
+            for path in inside {
+                assert!(pattern(text).matches(path.as_bytes()), "{path} is under {text}");
+            }
+            for path in outside {
+                assert!(!pattern(text).matches(path.as_bytes()), "{path} is not under {text}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_canonical_is_refused() {
+        for text in [
+            "", "v2", "//", "/a//b", "//**", "/a//**", "/./a", "/a/..", "/a/%2e", "/a;b", "/a?b", "/a#b", "/a\\b",
+            "/a b", "/a*", "/**/a", "/{}", "/{a", "/{a=**}", "/a{b}", "/a/***", "/a\u{0}",
+        ] {
+            assert!(PathPattern::read(text).is_err(), "{text}");
+        }
+    }
+}

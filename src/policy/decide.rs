@@ -1,0 +1,151 @@
+//! The decision about one request: each step the first that can answer.
+
+use super::Policy;
+use super::rules::Protected;
+use crate::credential::{self, Presented};
+use crate::decision::{Caller, Decision, Denial, Grant};
+use crate::digest::Digest;
+use crate::document::{ClientAddress, CorsPreflight, Mode};
+use crate::network::{Peer, parse_address};
+use crate::request::Request;
+use crate::target::Target;
+use crate::timestamp::Timestamp;
+
+/// What a decision may ask its host for. Each question costs a call out of the VM, so each is asked only when a step
+/// needs the answer.
+pub trait Host {
+    /// The time now.
+    fn now(&self) -> Timestamp;
+    /// Envoy's `source.address`: `ip:port`, with port 0 where it comes from a header.
+    fn source_address(&self) -> Option<Vec<u8>>;
+    /// A filter state object that the listener recorded before the gate.
+    fn filter_state(&self, key: &str) -> Option<Vec<u8>>;
+    /// The first URI SAN of the peer's certificate, where the connection is mutual TLS with a verified peer.
+    fn mtls_identity(&self) -> Option<Vec<u8>>;
+}
+
+impl Policy {
+    /// Decides about a request. Pure but for what it asks the host, and total: no input panics.
+    #[must_use]
+    pub fn decide<'p>(&'p self, request: &Request<'_>, host: &impl Host) -> Decision<'p> {
+        // 1. Disabled: nothing that worked without the gate stops working.
+        if self.mode == Mode::Disabled {
+            return Decision::Allow(Grant::Disabled);
+        }
+        // 2. What no API sends.
+        let Some(target) = request.path.and_then(Target::parse) else {
+            return Decision::Deny(Denial::BadRequestTarget);
+        };
+        if request.connection_names(self.identity_headers()) {
+            return Decision::Deny(Denial::IdentityHeaderNamed);
+        }
+        // A backend may take this request for another method or path than it shows: then 3 and 4 cannot be answered.
+        if !request.is_overridden {
+            // 3. CORS preflight.
+            if self.cors_preflight == CorsPreflight::Allow && request.is_cors_preflight() {
+                return Decision::Allow(Grant::CorsPreflight);
+            }
+            // 4. Public paths.
+            if self.is_public(request, &target) {
+                return Decision::Allow(Grant::PublicPath);
+            }
+        }
+        // 5. Trusted callers.
+        if self.is_trusted_network(request, host) {
+            return Decision::Allow(Grant::TrustedNetwork);
+        }
+        if self.is_trusted_identity(host) {
+            return Decision::Allow(Grant::TrustedIdentity);
+        }
+        // 6. to 9. The key.
+        match self.caller(request, &target, host) {
+            Ok(caller) => Decision::Allow(Grant::Key(caller)),
+            Err(denial) => Decision::Deny(denial),
+        }
+    }
+
+    /// By the narrowest reading: the path is plain, and its raw and its decoded form are both under a public pattern. Or
+    /// only some paths are protected, and no reading of this one is.
+    fn is_public(&self, request: &Request<'_>, target: &Target<'_>) -> bool {
+        if self.public_paths.is_empty() && self.protected_paths.is_none() {
+            return false;
+        }
+        let Some(decoded) = target.plain() else { return false };
+        let is_public = |path: &[u8]| {
+            self.public_paths.iter().any(|public| {
+                public.path.matches(path)
+                    && public.methods.as_ref().is_none_or(|methods| methods.include(request.method))
+            })
+        };
+        let unprotected = |protected: &Protected| !protected.covers(target);
+        (is_public(target.path) && is_public(decoded)) || self.protected_paths.as_ref().is_some_and(unprotected)
+    }
+
+    fn is_trusted_network(&self, request: &Request<'_>, host: &impl Host) -> bool {
+        let networks = &self.trusted_networks;
+        if networks.ranges.is_empty() {
+            return false;
+        }
+        let vouched_for = networks.client_address == ClientAddress::RemoteIp;
+        // Any web page can make a trusted browser call.
+        if request.is_cross_site() || (!vouched_for && request.names_a_client) {
+            return false;
+        }
+        let Some(peer) = host.source_address().as_deref().and_then(Peer::parse) else { return false };
+        if peer.stands_for_another() || !networks.ranges.iter().any(|range| range.contains(&peer.address)) {
+            return false;
+        }
+        if !vouched_for && request.is_forwarded_for_another_than(peer.address) {
+            return false;
+        }
+        match &networks.client_address {
+            ClientAddress::RemoteIp => true,
+            // Port 0: Envoy took the address from a header.
+            ClientAddress::Direct => peer.port != 0,
+            ClientAddress::FilterState(key) => {
+                host.filter_state(key.as_str()).as_deref().and_then(parse_address) == Some(peer.address)
+            }
+        }
+    }
+
+    fn is_trusted_identity(&self, host: &impl Host) -> bool {
+        !self.trusted_identities.is_empty()
+            && host.mtls_identity().is_some_and(|uri| self.trusted_identities.iter().any(|one| one.matches(&uri)))
+    }
+
+    fn caller<'p>(
+        &'p self,
+        request: &Request<'_>,
+        target: &Target<'_>,
+        host: &impl Host,
+    ) -> Result<Caller<'p>, Denial<'p>> {
+        // 6. Exactly one credential.
+        let (source, presented) = match credential::find(request, target.query, &self.key_sources) {
+            Presented::Nothing => return Err(Denial::NoCredential),
+            Presented::Several => return Err(Denial::MultipleCredentials),
+            Presented::Malformed { source } => return Err(Denial::MalformedCredential { source }),
+            Presented::Key { source, key } => (source, key),
+        };
+        // 7. The key that it is, and whether that is valid now.
+        let key = self.keyring.find(&Digest::of(&presented)).ok_or(Denial::UnknownKey { source })?;
+        let consumer = self.consumers.get(key.consumer).ok_or(Denial::UnknownKey { source })?;
+        let caller = Caller { consumer, key, source };
+        if key.disabled {
+            return Err(Denial::DisabledKey(caller));
+        }
+        if key.not_before.is_some() || key.expires.is_some() {
+            let now = host.now();
+            if key.not_before.is_some_and(|from| now < from) {
+                return Err(Denial::KeyNotYetValid(caller));
+            }
+            if key.expires.is_some_and(|until| now >= until) {
+                return Err(Denial::ExpiredKey(caller));
+            }
+        }
+        // 8. What the path asks for.
+        if !self.rules.permit(consumer, request, target) {
+            return Err(Denial::MissingRole(caller));
+        }
+        Ok(caller)
+    }
+}

@@ -1,0 +1,122 @@
+//! The policy as it decides: the compiled form of a [`Document`](crate::document::Document).
+
+mod compile;
+mod decide;
+mod keyring;
+mod rules;
+
+pub use compile::Loaded;
+pub use decide::Host;
+pub use keyring::{Key, Keyring};
+use rules::{Protected, Rules};
+
+use crate::digest::Digest;
+use crate::document::{
+    ClientAddress, ConsumerName, CorsPreflight, GateName, KeySource, Mode, PublicPath, RoleName, TrustedNetworks,
+    Upstream,
+};
+use crate::reply::Replies;
+use crate::spiffe::IdentityPattern;
+
+/// A policy, ready to decide. It never changes; a new document makes a new one.
+#[derive(Debug)]
+pub struct Policy {
+    name: GateName,
+    mode: Mode,
+    access_log: bool,
+    digest: Digest,
+    key_sources: Vec<KeySource>,
+    consumers: Vec<Consumer>,
+    keyring: Keyring,
+    public_paths: Vec<PublicPath>,
+    protected_paths: Option<Protected>,
+    trusted_networks: TrustedNetworks,
+    trusted_identities: Vec<IdentityPattern>,
+    cors_preflight: CorsPreflight,
+    rules: Rules,
+    replies: Replies,
+    upstream: Upstream,
+}
+
+/// Who a key belongs to.
+#[derive(Debug)]
+pub struct Consumer {
+    /// The name.
+    pub name: ConsumerName,
+    /// The roles, in the order of the document.
+    pub roles: Vec<RoleName>,
+    /// The roles as a header has them, comma-separated.
+    pub roles_value: String,
+}
+
+impl Consumer {
+    /// Whether the consumer has any of the roles.
+    #[must_use]
+    pub fn has_any(&self, roles: &[RoleName]) -> bool {
+        roles.iter().any(|role| self.roles.contains(role))
+    }
+}
+
+impl Policy {
+    /// The gate's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.name.as_str()
+    }
+
+    /// What the gate does with its decisions.
+    #[must_use]
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// Whether each decision is to be written to filter state.
+    #[must_use]
+    pub fn access_log(&self) -> bool {
+        self.access_log
+    }
+
+    /// The digest of the document's canonical form: defaults filled in, members in a fixed order, keys as digests. Two
+    /// documents with the same digest decide alike, given the same environment.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// The keys.
+    #[must_use]
+    pub fn keyring(&self) -> &Keyring {
+        &self.keyring
+    }
+
+    /// Where a key may stand.
+    #[must_use]
+    pub fn key_sources(&self) -> &[KeySource] {
+        &self.key_sources
+    }
+
+    /// The replies to denied requests.
+    #[must_use]
+    pub(crate) fn replies(&self) -> &Replies {
+        &self.replies
+    }
+
+    /// What the upstream is told.
+    #[must_use]
+    pub(crate) fn upstream(&self) -> &Upstream {
+        &self.upstream
+    }
+
+    /// Whose address counts, where ranges are trusted at all.
+    #[must_use]
+    pub fn client_address(&self) -> Option<&ClientAddress> {
+        (!self.trusted_networks.ranges.is_empty()).then_some(&self.trusted_networks.client_address)
+    }
+
+    /// The names of the headers that only the gate may set.
+    #[must_use]
+    pub(crate) fn identity_headers(&self) -> [&str; 3] {
+        let Upstream { consumer_header, roles_header, key_id_header, .. } = &self.upstream;
+        [consumer_header.as_str(), roles_header.as_str(), key_id_header.as_str()]
+    }
+}

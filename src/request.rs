@@ -1,0 +1,207 @@
+//! A request, as one read of all header pairs shows it. Values are bytes: nothing here assumes UTF-8.
+
+/// The header pairs of a request, and what decisions ask of them.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    headers: &'a [(String, Vec<u8>)],
+    /// `:method`, as sent; empty where there is none.
+    pub method: &'a [u8],
+    /// `:path`, as sent; `None` for CONNECT.
+    pub path: Option<&'a [u8]>,
+    /// `:authority`, as sent; empty where there is none.
+    pub authority: &'a [u8],
+    /// Whether Envoy takes this for gRPC, and will answer a denial in gRPC's terms.
+    pub is_grpc: bool,
+    /// A header is there that says who the client is, other than `X-Forwarded-For`.
+    pub names_a_client: bool,
+    /// A header is there that some backends take the method or the URL from.
+    pub is_overridden: bool,
+}
+
+/// Headers by which a proxy says who its client is. Any of them, and the direct peer is not the caller.
+const NAMES_A_CLIENT: [&str; 5] = ["forwarded", "x-real-ip", "true-client-ip", "cf-connecting-ip", "x-client-ip"];
+/// Headers from which some backends take the method.
+const METHOD_OVERRIDES: [&str; 3] = ["x-http-method", "x-http-method-override", "x-method-override"];
+/// Headers from which some backends take the URL (CVE-2018-14773).
+const URL_OVERRIDES: [&str; 2] = ["x-original-url", "x-rewrite-url"];
+
+impl<'a> Request<'a> {
+    /// Looks once at every pair. Names are in lower case, as Envoy hands them over.
+    #[must_use]
+    pub fn new(headers: &'a [(String, Vec<u8>)]) -> Self {
+        let mut request = Self {
+            headers,
+            method: b"",
+            path: None,
+            authority: b"",
+            is_grpc: false,
+            names_a_client: false,
+            is_overridden: false,
+        };
+        for (name, value) in headers {
+            match name.as_str() {
+                ":method" => request.method = value,
+                ":path" => request.path = Some(value),
+                ":authority" => request.authority = value,
+                "content-type" => request.is_grpc = is_grpc(value),
+                _ => {
+                    let one_of = |known: &[&str]| known.iter().any(|known| same_name(name, known));
+                    request.names_a_client |= one_of(&NAMES_A_CLIENT);
+                    request.is_overridden |= one_of(&METHOD_OVERRIDES) || one_of(&URL_OVERRIDES);
+                }
+            }
+        }
+        request
+    }
+
+    /// Every value of a header, without the blanks around it: HTTP/1 drops them, HTTP/2 passes them on, and what they
+    /// mean is the same (RFC 9110, section 5.5).
+    pub fn values(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
+        self.headers.iter().filter(move |(header, _)| header == name).map(|(_, value)| trim(value))
+    }
+
+    /// The only value of a header; `None` where there is none, `Some(None)` where there are several.
+    #[must_use]
+    pub fn only_value(&self, name: &str) -> Option<Option<&'a [u8]>> {
+        let mut values = self.values(name);
+        let first = values.next()?;
+        Some(values.next().is_none().then_some(first))
+    }
+
+    /// The names, as sent, of headers that a backend may take for one of `names`: CGI, WSGI and PHP do not tell `-` and
+    /// `_` apart.
+    pub fn spellings(&self, names: [&str; 3]) -> impl Iterator<Item = &'a str> {
+        let alike = move |name: &&str| names.iter().any(|one| same_name(name, one));
+        self.headers.iter().map(|(name, _)| name.as_str()).filter(alike)
+    }
+
+    /// Whether `X-Forwarded-For` says anything, in any spelling, other than exactly `peer`.
+    #[must_use]
+    pub fn is_forwarded_for_another_than(&self, peer: std::net::IpAddr) -> bool {
+        let mut values = self.headers.iter().filter(|(name, _)| same_name(name, "x-forwarded-for"));
+        match (values.next(), values.next()) {
+            (None, _) => false,
+            (Some((_, value)), None) => crate::network::parse_address(value) != Some(peer),
+            _ => true,
+        }
+    }
+
+    /// The URLs that override headers hold.
+    pub fn override_urls(&self) -> impl Iterator<Item = &'a [u8]> {
+        let is_url = |name: &str| URL_OVERRIDES.iter().any(|known| same_name(name, known));
+        self.headers.iter().filter(move |(name, _)| is_url(name)).map(|(_, value)| trim(value))
+    }
+
+    /// Whether a `Connection` header names one of `names`, which makes the next hop drop it (RFC 9110, section 7.6.1).
+    /// Envoy passes `Connection` on for upgrade requests only.
+    #[must_use]
+    pub fn connection_names(&self, names: [&str; 3]) -> bool {
+        let options = self.values("connection").flat_map(|value| value.split(|byte| *byte == b',')).map(trim);
+        let mut options = options.filter_map(|option| core::str::from_utf8(option).ok());
+        options.any(|option| names.iter().any(|name| same_name(option, name)))
+    }
+
+    /// Whether this is a CORS preflight: OPTIONS with `Origin` and `Access-Control-Request-Method`.
+    #[must_use]
+    pub fn is_cors_preflight(&self) -> bool {
+        let has = |name: &str| self.values(name).next().is_some();
+        self.method == b"OPTIONS" && has("origin") && has("access-control-request-method")
+    }
+
+    /// Whether a browser made this for a page of another origin: `Sec-Fetch-Site` other than `same-origin` or `none`, or
+    /// an `Origin` that is not the origin of `:authority`.
+    #[must_use]
+    pub fn is_cross_site(&self) -> bool {
+        let elsewhere = match self.only_value("sec-fetch-site") {
+            None => false,
+            Some(site) => !matches!(site, Some(b"same-origin" | b"none")),
+        };
+        elsewhere || self.only_value("origin").is_some_and(|origin| !origin.is_some_and(|one| self.is_own_origin(one)))
+    }
+
+    /// Whether `scheme://host:port` is the origin of `:authority`; the default port may stand or not (RFC 6454).
+    fn is_own_origin(&self, origin: &[u8]) -> bool {
+        let (host, port) = match (origin.strip_prefix(b"https://"), origin.strip_prefix(b"http://")) {
+            (Some(host), _) => (host, &b":443"[..]),
+            (_, Some(host)) => (host, &b":80"[..]),
+            _ => return false,
+        };
+        let bare = |host: &'a [u8]| host.strip_suffix(port).unwrap_or(host).to_ascii_lowercase();
+        let host = host.strip_suffix(port).unwrap_or(host).to_ascii_lowercase();
+        !host.is_empty() && host == bare(self.authority)
+    }
+}
+
+/// What Envoy takes for gRPC (`Grpc::Common::hasGrpcContentType`): other content types get a plain HTTP answer.
+fn is_grpc(content_type: &[u8]) -> bool {
+    matches!(content_type.strip_prefix(b"application/grpc"), Some([] | [b'+', ..]))
+}
+
+/// Without blanks and tabs at either end.
+pub(crate) fn trim(value: &[u8]) -> &[u8] {
+    let blank = |byte: &u8| matches!(byte, b' ' | b'\t');
+    let start = value.iter().position(|byte| !blank(byte)).unwrap_or(value.len());
+    let value = value.get(start..).unwrap_or_default();
+    let end = value.iter().rposition(|byte| !blank(byte)).map_or(0, |last| last.saturating_add(1));
+    value.get(..end).unwrap_or_default()
+}
+
+/// Whether two names are one to a backend that does not tell `-` and `_`, or letter case, apart.
+pub(crate) fn same_name(name: &str, known: &str) -> bool {
+    let fold = |byte: u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
+    name.len() == known.len() && name.bytes().zip(known.bytes()).all(|(a, b)| fold(a) == fold(b))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&str, &str)]) -> Vec<(String, Vec<u8>)> {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect()
+    }
+
+    #[test]
+    fn a_page_of_another_origin_is_told_apart() {
+        for (authority, name, value, cross) in [
+            ("gate.test", "origin", "https://gate.test", false),
+            ("gate.test:443", "origin", "https://gate.test", false),
+            ("gate.test:8080", "origin", "http://gate.test:8080", false),
+            ("GATE.test", "origin", "http://gate.TEST:80", false),
+            ("[::1]:8080", "origin", "http://[::1]:8080", false),
+            ("gate.test", "origin", "http://gate.test:8080", true),
+            ("gate.test:80", "origin", "https://gate.test", true),
+            ("gate.test", "origin", "https://evil.test", true),
+            ("gate.test", "origin", "null", true),
+            ("gate.test", "origin", "", true),
+            ("gate.test", "origin", "gate.test", true),
+            ("", "origin", "http://", true),
+            ("gate.test", "origin", "https://gate.test.evil.test", true),
+            ("gate.test", "sec-fetch-site", "same-origin", false),
+            ("gate.test", "sec-fetch-site", "none", false),
+            ("gate.test", "sec-fetch-site", "same-site", true),
+            ("gate.test", "sec-fetch-site", "cross-site", true),
+            ("gate.test", "sec-fetch-site", "\u{ff}", true),
+            ("gate.test", "accept", "*/*", false),
+        ] {
+            let pairs = headers(&[(":authority", authority), (name, value)]);
+            assert_eq!(Request::new(&pairs).is_cross_site(), cross, "{authority} {name}: {value}");
+        }
+        let twice = headers(&[("sec-fetch-site", "none"), ("sec-fetch-site", "cross-site")]);
+        assert!(Request::new(&twice).is_cross_site());
+    }
+
+    #[test]
+    fn only_what_envoy_takes_for_grpc_is_grpc() {
+        for (value, grpc) in [
+            ("application/grpc", true),
+            ("application/grpc+proto", true),
+            ("application/grpc-web", false),
+            ("application/grpc;x=1", false),
+            ("Application/grpc", false),
+            ("application/json", false),
+            ("", false),
+        ] {
+            assert_eq!(is_grpc(value.as_bytes()), grpc, "{value}");
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! The request target: what no API sends is refused here, before anything is decided about it.
+
+use crate::digest::hex_byte;
+
+/// How many rounds of percent-decoding a path may take to come to rest. A path that still changes after that is
+/// nobody's name for a resource.
+const ROUNDS: usize = 4;
+
+/// A request target (RFC 9110, section 7.1) that was not refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target<'a> {
+    /// The path as sent, up to the first `?`.
+    pub path: &'a [u8],
+    /// The query as sent, without its `?`.
+    pub query: Option<&'a [u8]>,
+    /// The path after one round of percent-decoding, after two, ... as long as it changes.
+    pub decoded: Vec<Vec<u8>>,
+}
+
+impl<'a> Target<'a> {
+    /// Takes a `:path` apart. `None`: no API sends this (DESIGN: `bad_request_target`). That is
+    ///
+    /// * one that does not begin with `/`, or has a byte outside 0x21 to 0x7E or a `#` anywhere;
+    /// * in the path, a malformed escape, and, at any depth of decoding, a NUL, a backslash or a dot segment (with
+    ///   `;parameters` too, CVE-2021-41773's class), or escapes that still change after four rounds.
+    #[must_use]
+    pub fn parse(target: &'a [u8]) -> Option<Self> {
+        let visible = |byte: &u8| matches!(byte, 0x21..=0x7E) && *byte != b'#';
+        if target.first() != Some(&b'/') || !target.iter().all(visible) {
+            return None;
+        }
+        let mut parts = target.splitn(2, |byte| *byte == b'?');
+        let (path, query) = (parts.next()?, parts.next());
+        if !escapes_are_well_formed(path) || has_forbidden_part(path) {
+            return None;
+        }
+        let mut decoded: Vec<Vec<u8>> = Vec::new();
+        while let Some(next) = decode(decoded.last().map_or(path, Vec::as_slice)) {
+            if decoded.len() == ROUNDS || has_forbidden_part(&next) {
+                return None;
+            }
+            decoded.push(next);
+        }
+        Some(Self { path, query, decoded })
+    }
+
+    /// The decoded form of a *plain* path: one whose decoding cannot change its structure. It has no empty segment and
+    /// no parameter, its escapes stand for none of `/ \ . ; % ? #`, and it decodes to UTF-8 without control characters.
+    /// `None`: not plain, so nothing may be concluded from a narrow reading of it.
+    #[must_use]
+    pub fn plain(&self) -> Option<&[u8]> {
+        let structural = |byte: &u8| matches!(byte, b'/' | b'\\' | b'.' | b';' | b'%' | b'?' | b'#');
+        if self.path.contains(&b';') || self.path.windows(2).any(|pair| pair == b"//") {
+            return None;
+        }
+        match self.decoded.as_slice() {
+            [] => Some(self.path),
+            [decoded] => {
+                let text = core::str::from_utf8(decoded).ok()?;
+                let changed = escaped_bytes(self.path).any(|byte| structural(&byte));
+                (!changed && !text.chars().any(char::is_control)).then_some(decoded.as_slice())
+            }
+            _ => None,
+        }
+    }
+}
+
+fn escapes_are_well_formed(path: &[u8]) -> bool {
+    path.split(|byte| *byte == b'%').skip(1).all(|rest| escape(rest).is_some())
+}
+
+/// The byte that the two hex digits at the beginning of `rest` stand for.
+fn escape(rest: &[u8]) -> Option<u8> {
+    let [high, low, ..] = rest else { return None };
+    hex_byte(*high, *low)
+}
+
+/// The bytes that stand in escapes.
+fn escaped_bytes(path: &[u8]) -> impl Iterator<Item = u8> {
+    path.split(|byte| *byte == b'%').skip(1).filter_map(escape)
+}
+
+/// One round of percent-decoding; `None` where nothing changes. What is no escape stays as it is.
+pub(crate) fn decode(path: &[u8]) -> Option<Vec<u8>> {
+    let mut parts = path.split(|byte| *byte == b'%');
+    let mut decoded = Vec::with_capacity(path.len());
+    decoded.extend(parts.next()?);
+    let mut changed = false;
+    for part in parts {
+        match (escape(part), part.get(2..)) {
+            (Some(byte), Some(rest)) => {
+                decoded.push(byte);
+                decoded.extend(rest);
+                changed = true;
+            }
+            _ => {
+                decoded.push(b'%');
+                decoded.extend(part);
+            }
+        }
+    }
+    changed.then_some(decoded)
+}
+
+/// A NUL, a backslash, or a segment that is `.` or `..` up to its parameters (or to a decoded `?` or `#`, or before
+/// blanks at its end, which some file systems drop).
+fn has_forbidden_part(path: &[u8]) -> bool {
+    path.iter().any(|byte| matches!(byte, 0 | b'\\')) || path.split(|byte| *byte == b'/').any(is_dot_segment)
+}
+
+fn is_dot_segment(segment: &[u8]) -> bool {
+    if segment.first() != Some(&b'.') {
+        return false;
+    }
+    let name = segment.split(|byte| matches!(byte, b';' | b'?' | b'#')).next().unwrap_or_default();
+    matches!(name.trim_ascii_end(), b"." | b"..")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ordinary_targets_are_taken_apart() {
+        let target = Target::parse(b"/v2/models?a=%zz&b=..%2f").unwrap();
+        assert_eq!((target.path, target.query), (&b"/v2/models"[..], Some(&b"a=%zz&b=..%2f"[..])));
+        assert!(target.decoded.is_empty());
+        assert_eq!(Target::parse(b"/a%20b").unwrap().decoded, [b"/a b".to_vec()]);
+        assert_eq!(Target::parse(b"/a%2520b").unwrap().decoded, [b"/a%20b".to_vec(), b"/a b".to_vec()]);
+        for path in
+            ["/", "/a/...", "/.well-known/x", "/a..b", "/a/.../b", "/..a", "//", "/a;x=.", "/a?#".trim_end_matches('#')]
+        {
+            assert!(Target::parse(path.as_bytes()).is_some(), "{path}");
+        }
+    }
+
+    #[test]
+    fn what_no_api_sends_is_refused() {
+        for path in [
+            "",
+            "*",
+            "a",
+            "http://x/",
+            "/a b",
+            "/a\tb",
+            "/a\u{7f}",
+            "/caf\u{e9}",
+            "/a#b",
+            "/?a#b",
+            "/?a b",
+            "/%",
+            "/%2",
+            "/%zz",
+            "/a%00",
+            "/a%2500",
+            "/a\\b",
+            "/a%5cb",
+            "/a%255Cb",
+            "/.",
+            "/..",
+            "/a/../b",
+            "/a/./b",
+            "/a/..;x/b",
+            "/a/.;/b",
+            "/%2e",
+            "/a/%2E%2e/b",
+            "/a/.%2e;x=1/b",
+            "/a/%252e%252e/b",
+            "/a/%25252e./b",
+            "/..%2fb",
+            "/a%2f..",
+            "/a/..%3Fx",
+            "/a/..%20/b",
+            "/%2525252525",
+        ] {
+            assert_eq!(Target::parse(path.as_bytes()), None, "{path}");
+        }
+        assert!(Target::parse(b"/%25252525").is_some(), "four rounds come to rest");
+    }
+
+    #[test]
+    fn a_plain_path_is_one_that_decoding_cannot_change_the_structure_of() {
+        for (path, decoded) in
+            [("/", "/"), ("/a.b/c", "/a.b/c"), ("/%64ocs", "/docs"), ("/caf%C3%A9", "/caf\u{e9}"), ("/a%20b", "/a b")]
+        {
+            assert_eq!(Target::parse(path.as_bytes()).unwrap().plain(), Some(decoded.as_bytes()), "{path}");
+        }
+        for path in [
+            "//", "/a//b", "/a;b", "/a%3bb", "/a%2fb", "/a%2eb", "/a%25b", "/a%2541", "/a%3fb", "/a%23b", "/%ff",
+            "/%0a", "/%c2%85",
+        ] {
+            assert_eq!(Target::parse(path.as_bytes()).unwrap().plain(), None, "{path}");
+        }
+    }
+}
