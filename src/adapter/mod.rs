@@ -136,11 +136,7 @@ fn apply(edit: Edit<'_>) {
 /// Writes the decision to filter state, where access logs read it as `%FILTER_STATE(wasm.portcullis.reason:PLAIN)%`: on
 /// request, and for what `report` mode would have denied.
 fn record(policy: &Policy, decision: &Decision<'_>) {
-    let verdict = match decision {
-        Decision::Allow(_) => "allow",
-        Decision::Deny(_) if policy.mode() == Mode::Report => "report",
-        Decision::Deny(_) => "deny",
-    };
+    let verdict = policy.verdict(decision);
     if !policy.access_log() && verdict != "report" {
         return;
     }

@@ -10,6 +10,7 @@ pub use decide::Host;
 pub use keyring::{Key, Keyring};
 use rules::{Protected, Rules};
 
+use crate::decision::Decision;
 use crate::digest::Digest;
 use crate::document::{
     ClientAddress, ConsumerName, CorsPreflight, GateName, KeySource, Mode, PublicPath, RoleName, TrustedNetworks,
@@ -111,6 +112,16 @@ impl Policy {
     #[must_use]
     pub fn client_address(&self) -> Option<&ClientAddress> {
         (!self.trusted_networks.ranges.is_empty()).then_some(&self.trusted_networks.client_address)
+    }
+
+    /// What is done about a decision: `allow`, `deny`, or `report` where a denied request goes on all the same.
+    #[must_use]
+    pub fn verdict(&self, decision: &Decision<'_>) -> &'static str {
+        match decision {
+            Decision::Allow(_) => "allow",
+            Decision::Deny(_) if self.mode == Mode::Report => "report",
+            Decision::Deny(_) => "deny",
+        }
     }
 
     /// The names of the headers that only the gate may set.

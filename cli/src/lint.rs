@@ -1,0 +1,105 @@
+//! `portcullis lint`: what the gate would refuse (errors), and what it takes and is unwise (warnings).
+
+use anyhow::Result;
+use clap::Args;
+use portcullis::document::{ClientAddress, Document, Mode, Secret};
+use portcullis::refusal::EntryProblem;
+use portcullis::{Loaded, Policy};
+use serde_json::json;
+
+use crate::Output;
+use crate::policy_file::{PolicyFile, environment};
+
+const EXAMPLES: &str = "Examples:
+  portcullis lint
+  portcullis lint policy.yaml --output json
+
+Exit status: 0 no error (there may be warnings), 1 errors, 2 the file cannot be read.";
+
+/// Find what the gate would refuse in a policy, and what is unwise
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Lint {
+    #[command(flatten)]
+    policy: PolicyFile,
+    /// How to print it
+    #[arg(long, value_enum, default_value = "text")]
+    output: Output,
+}
+
+/// One finding.
+struct Finding {
+    is_error: bool,
+    code: &'static str,
+    message: String,
+}
+
+impl Lint {
+    pub(crate) fn run(self) -> Result<bool> {
+        let findings = findings(&self.policy.json()?);
+        let errors = findings.iter().filter(|finding| finding.is_error).count();
+        let warnings = findings.len().saturating_sub(errors);
+        if self.output == Output::Json {
+            let rows: Vec<_> = findings
+                .iter()
+                .map(|one| json!({"severity": one.severity(), "code": one.code, "message": one.message}))
+                .collect();
+            anstream::println!("{:#}", json!({"errors": errors, "warnings": warnings, "findings": rows}));
+        } else {
+            for finding in &findings {
+                let colour = if finding.is_error { anstyle::AnsiColor::Red } else { anstyle::AnsiColor::Yellow };
+                let style = colour.on_default().bold();
+                anstream::println!("{style}{}{style:#}[{}] {}", finding.severity(), finding.code, finding.message);
+            }
+            anstream::println!("{}: {errors} errors, {warnings} warnings", self.policy.path().display());
+        }
+        Ok(errors == 0)
+    }
+}
+
+impl Finding {
+    fn severity(&self) -> &'static str {
+        if self.is_error { "error" } else { "warning" }
+    }
+}
+
+fn findings(json: &[u8]) -> Vec<Finding> {
+    let error = |code, message| Finding { is_error: true, code, message };
+    let warning = |code, message| Finding { is_error: false, code, message };
+    let loaded =
+        Document::read(json).and_then(|document| Ok((Policy::compile(document.clone(), &environment)?, document)));
+    let (Loaded { policy, refused_entries }, document) = match loaded {
+        Ok(loaded) => loaded,
+        Err(refusal) => return vec![error("refused", refusal.to_string())],
+    };
+    let mut findings = Vec::new();
+    for entry in refused_entries {
+        // Whether a variable is set is a matter of where Envoy runs, and not of the document.
+        findings.push(match entry.problem {
+            EntryProblem::UnsetVariable(_) => {
+                warning("unset-variable", format!("{entry} (checked here, where lint runs)"))
+            }
+            _ => error("refused-entry", entry.to_string()),
+        });
+    }
+    for (index, consumer) in document.consumers.iter().enumerate() {
+        for (number, key) in consumer.keys.iter().enumerate() {
+            if matches!(key.secret, Secret::Plaintext(_)) {
+                let message = format!(
+                    "consumers[{index}].keys[{number}]: the key itself stands in the policy: give its sha256, or an env"
+                );
+                findings.push(warning("plaintext-key", message));
+            }
+        }
+    }
+    if policy.mode() == Mode::Enforce && document.consumers.iter().all(|consumer| consumer.keys.is_empty()) {
+        let message = "consumers: nobody has a key: only public paths and trusted callers pass".to_owned();
+        findings.push(warning("no-keys", message));
+    }
+    if policy.client_address() == Some(&ClientAddress::RemoteIp) {
+        let message = "trusted_networks.client_address: remote_ip trusts what Envoy detected: be sure that the listener sets \
+                       use_remote_address, and that xff_num_trusted_hops is the number of proxies in front";
+        findings.push(warning("remote-ip", message.to_owned()));
+    }
+    findings
+}
