@@ -77,7 +77,7 @@ impl Read for KeyEntry {
         struct Entry {
             id: Option<KeyId>,
             description: Option<Description>,
-            sha256: Option<Plaintext>,
+            sha256: Option<Sha256Text>,
             plaintext: Option<Plaintext>,
             env: Option<VariableName>,
             not_before: Option<Timestamp>,
@@ -97,7 +97,7 @@ impl Read for KeyEntry {
         }
         let entry = Entry::object(reader, &mut members)?;
         let secret = match (entry.sha256, entry.plaintext, entry.env) {
-            (Some(digest), None, None) => Secret::Sha256(Digest::from_hex(digest.expose())),
+            (Some(digest), None, None) => Secret::Sha256(digest.0),
             (None, Some(plaintext), None) => Secret::Plaintext(plaintext),
             (None, None, Some(variable)) => Secret::Env(variable),
             _ => {
@@ -115,6 +115,18 @@ impl Read for KeyEntry {
     }
 }
 
+/// The text of a `sha256` member. Not shown where it is none: it may be the key itself.
+struct Sha256Text(Option<Digest>);
+
+impl Text for Sha256Text {
+    const EXPECTED: &'static str = "the SHA-256 of the key, as 64 hex digits";
+    const SECRET: bool = true;
+
+    fn read(text: &str) -> Result<Self, Invalid> {
+        Ok(Self(Digest::from_hex(text)))
+    }
+}
+
 impl Text for Timestamp {
     const EXPECTED: &'static str = "a date-time such as 2027-02-01T00:00:00Z";
 
@@ -124,7 +136,7 @@ impl Text for Timestamp {
     }
 }
 
-read_text!(Timestamp);
+read_text!(Sha256Text, Timestamp);
 
 fn seconds<S: Serializer>(timestamp: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
     timestamp.map(|timestamp| timestamp.0).serialize(serializer)

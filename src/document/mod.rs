@@ -11,6 +11,8 @@ pub(crate) mod names;
 mod protobuf;
 pub(crate) mod read;
 pub(crate) mod refusal;
+#[cfg(test)]
+mod refusal_table;
 
 use serde::de::{Error, MapAccess};
 use serde::{Serialize, Serializer};
