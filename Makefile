@@ -1,0 +1,72 @@
+# Portcullis. `make` lists what there is.
+
+WASM_TARGET := wasm32-wasip1
+MODULE      := target/portcullis.wasm
+CARGO       ?= cargo
+PYTHON      ?= python3
+
+.DEFAULT_GOAL := help
+.PHONY: help build run envoy fmt lint test clean cargo components python wasm-target
+
+help: ## list the targets
+	@echo 'usage: make TARGET'
+	@echo
+	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  \1 \2/p' $(firstword $(MAKEFILE_LIST)) \
+	  | while read -r name text; do printf '  %-8s %s\n' "$$name" "$$text"; done
+	@echo
+	@echo 'settings of `make run`: PORT LOCAL_PORT BACKEND_PORT ADMIN_PORT ENVOY (see scripts/run --help)'
+
+build: cargo wasm-target ## the filter (target/portcullis.wasm), the command and the sample backend (target/release/)
+	@echo '==> building the filter for $(WASM_TARGET)'
+	@$(CARGO) build --profile filter --locked --target $(WASM_TARGET) -p portcullis --lib
+	@# Copied under another name, then renamed: an Envoy that watches the file never sees half of it.
+	@cp target/$(WASM_TARGET)/filter/portcullis.wasm $(MODULE).new && mv -f $(MODULE).new $(MODULE)
+	@echo '==> building the command and the sample backend'
+	@$(CARGO) build --release --locked -p portcullis-cli -p portcullis-backend
+	@echo '==> built $(MODULE), target/release/portcullis, target/release/portcullis-backend'
+
+run: python build ## the demonstration: Envoy, the gate and the sample backend, until Ctrl-C
+	@exec $(PYTHON) scripts/run
+
+envoy: python ## fetch the Envoy that the tests use, print its path
+	@$(PYTHON) scripts/get-envoy
+
+fmt: cargo ## format the code
+	@$(CARGO) fmt --all
+
+lint: cargo components wasm-target ## formatting and clippy, natively and for the filter's target
+	@echo '==> checking the format'
+	@$(CARGO) fmt --all --check
+	@echo '==> clippy, native'
+	@$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	@echo '==> clippy, $(WASM_TARGET)'
+	@$(CARGO) clippy --locked --target $(WASM_TARGET) -p portcullis --lib -- -D warnings
+
+test: lint build python ## lint, unit tests, then the suites on a real Envoy
+	@echo '==> unit tests'
+	@$(CARGO) test --locked --workspace --exclude portcullis-tests
+	@echo '==> suites on Envoy'
+	@envoy=$$($(PYTHON) scripts/get-envoy) && \
+	  PORTCULLIS_ENVOY="$$envoy" PORTCULLIS_WASM="$(CURDIR)/$(MODULE)" $(CARGO) test --locked -p portcullis-tests
+
+clean: cargo ## remove what was built; the fetched Envoy stays in .cache/envoy
+	@$(CARGO) clean
+	@rm -rf .cache/run
+
+# What the rest needs. Each says in one line what is missing and how to get it.
+
+cargo:
+	@command -v $(CARGO) >/dev/null || { echo 'make: cargo is missing: install Rust from https://rustup.rs' >&2; exit 2; }
+
+python:
+	@command -v $(PYTHON) >/dev/null || { echo 'make: python3 is missing: install it (Debian: apt install python3 python3-pip)' >&2; exit 2; }
+
+components: cargo
+	@$(CARGO) fmt --version >/dev/null 2>&1 && $(CARGO) clippy --version >/dev/null 2>&1 || { \
+	  command -v rustup >/dev/null || { echo 'make: rustfmt or clippy is missing, and so is rustup to add it: install Rust from https://rustup.rs' >&2; exit 2; }; \
+	  echo '==> adding rustfmt and clippy'; rustup component add rustfmt clippy; }
+
+wasm-target: cargo
+	@test -d "$$(rustc --print target-libdir --target $(WASM_TARGET))" || { \
+	  command -v rustup >/dev/null || { echo 'make: the Rust target $(WASM_TARGET) is missing, and so is rustup to add it: install Rust from https://rustup.rs' >&2; exit 2; }; \
+	  echo '==> adding the Rust target $(WASM_TARGET)'; rustup target add $(WASM_TARGET); }

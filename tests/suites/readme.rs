@@ -1,0 +1,124 @@
+//! The README, as a newcomer follows it: the demonstration is started, every command that the README shows is run against
+//! it, and every line that it promises must come back, in that order.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+
+use portcullis_tests::paths::workspace;
+
+/// A command that the README shows, and the lines that it promises.
+struct Shown {
+    command: String,
+    promised: Vec<String>,
+}
+
+/// The commands of the ```console blocks, and the policy of the first ```yaml block.
+fn read_readme() -> (Vec<Shown>, String) {
+    let text = std::fs::read_to_string(workspace().join("README.md")).expect("README.md is there");
+    let (mut shown, mut policy, mut block): (Vec<Shown>, Option<String>, Option<&str>) = (Vec::new(), None, None);
+    for line in text.lines() {
+        match (block, line) {
+            (Some(_), "```") => block = None,
+            (None, "```console") => block = Some("console"),
+            (None, "```yaml") => block = policy.is_none().then_some("yaml"),
+            (Some("console"), line) => match (line.strip_prefix("$ "), shown.last_mut()) {
+                (Some(command), _) => shown.push(Shown { command: command.to_owned(), promised: Vec::new() }),
+                (None, Some(last)) => last.promised.push(line.trim().to_owned()),
+                (None, None) => panic!("a console block begins with its command: {line}"),
+            },
+            (Some("yaml"), line) => *policy.get_or_insert_default() += &format!("{line}\n"),
+            _ => {}
+        }
+        if block == Some("yaml") && policy.is_none() {
+            policy = Some(String::new());
+        }
+    }
+    (shown, policy.expect("the README shows a policy"))
+}
+
+/// The demonstration, on free ports. Stopped when dropped.
+struct Demonstration {
+    script: Child,
+    /// The address that the README writes, and the one that it is here.
+    addresses: Vec<(&'static str, String)>,
+}
+
+impl Demonstration {
+    fn start() -> Self {
+        let mut script = Command::new("python3")
+            .arg(workspace().join("scripts/run"))
+            .envs([("PORT", "0"), ("LOCAL_PORT", "0"), ("BACKEND_PORT", "0"), ("ADMIN_PORT", "0")])
+            .env("ENVOY", portcullis_tests::paths::envoy())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("python3 starts");
+        let output = BufReader::new(script.stdout.take().expect("its output is a pipe"));
+        let ready = output
+            .lines()
+            .map(|line| line.expect("its output is text"))
+            .find_map(|line| line.strip_prefix("ready: ").map(str::to_owned))
+            .expect("it says that it is ready, before it ends");
+        let written =
+            [("main", "127.0.0.1:10000"), ("local", "127.0.0.1:10001"), ("admin", "127.0.0.1:9901"), ("backend", "127.0.0.1:8081")];
+        let addresses = written
+            .iter()
+            .map(|(name, written)| {
+                let here = ready.split(' ').find_map(|part| part.strip_prefix(&format!("{name}=")));
+                (*written, here.unwrap_or_else(|| panic!("`{ready}` names {name}")).to_owned())
+            })
+            .collect();
+        Self { script, addresses }
+    }
+
+    fn stop(&mut self) -> Option<i32> {
+        let _ = Command::new("kill").arg(self.script.id().to_string()).status();
+        self.script.wait().expect("it can be waited for").code()
+    }
+}
+
+impl Drop for Demonstration {
+    fn drop(&mut self) {
+        if self.script.try_wait().ok().flatten().is_none() {
+            self.stop();
+        }
+    }
+}
+
+#[test]
+fn every_command_of_the_readme_does_what_it_says() {
+    let (shown, policy) = read_readme();
+    let mut demonstration = Demonstration::start();
+    let directory = tempfile::tempdir().expect("a directory");
+    std::fs::write(directory.path().join("policy.yaml"), policy).expect("a file in it");
+    std::os::unix::fs::symlink(workspace().join("target"), directory.path().join("target")).expect("a link in it");
+
+    let mut failures = Vec::new();
+    let mut run = 0;
+    for Shown { command, promised } in shown {
+        match command.split(' ').next() {
+            // What was just started.
+            Some("make") if command == "make run" => continue,
+            Some("curl" | "target/release/portcullis") => {}
+            _ => panic!("the README shows `{command}`, which this test does not know how to run"),
+        }
+        let mut here = command.clone();
+        for (written, address) in &demonstration.addresses {
+            here = here.replace(written, address);
+        }
+        let output = Command::new("sh").args(["-c", &here]).current_dir(directory.path()).output().expect("sh runs");
+        let output = String::from_utf8_lossy(&output.stdout).replace('\r', "");
+        let mut lines = output.lines().map(str::trim);
+        if let Some(missing) = promised.iter().find(|promise| !lines.any(|line| line == promise.as_str())) {
+            failures.push(format!("$ {command}\npromises: {missing}\nand says:\n{output}"));
+        }
+        run += 1;
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n\n"));
+    assert!(run >= 10, "only {run} commands were found");
+
+    assert_eq!(demonstration.stop(), Some(0), "it stops cleanly");
+    for (_, address) in &demonstration.addresses {
+        assert!(std::net::TcpStream::connect(address).is_err(), "{address} is still open");
+    }
+}
