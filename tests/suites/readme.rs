@@ -1,8 +1,8 @@
 //! The README, as a newcomer follows it: the demonstration is started, every command that the README shows is run against
 //! it, and every line that it promises must come back, in that order.
 
-use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 use portcullis_tests::paths::workspace;
 
@@ -39,6 +39,8 @@ fn read_readme() -> (Vec<Shown>, String) {
 /// The demonstration, on free ports. Stopped when dropped.
 struct Demonstration {
     script: Child,
+    /// Kept open: the script has a last word to say.
+    _output: BufReader<ChildStdout>,
     /// The address that the README writes, and the one that it is here.
     addresses: Vec<(&'static str, String)>,
 }
@@ -53,8 +55,9 @@ impl Demonstration {
             .stdout(Stdio::piped())
             .spawn()
             .expect("python3 starts");
-        let output = BufReader::new(script.stdout.take().expect("its output is a pipe"));
+        let mut output = BufReader::new(script.stdout.take().expect("its output is a pipe"));
         let ready = output
+            .by_ref()
             .lines()
             .map(|line| line.expect("its output is text"))
             .find_map(|line| line.strip_prefix("ready: ").map(str::to_owned))
@@ -68,7 +71,7 @@ impl Demonstration {
                 (*written, here.unwrap_or_else(|| panic!("`{ready}` names {name}")).to_owned())
             })
             .collect();
-        Self { script, addresses }
+        Self { script, _output: output, addresses }
     }
 
     fn stop(&mut self) -> Option<i32> {
