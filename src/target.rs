@@ -82,13 +82,18 @@ fn escaped_bytes(path: &[u8]) -> impl Iterator<Item = u8> {
 
 /// One round of percent-decoding; `None` where nothing changes. What is no escape stays as it is.
 pub(crate) fn decode(path: &[u8]) -> Option<Vec<u8>> {
+    decode_but(path, None)
+}
+
+/// As [`decode`], but for escapes of the byte `kept`.
+pub(crate) fn decode_but(path: &[u8], kept: Option<u8>) -> Option<Vec<u8>> {
     let mut parts = path.split(|byte| *byte == b'%');
     let mut decoded = Vec::with_capacity(path.len());
     decoded.extend(parts.next()?);
     let mut changed = false;
     for part in parts {
         match (escape(part), part.get(2..)) {
-            (Some(byte), Some(rest)) => {
+            (Some(byte), Some(rest)) if Some(byte) != kept => {
                 decoded.push(byte);
                 decoded.extend(rest);
                 changed = true;

@@ -35,16 +35,21 @@ impl Rules {
         }
         let method = (!request.is_overridden).then_some(request.method);
         self.permit_path(consumer, method, target)
-            && request.override_urls().all(|url| match override_target(url) {
-                Some(target) => self.permit_path(consumer, method, &target),
-                // What cannot be read may be anything.
-                None => self.0.iter().all(|rule| consumer.has_any(&rule.roles)),
+            && request.override_urls().all(|url| match override_targets(url) {
+                Some(targets) => targets.iter().all(|target| self.permit_path(consumer, method, target)),
+                None => self.permit_anything(consumer),
             })
+    }
+
+    /// What cannot be read may be anything.
+    fn permit_anything(&self, consumer: &Consumer) -> bool {
+        self.0.iter().all(|rule| consumer.has_any(&rule.roles))
     }
 
     /// `method`: as sent, or `None` for any.
     fn permit_path(&self, consumer: &Consumer, method: Option<&[u8]>, target: &Target<'_>) -> bool {
-        Readings::of(target).iter().all(|(fold, path)| {
+        let Some(readings) = Readings::of(target) else { return self.permit_anything(consumer) };
+        readings.iter().all(|(fold, path)| {
             for rule in self.0.iter().filter(|rule| rule.pattern.matches(fold, path)) {
                 let covers = match (&rule.methods, method) {
                     (None, _) => Some(true),
@@ -63,16 +68,29 @@ impl Rules {
     }
 }
 
-/// The target in an `X-Original-URL` or `X-Rewrite-URL`: a path, or a whole URL.
-fn override_target(url: &[u8]) -> Option<Target<'_>> {
+/// The targets that an `X-Original-URL` or `X-Rewrite-URL` may mean: a path, a whole URL, or what is both at once, as
+/// `//host/path` is. `None` for what is none of these.
+fn override_targets(url: &[u8]) -> Option<Vec<Target<'_>>> {
+    let lower = |length: usize| url.get(..length).map(<[u8]>::to_ascii_lowercase);
+    let host = match url {
+        [b'/', b'/', host @ ..] => host,
+        [b'/', ..] => return Target::parse(url).map(|target| vec![target]),
+        _ if lower(7).as_deref() == Some(b"http://") => url.get(7..)?,
+        _ if lower(8).as_deref() == Some(b"https://") => url.get(8..)?,
+        _ => return None,
+    };
+    let end = host.iter().position(|byte| matches!(byte, b'/' | b'?')).unwrap_or(host.len());
+    let (host, path) = host.split_at_checked(end)?;
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(byte);
+    if !host.iter().all(plain) {
+        return None;
+    }
+    // Without a path, the root is meant.
+    let mut targets = vec![if path.first() == Some(&b'/') { Target::parse(path)? } else { Target::parse(b"/")? }];
     if url.first() == Some(&b'/') {
-        return Target::parse(url);
+        targets.push(Target::parse(url)?);
     }
-    let host = url.windows(3).position(|part| part == b"://").and_then(|at| url.get(at.checked_add(3)?..))?;
-    match host.iter().position(|byte| matches!(byte, b'/' | b'?')) {
-        Some(start) if host.get(start) == Some(&b'/') => Target::parse(host.get(start..)?),
-        _ => Target::parse(b"/"),
-    }
+    Some(targets)
 }
 
 /// The paths that need a key, where all others do not.
@@ -86,6 +104,7 @@ impl Protected {
 
     /// Whether any reading of the path falls under a protected one.
     pub(crate) fn covers(&self, target: &Target<'_>) -> bool {
-        Readings::of(target).iter().any(|(fold, path)| self.0.iter().any(|pattern| pattern.matches(fold, path)))
+        let is_protected = |(fold, path): (usize, &[u8])| self.0.iter().any(|pattern| pattern.matches(fold, path));
+        Readings::of(target).is_none_or(|readings| readings.iter().any(is_protected))
     }
 }
