@@ -1,7 +1,7 @@
 //! What the gate decides, as closed enums. Their names are stable: they are the names of metrics, the values in access
 //! logs, and what `portcullis check` prints.
 
-use crate::policy::{Consumer, Key};
+use crate::keyring::{Consumer, Key};
 
 /// The decision about one request.
 #[derive(Debug, Clone, Copy)]

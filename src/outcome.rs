@@ -28,6 +28,16 @@ pub enum Edit<'a> {
 }
 
 impl Policy {
+    /// What is done about a decision: `allow`, `deny`, or `report` where a denied request goes on all the same.
+    #[must_use]
+    pub fn verdict(&self, decision: &Decision<'_>) -> &'static str {
+        match decision {
+            Decision::Allow(_) => "allow",
+            Decision::Deny(_) if self.mode() == Mode::Report => "report",
+            Decision::Deny(_) => "deny",
+        }
+    }
+
     /// What becomes of a request that was decided so. In `report` mode every denied request goes on, with its
     /// credential. Forged identity headers, in every spelling, go on in no mode.
     #[must_use]

@@ -5,7 +5,7 @@ use core::fmt;
 
 use crate::document::read::{Text, read_text};
 use crate::document::refusal::Invalid;
-use crate::reading::Fold;
+use crate::fold::Fold;
 
 /// A path pattern that is canonical itself: no dot segment, empty segment, parameter, backslash or query.
 #[derive(Clone, PartialEq, Eq)]
@@ -155,6 +155,21 @@ impl fmt::Debug for PathPattern {
 impl serde::Serialize for PathPattern {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&self.text)
+    }
+}
+
+/// A pattern, in each fold.
+#[derive(Debug)]
+pub(crate) struct FoldedPattern([PathPattern; 4]);
+
+impl FoldedPattern {
+    pub(crate) fn new(pattern: &PathPattern) -> Self {
+        Self(Fold::ALL.map(|fold| pattern.fold(fold)))
+    }
+
+    /// Whether a reading, with its fold, falls under the pattern.
+    pub(crate) fn matches(&self, fold: usize, path: &[u8]) -> bool {
+        self.0.get(fold).is_some_and(|pattern| pattern.matches(path))
     }
 }
 

@@ -6,11 +6,13 @@ use std::io::{self, Write};
 
 use sha2::{Digest as _, Sha256};
 
-use super::{Consumer, Key, Keyring, Policy, Protected, Rules};
+use super::Policy;
+use super::rules::{Protected, Rules};
 use crate::credential::is_presentable;
 use crate::digest::Digest;
 use crate::document::refusal::{EntryProblem, Invalid, Problem, Refusal, RefusedEntry};
 use crate::document::{self, Document, KeyEntry, KeySource, RoleName, Secret};
+use crate::keyring::{Consumer, Key, Keyring};
 use crate::reply::Replies;
 use crate::request::same_name;
 

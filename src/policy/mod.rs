@@ -2,20 +2,15 @@
 
 mod compile;
 mod decide;
-mod keyring;
 mod rules;
 
 pub use compile::Loaded;
 pub use decide::Host;
-pub use keyring::{Key, Keyring};
 use rules::{Protected, Rules};
 
-use crate::decision::Decision;
 use crate::digest::Digest;
-use crate::document::{
-    ClientAddress, ConsumerName, CorsPreflight, GateName, KeySource, Mode, PublicPath, RoleName, TrustedNetworks,
-    Upstream,
-};
+use crate::document::{ClientAddress, CorsPreflight, GateName, KeySource, Mode, PublicPath, TrustedNetworks, Upstream};
+use crate::keyring::{Consumer, Keyring};
 use crate::reply::Replies;
 use crate::spiffe::IdentityPattern;
 
@@ -37,25 +32,6 @@ pub struct Policy {
     rules: Rules,
     replies: Replies,
     upstream: Upstream,
-}
-
-/// Who a key belongs to.
-#[derive(Debug)]
-pub struct Consumer {
-    /// The name.
-    pub name: ConsumerName,
-    /// The roles, in the order of the document.
-    pub roles: Vec<RoleName>,
-    /// The roles as a header has them, comma-separated.
-    pub roles_value: String,
-}
-
-impl Consumer {
-    /// Whether the consumer has any of the roles.
-    #[must_use]
-    pub fn has_any(&self, roles: &[RoleName]) -> bool {
-        roles.iter().any(|role| self.roles.contains(role))
-    }
 }
 
 impl Policy {
@@ -112,16 +88,6 @@ impl Policy {
     #[must_use]
     pub fn client_address(&self) -> Option<&ClientAddress> {
         (!self.trusted_networks.ranges.is_empty()).then_some(&self.trusted_networks.client_address)
-    }
-
-    /// What is done about a decision: `allow`, `deny`, or `report` where a denied request goes on all the same.
-    #[must_use]
-    pub fn verdict(&self, decision: &Decision<'_>) -> &'static str {
-        match decision {
-            Decision::Allow(_) => "allow",
-            Decision::Deny(_) if self.mode == Mode::Report => "report",
-            Decision::Deny(_) => "deny",
-        }
     }
 
     /// The names of the headers that only the gate may set.

@@ -1,8 +1,9 @@
 //! Which roles a path asks for, by the widest reading.
 
-use super::Consumer;
 use crate::document::{self, Methods, ProtectedPath, RoleName};
-use crate::reading::{FoldedPattern, Readings};
+use crate::keyring::Consumer;
+use crate::pattern::FoldedPattern;
+use crate::reading::Readings;
 use crate::request::Request;
 use crate::target::Target;
 

@@ -1,8 +1,27 @@
-//! The keys of a policy, found by their digest.
+//! Consumers and their keys, found by the digest of the key.
 
 use crate::digest::Digest;
-use crate::document::KeyId;
+use crate::document::{ConsumerName, KeyId, RoleName};
 use crate::timestamp::Timestamp;
+
+/// Who a key belongs to.
+#[derive(Debug)]
+pub struct Consumer {
+    /// The name.
+    pub name: ConsumerName,
+    /// The roles, in the order of the document.
+    pub roles: Vec<RoleName>,
+    /// The roles as a header has them, comma-separated.
+    pub roles_value: String,
+}
+
+impl Consumer {
+    /// Whether the consumer has any of the roles.
+    #[must_use]
+    pub fn has_any(&self, roles: &[RoleName]) -> bool {
+        roles.iter().any(|role| self.roles.contains(role))
+    }
+}
 
 /// All keys, sorted by digest.
 #[derive(Debug, Default)]
