@@ -32,11 +32,8 @@ impl Fold {
         if self.case { fold_case(segment) } else { Cow::Borrowed(segment) }
     }
 
-    /// Folds a path.
-    pub(crate) fn path(self, path: &[u8]) -> Cow<'_, [u8]> {
-        if !self.trailing {
-            return if self.case { fold_case(path) } else { Cow::Borrowed(path) };
-        }
+    /// Folds a path, segment by segment.
+    pub(crate) fn path(self, path: &[u8]) -> Vec<u8> {
         let mut folded = Vec::with_capacity(path.len());
         for segment in path.strip_prefix(b"/").unwrap_or(path).split(|byte| *byte == b'/') {
             let name = self.segment(segment);
@@ -46,25 +43,29 @@ impl Fold {
                 folded.extend_from_slice(&name);
             }
         }
-        while folded.last() == Some(&b'/') {
+        while self.trailing && folded.last() == Some(&b'/') {
             folded.pop();
         }
         if folded.is_empty() {
             folded.push(b'/');
         }
-        if folded == path { Cow::Borrowed(path) } else { Cow::Owned(folded) }
+        folded
     }
 }
 
-/// Lower case. Text beyond ASCII goes by way of upper case, which joins letters such as ſ and s, and an İ loses its dot, as
-/// it does in a Turkish locale. Bytes that are no UTF-8 are folded in ASCII only.
+/// Lower case. Text beyond ASCII goes by way of upper case, which joins letters such as ſ and s; an İ loses its dot, as it
+/// does in a Turkish locale, and full-width letters become the ASCII ones that a best-fit conversion makes of them.
 fn fold_case(bytes: &[u8]) -> Cow<'_, [u8]> {
-    if bytes.is_ascii() {
-        if bytes.iter().any(u8::is_ascii_uppercase) { bytes.to_ascii_lowercase().into() } else { bytes.into() }
+    if !bytes.is_ascii() {
+        let narrow = |letter: char| match letter {
+            '\u{FF01}'..='\u{FF5E}' => char::from_u32(u32::from(letter).saturating_sub(0xFEE0)).unwrap_or(letter),
+            other => other,
+        };
+        let text: String = String::from_utf8_lossy(bytes).chars().map(narrow).collect();
+        text.to_uppercase().to_lowercase().replace('\u{307}', "").into_bytes().into()
+    } else if bytes.iter().any(u8::is_ascii_uppercase) {
+        bytes.to_ascii_lowercase().into()
     } else {
-        match core::str::from_utf8(bytes) {
-            Ok(text) => text.to_uppercase().to_lowercase().replace('\u{307}', "").into_bytes().into(),
-            Err(_) => bytes.to_ascii_lowercase().into(),
-        }
+        bytes.into()
     }
 }

@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use clap::Args;
+use portcullis::digest::Digest;
 use portcullis::document::{ClientAddress, Document, Mode, Secret};
 use portcullis::refusal::EntryProblem;
 use portcullis::{Loaded, Policy};
@@ -36,7 +37,9 @@ struct Finding {
 
 impl Lint {
     pub(crate) fn run(self) -> Result<bool> {
-        let findings = findings(&self.policy.json()?);
+        let (findings, digest) = examine(&self.policy.json()?);
+        // As the gate logs it and shows it in a gauge.
+        let digest = digest.map(|digest| format!("{:012x}", digest.first_48_bits()));
         let errors = findings.iter().filter(|finding| finding.is_error).count();
         let warnings = findings.len().saturating_sub(errors);
         if self.output == Output::Json {
@@ -44,14 +47,18 @@ impl Lint {
                 .iter()
                 .map(|one| json!({"severity": one.severity(), "code": one.code, "message": one.message}))
                 .collect();
-            anstream::println!("{:#}", json!({"errors": errors, "warnings": warnings, "findings": rows}));
+            anstream::println!(
+                "{:#}",
+                json!({"errors": errors, "warnings": warnings, "digest": digest, "findings": rows})
+            );
         } else {
             for finding in &findings {
                 let colour = if finding.is_error { anstyle::AnsiColor::Red } else { anstyle::AnsiColor::Yellow };
                 let style = colour.on_default().bold();
                 anstream::println!("{style}{}{style:#}[{}] {}", finding.severity(), finding.code, finding.message);
             }
-            anstream::println!("{}: {errors} errors, {warnings} warnings", self.policy.path().display());
+            let digest = digest.map(|digest| format!(", digest {digest}")).unwrap_or_default();
+            anstream::println!("{}: {errors} errors, {warnings} warnings{digest}", self.policy.path().display());
         }
         Ok(errors == 0)
     }
@@ -63,14 +70,15 @@ impl Finding {
     }
 }
 
-fn findings(json: &[u8]) -> Vec<Finding> {
+/// The findings, and the digest of the policy where it stands.
+fn examine(json: &[u8]) -> (Vec<Finding>, Option<Digest>) {
     let error = |code, message| Finding { is_error: true, code, message };
     let warning = |code, message| Finding { is_error: false, code, message };
     let loaded =
         Document::read(json).and_then(|document| Ok((Policy::compile(document.clone(), &environment)?, document)));
     let (Loaded { policy, refused_entries }, document) = match loaded {
         Ok(loaded) => loaded,
-        Err(refusal) => return vec![error("refused", refusal.to_string())],
+        Err(refusal) => return (vec![error("refused", refusal.to_string())], None),
     };
     let mut findings = Vec::new();
     for entry in refused_entries {
@@ -97,9 +105,17 @@ fn findings(json: &[u8]) -> Vec<Finding> {
         findings.push(warning("no-keys", message));
     }
     if policy.client_address() == Some(&ClientAddress::RemoteIp) {
-        let message = "trusted_networks.client_address: remote_ip trusts what Envoy detected: be sure that the listener sets \
-                       use_remote_address, and that xff_num_trusted_hops is the number of proxies in front";
+        let message = "trusted_networks.client_address: remote_ip trusts the address that Envoy detected: without \
+                       use_remote_address any caller chooses it, and with it every caller behind a proxy has the proxy's, \
+                       unless xff_num_trusted_hops is exactly the number of proxies in front";
         findings.push(warning("remote-ip", message.to_owned()));
     }
-    findings
+    for (index, public) in document.public_paths.iter().enumerate() {
+        if public.path.as_str() == "/**" && public.methods.is_none() {
+            let message =
+                format!("public_paths[{index}]: /** opens everything: name what is public, or set mode: disabled");
+            findings.push(warning("all-public", message));
+        }
+    }
+    (findings, Some(policy.digest()))
 }

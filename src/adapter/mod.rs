@@ -81,7 +81,7 @@ fn start(loaded: Loaded) -> Gate {
     };
     let (digest, keys) = (policy.digest().first_48_bits(), policy.keyring().len());
     log::info!(
-        "portcullis {name}: policy {digest:012x} is active: mode {mode}, {keys} keys, {} refused",
+        "portcullis {name}: policy {digest:012x} is loaded: mode {mode}, {keys} keys, {} refused",
         refused_entries.len()
     );
     if policy.mode() == Mode::Enforce && policy.keyring().is_empty() {

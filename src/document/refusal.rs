@@ -166,15 +166,27 @@ impl fmt::Display for RefusedEntry {
             EntryProblem::MalformedPlaintext => write!(f, "plaintext is malformed, {unpresentable}"),
             EntryProblem::UnsetVariable(name) => write!(
                 f,
-                "environment variable {name} is not set in the VM: list it in vm_config.environment_variables"
+                "environment variable {} is not set in the VM: list it in vm_config.environment_variables",
+                shown(name)
             ),
-            EntryProblem::EmptyVariable(name) => write!(f, "environment variable {name} is empty: put the key in it"),
+            EntryProblem::EmptyVariable(name) => {
+                write!(f, "environment variable {} is empty: put the key in it", shown(name))
+            }
             EntryProblem::MalformedVariable(name) => {
-                write!(f, "the value of environment variable {name} is malformed, {unpresentable}")
+                write!(f, "the value of environment variable {} is malformed, {unpresentable}", shown(name))
             }
             EntryProblem::DuplicateDigest(other) => {
                 write!(f, "the same key stands at {other}; both entries are refused: keep one")
             }
         }
+    }
+}
+
+/// The name of a variable, where it looks like one. Anything else may be a key that was put in its place.
+fn shown(name: &str) -> &str {
+    if name.bytes().any(|byte| byte.is_ascii_lowercase()) {
+        "(its name is not shown: it is not in upper case)"
+    } else {
+        name
     }
 }

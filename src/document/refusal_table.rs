@@ -201,7 +201,7 @@ fn a_bad_key_entry_is_refused_alone() {
         r#"{{"consumers": [
             {{"name": "a", "keys": [
                 {{"plaintext": "good"}}, {{"sha256": "hunter2", "id": "one"}}, {{"plaintext": "hunter2 "}}, {{"plaintext": "same"}},
-                {{"env": "UNSET"}}, {{"env": "EMPTY"}}, {{"env": "BAD"}}, {{"env": "GOOD"}}, {{"env": "GOOD_TOO"}}]}},
+                {{"env": "UNSET"}}, {{"env": "hunter2_hunter2"}}, {{"env": "EMPTY"}}, {{"env": "BAD"}}, {{"env": "GOOD"}}, {{"env": "GOOD_TOO"}}]}},
             {{"name": "b", "keys": [{{"sha256": "{digest}"}}]}}]}}"#
     );
     let environment = |name: &str| match name {
@@ -222,8 +222,11 @@ fn a_bad_key_entry_is_refused_alone() {
             format!("consumers[0].keys[2]: plaintext is malformed, {unpresentable}"),
             "consumers[0].keys[4]: environment variable UNSET is not set in the VM: list it in vm_config.environment_variables"
                 .to_owned(),
-            "consumers[0].keys[5]: environment variable EMPTY is empty: put the key in it".to_owned(),
-            format!("consumers[0].keys[6]: the value of environment variable BAD is malformed, {unpresentable}"),
+            "consumers[0].keys[5]: environment variable (its name is not shown: it is not in upper case) is not set in the VM: \
+             list it in vm_config.environment_variables"
+                .to_owned(),
+            "consumers[0].keys[6]: environment variable EMPTY is empty: put the key in it".to_owned(),
+            format!("consumers[0].keys[7]: the value of environment variable BAD is malformed, {unpresentable}"),
             format!("consumers[0].keys[3]: {}", same("consumers[1].keys[0]")),
             format!("consumers[1].keys[0]: {}", same("consumers[0].keys[3]")),
         ]
