@@ -38,12 +38,17 @@ impl<'a> Request<'a> {
             names_a_client: false,
             is_overridden: false,
         };
+        let mut has_content_type = false;
         for (name, value) in headers {
             match name.as_str() {
                 ":method" => request.method = value,
                 ":path" => request.path = Some(value),
                 ":authority" => request.authority = value,
-                "content-type" => request.is_grpc = is_grpc(value),
+                // Envoy looks at the lines joined, and then it is no gRPC.
+                "content-type" => {
+                    request.is_grpc = !has_content_type && is_grpc(value);
+                    has_content_type = true;
+                }
                 _ => {
                     let one_of = |known: &[&str]| known.iter().any(|known| same_name(name, known));
                     request.names_a_client |= one_of(&NAMES_A_CLIENT);
@@ -68,8 +73,7 @@ impl<'a> Request<'a> {
         Some(values.next().is_none().then_some(first))
     }
 
-    /// The names, as sent, of headers that a backend may take for one of `names`: CGI, WSGI and PHP do not tell `-` and
-    /// `_` apart.
+    /// The names, as sent, of headers that a backend may take for one of `names`.
     pub fn spellings(&self, names: [&str; 3]) -> impl Iterator<Item = &'a str> {
         let alike = move |name: &&str| names.iter().any(|one| same_name(name, one));
         self.headers.iter().map(|(name, _)| name.as_str()).filter(alike)
@@ -146,9 +150,10 @@ pub(crate) fn trim(value: &[u8]) -> &[u8] {
     value.get(..end).unwrap_or_default()
 }
 
-/// Whether two names are one to a backend that does not tell `-` and `_`, or letter case, apart.
+/// Whether two names are one to a backend that does not tell letter case, or what is no letter and no digit, apart: WSGI
+/// and PHP take `-` for `_`, CGI of some servers everything else too (RFC 3875, section 4.1.18).
 pub(crate) fn same_name(name: &str, known: &str) -> bool {
-    let fold = |byte: u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
+    let fold = |byte: u8| if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'-' };
     name.len() == known.len() && name.bytes().zip(known.bytes()).all(|(a, b)| fold(a) == fold(b))
 }
 
@@ -188,6 +193,16 @@ mod tests {
         }
         let twice = headers(&[("sec-fetch-site", "none"), ("sec-fetch-site", "cross-site")]);
         assert!(Request::new(&twice).is_cross_site());
+    }
+
+    #[test]
+    fn a_name_is_found_in_every_spelling() {
+        for name in ["x-portcullis-roles", "X_Portcullis_Roles", "x.portcullis-roles", "x!portcullis~roles"] {
+            assert!(same_name(name, "x-portcullis-roles"), "{name}");
+        }
+        for name in ["x-portcullis-role", "xportcullisroles", "x-portcullis-rolez", ""] {
+            assert!(!same_name(name, "x-portcullis-roles"), "{name}");
+        }
     }
 
     #[test]
