@@ -53,8 +53,8 @@ impl Fold {
     }
 }
 
-/// Lower case. Text beyond ASCII goes by way of upper case, which joins letters such as ſ and s; an İ loses its dot, as it
-/// does in a Turkish locale, and full-width letters become the ASCII ones that a best-fit conversion makes of them.
+/// Lower case. Text beyond ASCII goes by way of upper case, which joins letters such as ſ and s or ẞ and ss; an İ loses its
+/// dot, as it does in a Turkish locale, and full-width letters become the ASCII ones that a best-fit conversion makes of them.
 fn fold_case(bytes: &[u8]) -> Cow<'_, [u8]> {
     if !bytes.is_ascii() {
         let narrow = |letter: char| match letter {
@@ -62,7 +62,7 @@ fn fold_case(bytes: &[u8]) -> Cow<'_, [u8]> {
             other => other,
         };
         let text: String = String::from_utf8_lossy(bytes).chars().map(narrow).collect();
-        text.to_uppercase().to_lowercase().replace('\u{307}', "").into_bytes().into()
+        text.to_lowercase().to_uppercase().to_lowercase().replace('\u{307}', "").into_bytes().into()
     } else if bytes.iter().any(u8::is_ascii_uppercase) {
         bytes.to_ascii_lowercase().into()
     } else {

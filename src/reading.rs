@@ -11,7 +11,7 @@ const MOST: usize = 32;
 type Step = fn(&[u8]) -> Option<Vec<u8>>;
 
 /// What one backend or another does to a path before it looks for a resource, in whatever order, as often as it likes.
-const STEPS: [Step; 5] = [decode, decode_segments, cut, without_parameters, with_slashes_merged];
+const STEPS: [Step; 6] = [decode, decode_segments, cut, without_parameters, with_slashes_merged, without_host];
 
 /// Every reading of one path.
 #[derive(Debug)]
@@ -65,6 +65,13 @@ fn without_parameters(path: &[u8]) -> Option<Vec<u8>> {
         let name = |segment: &[u8]| segment.split(|byte| *byte == b';').next().unwrap_or_default().to_vec();
         path.split(|byte| *byte == b'/').map(name).collect::<Vec<_>>().join(&b'/')
     })
+}
+
+/// Without the host that whoever takes the path for a URL finds behind two slashes (RFC 3986, section 4.2).
+fn without_host(path: &[u8]) -> Option<Vec<u8>> {
+    let host = path.strip_prefix(b"//")?;
+    let end = host.iter().position(|byte| *byte == b'/');
+    Some(end.and_then(|end| host.get(end..)).unwrap_or(b"/").to_vec())
 }
 
 /// Runs of slashes as one.

@@ -25,7 +25,8 @@ impl Host for Envoy {
     }
 
     fn mtls_identity(&self) -> Option<Vec<u8>> {
-        // `connection.mtls`: the peer presented a certificate and it was verified; a boolean is one byte.
+        // `connection.mtls`: the peer presented a certificate. Whether the listener verified it no attribute tells, but
+        // only `trust_chain_verification: ACCEPT_UNTRUSTED` lets one through that was not. A boolean is one byte.
         let mtls = hostcalls::get_property(vec!["connection", "mtls"]).ok().flatten();
         if mtls.as_deref() != Some(&[1]) {
             return None;

@@ -20,7 +20,8 @@ pub trait Host {
     fn source_address(&self) -> Option<Vec<u8>>;
     /// A filter state object that the listener recorded before the gate.
     fn filter_state(&self, key: &str) -> Option<Vec<u8>>;
-    /// The first URI SAN of the peer's certificate, where the connection is mutual TLS with a verified peer.
+    /// The first URI SAN of the certificate that the peer presented in mutual TLS. That it was verified is the listener's
+    /// business.
     fn mtls_identity(&self) -> Option<Vec<u8>>;
 }
 

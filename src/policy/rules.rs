@@ -83,7 +83,7 @@ fn override_targets(url: &[u8]) -> Option<Vec<Target<'_>>> {
     let end = host.iter().position(|byte| matches!(byte, b'/' | b'?')).unwrap_or(host.len());
     let (host, path) = host.split_at_checked(end)?;
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(byte);
-    if !host.iter().all(plain) {
+    if host.is_empty() || !host.iter().all(plain) {
         return None;
     }
     // Without a path, the root is meant.

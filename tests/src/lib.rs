@@ -20,6 +20,7 @@ pub mod observation;
 pub mod paths;
 pub mod poll;
 pub mod report;
+pub mod stage;
 pub mod structs;
 pub mod tls;
 pub mod upstream;

@@ -62,8 +62,12 @@ impl Demonstration {
             .map(|line| line.expect("its output is text"))
             .find_map(|line| line.strip_prefix("ready: ").map(str::to_owned))
             .expect("it says that it is ready, before it ends");
-        let written =
-            [("main", "127.0.0.1:10000"), ("local", "127.0.0.1:10001"), ("admin", "127.0.0.1:9901"), ("backend", "127.0.0.1:8081")];
+        let written = [
+            ("main", "127.0.0.1:10000"),
+            ("local", "127.0.0.1:10001"),
+            ("admin", "127.0.0.1:9901"),
+            ("backend", "127.0.0.1:8081"),
+        ];
         let addresses = written
             .iter()
             .map(|(name, written)| {

@@ -1,0 +1,191 @@
+//! An Envoy configuration from parts: named listeners, each with a gate, in front of one upstream.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use crate::listener::{Kind, decision_display, peer_recorder};
+
+/// How the gate gets its policy.
+#[derive(Debug, Clone)]
+pub enum Gate {
+    /// JSON text in a `StringValue`; the text need not be JSON.
+    Text(String),
+    /// A `Struct`, which arrives in the filter as serialized protobuf.
+    Struct(Value),
+    /// Filesystem ECDS: the file of that name in the directory, see [`discovery`].
+    Discovered {
+        /// The watched directory.
+        directory: PathBuf,
+        /// The name of the file in it.
+        file: String,
+    },
+}
+
+/// One listener with its gate.
+#[derive(Debug, Clone)]
+pub struct Listener {
+    /// The name, by which the port is found.
+    pub name: String,
+    /// Who decides what `source.address` is.
+    pub kind: Kind,
+    /// The gate.
+    pub gate: Gate,
+    /// A `DownstreamTlsContext`, or plain text.
+    pub tls: Option<Value>,
+}
+
+/// The parts of a configuration.
+#[derive(Debug, Clone)]
+pub struct Bootstrap {
+    /// The listeners, each on 127.0.0.1 and ::1, with ports of the kernel's choice.
+    pub listeners: Vec<Listener>,
+    /// Where accepted requests go.
+    pub upstream: SocketAddr,
+    /// The filter.
+    pub module: PathBuf,
+    /// The environment of the VM.
+    pub environment: Vec<(String, String)>,
+}
+
+/// The name of the gate in the filter chain, of its resource in ECDS, and in the statistics of both.
+pub const GATE: &str = "portcullis";
+const WASM_TYPE: &str = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm";
+
+impl Bootstrap {
+    /// The document that Envoy is started with.
+    pub fn document(&self) -> Value {
+        let upstream = json!({
+            "name": "upstream",
+            "type": "STATIC",
+            "connect_timeout": "5s",
+            "load_assignment": {"cluster_name": "upstream", "endpoints": [{"lb_endpoints": [{"endpoint": {
+                "address": socket(&self.upstream.ip().to_string(), self.upstream.port())
+            }}]}]}
+        });
+        json!({
+            "admin": {"address": socket("127.0.0.1", 0)},
+            "static_resources": {
+                "clusters": [upstream],
+                "listeners": self.listeners.iter().map(|listener| self.listener(listener)).collect::<Vec<_>>()
+            }
+        })
+    }
+
+    fn listener(&self, listener: &Listener) -> Value {
+        let mut listener_filters = Vec::new();
+        if listener.kind.speaks_proxy_protocol() {
+            listener_filters.push(json!({
+                "name": "envoy.filters.listener.proxy_protocol",
+                "typed_config": {
+                    "@type": "type.googleapis.com/envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol"
+                }
+            }));
+        }
+        let mut chain = json!({"filters": [{
+            "name": "envoy.filters.network.http_connection_manager",
+            "typed_config": self.manager(listener)
+        }]});
+        if let Some(context) = &listener.tls {
+            chain["transport_socket"] = json!({"name": "envoy.transport_sockets.tls", "typed_config": context});
+        }
+        json!({
+            "name": listener.name,
+            "address": socket("127.0.0.1", 0),
+            "additional_addresses": [{"address": socket("::1", 0)}],
+            "listener_filters": listener_filters,
+            "filter_chains": [chain]
+        })
+    }
+
+    fn manager(&self, listener: &Listener) -> Value {
+        let mut filters = vec![decision_display()];
+        if listener.kind.records_peer() {
+            filters.push(peer_recorder());
+        }
+        filters.push(self.gate(&listener.gate));
+        filters.push(json!({
+            "name": "envoy.filters.http.router",
+            "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}
+        }));
+        let mut manager = json!({
+            "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+            "stat_prefix": "gate",
+            "http_filters": filters,
+            // An HTTP/2 message that is invalid gets no frame in answer, only the end of the connection after this time.
+            "delayed_close_timeout": "0.01s",
+            "http2_protocol_options": {"allow_connect": true},
+            "upgrade_configs": [{"upgrade_type": "websocket"}, {"upgrade_type": "CONNECT"}],
+            "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [
+                {"match": {"connect_matcher": {}}, "route": {"cluster": "upstream"}},
+                {"match": {"prefix": "/"}, "route": {"cluster": "upstream"}}
+            ]}]}
+        });
+        if let (Value::Object(manager), Value::Object(settings)) = (&mut manager, listener.kind.manager_settings()) {
+            manager.extend(settings);
+        }
+        manager
+    }
+
+    fn gate(&self, gate: &Gate) -> Value {
+        match gate {
+            Gate::Text(_) | Gate::Struct(_) => json!({"name": GATE, "typed_config": self.wasm(gate)}),
+            Gate::Discovered { directory, file } => json!({"name": GATE, "config_discovery": {
+                "type_urls": [WASM_TYPE],
+                "config_source": {
+                    "resource_api_version": "V3",
+                    "path_config_source": {"path": directory.join(file), "watched_directory": {"path": directory}}
+                }
+            }}),
+        }
+    }
+
+    fn wasm(&self, gate: &Gate) -> Value {
+        let configuration = match gate {
+            Gate::Text(text) => json!({"@type": "type.googleapis.com/google.protobuf.StringValue", "value": text}),
+            Gate::Struct(document) => json!({"@type": "type.googleapis.com/google.protobuf.Struct", "value": document}),
+            Gate::Discovered { .. } => Value::Null,
+        };
+        let environment: serde_json::Map<_, _> =
+            self.environment.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
+        json!({"@type": WASM_TYPE, "config": {
+            "name": GATE,
+            "root_id": GATE,
+            "failure_policy": "FAIL_RELOAD",
+            "configuration": configuration,
+            "vm_config": {
+                "vm_id": GATE,
+                "runtime": "envoy.wasm.runtime.v8",
+                "code": {"local": {"filename": self.module}},
+                "environment_variables": {"key_values": environment}
+            }
+        }})
+    }
+
+    /// The document of an ECDS file that gives the gate `policy` ([`Gate::Text`] or [`Gate::Struct`]).
+    pub fn discovery(&self, version: &str, policy: &Gate) -> Value {
+        json!({
+            "version_info": version,
+            "resources": [{
+                "@type": "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig",
+                "name": GATE,
+                "typed_config": self.wasm(policy)
+            }]
+        })
+    }
+}
+
+/// Puts `text` in the place of `directory/file` in one step, as Envoy wants its watched files replaced.
+///
+/// # Panics
+/// If the directory does not take it.
+pub fn replace(directory: &Path, file: &str, text: &str) {
+    let next = directory.join(format!(".{file}.next"));
+    std::fs::write(&next, text).expect("the directory takes a file");
+    std::fs::rename(&next, directory.join(file)).expect("one directory, one file system");
+}
+
+fn socket(address: &str, port: u16) -> Value {
+    json!({"socket_address": {"address": address, "port_value": port}})
+}

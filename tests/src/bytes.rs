@@ -1,0 +1,77 @@
+//! Bytes as text and back: `\xNN`, `\r`, `\n`, `\t` and `\\` stand for bytes in the table of cases and in reports.
+
+use std::fmt::Write as _;
+
+/// The bytes that `text` stands for.
+///
+/// # Errors
+/// An escape that is none of the five.
+pub fn parse(text: &str) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('\\') {
+        bytes.extend_from_slice(before.as_bytes());
+        let (byte, length) = escape(after).ok_or_else(|| format!("no such escape: \\{}", head(after)))?;
+        bytes.push(byte);
+        rest = &after[length..];
+    }
+    bytes.extend_from_slice(rest.as_bytes());
+    Ok(bytes)
+}
+
+fn escape(after: &str) -> Option<(u8, usize)> {
+    match after.as_bytes().first()? {
+        b'r' => Some((b'\r', 1)),
+        b'n' => Some((b'\n', 1)),
+        b't' => Some((b'\t', 1)),
+        b'\\' => Some((b'\\', 1)),
+        b'x' => {
+            let digits = after.get(1..3).filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()))?;
+            Some((u8::from_str_radix(digits, 16).ok()?, 3))
+        }
+        _ => None,
+    }
+}
+
+fn head(text: &str) -> String {
+    text.chars().take(3).collect()
+}
+
+/// `bytes` as readable text, from which [`parse`] restores them.
+pub fn show(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for &byte in bytes {
+        match byte {
+            b'\\' => text.push_str("\\\\"),
+            b'\r' => text.push_str("\\r"),
+            b'\n' => text.push_str("\\n"),
+            b'\t' => text.push_str("\\t"),
+            0x20..=0x7e => text.push(char::from(byte)),
+            _ => write!(text, "\\x{byte:02x}").expect("a String takes all"),
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{parse, show};
+
+    #[test]
+    fn every_byte_survives_the_round_trip() {
+        let all: Vec<u8> = (0..=255).collect();
+        assert_eq!(parse(&show(&all)), Ok(all));
+    }
+
+    #[test]
+    fn text_beyond_ascii_is_its_utf8() {
+        assert_eq!(parse("é\\xff"), Ok(vec![0xc3, 0xa9, 0xff]));
+    }
+
+    #[test]
+    fn an_unknown_escape_is_refused() {
+        for bad in ["\\q", "\\x1", "\\xg1", "\\x+1", "tail\\"] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+}

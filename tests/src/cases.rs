@@ -1,0 +1,270 @@
+//! The table of cases: `tests/cases/*.yaml`, read strictly. The format is described in `tests/cases/README.md`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::net::IpAddr;
+use std::path::Path;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::envoy::V4;
+use crate::expect::Expectation;
+use crate::listener::Kind;
+use crate::message::Pair;
+use crate::paths;
+use crate::yaml::{Bytes, Fields, Protocols};
+
+/// One file of the table.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cases {
+    /// The name of the file without its ending.
+    #[serde(skip)]
+    pub name: String,
+    /// What the rows are about, one sentence.
+    pub about: String,
+    /// The environment of the VM, for `env` keys.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+    /// The kind of listener of rows that name none.
+    #[serde(default = "edge")]
+    pub listener: Kind,
+    /// Policy documents by name.
+    pub policies: BTreeMap<String, Value>,
+    /// The rows.
+    pub rows: Vec<Row>,
+}
+
+/// One request and what becomes of it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Row {
+    /// What the row shows, as a sentence.
+    pub name: String,
+    /// The policy.
+    #[serde(default = "default_policy")]
+    pub policy: String,
+    /// The kind of listener, if not the file's.
+    pub listener: Option<Kind>,
+    /// The protocols that the request is sent with.
+    pub http: Option<Protocols>,
+    /// The source address of the connection.
+    #[serde(default = "loopback")]
+    pub from: IpAddr,
+    /// A PROXY protocol prelude.
+    pub proxy: Option<Bytes>,
+    /// `source.address` as the gate sees it; on the wire it is checked, the port only where it is 0.
+    pub source: Option<String>,
+    /// The direct peer in filter state, as the core is told it.
+    pub state: Option<String>,
+    /// The URI SAN of the client's certificate: on the wire, the listener then speaks mTLS.
+    pub identity: Option<String>,
+    /// The clock of the core (RFC 3339, UTC); such a row is not sent over the wire.
+    pub now: Option<String>,
+    /// The request.
+    #[serde(default)]
+    pub request: Request,
+    /// The outcome.
+    pub expect: Expectation,
+    /// The engines, if not both.
+    #[serde(default = "both_engines")]
+    pub engines: BTreeSet<EngineName>,
+}
+
+/// A request, by its parts or as exact bytes.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Request {
+    /// Default `GET`.
+    pub method: Option<Bytes>,
+    /// `:path`. Default `/`, and none for a plain `CONNECT`.
+    pub path: Option<Bytes>,
+    /// Default `gate.test`.
+    pub authority: Option<Bytes>,
+    /// Header lines in order; names that begin with a colon are further pseudo-headers (HTTP/2).
+    #[serde(default)]
+    pub headers: Fields,
+    /// The body.
+    pub body: Option<Bytes>,
+    /// The HTTP/1 request as exact bytes; the other members then say what the core is told.
+    pub raw: Option<Bytes>,
+}
+
+/// Who runs a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EngineName {
+    /// The policy core as a library.
+    Core,
+    /// A real Envoy with the built filter.
+    Envoy,
+}
+
+fn edge() -> Kind {
+    Kind::Edge
+}
+
+fn loopback() -> IpAddr {
+    V4
+}
+
+fn default_policy() -> String {
+    "default".to_owned()
+}
+
+fn both_engines() -> BTreeSet<EngineName> {
+    BTreeSet::from([EngineName::Core, EngineName::Envoy])
+}
+
+impl Row {
+    /// Whether the core can be asked: an answer of Envoy's own, or bare bytes, say nothing about it.
+    pub fn runs_in_core(&self) -> bool {
+        let told = self.request.raw.is_none() || self.request.has_parts();
+        self.engines.contains(&EngineName::Core) && self.expect.reason != crate::expect::ENVOY && told
+    }
+
+    /// Whether the row is sent to Envoy: it has a clock that nobody can set.
+    pub fn runs_on_wire(&self) -> bool {
+        self.engines.contains(&EngineName::Envoy) && self.now.is_none()
+    }
+
+    /// The protocols to send the request with.
+    pub fn protocols(&self) -> Protocols {
+        let usual = if self.request.raw.is_some() { Protocols::Http1 } else { Protocols::Both };
+        self.http.unwrap_or(usual)
+    }
+
+    fn check(&self, cases: &Cases) -> Result<(), String> {
+        if !cases.policies.contains_key(&self.policy) {
+            return Err(format!("no policy named {}", self.policy));
+        }
+        if self.request.raw.is_some() && self.protocols() != Protocols::Http1 {
+            return Err("`raw` is HTTP/1: `http` must be 1".to_owned());
+        }
+        if !self.runs_in_core() && !self.runs_on_wire() {
+            return Err("no engine is left for this row".to_owned());
+        }
+        let kind = self.listener.unwrap_or(cases.listener);
+        if self.proxy.is_none() && kind.speaks_proxy_protocol() && self.request.raw.is_none() && self.runs_on_wire() {
+            return Err("a proxy_protocol listener needs `proxy`".to_owned());
+        }
+        self.expect.check()
+    }
+}
+
+impl Request {
+    /// The method.
+    pub fn method(&self) -> &[u8] {
+        self.method.as_ref().map_or(b"GET", |method| method.0.as_slice())
+    }
+
+    /// The authority.
+    pub fn authority(&self) -> &[u8] {
+        self.authority.as_ref().map_or(b"gate.test", |authority| authority.0.as_slice())
+    }
+
+    /// `:path`; a CONNECT has none unless the row gives it one.
+    pub fn path(&self) -> Option<&[u8]> {
+        let usual = if self.method() == b"CONNECT" { None } else { Some(b"/".as_slice()) };
+        self.path.as_ref().map(|path| path.0.as_slice()).or(usual)
+    }
+
+    /// All fields as HTTP/2 has them, pseudo-headers first.
+    pub fn fields(&self) -> Vec<Pair> {
+        let pair = |name: &str, value: &[u8]| (name.as_bytes().to_vec(), value.to_vec());
+        let mut fields = vec![pair(":method", self.method()), pair(":authority", self.authority())];
+        if let Some(path) = self.path() {
+            fields.extend([pair(":path", path), pair(":scheme", b"http")]);
+        }
+        let (pseudo, usual): (Vec<_>, Vec<_>) =
+            self.headers.0.iter().cloned().partition(|pair| pair.0.starts_with(b":"));
+        fields.extend(pseudo);
+        fields.extend(usual);
+        fields
+    }
+
+    fn has_parts(&self) -> bool {
+        self.method.is_some() || self.path.is_some() || self.authority.is_some() || !self.headers.0.is_empty()
+    }
+}
+
+/// Reads all files of `tests/cases`, in the order of their names.
+///
+/// # Errors
+/// What is wrong, with file and row.
+pub fn load_all() -> Result<Vec<Cases>, String> {
+    let directory = paths::workspace().join("tests/cases");
+    let entries = fs::read_dir(&directory).map_err(|error| format!("{}: {error}", directory.display()))?;
+    let files = entries.map_while(Result::ok).map(|entry| entry.path());
+    let yaml = files.filter(|path| path.extension().is_some_and(|ending| ending == "yaml"));
+    yaml.collect::<BTreeSet<_>>().iter().map(|path| load(path)).collect()
+}
+
+fn load(path: &Path) -> Result<Cases, String> {
+    let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    parse(&name, &text)
+}
+
+/// Reads one file from its text.
+///
+/// # Errors
+/// What is wrong, with file and row.
+pub fn parse(name: &str, text: &str) -> Result<Cases, String> {
+    let file = format!("tests/cases/{name}.yaml");
+    let mut cases: Cases = serde_saphyr::from_str(text).map_err(|error| {
+        let row = error.location().and_then(|place| row_at(text, usize::try_from(place.line()).ok()?));
+        format!("{file}, {}: {error}", row.map_or("above the rows".to_owned(), |row| format!("row `{row}`")))
+    })?;
+    name.clone_into(&mut cases.name);
+    let mut names = BTreeSet::new();
+    for row in &cases.rows {
+        let unique = if names.insert(&row.name) { Ok(()) } else { Err("a second row of this name".to_owned()) };
+        unique.and_then(|()| row.check(&cases)).map_err(|error| format!("{file}, row `{}`: {error}", row.name))?;
+    }
+    Ok(cases)
+}
+
+/// The name of the row that the line belongs to: the last `- name:` at or above it.
+fn row_at(text: &str, line: usize) -> Option<&str> {
+    let above = text.lines().take(line).filter_map(|line| line.trim_start().strip_prefix("- name:"));
+    above.last().map(str::trim)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse;
+
+    fn file(row: &str) -> String {
+        format!(
+            "about: x\npolicies: {{default: {{}}}}\nrows:\n  - name: first\n    expect: {{reason: no_credential}}\n{row}"
+        )
+    }
+
+    #[test]
+    fn an_unknown_member_is_refused_with_the_name_of_its_row() {
+        let text = file("  - name: second\n    expect: {reason: no_credential}\n    pollicy: other\n");
+        let error = parse("demo", &text).unwrap_err();
+        assert!(error.contains("tests/cases/demo.yaml, row `second`") && error.contains("pollicy"), "{error}");
+    }
+
+    #[test]
+    fn a_row_of_an_unknown_policy_is_refused() {
+        let text = file("  - name: second\n    policy: other\n    expect: {reason: no_credential}\n");
+        let error = parse("demo", &text).unwrap_err();
+        assert_eq!(error, "tests/cases/demo.yaml, row `second`: no policy named other");
+    }
+
+    #[test]
+    fn an_unknown_reason_is_refused() {
+        let error = parse("demo", &file("  - name: second\n    expect: {reason: no_idea}\n")).unwrap_err();
+        assert!(error.contains("no_idea"), "{error}");
+    }
+
+    #[test]
+    fn two_rows_of_one_name_are_refused() {
+        let error = parse("demo", &file("  - name: first\n    expect: {reason: no_credential}\n")).unwrap_err();
+        assert!(error.contains("a second row of this name"), "{error}");
+    }
+}

@@ -1,0 +1,25 @@
+//! TCP connections from a source address of choice.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::time::Duration;
+
+use socket2::{Domain, Socket, Type};
+
+/// How long a read or a write may wait for the other side.
+pub const SILENCE: Duration = Duration::from_secs(20);
+
+/// Connects to `to` from the address `from`, with a port of the kernel's choice.
+///
+/// # Errors
+/// What the socket calls answer: an address that is not on this machine, nobody listening.
+pub fn connect(from: IpAddr, to: SocketAddr) -> io::Result<TcpStream> {
+    let socket = Socket::new(Domain::for_address(to), Type::STREAM, None)?;
+    socket.bind(&SocketAddr::new(from, 0).into())?;
+    socket.connect_timeout(&to.into(), SILENCE)?;
+    let stream = TcpStream::from(socket);
+    stream.set_read_timeout(Some(SILENCE))?;
+    stream.set_write_timeout(Some(SILENCE))?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}

@@ -1,0 +1,119 @@
+//! Certificates with SPIFFE identities, the TLS settings of a listener, and a TLS client.
+
+use std::io;
+use std::net::TcpStream;
+use std::sync::Arc;
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose,
+    SanType,
+};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use serde_json::{Value, json};
+
+/// The DNS name in the certificate of the server.
+const SERVER: &str = "gate.test";
+
+/// An authority that issues certificates.
+#[derive(Debug)]
+pub struct Authority {
+    issuer: CertifiedIssuer<'static, KeyPair>,
+}
+
+/// A certificate and its key, as PEM.
+#[derive(Debug)]
+pub struct Identity {
+    certificate: String,
+    key: String,
+}
+
+impl Authority {
+    /// A new authority, unrelated to any other.
+    pub fn new() -> Self {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        let key = KeyPair::generate().expect("a key pair");
+        Self { issuer: CertifiedIssuer::self_signed(params, key).expect("well-formed parameters") }
+    }
+
+    /// A certificate for a workload with the URI SANs `uris`, in that order.
+    pub fn workload(&self, uris: &[&str]) -> Identity {
+        let name = |uri: &&str| SanType::URI((*uri).try_into().expect("a URI is ASCII"));
+        self.issue(uris.iter().map(name).collect(), ExtendedKeyUsagePurpose::ClientAuth)
+    }
+
+    fn server(&self) -> Identity {
+        let name = SanType::DnsName(SERVER.try_into().expect("a DNS name is ASCII"));
+        self.issue(vec![name], ExtendedKeyUsagePurpose::ServerAuth)
+    }
+
+    fn issue(&self, names: Vec<SanType>, usage: ExtendedKeyUsagePurpose) -> Identity {
+        let mut params = CertificateParams::default();
+        params.subject_alt_names = names;
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![usage];
+        let key = KeyPair::generate().expect("a key pair");
+        let certificate = params.signed_by(&key, &self.issuer).expect("well-formed parameters");
+        Identity { certificate: certificate.pem(), key: key.serialize_pem() }
+    }
+
+    /// The `DownstreamTlsContext` of a listener that asks for a client certificate of this authority and does without.
+    /// `trust` is Envoy's `trust_chain_verification`.
+    pub fn listener(&self, trust: &str) -> Value {
+        let server = self.server();
+        json!({
+            "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+            "require_client_certificate": false,
+            "common_tls_context": {
+                "tls_certificates": [{
+                    "certificate_chain": {"inline_string": server.certificate},
+                    "private_key": {"inline_string": server.key}
+                }],
+                "validation_context": {
+                    "trusted_ca": {"inline_string": self.issuer.pem()},
+                    "trust_chain_verification": trust
+                }
+            }
+        })
+    }
+
+    /// Speaks TLS to a listener of this authority, as `client` or as nobody. The handshake comes with the first write,
+    /// and a certificate that the listener refuses shows with the first read.
+    ///
+    /// # Errors
+    /// A session that cannot be made.
+    ///
+    /// # Panics
+    /// If the certificates of this file are malformed.
+    pub fn session(
+        &self,
+        stream: TcpStream,
+        client: Option<&Identity>,
+    ) -> io::Result<StreamOwned<ClientConnection, TcpStream>> {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.issuer.der().clone()).expect("an authority's certificate");
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let builder = builder.expect("ring knows the default versions").with_root_certificates(roots);
+        let config = match client {
+            None => builder.with_no_client_auth(),
+            Some(identity) => {
+                let chain = vec![CertificateDer::from_pem_slice(identity.certificate.as_bytes()).expect("our own PEM")];
+                let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).expect("our own PEM");
+                builder.with_client_auth_cert(chain, key).expect("a certificate and its key")
+            }
+        };
+        let server = ServerName::try_from(SERVER).expect("a DNS name");
+        let session = ClientConnection::new(Arc::new(config), server).map_err(io::Error::other)?;
+        Ok(StreamOwned::new(session, stream))
+    }
+}
+
+impl Default for Authority {
+    fn default() -> Self {
+        Self::new()
+    }
+}

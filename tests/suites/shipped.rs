@@ -1,0 +1,58 @@
+//! The configurations under `envoy/` are accepted by Envoy as they stand, policy and all.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use portcullis_tests::envoy::{Verdict, validate};
+use portcullis_tests::paths;
+
+/// What the files expect in Envoy's environment.
+const ENVIRONMENT: [(&str, &str); 1] = [("PORTCULLIS_TOKEN", "shipped-suite-token")];
+
+fn shipped() -> Vec<PathBuf> {
+    let directory = paths::workspace().join("envoy");
+    let entries = fs::read_dir(&directory).expect("envoy/ is there").map_while(Result::ok).map(|entry| entry.path());
+    let mut files: Vec<PathBuf> =
+        entries.filter(|path| path.extension().is_some_and(|ending| ending == "yaml")).collect();
+    files.sort();
+    assert!(!files.is_empty(), "no YAML in {}", directory.display());
+    files
+}
+
+/// The files name the module by its place in the workspace, so Envoy runs there.
+fn ask(file: &Path) -> Verdict {
+    let module = paths::workspace().join("target/portcullis.wasm");
+    assert!(module.is_file(), "{} is missing: run `make build`", module.display());
+    validate(file, &paths::workspace(), &ENVIRONMENT)
+}
+
+#[test]
+fn envoy_accepts_every_file() {
+    for file in shipped() {
+        let verdict = ask(&file);
+        assert!(verdict.status.success(), "{}:\n{}", file.display(), verdict.output);
+        assert!(!verdict.output.contains("deprecated"), "{}:\n{}", file.display(), verdict.output);
+    }
+}
+
+/// The control: validation does run the filter, so a policy with an unknown member is refused.
+#[test]
+fn envoy_refuses_every_file_once_its_policy_is_broken() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    for file in shipped() {
+        let text = fs::read_to_string(&file).expect("a file that was listed");
+        let copy = directory.path().join(file.file_name().expect("a file has a name"));
+        fs::write(&copy, break_policy(&text)).expect("the directory takes a file");
+        let verdict = ask(&copy);
+        assert!(!verdict.status.success(), "{} is accepted with a broken policy", file.display());
+        assert!(verdict.output.contains("unknown field `no_such_member`"), "{}:\n{}", file.display(), verdict.output);
+    }
+}
+
+/// The file with an unknown member below the `version` of its first policy.
+fn break_policy(text: &str) -> String {
+    let version = text.lines().find(|line| line.trim_start().starts_with("version: 1"));
+    let version = version.expect("a policy in a Struct has a line `version: 1`");
+    let indent = &version[..version.len() - version.trim_start().len()];
+    text.replacen(version, &format!("{version}\n{indent}no_such_member: true"), 1)
+}
