@@ -11,17 +11,18 @@ const MOST: usize = 32;
 type Step = fn(&[u8]) -> Option<Vec<u8>>;
 
 /// What one backend or another does to a path before it looks for a resource, in whatever order, as often as it likes.
-const STEPS: [Step; 6] = [decode, decode_segments, cut, without_parameters, with_slashes_merged, without_host];
+const STEPS: [Step; 5] = [decode, decode_segments, cut, without_parameters, with_slashes_merged];
 
 /// Every reading of one path.
 #[derive(Debug)]
 pub(crate) struct Readings(Vec<(usize, Vec<u8>)>);
 
 impl Readings {
-    /// Of the path of a target: everything that the steps make of it, in every order, and each of that folded in every
-    /// way. Each step makes a path shorter, so this ends. `None`: more than [`MOST`], so the path may be anything.
+    /// Of the path of a target, and of what follows the host that some find in it: everything that the steps make of it,
+    /// in every order, and each of that folded in every way. Each step makes a path shorter, so this ends. `None`: more than [`MOST`], so the path may be anything.
     pub(crate) fn of(target: &Target<'_>) -> Option<Self> {
         let mut bases = vec![target.path.to_vec()];
+        bases.extend(without_host(target.path));
         let mut next = 0_usize;
         while let Some(path) = bases.get(next) {
             let mut more: Vec<Vec<u8>> = STEPS.iter().filter_map(|step| step(path)).collect();

@@ -116,7 +116,7 @@ pub(crate) fn decode_but(path: &[u8], kept: Option<u8>) -> Option<Vec<u8>> {
 }
 
 /// A NUL, a backslash, or a segment that is `.` or `..` up to its parameters (or to a decoded `?` or `#`, or before
-/// blanks at its end, which some file systems drop).
+/// blanks and control characters at its end, which some file systems drop).
 fn has_forbidden_part(path: &[u8]) -> bool {
     path.iter().any(|byte| matches!(byte, 0 | b'\\')) || path.split(|byte| *byte == b'/').any(is_dot_segment)
 }
@@ -126,7 +126,8 @@ fn is_dot_segment(segment: &[u8]) -> bool {
         return false;
     }
     let name = segment.split(|byte| matches!(byte, b';' | b'?' | b'#')).next().unwrap_or_default();
-    matches!(name.trim_ascii_end(), b"." | b"..")
+    let end = name.iter().rposition(|byte| *byte > b' ').map_or(0, |last| last.saturating_add(1));
+    matches!(name.get(..end), Some(b"." | b".."))
 }
 
 #[cfg(test)]
@@ -184,6 +185,7 @@ mod tests {
             "/a%2f..",
             "/a/..%3Fx",
             "/a/..%20/b",
+            "/a/..%01/b",
             "/%2525252525",
         ] {
             assert_eq!(Target::parse(path.as_bytes()), None, "{path}");

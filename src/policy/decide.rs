@@ -66,7 +66,7 @@ impl Policy {
     }
 
     /// By the narrowest reading: the path is plain, and its raw and its decoded form are both under a public pattern. Or
-    /// only some paths are protected, and no reading of this one is.
+    /// only some paths are protected, this one is plain and visible ASCII, and no reading of it is protected.
     fn is_public(&self, request: &Request<'_>, target: &Target<'_>) -> bool {
         if self.public_paths.is_empty() && self.protected_paths.is_none() {
             return false;
@@ -78,7 +78,8 @@ impl Policy {
                     && public.methods.as_ref().is_none_or(|methods| methods.include(request.method))
             })
         };
-        let unprotected = |protected: &Protected| !protected.covers(target);
+        // What is let through because nothing protects it must be beyond doubt: no letters that look or fold like others.
+        let unprotected = |protected: &Protected| decoded.iter().all(u8::is_ascii_graphic) && !protected.covers(target);
         (is_public(target.path) && is_public(decoded)) || self.protected_paths.as_ref().is_some_and(unprotected)
     }
 
