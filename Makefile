@@ -18,7 +18,9 @@ help: ## list the targets
 
 build: cargo wasm-target ## the filter (target/portcullis.wasm), the command and the sample backend (target/release/)
 	@echo '==> building the filter for $(WASM_TARGET)'
-	@$(CARGO) build --profile filter --locked --target $(WASM_TARGET) -p portcullis --lib
+	@# Panic messages name source files: without the paths of this machine, so that the same source gives the same module.
+	@RUSTFLAGS="--remap-path-prefix=$(CURDIR)=portcullis --remap-path-prefix=$${CARGO_HOME:-$$HOME/.cargo}=cargo" \
+	  $(CARGO) build --profile filter --locked --target $(WASM_TARGET) -p portcullis --lib
 	@# Copied under another name, then renamed: an Envoy that watches the file never sees half of it.
 	@cp target/$(WASM_TARGET)/filter/portcullis.wasm $(MODULE).new && mv -f $(MODULE).new $(MODULE)
 	@echo '==> building the command and the sample backend'

@@ -1,0 +1,53 @@
+//! What the module asks of its host and offers to it. The list is short and written down: whatever a dependency drags in
+//! (a clock, a file, a socket) fails here first.
+
+use portcullis_tests::paths::{module, workspace};
+use wasmparser::{Parser, Payload};
+
+#[test]
+fn the_module_imports_and_exports_just_what_is_written_down() {
+    let bytes = std::fs::read(module()).expect("the module can be read");
+    let (mut imports, mut exports) = (Vec::new(), Vec::new());
+    for payload in Parser::new(0).parse_all(&bytes) {
+        match payload.expect("the module is wasm") {
+            Payload::ImportSection(section) => {
+                for import in section.into_imports() {
+                    let import = import.expect("an import");
+                    imports.push(format!("{}.{}", import.module, import.name));
+                }
+            }
+            Payload::ExportSection(section) => {
+                exports.extend(section.into_iter().map(|export| export.expect("an export").name.to_owned()));
+            }
+            _ => {}
+        }
+    }
+    imports.sort();
+    exports.sort();
+    let written = include_str!("../module.txt").lines().filter(|line| !line.starts_with('#') && !line.is_empty());
+    let found: Vec<String> = imports
+        .into_iter()
+        .map(|name| format!("import {name}"))
+        .chain(exports.into_iter().map(|name| format!("export {name}")))
+        .collect();
+    assert_eq!(
+        found,
+        written.collect::<Vec<_>>(),
+        "should the change be meant, change tests/module.txt:\n{}",
+        found.join("\n")
+    );
+}
+
+/// The same source gives the same module on every machine, and tells nothing of the one that it was built on.
+#[test]
+fn the_module_holds_no_path_of_the_machine_that_built_it() {
+    let bytes = std::fs::read(module()).expect("the module can be read");
+    let home = std::env::var("HOME").unwrap_or_default();
+    let workspace = workspace().display().to_string();
+    for path in [home.as_str(), workspace.as_str(), "/.cargo/registry"] {
+        let found = bytes.windows(path.len().max(2)).any(|window| window == path.as_bytes());
+        assert!(!found, "the module holds {path}: build it with `make build`");
+    }
+    let cargo = b"cargo/registry";
+    assert!(bytes.windows(cargo.len()).any(|window| window == cargo), "a control: panic messages do name source files");
+}
