@@ -40,7 +40,12 @@ pub fn find<'a>(request: &Request<'a>, query: Option<&'a [u8]>, sources: &[KeySo
         let more = match place {
             KeySource::Bearer => in_authorization(request, source),
             KeySource::Header(name) => {
-                one_of(source, request.values(name.as_str()).map(|value| Some(Cow::Borrowed(value))))
+                match one_of(source, request.values(name.as_str()).map(|value| Some(Cow::Borrowed(value)))) {
+                    Presented::Nothing => Presented::Nothing,
+                    // A second one, which a backend may take for the first.
+                    _ if request.has_look_alike(name.as_str()) => Presented::Several,
+                    one => one,
+                }
             }
             KeySource::Query(name) => one_of(source, parameters(query, name.as_str()).map(decode_value)),
             KeySource::Cookie(name) => {
@@ -109,7 +114,7 @@ pub(crate) fn is_presentable(key: &[u8]) -> bool {
 }
 
 /// The values of a query parameter, as sent. Its name counts in its decoded form: `api%5Fkey` is a second `api_key`.
-fn parameters<'a>(query: Option<&'a [u8]>, name: &str) -> impl Iterator<Item = &'a [u8]> {
+pub(crate) fn parameters<'a>(query: Option<&'a [u8]>, name: &str) -> impl Iterator<Item = &'a [u8]> {
     let pairs = query.into_iter().flat_map(|query| query.split(|byte| *byte == b'&'));
     pairs.filter_map(move |pair| {
         let (key, value) = split_pair(pair);
@@ -224,6 +229,8 @@ mod tests {
         assert_eq!(present(&[("authorization", "Bearer"), ("x-api-key", "a")], None), "several");
         assert_eq!(present(&[("x-api-key", "a"), ("x-api-key", "a")], None), "several");
         assert_eq!(present(&[("x-api-key", "a"), ("x-api-key", "")], None), "several");
+        assert_eq!(present(&[("x-api-key", "a"), ("x_api_key", "b")], None), "several");
+        assert_eq!(present(&[("x_api_key", "b")], None), "nothing");
         assert_eq!(present(&[], Some("api_key=a&api%5Fkey=b")), "several");
         assert_eq!(present(&[("cookie", "session=a; session=b")], None), "several");
         assert_eq!(present(&[("cookie", "session=a"), ("cookie", "session=b")], None), "several");

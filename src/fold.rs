@@ -5,30 +5,38 @@ use std::borrow::Cow;
 /// What a backend may not tell apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Fold {
-    /// A slash at the end of the path, and dots, blanks and control characters at the end of a segment (Windows drops
-    /// dots and blanks; the `$` of a regular expression allows a line feed).
-    pub(crate) trailing: bool,
+    /// How paths and names end.
+    pub(crate) ending: Ending,
     /// Letter case (Unicode's, so that the Kelvin sign is a k).
     pub(crate) case: bool,
 }
 
+/// How paths and names end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// As they do.
+    Exact,
+    /// A slash at the end of the path does not count.
+    Slash,
+    /// Nor do blanks and control characters around a name, and dots at its end. Windows drops dots and blanks, the `$` of
+    /// a regular expression allows a line feed, some routers trim (CVE-2016-5007).
+    Names,
+}
+
 impl Fold {
     /// Every combination, the exact one first.
-    pub(crate) const ALL: [Self; 4] = [
-        Self { trailing: false, case: false },
-        Self { trailing: false, case: true },
-        Self { trailing: true, case: false },
-        Self { trailing: true, case: true },
+    pub(crate) const ALL: [Self; 6] = [
+        Self { ending: Ending::Exact, case: false },
+        Self { ending: Ending::Exact, case: true },
+        Self { ending: Ending::Slash, case: false },
+        Self { ending: Ending::Slash, case: true },
+        Self { ending: Ending::Names, case: false },
+        Self { ending: Ending::Names, case: true },
     ];
 
     /// Folds one segment.
     pub(crate) fn segment(self, segment: &[u8]) -> Cow<'_, [u8]> {
-        let end = match segment.iter().rposition(|byte| !matches!(byte, b'.' | 0..=b' ')) {
-            _ if !self.trailing => segment.len(),
-            Some(last) => last.saturating_add(1),
-            None => 0,
-        };
-        let segment = segment.get(..end).unwrap_or_default();
+        let segment = if self.ending == Ending::Names { trim_name(segment) } else { segment };
         if self.case { fold_case(segment) } else { Cow::Borrowed(segment) }
     }
 
@@ -43,13 +51,26 @@ impl Fold {
                 folded.extend_from_slice(&name);
             }
         }
-        while self.trailing && folded.last() == Some(&b'/') {
+        while self.ending != Ending::Exact && folded.last() == Some(&b'/') {
             folded.pop();
         }
         if folded.is_empty() {
             folded.push(b'/');
         }
         folded
+    }
+}
+
+/// A name without blanks around it and dots at its end; empty where it is nothing else.
+pub(crate) fn trim_name(name: &[u8]) -> &[u8] {
+    let blank = |letter: char| {
+        letter.is_whitespace()
+            || letter.is_control()
+            || matches!(letter, '\u{AD}' | '\u{200B}'..='\u{200F}' | '\u{2060}' | '\u{FEFF}')
+    };
+    match core::str::from_utf8(name) {
+        Ok(text) => text.trim_end_matches(|letter| letter == '.' || blank(letter)).trim_start_matches(blank).as_bytes(),
+        Err(_) => name.trim_ascii(),
     }
 }
 

@@ -47,16 +47,24 @@ impl Policy {
         {
             return Outcome::Reply(self.replies().to(denial, request.is_grpc));
         }
-        let mut edits: Vec<Edit<'a>> = Vec::new();
+        let mut edits = self.without_identity(request);
+        if let Decision::Allow(Grant::Key(caller)) = decision {
+            self.introduce(caller, request, &mut edits);
+        }
+        Outcome::Forward(edits)
+    }
+
+    /// Takes every identity header out, in every spelling: what there is came from the caller. For trailers too, which
+    /// some services take for headers.
+    #[must_use]
+    pub fn without_identity<'a>(&self, request: &Request<'a>) -> Vec<Edit<'a>> {
+        let mut edits = Vec::new();
         for name in request.spellings(self.identity_headers()) {
             if !edits.contains(&Edit::Remove(name)) {
                 edits.push(Edit::Remove(name));
             }
         }
-        if let Decision::Allow(Grant::Key(caller)) = decision {
-            self.introduce(caller, request, &mut edits);
-        }
-        Outcome::Forward(edits)
+        edits
     }
 
     /// Takes the credential out, and tells the upstream whose it was.

@@ -5,7 +5,22 @@ use core::fmt;
 
 use crate::document::read::{Text, read_text};
 use crate::document::refusal::Invalid;
-use crate::fold::Fold;
+use crate::fold::{Ending, Fold};
+
+/// The most segments of a pattern.
+const LONGEST: usize = 64;
+
+/// The segments of a path, split once to be compared with many patterns: no more of them than matter to any pattern.
+#[derive(Debug)]
+pub(crate) struct Segments<'a>(Vec<&'a [u8]>);
+
+impl<'a> Segments<'a> {
+    /// Of a path that begins with `/`.
+    pub(crate) fn of(path: &'a [u8]) -> Self {
+        let path = path.strip_prefix(b"/").unwrap_or(path);
+        Self(path.split(|byte| *byte == b'/').take(LONGEST.saturating_add(1)).collect())
+    }
+}
 
 /// A path pattern that is canonical itself: no dot segment, empty segment, parameter, backslash or query.
 #[derive(Clone, PartialEq, Eq)]
@@ -33,19 +48,19 @@ impl PathPattern {
     /// Whether `path` (no query, beginning with `/`) falls under the pattern, compared byte by byte.
     #[must_use]
     pub fn matches(&self, path: &[u8]) -> bool {
-        let Some(path) = path.strip_prefix(b"/") else { return self.below && self.segments.is_empty() };
-        self.matches_segments(path.split(|byte| *byte == b'/'))
+        path.first() == Some(&b'/') && self.covers(&Segments::of(path))
     }
 
-    fn matches_segments<'a>(&self, mut path: impl Iterator<Item = &'a [u8]>) -> bool {
-        let each = self.segments.iter().all(|segment| path.next().is_some_and(|text| segment.matches(text)));
-        each && (self.below || path.next().is_none())
+    /// As [`matches`](Self::matches).
+    pub(crate) fn covers(&self, path: &Segments<'_>) -> bool {
+        let length = if self.below { path.0.len() >= self.segments.len() } else { path.0.len() == self.segments.len() };
+        length && self.segments.iter().zip(&path.0).all(|(segment, text)| segment.matches(text))
     }
 
     /// The pattern as it compares with paths that were folded in the same way.
     pub(crate) fn fold(&self, fold: Fold) -> Self {
         let mut segments: Vec<Segment> = self.segments.iter().filter_map(|segment| segment.fold(fold)).collect();
-        if fold.trailing && !self.below && segments.len() > 1 {
+        if fold.ending != Ending::Exact && !self.below && segments.len() > 1 {
             // `/v2/` and `/v2` are one place to whoever drops the last slash; `/` stays itself.
             segments.pop_if(|last| matches!(last, Segment::Literal { text, .. } if text.is_empty()));
         }
@@ -140,6 +155,9 @@ impl Text for PathPattern {
                 segments.push(Segment::read(segment)?);
             }
         }
+        if segments.len() > LONGEST {
+            return Err(Invalid::new("has more than 64 segments", "cut it short with ** or *"));
+        }
         Ok(Self { text: text.to_owned(), segments, below })
     }
 }
@@ -160,16 +178,16 @@ impl serde::Serialize for PathPattern {
 
 /// A pattern, in each fold.
 #[derive(Debug)]
-pub(crate) struct FoldedPattern([PathPattern; 4]);
+pub(crate) struct FoldedPattern([PathPattern; Fold::ALL.len()]);
 
 impl FoldedPattern {
     pub(crate) fn new(pattern: &PathPattern) -> Self {
         Self(Fold::ALL.map(|fold| pattern.fold(fold)))
     }
 
-    /// Whether a reading, with its fold, falls under the pattern.
-    pub(crate) fn matches(&self, fold: usize, path: &[u8]) -> bool {
-        self.0.get(fold).is_some_and(|pattern| pattern.matches(path))
+    /// Whether a reading, with the index of its fold, falls under the pattern.
+    pub(crate) fn covers(&self, fold: usize, path: &Segments<'_>) -> bool {
+        self.0.get(fold).is_some_and(|pattern| pattern.covers(path))
     }
 }
 
@@ -203,6 +221,15 @@ mod tests {
                 assert!(!pattern(text).matches(path.as_bytes()), "{path} is not under {text}");
             }
         }
+    }
+
+    #[test]
+    fn a_pattern_has_64_segments_at_most() {
+        let long = "/a".repeat(LONGEST);
+        assert!(pattern(&long).matches(long.as_bytes()));
+        assert!(!pattern(&long).matches(format!("{long}/a").as_bytes()));
+        assert!(pattern(&format!("{long}/**")).matches(format!("{long}/a/a").as_bytes()));
+        assert!(PathPattern::read(&format!("{long}/a")).is_err());
     }
 
     #[test]

@@ -2,10 +2,14 @@
 //! demanded.
 
 use crate::fold::Fold;
+use crate::pattern::Segments;
 use crate::target::{Target, decode, decode_but};
 
 /// The most readings of one path, before folding: somebody's resource has a handful.
 const MOST: usize = 32;
+
+/// The most bytes of all readings of one path, before folding.
+const LARGEST: usize = 128 << 10;
 
 /// What one backend or another does to a path; `None` where it changes nothing.
 type Step = fn(&[u8]) -> Option<Vec<u8>>;
@@ -19,7 +23,8 @@ pub(crate) struct Readings(Vec<(usize, Vec<u8>)>);
 
 impl Readings {
     /// Of the path of a target, and of what follows the host that some find in it: everything that the steps make of it,
-    /// in every order, and each of that folded in every way. Each step makes a path shorter, so this ends. `None`: more than [`MOST`], so the path may be anything.
+    /// in every order, and each of that folded in every way. Each step makes a path shorter, so this ends. `None`: more than
+    /// [`MOST`] or [`LARGEST`], so the path may be anything.
     pub(crate) fn of(target: &Target<'_>) -> Option<Self> {
         let mut bases = vec![target.path.to_vec()];
         bases.extend(without_host(target.path));
@@ -28,7 +33,8 @@ impl Readings {
             let mut more: Vec<Vec<u8>> = STEPS.iter().filter_map(|step| step(path)).collect();
             more.retain(|path| !bases.contains(path));
             bases.append(&mut more);
-            if bases.len() > MOST {
+            let bytes = bases.iter().fold(0_usize, |sum, path| sum.saturating_add(path.len()));
+            if bases.len() > MOST || bytes > LARGEST {
                 return None;
             }
             next = next.saturating_add(1);
@@ -44,8 +50,21 @@ impl Readings {
     }
 
     /// Each reading, with the index in [`Fold::ALL`] of the fold that a pattern must be in to compare with it.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, &[u8])> {
-        self.0.iter().map(|(fold, path)| (*fold, path.as_slice()))
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, Segments<'_>)> {
+        self.0.iter().map(|(fold, path)| (*fold, Segments::of(path)))
+    }
+
+    /// The same with the last segment cut at its first dot: routers that serve several formats find `/a` in `/a.json`.
+    pub(crate) fn without_suffix(&self) -> impl Iterator<Item = (usize, Segments<'_>)> {
+        let cut = |path: &[u8]| {
+            let name = path.iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash.saturating_add(1));
+            path.iter().skip(name).position(|byte| *byte == b'.').map(|dot| name.saturating_add(dot))
+        };
+        let suffixed = move |(fold, path): &'_ (usize, Vec<u8>)| cut(path).map(|end| (*fold, end));
+        self.0.iter().filter_map(move |reading| {
+            let (fold, end) = suffixed(reading)?;
+            Some((fold, Segments::of(reading.1.get(..end)?)))
+        })
     }
 }
 
@@ -68,11 +87,13 @@ fn without_parameters(path: &[u8]) -> Option<Vec<u8>> {
     })
 }
 
-/// Without the host that whoever takes the path for a URL finds behind two slashes (RFC 3986, section 4.2).
+/// Without the host that whoever takes the path for a URL finds behind two slashes (RFC 3986, section 4.2) or more (the
+/// URL standard of browsers and Node).
 fn without_host(path: &[u8]) -> Option<Vec<u8>> {
     let host = path.strip_prefix(b"//")?;
-    let end = host.iter().position(|byte| *byte == b'/');
-    Some(end.and_then(|end| host.get(end..)).unwrap_or(b"/").to_vec())
+    let start = host.iter().position(|byte| *byte != b'/')?;
+    let path = host.iter().skip(start).skip_while(|byte| **byte != b'/').copied().collect::<Vec<u8>>();
+    Some(if path.is_empty() { b"/".to_vec() } else { path })
 }
 
 /// Runs of slashes as one.
@@ -94,7 +115,7 @@ mod tests {
     fn reaches(path: &str, pattern: &str) -> bool {
         let target = Target::parse(path.as_bytes()).unwrap_or_else(|| panic!("{path} is refused"));
         let pattern = FoldedPattern::new(&PathPattern::read(pattern).unwrap());
-        Readings::of(&target).expect("a handful").iter().any(|(fold, path)| pattern.matches(fold, path))
+        Readings::of(&target).expect("a handful").iter().any(|(fold, path)| pattern.covers(fold, &path))
     }
 
     #[test]
@@ -142,6 +163,19 @@ mod tests {
     fn a_path_with_too_many_readings_may_be_anything() {
         let path = "//%25252f;%25252f%25253b%25253fx/%2525252f//%2561;%25253b";
         assert!(Readings::of(&Target::parse(path.as_bytes()).unwrap()).is_none());
+    }
+
+    #[test]
+    fn a_slash_may_be_dropped_and_dots_kept() {
+        assert!(reaches("/files/.../", "/files/*"));
+        assert!(reaches("/files/.../", "/files"));
+    }
+
+    #[test]
+    fn a_long_path_has_few_readings_or_may_be_anything() {
+        let long = "a".repeat(60_000);
+        assert!(Readings::of(&Target::parse(format!("/{long}").as_bytes()).unwrap()).is_some());
+        assert!(Readings::of(&Target::parse(format!("/{long}%252541;//x").as_bytes()).unwrap()).is_none());
     }
 
     #[test]

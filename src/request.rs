@@ -1,5 +1,7 @@
 //! A request, as one read of all header pairs shows it. Values are bytes: nothing here assumes UTF-8.
 
+use crate::credential::parameters;
+
 /// The header pairs of a request, and what decisions ask of them.
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {
@@ -14,7 +16,7 @@ pub struct Request<'a> {
     pub is_grpc: bool,
     /// A header is there that says who the client is, other than `X-Forwarded-For`.
     pub names_a_client: bool,
-    /// A header is there that some backends take the method or the URL from.
+    /// A header or a query parameter is there that some backends take the method or the URL from.
     pub is_overridden: bool,
 }
 
@@ -56,6 +58,7 @@ impl<'a> Request<'a> {
                 }
             }
         }
+        request.is_overridden |= request.path.is_some_and(overrides_method);
         request
     }
 
@@ -77,6 +80,12 @@ impl<'a> Request<'a> {
     pub fn spellings(&self, names: [&str; 3]) -> impl Iterator<Item = &'a str> {
         let alike = move |name: &&str| names.iter().any(|one| same_name(name, one));
         self.headers.iter().map(|(name, _)| name.as_str()).filter(alike)
+    }
+
+    /// Whether a header is there that a backend may take for `name`, spelled in another way.
+    #[must_use]
+    pub fn has_look_alike(&self, name: &str) -> bool {
+        self.headers.iter().any(|(header, _)| header != name && same_name(header, name))
     }
 
     /// Whether `X-Forwarded-For` says anything, in any spelling, other than exactly `peer`.
@@ -136,6 +145,12 @@ impl<'a> Request<'a> {
     }
 }
 
+/// Whether a query parameter `_method` is there, from which some frameworks take the method.
+fn overrides_method(target: &[u8]) -> bool {
+    let query = target.splitn(2, |byte| *byte == b'?').nth(1);
+    parameters(query, "_method").next().is_some()
+}
+
 /// What Envoy takes for gRPC (`Grpc::Common::hasGrpcContentType`): other content types get a plain HTTP answer.
 fn is_grpc(content_type: &[u8]) -> bool {
     matches!(content_type.strip_prefix(b"application/grpc"), Some([] | [b'+', ..]))
@@ -150,8 +165,8 @@ pub(crate) fn trim(value: &[u8]) -> &[u8] {
     value.get(..end).unwrap_or_default()
 }
 
-/// Whether two names are one to a backend that does not tell letter case, or what is no letter and no digit, apart: WSGI
-/// and PHP take `-` for `_`, CGI of some servers everything else too (RFC 3875, section 4.1.18).
+/// Whether two names are one to a backend that does not tell letter case, or what is no letter and no digit, apart: CGI
+/// takes `-` for `_` (RFC 3875, section 4.1.18), and some servers everything else too.
 pub(crate) fn same_name(name: &str, known: &str) -> bool {
     let fold = |byte: u8| if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'-' };
     name.len() == known.len() && name.bytes().zip(known.bytes()).all(|(a, b)| fold(a) == fold(b))

@@ -1,6 +1,7 @@
 //! The request target: what no API sends is refused here, before anything is decided about it.
 
 use crate::digest::hex_byte;
+use crate::fold::trim_name;
 
 /// How many rounds of percent-decoding a path may take to come to rest. A path that still changes after that is
 /// nobody's name for a resource.
@@ -22,7 +23,7 @@ impl<'a> Target<'a> {
     ///
     /// * one that does not begin with `/`, or has a byte outside 0x21 to 0x7E or a `#` anywhere;
     /// * in the path, a malformed escape, and, at any depth of decoding, a NUL, a backslash or a dot segment (with
-    ///   `;parameters` too, CVE-2021-41773's class), or escapes that still change after four rounds.
+    ///   `;parameters` too: CVE-2020-5902, CVE-2021-41773), or escapes that still change after four rounds.
     #[must_use]
     pub fn parse(target: &'a [u8]) -> Option<Self> {
         let visible = |byte: &u8| matches!(byte, 0x21..=0x7E) && *byte != b'#';
@@ -45,13 +46,17 @@ impl<'a> Target<'a> {
     }
 
     /// The decoded form of a *plain* path: one whose decoding cannot change its structure. It has no empty segment and
-    /// no parameter, its escapes stand for none of `/ \ . ; % ? #`, and it decodes to UTF-8 without control characters and
+    /// no parameter and no name of dots and blanks alone, its escapes stand for none of `/ \ . ; % ? #`, and it decodes to UTF-8 without control characters and
     /// without characters that become one of those where text is normalized (Unicode NFKC) or converted by best fit.
     /// `None`: not plain, so nothing may be concluded from a narrow reading of it.
     #[must_use]
     pub fn plain(&self) -> Option<&[u8]> {
         let structural = |byte: &u8| matches!(byte, b'/' | b'\\' | b'.' | b';' | b'%' | b'?' | b'#');
         if self.path.contains(&b';') || self.path.windows(2).any(|pair| pair == b"//") {
+            return None;
+        }
+        let decoded = self.decoded.first().map_or(self.path, Vec::as_slice);
+        if decoded.split(|byte| *byte == b'/').any(|name| !name.is_empty() && trim_name(name).is_empty()) {
             return None;
         }
         match self.decoded.as_slice() {
@@ -66,11 +71,14 @@ impl<'a> Target<'a> {
     }
 }
 
-/// Control characters, and what may become a dot, slash, semicolon or the like: Greek question mark, dot leaders, letters
-/// with a slash (a/c), small forms, full-width forms.
+/// Control characters; what Unicode normalization (NFKC, UAX #15) turns into text with one of `/ \ . ; % ? #`; and what
+/// best-fit conversions take for a slash or a backslash: the fraction and division slashes, set minus, yen and won signs.
 fn is_unstable(letter: char) -> bool {
     letter.is_control()
-        || matches!(letter, '\u{37E}' | '\u{2024}'..='\u{2026}' | '\u{2100}'..='\u{2106}' | '\u{FE50}'..='\u{FE6F}' | '\u{FF00}'..='\u{FFEF}')
+        || matches!(letter,
+            '\u{37E}' | '\u{2024}'..='\u{2026}' | '\u{2047}'..='\u{2049}' | '\u{2100}'..='\u{2106}' | '\u{2488}'..='\u{249B}'
+            | '\u{33C2}'..='\u{33D8}' | '\u{FE10}'..='\u{FE19}' | '\u{FE30}' | '\u{FE50}'..='\u{FE6F}' | '\u{FF00}'..='\u{FFEF}'
+            | '\u{1F100}' | '\u{2044}' | '\u{2215}' | '\u{2216}' | '\u{A5}' | '\u{20A9}')
 }
 
 fn escapes_are_well_formed(path: &[u8]) -> bool {
@@ -213,6 +221,11 @@ mod tests {
             "/a%23b",
             "/%EF%BC%8E%EF%BC%8E/a",
             "/%E2%80%A5",
+            "/%E2%81%84",
+            "/%C2%A5",
+            "/docs/..%20./admin",
+            "/files/...",
+            "/files/%20",
             "/%CD%BE",
             "/%E2%84%80",
             "/%ff",

@@ -12,7 +12,7 @@ pub(super) struct Envoy;
 impl Host for Envoy {
     fn now(&self) -> Timestamp {
         let now = hostcalls::get_current_time().ok().and_then(|now| now.duration_since(UNIX_EPOCH).ok());
-        // Without a clock no key with a window is valid: this is after every `expires`.
+        // Without a clock every key that ever expires has expired.
         Timestamp(now.and_then(|since| i64::try_from(since.as_secs()).ok()).unwrap_or(i64::MAX))
     }
 
@@ -25,8 +25,8 @@ impl Host for Envoy {
     }
 
     fn mtls_identity(&self) -> Option<Vec<u8>> {
-        // `connection.mtls`: the peer presented a certificate. Whether the listener verified it no attribute tells, but
-        // only `trust_chain_verification: ACCEPT_UNTRUSTED` lets one through that was not. A boolean is one byte.
+        // `connection.mtls`: the peer presented a certificate; whether the listener verified it, with a `trusted_ca` and
+        // without `ACCEPT_UNTRUSTED`, no attribute tells. A boolean is one byte.
         let mtls = hostcalls::get_property(vec!["connection", "mtls"]).ok().flatten();
         if mtls.as_deref() != Some(&[1]) {
             return None;

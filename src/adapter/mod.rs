@@ -109,11 +109,20 @@ impl HttpContext for Stream {
         record(&gate.policy, &decision);
         match gate.policy.outcome(&request, &decision) {
             Outcome::Forward(edits) => {
-                edits.into_iter().for_each(apply);
+                edits.into_iter().for_each(|edit| apply(MapType::HttpRequestHeaders, edit));
                 Action::Continue
             }
             Outcome::Reply(reply) => send(&reply),
         }
+    }
+
+    fn on_http_request_trailers(&mut self, _: usize) -> Action {
+        let map = MapType::HttpRequestTrailers;
+        if let (Some(gate), Ok(trailers)) = (&self.gate, hostcalls::get_map_bytes(map)) {
+            let edits = gate.policy.without_identity(&Request::new(&trailers));
+            edits.into_iter().for_each(|edit| apply(map, edit));
+        }
+        Action::Continue
     }
 }
 
@@ -125,8 +134,7 @@ fn send(reply: &Reply<'_>) -> Action {
     Action::Pause
 }
 
-fn apply(edit: Edit<'_>) {
-    let map = MapType::HttpRequestHeaders;
+fn apply(map: MapType, edit: Edit<'_>) {
     let _ = match edit {
         Edit::Remove(name) => hostcalls::remove_map_value(map, name),
         Edit::Set(name, value) => hostcalls::set_map_value_bytes(map, name, Some(&value)),
@@ -145,8 +153,8 @@ fn record(policy: &Policy, decision: &Decision<'_>) {
     };
     write("portcullis.decision", verdict);
     write("portcullis.reason", decision.reason());
-    if let Some(caller) = decision.caller() {
-        write("portcullis.consumer", caller.consumer.name.as_str());
-        write("portcullis.key_id", &caller.key.id());
-    }
+    // Empty where nobody is known: a gate before this one may have written another consumer.
+    let caller = decision.caller();
+    write("portcullis.consumer", caller.map(|caller| caller.consumer.name.as_str()).unwrap_or_default());
+    write("portcullis.key_id", &caller.map(|caller| caller.key.id()).unwrap_or_default());
 }

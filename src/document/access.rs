@@ -22,6 +22,7 @@ pub struct PublicPath {
 
 impl Read for PublicPath {
     const EXPECTED: &'static str = "a path pattern such as /docs/**, or {path, methods}";
+    const QUOTABLE: bool = true;
 
     fn text<E: Error>(reader: &mut Reader, text: &str) -> Result<Self, E> {
         Ok(Self { path: PathPattern::text(reader, text)?, methods: None, description: None })
@@ -43,6 +44,7 @@ pub struct ProtectedPath {
 
 impl Read for ProtectedPath {
     const EXPECTED: &'static str = "a path pattern such as /v2/models/**, or {path}";
+    const QUOTABLE: bool = true;
 
     fn text<E: Error>(reader: &mut Reader, text: &str) -> Result<Self, E> {
         Ok(Self { path: PathPattern::text(reader, text)?, description: None })
@@ -84,6 +86,7 @@ pub enum ClientAddress {
 
 impl Read for ClientAddress {
     const EXPECTED: &'static str = "direct, remote_ip or {filter_state: KEY}";
+    const QUOTABLE: bool = true;
 
     fn text<E: Error>(reader: &mut Reader, text: &str) -> Result<Self, E> {
         match text {

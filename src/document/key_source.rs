@@ -23,6 +23,7 @@ pub enum KeySource {
 
 impl Read for KeySource {
     const EXPECTED: &'static str = "bearer, {header: NAME}, {query: NAME} or {cookie: NAME}";
+    const QUOTABLE: bool = true;
 
     fn text<E: Error>(reader: &mut Reader, text: &str) -> Result<Self, E> {
         match text {

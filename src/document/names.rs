@@ -153,9 +153,27 @@ impl Read for Methods {
     }
 }
 
-/// The name of an environment variable. One that is malformed is not shown: it may be a key that was put in its place.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+/// The name of an environment variable. It is shown only where it looks like one, and not like a key that was put in its
+/// place: upper case with few digits.
+#[derive(Clone, PartialEq, Eq, serde::Serialize)]
 pub struct VariableName(String);
+
+impl fmt::Display for VariableName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let digits = self.0.bytes().filter(u8::is_ascii_digit).count();
+        if digits <= 2 && !self.0.bytes().any(|byte| byte.is_ascii_lowercase()) {
+            f.write_str(&self.0)
+        } else {
+            f.write_str("(its name is not shown: it may be a key)")
+        }
+    }
+}
+
+impl fmt::Debug for VariableName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "VariableName({self})")
+    }
+}
 
 impl VariableName {
     /// The name as text.

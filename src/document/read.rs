@@ -30,6 +30,8 @@ pub(crate) trait Read: Sized {
     const SECRET: bool = false;
     /// Whether even the name of an unknown member may be one.
     const SECRET_NAMES: bool = false;
+    /// Whether text may stand here.
+    const QUOTABLE: bool = false;
 
     /// From text.
     fn text<E: Error>(reader: &mut Reader, text: &str) -> Result<Self, E> {
@@ -81,7 +83,7 @@ impl Reader {
 
     fn wrong_type<T: Read, E: Error>(&mut self, found: &'static str, shown: impl Fn() -> String) -> E {
         let shown = (!T::SECRET).then(shown);
-        self.refuse(Problem::WrongType { found, shown, expected: T::EXPECTED })
+        self.refuse(Problem::WrongType { found, shown, expected: T::EXPECTED, quotable: T::QUOTABLE })
     }
 
     fn place(&self) -> String {
@@ -110,7 +112,8 @@ impl Reader {
             None => Ok(None),
             Some(Ok(name)) => Ok(Some(name)),
             Some(Err(name)) => {
-                Err(self.refuse(Problem::UnknownField { name: (!T::SECRET_NAMES).then_some(name), known }))
+                let name = (!T::SECRET_NAMES && is_word(&name)).then_some(name);
+                Err(self.refuse(Problem::UnknownField { name, known }))
             }
         }
     }
@@ -130,6 +133,11 @@ impl Reader {
         self.path.pop();
         Ok(())
     }
+}
+
+/// Whether a member's name is a word and no key: somebody may have written a map of keys.
+fn is_word(name: &str) -> bool {
+    name.len() <= 24 && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
 }
 
 struct Seed<'r, T>(&'r mut Reader, PhantomData<T>);
@@ -250,6 +258,7 @@ macro_rules! read_text {
         impl $crate::document::read::Read for $type {
             const EXPECTED: &'static str = <$type as $crate::document::read::Text>::EXPECTED;
             const SECRET: bool = <$type as $crate::document::read::Text>::SECRET;
+            const QUOTABLE: bool = true;
 
             fn text<E: serde::de::Error>(
                 reader: &mut $crate::document::read::Reader,

@@ -3,6 +3,8 @@
 use core::fmt;
 use std::borrow::Cow;
 
+use super::names::VariableName;
+
 /// A document that is refused as a whole. Envoy then keeps the policy that it has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
@@ -22,7 +24,7 @@ pub enum Problem {
     },
     /// A member that the format does not have.
     UnknownField {
-        /// Its name; `None` inside a key entry, where somebody may have put the key itself.
+        /// Its name; `None` where it may be a key that somebody has put there.
         name: Option<String>,
         /// The members that may stand there.
         known: &'static [&'static str],
@@ -45,6 +47,8 @@ pub enum Problem {
         shown: Option<String>,
         /// What belongs there.
         expected: &'static str,
+        /// Whether text belongs there, so that quotes would mend it.
+        quotable: bool,
     },
     /// The right type with a value that cannot be.
     Invalid {
@@ -86,24 +90,20 @@ impl fmt::Display for Refusal {
             }
             Problem::DuplicateField { name } => write!(f, "{place}: `{name}` is given twice: keep one"),
             Problem::MissingField { name } => write!(f, "{place}: `{name}` is missing: add it"),
-            Problem::WrongType { found: "a boolean", shown: Some(shown), expected } if shown == "false" => write!(
-                f,
-                "{place}: false is a boolean, expected {expected}: quote it (YAML reads a bare off or no as false)"
-            ),
             Problem::WrongType { found: "nothing (null)", expected, .. } => {
                 write!(f, "{place}: no value, expected {expected}: give one, or remove the field")
             }
-            Problem::WrongType { found, shown, expected } => {
+            Problem::WrongType { found, shown, expected, quotable } => {
                 write!(f, "{place}: ")?;
                 match shown {
                     Some(shown) => write!(f, "{} is {found}, expected {expected}", clip(shown))?,
                     None => write!(f, "found {found}, expected {expected}")?,
                 }
-                let scalar = matches!(*found, "a number" | "a boolean");
-                if scalar && !expected.starts_with("a number") && !expected.starts_with("true or false") {
-                    write!(f, ": quote it")?;
+                match *found {
+                    "a boolean" if *quotable => write!(f, ": quote it (YAML reads a bare off, no or yes as a boolean)"),
+                    "a number" if *quotable => write!(f, ": quote it"),
+                    _ => Ok(()),
                 }
-                Ok(())
             }
             Problem::Invalid { shown: Some(shown), invalid } => {
                 write!(f, "{place}: \"{}\" {}: {}", clip(shown).escape_debug(), invalid.why, invalid.fix)
@@ -142,11 +142,11 @@ pub enum EntryProblem {
     /// `plaintext` is something that no request can present.
     MalformedPlaintext,
     /// The environment variable is not set in the VM.
-    UnsetVariable(String),
+    UnsetVariable(VariableName),
     /// The environment variable is set to nothing.
-    EmptyVariable(String),
+    EmptyVariable(VariableName),
     /// The environment variable holds something that no request can present.
-    MalformedVariable(String),
+    MalformedVariable(VariableName),
     /// Another entry, at the path given, has the same digest: which of the two would count?
     DuplicateDigest(String),
 }
@@ -166,27 +166,19 @@ impl fmt::Display for RefusedEntry {
             EntryProblem::MalformedPlaintext => write!(f, "plaintext is malformed, {unpresentable}"),
             EntryProblem::UnsetVariable(name) => write!(
                 f,
-                "environment variable {} is not set in the VM: list it in vm_config.environment_variables",
-                shown(name)
+                "environment variable {} is not set in the VM: export it before Envoy starts, and list it in \
+                 vm_config.environment_variables",
+                name
             ),
             EntryProblem::EmptyVariable(name) => {
-                write!(f, "environment variable {} is empty: put the key in it", shown(name))
+                write!(f, "environment variable {} is empty: put the key in it", name)
             }
             EntryProblem::MalformedVariable(name) => {
-                write!(f, "the value of environment variable {} is malformed, {unpresentable}", shown(name))
+                write!(f, "the value of environment variable {} is malformed, {unpresentable}", name)
             }
             EntryProblem::DuplicateDigest(other) => {
                 write!(f, "the same key stands at {other}; both entries are refused: keep one")
             }
         }
-    }
-}
-
-/// The name of a variable, where it looks like one. Anything else may be a key that was put in its place.
-fn shown(name: &str) -> &str {
-    if name.bytes().any(|byte| byte.is_ascii_lowercase()) {
-        "(its name is not shown: it is not in upper case)"
-    } else {
-        name
     }
 }

@@ -21,6 +21,12 @@ const REFUSED: &[(&str, &str)] = &[
     ),
     (r#"{"name": "a", "name": "b"}"#, "the document: `name` is given twice: keep one"),
     (r#"{"version": 2}"#, r#"version: "2" is a version of the format that this filter does not know: write 1"#),
+    (r#"{"consumers": 5}"#, "consumers: found a number, expected a list"),
+    (r#"{"public_paths": false}"#, "public_paths: false is a boolean, expected a list"),
+    (
+        r#"{"public_paths": [1]}"#,
+        "public_paths[0]: 1 is a number, expected a path pattern such as /docs/**, or {path, methods}: quote it",
+    ),
     (r#"{"version": "1"}"#, r#"version: "1" is text, expected a number: 1"#),
     (r#"{"version": 1.5}"#, "version: 1.5 is a number, expected a number: 1"),
     (r#"{"name": 12345678}"#, "name: 12345678 is a number, expected a name of letters, digits, - and _: quote it"),
@@ -30,7 +36,7 @@ const REFUSED: &[(&str, &str)] = &[
     ),
     (
         r#"{"mode": false}"#,
-        "mode: false is a boolean, expected enforce, report or disabled: quote it (YAML reads a bare off or no as false)",
+        "mode: false is a boolean, expected enforce, report or disabled: quote it (YAML reads a bare off, no or yes as a boolean)",
     ),
     (r#"{"mode": "off"}"#, r#"mode: "off" is no mode: write enforce, report or disabled"#),
     (r#"{"access_log": "yes"}"#, r#"access_log: "yes" is text, expected true or false"#),
@@ -146,6 +152,10 @@ const SECRETS: &[(&str, &str)] = &[
         "consumers[0].keys[0]: found text, expected a key entry: {sha256}, {plaintext} or {env}, with id, not_before, expires, \
          disabled",
     ),
+    (
+        r#"{"consumers": [{"name": "a", "hunter2_hunter2_hunter2": "b"}]}"#,
+        "consumers[0]: unknown field (its name is not shown): known here are name, description, roles, keys",
+    ),
     (r#"{"consumers": ["hunter2"]}"#, "consumers[0]: found text, expected a consumer: {name, roles, keys}"),
     (r#"{"consumers": [{"name": "a", "keys": "hunter2"}]}"#, "consumers[0].keys: found text, expected a list"),
     (
@@ -220,10 +230,11 @@ fn a_bad_key_entry_is_refused_alone() {
         [
             "consumers[0].keys[1] (id one): sha256 is no SHA-256: give 64 hex digits (printf %s \"$KEY\" | sha256sum)".to_owned(),
             format!("consumers[0].keys[2]: plaintext is malformed, {unpresentable}"),
-            "consumers[0].keys[4]: environment variable UNSET is not set in the VM: list it in vm_config.environment_variables"
+            "consumers[0].keys[4]: environment variable UNSET is not set in the VM: export it before Envoy starts, and list it in \
+             vm_config.environment_variables"
                 .to_owned(),
-            "consumers[0].keys[5]: environment variable (its name is not shown: it is not in upper case) is not set in the VM: \
-             list it in vm_config.environment_variables"
+            "consumers[0].keys[5]: environment variable (its name is not shown: it may be a key) is not set in the VM: \
+             export it before Envoy starts, and list it in vm_config.environment_variables"
                 .to_owned(),
             "consumers[0].keys[6]: environment variable EMPTY is empty: put the key in it".to_owned(),
             format!("consumers[0].keys[7]: the value of environment variable BAD is malformed, {unpresentable}"),

@@ -73,7 +73,22 @@ fn refuse(path: impl Into<String>, shown: Option<&str>, why: &'static str, fix: 
 }
 
 /// Headers that mean something else to HTTP, to Envoy, or to the gate itself.
-const RESERVED: [&str; 16] = [
+const RESERVED: [&str; 31] = [
+    "accept",
+    "access-control-request-method",
+    "cf-connecting-ip",
+    "sec-fetch-site",
+    "true-client-ip",
+    "user-agent",
+    "via",
+    "x-client-ip",
+    "x-forwarded-proto",
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+    "x-original-url",
+    "x-real-ip",
+    "x-rewrite-url",
     "authorization",
     "connection",
     "content-length",
@@ -225,7 +240,7 @@ fn resolve(secret: &Secret, environment: &Environment<'_>) -> Result<Digest, Ent
         Secret::Plaintext(key) if is_presentable(key.expose().as_bytes()) => Ok(Digest::of(key.expose().as_bytes())),
         Secret::Plaintext(_) => Err(EntryProblem::MalformedPlaintext),
         Secret::Env(variable) => {
-            let name = || variable.as_str().to_owned();
+            let name = || variable.clone();
             let value = environment(variable.as_str()).ok_or_else(|| EntryProblem::UnsetVariable(name()))?;
             let key = value.strip_suffix(b"\n").unwrap_or(&value);
             let key = key.strip_suffix(b"\r").unwrap_or(key);

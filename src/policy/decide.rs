@@ -7,6 +7,7 @@ use crate::decision::{Caller, Decision, Denial, Grant};
 use crate::digest::Digest;
 use crate::document::{ClientAddress, CorsPreflight, Mode};
 use crate::network::{Peer, parse_address};
+use crate::pattern::Segments;
 use crate::request::Request;
 use crate::target::Target;
 use crate::timestamp::Timestamp;
@@ -73,8 +74,9 @@ impl Policy {
         }
         let Some(decoded) = target.plain() else { return false };
         let is_public = |path: &[u8]| {
+            let path = Segments::of(path);
             self.public_paths.iter().any(|public| {
-                public.path.matches(path)
+                public.path.covers(&path)
                     && public.methods.as_ref().is_none_or(|methods| methods.include(request.method))
             })
         };

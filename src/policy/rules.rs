@@ -51,7 +51,7 @@ impl Rules {
     fn permit_path(&self, consumer: &Consumer, method: Option<&[u8]>, target: &Target<'_>) -> bool {
         let Some(readings) = Readings::of(target) else { return self.permit_anything(consumer) };
         readings.iter().all(|(fold, path)| {
-            for rule in self.0.iter().filter(|rule| rule.pattern.matches(fold, path)) {
+            for rule in self.0.iter().filter(|rule| rule.pattern.covers(fold, &path)) {
                 let covers = match (&rule.methods, method) {
                     (None, _) => Some(true),
                     (Some(methods), Some(method)) => Some(methods.cover(method)),
@@ -103,9 +103,10 @@ impl Protected {
         Self(paths.iter().map(|path| FoldedPattern::new(&path.path)).collect())
     }
 
-    /// Whether any reading of the path falls under a protected one.
+    /// Whether any reading of the path falls under a protected one, with or without a suffix.
     pub(crate) fn covers(&self, target: &Target<'_>) -> bool {
-        let is_protected = |(fold, path): (usize, &[u8])| self.0.iter().any(|pattern| pattern.matches(fold, path));
-        Readings::of(target).is_none_or(|readings| readings.iter().any(is_protected))
+        let Some(readings) = Readings::of(target) else { return true };
+        let mut all = readings.iter().chain(readings.without_suffix());
+        all.any(|(fold, path)| self.0.iter().any(|pattern| pattern.covers(fold, &path)))
     }
 }

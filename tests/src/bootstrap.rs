@@ -60,6 +60,10 @@ impl Bootstrap {
             "name": "upstream",
             "type": "STATIC",
             "connect_timeout": "5s",
+            "typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+                "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+                "explicit_http_config": {"http_protocol_options": {"enable_trailers": true}}
+            }},
             "load_assignment": {"cluster_name": "upstream", "endpoints": [{"lb_endpoints": [{"endpoint": {
                 "address": socket(&self.upstream.ip().to_string(), self.upstream.port())
             }}]}]}
@@ -115,6 +119,7 @@ impl Bootstrap {
             "http_filters": filters,
             // An HTTP/2 message that is invalid gets no frame in answer, only the end of the connection after this time.
             "delayed_close_timeout": "0.01s",
+            "http_protocol_options": {"enable_trailers": true},
             "http2_protocol_options": {"allow_connect": true},
             "upgrade_configs": [{"upgrade_type": "websocket"}, {"upgrade_type": "CONNECT"}],
             "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [

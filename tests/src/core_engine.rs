@@ -92,7 +92,13 @@ fn forward(mut headers: Vec<(String, Vec<u8>)>, edits: &[Edit<'_>]) -> Seen {
     let take = |name: &str| headers.iter().find(|(header, _)| header == name).map(|(_, value)| value.clone());
     let (method, path) = (take(":method").unwrap_or_default(), take(":path").unwrap_or_default());
     let usual = headers.into_iter().filter(|(name, _)| !name.starts_with(':'));
-    Seen { method, path, headers: usual.map(|(name, value)| (name.into_bytes(), value)).collect(), body: Vec::new() }
+    Seen {
+        method,
+        path,
+        headers: usual.map(|(name, value)| (name.into_bytes(), value)).collect(),
+        body: Vec::new(),
+        trailers: Vec::new(),
+    }
 }
 
 /// A local reply after what Envoy does to it: no body for HEAD, a `grpc-status` for gRPC.

@@ -28,6 +28,8 @@ pub struct Seen {
     pub headers: Vec<Pair>,
     /// The body without its framing.
     pub body: Vec<u8>,
+    /// The trailers behind it.
+    pub trailers: Vec<Pair>,
 }
 
 /// A recording HTTP/1.1 server on a port of the kernel's choice.
@@ -96,12 +98,12 @@ fn serve(stream: TcpStream, records: &Mutex<Vec<Seen>>) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut inbox = Inbox::new(stream);
     while let Some(head) = inbox.head()? {
-        let (body, _) = inbox.body(&head.headers, false)?;
+        let (body, trailers) = inbox.body(&head.headers, false)?;
         let mut line = head.first.splitn(2, |&byte| byte == b' ');
         let method = line.next().unwrap_or_default().to_vec();
         let target = line.next().unwrap_or_default();
         let path = target.strip_suffix(b" HTTP/1.1").unwrap_or(target).to_vec();
-        let seen = Seen { method, path, headers: head.headers, body };
+        let seen = Seen { method, path, headers: head.headers, body, trailers };
         let (status, text) = (if seen.method == b"CONNECT" { 501 } else { 200 }, describe(&seen));
         let head_only = seen.method == b"HEAD";
         let number = {
