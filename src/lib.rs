@@ -15,6 +15,12 @@
 //! 8. Its consumer must have the roles that the path asks for, by the widest reading of the path.
 //! 9. The request goes on: without the credential, with the consumer's identity.
 //!
+//! The path is read in two ways: `Target::parse` refuses, `Target::plain` is the narrow reading for what is public,
+//! `Readings` are the wide ones for what is restricted, and a `Fold` is what path and pattern have in common where a backend
+//! does not tell things apart.
+//!
+//! A policy has two forms: a [`document`] as it is written, with every default filled in, and the compiled [`Policy`].
+//!
 //! All of this knows no host: it is a plain library, which the command and the tests link natively. For `wasm32` only, a
 //! thin adapter puts it into proxy-wasm; it has no rules of its own.
 

@@ -19,7 +19,15 @@ const STEPS: [Step; 5] = [decode, decode_segments, cut, without_parameters, with
 
 /// Every reading of one path.
 #[derive(Debug)]
-pub(crate) struct Readings(Vec<(usize, Vec<u8>)>);
+pub(crate) struct Readings(Vec<Reading>);
+
+/// A path, folded.
+#[derive(Debug)]
+struct Reading {
+    /// The index in [`Fold::ALL`] of the fold that a pattern must be in to compare with it.
+    fold: usize,
+    path: Vec<u8>,
+}
 
 impl Readings {
     /// Of the path of a target, and of what follows the host that some find in it: everything that the steps make of it,
@@ -42,28 +50,24 @@ impl Readings {
         let mut readings = Vec::with_capacity(bases.len().saturating_mul(Fold::ALL.len()));
         for base in bases {
             for (index, fold) in Fold::ALL.iter().enumerate().skip(1) {
-                readings.push((index, fold.path(&base)));
+                readings.push(Reading { fold: index, path: fold.path(&base) });
             }
-            readings.push((0, base));
+            readings.push(Reading { fold: 0, path: base });
         }
         Some(Self(readings))
     }
 
-    /// Each reading, with the index in [`Fold::ALL`] of the fold that a pattern must be in to compare with it.
+    /// Each reading, with the index of its fold.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, Segments<'_>)> {
-        self.0.iter().map(|(fold, path)| (*fold, Segments::of(path)))
+        self.0.iter().map(|reading| (reading.fold, Segments::of(&reading.path)))
     }
 
-    /// The same with the last segment cut at its first dot: routers that serve several formats find `/a` in `/a.json`.
+    /// Those whose last segment has a dot, cut there: routers that serve several formats find `/a` in `/a.json`.
     pub(crate) fn without_suffix(&self) -> impl Iterator<Item = (usize, Segments<'_>)> {
-        let cut = |path: &[u8]| {
-            let name = path.iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash.saturating_add(1));
-            path.iter().skip(name).position(|byte| *byte == b'.').map(|dot| name.saturating_add(dot))
-        };
-        let suffixed = move |(fold, path): &'_ (usize, Vec<u8>)| cut(path).map(|end| (*fold, end));
-        self.0.iter().filter_map(move |reading| {
-            let (fold, end) = suffixed(reading)?;
-            Some((fold, Segments::of(reading.1.get(..end)?)))
+        self.0.iter().filter_map(|Reading { fold, path }| {
+            let name = path.iter().rposition(|byte| *byte == b'/')?;
+            let dot = path.iter().skip(name).position(|byte| *byte == b'.')?;
+            Some((*fold, Segments::of(path.get(..name.saturating_add(dot))?)))
         })
     }
 }

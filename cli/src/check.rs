@@ -4,6 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Result, anyhow};
 use clap::Args;
+use portcullis::network::Peer;
 use portcullis::{Decision, Edit, Host, Outcome, Policy, Request, Timestamp};
 use serde_json::{Value, json};
 
@@ -12,8 +13,9 @@ use crate::policy_file::{PolicyFile, environment};
 
 const EXAMPLES: &str = "Examples:
   portcullis check --path /v2/models
-  portcullis check policy.yaml --method POST --path /v2/models/iris/predict --header 'X-API-Key: my-secret-token'
-  portcullis check --path / --peer 10.0.0.7:1234 --header 'X-Forwarded-For: 127.0.0.1' --output json
+  portcullis check policy.yaml --path /v2/models -H 'X-API-Key: my-secret'
+  portcullis check policy.yaml --method DELETE --path /v2/models/iris
+  portcullis check --path /v2 --peer 10.0.0.7:1234 --output json
 
 Exit status: 0 the request goes on (in mode report too), 1 it is denied, 2 usage or input error.";
 
@@ -102,6 +104,14 @@ impl Check {
             }
             None => None,
         };
+        if let Some(peer) = &self.peer
+            && Peer::parse(peer.as_bytes()).is_none()
+        {
+            return Err(anyhow!("--peer {peer}: write it as ADDRESS:PORT, such as 10.0.0.7:1234 or [::1]:1234"));
+        }
+        if !self.path.starts_with('/') {
+            return Err(anyhow!("--path {}: begin it with /", self.path));
+        }
         Ok(Given { now, peer: self.peer.clone(), filter_state, identity: self.identity.clone() })
     }
 }

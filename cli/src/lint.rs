@@ -1,11 +1,13 @@
 //! `portcullis lint`: what the gate would refuse (errors), and what it takes and is unwise (warnings).
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use anyhow::Result;
 use clap::Args;
 use portcullis::digest::Digest;
 use portcullis::document::{ClientAddress, Document, Mode, Secret};
 use portcullis::refusal::EntryProblem;
-use portcullis::{Loaded, Policy};
+use portcullis::{Loaded, Policy, Timestamp};
 use serde_json::json;
 
 use crate::Output;
@@ -27,6 +29,9 @@ pub(crate) struct Lint {
     #[arg(long, value_enum, default_value = "text")]
     output: Output,
 }
+
+/// The keys of `envoy/envoy.yaml`, which protect nothing.
+const DEMO_KEYS: [&str; 2] = ["pk_demo_ci_not_a_secret", "pk_demo_admin_not_a_secret"];
 
 /// One finding.
 struct Finding {
@@ -58,7 +63,9 @@ impl Lint {
                 anstream::println!("{style}{}{style:#}[{}] {}", finding.severity(), finding.code, finding.message);
             }
             let digest = digest.map(|digest| format!(", digest {digest}")).unwrap_or_default();
-            anstream::println!("{}: {errors} errors, {warnings} warnings{digest}", self.policy.path().display());
+            let count = |number: usize, what: &str| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
+            let (errors, warnings) = (count(errors, "error"), count(warnings, "warning"));
+            anstream::println!("{}: {errors}, {warnings}{digest}", self.policy.path().display());
         }
         Ok(errors == 0)
     }
@@ -80,6 +87,8 @@ fn examine(json: &[u8]) -> (Vec<Finding>, Option<Digest>) {
         Ok(loaded) => loaded,
         Err(refusal) => return (vec![error("refused", refusal.to_string())], None),
     };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).ok().and_then(|since| i64::try_from(since.as_secs()).ok());
+    let now = Timestamp(now.unwrap_or_default());
     let mut findings = Vec::new();
     for entry in refused_entries {
         // Whether a variable is set is a matter of where Envoy runs, and not of the document.
@@ -92,10 +101,25 @@ fn examine(json: &[u8]) -> (Vec<Finding>, Option<Digest>) {
     }
     for (index, consumer) in document.consumers.iter().enumerate() {
         for (number, key) in consumer.keys.iter().enumerate() {
+            let place = format!("consumers[{index}].keys[{number}]");
+            let digest = match &key.secret {
+                Secret::Sha256(digest) => *digest,
+                Secret::Plaintext(key) => Some(Digest::of(key.expose().as_bytes())),
+                Secret::Env(_) => None,
+            };
+            if digest == Some(Digest::of(b"")) {
+                let message = format!("{place}: this is the SHA-256 of nothing: was the variable empty?");
+                findings.push(warning("empty-key", message));
+            }
+            if digest.is_some_and(|digest| DEMO_KEYS.iter().any(|key| Digest::of(key.as_bytes()) == digest)) {
+                let message = format!("{place}: this is a key of the demonstration, which everybody knows: replace it");
+                findings.push(warning("demo-key", message));
+            }
+            if key.expires.is_some_and(|expires| expires <= now) {
+                findings.push(warning("expired-key", format!("{place}: the key has expired: remove or renew it")));
+            }
             if matches!(key.secret, Secret::Plaintext(_)) {
-                let message = format!(
-                    "consumers[{index}].keys[{number}]: the key itself stands in the policy: give its sha256, or an env"
-                );
+                let message = format!("{place}: the key itself stands in the policy: give its sha256, or an env");
                 findings.push(warning("plaintext-key", message));
             }
         }
@@ -115,6 +139,13 @@ fn examine(json: &[u8]) -> (Vec<Finding>, Option<Digest>) {
             let message =
                 format!("public_paths[{index}]: /** opens everything: name what is public, or set mode: disabled");
             findings.push(warning("all-public", message));
+        }
+    }
+    let has_role = |role| document.consumers.iter().any(|consumer| consumer.roles.contains(role));
+    for (index, rule) in document.rules.iter().enumerate() {
+        for role in rule.roles.iter().filter(|role| !has_role(role)) {
+            let message = format!("rules[{index}].roles: no consumer has the role {}", role.as_str());
+            findings.push(warning("unknown-role", message));
         }
     }
     (findings, Some(policy.digest()))

@@ -10,7 +10,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 /// The API-key gate for Envoy and Istio: checks and lints its policies.
 #[derive(Debug, Parser)]
-#[command(version, propagate_version = true, arg_required_else_help = true)]
+#[command(name = "portcullis", version, propagate_version = true, arg_required_else_help = true)]
 #[command(after_help = "Exit status: 0 done, 1 refused (a denied check, a failing lint), 2 usage or input error.")]
 struct Arguments {
     #[command(subcommand)]

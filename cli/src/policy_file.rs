@@ -6,9 +6,6 @@ use anyhow::{Context as _, Result, anyhow};
 use clap::Args;
 use serde_json::Value;
 
-/// The longest policy file that is read, in bytes.
-const LARGEST: usize = 256 << 20;
-
 /// Which policy.
 #[derive(Debug, Args)]
 pub(crate) struct PolicyFile {
@@ -27,21 +24,26 @@ impl PolicyFile {
     pub(crate) fn json(&self) -> Result<Vec<u8>> {
         let place = self.file.display();
         let text = std::fs::read_to_string(&self.file).with_context(|| format!("cannot read the policy {place}"))?;
-        if text.len() > LARGEST {
-            return Err(anyhow!("{place} is larger than {LARGEST} bytes: is it a policy?"));
-        }
         let value: Value = match serde_saphyr::from_str(&text) {
+            Ok(Value::Null) => return Ok(b"{}".to_vec()),
             Ok(value) => value,
-            // The message quotes nothing but names and positions of the file.
-            Err(error) => return Err(anyhow!("{place} is not valid YAML: {}", first_line(&error.to_string()))),
+            Err(error) => return Err(anyhow!("{place} is not valid YAML: {}", brief(&error.to_string()))),
         };
+        if ["static_resources", "dynamic_resources", "apiVersion"].iter().any(|member| value.get(member).is_some()) {
+            return Err(anyhow!(
+                "{place} is a whole configuration: give the policy alone, which is what stands under the filter's \
+                 `configuration` (or `pluginConfig`)"
+            ));
+        }
         Ok(serde_json::to_vec(&value)?)
     }
 }
 
-/// A parser's message without the excerpt of the file, which may hold a key.
-fn first_line(message: &str) -> &str {
-    message.lines().next().unwrap_or(message)
+/// A parser's message without its excerpt of the file, which may hold a key, and without advice for programmers.
+fn brief(message: &str) -> &str {
+    let line = message.lines().next().unwrap_or(message);
+    let line = line.strip_prefix("error: ").unwrap_or(line);
+    line.split(", set ").next().unwrap_or(line)
 }
 
 /// The environment of this process, for `env:` keys.

@@ -1,6 +1,18 @@
 //! Reads a JSON document in one streaming pass into typed values, with the path of the field in every refusal.
 //!
 //! serde's own messages show values, keys among them, and do not say where: so nothing here lets serde explain.
+//!
+//! A type says what it can be read from by implementing [`Read`], one method a JSON type; the rest is refused for it. A value
+//! that is written as text implements [`Text`] and is listed in `read_text!`. An object names its members:
+//!
+//! ```text
+//! impl Read for TrustedNetworks {
+//!     const EXPECTED: &'static str = "an object: {ranges, client_address}";
+//!     fn object(reader, members) -> Result<Self, _> {
+//!         Ok(read_members!(reader, members, { ranges: or(Vec::new()), client_address: or(ClientAddress::Direct) }))
+//!     }
+//! }
+//! ```
 
 use core::fmt;
 use core::marker::PhantomData;
