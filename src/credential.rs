@@ -2,10 +2,11 @@
 
 use std::borrow::Cow;
 
-use crate::digest::hex_byte;
 use crate::document::KeySource;
 use crate::document::names::is_token_byte;
+use crate::query::{joined, parameters, split_pair};
 use crate::request::{Request, trim};
+use crate::target::decode_strictly;
 
 /// The longest key, in bytes.
 pub(crate) const LONGEST: usize = 1024;
@@ -47,7 +48,7 @@ pub fn find<'a>(request: &Request<'a>, query: Option<&'a [u8]>, sources: &[KeySo
                     one => one,
                 }
             }
-            KeySource::Query(name) => one_of(source, parameters(query, name.as_str()).map(decode_value)),
+            KeySource::Query(name) => one_of(source, parameters(query, name.as_str()).map(decode_strictly)),
             KeySource::Cookie(name) => {
                 one_of(source, cookies(request, name.as_str()).map(|value| Some(Cow::Borrowed(value))))
             }
@@ -113,40 +114,6 @@ pub(crate) fn is_presentable(key: &[u8]) -> bool {
     (1..=LONGEST).contains(&key.len()) && key.iter().all(u8::is_ascii_graphic)
 }
 
-/// The values of a query parameter, as sent. Its name counts in its decoded form: `api%5Fkey` is a second `api_key`.
-pub(crate) fn parameters<'a>(query: Option<&'a [u8]>, name: &str) -> impl Iterator<Item = &'a [u8]> {
-    let pairs = query.into_iter().flat_map(|query| query.split(|byte| *byte == b'&'));
-    pairs.filter_map(move |pair| {
-        let (key, value) = split_pair(pair);
-        is_parameter(key, name).then_some(value)
-    })
-}
-
-/// A pair at its first `=`.
-fn split_pair(pair: &[u8]) -> (&[u8], &[u8]) {
-    let mut parts = pair.splitn(2, |byte| *byte == b'=');
-    (parts.next().unwrap_or_default(), parts.next().unwrap_or_default())
-}
-
-fn is_parameter(key: &[u8], name: &str) -> bool {
-    key == name.as_bytes() || decode_value(key).is_some_and(|key| *key == *name.as_bytes())
-}
-
-/// Percent-decoding; `None` for a malformed escape. A `+` is a plus: keys may hold one, and no blank.
-fn decode_value(value: &[u8]) -> Option<Cow<'_, [u8]>> {
-    if !value.contains(&b'%') {
-        return Some(Cow::Borrowed(value));
-    }
-    let mut parts = value.split(|byte| *byte == b'%');
-    let mut decoded = parts.next()?.to_vec();
-    for part in parts {
-        let [high, low, rest @ ..] = part else { return None };
-        decoded.push(hex_byte(*high, *low)?);
-        decoded.extend_from_slice(rest);
-    }
-    Some(Cow::Owned(decoded))
-}
-
 /// The values of a cookie, as sent (RFC 6265, section 5.4).
 fn cookies<'a>(request: &Request<'a>, name: &str) -> impl Iterator<Item = &'a [u8]> {
     let pairs = request.values("cookie").flat_map(|value| value.split(|byte| *byte == b';'));
@@ -156,12 +123,6 @@ fn cookies<'a>(request: &Request<'a>, name: &str) -> impl Iterator<Item = &'a [u
     })
 }
 
-/// A `:path` without the parameter `name`.
-pub(crate) fn without_parameter(path: &[u8], query: &[u8], name: &str) -> Vec<u8> {
-    let kept = query.split(|byte| *byte == b'&').filter(|pair| !is_parameter(split_pair(pair).0, name));
-    joined(path, b"?", kept, b"&")
-}
-
 /// The cookies of a request without the cookie `name`; empty where no other is left.
 pub(crate) fn without_cookie(request: &Request<'_>, name: &str) -> Vec<u8> {
     let pairs = request.values("cookie").flat_map(|value| value.split(|byte| *byte == b';')).map(trim);
@@ -169,19 +130,11 @@ pub(crate) fn without_cookie(request: &Request<'_>, name: &str) -> Vec<u8> {
     joined(b"", b"", kept, b"; ")
 }
 
-fn joined<'a>(front: &[u8], first: &[u8], parts: impl Iterator<Item = &'a [u8]>, between: &[u8]) -> Vec<u8> {
-    let mut all = front.to_vec();
-    for (index, part) in parts.enumerate() {
-        all.extend_from_slice(if index == 0 { first } else { between });
-        all.extend_from_slice(part);
-    }
-    all
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::document::{HeaderName, ParameterName};
+    use crate::query::without_parameter;
 
     fn present(headers: &[(&str, &str)], query: Option<&str>) -> String {
         let sources = [

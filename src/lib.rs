@@ -36,6 +36,7 @@ pub mod network;
 mod outcome;
 mod pattern;
 mod policy;
+mod query;
 mod reading;
 pub mod refusal {
     //! Why a document, or one entry of it, is refused.

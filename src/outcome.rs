@@ -2,12 +2,14 @@
 
 use std::borrow::Cow;
 
-use crate::credential::{without_cookie, without_parameter};
+use crate::credential::without_cookie;
 use crate::decision::{Caller, Decision, Grant};
 use crate::document::{KeySource, Mode};
 use crate::policy::Policy;
+use crate::query::without_parameter;
 use crate::reply::Reply;
 use crate::request::Request;
+use crate::target::split_query;
 
 /// What becomes of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,9 +77,11 @@ impl Policy {
                 Some(KeySource::Bearer) => edits.push(Edit::Remove("authorization")),
                 Some(KeySource::Header(name)) => edits.push(Edit::Remove(name.as_str())),
                 Some(KeySource::Query(name)) => {
-                    let mut parts = request.path.unwrap_or_default().splitn(2, |byte| *byte == b'?');
-                    let (path, query) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-                    edits.push(Edit::Set(":path", without_parameter(path, query, name.as_str()).into()));
+                    let (path, query) = split_query(request.path.unwrap_or_default());
+                    edits.push(Edit::Set(
+                        ":path",
+                        without_parameter(path, query.unwrap_or_default(), name.as_str()).into(),
+                    ));
                 }
                 Some(KeySource::Cookie(name)) => {
                     edits.push(Edit::Remove("cookie"));

@@ -1,6 +1,7 @@
 //! A request, as one read of all header pairs shows it. Values are bytes: nothing here assumes UTF-8.
 
-use crate::credential::parameters;
+use crate::query::parameters;
+use crate::target::split_query;
 
 /// The header pairs of a request, and what decisions ask of them.
 #[derive(Debug, Clone, Copy)]
@@ -147,8 +148,7 @@ impl<'a> Request<'a> {
 
 /// Whether a query parameter `_method` is there, from which some frameworks take the method.
 fn overrides_method(target: &[u8]) -> bool {
-    let query = target.splitn(2, |byte| *byte == b'?').nth(1);
-    parameters(query, "_method").next().is_some()
+    parameters(split_query(target).1, "_method").next().is_some()
 }
 
 /// What Envoy takes for gRPC (`Grpc::Common::hasGrpcContentType`): other content types get a plain HTTP answer.

@@ -1,5 +1,7 @@
 //! The request target: what no API sends is refused here, before anything is decided about it.
 
+use std::borrow::Cow;
+
 use crate::digest::hex_byte;
 use crate::fold::trim_name;
 
@@ -30,8 +32,7 @@ impl<'a> Target<'a> {
         if target.first() != Some(&b'/') || !target.iter().all(visible) {
             return None;
         }
-        let mut parts = target.splitn(2, |byte| *byte == b'?');
-        let (path, query) = (parts.next()?, parts.next());
+        let (path, query) = split_query(target);
         if !escapes_are_well_formed(path) || has_forbidden_part(path) {
             return None;
         }
@@ -71,6 +72,12 @@ impl<'a> Target<'a> {
     }
 }
 
+/// Path and query of a target, at the first `?`.
+pub(crate) fn split_query(target: &[u8]) -> (&[u8], Option<&[u8]>) {
+    let mut parts = target.splitn(2, |byte| *byte == b'?');
+    (parts.next().unwrap_or_default(), parts.next())
+}
+
 /// Control characters; what Unicode normalization (NFKC, UAX #15) turns into text with one of `/ \ . ; % ? #`; and what
 /// best-fit conversions take for a slash or a backslash: the fraction and division slashes, set minus, yen and won signs.
 fn is_unstable(letter: char) -> bool {
@@ -94,6 +101,11 @@ fn escape(rest: &[u8]) -> Option<u8> {
 /// The bytes that stand in escapes.
 fn escaped_bytes(path: &[u8]) -> impl Iterator<Item = u8> {
     path.split(|byte| *byte == b'%').skip(1).filter_map(escape)
+}
+
+/// One round of percent-decoding; `None` for a malformed escape.
+pub(crate) fn decode_strictly(text: &[u8]) -> Option<Cow<'_, [u8]>> {
+    escapes_are_well_formed(text).then(|| decode(text).map_or(Cow::Borrowed(text), Cow::Owned))
 }
 
 /// One round of percent-decoding; `None` where nothing changes. What is no escape stays as it is.

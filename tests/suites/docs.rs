@@ -17,7 +17,8 @@ use std::path::{Path, PathBuf};
 
 use page::{Block, Claim, Page, codes};
 use portcullis::refusal::Problem;
-use portcullis::{DENIALS, Document, GRANTS, Host, Loaded, Policy, Request, Timestamp};
+use portcullis::{DENIALS, Document, GRANTS, Loaded, Policy, Request};
+use portcullis_tests::core_engine::Nowhere;
 use portcullis_tests::envoy::validate;
 use portcullis_tests::listener::Kind;
 use portcullis_tests::paths::{module, workspace};
@@ -194,27 +195,6 @@ fn the_reference_has_every_metric_and_reason_and_no_other() {
         [""; 0],
         "metrics in one of the two only"
     );
-}
-
-/// A host that nothing is asked of.
-struct Nowhere;
-
-impl Host for Nowhere {
-    fn now(&self) -> Timestamp {
-        Timestamp(0)
-    }
-
-    fn source_address(&self) -> Option<Vec<u8>> {
-        None
-    }
-
-    fn filter_state(&self, _: &str) -> Option<Vec<u8>> {
-        None
-    }
-
-    fn mtls_identity(&self) -> Option<Vec<u8>> {
-        None
-    }
 }
 
 /// What becomes of a GET with a valid key whose consumer has no role.

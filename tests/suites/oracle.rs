@@ -3,7 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use portcullis::{Host, Policy, Request, Timestamp};
+use portcullis::{Policy, Request};
+use portcullis_tests::core_engine::Nowhere;
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::json;
@@ -117,23 +118,6 @@ fn is_restricted(resource: &str) -> bool {
         || item.is_some_and(|name| !name.is_empty() && !name.contains('/'))
 }
 
-struct Nothing;
-
-impl Host for Nothing {
-    fn now(&self) -> Timestamp {
-        Timestamp(0)
-    }
-    fn source_address(&self) -> Option<Vec<u8>> {
-        None
-    }
-    fn filter_state(&self, _: &str) -> Option<Vec<u8>> {
-        None
-    }
-    fn mtls_identity(&self) -> Option<Vec<u8>> {
-        None
-    }
-}
-
 fn policy() -> Policy {
     let document = json!({
         "consumers": [{"name": "guest", "roles": ["guest"], "keys": [{"plaintext": "guest"}]}],
@@ -197,7 +181,7 @@ fn paths() -> impl Strategy<Value = String> {
 fn decide(policy: &Policy, path: &str, key: Option<&str>) -> &'static str {
     let mut headers = vec![(":method".to_owned(), b"GET".to_vec()), (":path".to_owned(), path.as_bytes().to_vec())];
     headers.extend(key.map(|key| ("x-api-key".to_owned(), key.as_bytes().to_vec())));
-    policy.decide(&Request::new(&headers), &Nothing).reason()
+    policy.decide(&Request::new(&headers), &Nowhere).reason()
 }
 
 proptest! {

@@ -1,0 +1,39 @@
+//! The query of a target: parameters as `name=value`, parted by `&` alone.
+
+use crate::target::decode_strictly;
+
+/// The values of a query parameter, as sent. Its name counts in its decoded form: `api%5Fkey` is a second `api_key`. A `+` is
+/// a plus: keys may hold one, and no blank.
+pub(crate) fn parameters<'a>(query: Option<&'a [u8]>, name: &str) -> impl Iterator<Item = &'a [u8]> {
+    let pairs = query.into_iter().flat_map(|query| query.split(|byte| *byte == b'&'));
+    pairs.filter_map(move |pair| {
+        let (key, value) = split_pair(pair);
+        is_parameter(key, name).then_some(value)
+    })
+}
+
+/// A pair at its first `=`.
+pub(crate) fn split_pair(pair: &[u8]) -> (&[u8], &[u8]) {
+    let mut parts = pair.splitn(2, |byte| *byte == b'=');
+    (parts.next().unwrap_or_default(), parts.next().unwrap_or_default())
+}
+
+fn is_parameter(key: &[u8], name: &str) -> bool {
+    key == name.as_bytes() || decode_strictly(key).is_some_and(|key| *key == *name.as_bytes())
+}
+
+/// A `:path` without the parameter `name`.
+pub(crate) fn without_parameter(path: &[u8], query: &[u8], name: &str) -> Vec<u8> {
+    let kept = query.split(|byte| *byte == b'&').filter(|pair| !is_parameter(split_pair(pair).0, name));
+    joined(path, b"?", kept, b"&")
+}
+
+/// Parts put together: `first` before the first of them, `between` before the others.
+pub(crate) fn joined<'a>(front: &[u8], first: &[u8], parts: impl Iterator<Item = &'a [u8]>, between: &[u8]) -> Vec<u8> {
+    let mut all = front.to_vec();
+    for (index, part) in parts.enumerate() {
+        all.extend_from_slice(if index == 0 { first } else { between });
+        all.extend_from_slice(part);
+    }
+    all
+}
