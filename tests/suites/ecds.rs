@@ -2,10 +2,14 @@
 //! serving and is visible in Envoy's counters and log.
 
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use portcullis_tests::bootstrap::{Bootstrap, GATE, Gate, Listener, replace};
-use portcullis_tests::envoy::Envoy;
+use portcullis_tests::envoy::{Envoy, V4};
+use portcullis_tests::http1;
 use portcullis_tests::listener::Kind;
+use portcullis_tests::net::connect;
 use portcullis_tests::poll;
 use portcullis_tests::stage::{Stage, bootstrap};
 use portcullis_tests::upstream::Upstream;
@@ -165,4 +169,48 @@ fn a_refused_first_policy_lets_nobody_in() {
     assert!(fleet.stage.upstream.count() == 0);
     fleet.update(&text(&old_policy()));
     poll::until("the first good policy serves", || (fleet.status("ecds-old-key") == 200).then_some(()));
+}
+
+/// Many updates while requests run. `PORTCULLIS_UPDATES` makes it more.
+#[test]
+fn no_request_is_lost_while_policies_change_and_a_revoked_key_stops_at_once() {
+    let keys = |number: u32| {
+        let current = format!("ecds-key-{number}");
+        text(&document(&json!([{"plaintext": "ecds-steady-key"}, {"plaintext": current}])))
+    };
+    let updates: u32 = std::env::var("PORTCULLIS_UPDATES").ok().and_then(|text| text.parse().ok()).unwrap_or(100);
+    let mut fleet = Fleet::start(&keys(0));
+    let address = fleet.stage.envoy.address("main", V4);
+    let stop = AtomicBool::new(false);
+    let (answered, failed) = std::thread::scope(|scope| {
+        let load = scope.spawn(|| {
+            let mut client = http1::Client::new(connect(V4, address).expect("Envoy listens"));
+            let request = http1::get("/v2/models", &[("x-api-key", "ecds-steady-key")]);
+            let (mut answered, mut failed) = (0, 0);
+            while !stop.load(Ordering::Relaxed) {
+                match client.send(&request) {
+                    Ok(reply) if reply.status == 200 => answered += 1,
+                    _ => failed += 1,
+                }
+            }
+            (answered, failed)
+        });
+        // Whatever happens here, the load must end, or the scope never does.
+        let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| {
+            for number in 1..=updates {
+                fleet.update(&keys(number));
+                let (new, old) = (format!("ecds-key-{number}"), format!("ecds-key-{}", number - 1));
+                poll::until("the new key works", || (fleet.status(&new) == 200).then_some(()));
+                assert_eq!(fleet.status(&old), 401, "the key of update {number} works, and the one before it too");
+            }
+        }));
+        stop.store(true, Ordering::Relaxed);
+        let counts = load.join().expect("the load does not panic");
+        outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        counts
+    });
+    assert_eq!(failed, 0, "{failed} of {answered} requests failed");
+    assert!(answered > updates, "only {answered} requests ran beside {updates} updates");
+    let counters = fleet.counters();
+    assert_eq!((counters["config_fail"], counters["update_rejected"]), (0, 0));
 }
