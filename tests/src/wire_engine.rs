@@ -51,8 +51,10 @@ impl Form {
 #[derive(Debug)]
 pub struct WireEngine {
     // Envoy before its upstream: no request is under way when that goes.
-    _envoy: Envoy,
+    envoy: Envoy,
     upstream: Upstream,
+    /// Every key that the policies hold, and every value of the VM's environment.
+    secrets: Vec<String>,
     addresses: BTreeMap<String, Vec<SocketAddr>>,
     authority: Authority,
 }
@@ -91,7 +93,18 @@ impl WireEngine {
         };
         let envoy = Envoy::try_start(&bootstrap.document())?;
         let addresses = envoy.admin().listeners().map_err(|error| error.to_string())?;
-        Ok(Self { _envoy: envoy, upstream, addresses, authority })
+        let mut secrets: Vec<String> = cases.env.values().cloned().collect();
+        cases.policies.values().for_each(|policy| plaintexts(policy, &mut secrets));
+        // Shorter ones are words of every log.
+        secrets.retain(|secret| secret.len() >= 6);
+        Ok(Self { envoy, upstream, secrets, addresses, authority })
+    }
+
+    /// A secret that Envoy's log holds.
+    pub fn leaked(&self) -> Option<&str> {
+        let log = self.envoy.log_bytes();
+        let held = |secret: &&String| log.windows(secret.len()).any(|window| window == secret.as_bytes());
+        self.secrets.iter().find(held).map(String::as_str)
     }
 
     /// Sends the request of a row over each of its protocols to both forms of its policy.
@@ -172,4 +185,16 @@ pub fn with_access_log(policy: &Value) -> Value {
         members.entry("access_log").or_insert(json!(true));
     }
     policy
+}
+
+/// The values of all members `plaintext`.
+fn plaintexts(value: &Value, found: &mut Vec<String>) {
+    match value {
+        Value::Object(members) => {
+            found.extend(members.get("plaintext").and_then(Value::as_str).map(str::to_owned));
+            members.values().for_each(|member| plaintexts(member, found));
+        }
+        Value::Array(items) => items.iter().for_each(|item| plaintexts(item, found)),
+        _ => {}
+    }
 }

@@ -119,6 +119,11 @@ impl Bench {
         let start = || WireEngine::start(&self.cases).map(Mutex::new).inspect_err(|log| eprintln!("{log}"));
         let wire = self.wire.get_or_init(start);
         let wire = wire.as_ref().map_err(|_| format!("Envoy does not start for {}", self.cases.name))?;
-        Ok(wire.lock().unwrap_or_else(PoisonError::into_inner).run(&self.cases, row))
+        let mut wire = wire.lock().unwrap_or_else(PoisonError::into_inner);
+        let observations = wire.run(&self.cases, row);
+        match wire.leaked() {
+            Some(secret) => Err(format!("Envoy's log holds the key {secret}")),
+            None => Ok(observations),
+        }
     }
 }
