@@ -19,24 +19,31 @@ pub(crate) enum Ending {
     /// A slash at the end of the path does not count.
     Slash,
     /// Nor do blanks and control characters around a name, and dots at its end. Windows drops dots and blanks, the `$` of
-    /// a regular expression allows a line feed, some routers trim (CVE-2016-5007).
+    /// a regular expression allows a line feed, some routers trim (CVE-2016-5007). A name of nothing else stays.
     Names,
+    /// The same, and a name of nothing else is dropped.
+    Dropped,
 }
 
 impl Fold {
     /// Every combination, the exact one first.
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self { ending: Ending::Exact, case: false },
         Self { ending: Ending::Exact, case: true },
         Self { ending: Ending::Slash, case: false },
         Self { ending: Ending::Slash, case: true },
         Self { ending: Ending::Names, case: false },
         Self { ending: Ending::Names, case: true },
+        Self { ending: Ending::Dropped, case: false },
+        Self { ending: Ending::Dropped, case: true },
     ];
 
     /// Folds one segment.
     pub(crate) fn segment(self, segment: &[u8]) -> Cow<'_, [u8]> {
-        let segment = if self.ending == Ending::Names { trim_name(segment) } else { segment };
+        let segment = match (self.ending, trim_name(segment)) {
+            (Ending::Exact | Ending::Slash, _) | (Ending::Names, []) => segment,
+            (Ending::Names | Ending::Dropped, name) => name,
+        };
         if self.case { fold_case(segment) } else { Cow::Borrowed(segment) }
     }
 
@@ -45,7 +52,6 @@ impl Fold {
         let mut folded = Vec::with_capacity(path.len());
         for segment in path.strip_prefix(b"/").unwrap_or(path).split(|byte| *byte == b'/') {
             let name = self.segment(segment);
-            // A segment of dots and blanks alone is dropped whole.
             if segment.is_empty() || !name.is_empty() {
                 folded.push(b'/');
                 folded.extend_from_slice(&name);
@@ -63,15 +69,27 @@ impl Fold {
 
 /// A name without blanks around it and dots at its end; empty where it is nothing else.
 pub(crate) fn trim_name(name: &[u8]) -> &[u8] {
-    let blank = |letter: char| {
-        letter.is_whitespace()
-            || letter.is_control()
-            || matches!(letter, '\u{AD}' | '\u{200B}'..='\u{200F}' | '\u{2060}' | '\u{FEFF}')
-    };
     match core::str::from_utf8(name) {
-        Ok(text) => text.trim_end_matches(|letter| letter == '.' || blank(letter)).trim_start_matches(blank).as_bytes(),
-        Err(_) => name.trim_ascii(),
+        Ok(text) => {
+            text.trim_end_matches(|letter| letter == '.' || is_blank(letter)).trim_start_matches(is_blank).as_bytes()
+        }
+        // Latin-1, perhaps.
+        Err(_) => {
+            let blank = |byte: &u8| is_blank(char::from(*byte));
+            let start = name.iter().position(|byte| !blank(byte)).unwrap_or(name.len());
+            let end =
+                name.iter().rposition(|byte| *byte != b'.' && !blank(byte)).map_or(0, |last| last.saturating_add(1));
+            name.get(start..end).unwrap_or_default()
+        }
     }
+}
+
+/// What some backend trims or does not see: white space, control characters, and characters without a shape of their own
+/// (CVE-2014-9390).
+pub(crate) fn is_blank(letter: char) -> bool {
+    letter.is_whitespace()
+        || letter.is_control()
+        || matches!(letter, '\u{AD}' | '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}')
 }
 
 /// Lower case. Text beyond ASCII goes by way of upper case, which joins letters such as ſ and s or ẞ and ss; an İ loses its

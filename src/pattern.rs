@@ -5,7 +5,7 @@ use core::fmt;
 
 use crate::document::read::{Text, read_text};
 use crate::document::refusal::Invalid;
-use crate::fold::{Ending, Fold};
+use crate::fold::{Ending, Fold, trim_name};
 
 /// The most segments of a pattern.
 const LONGEST: usize = 64;
@@ -59,7 +59,7 @@ impl PathPattern {
 
     /// The pattern as it compares with paths that were folded in the same way.
     pub(crate) fn fold(&self, fold: Fold) -> Self {
-        let mut segments: Vec<Segment> = self.segments.iter().filter_map(|segment| segment.fold(fold)).collect();
+        let mut segments: Vec<Segment> = self.segments.iter().map(|segment| segment.fold(fold)).collect();
         if fold.ending != Ending::Exact && !self.below && segments.len() > 1 {
             // `/v2/` and `/v2` are one place to whoever drops the last slash; `/` stays itself.
             segments.pop_if(|last| matches!(last, Segment::Literal { text, .. } if text.is_empty()));
@@ -76,12 +76,10 @@ impl Segment {
         }
     }
 
-    /// `None`: folded away, as a path's segment of dots alone is.
-    fn fold(&self, fold: Fold) -> Option<Self> {
-        let Self::Literal { text, encoded } = self else { return Some(Self::Any) };
-        let folded = fold.segment(text).into_owned();
+    fn fold(&self, fold: Fold) -> Self {
+        let Self::Literal { text, encoded } = self else { return Self::Any };
         let encoded = encoded.as_ref().map(|encoded| fold.segment(encoded).into_owned());
-        (text.is_empty() || !folded.is_empty()).then_some(Self::Literal { text: folded, encoded })
+        Self::Literal { text: fold.segment(text).into_owned(), encoded }
     }
 
     fn read(text: &str) -> Result<Self, Invalid> {
@@ -117,6 +115,9 @@ impl Segment {
                 format!("has {character:?}, which no canonical path has"),
                 "write the segment decoded (é, not %C3%A9), without query and parameters, or use * for it",
             ));
+        }
+        if !text.is_empty() && trim_name(text.as_bytes()).is_empty() {
+            return Err(Invalid::new("has a name of dots or blanks alone", "use * for it"));
         }
         let encoded = (!text.is_ascii()).then(|| {
             text.bytes()
@@ -236,7 +237,7 @@ mod tests {
     fn what_is_not_canonical_is_refused() {
         for text in [
             "", "v2", "//", "/a//b", "//**", "/a//**", "/./a", "/a/..", "/a/%2e", "/a;b", "/a?b", "/a#b", "/a\\b",
-            "/a b", "/a*", "/**/a", "/{}", "/{a", "/{a=**}", "/a{b}", "/a/***", "/a\u{0}",
+            "/a b", "/a*", "/**/a", "/{}", "/{a", "/{a=**}", "/a{b}", "/a/***", "/a\u{0}", "/.../a",
         ] {
             assert!(PathPattern::read(text).is_err(), "{text}");
         }

@@ -15,7 +15,8 @@ const LARGEST: usize = 128 << 10;
 type Step = fn(&[u8]) -> Option<Vec<u8>>;
 
 /// What one backend or another does to a path before it looks for a resource, in whatever order, as often as it likes.
-const STEPS: [Step; 5] = [decode, decode_segments, cut, without_parameters, with_slashes_merged];
+const STEPS: [Step; 6] =
+    [decode, decode_segments, cut, without_parameters, with_slashes_merged, with_leading_slashes_merged];
 
 /// Every reading of one path.
 #[derive(Debug)]
@@ -62,12 +63,12 @@ impl Readings {
         self.0.iter().map(|reading| (reading.fold, Segments::of(&reading.path)))
     }
 
-    /// Those whose last segment has a dot, cut there: routers that serve several formats find `/a` in `/a.json`.
+    /// Those whose last segment has dots, cut at each: routers that serve several formats find `/a` in `/a.json`.
     pub(crate) fn without_suffix(&self) -> impl Iterator<Item = (usize, Segments<'_>)> {
-        self.0.iter().filter_map(|Reading { fold, path }| {
-            let name = path.iter().rposition(|byte| *byte == b'/')?;
-            let dot = path.iter().skip(name).position(|byte| *byte == b'.')?;
-            Some((*fold, Segments::of(path.get(..name.saturating_add(dot))?)))
+        self.0.iter().flat_map(|Reading { fold, path }| {
+            let name = path.iter().rposition(|byte| *byte == b'/').unwrap_or_default();
+            let dots = path.iter().enumerate().skip(name).filter(|(_, byte)| **byte == b'.').take(MOST);
+            dots.filter_map(|(dot, _)| Some((*fold, Segments::of(path.get(..dot)?))))
         })
     }
 }
@@ -98,6 +99,13 @@ fn without_host(path: &[u8]) -> Option<Vec<u8>> {
     let start = host.iter().position(|byte| *byte != b'/')?;
     let path = host.iter().skip(start).skip_while(|byte| **byte != b'/').copied().collect::<Vec<u8>>();
     Some(if path.is_empty() { b"/".to_vec() } else { path })
+}
+
+/// Slashes at the beginning as one: `http.server` and others merge only these.
+fn with_leading_slashes_merged(path: &[u8]) -> Option<Vec<u8>> {
+    let second = path.strip_prefix(b"/")?;
+    let rest = second.iter().position(|byte| *byte != b'/').unwrap_or(second.len());
+    (rest > 0).then(|| [b"/", second.get(rest..).unwrap_or_default()].concat())
 }
 
 /// Runs of slashes as one.
@@ -167,6 +175,21 @@ mod tests {
     fn a_path_with_too_many_readings_may_be_anything() {
         let path = "//%25252f;%25252f%25253b%25253fx/%2525252f//%2561;%25253b";
         assert!(Readings::of(&Target::parse(path.as_bytes()).unwrap()).is_none());
+    }
+
+    #[test]
+    fn leading_slashes_are_merged_alone_or_with_all_others() {
+        for path in ["///x//y", "//x//y"] {
+            assert!(reaches(path, "/x/y"), "{path}");
+        }
+        let target = Target::parse(b"///x//y").unwrap();
+        let readings = Readings::of(&target).expect("a handful");
+        assert!(readings.0.iter().any(|reading| reading.path == b"/x//y"));
+    }
+
+    #[test]
+    fn a_name_of_dots_stays_where_another_is_trimmed() {
+        assert!(reaches("/users/.../wipe%0A", "/users/{id}/wipe"));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! A request, as one read of all header pairs shows it. Values are bytes: nothing here assumes UTF-8.
 
-use crate::query::parameters;
-use crate::target::split_query;
+use crate::query::split_pair;
+use crate::target::{decode, split_query};
 
 /// The header pairs of a request, and what decisions ask of them.
 #[derive(Debug, Clone, Copy)]
@@ -146,9 +146,15 @@ impl<'a> Request<'a> {
     }
 }
 
-/// Whether a query parameter `_method` is there, from which some frameworks take the method.
+/// Whether a query parameter is there from which some frameworks take the method: `_method`, and what PHP makes the same,
+/// parted by `&` or `;`.
 fn overrides_method(target: &[u8]) -> bool {
-    parameters(split_query(target).1, "_method").next().is_some()
+    let pairs = split_query(target).1.into_iter().flat_map(|query| query.split(|byte| matches!(byte, b'&' | b';')));
+    pairs.map(|pair| split_pair(pair).0).filter(|name| name.len() >= "_method".len()).any(|name| {
+        let name = decode(name).unwrap_or_else(|| name.to_vec());
+        let name: Vec<u8> = name.into_iter().skip_while(|byte| matches!(byte, b'+' | b' ')).collect();
+        core::str::from_utf8(&name).is_ok_and(|name| same_name(name, "_method"))
+    })
 }
 
 /// What Envoy takes for gRPC (`Grpc::Common::hasGrpcContentType`): other content types get a plain HTTP answer.

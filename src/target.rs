@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::digest::hex_byte;
-use crate::fold::trim_name;
+use crate::fold::{is_blank, trim_name};
 
 /// How many rounds of percent-decoding a path may take to come to rest. A path that still changes after that is
 /// nobody's name for a resource.
@@ -78,10 +78,10 @@ pub(crate) fn split_query(target: &[u8]) -> (&[u8], Option<&[u8]>) {
     (parts.next().unwrap_or_default(), parts.next())
 }
 
-/// Control characters; what Unicode normalization (NFKC, UAX #15) turns into text with one of `/ \ . ; % ? #`; and what
+/// Control characters and what has no shape; what Unicode normalization (NFKC, UAX #15) turns into text with one of `/ \ . ; % ? #`; and what
 /// best-fit conversions take for a slash or a backslash: the fraction and division slashes, set minus, yen and won signs.
 fn is_unstable(letter: char) -> bool {
-    letter.is_control()
+    (is_blank(letter) && letter != ' ' && letter != '\u{A0}')
         || matches!(letter,
             '\u{37E}' | '\u{2024}'..='\u{2026}' | '\u{2047}'..='\u{2049}' | '\u{2100}'..='\u{2106}' | '\u{2488}'..='\u{249B}'
             | '\u{33C2}'..='\u{33D8}' | '\u{FE10}'..='\u{FE19}' | '\u{FE30}' | '\u{FE50}'..='\u{FE6F}' | '\u{FF00}'..='\u{FFEF}'
@@ -135,19 +135,22 @@ pub(crate) fn decode_but(path: &[u8], kept: Option<u8>) -> Option<Vec<u8>> {
     changed.then_some(decoded)
 }
 
-/// A NUL, a backslash, or a segment that is `.` or `..` up to its parameters (or to a decoded `?` or `#`, or before
-/// blanks and control characters at its end, which some file systems drop).
+/// A NUL, a backslash, or a segment that is `.` or `..` up to its parameters (or to a decoded `?` or `#`), blanks around
+/// that not counted.
 fn has_forbidden_part(path: &[u8]) -> bool {
     path.iter().any(|byte| matches!(byte, 0 | b'\\')) || path.split(|byte| *byte == b'/').any(is_dot_segment)
 }
 
 fn is_dot_segment(segment: &[u8]) -> bool {
-    if segment.first() != Some(&b'.') {
+    let name = segment.split(|byte| matches!(byte, b';' | b'?' | b'#')).next().unwrap_or_default();
+    if !name.contains(&b'.') {
         return false;
     }
-    let name = segment.split(|byte| matches!(byte, b';' | b'?' | b'#')).next().unwrap_or_default();
-    let end = name.iter().rposition(|byte| *byte > b' ').map_or(0, |last| last.saturating_add(1));
-    matches!(name.get(..end), Some(b"." | b".."))
+    let dots = match core::str::from_utf8(name) {
+        Ok(text) => text.trim_matches(is_blank),
+        Err(_) => return false,
+    };
+    matches!(dots, "." | "..")
 }
 
 #[cfg(test)]
@@ -206,6 +209,9 @@ mod tests {
             "/a/..%3Fx",
             "/a/..%20/b",
             "/a/..%01/b",
+            "/a/%20../b",
+            "/a/..%7F/b",
+            "/a/..%C2%A0/b",
             "/%2525252525",
         ] {
             assert_eq!(Target::parse(path.as_bytes()), None, "{path}");
