@@ -40,14 +40,15 @@ impl Fold {
 
     /// Folds one segment.
     pub(crate) fn segment(self, segment: &[u8]) -> Cow<'_, [u8]> {
-        let segment = match (self.ending, trim_name(segment)) {
-            (Ending::Exact | Ending::Slash, _) | (Ending::Names, []) => segment,
-            (Ending::Names | Ending::Dropped, name) => name,
+        let segment = match self.ending {
+            Ending::Exact | Ending::Slash => segment,
+            Ending::Names => Some(trim_name(segment)).filter(|name| !name.is_empty()).unwrap_or(segment),
+            Ending::Dropped => trim_name(segment),
         };
         if self.case { fold_case(segment) } else { Cow::Borrowed(segment) }
     }
 
-    /// Folds a path, segment by segment.
+    /// Folds a path, segment by segment. A segment that folds to nothing is dropped.
     pub(crate) fn path(self, path: &[u8]) -> Vec<u8> {
         let mut folded = Vec::with_capacity(path.len());
         for segment in path.strip_prefix(b"/").unwrap_or(path).split(|byte| *byte == b'/') {
@@ -69,19 +70,22 @@ impl Fold {
 
 /// A name without blanks around it and dots at its end; empty where it is nothing else.
 pub(crate) fn trim_name(name: &[u8]) -> &[u8] {
-    match core::str::from_utf8(name) {
-        Ok(text) => {
-            text.trim_end_matches(|letter| letter == '.' || is_blank(letter)).trim_start_matches(is_blank).as_bytes()
-        }
-        // Latin-1, perhaps.
-        Err(_) => {
-            let blank = |byte: &u8| is_blank(char::from(*byte));
-            let start = name.iter().position(|byte| !blank(byte)).unwrap_or(name.len());
-            let end =
-                name.iter().rposition(|byte| *byte != b'.' && !blank(byte)).map_or(0, |last| last.saturating_add(1));
-            name.get(start..end).unwrap_or_default()
-        }
+    trim(name, |letter| letter == '.' || is_blank(letter))
+}
+
+/// A name without blanks around it.
+pub(crate) fn trim_blanks(name: &[u8]) -> &[u8] {
+    trim(name, is_blank)
+}
+
+/// A name without blanks at its beginning and what `is_end` names at its end. Bytes that are no UTF-8 may be Latin-1.
+fn trim(name: &[u8], is_end: fn(char) -> bool) -> &[u8] {
+    if let Ok(text) = core::str::from_utf8(name) {
+        return text.trim_end_matches(is_end).trim_start_matches(is_blank).as_bytes();
     }
+    let start = name.iter().position(|byte| !is_blank(char::from(*byte))).unwrap_or(name.len());
+    let end = name.iter().rposition(|byte| !is_end(char::from(*byte))).map_or(0, |last| last.saturating_add(1));
+    name.get(start..end).unwrap_or_default()
 }
 
 /// What some backend trims or does not see: white space, control characters, and characters without a shape of their own

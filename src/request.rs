@@ -22,11 +22,12 @@ pub struct Request<'a> {
 }
 
 /// Headers by which a proxy says who its client is. Any of them, and the direct peer is not the caller.
-const NAMES_A_CLIENT: [&str; 5] = ["forwarded", "x-real-ip", "true-client-ip", "cf-connecting-ip", "x-client-ip"];
+pub(crate) const NAMES_A_CLIENT: [&str; 5] =
+    ["forwarded", "x-real-ip", "true-client-ip", "cf-connecting-ip", "x-client-ip"];
 /// Headers from which some backends take the method.
-const METHOD_OVERRIDES: [&str; 3] = ["x-http-method", "x-http-method-override", "x-method-override"];
+pub(crate) const METHOD_OVERRIDES: [&str; 3] = ["x-http-method", "x-http-method-override", "x-method-override"];
 /// Headers from which some backends take the URL (CVE-2018-14773).
-const URL_OVERRIDES: [&str; 2] = ["x-original-url", "x-rewrite-url"];
+pub(crate) const URL_OVERRIDES: [&str; 2] = ["x-original-url", "x-rewrite-url"];
 
 impl<'a> Request<'a> {
     /// Looks once at every pair. Names are in lower case, as Envoy hands them over.

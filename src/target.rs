@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::digest::hex_byte;
-use crate::fold::{is_blank, trim_name};
+use crate::fold::{is_blank, trim_blanks, trim_name};
 
 /// How many rounds of percent-decoding a path may take to come to rest. A path that still changes after that is
 /// nobody's name for a resource.
@@ -46,9 +46,10 @@ impl<'a> Target<'a> {
         Some(Self { path, query, decoded })
     }
 
-    /// The decoded form of a *plain* path: one whose decoding cannot change its structure. It has no empty segment and
-    /// no parameter and no name of dots and blanks alone, its escapes stand for none of `/ \ . ; % ? #`, and it decodes to UTF-8 without control characters and
-    /// without characters that become one of those where text is normalized (Unicode NFKC) or converted by best fit.
+    /// The decoded form of a *plain* path: one whose decoding cannot change its structure. It has no empty segment, no
+    /// parameter and no name of dots and blanks alone; its escapes stand for none of `/ \ . ; % ? #`; and it decodes to
+    /// UTF-8 without control characters, and without characters that become one of those where text is normalized
+    /// (Unicode NFKC) or converted by best fit.
     /// `None`: not plain, so nothing may be concluded from a narrow reading of it.
     #[must_use]
     pub fn plain(&self) -> Option<&[u8]> {
@@ -78,8 +79,9 @@ pub(crate) fn split_query(target: &[u8]) -> (&[u8], Option<&[u8]>) {
     (parts.next().unwrap_or_default(), parts.next())
 }
 
-/// Control characters and what has no shape; what Unicode normalization (NFKC, UAX #15) turns into text with one of `/ \ . ; % ? #`; and what
-/// best-fit conversions take for a slash or a backslash: the fraction and division slashes, set minus, yen and won signs.
+/// Control characters and what has no shape; what Unicode normalization (NFKC, UAX #15) turns into text with one of
+/// `/ \ . ; % ? #`; and what best-fit conversions take for a slash or a backslash: the fraction and division slashes, set
+/// minus, yen and won signs.
 fn is_unstable(letter: char) -> bool {
     (is_blank(letter) && letter != ' ' && letter != '\u{A0}')
         || matches!(letter,
@@ -143,14 +145,7 @@ fn has_forbidden_part(path: &[u8]) -> bool {
 
 fn is_dot_segment(segment: &[u8]) -> bool {
     let name = segment.split(|byte| matches!(byte, b';' | b'?' | b'#')).next().unwrap_or_default();
-    if !name.contains(&b'.') {
-        return false;
-    }
-    let dots = match core::str::from_utf8(name) {
-        Ok(text) => text.trim_matches(is_blank),
-        Err(_) => return false,
-    };
-    matches!(dots, "." | "..")
+    name.contains(&b'.') && matches!(trim_blanks(name), b"." | b"..")
 }
 
 #[cfg(test)]
@@ -211,6 +206,7 @@ mod tests {
             "/a/..%01/b",
             "/a/%20../b",
             "/a/..%7F/b",
+            "/a/..%A0/b",
             "/a/..%C2%A0/b",
             "/%2525252525",
         ] {

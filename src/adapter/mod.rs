@@ -101,8 +101,8 @@ impl Context for Stream {}
 impl HttpContext for Stream {
     fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
         // Envoy sends no request to a plugin whose configuration was refused. Should another host do so, nobody comes in.
-        let Some(gate) = &self.gate else { return send(&UNCONFIGURED) };
-        let Ok(headers) = hostcalls::get_map_bytes(MapType::HttpRequestHeaders) else { return send(&UNCONFIGURED) };
+        let Some(gate) = &self.gate else { return send(UNCONFIGURED) };
+        let Ok(headers) = hostcalls::get_map_bytes(MapType::HttpRequestHeaders) else { return send(UNCONFIGURED) };
         let request = Request::new(&headers);
         let decision = gate.policy.decide(&request, &Envoy);
         gate.metrics.count(&decision);
@@ -112,7 +112,7 @@ impl HttpContext for Stream {
                 edits.into_iter().for_each(|edit| apply(MapType::HttpRequestHeaders, edit));
                 Action::Continue
             }
-            Outcome::Reply(reply) => send(&reply),
+            Outcome::Reply(reply) => send(reply),
         }
     }
 
@@ -128,9 +128,9 @@ impl HttpContext for Stream {
 
 const UNCONFIGURED: Reply<'_> = Reply { status: 503, headers: Vec::new(), body: "" };
 
-fn send(reply: &Reply<'_>) -> Action {
+fn send(reply: Reply<'_>) -> Action {
     let body = (!reply.body.is_empty()).then_some(reply.body.as_bytes());
-    let _ = hostcalls::send_http_response(u32::from(reply.status), reply.headers.clone(), body);
+    let _ = hostcalls::send_http_response(u32::from(reply.status), reply.headers, body);
     Action::Pause
 }
 

@@ -14,7 +14,7 @@ use crate::document::refusal::{EntryProblem, Invalid, Problem, Refusal, RefusedE
 use crate::document::{self, Document, KeyEntry, KeySource, RoleName, Secret};
 use crate::keyring::{Consumer, Key, Keyring};
 use crate::reply::Replies;
-use crate::request::same_name;
+use crate::request::{METHOD_OVERRIDES, NAMES_A_CLIENT, URL_OVERRIDES, same_name};
 
 /// A policy, and the key entries of its document that were refused alone.
 #[derive(Debug)]
@@ -72,23 +72,10 @@ fn refuse(path: impl Into<String>, shown: Option<&str>, why: &'static str, fix: 
     Refusal { path: path.into(), problem }
 }
 
-/// Headers that mean something else to HTTP, to Envoy, or to the gate itself.
-const RESERVED: [&str; 31] = [
+/// Headers that mean something else to HTTP or to Envoy.
+const RESERVED: [&str; 21] = [
     "accept",
     "access-control-request-method",
-    "cf-connecting-ip",
-    "sec-fetch-site",
-    "true-client-ip",
-    "user-agent",
-    "via",
-    "x-client-ip",
-    "x-forwarded-proto",
-    "x-http-method",
-    "x-http-method-override",
-    "x-method-override",
-    "x-original-url",
-    "x-real-ip",
-    "x-rewrite-url",
     "authorization",
     "connection",
     "content-length",
@@ -96,16 +83,25 @@ const RESERVED: [&str; 31] = [
     "cookie",
     "date",
     "expect",
-    "forwarded",
     "host",
     "origin",
     "proxy-authorization",
+    "sec-fetch-site",
     "te",
     "trailer",
     "transfer-encoding",
     "upgrade",
+    "user-agent",
+    "via",
     "x-forwarded-for",
+    "x-forwarded-proto",
 ];
+
+/// Whether a header means something else already: to HTTP, to Envoy, or to the gate itself.
+fn is_reserved(name: &str) -> bool {
+    let mut reserved = RESERVED.iter().chain(&NAMES_A_CLIENT).chain(&METHOD_OVERRIDES).chain(&URL_OVERRIDES);
+    reserved.any(|reserved| same_name(name, reserved))
+}
 
 fn check_headers(document: &Document) -> Result<(), Refusal> {
     if document.key_sources.is_empty() {
@@ -124,7 +120,7 @@ fn check_headers(document: &Document) -> Result<(), Refusal> {
         }
         if let KeySource::Header(name) = source {
             let name = name.as_str();
-            if RESERVED.iter().any(|reserved| same_name(name, reserved)) {
+            if is_reserved(name) {
                 let fix = "use a header of its own such as x-api-key, or `bearer` for Authorization";
                 return Err(refuse(format!("{path}.header"), Some(name), "means something else already", fix));
             }
@@ -139,7 +135,7 @@ fn check_headers(document: &Document) -> Result<(), Refusal> {
     ];
     for (path, name) in fields {
         let name = name.as_str();
-        if RESERVED.iter().chain(&taken).any(|other| same_name(name, other)) {
+        if is_reserved(name) || taken.iter().any(|other| same_name(name, other)) {
             let fix = "use a header of its own: the gate removes every copy that a caller sends";
             return Err(refuse(path, Some(name), "means something else already", fix));
         }
