@@ -44,24 +44,6 @@ impl Key {
     pub fn id(&self) -> String {
         self.id.as_ref().map_or_else(|| self.digest.handle(), |id| id.as_str().to_owned())
     }
-
-    /// From when on it is valid.
-    #[must_use]
-    pub fn not_before(&self) -> Option<Timestamp> {
-        self.not_before
-    }
-
-    /// From when on it is not valid any more.
-    #[must_use]
-    pub fn expires(&self) -> Option<Timestamp> {
-        self.expires
-    }
-
-    /// Whether it is switched off.
-    #[must_use]
-    pub fn is_disabled(&self) -> bool {
-        self.disabled
-    }
 }
 
 impl Keyring {
@@ -80,11 +62,6 @@ impl Keyring {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
-    }
-
-    /// Every key.
-    pub fn iter(&self) -> impl Iterator<Item = &Key> {
-        self.0.iter()
     }
 
     /// The key with this digest. Where the search ends tells a caller at most how its own digest compares with others';
