@@ -3,10 +3,17 @@
 WASM_TARGET := wasm32-wasip1
 MODULE      := target/portcullis.wasm
 CARGO       ?= cargo
+DENY        ?= licenses bans sources
+
+# Commands of cargo that are fetched where they are missing.
+TOOLS                 := $(CURDIR)/.cache/tools
+VERSION_cargo-deny    := 0.20.2
+VERSION_cargo-mutants := 27.1.0
+export PATH           := $(TOOLS)/bin:$(PATH)
 PYTHON      ?= python3
 
 .DEFAULT_GOAL := help
-.PHONY: help build run envoy fmt lint test clean cargo components python wasm-target
+.PHONY: help build module run envoy fmt lint test deny defences mutants clean cargo cargo-deny cargo-mutants components python wasm-target
 
 help: ## list the targets
 	@echo 'usage: make TARGET'
@@ -16,16 +23,18 @@ help: ## list the targets
 	@echo
 	@echo 'settings of `make run`: PORT LOCAL_PORT BACKEND_PORT ADMIN_PORT ENVOY (see scripts/run --help)'
 
-build: cargo wasm-target ## the filter (target/portcullis.wasm), the command and the sample backend (target/release/)
+build: module ## the filter (target/portcullis.wasm), the command and the sample backend (target/release/)
+	@echo '==> building the command and the sample backend'
+	@$(CARGO) build --release --locked -p portcullis-cli -p portcullis-backend
+	@echo '==> built $(MODULE), target/release/portcullis, target/release/portcullis-backend'
+
+module: cargo wasm-target ## the filter alone
 	@echo '==> building the filter for $(WASM_TARGET)'
 	@# Panic messages name source files: without the paths of this machine, so that the same source gives the same module.
 	@RUSTFLAGS="--remap-path-prefix=$(CURDIR)=portcullis --remap-path-prefix=$${CARGO_HOME:-$$HOME/.cargo}=cargo" \
 	  $(CARGO) build --profile filter --locked --target $(WASM_TARGET) -p portcullis --lib
 	@# Copied under another name, then renamed: an Envoy that watches the file never sees half of it.
 	@cp target/$(WASM_TARGET)/filter/portcullis.wasm $(MODULE).new && mv -f $(MODULE).new $(MODULE)
-	@echo '==> building the command and the sample backend'
-	@$(CARGO) build --release --locked -p portcullis-cli -p portcullis-backend
-	@echo '==> built $(MODULE), target/release/portcullis, target/release/portcullis-backend'
 
 run: python build ## the demonstration: Envoy, the gate and the sample backend, until Ctrl-C
 	@exec $(PYTHON) scripts/run
@@ -51,6 +60,16 @@ test: lint build python ## lint, unit tests, then the suites on a real Envoy
 	@envoy=$$($(PYTHON) scripts/get-envoy) && \
 	  PORTCULLIS_ENVOY="$$envoy" PORTCULLIS_WASM="$(CURDIR)/$(MODULE)" $(CARGO) test --locked -p portcullis-tests
 
+deny: cargo-deny ## what the dependencies are allowed to be (deny.toml)
+	@echo '==> cargo deny: $(DENY)'
+	@$(CARGO) deny --locked --workspace --log-level error check $(DENY)
+
+defences: cargo ## take each defence out of a copy of the source, and see its rows fail (minutes)
+	@$(CARGO) test --locked -p portcullis-tests --test defences -- --ignored --nocapture
+
+mutants: cargo-mutants ## change the source in every small way, and see a test fail (hours)
+	@PORTCULLIS_ENGINES=core $(CARGO) mutants -p portcullis --output target
+
 clean: cargo ## remove what was built; the fetched Envoy stays in .cache/envoy
 	@$(CARGO) clean
 	@rm -rf .cache/run
@@ -62,6 +81,11 @@ cargo:
 
 python:
 	@command -v $(PYTHON) >/dev/null || { echo 'make: python3 is missing: install it (Debian: apt install python3 python3-pip)' >&2; exit 2; }
+
+cargo-deny cargo-mutants: cargo
+	@command -v $@ >/dev/null || { \
+	  echo '==> building $@ $(VERSION_$@) into .cache/tools (a few minutes, once)'; \
+	  $(CARGO) install --quiet --locked --root $(TOOLS) --version $(VERSION_$@) $@; }
 
 components: cargo
 	@$(CARGO) fmt --version >/dev/null 2>&1 && $(CARGO) clippy --version >/dev/null 2>&1 || { \

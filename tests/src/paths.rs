@@ -1,7 +1,9 @@
 //! Where the parts under test are: the Envoy binary, the built module, the files of the workspace.
 
-use std::env;
 use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+use tempfile::TempDir;
 
 /// The directory of the workspace, absolute.
 pub fn workspace() -> PathBuf {
@@ -29,4 +31,29 @@ fn present(variable: &str, default: &str, advice: &str) -> PathBuf {
     let path = env::var_os(variable).map_or_else(|| workspace().join(default), PathBuf::from);
     assert!(path.is_file(), "{} is missing: {advice}", path.display());
     path.canonicalize().expect("an existing file has a canonical path")
+}
+
+/// A copy of the workspace in another folder, without what was built or fetched.
+///
+/// # Panics
+/// If a file cannot be copied.
+pub fn copy_of_the_source() -> TempDir {
+    let copy = tempfile::tempdir().expect("a folder for the copy");
+    copy_tree(&workspace(), copy.path());
+    copy
+}
+
+fn copy_tree(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a folder of the copy");
+    for entry in fs::read_dir(from).expect("a folder of the source").map_while(Result::ok) {
+        let (name, path) = (entry.file_name(), entry.path());
+        if ["target", ".cache", ".git"].iter().any(|left_out| name == *left_out) {
+            continue;
+        }
+        if path.is_dir() {
+            copy_tree(&path, &to.join(name));
+        } else {
+            fs::copy(&path, to.join(name)).expect("a file of the copy");
+        }
+    }
 }

@@ -1,7 +1,9 @@
 //! What the module asks of its host and offers to it. The list is short and written down: whatever a dependency drags in
 //! (a clock, a file, a socket) fails here first.
 
-use portcullis_tests::paths::{module, workspace};
+use std::process::Command;
+
+use portcullis_tests::paths::{copy_of_the_source, module, workspace};
 use wasmparser::{Parser, Payload};
 
 #[test]
@@ -50,4 +52,22 @@ fn the_module_holds_no_path_of_the_machine_that_built_it() {
     }
     let cargo = b"cargo/registry";
     assert!(bytes.windows(cargo.len()).any(|window| window == cargo), "a control: panic messages do name source files");
+}
+
+/// Whoever has the source can see that a module was made from it: the same bytes come out in another folder.
+#[test]
+fn two_builds_in_two_folders_give_the_same_module() {
+    let folder = copy_of_the_source();
+    let mut make = Command::new("make");
+    make.args(["--silent", "module"]).current_dir(folder.path()).env_remove("CARGO_TARGET_DIR").env_remove("MAKEFLAGS");
+    let output = make.output().expect("make starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let [here, there] = [module(), folder.path().join("target/portcullis.wasm")]
+        .map(|path| std::fs::read(path).expect("the module can be read"));
+    assert!(
+        here == there,
+        "{} and {} bytes that differ: is the module older than the source?",
+        here.len(),
+        there.len()
+    );
 }
