@@ -87,6 +87,7 @@ mod tests {
         assert_eq!(Digest::from_hex(&abc.to_uppercase()), Some(Digest::of(b"abc")));
         assert_eq!(Digest::of(b"abc").handle(), "ba7816bf8f01cfea");
         assert_eq!(Digest::of(b"abc").first_48_bits(), 0xba78_16bf_8f01);
+        assert_eq!(format!("{:?}", Digest::of(b"abc")), "Digest(ba7816bf8f01cfea...)", "not in full");
     }
 
     #[test]

@@ -15,12 +15,6 @@ pub struct Range {
 }
 
 impl Range {
-    /// The range as it was written.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.text
-    }
-
     /// Whether a peer is in the range. The address must be [canonical](Peer).
     #[must_use]
     pub fn contains(&self, address: &IpAddr) -> bool {
