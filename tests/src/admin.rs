@@ -66,5 +66,7 @@ impl Admin {
 fn address(value: &Value) -> Option<SocketAddr> {
     let socket = &value["socket_address"];
     let port = u16::try_from(socket["port_value"].as_u64()?).ok()?;
-    Some(SocketAddr::new(socket["address"].as_str()?.parse().ok()?, port))
+    let address: std::net::IpAddr = socket["address"].as_str()?.parse().ok()?;
+    // Clients of a dual-stack socket connect over IPv4.
+    Some(SocketAddr::new(address.to_canonical(), port))
 }

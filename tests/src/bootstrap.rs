@@ -39,7 +39,7 @@ pub struct Listener {
 /// The parts of a configuration.
 #[derive(Debug, Clone)]
 pub struct Bootstrap {
-    /// The listeners, each on 127.0.0.1 and ::1, with ports of the kernel's choice.
+    /// The listeners, each on 127.0.0.1 and ::1, with ports of the kernel's choice, unless its kind says otherwise.
     pub listeners: Vec<Listener>,
     /// Where accepted requests go.
     pub upstream: SocketAddr,
@@ -68,12 +68,19 @@ impl Bootstrap {
                 "address": socket(&self.upstream.ip().to_string(), self.upstream.port())
             }}]}]}
         });
+        let inside: Vec<&Listener> = self.listeners.iter().filter(|one| one.kind == Kind::Internal).collect();
+        let clusters = [upstream].into_iter().chain(inside.iter().map(|one| inward_cluster(&one.name)));
+        let listeners = self.listeners.iter().map(|listener| self.listener(listener));
+        let listeners = listeners.chain(inside.iter().map(|one| inward_listener(&one.name)));
         json!({
             "admin": {"address": socket("127.0.0.1", 0)},
             "static_resources": {
-                "clusters": [upstream],
-                "listeners": self.listeners.iter().map(|listener| self.listener(listener)).collect::<Vec<_>>()
-            }
+                "clusters": clusters.collect::<Vec<_>>(),
+                "listeners": listeners.collect::<Vec<_>>()
+            },
+            "bootstrap_extensions": [{"name": "envoy.bootstrap.internal_listener", "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.bootstrap.internal_listener.v3.InternalListener"
+            }}]
         })
     }
 
@@ -83,7 +90,8 @@ impl Bootstrap {
             listener_filters.push(json!({
                 "name": "envoy.filters.listener.proxy_protocol",
                 "typed_config": {
-                    "@type": "type.googleapis.com/envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol"
+                    "@type": "type.googleapis.com/envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol",
+                    "allow_requests_without_proxy_protocol": !listener.kind.wants_proxy_protocol()
                 }
             }));
         }
@@ -94,13 +102,21 @@ impl Bootstrap {
         if let Some(context) = &listener.tls {
             chain["transport_socket"] = json!({"name": "envoy.transport_sockets.tls", "typed_config": context});
         }
-        json!({
-            "name": listener.name,
-            "address": socket("127.0.0.1", 0),
-            "additional_addresses": [{"address": socket("::1", 0)}],
-            "listener_filters": listener_filters,
-            "filter_chains": [chain]
-        })
+        let mut document = match listener.kind {
+            Kind::Internal => json!({"name": inner_name(&listener.name), "internal_listener": {}}),
+            Kind::Unix | Kind::UnixSidecar => {
+                json!({"name": listener.name, "address": {"pipe": {"path": socket_file(&listener.name)}}})
+            }
+            Kind::DualStack => {
+                let mut address = socket("::ffff:127.0.0.1", 0);
+                address["socket_address"]["ipv4_compat"] = json!(true);
+                json!({"name": listener.name, "address": address})
+            }
+            _ => on_loopback(&listener.name),
+        };
+        document["listener_filters"] = json!(listener_filters);
+        document["filter_chains"] = json!([chain]);
+        document
     }
 
     fn manager(&self, listener: &Listener) -> Value {
@@ -189,6 +205,44 @@ pub fn replace(directory: &Path, file: &str, text: &str) {
     let next = directory.join(format!(".{file}.next"));
     std::fs::write(&next, text).expect("the directory takes a file");
     std::fs::rename(&next, directory.join(file)).expect("one directory, one file system");
+}
+
+/// The file of a Unix listener's socket, relative to the directory that Envoy runs in.
+pub fn socket_file(listener: &str) -> String {
+    listener.replace('/', ".")
+}
+
+fn inner_name(listener: &str) -> String {
+    format!("{listener}/inner")
+}
+
+/// The listener that clients of an internal listener connect to.
+fn inward_listener(name: &str) -> Value {
+    let mut document = on_loopback(name);
+    document["filter_chains"] = json!([{"filters": [{
+        "name": "envoy.filters.network.tcp_proxy",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
+            "stat_prefix": "inward",
+            "cluster": inner_name(name)
+        }
+    }]}]);
+    document
+}
+
+fn inward_cluster(name: &str) -> Value {
+    let inner = inner_name(name);
+    json!({"name": inner, "load_assignment": {"cluster_name": inner, "endpoints": [{"lb_endpoints": [{"endpoint": {
+        "address": {"envoy_internal_address": {"server_listener_name": inner}}
+    }}]}]}})
+}
+
+fn on_loopback(name: &str) -> Value {
+    json!({
+        "name": name,
+        "address": socket("127.0.0.1", 0),
+        "additional_addresses": [{"address": socket("::1", 0)}]
+    })
 }
 
 fn socket(address: &str, port: u16) -> Value {

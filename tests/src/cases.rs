@@ -146,7 +146,7 @@ impl Row {
             return Err("no engine is left for this row".to_owned());
         }
         let kind = self.listener.unwrap_or(cases.listener);
-        if self.proxy.is_none() && kind.speaks_proxy_protocol() && self.request.raw.is_none() && self.runs_on_wire() {
+        if self.proxy.is_none() && kind.wants_proxy_protocol() && self.request.raw.is_none() && self.runs_on_wire() {
             return Err("a proxy_protocol listener needs `proxy`".to_owned());
         }
         self.expect.check()

@@ -5,13 +5,14 @@
 
 use std::fs::{self, File};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::admin::Admin;
+use crate::bootstrap::socket_file;
 use crate::{paths, poll};
 
 /// Kills the command when the pipe on standard input ends; ends with the command's own status if that ends first.
@@ -51,6 +52,8 @@ impl Envoy {
         let log = File::create(directory.path().join(LOG)).expect("the directory takes a file");
         let mut keeper = Command::new("/bin/sh")
             .args(["-c", KEEPER, "keeper"])
+            // Unix sockets have relative names: they go with the directory, and tell nothing that differs between runs.
+            .current_dir(directory.path())
             .arg(paths::envoy())
             .arg("--config-path")
             .arg(&configuration)
@@ -93,6 +96,11 @@ impl Envoy {
         let addresses = listeners.get(listener).unwrap_or_else(|| panic!("no listener {listener}"));
         let same_family = addresses.iter().find(|address| address.is_ipv4() == from.is_ipv4());
         *same_family.unwrap_or_else(|| panic!("the listener {listener} has no address for {from}"))
+    }
+
+    /// Where to reach a listener on a Unix socket.
+    pub fn socket(&self, listener: &str) -> PathBuf {
+        self.directory.path().join(socket_file(listener))
     }
 
     /// What Envoy has written to its log, and to its standard output and error, so far.

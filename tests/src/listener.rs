@@ -15,8 +15,24 @@ pub enum Kind {
     Sidecar,
     /// [`Kind::Edge`] with `xff_num_trusted_hops: 1`.
     Hops1,
+    /// [`Kind::Edge`] with `xff_num_trusted_hops: 2`.
+    Hops2,
+    /// The extension that finds the client in `X-Forwarded-For`, with the proxy at 127.0.0.78 in `xff_trusted_cidrs`.
+    TrustedCidrs,
+    /// The extension that finds the client in a header of the operator's choice, here [`DETECTION_HEADER`].
+    DetectionHeader,
     /// [`Kind::Edge`] behind the PROXY protocol.
     ProxyProtocol,
+    /// [`Kind::ProxyProtocol`] that takes connections without a prelude too.
+    ProxyProtocolOptional,
+    /// [`Kind::Edge`] on an IPv6 socket that takes IPv4 too, whose peers the kernel shows in IPv4-mapped form.
+    DualStack,
+    /// [`Kind::Edge`] on a Unix socket.
+    Unix,
+    /// [`Kind::Sidecar`] on a Unix socket.
+    UnixSidecar,
+    /// [`Kind::Edge`] as an internal listener, behind a listener that passes connections on to it.
+    Internal,
     /// [`Kind::Sidecar`] that records the direct peer in filter state.
     SidecarState,
     /// [`Kind::Edge`] that records the direct peer in filter state.
@@ -26,14 +42,24 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Whether the direct peer is recorded as [`PEER_KEY`] before the gate.
+    /// Whether the direct peer is recorded as [`PEER_KEY`] before the gate: everywhere but where a kind exists twice.
     pub fn records_peer(self) -> bool {
-        matches!(self, Self::SidecarState | Self::EdgeState | Self::ProxyProtocolState)
+        !matches!(self, Self::Sidecar | Self::Edge | Self::ProxyProtocol)
     }
 
-    /// Whether connections begin with a PROXY protocol prelude.
+    /// Whether connections may begin with a PROXY protocol prelude.
     pub fn speaks_proxy_protocol(self) -> bool {
+        self.wants_proxy_protocol() || self == Self::ProxyProtocolOptional
+    }
+
+    /// Whether connections must begin with a PROXY protocol prelude.
+    pub fn wants_proxy_protocol(self) -> bool {
         matches!(self, Self::ProxyProtocol | Self::ProxyProtocolState)
+    }
+
+    /// Whether clients connect to a Unix socket.
+    pub fn is_unix(self) -> bool {
+        matches!(self, Self::Unix | Self::UnixSidecar)
     }
 
     /// The name in the table of cases.
@@ -43,7 +69,15 @@ impl Kind {
             Self::Append => "append",
             Self::Sidecar => "sidecar",
             Self::Hops1 => "hops1",
+            Self::Hops2 => "hops2",
+            Self::TrustedCidrs => "trusted_cidrs",
+            Self::DetectionHeader => "detection_header",
             Self::ProxyProtocol => "proxy_protocol",
+            Self::ProxyProtocolOptional => "proxy_protocol_optional",
+            Self::DualStack => "dual_stack",
+            Self::Unix => "unix",
+            Self::UnixSidecar => "unix_sidecar",
+            Self::Internal => "internal",
             Self::SidecarState => "sidecar_state",
             Self::EdgeState => "edge_state",
             Self::ProxyProtocolState => "proxy_protocol_state",
@@ -53,15 +87,38 @@ impl Kind {
     /// What the kind sets in the connection manager.
     pub(crate) fn manager_settings(self) -> Value {
         match self {
-            Self::Sidecar | Self::SidecarState => json!({}),
+            Self::Sidecar | Self::SidecarState | Self::UnixSidecar => json!({}),
             Self::Append => json!({"use_remote_address": true}),
             Self::Hops1 => json!({"use_remote_address": true, "skip_xff_append": true, "xff_num_trusted_hops": 1}),
-            Self::Edge | Self::ProxyProtocol | Self::EdgeState | Self::ProxyProtocolState => {
-                json!({"use_remote_address": true, "skip_xff_append": true})
-            }
+            Self::Hops2 => json!({"use_remote_address": true, "skip_xff_append": true, "xff_num_trusted_hops": 2}),
+            Self::TrustedCidrs => detection(
+                "xff",
+                &json!({
+                    "@type": "type.googleapis.com/envoy.extensions.http.original_ip_detection.xff.v3.XffConfig",
+                    "xff_trusted_cidrs": {"cidrs": [{"address_prefix": "127.0.0.78", "prefix_len": 32}]},
+                    "skip_xff_append": true
+                }),
+            ),
+            Self::DetectionHeader => detection(
+                "custom_header",
+                &json!({
+                    "@type": "type.googleapis.com/envoy.extensions.http.original_ip_detection.custom_header.v3.CustomHeaderConfig",
+                    "header_name": DETECTION_HEADER
+                }),
+            ),
+            _ => json!({"use_remote_address": true, "skip_xff_append": true}),
         }
     }
 }
+
+/// What has an extension find the client's address.
+fn detection(name: &str, settings: &Value) -> Value {
+    let name = format!("envoy.http.original_ip_detection.{name}");
+    json!({"original_ip_detection_extensions": [{"name": name, "typed_config": settings}]})
+}
+
+/// The header that a [`Kind::DetectionHeader`] listener takes the client's address from.
+pub const DETECTION_HEADER: &str = "x-test-caller";
 
 /// The filter state key under which listeners record the direct peer.
 pub const PEER_KEY: &str = "portcullis.peer";

@@ -1,7 +1,9 @@
-//! TCP connections from a source address of choice.
+//! TCP connections from a source address of choice, and connections to Unix sockets.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
@@ -21,5 +23,16 @@ pub fn connect(from: IpAddr, to: SocketAddr) -> io::Result<TcpStream> {
     stream.set_read_timeout(Some(SILENCE))?;
     stream.set_write_timeout(Some(SILENCE))?;
     stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+/// Connects to a Unix socket, from a socket without a name.
+///
+/// # Errors
+/// Nobody listening.
+pub fn connect_unix(to: &Path) -> io::Result<UnixStream> {
+    let stream = UnixStream::connect(to)?;
+    stream.set_read_timeout(Some(SILENCE))?;
+    stream.set_write_timeout(Some(SILENCE))?;
     Ok(stream)
 }

@@ -1,17 +1,17 @@
 //! The engine `envoy`: one Envoy for a file of cases, a listener for each policy, kind of listener and form.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 
-use crate::bootstrap::{Bootstrap, Gate, Listener};
+use crate::bootstrap::{Bootstrap, Gate, Listener, socket_file};
 use crate::cases::{Cases, Row};
 use crate::envoy::Envoy;
 use crate::listener::{DECISION, REASON, SOURCE};
 use crate::message::Reply;
-use crate::net::connect;
+use crate::net::{connect, connect_unix};
 use crate::observation::Observation;
 use crate::tls::Authority;
 use crate::upstream::Upstream;
@@ -56,8 +56,12 @@ pub struct WireEngine {
     /// Every key that the policies hold, and every value of the VM's environment.
     secrets: Vec<String>,
     addresses: BTreeMap<String, Vec<SocketAddr>>,
+    unix: BTreeSet<String>,
     authority: Authority,
 }
+
+/// What rows call the name of a Unix listener's socket.
+const SOCKET: &str = "socket";
 
 /// A stream with or without TLS.
 trait Stream: io::Read + io::Write {}
@@ -84,6 +88,8 @@ impl WireEngine {
                 listeners.insert(name.clone(), Listener { name, kind, gate, tls });
             }
         }
+        let unix = listeners.values().filter(|listener| listener.kind.is_unix());
+        let unix = unix.map(|listener| listener.name.clone()).collect();
         let upstream = Upstream::start();
         let bootstrap = Bootstrap {
             listeners: listeners.into_values().collect(),
@@ -97,7 +103,7 @@ impl WireEngine {
         cases.policies.values().for_each(|policy| plaintexts(policy, &mut secrets));
         // Shorter ones are words of every log.
         secrets.retain(|secret| secret.len() >= 6);
-        Ok(Self { envoy, upstream, secrets, addresses, authority })
+        Ok(Self { envoy, upstream, secrets, addresses, unix, authority })
     }
 
     /// A secret that Envoy's log holds.
@@ -114,19 +120,18 @@ impl WireEngine {
         let mut observations = Vec::new();
         for form in Form::ALL {
             let listener = listener_name(cases, row, form);
+            let engine = |protocol: &str| format!("envoy {protocol} {}", form.name());
             if row.protocols().http1() {
-                observations
-                    .push(self.observe(&format!("envoy http1 {}", form.name()), |engine| engine.send1(&listener, row)));
+                observations.push(self.observe(&engine("http1"), &listener, |engine| engine.send1(&listener, row)));
             }
             if row.protocols().http2() {
-                observations
-                    .push(self.observe(&format!("envoy http2 {}", form.name()), |engine| engine.send2(&listener, row)));
+                observations.push(self.observe(&engine("http2"), &listener, |engine| engine.send2(&listener, row)));
             }
         }
         observations
     }
 
-    fn observe(&self, engine: &str, send: impl Fn(&Self) -> io::Result<Reply>) -> Observation {
+    fn observe(&self, engine: &str, listener: &str, send: impl Fn(&Self) -> io::Result<Reply>) -> Observation {
         let before = self.upstream.count();
         let reply = send(self).map_err(|error| error.to_string());
         let shown = |name: &str| reply.as_ref().ok().and_then(|reply| reply.header(name));
@@ -135,7 +140,9 @@ impl WireEngine {
             on_wire: true,
             reason: shown(REASON),
             decision: shown(DECISION),
-            source: shown(SOURCE),
+            // Envoy shows the name of its own socket there; that of the client has no part in it.
+            source: shown(SOURCE)
+                .map(|source| if source == socket_file(listener) { SOCKET.to_owned() } else { source }),
             seen: self.upstream.since(before),
             reply,
         }
@@ -160,6 +167,9 @@ impl WireEngine {
     }
 
     fn open(&self, listener: &str, row: &Row) -> io::Result<Box<dyn Stream>> {
+        if self.unix.contains(listener) {
+            return Ok(Box::new(connect_unix(&self.envoy.socket(listener))?));
+        }
         let addresses = self.addresses.get(listener).into_iter().flatten();
         let same_family = addresses.copied().find(|address| address.is_ipv4() == row.from.is_ipv4());
         let to = same_family.ok_or_else(|| io::Error::other("the listener has no address of this family"))?;
