@@ -86,10 +86,13 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// Reads `ip:port` or `[v6]:port`. `None` for anything else: a Unix socket, an internal address, no UTF-8.
+    /// Reads `ip:port` or `[v6]:port`. `None` for anything else: a Unix socket, an internal address, no UTF-8. Also for
+    /// an address with a zone, `[fe80::1%2]:port`: on another link it is another host (RFC 4007, section 6), and no range
+    /// says which link it means.
     #[must_use]
     pub fn parse(bytes: &[u8]) -> Option<Self> {
-        let socket: SocketAddr = core::str::from_utf8(bytes).ok()?.parse().ok()?;
+        let text = core::str::from_utf8(bytes).ok().filter(|text| !text.contains('%'))?;
+        let socket: SocketAddr = text.parse().ok()?;
         Some(Self { address: socket.ip().to_canonical(), port: socket.port() })
     }
 
@@ -170,6 +173,8 @@ mod tests {
             "envoy://internal/1",
             "10.0.0.7:65536",
             "010.0.0.7:1",
+            "[fe80::1%2]:1",
+            "[::1%0]:1",
             "\u{ff}",
         ] {
             assert_eq!(Peer::parse(text.as_bytes()), None, "{text}");
