@@ -15,7 +15,7 @@ pub struct Request<'a> {
     pub authority: &'a [u8],
     /// Whether Envoy takes this for gRPC, and will answer a denial in gRPC's terms.
     pub is_grpc: bool,
-    /// A header is there that says who the client is, other than `X-Forwarded-For`.
+    /// A header is there that says who the client is, other than those of [`HOLD_THE_CLIENT`].
     pub names_a_client: bool,
     /// A header or a query parameter is there that some backends take the method or the URL from.
     pub is_overridden: bool,
@@ -24,6 +24,9 @@ pub struct Request<'a> {
 /// Headers by which a proxy says who its client is. Any of them, and the direct peer is not the caller.
 pub(crate) const NAMES_A_CLIENT: [&str; 5] =
     ["forwarded", "x-real-ip", "true-client-ip", "cf-connecting-ip", "x-client-ip"];
+/// Headers that hold the client's address, and do so too where that is the peer. Envoy writes the second one on its edge
+/// listeners, also with `skip_xff_append`.
+pub(crate) const HOLD_THE_CLIENT: [&str; 2] = ["x-forwarded-for", "x-envoy-external-address"];
 /// Headers from which some backends take the method.
 pub(crate) const METHOD_OVERRIDES: [&str; 3] = ["x-http-method", "x-http-method-override", "x-method-override"];
 /// Headers from which some backends take the URL (CVE-2018-14773).
@@ -90,15 +93,17 @@ impl<'a> Request<'a> {
         self.headers.iter().any(|(header, _)| header != name && same_name(header, name))
     }
 
-    /// Whether `X-Forwarded-For` says anything, in any spelling, other than exactly `peer`.
+    /// Whether `X-Forwarded-For` or `X-Envoy-External-Address` says anything, in any spelling, other than exactly `peer`.
     #[must_use]
     pub fn is_forwarded_for_another_than(&self, peer: std::net::IpAddr) -> bool {
-        let mut values = self.headers.iter().filter(|(name, _)| same_name(name, "x-forwarded-for"));
-        match (values.next(), values.next()) {
-            (None, _) => false,
-            (Some((_, value)), None) => crate::network::parse_address(value) != Some(peer),
-            _ => true,
-        }
+        HOLD_THE_CLIENT.iter().any(|known| {
+            let mut values = self.headers.iter().filter(|(name, _)| same_name(name, known));
+            match (values.next(), values.next()) {
+                (None, _) => false,
+                (Some((_, value)), None) => crate::network::parse_address(value) != Some(peer),
+                _ => true,
+            }
+        })
     }
 
     /// The URLs that override headers hold.

@@ -14,7 +14,7 @@ use crate::document::refusal::{EntryProblem, Invalid, Problem, Refusal, RefusedE
 use crate::document::{self, Document, KeyEntry, KeySource, RoleName, Secret};
 use crate::keyring::{Consumer, Key, Keyring};
 use crate::reply::Replies;
-use crate::request::{METHOD_OVERRIDES, NAMES_A_CLIENT, URL_OVERRIDES, same_name};
+use crate::request::{HOLD_THE_CLIENT, METHOD_OVERRIDES, NAMES_A_CLIENT, URL_OVERRIDES, same_name};
 
 /// A policy, and the key entries of its document that were refused alone.
 #[derive(Debug)]
@@ -73,7 +73,7 @@ fn refuse(path: impl Into<String>, shown: Option<&str>, why: &'static str, fix: 
 }
 
 /// Headers that mean something else to HTTP or to Envoy.
-const RESERVED: [&str; 21] = [
+const RESERVED: [&str; 20] = [
     "accept",
     "access-control-request-method",
     "authorization",
@@ -93,13 +93,13 @@ const RESERVED: [&str; 21] = [
     "upgrade",
     "user-agent",
     "via",
-    "x-forwarded-for",
     "x-forwarded-proto",
 ];
 
 /// Whether a header means something else already: to HTTP, to Envoy, or to the gate itself.
 fn is_reserved(name: &str) -> bool {
-    let mut reserved = RESERVED.iter().chain(&NAMES_A_CLIENT).chain(&METHOD_OVERRIDES).chain(&URL_OVERRIDES);
+    let mut reserved =
+        RESERVED.iter().chain(&HOLD_THE_CLIENT).chain(&NAMES_A_CLIENT).chain(&METHOD_OVERRIDES).chain(&URL_OVERRIDES);
     reserved.any(|reserved| same_name(name, reserved))
 }
 
