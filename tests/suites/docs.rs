@@ -8,6 +8,8 @@
 //! * `<!-- envoy -->`: a whole Envoy configuration.
 //! * `<!-- not a policy -->`: a part of something else.
 
+#[path = "docs/grid.rs"]
+mod grid;
 #[path = "docs/page.rs"]
 mod page;
 
