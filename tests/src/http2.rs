@@ -74,6 +74,18 @@ impl<S: Read + Write> Client<S> {
         self.reply(stream)
     }
 
+    /// Sends the head of a request whose body is yet to come, and reads the reply to it.
+    ///
+    /// # Errors
+    /// As [`Client::send`]; a server that waits for the body stays silent too long.
+    pub fn announce(&mut self, fields: &[Pair]) -> io::Result<Reply> {
+        let stream = self.next_stream;
+        self.next_stream += 2;
+        self.header_block(stream, fields, false)?;
+        self.inbox.stream().flush()?;
+        self.reply(stream)
+    }
+
     fn header_block(&mut self, stream: u32, fields: &[Pair], end_stream: bool) -> io::Result<()> {
         let block = fields.iter().map(|(name, value)| literal(name, value)).collect::<Vec<_>>().concat();
         let mut pieces = block.chunks(LARGEST_FRAME).peekable();

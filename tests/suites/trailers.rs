@@ -1,4 +1,5 @@
-//! Request trailers, which some services take for headers: a forged identity does not reach the upstream there either.
+//! Request trailers, which some services take for headers: a forged identity does not reach the upstream there either, and
+//! a key is none there.
 
 use portcullis_tests::envoy::V4;
 use portcullis_tests::http1;
@@ -19,6 +20,8 @@ fn policy(name: &str, mode: &str) -> Value {
     })
 }
 
+const KEY: (&str, &str) = ("x-api-key", "trailers-key");
+
 fn pair(name: &str, value: &str) -> Pair {
     (name.into(), value.into())
 }
@@ -29,23 +32,24 @@ fn forged() -> Vec<Pair> {
         .to_vec()
 }
 
-fn over_http2(stage: &Stage, gate: &str, path: &str) -> Reply {
+fn over_http2(stage: &Stage, gate: &str, path: &str, key: (&str, &str), trailers: &[Pair]) -> Reply {
     let stream = connect(V4, stage.envoy.address(gate, V4)).expect("Envoy listens");
     let fields = [
         pair(":method", "POST"),
         pair(":path", path),
         pair(":authority", "gate.test"),
         pair(":scheme", "http"),
-        pair("x-api-key", "trailers-key"),
+        pair(key.0, key.1),
     ];
-    http2::Client::new(stream).and_then(|mut client| client.send(&fields, Some(b"body"), &forged())).expect("a reply")
+    http2::Client::new(stream).and_then(|mut client| client.send(&fields, Some(b"body"), trailers)).expect("a reply")
 }
 
-fn over_http1(stage: &Stage, gate: &str, path: &str) -> Reply {
-    let lines: String = forged().iter().map(|(name, value)| format!("{}: {}\r\n", text(name), text(value))).collect();
+fn over_http1(stage: &Stage, gate: &str, path: &str, key: (&str, &str), trailers: &[Pair]) -> Reply {
+    let lines: String = trailers.iter().map(|(name, value)| format!("{}: {}\r\n", text(name), text(value))).collect();
     let request = format!(
-        "POST {path} HTTP/1.1\r\nHost: gate.test\r\nX-API-Key: trailers-key\r\nTransfer-Encoding: chunked\r\n\r\n\
-         4\r\nbody\r\n0\r\n{lines}\r\n"
+        "POST {path} HTTP/1.1\r\nHost: gate.test\r\n{}: {}\r\nTransfer-Encoding: chunked\r\n\r\n\
+         4\r\nbody\r\n0\r\n{lines}\r\n",
+        key.0, key.1
     );
     let stream = connect(V4, stage.envoy.address(gate, V4)).expect("Envoy listens");
     http1::Client::new(stream).send(request.as_bytes()).expect("a reply")
@@ -62,7 +66,7 @@ fn forged_identity_does_not_travel_in_trailers() {
     for mode in modes {
         for path in ["/open", "/x"] {
             for send in [over_http2, over_http1] {
-                let reply = send(&stage, mode, path);
+                let reply = send(&stage, mode, path, KEY, &forged());
                 assert_eq!(verdict(&reply).0, 200, "{mode} {path}");
                 let seen = stage.upstream.seen(&reply).expect("the upstream replies");
                 assert_eq!(seen.body, b"body");
@@ -71,4 +75,19 @@ fn forged_identity_does_not_travel_in_trailers() {
             }
         }
     }
+}
+
+#[test]
+fn a_key_in_a_trailer_is_no_key() {
+    let stage = Stage::start(vec![listener("gate", Kind::Edge, &policy("gate", "enforce"))]);
+    for send in [over_http2, over_http1] {
+        for trailer in [pair(KEY.0, KEY.1), pair("authorization", "Bearer trailers-key")] {
+            let reply = send(&stage, "gate", "/x", ("x-other", "one"), std::slice::from_ref(&trailer));
+            assert_eq!(verdict(&reply), (401, "no_credential".to_owned()), "{trailer:?}");
+            // Nor does it take anything from the one that stands where it should.
+            let reply = send(&stage, "gate", "/x", KEY, &[trailer]);
+            assert_eq!(verdict(&reply), (200, "key".to_owned()));
+        }
+    }
+    assert_eq!(stage.upstream.count(), 4, "those without a key did not reach the upstream");
 }
