@@ -1,30 +1,23 @@
-//! A real Envoy as a child process.
-//!
-//! Envoy runs under a small shell that holds the reading end of a pipe: when the writing end goes, because the
-//! [`Envoy`] was dropped, because the suite panicked, or because somebody killed it with SIGKILL, the shell kills Envoy.
+//! A real Envoy as a child process, [leashed](crate::leash).
 
 use std::fs::{self, File};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus};
 
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::admin::Admin;
 use crate::bootstrap::socket_file;
+use crate::leash::Leashed;
 use crate::{paths, poll};
-
-/// Kills the command when the pipe on standard input ends; ends with the command's own status if that ends first.
-const KEEPER: &str = r#"exec 3<&0; "$@" </dev/null 3<&- & child=$!
-{ cat <&3 >/dev/null; kill -KILL "$child"; } 2>/dev/null &
-exec 3<&-; wait "$child""#;
 
 /// A running Envoy; dropping it ends the process.
 #[derive(Debug)]
 pub struct Envoy {
-    keeper: Child,
-    leash: Option<ChildStdin>,
+    // Before its directory: it ends before that goes.
+    process: Leashed,
     directory: TempDir,
     admin: Admin,
 }
@@ -50,31 +43,24 @@ impl Envoy {
         let configuration = directory.path().join("envoy.json");
         fs::write(&configuration, document.to_string()).expect("the directory takes a file");
         let log = File::create(directory.path().join(LOG)).expect("the directory takes a file");
-        let mut keeper = Command::new("/bin/sh")
-            .args(["-c", KEEPER, "keeper"])
+        let mut command = Command::new(paths::envoy());
+        command
             // Unix sockets have relative names: they go with the directory, and tell nothing that differs between runs.
             .current_dir(directory.path())
-            .arg(paths::envoy())
             .arg("--config-path")
             .arg(&configuration)
             .arg("--admin-address-path")
             .arg(directory.path().join(ADMIN))
             .args(["--disable-hot-restart", "--concurrency", "1"])
             .args(["--service-node", "node", "--service-cluster", "cluster"])
-            .args(["--log-level", "warning", "--component-log-level", "wasm:debug"])
-            .stdin(Stdio::piped())
-            .stdout(log.try_clone().expect("a second handle"))
-            .stderr(log)
-            .spawn()
-            .expect("a shell at /bin/sh");
-        let leash = keeper.stdin.take();
-        // Owned from here on, so that a panic below ends the process too.
-        let mut envoy = Self { keeper, leash, directory, admin: Admin::new((Ipv4Addr::LOCALHOST, 0).into()) };
+            .args(["--log-level", "warning", "--component-log-level", "wasm:debug"]);
+        let process = Leashed::start(&command, log);
+        let mut envoy = Self { process, directory, admin: Admin::new((Ipv4Addr::LOCALHOST, 0).into()) };
         poll::until("Envoy answers at its admin address, or ends", || envoy.progress()).map(|()| envoy)
     }
 
     fn progress(&mut self) -> Option<Result<(), String>> {
-        if let Some(status) = self.keeper.try_wait().expect("a child can be asked") {
+        if let Some(status) = self.process.ended() {
             return Some(Err(format!("{status}\n{}", self.log_tail())));
         }
         let address = fs::read_to_string(self.directory.path().join(ADMIN)).ok()?;
@@ -124,14 +110,6 @@ impl Envoy {
         let log = self.log();
         let lines: Vec<&str> = log.lines().collect();
         lines[lines.len().saturating_sub(25)..].join("\n")
-    }
-}
-
-impl Drop for Envoy {
-    fn drop(&mut self) {
-        drop(self.leash.take());
-        // The keeper ends when Envoy has: after this line the ports are free.
-        let _ = self.keeper.wait();
     }
 }
 

@@ -2,7 +2,7 @@
 //! bytes, and the table of cases that runs through the policy core and through Envoy alike.
 //!
 //! Rules of the house: no fixed ports (everything binds port 0 and reads the port back), no sleep as synchronisation
-//! ([`poll`] waits for a condition with a deadline), nothing left running (Envoy dies with its owner, see [`envoy`]).
+//! ([`poll`] waits for a condition with a deadline), nothing left running (what is started dies with its owner, see [`leash`]).
 
 pub mod admin;
 pub mod bootstrap;
@@ -13,6 +13,7 @@ pub mod envoy;
 pub mod expect;
 pub mod http1;
 pub mod http2;
+pub mod leash;
 pub mod listener;
 pub mod message;
 pub mod net;

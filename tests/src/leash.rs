@@ -1,0 +1,57 @@
+//! A program that ends with its owner.
+//!
+//! It runs under a small shell that holds the reading end of a pipe: when the writing end goes, because the [`Leashed`]
+//! was dropped, because the suite panicked, or because somebody killed it with SIGKILL, the shell kills the program.
+
+use std::fs::File;
+use std::path::Path;
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+
+/// Kills the command when the pipe on standard input ends; ends with the command's own status if that ends first.
+const KEEPER: &str = r#"exec 3<&0; "$@" </dev/null 3<&- & child=$!
+{ cat <&3 >/dev/null; kill -KILL "$child"; } 2>/dev/null &
+exec 3<&-; wait "$child""#;
+
+/// A running program; dropping it ends the process.
+#[derive(Debug)]
+pub struct Leashed {
+    keeper: Child,
+    leash: Option<ChildStdin>,
+}
+
+impl Leashed {
+    /// Starts a program with its arguments, in its directory; its standard output and error go to `log`.
+    ///
+    /// # Panics
+    /// If there is no shell.
+    pub fn start(program: &Command, log: File) -> Self {
+        let mut keeper = Command::new("/bin/sh")
+            .args(["-c", KEEPER, "keeper"])
+            .arg(program.get_program())
+            .args(program.get_args())
+            .current_dir(program.get_current_dir().unwrap_or(Path::new(".")))
+            .stdin(Stdio::piped())
+            .stdout(log.try_clone().expect("a second handle"))
+            .stderr(log)
+            .spawn()
+            .expect("a shell at /bin/sh");
+        let leash = keeper.stdin.take();
+        Self { keeper, leash }
+    }
+
+    /// How the program ended, if it has.
+    ///
+    /// # Panics
+    /// If the kernel does not tell.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.keeper.try_wait().expect("a child can be asked")
+    }
+}
+
+impl Drop for Leashed {
+    fn drop(&mut self) {
+        drop(self.leash.take());
+        // The keeper ends when the program has: after this line its ports are free.
+        let _ = self.keeper.wait();
+    }
+}
