@@ -5,6 +5,7 @@
 //! ([`poll`] waits for a condition with a deadline), nothing left running (what is started dies with its owner, see [`leash`]).
 
 pub mod admin;
+pub mod areas;
 pub mod bootstrap;
 pub mod bytes;
 pub mod cases;

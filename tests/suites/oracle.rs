@@ -3,11 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use portcullis::{Policy, Request};
-use portcullis_tests::core_engine::Nowhere;
+use portcullis_tests::areas::{GUEST, WORDS, decide, is_public, is_restricted, policy};
 use proptest::prelude::*;
 use proptest::sample::select;
-use serde_json::json;
 
 /// How a backend reads a path: the resource that it serves, or nothing.
 type Model = fn(&[u8]) -> Option<String>;
@@ -103,85 +101,9 @@ fn merged_first(path: &[u8]) -> Option<String> {
     resolve(&text(&decode(merge(&text(path)).as_bytes())))
 }
 
-/// Public to a reader: by the patterns of the policy below, said again in other words.
-fn is_public(resource: &str) -> bool {
-    let file = resource.strip_prefix("/docs/").is_some_and(|name| !name.is_empty() && !name.contains('/'));
-    matches!(resource, "/" | "/pub") || resource.starts_with("/pub/") || file
-}
-
-/// Restricted to a reader who does not care about a slash at the end.
-fn is_restricted(resource: &str) -> bool {
-    let resource = resource.trim_end_matches('/');
-    let item = resource.strip_prefix("/v/").and_then(|rest| rest.strip_suffix("/p"));
-    resource == "/admin"
-        || resource.starts_with("/admin/")
-        || item.is_some_and(|name| !name.is_empty() && !name.contains('/'))
-}
-
-fn policy() -> Policy {
-    let document = json!({
-        "consumers": [{"name": "guest", "roles": ["guest"], "keys": [{"plaintext": "guest"}]}],
-        "public_paths": ["/", "/pub/**", "/docs/*"],
-        "rules": [{"path": "/admin/**", "roles": ["admin"]}, {"path": "/v/{item}/p", "roles": ["admin"]}],
-    });
-    Policy::load(document.to_string().as_bytes(), &|_| None).expect("the policy stands").policy
-}
-
 /// Paths of words that matter and of everything that is read in more than one way.
 fn paths() -> impl Strategy<Value = String> {
-    let words = vec![
-        "pub",
-        "docs",
-        "admin",
-        "ADMIN",
-        "v",
-        "p",
-        "x",
-        "a",
-        "/",
-        "/",
-        "/",
-        "//",
-        ".",
-        "..",
-        ";",
-        ";a=b",
-        "\\",
-        "%2f",
-        "%2F",
-        "%2e",
-        "%2E%2e",
-        "%5c",
-        "%3b",
-        "%25",
-        "%252f",
-        "%252e%252e",
-        "%253b",
-        "%00",
-        "%20",
-        "%09",
-        "%61",
-        "%2561",
-        "%41",
-        "%",
-        "%zz",
-        "%3f",
-        "%23",
-        "%c3%a9",
-        "%c0%ae",
-        "%ff",
-        "...",
-        "+",
-        "~",
-        ":",
-    ];
-    proptest::collection::vec(select(words), 1..9).prop_map(|words| format!("/{}", words.concat()))
-}
-
-fn decide(policy: &Policy, path: &str, key: Option<&str>) -> &'static str {
-    let mut headers = vec![(":method".to_owned(), b"GET".to_vec()), (":path".to_owned(), path.as_bytes().to_vec())];
-    headers.extend(key.map(|key| ("x-api-key".to_owned(), key.as_bytes().to_vec())));
-    policy.decide(&Request::new(&headers), &Nowhere).reason()
+    proptest::collection::vec(select(&WORDS[..]), 1..9).prop_map(|words| format!("/{}", words.concat()))
 }
 
 proptest! {
@@ -204,7 +126,7 @@ proptest! {
             model(path.as_bytes()).filter(|resource| is_restricted(resource)).map(|resource| (name, resource))
         });
         if let Some((name, resource)) = reader {
-            let decision = decide(&policy(), &path, Some("guest"));
+            let decision = decide(&policy(), &path, Some(GUEST));
             prop_assert!(matches!(decision, "missing_role" | "bad_request_target"), "{path} is {resource} to {name}: {decision}");
         }
     }
@@ -219,7 +141,7 @@ fn the_paths_that_are_tried_are_of_every_kind() {
     let (mut answers, mut disputed) = (BTreeSet::new(), 0);
     for _ in 0..5_000 {
         let path = paths().new_tree(&mut runner).expect("a path").current();
-        answers.insert(decide(&policy, &path, Some("guest")));
+        answers.insert(decide(&policy, &path, Some(GUEST)));
         let resources: BTreeSet<_> = MODELS.iter().map(|(_, model)| model(path.as_bytes())).collect();
         disputed += usize::from(resources.len() > 1);
     }
