@@ -3,6 +3,7 @@
 WASM_TARGET := wasm32-wasip1
 MODULE      := target/portcullis.wasm
 CARGO       ?= cargo
+PYTHON      ?= python3
 DENY        ?= licenses bans sources
 
 # Commands of cargo that are fetched where they are missing.
@@ -10,10 +11,10 @@ TOOLS                 := $(CURDIR)/.cache/tools
 VERSION_cargo-deny    := 0.20.2
 VERSION_cargo-mutants := 27.1.0
 export PATH           := $(TOOLS)/bin:$(PATH)
-PYTHON      ?= python3
 
 .DEFAULT_GOAL := help
-.PHONY: help build module run envoy fmt lint test deny defences mutants clean cargo cargo-deny cargo-mutants components python wasm-target
+.PHONY: help build module run envoy backends fmt lint test deny defences mutants clean \
+        cargo cargo-deny cargo-mutants components python wasm-target
 
 help: ## list the targets
 	@echo 'usage: make TARGET'
@@ -41,6 +42,9 @@ run: python build ## the demonstration: Envoy, the gate and the sample backend, 
 
 envoy: python ## fetch the Envoy that the tests use, print its path
 	@$(PYTHON) scripts/get-envoy
+
+backends: python ## fetch the nginx, Apache httpd and Tomcat that the tests use, print where they are
+	@$(PYTHON) scripts/get-backends
 
 fmt: cargo ## format the code
 	@$(CARGO) fmt --all
@@ -70,7 +74,7 @@ defences: cargo ## take each defence out of a copy of the source, and see its ro
 mutants: cargo-mutants ## change the source in every small way, and see a test fail (hours)
 	@PORTCULLIS_ENGINES=core $(CARGO) mutants -p portcullis --output target
 
-clean: cargo ## remove what was built; the fetched Envoy stays in .cache/envoy
+clean: cargo ## remove what was built; what was fetched stays in .cache
 	@$(CARGO) clean
 	@rm -rf .cache/run
 
