@@ -61,8 +61,8 @@ test: lint build python ## lint, unit tests, then the suites on a real Envoy
 	@echo '==> unit tests'
 	@$(CARGO) test --locked --workspace --exclude portcullis-tests
 	@echo '==> suites on Envoy'
-	@envoy=$$($(PYTHON) scripts/get-envoy) && \
-	  PORTCULLIS_ENVOY="$$envoy" PORTCULLIS_WASM="$(CURDIR)/$(MODULE)" $(CARGO) test --locked -p portcullis-tests
+	@envoy=$$($(PYTHON) scripts/get-envoy) && backends=$$($(PYTHON) scripts/get-backends) && \
+	  PORTCULLIS_ENVOY="$$envoy" PORTCULLIS_BACKENDS="$$backends" PORTCULLIS_WASM="$(CURDIR)/$(MODULE)" $(CARGO) test --locked -p portcullis-tests
 
 deny: cargo-deny ## what the dependencies are allowed to be (deny.toml)
 	@echo '==> cargo deny: $(DENY)'

@@ -6,12 +6,14 @@
 
 pub mod admin;
 pub mod areas;
+pub mod backends;
 pub mod bootstrap;
 pub mod bytes;
 pub mod cases;
 pub mod core_engine;
 pub mod envoy;
 pub mod expect;
+pub mod front;
 pub mod http1;
 pub mod http2;
 pub mod leash;
@@ -22,6 +24,7 @@ pub mod observation;
 pub mod paths;
 pub mod poll;
 pub mod report;
+pub mod spellings;
 pub mod stage;
 pub mod structs;
 pub mod tls;

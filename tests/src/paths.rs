@@ -27,10 +27,19 @@ pub fn module() -> PathBuf {
     present("PORTCULLIS_WASM", "target/portcullis.wasm", "run `make build`, or name a module in PORTCULLIS_WASM")
 }
 
+/// The directory with the programs of the backends: `PORTCULLIS_BACKENDS`, or the one that `scripts/get-backends` makes.
+///
+/// # Panics
+/// If it is not there.
+pub fn backends() -> PathBuf {
+    let advice = "run `make backends`, or name a directory in PORTCULLIS_BACKENDS";
+    present("PORTCULLIS_BACKENDS", ".cache/backends/servers-1/bin", advice)
+}
+
 fn present(variable: &str, default: &str, advice: &str) -> PathBuf {
     let path = env::var_os(variable).map_or_else(|| workspace().join(default), PathBuf::from);
-    assert!(path.is_file(), "{} is missing: {advice}", path.display());
-    path.canonicalize().expect("an existing file has a canonical path")
+    assert!(path.exists(), "{} is missing: {advice}", path.display());
+    path.canonicalize().expect("what exists has a canonical path")
 }
 
 /// A copy of the workspace in another folder, without what was built or fetched.

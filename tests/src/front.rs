@@ -1,0 +1,125 @@
+//! An Envoy with the gate in front of all sites of the [backends](crate::backends): the host of a request says which one is meant.
+
+use std::fs;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+
+use serde_json::{Value, json};
+
+use crate::areas;
+use crate::backends::{Address, Site, Stream};
+use crate::bootstrap::Bootstrap;
+use crate::envoy::{Envoy, V4};
+use crate::listener::Kind;
+use crate::net::connect;
+use crate::stage::listener;
+use crate::{http1, paths};
+
+/// What Envoy does to a path before the gate sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Handling {
+    /// Nothing: Envoy's default.
+    AsSent,
+    /// What the shipped `envoy/envoy.yaml` says.
+    Shipped,
+}
+
+impl Handling {}
+
+const LISTENER: &str = "gate";
+
+/// The settings of a connection manager that decide about paths.
+const SETTINGS: [&str; 3] = ["normalize_path", "merge_slashes", "path_with_escaped_slashes_action"];
+
+/// The running Envoy.
+#[derive(Debug)]
+pub struct Front {
+    envoy: Envoy,
+}
+
+impl Front {
+    /// Starts Envoy in front of the sites.
+    ///
+    /// # Panics
+    /// If it does not come up.
+    pub fn start(sites: &[Site], handling: Handling) -> Self {
+        Self { envoy: Envoy::start(&document(sites, handling)) }
+    }
+
+    /// Where Envoy listens.
+    pub fn address(&self) -> SocketAddr {
+        self.envoy.address(LISTENER, V4)
+    }
+}
+
+/// A connection to that address.
+///
+/// # Errors
+/// If nobody listens there.
+pub fn dial(to: SocketAddr) -> io::Result<Box<dyn Stream>> {
+    Ok(Box::new(connect(V4, to)?))
+}
+
+/// A GET of a path of the site, with or without a key. `@HOST@` in the path is the name of the host.
+pub fn request(site: &Site, path: &str, key: Option<&str>) -> Vec<u8> {
+    let host = site.host();
+    let headers: Vec<_> = key.map(|key| (b"x-api-key".to_vec(), key.as_bytes().to_vec())).into_iter().collect();
+    http1::request(b"GET", path.replace("@HOST@", &host).as_bytes(), host.as_bytes(), &headers, None)
+}
+
+/// A configuration with a cluster and a virtual host for each site.
+fn document(sites: &[Site], handling: Handling) -> Value {
+    let bootstrap = Bootstrap {
+        listeners: vec![listener(LISTENER, Kind::Edge, &areas::document())],
+        upstream: (Ipv4Addr::LOCALHOST, 0).into(),
+        module: paths::module(),
+        environment: Vec::new(),
+    };
+    let mut document = bootstrap.document();
+    let resources = &mut document["static_resources"];
+    resources["clusters"] = sites.iter().map(cluster).collect();
+    let manager = &mut resources["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"];
+    manager["route_config"]["virtual_hosts"] = sites.iter().map(virtual_host).collect();
+    if handling == Handling::Shipped {
+        let shipped = shipped_manager();
+        for setting in SETTINGS {
+            manager[setting] = shipped[setting].clone();
+        }
+    }
+    document
+}
+
+/// The connection manager of the shipped configuration.
+fn shipped_manager() -> Value {
+    let text = fs::read_to_string(paths::workspace().join("envoy/envoy.yaml")).expect("envoy/envoy.yaml is shipped");
+    let document: Value = serde_saphyr::from_str(&text).expect("it is YAML");
+    let chain = &document["static_resources"]["listeners"][0]["filter_chains"][0];
+    let manager = chain["filters"][0]["typed_config"].clone();
+    for setting in SETTINGS {
+        assert!(!manager[setting].is_null(), "envoy/envoy.yaml does not set {setting}");
+    }
+    manager
+}
+
+fn virtual_host(site: &Site) -> Value {
+    json!({
+        "name": site.name,
+        "domains": [site.host()],
+        "routes": [{"match": {"prefix": "/"}, "route": {"cluster": site.name}}]
+    })
+}
+
+fn cluster(site: &Site) -> Value {
+    let address = match &site.address {
+        Address::Socket(path) => json!({"pipe": {"path": path}}),
+        Address::Port(address) => {
+            json!({"socket_address": {"address": address.ip().to_string(), "port_value": address.port()}})
+        }
+    };
+    json!({
+        "name": site.name,
+        "type": "STATIC",
+        "connect_timeout": "5s",
+        "load_assignment": {"cluster_name": site.name, "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}]}
+    })
+}

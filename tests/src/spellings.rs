@@ -1,0 +1,135 @@
+//! Paths as no client but an attacker writes them: thousands, the same ones in every run.
+
+use std::collections::HashSet;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
+use proptest::strategy::ValueTree as _;
+use proptest::test_runner::TestRunner;
+
+use crate::areas::WORDS;
+
+/// What has opened a door somewhere, or resembles it. `@HOST@` stands for the name of the host.
+pub const CLASSICS: [&str; 52] = [
+    "/admin/x",
+    "/pub/x",
+    "/docs/x",
+    "/v/x/p",
+    "/pub/../admin/x",
+    "/pub/x/../../admin/x",
+    "/pub/./../admin/x",
+    "/pub/..;/admin/x", // CVE-2020-5902 and others: a proxy sees a name, Tomcat sees `..`
+    "/pub/..;a=b/admin/x",
+    "/pub/.;/../admin/x",
+    "/pub;/../admin/x",
+    "/pub/%2e%2e/admin/x",
+    "/pub/.%2e/admin/x",           // CVE-2021-41773
+    "/pub/%%32%65%%32%65/admin/x", // CVE-2021-42013
+    "/pub/%252e%252e/admin/x",
+    "/pub/..%2fadmin/x",
+    "/pub/..%252fadmin/x",
+    "/pub/..%5cadmin/x",
+    "/pub/..\\admin/x",
+    "/pub/%2e%2e%2fadmin%2fx",
+    "/pub/..%3b/admin/x",
+    "/pub/..%00/admin/x",
+    "/pub/%00",
+    "/pub/%c0%ae%c0%ae/admin/x",
+    "/pub../admin/x",
+    "//admin/x",
+    "///admin//x",
+    "/.//admin/x",
+    "/./admin/x",
+    "/%2fadmin/x",
+    "/%2e/admin/x",
+    "/;/admin/x",
+    "/;a=b/admin/x",
+    "/admin;a=b/x",
+    "/admin;/x",
+    "/admin%3b/x",
+    "/ADMIN/x",
+    "/%61dmin/x",
+    "/%2561dmin/x",
+    "/admin%2fx",
+    "/admin/",
+    "/admin",
+    "/admin%20",
+    "/admin%09/x",
+    "/admin?/../pub/x",
+    "/pub/x?/../../admin/x",
+    "/pub/x%3f/../../admin/x",
+    "/pub/x#/../../admin/x",
+    "/v/x%2fy/p",
+    "//pub/x/../../admin/x",
+    "http://@HOST@/admin/x",
+    "http://@HOST@/pub/..;/admin/x",
+];
+
+/// Where words are put in, and letters are written in another way.
+const PLACES: [&str; 8] =
+    ["/admin", "/admin/x", "/v/x/p", "/pub/x", "/docs/x", "/pub/../admin/x", "/docs/../v/x/p", "/pub/..;/admin/x"];
+
+/// Restricted places.
+const RESTRICTED: [&str; 3] = ["/admin", "/admin/x", "/v/x/p"];
+/// Words after which the gate still takes a path for one that an API may send.
+const GENTLE: [&str; 8] = ["/", "//", ";", ";a=b", "%2f", "%3b", "%20", "%3f"];
+
+/// How many paths chance makes, of each kind.
+const BY_CHANCE: usize = 1_500;
+
+/// All paths, each once: the classics; every pair of words, at the beginning and on the way from a public place to a
+/// restricted one; every place with one change; then what chance makes of words alone, of places with several changes, and of
+/// restricted places with several gentle ones.
+///
+/// # Panics
+/// Never: every strategy yields.
+pub fn spellings() -> Vec<String> {
+    let mut all: Vec<String> = CLASSICS.map(str::to_owned).to_vec();
+    for (first, second) in WORDS.iter().flat_map(|first| WORDS.iter().map(move |second| (first, second))) {
+        all.push(format!("/{first}{second}"));
+        all.push(format!("/pub/{first}{second}admin/x"));
+    }
+    for place in PLACES {
+        all.extend((1..=place.len()).flat_map(|at| (0..WAYS).map(move |way| change(place, at, way))));
+    }
+    let mut runner = TestRunner::deterministic();
+    let words = vec(select(&WORDS[..]), 1..9).prop_map(|words| format!("/{}", words.concat()));
+    let changed = (select(&PLACES[..]), vec((any::<Index>(), 0..WAYS), 2..5)).prop_map(several);
+    let gently = (select(&RESTRICTED[..]), vec((any::<Index>(), select(gentle_ways())), 2..5)).prop_map(several);
+    let kinds = [words.boxed(), changed.boxed(), gently.boxed()];
+    for _ in 0..BY_CHANCE {
+        for kind in &kinds {
+            all.push(kind.new_tree(&mut runner).expect("a path").current());
+        }
+    }
+    let mut seen = HashSet::new();
+    all.retain(|path| seen.insert(path.clone()));
+    all
+}
+
+/// In how many ways a path is changed at one place.
+const WAYS: usize = WORDS.len() + 3;
+
+/// The path with a word put in, or with the letter there in another case or in an escape; all of it is ASCII.
+fn change(path: &str, at: usize, way: usize) -> String {
+    let (before, after) = path.split_at(at);
+    let (letter, rest) = after.split_at(usize::from(!after.is_empty()));
+    let code = letter.bytes().map(|byte| format!("{byte:02x}")).collect::<String>();
+    match way.checked_sub(WORDS.len()) {
+        None => format!("{before}{}{after}", WORDS[way]),
+        Some(0) => format!("{before}{}{rest}", letter.to_uppercase()),
+        Some(1) => format!("{before}%{code}{rest}"),
+        Some(_) => format!("{before}%25{code}{rest}"),
+    }
+}
+
+/// The ways that put in a gentle word, or write a letter in another way.
+fn gentle_ways() -> Vec<usize> {
+    (0..WAYS).filter(|way| WORDS.get(*way).is_none_or(|word| GENTLE.contains(word))).collect()
+}
+
+/// A place with several changes.
+fn several((place, changes): (&str, Vec<(Index, usize)>)) -> String {
+    changes.iter().fold(place.to_owned(), |path, (at, way)| change(&path, 1 + at.index(path.len()), *way))
+}
