@@ -56,19 +56,19 @@ pub struct Row {
     pub proxy: Option<Bytes>,
     /// `source.address` as the gate sees it; on the wire it is checked, the port only where it is 0.
     pub source: Option<String>,
-    /// The direct peer in filter state, as the core is told it.
+    /// The direct peer in filter state, as `core` and `wasm` are told it.
     pub state: Option<String>,
     /// The URI SAN of the client's certificate: on the wire, the listener then speaks mTLS.
     pub identity: Option<String>,
-    /// The clock of the core (RFC 3339, UTC); such a row is not sent over the wire.
+    /// The clock of `core` and `wasm` (RFC 3339, UTC); such a row is not sent over the wire.
     pub now: Option<String>,
     /// The request.
     #[serde(default)]
     pub request: Request,
     /// The outcome.
     pub expect: Expectation,
-    /// The engines, if not both.
-    #[serde(default = "both_engines")]
+    /// The engines, if not all.
+    #[serde(default = "all_engines")]
     pub engines: BTreeSet<EngineName>,
 }
 
@@ -87,7 +87,7 @@ pub struct Request {
     pub headers: Fields,
     /// The body.
     pub body: Option<Bytes>,
-    /// The HTTP/1 request as exact bytes; the other members then say what the core is told.
+    /// The HTTP/1 request as exact bytes; the other members then say what `core` and `wasm` are told.
     pub raw: Option<Bytes>,
 }
 
@@ -97,8 +97,24 @@ pub struct Request {
 pub enum EngineName {
     /// The policy core as a library.
     Core,
+    /// The built filter in a host of ours.
+    Wasm,
     /// A real Envoy with the built filter.
     Envoy,
+}
+
+impl EngineName {
+    /// All engines, the cheapest first.
+    pub const ALL: [Self; 3] = [Self::Core, Self::Wasm, Self::Envoy];
+
+    /// The name in the table of cases.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Core => "core",
+            Self::Wasm => "wasm",
+            Self::Envoy => "envoy",
+        }
+    }
 }
 
 fn edge() -> Kind {
@@ -113,20 +129,20 @@ fn default_policy() -> String {
     "default".to_owned()
 }
 
-fn both_engines() -> BTreeSet<EngineName> {
-    BTreeSet::from([EngineName::Core, EngineName::Envoy])
+fn all_engines() -> BTreeSet<EngineName> {
+    BTreeSet::from(EngineName::ALL)
 }
 
 impl Row {
-    /// Whether the core can be asked: an answer of Envoy's own, or bare bytes, say nothing about it.
-    pub fn runs_in_core(&self) -> bool {
+    /// Whether the row runs on an engine. Envoy has a clock that nobody can set. The others are told what the gate sees:
+    /// an answer of Envoy's own, or bare bytes, say nothing about that.
+    pub fn runs_on(&self, engine: EngineName) -> bool {
         let told = self.request.raw.is_none() || self.request.has_parts();
-        self.engines.contains(&EngineName::Core) && self.expect.reason != crate::expect::ENVOY && told
-    }
-
-    /// Whether the row is sent to Envoy: it has a clock that nobody can set.
-    pub fn runs_on_wire(&self) -> bool {
-        self.engines.contains(&EngineName::Envoy) && self.now.is_none()
+        self.engines.contains(&engine)
+            && match engine {
+                EngineName::Core | EngineName::Wasm => told && self.expect.reason != crate::expect::ENVOY,
+                EngineName::Envoy => self.now.is_none(),
+            }
     }
 
     /// The protocols to send the request with.
@@ -142,11 +158,12 @@ impl Row {
         if self.request.raw.is_some() && self.protocols() != Protocols::Http1 {
             return Err("`raw` is HTTP/1: `http` must be 1".to_owned());
         }
-        if !self.runs_in_core() && !self.runs_on_wire() {
+        if !EngineName::ALL.iter().any(|engine| self.runs_on(*engine)) {
             return Err("no engine is left for this row".to_owned());
         }
         let kind = self.listener.unwrap_or(cases.listener);
-        if self.proxy.is_none() && kind.wants_proxy_protocol() && self.request.raw.is_none() && self.runs_on_wire() {
+        let needs_proxy = kind.wants_proxy_protocol() && self.request.raw.is_none() && self.runs_on(EngineName::Envoy);
+        if self.proxy.is_none() && needs_proxy {
             return Err("a proxy_protocol listener needs `proxy`".to_owned());
         }
         self.expect.check()

@@ -14,6 +14,10 @@ pub struct Observation {
     pub reason: Option<String>,
     /// `allow`, `deny` or `report`.
     pub decision: Option<String>,
+    /// The consumer that the gate knew the caller for; empty, or none, for nobody.
+    pub consumer: Option<String>,
+    /// The public handle of the caller's key.
+    pub key_id: Option<String>,
     /// The caller's address, where the engine shows it.
     pub source: Option<String>,
     /// The reply, or how the connection ended without one.

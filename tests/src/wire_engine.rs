@@ -7,15 +7,15 @@ use std::net::SocketAddr;
 use serde_json::{Value, json};
 
 use crate::bootstrap::{Bootstrap, Gate, Listener, socket_file};
-use crate::cases::{Cases, Row};
+use crate::cases::{Cases, EngineName, Row};
 use crate::envoy::Envoy;
-use crate::listener::{DECISION, REASON, SOURCE};
+use crate::listener::{CONSUMER, DECISION, KEY_ID, REASON, SOURCE};
 use crate::message::Reply;
 use crate::net::{connect, connect_unix};
 use crate::observation::Observation;
 use crate::tls::Authority;
 use crate::upstream::Upstream;
-use crate::{http1, http2, paths};
+use crate::{http1, http2, paths, structs};
 
 /// The two forms in which Envoy hands a policy to the filter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +38,14 @@ impl Form {
         }
     }
 
+    /// The policy as the filter gets it.
+    pub fn bytes(self, policy: &Value) -> Vec<u8> {
+        match self {
+            Self::Text => policy.to_string().into_bytes(),
+            Self::Struct => structs::encode(policy),
+        }
+    }
+
     /// A gate that gets the policy in this form.
     pub fn gate(self, policy: &Value) -> Gate {
         match self {
@@ -53,7 +61,6 @@ pub struct WireEngine {
     // Envoy before its upstream: no request is under way when that goes.
     envoy: Envoy,
     upstream: Upstream,
-    /// Every key that the policies hold, and every value of the VM's environment.
     secrets: Vec<String>,
     addresses: BTreeMap<String, Vec<SocketAddr>>,
     unix: BTreeSet<String>,
@@ -79,7 +86,7 @@ impl WireEngine {
     pub fn start(cases: &Cases) -> Result<Self, String> {
         let mut listeners = BTreeMap::new();
         let authority = Authority::new();
-        for row in cases.rows.iter().filter(|row| row.runs_on_wire()) {
+        for row in cases.rows.iter().filter(|row| row.runs_on(EngineName::Envoy)) {
             for form in Form::ALL {
                 let name = listener_name(cases, row, form);
                 let kind = row.listener.unwrap_or(cases.listener);
@@ -99,11 +106,7 @@ impl WireEngine {
         };
         let envoy = Envoy::try_start(&bootstrap.document())?;
         let addresses = envoy.admin().listeners().map_err(|error| error.to_string())?;
-        let mut secrets: Vec<String> = cases.env.values().cloned().collect();
-        cases.policies.values().for_each(|policy| plaintexts(policy, &mut secrets));
-        // Shorter ones are words of every log.
-        secrets.retain(|secret| secret.len() >= 6);
-        Ok(Self { envoy, upstream, secrets, addresses, unix, authority })
+        Ok(Self { envoy, upstream, secrets: secrets(cases), addresses, unix, authority })
     }
 
     /// A secret that Envoy's log holds.
@@ -140,6 +143,8 @@ impl WireEngine {
             on_wire: true,
             reason: shown(REASON),
             decision: shown(DECISION),
+            consumer: shown(CONSUMER),
+            key_id: shown(KEY_ID),
             // Envoy shows the name of its own socket there; that of the client has no part in it.
             source: shown(SOURCE)
                 .map(|source| if source == socket_file(listener) { SOCKET.to_owned() } else { source }),
@@ -195,6 +200,14 @@ pub fn with_access_log(policy: &Value) -> Value {
         members.entry("access_log").or_insert(json!(true));
     }
     policy
+}
+
+/// Every key that the policies hold, and every value of the VM's environment; short ones are words of every log.
+pub fn secrets(cases: &Cases) -> Vec<String> {
+    let mut secrets: Vec<String> = cases.env.values().cloned().collect();
+    cases.policies.values().for_each(|policy| plaintexts(policy, &mut secrets));
+    secrets.retain(|secret| secret.len() >= 6);
+    secrets
 }
 
 /// The values of all members `plaintext`.

@@ -4,26 +4,15 @@
 use std::process::Command;
 
 use portcullis_tests::paths::{copy_of_the_source, module, workspace};
-use wasmparser::{Parser, Payload};
+use wasmi::{Engine, Module};
 
 #[test]
 fn the_module_imports_and_exports_just_what_is_written_down() {
     let bytes = std::fs::read(module()).expect("the module can be read");
-    let (mut imports, mut exports) = (Vec::new(), Vec::new());
-    for payload in Parser::new(0).parse_all(&bytes) {
-        match payload.expect("the module is wasm") {
-            Payload::ImportSection(section) => {
-                for import in section.into_imports() {
-                    let import = import.expect("an import");
-                    imports.push(format!("{}.{}", import.module, import.name));
-                }
-            }
-            Payload::ExportSection(section) => {
-                exports.extend(section.into_iter().map(|export| export.expect("an export").name.to_owned()));
-            }
-            _ => {}
-        }
-    }
+    let module = Module::new(&Engine::default(), &bytes).expect("the module is wasm");
+    let imports = module.imports().map(|import| format!("{}.{}", import.module(), import.name()));
+    let mut imports: Vec<String> = imports.collect();
+    let mut exports: Vec<String> = module.exports().map(|export| export.name().to_owned()).collect();
     imports.sort();
     exports.sort();
     let written = include_str!("../module.txt").lines().filter(|line| !line.starts_with('#') && !line.is_empty());

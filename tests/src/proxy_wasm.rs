@@ -1,0 +1,481 @@
+//! A host for a proxy-wasm module, in an interpreter: ABI 0.2.1 of <https://github.com/proxy-wasm/spec>, as Envoy has it.
+//! It answers the calls that the gate makes; any other import ends the VM with its name.
+//!
+//! What Envoy does not show is visible here: each call in its order, the size of the memory, a trap. And any call can be
+//! made to fail.
+
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+
+use wasmi::errors::LinkerError;
+use wasmi::{Caller, Engine, Error, Extern, ExternType, Instance, Linker, Memory, Module, Store, Val};
+
+use crate::message::{Pair, Reply};
+use crate::paths;
+
+/// The statuses of a hostcall that the proxy-wasm hosts know, but for 0, which is success.
+pub const FAILURES: std::ops::RangeInclusive<u32> = 1..=12;
+
+const OK: u32 = 0;
+const NOT_FOUND: u32 = 1;
+const BAD_ARGUMENT: u32 = 2;
+const REQUEST_HEADERS: u32 = 0;
+const REQUEST_TRAILERS: u32 = 1;
+const PLUGIN_CONFIGURATION: u32 = 7;
+const CONTINUE: u32 = 0;
+/// The root context. Requests count on from it.
+const ROOT: u32 = 1;
+
+/// What a request brings, and what Envoy knows about it.
+#[derive(Debug, Clone, Default)]
+pub struct Stream {
+    /// The header lines, pseudo-headers among them.
+    pub headers: Vec<Pair>,
+    /// The trailers, if there are any.
+    pub trailers: Vec<Pair>,
+    /// Attributes by their path, such as `source.address`.
+    pub properties: BTreeMap<String, Vec<u8>>,
+    /// The clock, in seconds since 1970.
+    pub now: u64,
+}
+
+/// What became of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It went on to the upstream.
+    Continue,
+    /// The module answered it.
+    Reply,
+    /// It was held, with no answer: it would hang.
+    Stuck,
+    /// The module trapped. The caller gets a 5xx from Envoy (`FAIL_CLOSED`, `FAIL_RELOAD`).
+    Trap(String),
+}
+
+/// All that one request made the module do.
+#[derive(Debug, Clone)]
+pub struct Exchange {
+    /// What became of it.
+    pub verdict: Verdict,
+    /// The headers and trailers as the next filter gets them.
+    pub stream: Stream,
+    /// The module's own answer.
+    pub reply: Option<Reply>,
+    /// What the module wrote to filter state.
+    pub filter_state: BTreeMap<String, String>,
+    /// Each call in its order, with what it was about.
+    pub calls: Vec<String>,
+    /// The log lines.
+    pub log: Vec<String>,
+}
+
+/// A hostcall that fails.
+#[derive(Debug, Clone, Copy)]
+pub struct Fault {
+    /// Its place among the calls, from 0.
+    pub call: usize,
+    /// What it returns.
+    pub status: u32,
+}
+
+/// The host's side of a VM.
+#[derive(Debug, Default)]
+struct Host {
+    configuration: Vec<u8>,
+    environment: Vec<u8>,
+    variables: u32,
+    /// The names of the metrics; an id is a place here.
+    metrics: Vec<String>,
+    stream: Stream,
+    reply: Option<Reply>,
+    filter_state: BTreeMap<String, String>,
+    calls: Vec<String>,
+    log: Vec<String>,
+    fault: Option<Fault>,
+}
+
+/// A VM with one configured plugin.
+#[derive(Debug)]
+pub struct Vm {
+    store: Store<Host>,
+    instance: Instance,
+    memory: Memory,
+    last: u32,
+}
+
+type Answer = Result<u32, Error>;
+
+impl Vm {
+    /// Starts the module under test as Envoy does, with this configuration and environment.
+    ///
+    /// # Errors
+    /// A trap, or a configuration that the module refuses; with its log.
+    ///
+    /// # Panics
+    /// If the file is missing or no proxy-wasm module.
+    pub fn start(
+        configuration: &[u8],
+        environment: &BTreeMap<String, String>,
+        fault: Option<Fault>,
+    ) -> Result<Self, String> {
+        let (module, linker) = module();
+        let variables = environment.iter().map(|(name, value)| format!("{name}={value}\0"));
+        let host = Host {
+            configuration: configuration.to_vec(),
+            environment: variables.collect::<String>().into_bytes(),
+            variables: u32::try_from(environment.len()).expect("few variables"),
+            fault,
+            ..Host::default()
+        };
+        let mut store = Store::new(module.engine(), host);
+        let instance = linker.instantiate_and_start(&mut store, module).expect("the module has its imports");
+        let memory = instance.get_memory(&store, "memory").expect("the module exports its memory");
+        let mut vm = Self { store, instance, memory, last: ROOT };
+        let size = u32::try_from(configuration.len()).expect("a configuration below 4 GiB");
+        let configured = vm.call::<(), ()>("_initialize", ()).and_then(|()| {
+            vm.call::<_, ()>("proxy_on_context_create", (ROOT, 0_u32))?;
+            vm.call::<_, u32>("proxy_on_vm_start", (ROOT, 0_u32))?;
+            vm.call::<_, u32>("proxy_on_configure", (ROOT, size))
+        });
+        vm.store.data_mut().fault = None;
+        let log = vm.log().join("\n");
+        match configured {
+            Ok(0) => Err(format!("refused: {log}")),
+            Ok(_) => Ok(vm),
+            Err(error) => Err(format!("trap: {error}: {log}")),
+        }
+    }
+
+    /// The log lines since the VM was started, or since the last request began.
+    pub fn log(&self) -> &[String] {
+        &self.store.data().log
+    }
+
+    /// The calls since the VM was started, or since the last request began.
+    pub fn calls(&self) -> &[String] {
+        &self.store.data().calls
+    }
+
+    /// The size of the linear memory, in bytes. It never shrinks.
+    pub fn memory(&self) -> usize {
+        self.memory.data_size(&self.store)
+    }
+
+    /// Serves one request from its first callback to its last, where `fault` fails. After a trap the VM is of no use.
+    pub fn serve(&mut self, stream: Stream, fault: Option<Fault>) -> Exchange {
+        let has_trailers = !stream.trailers.is_empty();
+        let host = self.store.data_mut();
+        (host.stream, host.fault, host.reply) = (stream, fault, None);
+        host.filter_state.clear();
+        host.calls.clear();
+        host.log.clear();
+        let ended = self.run(has_trailers);
+        let host = self.store.data();
+        let verdict = match ended {
+            Err(error) => Verdict::Trap(error.to_string()),
+            Ok(_) if host.reply.is_some() => Verdict::Reply,
+            Ok(CONTINUE) => Verdict::Continue,
+            Ok(_) => Verdict::Stuck,
+        };
+        Exchange {
+            verdict,
+            stream: host.stream.clone(),
+            reply: host.reply.clone(),
+            filter_state: host.filter_state.clone(),
+            calls: host.calls.clone(),
+            log: host.log.clone(),
+        }
+    }
+
+    /// The callbacks of one request; the action of the first that does not continue.
+    fn run(&mut self, has_trailers: bool) -> Answer {
+        self.last = self.last.checked_add(1).expect("fewer than 2^32 requests");
+        let id = self.last;
+        self.call::<_, ()>("proxy_on_context_create", (id, ROOT))?;
+        let fields = u32::try_from(self.store.data().stream.headers.len()).expect("few headers");
+        let end_of_stream = u32::from(!has_trailers);
+        let mut action = self.call::<_, u32>("proxy_on_request_headers", (id, fields, end_of_stream))?;
+        if action == CONTINUE && has_trailers {
+            let fields = u32::try_from(self.store.data().stream.trailers.len()).expect("few trailers");
+            action = self.call::<_, u32>("proxy_on_request_trailers", (id, fields))?;
+        }
+        self.call::<_, u32>("proxy_on_done", id)?;
+        self.call::<_, ()>("proxy_on_log", id)?;
+        self.call::<_, ()>("proxy_on_delete", id)?;
+        Ok(action)
+    }
+
+    fn call<P: wasmi::WasmParams, R: wasmi::WasmResults>(&mut self, name: &str, parameters: P) -> Result<R, Error> {
+        self.instance.get_typed_func::<P, R>(&self.store, name)?.call(&mut self.store, parameters)
+    }
+}
+
+/// The module under test, read and compiled once, and what its imports are linked to.
+fn module() -> &'static (Module, Linker<Host>) {
+    static MODULE: OnceLock<(Module, Linker<Host>)> = OnceLock::new();
+    MODULE.get_or_init(|| {
+        let bytes = std::fs::read(paths::module()).expect("the module can be read");
+        let module = Module::new(&Engine::default(), &bytes).expect("the module is valid");
+        let mut linker = Linker::new(module.engine());
+        define(&mut linker).expect("each name is defined once");
+        for import in module.imports() {
+            let name = format!("{}.{}", import.module(), import.name());
+            let ExternType::Func(of) = import.ty() else { panic!("an import that is no function: {name}") };
+            let unknown = move |_: Caller<'_, Host>, _: &[Val], _: &mut [Val]| {
+                Err(Error::new(format!("the module called {name}, which this host does not have")))
+            };
+            // A name that is defined stays what it is.
+            let _ = linker.func_new(import.module(), import.name(), of.clone(), unknown);
+        }
+        (module, linker)
+    })
+}
+
+fn define(linker: &mut Linker<Host>) -> Result<(), LinkerError> {
+    linker.func_wrap("env", "proxy_log", log)?;
+    linker.func_wrap("env", "proxy_get_current_time_nanoseconds", get_current_time)?;
+    linker.func_wrap("env", "proxy_get_buffer_bytes", get_buffer_bytes)?;
+    linker.func_wrap("env", "proxy_get_header_map_pairs", get_header_map_pairs)?;
+    linker.func_wrap("env", "proxy_replace_header_map_value", replace_header_map_value)?;
+    linker.func_wrap("env", "proxy_remove_header_map_value", remove_header_map_value)?;
+    linker.func_wrap("env", "proxy_get_property", get_property)?;
+    linker.func_wrap("env", "proxy_set_property", set_property)?;
+    linker.func_wrap("env", "proxy_define_metric", define_metric)?;
+    linker.func_wrap("env", "proxy_record_metric", |host: Caller<'_, Host>, id, _: u64| metric(host, "record", id))?;
+    linker.func_wrap("env", "proxy_increment_metric", |host: Caller<'_, Host>, id, _: i64| {
+        metric(host, "increment", id)
+    })?;
+    linker.func_wrap("env", "proxy_send_local_response", send_local_response)?;
+    linker.func_wrap("wasi_snapshot_preview1", "environ_sizes_get", environ_sizes_get)?;
+    linker.func_wrap("wasi_snapshot_preview1", "environ_get", environ_get)?;
+    Ok(())
+}
+
+// The calls, each as in the specification: pointers and sizes in the module's memory, a status as the result.
+
+fn log(mut host: Caller<'_, Host>, _level: u32, at: u32, size: u32) -> Answer {
+    let line = text(&host, at, size)?;
+    answer(&mut host, "log", "", |host| {
+        host.data_mut().log.push(line);
+        Ok(OK)
+    })
+}
+
+fn get_current_time(mut host: Caller<'_, Host>, to: u32) -> Answer {
+    answer(&mut host, "get_current_time_nanoseconds", "", |host| {
+        let nanoseconds = host.data().stream.now.saturating_mul(1_000_000_000);
+        write(host, to, &nanoseconds.to_le_bytes())?;
+        Ok(OK)
+    })
+}
+
+fn get_buffer_bytes(mut host: Caller<'_, Host>, which: u32, start: u32, most: u32, data: u32, size: u32) -> Answer {
+    answer(&mut host, "get_buffer_bytes", &which.to_string(), |host| {
+        if which != PLUGIN_CONFIGURATION {
+            return Ok(NOT_FOUND);
+        }
+        let bytes: Vec<u8> = host.data().configuration.iter().copied().skip(index(start)).take(index(most)).collect();
+        give(host, &bytes, data, size)
+    })
+}
+
+fn get_header_map_pairs(mut host: Caller<'_, Host>, map: u32, data: u32, size: u32) -> Answer {
+    answer(&mut host, "get_header_map_pairs", map_name(map), |host| {
+        let Some(fields) = fields(host, map) else { return Ok(BAD_ARGUMENT) };
+        let bytes = serialize(fields);
+        give(host, &bytes, data, size)
+    })
+}
+
+fn replace_header_map_value(
+    mut host: Caller<'_, Host>,
+    map: u32,
+    name: u32,
+    name_size: u32,
+    value: u32,
+    value_size: u32,
+) -> Answer {
+    let (name, value) = (text(&host, name, name_size)?, read(&host, value, value_size)?);
+    answer(&mut host, "replace_header_map_value", &name, |host| {
+        let Some(fields) = fields(host, map) else { return Ok(BAD_ARGUMENT) };
+        fields.retain(|(field, _)| *field != name.as_bytes());
+        fields.push((name.clone().into_bytes(), value));
+        Ok(OK)
+    })
+}
+
+fn remove_header_map_value(mut host: Caller<'_, Host>, map: u32, name: u32, name_size: u32) -> Answer {
+    let name = text(&host, name, name_size)?;
+    answer(&mut host, "remove_header_map_value", &name, |host| {
+        let Some(fields) = fields(host, map) else { return Ok(BAD_ARGUMENT) };
+        fields.retain(|(field, _)| *field != name.as_bytes());
+        Ok(OK)
+    })
+}
+
+fn get_property(mut host: Caller<'_, Host>, path: u32, path_size: u32, data: u32, size: u32) -> Answer {
+    let path = text(&host, path, path_size)?.replace('\0', ".");
+    answer(&mut host, "get_property", &path, |host| match host.data().stream.properties.get(&path).cloned() {
+        Some(value) => give(host, &value, data, size),
+        None => Ok(NOT_FOUND),
+    })
+}
+
+fn set_property(mut host: Caller<'_, Host>, path: u32, path_size: u32, value: u32, value_size: u32) -> Answer {
+    let (path, value) = (text(&host, path, path_size)?, text(&host, value, value_size)?);
+    answer(&mut host, "set_property", &path, |host| {
+        host.data_mut().filter_state.insert(path.clone(), value);
+        Ok(OK)
+    })
+}
+
+fn define_metric(mut host: Caller<'_, Host>, _kind: u32, name: u32, name_size: u32, id: u32) -> Answer {
+    let name = text(&host, name, name_size)?;
+    answer(&mut host, "define_metric", &name, |host| {
+        let next = u32::try_from(host.data().metrics.len()).expect("few metrics");
+        host.data_mut().metrics.push(name.clone());
+        write(host, id, &next.to_le_bytes())?;
+        Ok(OK)
+    })
+}
+
+fn metric(mut host: Caller<'_, Host>, verb: &str, id: u32) -> Answer {
+    let name = host.data().metrics.get(index(id)).cloned();
+    answer(&mut host, &format!("{verb}_metric"), name.as_deref().unwrap_or("?"), |_| {
+        Ok(if name.is_some() { OK } else { NOT_FOUND })
+    })
+}
+
+/// The details of the response code and the gRPC status are the SDK's: none and -1.
+#[expect(clippy::too_many_arguments, reason = "the specification has that many")]
+fn send_local_response(
+    mut host: Caller<'_, Host>,
+    status: u32,
+    _details: u32,
+    _details_size: u32,
+    body: u32,
+    body_size: u32,
+    headers: u32,
+    headers_size: u32,
+    _grpc_status: u32,
+) -> Answer {
+    let (body, headers) = (read(&host, body, body_size)?, deserialize(&read(&host, headers, headers_size)?));
+    answer(&mut host, "send_local_response", &status.to_string(), |host| {
+        let status = u16::try_from(status).map_err(|_| Error::new("a status beyond 65535"))?;
+        host.data_mut().reply = Some(Reply { status, headers, body });
+        Ok(OK)
+    })
+}
+
+fn environ_sizes_get(mut host: Caller<'_, Host>, count: u32, size: u32) -> Answer {
+    let bytes = u32::try_from(host.data().environment.len()).expect("a small environment");
+    let variables = host.data().variables;
+    write(&mut host, count, &variables.to_le_bytes())?;
+    write(&mut host, size, &bytes.to_le_bytes())?;
+    Ok(OK)
+}
+
+fn environ_get(mut host: Caller<'_, Host>, pointers: u32, to: u32) -> Answer {
+    let bytes = host.data().environment.clone();
+    let ends = bytes.iter().enumerate().filter(|(_, byte)| **byte == 0).map(|(at, _)| at + 1);
+    let starts = std::iter::once(0).chain(ends).map(|at| to + u32::try_from(at).expect("a small environment"));
+    let starts: Vec<u8> = starts.take(index(host.data().variables)).flat_map(u32::to_le_bytes).collect();
+    write(&mut host, pointers, &starts)?;
+    write(&mut host, to, &bytes)?;
+    Ok(OK)
+}
+
+/// Notes a call, and answers it unless it is the one that fails.
+fn answer(
+    host: &mut Caller<'_, Host>,
+    name: &str,
+    subject: &str,
+    work: impl FnOnce(&mut Caller<'_, Host>) -> Answer,
+) -> Answer {
+    let state = host.data_mut();
+    let place = state.calls.len();
+    state.calls.push(format!("{name} {subject}").trim_end().to_owned());
+    match state.fault.filter(|fault| fault.call == place) {
+        Some(fault) => Ok(fault.status),
+        None => work(host),
+    }
+}
+
+fn map_name(map: u32) -> &'static str {
+    match map {
+        REQUEST_HEADERS => "request headers",
+        REQUEST_TRAILERS => "request trailers",
+        _ => "another map",
+    }
+}
+
+fn fields<'a>(host: &'a mut Caller<'_, Host>, map: u32) -> Option<&'a mut Vec<Pair>> {
+    let stream = &mut host.data_mut().stream;
+    match map {
+        REQUEST_HEADERS => Some(&mut stream.headers),
+        REQUEST_TRAILERS => Some(&mut stream.trailers),
+        _ => None,
+    }
+}
+
+// The module's memory. An address outside of it is a trap, as it is in Envoy.
+
+fn memory(host: &Caller<'_, Host>) -> Result<Memory, Error> {
+    host.get_export("memory").and_then(Extern::into_memory).ok_or_else(|| Error::new("no memory"))
+}
+
+fn read(host: &Caller<'_, Host>, at: u32, size: u32) -> Result<Vec<u8>, Error> {
+    let mut bytes = vec![0; index(size)];
+    memory(host)?.read(host, index(at), &mut bytes).map_err(|error| Error::new(error.to_string()))?;
+    Ok(bytes)
+}
+
+fn text(host: &Caller<'_, Host>, at: u32, size: u32) -> Result<String, Error> {
+    String::from_utf8(read(host, at, size)?).map_err(|_| Error::new("text that is no UTF-8"))
+}
+
+fn write(host: &mut Caller<'_, Host>, at: u32, bytes: &[u8]) -> Result<(), Error> {
+    memory(host)?.write(host, index(at), bytes).map_err(|error| Error::new(error.to_string()))
+}
+
+/// Hands bytes over in memory that the module allocates and then owns; a null pointer where there are none.
+fn give(host: &mut Caller<'_, Host>, bytes: &[u8], data: u32, size: u32) -> Answer {
+    let length = u32::try_from(bytes.len()).expect("less than 4 GiB");
+    let mut at = 0_u32;
+    if length > 0 {
+        let allocate = host.get_export("proxy_on_memory_allocate").and_then(Extern::into_func);
+        let allocate = allocate.ok_or_else(|| Error::new("no allocator"))?.typed::<u32, u32>(&*host)?;
+        at = allocate.call(&mut *host, length)?;
+        write(host, at, bytes)?;
+    }
+    write(host, data, &at.to_le_bytes())?;
+    write(host, size, &length.to_le_bytes())?;
+    Ok(OK)
+}
+
+fn index(number: u32) -> usize {
+    usize::try_from(number).expect("at least 32 bits")
+}
+
+/// A header map: the count, the sizes of all names and values, then these, each with a NUL behind it.
+fn serialize(fields: &[Pair]) -> Vec<u8> {
+    let number = |length: usize| u32::try_from(length).expect("less than 4 GiB").to_le_bytes();
+    let mut bytes = number(fields.len()).to_vec();
+    for (name, value) in fields {
+        bytes.extend([number(name.len()), number(value.len())].concat());
+    }
+    for (name, value) in fields {
+        bytes.extend([name.as_slice(), b"\0", value, b"\0"].concat());
+    }
+    bytes
+}
+
+fn deserialize(bytes: &[u8]) -> Vec<Pair> {
+    let number = |at: usize| index(u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes")));
+    let (count, mut at) = (number(0), 4 + number(0) * 8);
+    let mut take = |length: usize| {
+        at += length + 1;
+        bytes[at - length - 1..at - 1].to_vec()
+    };
+    (0..count).map(|place| (take(number(4 + place * 8)), take(number(8 + place * 8)))).collect()
+}
