@@ -1,0 +1,283 @@
+//! What only a host of ours can see of the built module: the calls that it makes, the memory that it keeps, and what becomes
+//! of a request when a call fails.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use portcullis_tests::cases::{EngineName, load_all};
+use portcullis_tests::listener::PEER_KEY;
+use portcullis_tests::message::{Pair, values};
+use portcullis_tests::proxy_wasm::{Exchange, FAILURES, Fault, Stream, Verdict, Vm};
+use portcullis_tests::told::Told;
+use portcullis_tests::wasm_engine::stream;
+use serde_json::{Value, json};
+
+const KEY: &str = "pk_hostcalls_are_counted_here";
+const LOCAL: &str = "10.1.2.3:40000";
+const STRANGER: &str = "192.0.2.1:40000";
+const IDENTITY: &str = "spiffe://cluster.local/ns/shop/sa/cart";
+/// In seconds since 1970: within the window of the second key.
+const NOW: u64 = 1_800_000_000;
+
+/// One path through a decision.
+struct Path {
+    name: &'static str,
+    policy: Value,
+    stream: Stream,
+}
+
+/// Every grant, the denials of each step, and what else makes calls.
+fn paths() -> Vec<Path> {
+    let key = [("x-api-key", KEY)];
+    let expiring = [("x-api-key", "pk_expires_in_a_far_year")];
+    let preflight = [("origin", "https://a.test"), ("access-control-request-method", "GET")];
+    let forged = [("x-portcullis-consumer", "root")];
+    let with = |name: &str, value: Value| {
+        let mut policy = policy();
+        policy[name] = value;
+        policy
+    };
+    let path = |name, policy, stream| Path { name, policy, stream };
+    vec![
+        path("a public path", policy(), request("GET", "/public", &[])),
+        path("a public path with a forged identity header", policy(), request("GET", "/public", &forged)),
+        path("a preflight", with("cors_preflight", json!("allow")), request("OPTIONS", "/v2", &preflight)),
+        path("a local caller", policy(), from(LOCAL, request("GET", "/v2", &[]))),
+        path("a local caller, by filter state", by_state(), recorded(from(LOCAL, request("GET", "/v2", &[])))),
+        path("a trusted identity", by_identity(), identified(request("GET", "/v2", &[]))),
+        path("a good key", policy(), request("GET", "/v2", &key)),
+        path("a good key that expires one day", policy(), request("GET", "/v2", &expiring)),
+        path("a good key in a query", policy(), request("GET", &format!("/v2?api_key={KEY}"), &[])),
+        path("a good key, with an access log", with("access_log", json!(true)), request("GET", "/v2", &key)),
+        path("no credential", policy(), request("GET", "/v2", &[])),
+        path("no credential, with an access log", with("access_log", json!(true)), request("GET", "/v2", &[])),
+        path("an unknown key", policy(), request("GET", "/v2", &[("authorization", "Bearer pk_nobody_has_this_one")])),
+        path("a key without the role", policy(), request("DELETE", "/v2", &key)),
+        path("a path that no API sends", policy(), request("GET", "/v2/../admin", &key)),
+        path("no credential, in report mode", with("mode", json!("report")), request("GET", "/v2", &[])),
+        path("a disabled gate", with("mode", json!("disabled")), request("GET", "/v2", &[])),
+        path("a good key and forged trailers", policy(), trailing(&forged, request("POST", "/v2", &key))),
+    ]
+}
+
+fn policy() -> Value {
+    json!({
+        "version": 1,
+        "name": "edge",
+        "key_sources": ["bearer", {"header": "x-api-key"}, {"query": "api_key"}],
+        "consumers": [{"name": "ci", "roles": ["predict"], "keys": [
+            {"id": "one", "plaintext": KEY},
+            {"id": "two", "plaintext": "pk_expires_in_a_far_year", "expires": "2100-01-01T00:00:00Z"}
+        ]}],
+        "public_paths": ["/public"],
+        "trusted_networks": {"ranges": ["10.1.0.0/16"]},
+        "rules": [{"path": "/**", "methods": ["DELETE"], "roles": ["admin"]}]
+    })
+}
+
+fn by_state() -> Value {
+    let mut policy = policy();
+    policy["trusted_networks"]["client_address"] = json!({"filter_state": PEER_KEY});
+    policy
+}
+
+fn by_identity() -> Value {
+    let mut policy = policy();
+    policy["trusted_identities"] = json!(["spiffe://cluster.local/ns/shop/sa/*"]);
+    policy
+}
+
+fn request(method: &str, path: &str, headers: &[(&str, &str)]) -> Stream {
+    let pseudo = [(":method", method), (":authority", "gate.test"), (":path", path), (":scheme", "http")];
+    let properties = BTreeMap::from([("source.address".to_owned(), STRANGER.into())]);
+    Stream { headers: pairs(&[&pseudo, headers].concat()), trailers: Vec::new(), properties, now: NOW }
+}
+
+fn pairs(fields: &[(&str, &str)]) -> Vec<Pair> {
+    fields.iter().map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec())).collect()
+}
+
+fn from(address: &str, mut stream: Stream) -> Stream {
+    stream.properties.insert("source.address".to_owned(), address.into());
+    stream
+}
+
+fn recorded(mut stream: Stream) -> Stream {
+    stream.properties.insert(format!("filter_state.{PEER_KEY}"), "10.1.2.3".into());
+    stream
+}
+
+fn identified(mut stream: Stream) -> Stream {
+    stream.properties.insert("connection.mtls".to_owned(), vec![1]);
+    stream.properties.insert("connection.uri_san_peer_certificate".to_owned(), IDENTITY.into());
+    stream
+}
+
+fn trailing(trailers: &[(&str, &str)], mut stream: Stream) -> Stream {
+    stream.trailers = pairs(trailers);
+    stream
+}
+
+fn start(policy: &Value) -> Vm {
+    Vm::start(policy.to_string().as_bytes(), &BTreeMap::new(), None).expect("the policy stands")
+}
+
+/// Each call leaves the VM, so these are most of what the gate costs. A new one must be meant.
+#[test]
+fn each_path_makes_just_the_calls_that_are_written_down() {
+    let mut found = String::new();
+    for Path { name, policy, stream } in paths() {
+        let exchange = start(&policy).serve(stream, None);
+        let calls = exchange.calls.iter().map(|call| format!("  {call}\n"));
+        found.push_str(&format!("\n{name}: {}\n{}", verdict(&exchange), calls.collect::<String>()));
+    }
+    let written = include_str!("../hostcalls.txt");
+    let written: Vec<&str> = written.lines().filter(|line| !line.starts_with('#')).collect();
+    let all: Vec<&str> = found.lines().collect();
+    assert_eq!(all, written, "should the change be meant, change tests/hostcalls.txt:\n{found}");
+}
+
+fn verdict(exchange: &Exchange) -> String {
+    match (&exchange.verdict, &exchange.reply) {
+        (Verdict::Continue, _) => "goes on".to_owned(),
+        (Verdict::Reply, Some(reply)) => format!("{}", reply.status),
+        (other, _) => format!("{other:?}"),
+    }
+}
+
+/// The statuses that a call may return without ending the VM; any other one makes the SDK panic, which is a trap. Envoy
+/// then answers 5xx (`FAIL_RELOAD`: to that request). What these calls are about is then missing: an address, an identity,
+/// a count; and without a configuration, the module refuses to start.
+const SURVIVED: [(&str, &[u32]); 4] =
+    [("get_buffer_bytes", &[1]), ("get_property", &[1, 3, 10]), ("increment_metric", &[1, 2]), ("record_metric", &[1])];
+
+#[test]
+fn a_call_that_fails_on_a_request_lets_nobody_in_and_leaves_no_edit_out() {
+    let mut survived = BTreeMap::<String, BTreeSet<u32>>::new();
+    for Path { name, policy, stream } in paths() {
+        let mut vm = start(&policy);
+        let sound = vm.serve(stream.clone(), None);
+        for (call, about) in sound.calls.iter().enumerate() {
+            for status in FAILURES {
+                let got = vm.serve(stream.clone(), Some(Fault { call, status }));
+                let place = format!("{name}: {about} returns {status}");
+                assert!(got.calls.len() > call, "{place}: the call is made again");
+                assert!(!got.log.iter().any(|line| line.contains("pk_")), "{place}: a key is logged: {:?}", got.log);
+                match got.verdict {
+                    Verdict::Stuck => panic!("{place}: the request hangs"),
+                    Verdict::Trap(_) => {
+                        vm = start(&policy);
+                        continue;
+                    }
+                    Verdict::Continue => {
+                        assert_eq!(sound.verdict, Verdict::Continue, "{place}: a denied request goes on");
+                        assert_eq!(got.stream.headers, sound.stream.headers, "{place}: the edits");
+                        assert_eq!(got.stream.trailers, sound.stream.trailers, "{place}: the edits of the trailers");
+                    }
+                    Verdict::Reply => {}
+                }
+                survived.entry(call_name(about)).or_default().insert(status);
+            }
+        }
+    }
+    assert_eq!(survived, expected(&["get_property", "increment_metric"]));
+}
+
+#[test]
+fn a_call_that_fails_while_a_policy_is_loaded_opens_nothing() {
+    let (configuration, environment) = (policy().to_string(), BTreeMap::new());
+    let calls = start(&policy()).calls().to_vec();
+    let mut survived = BTreeMap::<String, BTreeSet<u32>>::new();
+    for (call, about) in calls.iter().enumerate() {
+        for status in FAILURES {
+            let place = format!("{about} returns {status}");
+            match Vm::start(configuration.as_bytes(), &environment, Some(Fault { call, status })) {
+                Ok(mut vm) => {
+                    let got = vm.serve(request("GET", "/v2", &[]), None);
+                    assert_eq!(verdict(&got), "401", "{place}");
+                }
+                Err(refused) if refused.starts_with("refused") => {
+                    assert!(!refused.contains("pk_"), "{place}: {refused}")
+                }
+                Err(trap) => {
+                    assert!(!trap.contains("pk_"), "{place}: {trap}");
+                    continue;
+                }
+            }
+            survived.entry(call_name(about)).or_default().insert(status);
+        }
+    }
+    assert_eq!(survived, expected(&["get_buffer_bytes", "record_metric"]));
+}
+
+fn call_name(call: &str) -> String {
+    call.split(' ').next().unwrap_or_default().to_owned()
+}
+
+fn expected(calls: &[&str]) -> BTreeMap<String, BTreeSet<u32>> {
+    let of_these = SURVIVED.iter().filter(|(name, _)| calls.contains(name));
+    of_these.map(|(name, statuses)| ((*name).to_owned(), statuses.iter().copied().collect())).collect()
+}
+
+/// The SDK unwraps the names of headers. Envoy's codecs let only token characters through, so this stands for a host that
+/// does not: the request fails, and the log does not show its values.
+#[test]
+fn a_header_name_that_is_no_text_ends_in_a_trap_and_not_in_a_pass() {
+    let mut stream = request("GET", "/public", &[("x-api-key", KEY)]);
+    stream.headers.push((b"x-\xff".to_vec(), KEY.into()));
+    let got = start(&policy()).serve(stream, None);
+    assert!(matches!(got.verdict, Verdict::Trap(_)), "{:?}", got.verdict);
+    assert!(!got.log.is_empty() && !got.log.iter().any(|line| line.contains(KEY)), "{:?}", got.log);
+}
+
+/// Linear memory never shrinks, so what the largest requests need stays. What each request leaves behind would add up.
+#[test]
+fn memory_is_flat_over_20_000_requests_of_every_kind_and_size() {
+    let mut policy = policy();
+    policy["cors_preflight"] = json!("allow");
+    policy["key_sources"].as_array_mut().expect("a list").push(json!({"cookie": "api_key"}));
+    let mut vm = start(&policy);
+    let streams = [table(), hostile()].concat();
+    let mut sizes = Vec::new();
+    for (number, stream) in streams.iter().cycle().take(20_000).enumerate() {
+        let got = vm.serve(stream.clone(), None);
+        assert!(matches!(got.verdict, Verdict::Continue | Verdict::Reply), "{:?}: {:?}", got.verdict, got.log);
+        if (number + 1) % 5_000 == 0 {
+            sizes.push(vm.memory());
+        }
+    }
+    let (first, last) = (sizes[0], sizes[3]);
+    assert!(first == last && last < 4 << 20, "bytes after each 5,000 requests: {sizes:?}");
+}
+
+/// The requests of all rows of the table.
+fn table() -> Vec<Stream> {
+    let files = load_all().expect("the table loads");
+    let told = files.iter().flat_map(|cases| {
+        cases.rows.iter().filter(|row| row.runs_on(EngineName::Wasm)).map(|row| Told::by(cases, row))
+    });
+    told.map(|told| stream(&told)).collect()
+}
+
+/// As large as Envoy lets through, with its usual limit of 60 KiB for all headers.
+fn hostile() -> Vec<Stream> {
+    let long = |piece: &str| piece.repeat(60 * 1024 / piece.len());
+    let text = long("k");
+    let mut streams = vec![
+        request("GET", "/v2", &[("x-api-key", &text)]),
+        request("GET", "/v2", &[("authorization", &format!("Bearer {text}"))]),
+        request("GET", "/v2", &[("cookie", &long("api_key=k; "))]),
+        request("GET", "/v2", &[("x-forwarded-for", &long("10.1.2.3, "))]),
+        request("GET", "/v2", &[("connection", &long("x-portcullis-consumer,")), ("upgrade", "websocket")]),
+        request("GET", "/v2", &[("x-original-url", &long("/%252e"))]),
+        request(&text, "/v2", &[]),
+    ];
+    for piece in ["/a", "%2525", "%41", "/;x=y", "//", "%c3%a9"] {
+        streams.push(request("GET", &format!("/{}", long(piece)), &[]));
+        streams.push(request("GET", &format!("/v2?api_key={}", long(piece)), &[]));
+    }
+    let many: Vec<(String, String)> = (0..100).map(|number| (format!("x-{number}"), "v".repeat(500))).collect();
+    let many: Vec<(&str, &str)> = many.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    streams.push(request("GET", "/v2", &many));
+    assert!(streams.iter().all(|stream| values(&stream.headers, ":path").len() == 1));
+    streams
+}
