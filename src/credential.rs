@@ -1,5 +1,6 @@
 //! The credential of a request: exactly one, in one of the places where the policy says that a key may stand.
 
+use core::fmt;
 use std::borrow::Cow;
 
 use crate::document::KeySource;
@@ -12,7 +13,7 @@ use crate::target::decode_strictly;
 pub(crate) const LONGEST: usize = 1024;
 
 /// What a request presents.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Presented<'a> {
     /// No credential.
     Nothing,
@@ -30,6 +31,18 @@ pub enum Presented<'a> {
         /// Its bytes.
         key: Cow<'a, [u8]>,
     },
+}
+
+/// Without the key.
+impl fmt::Debug for Presented<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nothing => f.write_str("Nothing"),
+            Self::Several => f.write_str("Several"),
+            Self::Malformed { source } => write!(f, "Malformed({source})"),
+            Self::Key { source, .. } => write!(f, "Key({source}, ...)"),
+        }
+    }
 }
 
 /// Looks in every key source. Never "the first that is there": a second credential is refused, whichever it is

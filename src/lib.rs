@@ -44,6 +44,8 @@ pub mod refusal {
 }
 mod reply;
 pub mod request;
+#[cfg(test)]
+mod secrecy;
 pub mod spiffe;
 pub mod target;
 mod timestamp;

@@ -1,5 +1,6 @@
 //! What becomes of a request: edits of its headers on the way to the upstream, or a local reply.
 
+use core::fmt;
 use std::borrow::Cow;
 
 use crate::credential::without_cookie;
@@ -21,12 +22,22 @@ pub enum Outcome<'a> {
 }
 
 /// An edit of the request's headers.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Edit<'a> {
     /// Removes every value of a header.
     Remove(&'a str),
     /// Gives a header this one value.
     Set(&'a str, Cow<'a, [u8]>),
+}
+
+/// Without the value: what is left of a query or of cookies may hold other secrets.
+impl fmt::Debug for Edit<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Remove(name) => write!(f, "Remove({name})"),
+            Self::Set(name, _) => write!(f, "Set({name}, ...)"),
+        }
+    }
 }
 
 impl Policy {

@@ -1,10 +1,12 @@
 //! A request, as one read of all header pairs shows it. Values are bytes: nothing here assumes UTF-8.
 
+use core::fmt;
+
 use crate::query::split_pair;
 use crate::target::{decode, split_query};
 
 /// The header pairs of a request, and what decisions ask of them.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Request<'a> {
     headers: &'a [(String, Vec<u8>)],
     /// `:method`, as sent; empty where there is none.
@@ -31,6 +33,13 @@ pub(crate) const HOLD_THE_CLIENT: [&str; 2] = ["x-forwarded-for", "x-envoy-exter
 pub(crate) const METHOD_OVERRIDES: [&str; 3] = ["x-http-method", "x-http-method-override", "x-method-override"];
 /// Headers from which some backends take the URL (CVE-2018-14773).
 pub(crate) const URL_OVERRIDES: [&str; 2] = ["x-original-url", "x-rewrite-url"];
+
+/// Names of headers only: in values, and in the path's query, there are credentials.
+impl fmt::Debug for Request<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Request").field(&self.headers.iter().map(|(name, _)| name).collect::<Vec<_>>()).finish()
+    }
+}
 
 impl<'a> Request<'a> {
     /// Looks once at every pair. Names are in lower case, as Envoy hands them over.

@@ -94,7 +94,7 @@ impl Read for ClientAddress {
             "remote_ip" => Ok(Self::RemoteIp),
             _ => {
                 let invalid = Invalid::new("is no choice here", format!("write {}", Self::EXPECTED));
-                Err(reader.invalid::<Self, E>(text, invalid))
+                Err(reader.invalid::<E>(text, invalid))
             }
         }
     }

@@ -24,7 +24,6 @@ pub struct Consumer {
 
 impl Read for Consumer {
     const EXPECTED: &'static str = "a consumer: {name, roles, keys}";
-    const SECRET: bool = true;
 
     fn object<'de, A: MapAccess<'de>>(reader: &mut Reader, mut members: A) -> Result<Self, A::Error> {
         Ok(read_members!(reader, members, {
@@ -70,8 +69,6 @@ pub enum Secret {
 impl Read for KeyEntry {
     const EXPECTED: &'static str =
         "a key entry: {sha256}, {plaintext} or {env}, with id, not_before, expires, disabled";
-    const SECRET: bool = true;
-    const SECRET_NAMES: bool = true;
 
     fn object<'de, A: MapAccess<'de>>(reader: &mut Reader, mut members: A) -> Result<Self, A::Error> {
         struct Entry {
@@ -86,7 +83,6 @@ impl Read for KeyEntry {
         }
         impl Read for Entry {
             const EXPECTED: &'static str = KeyEntry::EXPECTED;
-            const SECRET_NAMES: bool = true;
 
             fn object<'de, A: MapAccess<'de>>(reader: &mut Reader, mut members: A) -> Result<Self, A::Error> {
                 Ok(read_members!(reader, members, {
@@ -115,12 +111,11 @@ impl Read for KeyEntry {
     }
 }
 
-/// The text of a `sha256` member. Not shown where it is none: it may be the key itself.
+/// The text of a `sha256` member.
 struct Sha256Text(Option<Digest>);
 
 impl Text for Sha256Text {
     const EXPECTED: &'static str = "the SHA-256 of the key, as 64 hex digits";
-    const SECRET: bool = true;
 
     fn read(text: &str) -> Result<Self, Invalid> {
         Ok(Self(Digest::from_hex(text)))

@@ -30,7 +30,7 @@ impl Read for KeySource {
             "bearer" => Ok(Self::Bearer),
             _ => {
                 let invalid = Invalid::new("is no key source", format!("write {}", Self::EXPECTED));
-                Err(reader.invalid::<Self, E>(text, invalid))
+                Err(reader.invalid::<E>(text, invalid))
             }
         }
     }

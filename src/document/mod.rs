@@ -123,7 +123,7 @@ impl Read for Version {
             return Ok(Self);
         }
         let invalid = Invalid::new("is a version of the format that this filter does not know", "write 1");
-        Err(reader.invalid::<Self, E>(&number.to_string(), invalid))
+        Err(reader.invalid::<E>(&number.to_string(), invalid))
     }
 }
 

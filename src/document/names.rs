@@ -147,7 +147,7 @@ impl Read for Methods {
         if methods.is_empty() {
             let invalid =
                 Invalid::new("is an empty list, which narrows to nothing", "name a method, or remove the field");
-            return Err(reader.invalid::<Self, _>("[]", invalid));
+            return Err(reader.invalid("[]", invalid));
         }
         Ok(Self(methods))
     }
@@ -185,13 +185,12 @@ impl VariableName {
 
 impl Text for VariableName {
     const EXPECTED: &'static str = "the name of an environment variable";
-    const SECRET: bool = true;
 
     fn read(text: &str) -> Result<Self, Invalid> {
         let digit_first = text.starts_with(|c: char| c.is_ascii_digit());
         if text.is_empty() || digit_first || !text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
             return Err(Invalid::new(
-                "this is no name of an environment variable (not shown: it may be a key)",
+                "is no name of an environment variable",
                 "write the variable's name, in letters, digits and _, and put the key into the variable",
             ));
         }
@@ -215,7 +214,6 @@ impl Plaintext {
 
 impl Text for Plaintext {
     const EXPECTED: &'static str = "the key as text";
-    const SECRET: bool = true;
 
     fn read(text: &str) -> Result<Self, Invalid> {
         Ok(Self(text.to_owned()))

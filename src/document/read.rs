@@ -38,10 +38,6 @@ enum Step {
 pub(crate) trait Read: Sized {
     /// What belongs here, for the message.
     const EXPECTED: &'static str;
-    /// Whether the value may be a secret, which no message may show.
-    const SECRET: bool = false;
-    /// Whether even the name of an unknown member may be one.
-    const SECRET_NAMES: bool = false;
     /// Whether text may stand here.
     const QUOTABLE: bool = false;
 
@@ -88,14 +84,31 @@ impl Reader {
     }
 
     /// Refuses a value of the right type.
-    pub(crate) fn invalid<T: Read, E: Error>(&mut self, text: &str, invalid: Invalid) -> E {
-        let shown = (!T::SECRET).then(|| text.to_owned());
+    pub(crate) fn invalid<E: Error>(&mut self, text: &str, mut invalid: Invalid) -> E {
+        let shown = self.may_show(text).then(|| text.to_owned());
+        if shown.is_none() {
+            invalid.why = format!("the value (not shown: it may be a key) {}", invalid.why).into();
+        }
         self.refuse(Problem::Invalid { shown, invalid })
     }
 
     fn wrong_type<T: Read, E: Error>(&mut self, found: &'static str, shown: impl Fn() -> String) -> E {
-        let shown = (!T::SECRET).then(shown);
+        let shown = Some(shown()).filter(|shown| self.may_show(shown));
         self.refuse(Problem::WrongType { found, shown, expected: T::EXPECTED, quotable: T::QUOTABLE })
+    }
+
+    /// Whether a message may show a value that stands here: none where somebody may have put a key. That is anywhere in a
+    /// key entry, where a list of consumers or a consumer should be, and among the sources of keys.
+    fn may_show(&self, text: &str) -> bool {
+        match self.path.as_slice() {
+            [Step::Member("consumers")] | [Step::Member("consumers"), Step::Index(_)] => false,
+            [Step::Member("key_sources"), ..] => is_header_like(text),
+            _ => !self.is_in_keys(),
+        }
+    }
+
+    fn is_in_keys(&self) -> bool {
+        matches!(self.path.as_slice(), [Step::Member("consumers"), Step::Index(_), Step::Member("keys"), ..])
     }
 
     fn place(&self) -> String {
@@ -115,7 +128,7 @@ impl Reader {
     }
 
     /// The next member's name of an object that knows `known`; refuses any other name.
-    pub(crate) fn name<'de, T: Read, A: MapAccess<'de>>(
+    pub(crate) fn name<'de, A: MapAccess<'de>>(
         &mut self,
         members: &mut A,
         known: &'static [&'static str],
@@ -124,7 +137,7 @@ impl Reader {
             None => Ok(None),
             Some(Ok(name)) => Ok(Some(name)),
             Some(Err(name)) => {
-                let name = (!T::SECRET_NAMES && is_word(&name)).then_some(name);
+                let name = (!self.is_in_keys() && is_word(&name)).then_some(name);
                 Err(self.refuse(Problem::UnknownField { name, known }))
             }
         }
@@ -150,6 +163,11 @@ impl Reader {
 /// Whether a member's name is a word and no key: somebody may have written a map of keys.
 fn is_word(name: &str) -> bool {
     name.len() <= 24 && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+}
+
+/// Whether a text looks like the name of a header, or of a kind of source, and not like a key.
+fn is_header_like(text: &str) -> bool {
+    text.len() <= 24 && text.bytes().all(|byte| byte.is_ascii_alphabetic() || matches!(byte, b'-' | b'_'))
 }
 
 struct Seed<'r, T>(&'r mut Reader, PhantomData<T>);
@@ -230,7 +248,6 @@ impl Visitor<'_> for Name {
 
 impl<T: Read> Read for Vec<T> {
     const EXPECTED: &'static str = "a list";
-    const SECRET: bool = T::SECRET;
 
     fn list<'de, A: SeqAccess<'de>>(reader: &mut Reader, mut items: A) -> Result<Self, A::Error> {
         let mut list = Self::new();
@@ -257,8 +274,6 @@ impl Read for bool {
 pub(crate) trait Text: Sized {
     /// What belongs here, for the message.
     const EXPECTED: &'static str;
-    /// Whether the value may be a secret, which no message may show.
-    const SECRET: bool = false;
 
     /// Reads it.
     fn read(text: &str) -> Result<Self, Invalid>;
@@ -269,7 +284,6 @@ macro_rules! read_text {
     ($($type:ty),+ $(,)?) => {$(
         impl $crate::document::read::Read for $type {
             const EXPECTED: &'static str = <$type as $crate::document::read::Text>::EXPECTED;
-            const SECRET: bool = <$type as $crate::document::read::Text>::SECRET;
             const QUOTABLE: bool = true;
 
             fn text<E: serde::de::Error>(
@@ -277,7 +291,7 @@ macro_rules! read_text {
                 text: &str,
             ) -> Result<Self, E> {
                 <$type as $crate::document::read::Text>::read(text)
-                    .map_err(|invalid| reader.invalid::<Self, E>(text, invalid))
+                    .map_err(|invalid| reader.invalid::<E>(text, invalid))
             }
         }
     )+};
@@ -289,7 +303,7 @@ macro_rules! read_members {
     ($reader:ident, $members:ident, { $($field:ident : $how:ident $(($default:expr))?),+ $(,)? }) => {{
         const KNOWN: &[&str] = &[$(stringify!($field)),+];
         $(let mut $field = None;)+
-        while let Some(name) = $reader.name::<Self, _>(&mut $members, KNOWN)? {
+        while let Some(name) = $reader.name(&mut $members, KNOWN)? {
             match name {
                 $(stringify!($field) => $reader.member(&mut $members, name, &mut $field)?,)+
                 _ => {}

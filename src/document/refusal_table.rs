@@ -89,7 +89,8 @@ const REFUSED: &[(&str, &str)] = &[
     ),
     (
         r#"{"consumers": [{"name": "a", "keys": [{"env": "A", "expires": "2027-02-01"}]}]}"#,
-        "consumers[0].keys[0].expires: \"2027-02-01\" is no date-time of RFC 3339: write one such as 2027-02-01T00:00:00Z",
+        "consumers[0].keys[0].expires: the value (not shown: it may be a key) is no date-time of RFC 3339: write one such as \
+         2027-02-01T00:00:00Z",
     ),
     (
         r#"{"consumers": [{"name": "a", "keys": [{"env": "A", "not_before": "2027-02-01T00:00:00Z", "expires": "2027-02-01T00:00:00Z"}]}]}"#,
@@ -177,8 +178,8 @@ const SECRETS: &[(&str, &str)] = &[
     ),
     (
         r#"{"consumers": [{"name": "a", "keys": [{"env": "hunter2-hunter2"}]}]}"#,
-        "consumers[0].keys[0].env: this is no name of an environment variable (not shown: it may be a key): write the \
-         variable's name, in letters, digits and _, and put the key into the variable",
+        "consumers[0].keys[0].env: the value (not shown: it may be a key) is no name of an environment variable: write \
+         the variable's name, in letters, digits and _, and put the key into the variable",
     ),
 ];
 
@@ -268,13 +269,4 @@ fn the_digest_is_of_what_the_document_means() {
     );
     assert_ne!(digest("{}"), digest(r#"{"mode": "report"}"#));
     assert_ne!(digest(r#"{"public_paths": ["/a"]}"#), digest(r#"{"public_paths": ["/b"]}"#));
-}
-
-#[test]
-fn debug_output_shows_no_key() {
-    let document = r#"{"consumers": [{"name": "a", "keys": [{"plaintext": "hunter2"}]}]}"#;
-    let read = crate::Document::read(document.as_bytes()).expect("stands");
-    assert!(!format!("{read:?}").contains("hunter2"));
-    let policy = Policy::compile(read, &|_| None).expect("stands").policy;
-    assert!(!format!("{policy:?}").contains("hunter2"));
 }
