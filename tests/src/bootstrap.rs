@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use crate::listener::{Kind, decision_display, peer_recorder};
+use crate::secrets;
 
 /// How the gate gets its policy.
 #[derive(Debug, Clone)]
@@ -202,6 +203,7 @@ impl Bootstrap {
 /// # Panics
 /// If the directory does not take it.
 pub fn replace(directory: &Path, file: &str, text: &str) {
+    secrets::in_document(&serde_json::from_str(text).unwrap_or_default());
     let next = directory.join(format!(".{file}.next"));
     std::fs::write(&next, text).expect("the directory takes a file");
     std::fs::rename(&next, directory.join(file)).expect("one directory, one file system");

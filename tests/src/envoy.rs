@@ -1,4 +1,6 @@
 //! A real Envoy as a child process, [leashed](crate::leash).
+//!
+//! When one ends, all that it printed, and its statistics, are searched for [`secrets`]: a hit is a failure of the suite.
 
 use std::fs::{self, File};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -11,9 +13,24 @@ use tempfile::TempDir;
 use crate::admin::Admin;
 use crate::bootstrap::socket_file;
 use crate::leash::Leashed;
-use crate::{paths, poll};
+use crate::{paths, poll, secrets};
 
-/// A running Envoy; dropping it ends the process.
+/// How an Envoy is started.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// The number of workers.
+    pub workers: u32,
+    /// What Envoy logs of its wasm filter: `debug`, or `trace` for every call in and out of the VM.
+    pub wasm_log: &'static str,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { workers: 1, wasm_log: "debug" }
+    }
+}
+
+/// A running Envoy; dropping it ends the process, and panics if it has printed a secret.
 #[derive(Debug)]
 pub struct Envoy {
     // Before its directory: it ends before that goes.
@@ -28,7 +45,15 @@ impl Envoy {
     /// # Panics
     /// If Envoy does not come up, with the end of its log.
     pub fn start(document: &Value) -> Self {
-        Self::try_start(document).unwrap_or_else(|failure| panic!("Envoy did not start: {failure}"))
+        Self::start_with(document, Options::default())
+    }
+
+    /// As [`Envoy::start`], with options.
+    ///
+    /// # Panics
+    /// If Envoy does not come up, with the end of its log.
+    pub fn start_with(document: &Value, options: Options) -> Self {
+        Self::launch(document, options).unwrap_or_else(|failure| panic!("Envoy did not start: {failure}"))
     }
 
     /// As [`Envoy::start`], for configurations that Envoy may refuse.
@@ -39,6 +64,11 @@ impl Envoy {
     /// # Panics
     /// If nothing happens for too long.
     pub fn try_start(document: &Value) -> Result<Self, String> {
+        Self::launch(document, Options::default())
+    }
+
+    fn launch(document: &Value, options: Options) -> Result<Self, String> {
+        secrets::in_document(document);
         let directory = tempfile::tempdir().expect("a temporary directory");
         let configuration = directory.path().join("envoy.json");
         fs::write(&configuration, document.to_string()).expect("the directory takes a file");
@@ -51,9 +81,9 @@ impl Envoy {
             .arg(&configuration)
             .arg("--admin-address-path")
             .arg(directory.path().join(ADMIN))
-            .args(["--disable-hot-restart", "--concurrency", "1"])
+            .args(["--disable-hot-restart", "--concurrency", &options.workers.to_string()])
             .args(["--service-node", "node", "--service-cluster", "cluster"])
-            .args(["--log-level", "warning", "--component-log-level", "wasm:debug"]);
+            .args(["--log-level", "warning", "--component-log-level", &format!("wasm:{}", options.wasm_log)]);
         let process = Leashed::start(&command, log);
         let mut envoy = Self { process, directory, admin: Admin::new((Ipv4Addr::LOCALHOST, 0).into()) };
         poll::until("Envoy answers at its admin address, or ends", || envoy.progress()).map(|()| envoy)
@@ -106,10 +136,57 @@ impl Envoy {
         fs::read(self.directory.path().join(LOG)).expect("the log is there as long as Envoy is")
     }
 
+    /// Resident memory of the process, in KiB (proc(5), `VmRSS`).
+    ///
+    /// # Panics
+    /// If the process is gone.
+    pub fn resident(&self) -> u64 {
+        let keeper = self.process.keeper();
+        let children = fs::read_to_string(format!("/proc/{keeper}/task/{keeper}/children")).expect("the keeper runs");
+        let status = |child: &str| fs::read_to_string(format!("/proc/{child}/status")).unwrap_or_default();
+        let statuses: Vec<String> = children.split_whitespace().map(status).collect();
+        let of_envoy = statuses.iter().find(|status| status.starts_with("Name:\tenvoy\n")).expect("Envoy runs");
+        let line = of_envoy.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a process has memory");
+        line.trim().trim_end_matches(" kB").parse().expect("a number")
+    }
+
+    /// Ends the process. What it printed of [`secrets`], if anything: the place and the line.
+    #[must_use]
+    pub fn end(mut self) -> Option<String> {
+        self.finish()
+    }
+
+    fn finish(&mut self) -> Option<String> {
+        if !self.process.is_held() {
+            return None;
+        }
+        let statistics = self.statistics();
+        // After this line the log is complete.
+        self.process.end();
+        let found = |place: &str, text: &[u8]| Some(format!("{place} holds {}", secrets::found_in(text)?));
+        found("Envoy's log", &self.log_bytes()).or_else(|| found("Envoy's statistics", &statistics))
+    }
+
+    /// The statistics in both forms; nothing where Envoy is gone already.
+    fn statistics(&self) -> Vec<u8> {
+        let pages = ["/stats", "/stats/prometheus"].map(|page| self.admin.get(page).map(|reply| reply.body));
+        pages.into_iter().flat_map(Result::unwrap_or_default).collect()
+    }
+
     fn log_tail(&self) -> String {
         let log = self.log();
         let lines: Vec<&str> = log.lines().collect();
         lines[lines.len().saturating_sub(25)..].join("\n")
+    }
+}
+
+impl Drop for Envoy {
+    fn drop(&mut self) {
+        if let Some(leak) = self.finish()
+            && !std::thread::panicking()
+        {
+            panic!("{leak}");
+        }
     }
 }
 
@@ -128,8 +205,14 @@ pub struct Verdict {
 /// Runs `envoy --mode validate` on a file, in the directory `current` and with `environment` added.
 ///
 /// # Panics
-/// If Envoy cannot be started.
+/// If Envoy cannot be started, or prints a secret.
 pub fn validate(file: &Path, current: &Path, environment: &[(&str, &str)]) -> Verdict {
+    let text = fs::read_to_string(file).expect("a file to validate");
+    // As Envoy does it.
+    let options = serde_saphyr::options! { duplicate_keys: serde_saphyr::DuplicateKeyPolicy::LastWins };
+    let document = serde_saphyr::from_str_with_options(&text, options);
+    secrets::in_document(&document.expect("a file to validate is YAML"));
+    environment.iter().for_each(|(_, value)| secrets::in_value(value));
     let output = Command::new(paths::envoy())
         .args(["--mode", "validate", "--disable-hot-restart", "--log-level", "warning"])
         .args(["--service-node", "node", "--service-cluster", "cluster"])
@@ -140,6 +223,9 @@ pub fn validate(file: &Path, current: &Path, environment: &[(&str, &str)]) -> Ve
         .output()
         .expect("Envoy can be started");
     let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+    if let Some(leak) = secrets::found_in(text.as_bytes()) {
+        panic!("envoy --mode validate prints {leak}");
+    }
     Verdict { status: output.status, output: text }
 }
 

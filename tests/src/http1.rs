@@ -3,6 +3,7 @@
 use std::io::{self, Read, Write};
 
 use crate::message::{Head, Inbox, Pair, Reply, values};
+use crate::secrets;
 
 /// A connection on which requests go out and replies come in, one after the other.
 #[derive(Debug)]
@@ -21,6 +22,7 @@ impl<S: Read + Write> Client<S> {
     /// # Errors
     /// A connection that ends before the reply does, or stays silent too long.
     pub fn send(&mut self, request: &[u8]) -> io::Result<Reply> {
+        secrets::in_request(request);
         self.inbox.stream().write_all(request)?;
         self.inbox.stream().flush()?;
         loop {

@@ -8,6 +8,7 @@ use std::io::{self, Read, Write};
 use loona_hpack::Decoder;
 
 use crate::message::{Inbox, Pair, Reply};
+use crate::secrets;
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const LARGEST_FRAME: usize = 16 * 1024;
@@ -59,6 +60,8 @@ impl<S: Read + Write> Client<S> {
     /// # Errors
     /// A stream that is reset, a connection that ends; the message names the HTTP/2 error code.
     pub fn send(&mut self, fields: &[Pair], body: Option<&[u8]>, trailers: &[Pair]) -> io::Result<Reply> {
+        secrets::in_fields(fields);
+        secrets::in_fields(trailers);
         let stream = self.next_stream;
         self.next_stream += 2;
         let tunnel = fields.iter().any(|(name, value)| name == b":method" && value == b"CONNECT");

@@ -46,12 +46,26 @@ impl Leashed {
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.keeper.try_wait().expect("a child can be asked")
     }
+
+    /// The process id of the shell, whose only child but `cat` the program is.
+    pub fn keeper(&self) -> u32 {
+        self.keeper.id()
+    }
+
+    /// Whether [`Leashed::end`] was not called yet.
+    pub fn is_held(&self) -> bool {
+        self.leash.is_some()
+    }
+
+    /// Ends the process. The keeper ends when the program has: then its ports are free.
+    pub fn end(&mut self) {
+        drop(self.leash.take());
+        let _ = self.keeper.wait();
+    }
 }
 
 impl Drop for Leashed {
     fn drop(&mut self) {
-        drop(self.leash.take());
-        // The keeper ends when the program has: after this line its ports are free.
-        let _ = self.keeper.wait();
+        self.end();
     }
 }

@@ -5,9 +5,9 @@
 //! ([`poll`] waits for a condition with a deadline), nothing left running (what is started dies with its owner, see [`leash`]).
 
 pub mod admin;
+pub mod agreement;
 pub mod areas;
 pub mod backends;
-pub mod agreement;
 pub mod bootstrap;
 pub mod bytes;
 pub mod cases;
@@ -26,6 +26,7 @@ pub mod paths;
 pub mod poll;
 pub mod proxy_wasm;
 pub mod report;
+pub mod secrets;
 pub mod spellings;
 pub mod stage;
 pub mod structs;

@@ -7,8 +7,9 @@ use crate::cases::{Cases, Row};
 use crate::listener::PEER_KEY;
 use crate::observation::Observation;
 use crate::proxy_wasm::{Exchange, Stream, Verdict, Vm};
+use crate::secrets;
 use crate::told::{self, Told};
-use crate::wire_engine::{Form, secrets, with_access_log};
+use crate::wire_engine::{Form, with_access_log};
 
 /// The VMs of one file, by the name of the policy and its form.
 #[derive(Debug)]
@@ -23,13 +24,15 @@ impl WasmEngine {
     /// A policy that is refused, a trap, a secret in the log.
     pub fn start(cases: &Cases) -> Result<Self, String> {
         let mut vms = BTreeMap::new();
+        cases.env.values().for_each(|value| secrets::in_value(value));
         for (name, document) in &cases.policies {
             let document = with_access_log(document);
+            secrets::in_document(&document);
             let start = |form: Form| {
                 let vm = Vm::start(&form.bytes(&document), &cases.env, None)
                     .map_err(|error| format!("policy `{name}` of {} as {}: {error}", cases.name, form.name()))?;
-                match secrets(cases).iter().find(|secret| vm.log().iter().any(|line| line.contains(*secret))) {
-                    Some(secret) => Err(format!("the log of policy `{name}` holds the key {secret}")),
+                match secrets::found_in(vm.log().join("\n").as_bytes()) {
+                    Some(leak) => Err(format!("the log of policy `{name}` holds {leak}")),
                     None => Ok((form, vm)),
                 }
             };

