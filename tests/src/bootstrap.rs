@@ -50,7 +50,7 @@ pub struct Bootstrap {
     pub environment: Vec<(String, String)>,
 }
 
-/// The name of the gate in the filter chain, of its resource in ECDS, and in the statistics of both.
+/// The name of the gate in the filter chain (by ECDS, that of its listener), of its VM, and in the statistics of both.
 pub const GATE: &str = "portcullis";
 const WASM_TYPE: &str = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm";
 
@@ -125,7 +125,7 @@ impl Bootstrap {
         if listener.kind.records_peer() {
             filters.push(peer_recorder());
         }
-        filters.push(self.gate(&listener.gate));
+        filters.push(self.gate(listener));
         filters.push(json!({
             "name": "envoy.filters.http.router",
             "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}
@@ -150,10 +150,10 @@ impl Bootstrap {
         manager
     }
 
-    fn gate(&self, gate: &Gate) -> Value {
-        match gate {
-            Gate::Text(_) | Gate::Struct(_) => json!({"name": GATE, "typed_config": self.wasm(gate)}),
-            Gate::Discovered { directory, file } => json!({"name": GATE, "config_discovery": {
+    fn gate(&self, listener: &Listener) -> Value {
+        match &listener.gate {
+            gate @ (Gate::Text(_) | Gate::Struct(_)) => json!({"name": GATE, "typed_config": self.wasm(gate)}),
+            Gate::Discovered { directory, file } => json!({"name": listener.name, "config_discovery": {
                 "type_urls": [WASM_TYPE],
                 "config_source": {
                     "resource_api_version": "V3",
@@ -185,13 +185,13 @@ impl Bootstrap {
         }})
     }
 
-    /// The document of an ECDS file that gives the gate `policy` ([`Gate::Text`] or [`Gate::Struct`]).
-    pub fn discovery(&self, version: &str, policy: &Gate) -> Value {
+    /// The document of an ECDS file that gives the gate of that listener `policy` ([`Gate::Text`] or [`Gate::Struct`]).
+    pub fn discovery(&self, listener: &str, version: &str, policy: &Gate) -> Value {
         json!({
             "version_info": version,
             "resources": [{
                 "@type": "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig",
-                "name": GATE,
+                "name": listener,
                 "typed_config": self.wasm(policy)
             }]
         })

@@ -1,0 +1,115 @@
+//! An Envoy whose gates have their policies from watched files (filesystem ECDS), a listener each.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::bootstrap::{Bootstrap, Gate, Listener, replace};
+use crate::envoy::{Envoy, Options, V4};
+use crate::listener::Kind;
+use crate::stage::{Stage, bootstrap};
+use crate::upstream::Upstream;
+
+/// An Envoy, and the files that its gates watch. A gate goes by the name of its listener.
+#[derive(Debug)]
+pub struct Fleet {
+    /// The running Envoy.
+    pub stage: Stage,
+    bootstrap: Bootstrap,
+    options: Options,
+    directory: TempDir,
+    version: u32,
+}
+
+impl Fleet {
+    /// Starts Envoy with a gate for each policy.
+    ///
+    /// # Panics
+    /// If Envoy does not come up.
+    pub fn start(policies: &[(&str, &Gate)]) -> Self {
+        Self::start_with(policies, Options::default(), crate::paths::module())
+    }
+
+    /// As [`Fleet::start`], with options, and another module.
+    ///
+    /// # Panics
+    /// If Envoy does not come up.
+    pub fn start_with(policies: &[(&str, &Gate)], options: Options, module: PathBuf) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let upstream = Upstream::start();
+        let listener = |(name, _): &(&str, &Gate)| {
+            let gate = Gate::Discovered { directory: directory.path().to_owned(), file: file(name) };
+            Listener { name: (*name).to_owned(), kind: Kind::Edge, gate, tls: None }
+        };
+        let listeners = policies.iter().map(listener).collect();
+        let bootstrap = Bootstrap { module, ..bootstrap(listeners, &upstream) };
+        for (name, policy) in policies {
+            replace(directory.path(), &file(name), &bootstrap.discovery(name, "1", policy).to_string());
+        }
+        let envoy = Envoy::start_with(&document(&bootstrap), options);
+        Self { stage: Stage { envoy, upstream }, bootstrap, options, directory, version: 1 }
+    }
+
+    /// Gives a gate another policy.
+    pub fn update(&mut self, gate: &str, policy: &Gate) {
+        self.version += 1;
+        let document = self.bootstrap.discovery(gate, &self.version.to_string(), policy);
+        replace(self.directory.path(), &file(gate), &document.to_string());
+    }
+
+    /// Ends Envoy and starts it again, with the files as they are now.
+    ///
+    /// # Panics
+    /// If Envoy does not come up, or has printed a secret.
+    pub fn restart(self) -> Self {
+        let Self { stage: Stage { envoy, upstream }, bootstrap, options, directory, version } = self;
+        drop(envoy);
+        let envoy = Envoy::start_with(&document(&bootstrap), options);
+        Self { stage: Stage { envoy, upstream }, bootstrap, options, directory, version }
+    }
+
+    /// Envoy's counters of a gate's configuration, by the last part of their names.
+    ///
+    /// # Panics
+    /// If the admin interface does not answer.
+    pub fn counters(&self, gate: &str) -> BTreeMap<String, u64> {
+        let prefix = format!("extension_config_discovery.http_filter.{gate}.");
+        let all = self.stage.envoy.admin().stats(&prefix).expect("the admin interface answers");
+        all.into_iter().filter_map(|(name, count)| Some((name.split_once(&prefix)?.1.to_owned(), count))).collect()
+    }
+
+    /// A metric of the gate whose policy has this name.
+    ///
+    /// # Panics
+    /// If the admin interface does not answer.
+    pub fn metric(&self, policy: &str, name: &str) -> Option<u64> {
+        let name = format!("wasmcustom.portcullis.{policy}.{name}");
+        self.stage.envoy.admin().stats(&name).expect("the admin interface answers").get(&name).copied()
+    }
+
+    /// Where a gate is reached.
+    pub fn address(&self, gate: &str) -> SocketAddr {
+        self.stage.envoy.address(gate, V4)
+    }
+
+    /// The status that a key gets over a connection of its own.
+    pub fn status(&self, gate: &str, key: &str) -> u16 {
+        self.stage.ask(gate, "/v2/models", &[("x-api-key", key)]).0
+    }
+}
+
+fn file(gate: &str) -> String {
+    format!("{gate}.json")
+}
+
+/// The bootstrap, with connections dealt out evenly to the workers.
+fn document(bootstrap: &Bootstrap) -> Value {
+    let mut document = bootstrap.document();
+    for listener in document["static_resources"]["listeners"].as_array_mut().into_iter().flatten() {
+        listener["connection_balance_config"] = json!({"exact_balance": {}});
+    }
+    document
+}

@@ -1,0 +1,256 @@
+//! Restarts, several workers, several gates in one VM, and several gates in one filter chain.
+
+use std::collections::BTreeMap;
+use std::net::TcpStream;
+
+use portcullis_tests::bootstrap::{Gate, Listener};
+use portcullis_tests::envoy::{Envoy, Options, V4};
+use portcullis_tests::fleet::Fleet;
+use portcullis_tests::listener::Kind;
+use portcullis_tests::message::values;
+use portcullis_tests::net::connect;
+use portcullis_tests::stage::{Stage, bootstrap, listener};
+use portcullis_tests::upstream::{Seen, Upstream};
+use portcullis_tests::{http1, paths, poll};
+use serde_json::{Value, json};
+
+const WORKERS: u32 = 4;
+
+/// A policy with one key.
+fn policy(name: &str, key: &str) -> Value {
+    json!({"version": 1, "name": name, "consumers": [{"name": "ci", "keys": [{"plaintext": key}]}]})
+}
+
+fn text(policy: &Value) -> Gate {
+    Gate::Text(policy.to_string())
+}
+
+/// A policy that is refused.
+fn wrong(name: &str, key: &str) -> Gate {
+    let mut policy = policy(name, key);
+    policy["consumers"][0]["colour"] = json!("red");
+    text(&policy)
+}
+
+#[test]
+fn the_policy_that_served_last_serves_after_a_restart() {
+    let mut fleet = Fleet::start(&[("main", &text(&policy("main", "life-first-key")))]);
+    fleet.update("main", &text(&policy("main", "life-second-key")));
+    poll::until("the second key works", || (fleet.status("main", "life-second-key") == 200).then_some(()));
+    let digest = fleet.metric("main", "policy_digest");
+    let fleet = fleet.restart();
+    assert_eq!((fleet.status("main", "life-second-key"), fleet.status("main", "life-first-key")), (200, 401));
+    assert_eq!(fleet.metric("main", "policy_digest"), digest);
+}
+
+/// A refused update is harmless to an Envoy that runs. One that starts has nothing else to serve, and lets nobody in.
+#[test]
+fn a_restart_with_a_refused_policy_lets_nobody_in() {
+    let good = text(&policy("main", "life-first-key"));
+    let mut fleet = Fleet::start(&[("main", &good)]);
+    fleet.update("main", &wrong("main", "life-second-key"));
+    poll::until("the refusal is counted", || (fleet.counters("main")["config_fail"] == 1).then_some(()));
+    assert_eq!((fleet.status("main", "life-first-key"), fleet.status("main", "life-second-key")), (200, 401));
+    let mut fleet = fleet.restart();
+    let asked = fleet.stage.upstream.count();
+    for key in ["life-first-key", "life-second-key"] {
+        assert_eq!(fleet.status("main", key), 500);
+    }
+    assert_eq!(fleet.stage.upstream.count(), asked, "nobody reached the upstream");
+    assert_eq!(fleet.counters("main")["config_fail"], 1);
+    fleet.update("main", &good);
+    poll::until("a good policy serves", || (fleet.status("main", "life-first-key") == 200).then_some(()));
+}
+
+/// With the policy in the bootstrap there is no Envoy without it.
+#[test]
+fn envoy_does_not_start_with_a_refused_policy_of_its_own() {
+    let upstream = Upstream::start();
+    let mut gate = listener("main", Kind::Edge, &policy("main", "life-static-key"));
+    assert!(Envoy::try_start(&bootstrap(vec![gate.clone()], &upstream).document()).is_ok(), "a control");
+    gate.gate = wrong("main", "life-static-key");
+    let failure = Envoy::try_start(&bootstrap(vec![gate], &upstream).document()).expect_err("it is refused");
+    assert!(failure.contains("consumers[0]: unknown field `colour`"), "{failure}");
+}
+
+/// Connections of which every worker has some; Envoy deals them out evenly.
+fn one_for_each_worker(fleet: &Fleet, gate: &str) -> Vec<http1::Client<TcpStream>> {
+    let connection = |_| http1::Client::new(connect(V4, fleet.address(gate)).expect("Envoy listens"));
+    let mut connections: Vec<_> = (0..2 * WORKERS).map(connection).collect();
+    for client in &mut connections {
+        client.send(&http1::get("/v2/models", &[])).expect("a reply");
+    }
+    let stats = fleet.stage.envoy.admin().stats(".worker_").expect("the admin interface answers");
+    for worker in 0..WORKERS {
+        let end = format!(".worker_{worker}.downstream_cx_total");
+        let of_listeners = |name: &str| name.starts_with("listener.") && name.ends_with(&end);
+        let accepted: u64 = stats.iter().filter(|(name, _)| of_listeners(name)).map(|(_, count)| count).sum();
+        assert!(accepted > 0, "worker {worker} has no connection: {stats:?}");
+    }
+    connections
+}
+
+fn status(client: &mut http1::Client<TcpStream>, key: &str) -> u16 {
+    client.send(&http1::get("/v2/models", &[("x-api-key", key)])).expect("a reply").status
+}
+
+/// Each worker has a VM of its own. On each, no request is let in with the old key after one was with the new key.
+#[test]
+fn every_worker_gets_every_update() {
+    let options = Options { workers: WORKERS, ..Options::default() };
+    let name = |number: u32| format!("life-key-{number}");
+    let keys = |number: u32| text(&policy("main", &name(number)));
+    let mut fleet = Fleet::start_with(&[("main", &keys(0))], options, paths::module());
+    let mut connections = one_for_each_worker(&fleet, "main");
+    for number in 1..=20 {
+        fleet.update("main", &keys(number));
+        for client in &mut connections {
+            let (new, old) = (name(number), name(number - 1));
+            poll::until("the new key works", || (status(client, &new) == 200).then_some(()));
+            assert_eq!(status(client, &old), 401, "update {number}");
+        }
+    }
+    fleet.update("main", &wrong("main", "life-refused-key"));
+    poll::until("the refusal is counted", || (fleet.counters("main")["config_fail"] == 1).then_some(()));
+    for client in &mut connections {
+        assert_eq!((status(client, &name(20)), status(client, "life-refused-key")), (200, 401));
+    }
+    assert_eq!(fleet.counters("main")["update_success"], 21);
+}
+
+/// The number of VMs that run in this Envoy.
+fn machines(fleet: &Fleet) -> u64 {
+    let name = "wasm.envoy.wasm.runtime.v8.active";
+    let stats = fleet.stage.envoy.admin().stats(name).expect("the admin interface answers");
+    *stats.get(name).unwrap_or_else(|| panic!("Envoy counts its VMs by another name: {stats:?}"))
+}
+
+#[test]
+fn gates_in_one_vm_keep_their_own_policies() {
+    let gates = ["north", "south"];
+    let first = gates.map(|gate| text(&policy(gate, &format!("life-{gate}-key"))));
+    let alone = machines(&Fleet::start(&[("north", &first[0])]));
+    let mut fleet = Fleet::start(&[("north", &first[0]), ("south", &first[1])]);
+    assert_eq!(machines(&fleet), alone, "the second gate has no VM of its own");
+    let seen = |fleet: &Fleet, key: &str| gates.map(|gate| fleet.status(gate, key));
+    let digests = |fleet: &Fleet| gates.map(|gate| fleet.metric(gate, "policy_digest").expect("a gauge"));
+    assert_eq!((seen(&fleet, "life-north-key"), seen(&fleet, "life-south-key")), ([200, 401], [401, 200]));
+
+    let before = digests(&fleet);
+    fleet.update("north", &text(&policy("north", "life-other-key")));
+    poll::until("the update of the one", || (fleet.status("north", "life-other-key") == 200).then_some(()));
+    assert_eq!((seen(&fleet, "life-north-key"), seen(&fleet, "life-south-key")), ([401, 401], [401, 200]));
+    assert_eq!(seen(&fleet, "life-other-key"), [200, 401]);
+    assert!(digests(&fleet)[0] != before[0] && digests(&fleet)[1] == before[1]);
+
+    fleet.update("south", &wrong("south", "life-wrong-key"));
+    poll::until("the refusal is counted", || (fleet.counters("south")["config_fail"] == 1).then_some(()));
+    assert_eq!(fleet.counters("north")["config_fail"], 0);
+    assert_eq!((seen(&fleet, "life-other-key"), seen(&fleet, "life-south-key")), ([200, 401], [401, 200]));
+    assert_eq!(seen(&fleet, "life-wrong-key"), [401, 401]);
+    assert_eq!(machines(&fleet), alone);
+
+    // A policy is told by its place, not by its name or its text: both may have the same.
+    let same = text(&policy("north", "life-same-key"));
+    fleet.update("north", &same);
+    fleet.update("south", &same);
+    poll::until("the same policy in both", || (seen(&fleet, "life-same-key") == [200, 200]).then_some(()));
+    fleet.update("north", &text(&policy("north", "life-last-key")));
+    poll::until("another one in the first", || (seen(&fleet, "life-last-key") == [200, 401]).then_some(()));
+    assert_eq!(seen(&fleet, "life-same-key"), [401, 200]);
+}
+
+/// Two gates, one behind the other on one listener: `outer` wants a key in X-API-Key, `inner` a bearer token.
+fn chain() -> Stage {
+    let outer = json!({
+        "version": 1, "name": "outer", "access_log": true,
+        "key_sources": [{"header": "x-api-key"}],
+        "public_paths": ["/open", "/outer"],
+        "consumers": [{"name": "edge", "roles": ["admin"], "keys": [{"id": "outer-id", "plaintext": "life-outer-key"}]}],
+    });
+    let inner = json!({
+        "version": 1, "name": "inner", "access_log": true,
+        // The first gate's source too: what it has taken out is not there any more.
+        "key_sources": ["bearer", {"header": "x-api-key"}],
+        "public_paths": ["/open", "/inner"],
+        "consumers": [{"name": "team", "keys": [{"id": "inner-id", "plaintext": "life-inner-key"}]}],
+        "rules": [{"path": "/admin", "roles": ["admin"]}],
+    });
+    let upstream = Upstream::start();
+    let one = |name: &str, policy: &Value| Listener { gate: text(policy), ..listener(name, Kind::Edge, policy) };
+    let mut document = bootstrap(vec![one("main", &outer), one("spare", &inner)], &upstream).document();
+    let filters = |listener: usize| {
+        format!("/static_resources/listeners/{listener}/filter_chains/0/filters/0/typed_config/http_filters")
+    };
+    let is_gate = |filter: &Value| filter["name"] == "portcullis";
+    let find = |document: &Value, listener: usize| {
+        let all = document.pointer(&filters(listener)).and_then(Value::as_array).expect("a list of filters");
+        let at = all.iter().position(is_gate).expect("a gate among them");
+        (at, all[at].clone())
+    };
+    let (at, _) = find(&document, 0);
+    let (_, mut second) = find(&document, 1);
+    second["name"] = json!("portcullis.inner");
+    let chain = document.pointer_mut(&filters(0)).and_then(Value::as_array_mut).expect("a list of filters");
+    chain.insert(at + 1, second);
+    Stage { envoy: Envoy::start(&document), upstream }
+}
+
+const OUTER: (&str, &str) = ("x-api-key", "life-outer-key");
+const INNER: (&str, &str) = ("authorization", "Bearer life-inner-key");
+
+#[test]
+fn a_request_must_pass_both_gates_of_a_chain() {
+    let stage = chain();
+    let ask = |path: &str, headers: &[(&str, &str)]| stage.ask("main", path, headers);
+    let says = |status: u16, reason: &str| (status, reason.to_owned());
+    assert_eq!(ask("/x", &[OUTER, INNER]), says(200, "key"));
+    assert_eq!(ask("/x", &[OUTER]), says(401, "no_credential"));
+    assert_eq!(ask("/x", &[INNER]), says(401, "no_credential"));
+    assert_eq!(ask("/x", &[]), says(401, "no_credential"));
+    assert_eq!(ask("/x", &[OUTER, ("authorization", "Bearer life-outer-key")]), says(401, "unknown_key"));
+    assert_eq!(ask("/x", &[("x-api-key", "life-inner-key"), INNER]), says(401, "unknown_key"));
+    // Public is what both call so.
+    assert_eq!(ask("/open", &[]), says(200, "public_path"));
+    for (path, key) in [("/outer", INNER), ("/inner", OUTER)] {
+        assert_eq!(ask(path, &[]), says(401, "no_credential"), "{path}");
+        assert_eq!(ask(path, &[key]).0, 200, "{path}");
+    }
+    // What the first gate found out about a caller is nothing to the second: not the consumer, not the roles.
+    assert_eq!(ask("/admin", &[OUTER, INNER]), says(403, "missing_role"));
+    let forged =
+        [("x-portcullis-consumer", "edge"), ("x-portcullis-roles", "admin"), ("x-portcullis-key-id", "outer-id")];
+    assert_eq!(ask("/x", &[&[OUTER], forged.as_slice()].concat()), says(401, "no_credential"));
+    assert_eq!(ask("/admin", &[&[OUTER, INNER], forged.as_slice()].concat()), says(403, "missing_role"));
+    // Each gate counts for itself, and nothing of the first's refusals reached the second.
+    let count = |name: &str| {
+        let name = format!("wasmcustom.portcullis.{name}");
+        stage.envoy.admin().stats(&name).expect("the admin interface answers").get(&name).copied()
+    };
+    assert_eq!((count("outer.denied.no_credential"), count("inner.denied.no_credential")), (Some(3), Some(3)));
+    assert_eq!((count("outer.denied.unknown_key"), count("inner.denied.unknown_key")), (Some(1), Some(1)));
+}
+
+fn identity(seen: &Seen) -> BTreeMap<&str, Vec<&[u8]>> {
+    ["x-portcullis-consumer", "x-portcullis-roles", "x-portcullis-key-id", "x-api-key", "authorization"]
+        .into_iter()
+        .map(|name| (name, values(&seen.headers, name)))
+        .filter(|(_, values)| !values.is_empty())
+        .collect()
+}
+
+#[test]
+fn the_upstream_hears_of_the_last_gate_of_a_chain_alone() {
+    let stage = chain();
+    let seen = |path: &str, headers: &[(&str, &str)]| {
+        let reply = stage.get("main", path, headers).expect("Envoy replies");
+        stage.upstream.seen(&reply).expect("the upstream replies")
+    };
+    let by_inner: BTreeMap<&str, Vec<&[u8]>> =
+        [("x-portcullis-consumer", vec![b"team".as_slice()]), ("x-portcullis-key-id", vec![b"inner-id"])].into();
+    // The first gate's consumer has a role, the second's has none: none is left.
+    assert_eq!(identity(&seen("/x", &[OUTER, INNER])), by_inner);
+    // Exempt there, known here, and the other way round: the last word counts, and it is that nobody is known.
+    assert_eq!(identity(&seen("/outer", &[INNER])), by_inner);
+    assert_eq!(identity(&seen("/inner", &[OUTER])), BTreeMap::new());
+}
