@@ -2,6 +2,7 @@
 
 WASM_TARGET := wasm32-wasip1
 MODULE      := target/portcullis.wasm
+TRAP_MODULE := target/portcullis-trap.wasm
 CARGO       ?= cargo
 PYTHON      ?= python3
 DENY        ?= licenses bans sources
@@ -13,8 +14,8 @@ VERSION_cargo-mutants := 27.1.0
 export PATH           := $(TOOLS)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help build module run envoy backends fmt lint test deny defences mutants clean \
-        cargo cargo-deny cargo-mutants components python wasm-target
+.PHONY: help build module trap-module run envoy backends fmt lint test deny defences mutants \
+        clean cargo cargo-deny cargo-mutants components python wasm-target
 
 help: ## list the targets
 	@echo 'usage: make TARGET'
@@ -37,6 +38,11 @@ module: cargo wasm-target ## the filter alone
 	@# Copied under another name, then renamed: an Envoy that watches the file never sees half of it.
 	@cp target/$(WASM_TARGET)/filter/portcullis.wasm $(MODULE).new && mv -f $(MODULE).new $(MODULE)
 
+trap-module: cargo wasm-target
+	@echo '==> building the test module with the trap switch'
+	@$(CARGO) build --release --locked --target $(WASM_TARGET) -p portcullis --lib --features trap-switch
+	@cp target/$(WASM_TARGET)/release/portcullis.wasm $(TRAP_MODULE).new && mv -f $(TRAP_MODULE).new $(TRAP_MODULE)
+
 run: python build ## the demonstration: Envoy, the gate and the sample backend, until Ctrl-C
 	@exec $(PYTHON) scripts/run
 
@@ -56,13 +62,14 @@ lint: cargo components wasm-target ## formatting and clippy, natively and for th
 	@$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	@echo '==> clippy, $(WASM_TARGET)'
 	@$(CARGO) clippy --locked --target $(WASM_TARGET) -p portcullis --lib -- -D warnings
+	@$(CARGO) clippy --locked --target $(WASM_TARGET) -p portcullis --lib --features trap-switch -- -D warnings
 
-test: lint build python ## lint, unit tests, then the suites on a real Envoy
+test: lint build trap-module python ## lint, unit tests, then the suites on a real Envoy
 	@echo '==> unit tests'
 	@$(CARGO) test --locked --workspace --exclude portcullis-tests
 	@echo '==> suites on Envoy'
 	@envoy=$$($(PYTHON) scripts/get-envoy) && backends=$$($(PYTHON) scripts/get-backends) && \
-	  PORTCULLIS_ENVOY="$$envoy" PORTCULLIS_BACKENDS="$$backends" PORTCULLIS_WASM="$(CURDIR)/$(MODULE)" $(CARGO) test --locked -p portcullis-tests
+	  PORTCULLIS_ENVOY="$$envoy" PORTCULLIS_BACKENDS="$$backends" $(CARGO) test --locked -p portcullis-tests
 
 deny: cargo-deny ## what the dependencies are allowed to be (deny.toml)
 	@echo '==> cargo deny: $(DENY)'

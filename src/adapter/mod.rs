@@ -2,6 +2,8 @@
 
 mod host;
 mod metrics;
+#[cfg(feature = "trap-switch")]
+mod trap;
 
 use std::ffi::OsString;
 use std::os::wasi::ffi::OsStringExt as _;
@@ -103,6 +105,8 @@ impl HttpContext for Stream {
         // Envoy sends no request to a plugin whose configuration was refused. Should another host do so, nobody comes in.
         let Some(gate) = &self.gate else { return send(UNCONFIGURED) };
         let Ok(headers) = hostcalls::get_map_bytes(MapType::HttpRequestHeaders) else { return send(UNCONFIGURED) };
+        #[cfg(feature = "trap-switch")]
+        trap::at(trap::UNDECIDED, &headers);
         let request = Request::new(&headers);
         let decision = gate.policy.decide(&request, &Envoy);
         gate.metrics.count(&decision);
@@ -110,6 +114,8 @@ impl HttpContext for Stream {
         match gate.policy.outcome(&request, &decision) {
             Outcome::Forward(edits) => {
                 edits.into_iter().for_each(|edit| apply(MapType::HttpRequestHeaders, edit));
+                #[cfg(feature = "trap-switch")]
+                trap::at(trap::EDITED, &headers);
                 Action::Continue
             }
             Outcome::Reply(reply) => send(reply),

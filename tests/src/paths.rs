@@ -36,6 +36,15 @@ pub fn backends() -> PathBuf {
     present("PORTCULLIS_BACKENDS", ".cache/backends/servers-1/bin", advice)
 }
 
+/// The filter with the switch that stops its VM: `PORTCULLIS_TRAP_WASM`, or what `make trap-module` leaves.
+///
+/// # Panics
+/// If the file is not there.
+pub fn trap_module() -> PathBuf {
+    let default = "target/portcullis-trap.wasm";
+    present("PORTCULLIS_TRAP_WASM", default, "run `make trap-module`, or name a module in PORTCULLIS_TRAP_WASM")
+}
+
 fn present(variable: &str, default: &str, advice: &str) -> PathBuf {
     let path = env::var_os(variable).map_or_else(|| workspace().join(default), PathBuf::from);
     assert!(path.exists(), "{} is missing: {advice}", path.display());

@@ -3,7 +3,7 @@
 
 use std::process::Command;
 
-use portcullis_tests::paths::{copy_of_the_source, module, workspace};
+use portcullis_tests::paths::{copy_of_the_source, module, trap_module, workspace};
 use wasmi::{Engine, Module};
 
 #[test]
@@ -60,3 +60,17 @@ fn two_builds_in_two_folders_give_the_same_module() {
         there.len()
     );
 }
+
+/// The switch of `src/adapter/trap.rs` is in the test build alone.
+#[test]
+fn the_module_has_no_trap_switch() {
+    let has_switch = |path: std::path::PathBuf| {
+        let bytes = std::fs::read(path).expect("the module can be read");
+        bytes.windows(THROWN.len()).any(|window| window == THROWN)
+    };
+    assert!(!has_switch(module()), "built with the feature `trap-switch`: build it with `make build`");
+    assert!(has_switch(trap_module()), "a control: build it with `make trap-module`");
+}
+
+/// What it says. The header's name is no string in the module: it is compared word by word.
+const THROWN: &[u8] = b"the trap switch was thrown";

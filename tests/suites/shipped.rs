@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use portcullis_tests::envoy::{Verdict, validate};
 use portcullis_tests::paths;
+use serde_json::Value;
 
 /// What the files expect in Envoy's environment.
 const ENVIRONMENT: [(&str, &str); 1] = [("PORTCULLIS_TOKEN", "shipped-suite-token")];
@@ -46,6 +47,33 @@ fn envoy_refuses_every_file_once_its_policy_is_broken() {
         let verdict = ask(&copy);
         assert!(!verdict.status.success(), "{} is accepted with a broken policy", file.display());
         assert!(verdict.output.contains("unknown field `no_such_member`"), "{}:\n{}", file.display(), verdict.output);
+    }
+}
+
+/// After a failure the gate is made anew, and lets nobody in until then: `FAIL_OPEN` would let everybody in, `FAIL_CLOSED`
+/// nobody ever again (the suite `traps` shows both).
+#[test]
+fn every_gate_is_made_anew_after_a_failure() {
+    for file in shipped() {
+        let text = fs::read_to_string(&file).expect("a file that was listed");
+        let document: Value = serde_saphyr::from_str(&text).expect("it is YAML");
+        let mut gates = Vec::new();
+        find_gates(&document, &mut gates);
+        assert!(!gates.is_empty(), "{} has no gate", file.display());
+        for gate in gates {
+            assert_eq!(gate["failure_policy"], "FAIL_RELOAD", "{}", file.display());
+            assert!(gate.get("fail_open").is_none(), "{}", file.display());
+        }
+    }
+}
+
+/// The plugin configurations: what has a VM.
+fn find_gates<'a>(value: &'a Value, found: &mut Vec<&'a Value>) {
+    found.extend(value.get("vm_config").map(|_| value));
+    match value {
+        Value::Object(members) => members.values().for_each(|member| find_gates(member, found)),
+        Value::Array(items) => items.iter().for_each(|item| find_gates(item, found)),
+        _ => {}
     }
 }
 
