@@ -47,7 +47,7 @@ pub fn account(observation: &Observation, kind: Kind) -> Account {
             note("upstream method", show(&seen.method));
             note("upstream path", show(&seen.path));
             headers("upstream", &seen.headers, &OF_ENVOYS_REQUEST, &mut note);
-            if kind == Kind::Append {
+            if kind.appends_peer() {
                 account.remove("upstream header x-forwarded-for");
             }
         }

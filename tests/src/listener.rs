@@ -47,6 +47,11 @@ impl Kind {
         !matches!(self, Self::Sidecar | Self::Edge | Self::ProxyProtocol)
     }
 
+    /// Whether Envoy writes the peer to `X-Forwarded-For`; behind trusted CIDRs only where the peer is in none of them.
+    pub fn appends_peer(self) -> bool {
+        matches!(self, Self::Append | Self::TrustedCidrs)
+    }
+
     /// Whether connections may begin with a PROXY protocol prelude.
     pub fn speaks_proxy_protocol(self) -> bool {
         self.wants_proxy_protocol() || self == Self::ProxyProtocolOptional
