@@ -113,10 +113,10 @@ impl HttpContext for Stream {
         record(&gate.policy, &decision);
         match gate.policy.outcome(&request, &decision) {
             Outcome::Forward(edits) => {
-                edits.into_iter().for_each(|edit| apply(MapType::HttpRequestHeaders, edit));
+                let action = forward(MapType::HttpRequestHeaders, edits);
                 #[cfg(feature = "trap-switch")]
                 trap::at(trap::EDITED, &headers);
-                Action::Continue
+                action
             }
             Outcome::Reply(reply) => send(reply),
         }
@@ -124,11 +124,8 @@ impl HttpContext for Stream {
 
     fn on_http_request_trailers(&mut self, _: usize) -> Action {
         let map = MapType::HttpRequestTrailers;
-        if let (Some(gate), Ok(trailers)) = (&self.gate, hostcalls::get_map_bytes(map)) {
-            let edits = gate.policy.without_identity(&Request::new(&trailers));
-            edits.into_iter().for_each(|edit| apply(map, edit));
-        }
-        Action::Continue
+        let (Some(gate), Ok(trailers)) = (&self.gate, hostcalls::get_map_bytes(map)) else { return send(UNCONFIGURED) };
+        forward(map, gate.policy.without_identity(&Request::new(&trailers)))
     }
 }
 
@@ -140,11 +137,13 @@ fn send(reply: Reply<'_>) -> Action {
     Action::Pause
 }
 
-fn apply(map: MapType, edit: Edit<'_>) {
-    let _ = match edit {
+/// Lets a request through with all of its edits, or not at all: an edit that fails may leave a forged identity.
+fn forward(map: MapType, edits: Vec<Edit<'_>>) -> Action {
+    let done = edits.into_iter().try_for_each(|edit| match edit {
         Edit::Remove(name) => hostcalls::remove_map_value(map, name),
         Edit::Set(name, value) => hostcalls::set_map_value_bytes(map, name, Some(&value)),
-    };
+    });
+    if done.is_ok() { Action::Continue } else { send(UNCONFIGURED) }
 }
 
 /// Writes the decision to filter state, where access logs read it as `%FILTER_STATE(wasm.portcullis.reason:PLAIN)%`: on

@@ -252,7 +252,7 @@ fn nothing_at_all_is_the_default_policy() {
     for document in ["", "{}", "\n{\n}\n", r#"{"version": 1}"#] {
         let loaded = Policy::load(document.as_bytes(), &|_| None).expect("the document stands");
         assert!(loaded.policy.keyring().is_empty() && loaded.refused_entries.is_empty());
-        assert_eq!(loaded.policy.name(), "default");
+        assert_eq!((loaded.policy.name(), loaded.policy.access_log()), ("default", false));
     }
 }
 
