@@ -79,7 +79,7 @@ defences: cargo ## take each defence out of a copy of the source, and see its ro
 	@$(CARGO) test --locked -p portcullis-tests --test defences -- --ignored --nocapture
 
 mutants: cargo-mutants ## change the source in every small way, and see a test fail (hours)
-	@PORTCULLIS_ENGINES=core $(CARGO) mutants -p portcullis --output target
+	@$(CARGO) mutants -p portcullis --output target
 
 clean: cargo ## remove what was built; what was fetched stays in .cache
 	@$(CARGO) clean
