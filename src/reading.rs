@@ -39,9 +39,13 @@ impl Readings {
         bases.extend(without_host(target.path));
         let mut next = 0_usize;
         while let Some(path) = bases.get(next) {
-            let mut more: Vec<Vec<u8>> = STEPS.iter().filter_map(|step| step(path)).collect();
-            more.retain(|path| !bases.contains(path));
-            bases.append(&mut more);
+            let more: Vec<Vec<u8>> = STEPS.iter().filter_map(|step| step(path)).collect();
+            for path in more {
+                // Two steps may come to the same.
+                if !bases.contains(&path) {
+                    bases.push(path);
+                }
+            }
             let bytes = bases.iter().fold(0_usize, |sum, path| sum.saturating_add(path.len()));
             if bases.len() > MOST || bytes > LARGEST {
                 return None;
