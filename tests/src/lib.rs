@@ -31,7 +31,7 @@ pub mod report;
 pub mod secrets;
 pub mod spellings;
 pub mod stage;
-pub mod structs;
+pub use portcullis_models::structs;
 pub mod tls;
 pub mod told;
 pub mod upstream;

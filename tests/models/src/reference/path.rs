@@ -1,0 +1,145 @@
+//! Request targets, the narrow reading of a path, and patterns.
+
+use unicode_normalization::UnicodeNormalization as _;
+
+use super::request::Request;
+
+/// What stands before the first `?`.
+pub fn path(target: &[u8]) -> &[u8] {
+    let end = target.iter().position(|byte| *byte == b'?').unwrap_or(target.len());
+    &target[..end]
+}
+
+/// What stands behind the first `?`.
+pub fn query(target: &[u8]) -> Option<Vec<u8>> {
+    target.get(path(target).len() + 1..).map(<[u8]>::to_vec)
+}
+
+/// The byte of an escape at the beginning of `text`.
+pub fn escape(text: &[u8]) -> Option<u8> {
+    let [b'%', high, low, ..] = text else { return None };
+    let digit = |byte: &u8| char::from(*byte).to_digit(16);
+    u8::try_from(digit(high)? * 16 + digit(low)?).ok()
+}
+
+/// Whether each `%` begins an escape.
+pub fn is_well_formed(text: &[u8]) -> bool {
+    (0..text.len()).all(|at| text[at] != b'%' || escape(&text[at..]).is_some())
+}
+
+/// One round of percent-decoding, but for escapes of `kept`. What is no escape stays.
+pub fn decode_but(text: &[u8], kept: Option<u8>) -> Vec<u8> {
+    let (mut decoded, mut at) = (Vec::new(), 0);
+    while at < text.len() {
+        match escape(&text[at..]) {
+            Some(byte) if Some(byte) != kept => {
+                decoded.push(byte);
+                at += 3;
+            }
+            _ => {
+                decoded.push(text[at]);
+                at += 1;
+            }
+        }
+    }
+    decoded
+}
+
+/// One round of percent-decoding.
+pub fn decode(text: &[u8]) -> Vec<u8> {
+    decode_but(text, None)
+}
+
+/// The segments of a path: what stands between its slashes.
+pub fn segments(path: &[u8]) -> Vec<Vec<u8>> {
+    super::request::split(path.strip_prefix(b"/").unwrap_or(path), b'/')
+}
+
+/// Whether the path of a request, and each path that a header names, is ASCII however often it is decoded.
+pub fn are_ascii(request: &Request) -> bool {
+    let targets = request.override_urls().into_iter().chain(request.path().map(<[u8]>::to_vec));
+    targets.map(|target| (0..=4).fold(target, |target, _| decode(&target))).all(|target| target.is_ascii())
+}
+
+/// What some backend trims or does not see: white space and control characters.
+pub fn is_blank(letter: char) -> bool {
+    letter.is_whitespace() || letter.is_control()
+}
+
+/// Whether an API sends such a request target.
+pub fn is_a_target(target: &[u8]) -> bool {
+    let visible = target.iter().all(|byte| (0x21..=0x7E).contains(byte) && *byte != b'#');
+    let mut path = path(target).to_vec();
+    if !visible || target.first() != Some(&b'/') || !is_well_formed(&path) {
+        return false;
+    }
+    // As sent, and after one to four rounds.
+    for _ in 0..=4 {
+        if path.contains(&0) || path.contains(&b'\\') || segments(&path).iter().any(|segment| is_dot_segment(segment)) {
+            return false;
+        }
+        let decoded = decode(&path);
+        if decoded == path {
+            return true;
+        }
+        path = decoded;
+    }
+    false
+}
+
+/// `.` or `..`, up to parameters, or to what is a `?` or `#` by now, with blanks around.
+fn is_dot_segment(segment: &[u8]) -> bool {
+    let end = segment.iter().position(|byte| b";?#".contains(byte)).unwrap_or(segment.len());
+    let name = String::from_utf8_lossy(&segment[..end]).into_owned();
+    matches!(name.trim_matches(is_blank), "." | "..")
+}
+
+/// Whether decoding a path cannot change its structure, so that all backends read it alike.
+pub fn is_plain(path: &[u8]) -> bool {
+    let structural = |byte: u8| b"/\\.;%?#".contains(&byte);
+    let decoded = decode(path);
+    let Ok(text) = String::from_utf8(decoded.clone()) else { return false };
+    let inner = segments(path);
+    let empty = inner.iter().rev().skip(1).any(Vec::is_empty);
+    let escaped = (0..path.len()).filter_map(|at| escape(&path[at..])).any(structural);
+    let shapeless = segments(&decoded).iter().any(|name| {
+        !name.is_empty() && String::from_utf8_lossy(name).chars().all(|letter| letter == '.' || is_blank(letter))
+    });
+    !empty && !escaped && !shapeless && !path.contains(&b';') && !text.chars().any(is_unstable)
+}
+
+/// Control characters; what Unicode's normalization makes structure of; and what best-fit conversions take for a slash or a
+/// backslash: the fraction and division slashes, set minus, yen and won signs.
+fn is_unstable(letter: char) -> bool {
+    let structural = |letter: char| "/\\.;%?#".contains(letter);
+    letter.is_control()
+        || "\u{2044}\u{2215}\u{2216}\u{A5}\u{20A9}".contains(letter)
+        || (!letter.is_ascii() && letter.nfkc().any(structural))
+}
+
+/// Whether a path falls under a pattern, byte by byte: `*` and `{name}` are one segment that is not empty, `**` is the place
+/// itself and all below.
+pub fn matches(pattern: &str, path: &[u8]) -> bool {
+    let text = |segment: Vec<u8>| String::from_utf8(segment).expect("patterns are text");
+    let pattern: Vec<String> = segments(pattern.as_bytes()).into_iter().map(text).collect();
+    path.first() == Some(&b'/') && segments_match(&pattern, &segments(path))
+}
+
+/// As [`matches`], of segments. A letter beyond ASCII matches itself and its escape in upper case.
+pub fn segments_match(pattern: &[String], path: &[Vec<u8>]) -> bool {
+    match (pattern, path) {
+        ([last], _) if last == "**" => true,
+        ([], []) => true,
+        ([first, pattern @ ..], [segment, path @ ..]) => {
+            let wild = first == "*" || first.starts_with('{');
+            let same = segment == first.as_bytes() || *segment == encoded(first);
+            (if wild { !segment.is_empty() } else { same }) && segments_match(pattern, path)
+        }
+        _ => false,
+    }
+}
+
+fn encoded(text: &str) -> Vec<u8> {
+    let byte = |byte: u8| if byte.is_ascii() { vec![byte] } else { format!("%{byte:02X}").into_bytes() };
+    text.bytes().flat_map(byte).collect()
+}

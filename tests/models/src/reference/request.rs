@@ -1,0 +1,162 @@
+//! A request, and what a decision asks of its headers.
+
+/// The header pairs of a request, names in lower case.
+#[derive(Debug, Clone, Default)]
+pub struct Request(pub Vec<(String, Vec<u8>)>);
+
+/// Headers from which some backends take the method or the URL.
+const OVERRIDES: [&str; 5] =
+    ["x-http-method", "x-http-method-override", "x-method-override", "x-original-url", "x-rewrite-url"];
+
+/// Headers that say that the caller is somebody else.
+const NAMES_A_CLIENT: [&str; 5] = ["forwarded", "x-real-ip", "true-client-ip", "cf-connecting-ip", "x-client-ip"];
+
+/// A name as a backend has it that tells no letter case, and nothing that is no letter and no digit, apart.
+pub fn folded(name: &str) -> String {
+    name.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter.to_ascii_lowercase() } else { '_' }).collect()
+}
+
+/// Without blanks and tabs at either end (RFC 9110, section 5.5).
+pub fn trimmed(value: &[u8]) -> Vec<u8> {
+    let mut value = value.to_vec();
+    while matches!(value.first(), Some(b' ' | b'\t')) {
+        value.remove(0);
+    }
+    while matches!(value.last(), Some(b' ' | b'\t')) {
+        value.pop();
+    }
+    value
+}
+
+/// The parts between separators.
+pub fn split(bytes: &[u8], separator: u8) -> Vec<Vec<u8>> {
+    let mut parts = vec![Vec::new()];
+    for byte in bytes {
+        match parts.last_mut() {
+            Some(part) if *byte != separator => part.push(*byte),
+            _ => parts.push(Vec::new()),
+        }
+    }
+    parts
+}
+
+/// Name and value of `name=value`; without `=`, the value is empty.
+pub fn pair(text: &[u8]) -> (Vec<u8>, Vec<u8>) {
+    match text.iter().position(|byte| *byte == b'=') {
+        Some(middle) => (text[..middle].to_vec(), text[middle + 1..].to_vec()),
+        None => (text.to_vec(), Vec::new()),
+    }
+}
+
+/// Whether a method is one of a list, in which GET includes HEAD; `folded`: in any letter case.
+pub fn lists(methods: &[String], method: &[u8], folded: bool) -> bool {
+    let same = |one: &[u8]| if folded { one.eq_ignore_ascii_case(method) } else { one == method };
+    methods.iter().any(|one| same(one.as_bytes()) || (one == "GET" && same(b"HEAD")))
+}
+
+impl Request {
+    /// The values of a header, trimmed.
+    pub fn values(&self, name: &str) -> Vec<Vec<u8>> {
+        self.0.iter().filter(|(header, _)| header == name).map(|(_, value)| trimmed(value)).collect()
+    }
+
+    /// The values of every header that a backend may take for this one, as sent.
+    fn alike(&self, name: &str) -> Vec<Vec<u8>> {
+        self.0.iter().filter(|(header, _)| folded(header) == folded(name)).map(|(_, value)| value.clone()).collect()
+    }
+
+    /// The value of a pseudo-header, as sent.
+    fn pseudo(&self, name: &str) -> Option<&[u8]> {
+        self.0.iter().rev().find(|(header, _)| header == name).map(|(_, value)| value.as_slice())
+    }
+
+    /// The method.
+    pub fn method(&self) -> Vec<u8> {
+        self.pseudo(":method").unwrap_or_default().to_vec()
+    }
+
+    /// The request target; none for CONNECT.
+    pub fn path(&self) -> Option<&[u8]> {
+        self.pseudo(":path")
+    }
+
+    /// Whether a header is there that a backend may take for `name`, and that is another.
+    pub fn has_look_alike(&self, name: &str) -> bool {
+        self.0.iter().any(|(header, _)| header != name && folded(header) == folded(name))
+    }
+
+    /// Whether some backends may take the method or the URL from elsewhere: a header, or the query parameter `_method`,
+    /// which PHP finds behind blanks and under `.method` too.
+    pub fn is_overridden(&self) -> bool {
+        let target = self.path().unwrap_or_default();
+        let query = super::path::query(target).unwrap_or_default();
+        let names =
+            split(&query, b'&').iter().flat_map(|part| split(part, b';')).map(|part| pair(&part).0).collect::<Vec<_>>();
+        let in_query = names.iter().any(|name| {
+            let name = String::from_utf8(super::path::decode(name));
+            name.is_ok_and(|name| folded(name.trim_start_matches(['+', ' '])) == "_method")
+        });
+        in_query || OVERRIDES.iter().any(|name| !self.alike(name).is_empty())
+    }
+
+    /// The URLs in override headers.
+    pub fn override_urls(&self) -> Vec<Vec<u8>> {
+        OVERRIDES[3..].iter().flat_map(|name| self.alike(name)).map(|url| trimmed(&url)).collect()
+    }
+
+    /// Whether `Connection` names one of these headers, in any spelling.
+    pub fn connection_names(&self, names: &[&str]) -> bool {
+        let options = self.values("connection").into_iter().flat_map(|value| split(&value, b','));
+        let options: Vec<String> = options.filter_map(|option| String::from_utf8(trimmed(&option)).ok()).collect();
+        options.iter().any(|option| names.iter().any(|name| folded(option) == folded(name)))
+    }
+
+    /// OPTIONS with `Origin` and `Access-Control-Request-Method`.
+    pub fn is_cors_preflight(&self) -> bool {
+        self.method() == b"OPTIONS"
+            && !self.values("origin").is_empty()
+            && !self.values("access-control-request-method").is_empty()
+    }
+
+    /// Whether a header says that the caller is somebody else than this peer.
+    pub fn names_another(&self, peer: std::net::IpAddr) -> bool {
+        let only_the_peer = |value: &[u8]| super::address::plain(value) == Some(peer);
+        let elsewhere = |name: &&str| match self.alike(name).as_slice() {
+            [] => false,
+            [value] => !only_the_peer(value),
+            _ => true,
+        };
+        ["x-forwarded-for", "x-envoy-external-address"].iter().any(elsewhere)
+            || NAMES_A_CLIENT.iter().any(|name| !self.alike(name).is_empty())
+    }
+
+    /// Whether a browser made this for a page of another site.
+    pub fn is_cross_site(&self) -> bool {
+        let (sites, origins) = (self.values("sec-fetch-site"), self.values("origin"));
+        let own_site = |site: &[u8]| site == b"same-origin" || site == b"none";
+        let one = |values: &[Vec<u8>], own: &dyn Fn(&[u8]) -> bool| match values {
+            [] => true,
+            [value] => own(value),
+            _ => false,
+        };
+        !one(&sites, &own_site) || !one(&origins, &|origin| self.is_own_origin(origin))
+    }
+
+    /// `scheme://host[:port]` of the host that was asked for; the scheme's own port may stand or not.
+    fn is_own_origin(&self, origin: &[u8]) -> bool {
+        let authority = self.pseudo(":authority").unwrap_or_default().to_ascii_lowercase();
+        let Some(origin) = std::str::from_utf8(origin).ok() else {
+            // Bytes that are no text are no host either, unless they are the very same.
+            return [&b"http://"[..], b"https://"].iter().zip([&b":80"[..], b":443"]).any(|(scheme, port)| {
+                let bare = |host: &[u8]| host.strip_suffix(port).unwrap_or(host).to_ascii_lowercase();
+                origin.strip_prefix(*scheme).is_some_and(|host| bare(host) == bare(&authority))
+            });
+        };
+        [("http://", ":80"), ("https://", ":443")].iter().any(|(scheme, port)| {
+            let Some(host) = origin.strip_prefix(scheme) else { return false };
+            let host = host.strip_suffix(port).unwrap_or(host).to_ascii_lowercase();
+            let asked = authority.strip_suffix(port.as_bytes()).unwrap_or(&authority);
+            !host.is_empty() && host.as_bytes() == asked
+        })
+    }
+}
