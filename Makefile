@@ -1,11 +1,13 @@
 # Portcullis. `make` lists what there is.
 
-WASM_TARGET := wasm32-wasip1
-MODULE      := target/portcullis.wasm
-TRAP_MODULE := target/portcullis-trap.wasm
-CARGO       ?= cargo
-PYTHON      ?= python3
-DENY        ?= licenses bans sources
+WASM_TARGET  := wasm32-wasip1
+MODULE       := target/portcullis.wasm
+TRAP_MODULE  := target/portcullis-trap.wasm
+CARGO        ?= cargo
+PYTHON       ?= python3
+DENY         ?= licenses bans sources
+FUZZ_SECONDS ?= 1200
+FUZZ_TARGETS ?=
 
 # Commands of cargo that are fetched where they are missing.
 TOOLS                 := $(CURDIR)/.cache/tools
@@ -14,7 +16,7 @@ VERSION_cargo-mutants := 27.1.0
 export PATH           := $(TOOLS)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help build module trap-module run envoy backends fmt lint test deny defences mutants \
+.PHONY: help build module trap-module run envoy backends fmt lint test fuzz deny defences mutants \
         clean cargo cargo-deny cargo-mutants components python wasm-target
 
 help: ## list the targets
@@ -24,6 +26,7 @@ help: ## list the targets
 	  | while read -r name text; do printf '  %-8s %s\n' "$$name" "$$text"; done
 	@echo
 	@echo 'settings of `make run`: PORT LOCAL_PORT BACKEND_PORT ADMIN_PORT ENVOY (see scripts/run --help)'
+	@echo 'settings of `make fuzz`: FUZZ_SECONDS FUZZ_TARGETS (see scripts/fuzz --help)'
 
 build: module ## the filter (target/portcullis.wasm), the command and the sample backend (target/release/)
 	@echo '==> building the command and the sample backend'
@@ -54,22 +57,32 @@ backends: python ## fetch the nginx, Apache httpd and Tomcat that the tests use,
 
 fmt: cargo ## format the code
 	@$(CARGO) fmt --all
+	@$(CARGO) fmt --manifest-path fuzz/Cargo.toml
 
 lint: cargo components wasm-target ## formatting and clippy, natively and for the filter's target
 	@echo '==> checking the format'
 	@$(CARGO) fmt --all --check
+	@$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
 	@echo '==> clippy, native'
 	@$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	@echo '==> clippy, fuzz targets'
+	@$(CARGO) clippy --locked --manifest-path fuzz/Cargo.toml --all-targets -- -D warnings
 	@echo '==> clippy, $(WASM_TARGET)'
 	@$(CARGO) clippy --locked --target $(WASM_TARGET) -p portcullis --lib -- -D warnings
 	@$(CARGO) clippy --locked --target $(WASM_TARGET) -p portcullis --lib --features trap-switch -- -D warnings
 
-test: lint build trap-module python ## lint, unit tests, then the suites on a real Envoy
+test: lint deny build trap-module python ## everything that must pass: lints, unit tests, suites on a real Envoy, some fuzzing
 	@echo '==> unit tests'
 	@$(CARGO) test --locked --workspace --exclude portcullis-tests
 	@echo '==> suites on Envoy'
 	@envoy=$$($(PYTHON) scripts/get-envoy) && backends=$$($(PYTHON) scripts/get-backends) && \
 	  PORTCULLIS_ENVOY="$$envoy" PORTCULLIS_BACKENDS="$$backends" $(CARGO) test --locked -p portcullis-tests
+	@echo '==> fuzz targets, a few runs each'
+	@$(CARGO) test --locked --manifest-path fuzz/Cargo.toml --lib
+	@$(PYTHON) scripts/fuzz --runs 10000
+
+fuzz: cargo python ## the fuzz targets, 20 minutes each
+	@exec $(PYTHON) scripts/fuzz --seconds $(FUZZ_SECONDS) $(FUZZ_TARGETS)
 
 deny: cargo-deny ## what the dependencies are allowed to be (deny.toml)
 	@echo '==> cargo deny: $(DENY)'
@@ -83,6 +96,7 @@ mutants: cargo-mutants ## change the source in every small way, and see a test f
 
 clean: cargo ## remove what was built; what was fetched stays in .cache
 	@$(CARGO) clean
+	@$(CARGO) clean --manifest-path fuzz/Cargo.toml
 	@rm -rf .cache/run
 
 # What the rest needs. Each says in one line what is missing and how to get it.

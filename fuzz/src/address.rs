@@ -1,0 +1,38 @@
+//! Who counts as local, against the reference.
+//!
+//! Input: [lines](crate::lines): `@ranges` (parted by blanks), `@mode` (`direct`, `remote_ip`, or `filter_state`), `@source`,
+//! `@state`, and headers.
+
+use portcullis::{Policy, Request};
+use portcullis_models::reference::{self, address, document::Document, request};
+use serde_json::json;
+
+use crate::host::{Host, STATE};
+use crate::lines::Lines;
+
+/// One input.
+///
+/// # Panics
+/// On a finding.
+pub fn run(input: &[u8]) {
+    let mut lines = Lines::read(input);
+    lines.assume(":path", "/");
+    let ranges: Vec<&str> = lines.text("@ranges").unwrap_or("localhost 10.0.0.0/8 fd00::/8").split(' ').collect();
+    let client_address = match lines.text("@mode") {
+        Some("remote_ip") => json!("remote_ip"),
+        Some("filter_state") => json!({"filter_state": STATE}),
+        _ => json!("direct"),
+    };
+    let document = json!({"trusted_networks": {"ranges": ranges, "client_address": client_address}});
+    let loaded = Policy::load(document.to_string().as_bytes(), &|_| None);
+    let well_formed = ranges.iter().all(|range| address::is_a_range(range));
+    assert_eq!(loaded.is_ok(), well_formed, "{document}");
+    let Ok(loaded) = loaded else { return };
+    let host = Host::of(&lines);
+    let reason = loaded.policy.decide(&Request::new(&lines.headers), &host).reason();
+    let document = Document::read(&document).expect("the reference reads what the gate takes");
+    let request = request::Request(lines.headers.clone());
+    let decisions = reference::decisions(&document, &reference::Environment::new(), &request, &host.0);
+    let expected: Vec<&str> = decisions.iter().map(|decision| decision.reason).collect();
+    assert!(expected.contains(&reason), "{reason} to the gate, {expected:?} to the reference");
+}

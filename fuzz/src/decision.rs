@@ -1,0 +1,98 @@
+//! The whole decision, against the reference: the reason, whose key it was, and what becomes of the request.
+//!
+//! Input: [lines](crate::lines) of headers and of what the host knows; after an empty line, bytes that a policy is made of.
+//! `@connect` leaves the path out.
+
+use arbitrary::Unstructured;
+use portcullis::{Edit, Outcome, Policy, Request};
+use portcullis_models::reference::document::Document;
+use portcullis_models::reference::{self, Decision, forward, reply, request};
+
+use crate::host::Host;
+use crate::lines::Lines;
+use crate::policies;
+
+/// One input. Returns the gate's reason.
+///
+/// # Panics
+/// On a finding.
+pub fn run(input: &[u8]) -> Option<&'static str> {
+    let end = input.windows(2).position(|pair| pair == b"\n\n").unwrap_or(input.len());
+    let mut lines = Lines::read(&input[..end]);
+    if lines.told("@connect").is_none() {
+        lines.assume(":path", "/");
+    }
+    lines.assume("@source", "127.0.0.1:40000");
+    let bytes = input.get(end + 2..).unwrap_or_default();
+    let Ok(document) = policies::policy(&mut Unstructured::new(bytes)) else { return None };
+    let (host, environment) = (Host::of(&lines), policies::environment());
+    let loaded = Policy::load(document.to_string().as_bytes(), &|name| environment.get(name).cloned());
+    let policy = loaded.unwrap_or_else(|refusal| panic!("{refusal}: {document}")).policy;
+    let request = Request::new(&lines.headers);
+    let decision = policy.decide(&request, &host);
+
+    let read = Document::read(&document).expect("the reference reads what the gate takes");
+    let pairs = request::Request(lines.headers.clone());
+    let expected = reference::decisions(&read, &environment, &pairs, &host.0);
+    let expected = expected.iter().find(|one| one.reason == decision.reason()).unwrap_or_else(|| {
+        panic!("{} to the gate, {:?} to the reference: {document}", decision.reason(), expected.first())
+    });
+    same_caller(&decision, expected);
+    same_outcome(&read, &pairs, &policy.outcome(&request, &decision), expected);
+    Some(decision.reason())
+}
+
+fn same_caller(decision: &portcullis::Decision<'_>, expected: &Decision) {
+    let caller = decision.caller().map(|caller| (caller.consumer.name.as_str(), caller.key.id(), caller.source));
+    let owner = expected.owner.as_ref().map(|owner| (owner.name.as_str(), owner.key_id.clone()));
+    let owner = owner.zip(expected.source).map(|((name, id), source)| (name, id, source));
+    assert_eq!(caller, owner, "the gate is on the left");
+}
+
+fn same_outcome(document: &Document, request: &request::Request, outcome: &Outcome<'_>, expected: &Decision) {
+    match outcome {
+        Outcome::Forward(edits) => {
+            assert_eq!(reply::status(document, expected), None, "{expected:?} is forwarded");
+            let mut forwarded = applied(request.0.clone(), edits);
+            let mut wanted = forward::forwarded(document, request, expected);
+            forwarded.sort();
+            wanted.sort();
+            assert_eq!(forwarded, wanted, "the gate is on the left");
+        }
+        Outcome::Reply(reply) => {
+            assert_eq!(Some(reply.status), reply::status(document, expected), "{expected:?}");
+            let challenges = reply.headers.iter().filter(|(name, _)| *name == "www-authenticate");
+            let challenges: Vec<String> = challenges.map(|(_, value)| (*value).to_owned()).collect();
+            assert_eq!(challenges, reply::challenges(document, expected), "the gate is on the left");
+        }
+    }
+}
+
+/// The header pairs after the edits.
+fn applied(mut headers: Vec<(String, Vec<u8>)>, edits: &[Edit<'_>]) -> Vec<(String, Vec<u8>)> {
+    for edit in edits {
+        let (Edit::Remove(name) | Edit::Set(name, _)) = edit;
+        headers.retain(|(header, _)| header != name);
+        if let Edit::Set(name, value) = edit {
+            headers.push(((*name).to_owned(), value.to_vec()));
+        }
+    }
+    headers
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use portcullis::{DENIALS, GRANTS};
+
+    /// A control: what starts from these seeds sees every grant and denial.
+    #[test]
+    fn the_seeds_reach_every_reason() {
+        let seeds = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/seeds/decision")).expect("the seeds");
+        let inputs = seeds.map(|seed| std::fs::read(seed.expect("a seed").path()).expect("a file"));
+        let reached: BTreeSet<_> = inputs.filter_map(|input| super::run(&input)).collect();
+        let all: BTreeSet<_> = GRANTS.into_iter().chain(DENIALS).collect();
+        assert_eq!(reached, all);
+    }
+}

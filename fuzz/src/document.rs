@@ -1,0 +1,140 @@
+//! The reader of policy documents: it never panics, reads JSON text and `Struct` alike, and never shows a secret.
+//!
+//! Input: a document, as JSON text or as a serialized `google.protobuf.Struct`.
+
+use portcullis::document::Document;
+use portcullis::{Loaded, Policy, Refusal};
+use portcullis_models::reference::{self, Environment};
+use portcullis_models::structs;
+use serde_json::{Map, Number, Value};
+
+/// Stands in every secret, and in nothing else.
+const MARK: &str = "s3cr3t~9";
+/// Stands in a secret that is a number.
+const MARKED_NUMBER: i64 = 98_765_432_101;
+
+/// Every variable whose name begins with `E` is set, and most others are not.
+fn environment() -> Environment {
+    let value = |text: &str| format!("{text}{MARK}").into_bytes();
+    [
+        ("E", value("e")),
+        ("EMPTY", Vec::new()),
+        ("LINE", [value("l"), b"\r\n".to_vec()].concat()),
+        ("BLANK", [value("b"), b" ".to_vec()].concat()),
+        ("BYTES", [value("y"), vec![0xFF]].concat()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .into()
+}
+
+/// One input.
+///
+/// # Panics
+/// On a finding.
+pub fn run(input: &[u8]) {
+    let loaded = load(input);
+    let is_marked = input.windows(MARK.len()).any(|window| window == MARK.as_bytes());
+    if !is_marked {
+        hides_secrets(input, &loaded, &[MARK]);
+    }
+    let Ok(Value::Object(members)) = serde_json::from_slice(input) else { return };
+    let document = as_doubles(Value::Object(members));
+    both_forms_agree(&document);
+    let number = MARKED_NUMBER.to_string();
+    // Rounded, another large number could show the mark too.
+    if !is_marked && !document.to_string().contains(&number) && !has_large_number(&document) {
+        let mut secret = document;
+        mark(&mut secret, false);
+        let text = secret.to_string();
+        hides_secrets(text.as_bytes(), &load(text.as_bytes()), &[MARK, &number]);
+    }
+}
+
+fn load(configuration: &[u8]) -> Result<Loaded, Refusal> {
+    let environment = environment();
+    Policy::load(configuration, &|name| environment.get(name).cloned())
+}
+
+/// Everything that can be printed of a document, its policy and its refusal, searched for secrets.
+fn hides_secrets(configuration: &[u8], loaded: &Result<Loaded, Refusal>, marks: &[&str]) {
+    let mut printed = vec![format!("{loaded:?}")];
+    match loaded {
+        Ok(loaded) => printed.extend(loaded.refused_entries.iter().map(|entry| format!("{entry} {entry:?}"))),
+        Err(refusal) => printed.push(refusal.to_string()),
+    }
+    if let Ok(document) = Document::read(configuration) {
+        printed.push(format!("{document:?}"));
+        printed.push(serde_json::to_string(&document).expect("a document can be written"));
+    }
+    for text in printed {
+        assert!(!marks.iter().any(|mark| text.contains(mark)), "a secret is shown: {text}");
+    }
+}
+
+/// Numbers as a `Struct` has them.
+fn as_doubles(value: Value) -> Value {
+    match value {
+        Value::Number(number) => {
+            let double = number.as_f64().unwrap_or_default();
+            let whole = double as i64;
+            let is_whole = double.abs() < 9_007_199_254_740_992.0 && whole as f64 == double;
+            if is_whole { whole.into() } else { Number::from_f64(double).map_or(Value::Null, Value::Number) }
+        }
+        Value::Array(items) => items.into_iter().map(as_doubles).collect(),
+        Value::Object(members) => {
+            members.into_iter().map(|(name, value)| (name, as_doubles(value))).collect::<Map<_, _>>().into()
+        }
+        other => other,
+    }
+}
+
+/// The same document as text and as a `Struct` gives the same policy, or the same refusal; and what is taken is what the
+/// reference reads too, with as many keys.
+fn both_forms_agree(document: &Value) {
+    let (text, bytes) = (load(document.to_string().as_bytes()), load(&structs::encode(document)));
+    match (&text, &bytes) {
+        (Ok(text), Ok(bytes)) => {
+            assert_eq!(text.policy.digest(), bytes.policy.digest(), "{document}");
+            assert_eq!(text.refused_entries, bytes.refused_entries, "{document}");
+            let read = reference::document::Document::read(document);
+            let read = read.unwrap_or_else(|error| panic!("taken, and {error}: {document}"));
+            assert_eq!(text.policy.keyring().len(), read.usable_keys(&environment()).len(), "{document}");
+        }
+        // Deeper than any document, a `Struct` is refused before it is looked at.
+        (Err(_), Err(_)) if depth(document) > 30 => {}
+        (Err(text), Err(bytes)) => assert_eq!(text, bytes, "{document}"),
+        _ => panic!("{:?} as text, {:?} as a Struct: {document}", text.err(), bytes.err()),
+    }
+}
+
+fn depth(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or_default(),
+        Value::Object(members) => 1 + members.values().map(depth).max().unwrap_or_default(),
+        _ => 0,
+    }
+}
+
+fn has_large_number(value: &Value) -> bool {
+    match value {
+        Value::Number(number) => number.as_f64().is_some_and(|number| number.abs() >= MARKED_NUMBER as f64),
+        Value::Array(items) => items.iter().any(has_large_number),
+        Value::Object(members) => members.values().any(has_large_number),
+        _ => false,
+    }
+}
+
+/// Puts the mark into everything that stands where a key belongs.
+fn mark(value: &mut Value, is_secret: bool) {
+    match value {
+        Value::String(text) if is_secret => text.push_str(MARK),
+        Value::Number(_) if is_secret => *value = MARKED_NUMBER.into(),
+        Value::Array(items) => items.iter_mut().for_each(|item| mark(item, is_secret)),
+        Value::Object(members) => {
+            for (name, value) in members {
+                mark(value, is_secret || matches!(name.as_str(), "sha256" | "plaintext"));
+            }
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,49 @@
+//! The reading of paths, against six models of a backend: what the gate calls public is public to each of them, and what any
+//! of them finds restricted, the gate restricts.
+//!
+//! Input: a request target.
+
+use std::sync::LazyLock;
+
+use portcullis::{Policy, Request};
+use portcullis_models::backends::{self, GUEST, MODELS, is_public, is_restricted};
+use serde_json::json;
+
+use crate::host::Host;
+use crate::lines::Lines;
+
+static BY_PUBLIC_PATHS: LazyLock<Policy> = LazyLock::new(|| load(&backends::policy()));
+
+/// The other way round: what is restricted to a reader is protected, and all else is public.
+static BY_PROTECTED_PATHS: LazyLock<Policy> =
+    LazyLock::new(|| load(&json!({"protected_paths": ["/admin/**", "/v/{item}/p"]})));
+
+fn load(document: &serde_json::Value) -> Policy {
+    Policy::load(document.to_string().as_bytes(), &|_| None).expect("the policy stands").policy
+}
+
+/// One input.
+///
+/// # Panics
+/// On a finding.
+pub fn run(target: &[u8]) {
+    let target = if target.first() == Some(&b'/') { target.to_vec() } else { [b"/", target].concat() };
+    let path = target.split(|byte| *byte == b'?').next().unwrap_or_default();
+    let resources = MODELS.iter().filter_map(|(name, model)| Some((name, model(path)?)));
+    let (public, unprotected) = (decide(&BY_PUBLIC_PATHS, &target, None), decide(&BY_PROTECTED_PATHS, &target, None));
+    let guest = decide(&BY_PUBLIC_PATHS, &target, Some(GUEST));
+    for (name, resource) in resources {
+        let shown = || format!("{} is {resource} to {name}", target.escape_ascii());
+        assert!(public != "public_path" || is_public(&resource), "public, and {}", shown());
+        if is_restricted(&resource) {
+            assert!(unprotected != "public_path", "unprotected, and {}", shown());
+            assert!(matches!(guest, "missing_role" | "bad_request_target"), "{guest}, and {}", shown());
+        }
+    }
+}
+
+fn decide(policy: &Policy, target: &[u8], key: Option<&str>) -> &'static str {
+    let mut headers = vec![(":method".to_owned(), b"GET".to_vec()), (":path".to_owned(), target.to_vec())];
+    headers.extend(key.map(|key| ("x-api-key".to_owned(), key.as_bytes().to_vec())));
+    policy.decide(&Request::new(&headers), &Host::of(&Lines::default())).reason()
+}
