@@ -98,11 +98,13 @@ impl Reader {
     }
 
     /// Whether a message may show a value that stands here: none where somebody may have put a key. That is anywhere in a
-    /// key entry, where a list of consumers or a consumer should be, and among the sources of keys.
+    /// key entry, but for what begins as a date where one belongs; where a list of consumers or a consumer should be; and
+    /// among the sources of keys.
     fn may_show(&self, text: &str) -> bool {
         match self.path.as_slice() {
             [Step::Member("consumers")] | [Step::Member("consumers"), Step::Index(_)] => false,
             [Step::Member("key_sources"), ..] => is_header_like(text),
+            [.., Step::Member("not_before" | "expires")] => is_date_like(text),
             _ => !self.is_in_keys(),
         }
     }
@@ -168,6 +170,12 @@ fn is_word(name: &str) -> bool {
 /// Whether a text looks like the name of a header, or of a kind of source, and not like a key.
 fn is_header_like(text: &str) -> bool {
     text.len() <= 24 && text.bytes().all(|byte| byte.is_ascii_alphabetic() || matches!(byte, b'-' | b'_'))
+}
+
+/// Whether a text looks like a date, with or without a time, and not like a key.
+fn is_date_like(text: &str) -> bool {
+    let sign = |byte: u8| byte.is_ascii_digit() || b"-+:. TtZz".contains(&byte);
+    text.len() <= 35 && text.bytes().all(sign) && text.as_bytes().get(4) == Some(&b'-')
 }
 
 struct Seed<'r, T>(&'r mut Reader, PhantomData<T>);

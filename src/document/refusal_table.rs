@@ -89,6 +89,10 @@ const REFUSED: &[(&str, &str)] = &[
     ),
     (
         r#"{"consumers": [{"name": "a", "keys": [{"env": "A", "expires": "2027-02-01"}]}]}"#,
+        "consumers[0].keys[0].expires: \"2027-02-01\" is no date-time of RFC 3339: write one such as 2027-02-01T00:00:00Z",
+    ),
+    (
+        r#"{"consumers": [{"name": "a", "keys": [{"env": "A", "expires": "2027-sk_hunter2"}]}]}"#,
         "consumers[0].keys[0].expires: the value (not shown: it may be a key) is no date-time of RFC 3339: write one such as \
          2027-02-01T00:00:00Z",
     ),
