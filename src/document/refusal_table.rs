@@ -181,6 +181,16 @@ const SECRETS: &[(&str, &str)] = &[
         "consumers[0].keys[0]: a key entry holds one key: give exactly one of sha256, plaintext and env",
     ),
     (
+        r#"{"consumers": [{"name": "a", "keys": [{"env": ""}]}]}"#,
+        "consumers[0].keys[0].env: the value (not shown: it may be a key) is no name of an environment variable: write \
+         the variable's name, in letters, digits and _, and put the key into the variable",
+    ),
+    (
+        r#"{"consumers": [{"name": "a", "keys": [{"env": "1A"}]}]}"#,
+        "consumers[0].keys[0].env: the value (not shown: it may be a key) is no name of an environment variable: write \
+         the variable's name, in letters, digits and _, and put the key into the variable",
+    ),
+    (
         r#"{"consumers": [{"name": "a", "keys": [{"env": "hunter2-hunter2"}]}]}"#,
         "consumers[0].keys[0].env: the value (not shown: it may be a key) is no name of an environment variable: write \
          the variable's name, in letters, digits and _, and put the key into the variable",
