@@ -12,6 +12,7 @@ use crate::envoy::{Envoy, Options, V4};
 use crate::listener::Kind;
 use crate::stage::{Stage, bootstrap};
 use crate::upstream::Upstream;
+use crate::wire_engine::Form;
 
 /// An Envoy, and the files that its gates watch. A gate goes by the name of its listener.
 #[derive(Debug)]
@@ -99,6 +100,16 @@ impl Fleet {
     pub fn status(&self, gate: &str, key: &str) -> u16 {
         self.stage.ask(gate, "/v2/models", &[("x-api-key", key)]).0
     }
+}
+
+/// A policy with one key.
+pub fn policy(name: &str, key: &str) -> Value {
+    json!({"version": 1, "name": name, "consumers": [{"name": "ci", "keys": [{"plaintext": key}]}]})
+}
+
+/// A gate that gets the policy as JSON text.
+pub fn text(policy: &Value) -> Gate {
+    Form::Text.gate(policy)
 }
 
 fn file(gate: &str) -> String {

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 
 use portcullis_tests::bootstrap::{Gate, Listener};
 use portcullis_tests::envoy::{Envoy, Options, V4};
-use portcullis_tests::fleet::Fleet;
+use portcullis_tests::fleet::{Fleet, policy, text};
 use portcullis_tests::listener::Kind;
 use portcullis_tests::message::values;
 use portcullis_tests::net::connect;
@@ -15,15 +15,6 @@ use portcullis_tests::{http1, paths, poll};
 use serde_json::{Value, json};
 
 const WORKERS: u32 = 4;
-
-/// A policy with one key.
-fn policy(name: &str, key: &str) -> Value {
-    json!({"version": 1, "name": name, "consumers": [{"name": "ci", "keys": [{"plaintext": key}]}]})
-}
-
-fn text(policy: &Value) -> Gate {
-    Gate::Text(policy.to_string())
-}
 
 /// A policy that is refused.
 fn wrong(name: &str, key: &str) -> Gate {

@@ -3,27 +3,17 @@
 
 use std::net::TcpStream;
 
-use portcullis_tests::bootstrap::Gate;
 use portcullis_tests::envoy::{Envoy, Options, V4};
-use portcullis_tests::fleet::Fleet;
+use portcullis_tests::fleet::{Fleet, policy, text};
 use portcullis_tests::listener::Kind;
 use portcullis_tests::load::Load;
 use portcullis_tests::net::connect;
 use portcullis_tests::stage::{Stage, bootstrap, listener};
 use portcullis_tests::upstream::Upstream;
 use portcullis_tests::{http1, paths, poll};
-use serde_json::{Value, json};
 
 const SWITCH: &str = "x-portcullis-trap";
 const WORKERS: u32 = 4;
-
-fn policy(name: &str, key: &str) -> Value {
-    json!({"version": 1, "name": name, "consumers": [{"name": "ci", "keys": [{"plaintext": key}]}]})
-}
-
-fn text(policy: &Value) -> Gate {
-    Gate::Text(policy.to_string())
-}
 
 fn reloads(envoy: &Envoy, what: &str) -> u64 {
     let name = format!("wasm.portcullis.vm_reload{what}");
