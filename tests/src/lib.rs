@@ -12,6 +12,7 @@ pub mod bootstrap;
 pub mod bytes;
 pub mod cases;
 pub mod core_engine;
+pub mod crd;
 pub mod envoy;
 pub mod expect;
 pub mod fleet;
