@@ -23,6 +23,7 @@ pub mod http2;
 pub mod leash;
 pub mod listener;
 pub mod load;
+pub mod machine;
 pub mod message;
 pub mod net;
 pub mod observation;
