@@ -135,14 +135,19 @@ impl Machine {
         checked
     }
 
-    /// `ExecStop` but for the time that it takes, then SIGTERM, which must end Envoy well.
+    /// `ExecStop` but for the time that it takes.
+    pub fn drain(&self) -> Output {
+        let stop: Vec<String> = self.unit("ExecStop").into_iter().filter(|line| !line.contains("sleep")).collect();
+        self.shell(&format!("set -e; {}", stop.join("; ")))
+    }
+
+    /// [`Machine::drain`], then SIGTERM, which must end Envoy well.
     ///
     /// # Panics
     /// If Envoy does not run, or does not end.
     fn stop(&mut self) -> Output {
+        let drained = self.drain();
         let mut envoy = self.envoy.take().expect("Envoy runs");
-        let stop: Vec<String> = self.unit("ExecStop").into_iter().filter(|line| !line.contains("sleep")).collect();
-        let drained = self.shell(&format!("set -e; {}", stop.join("; ")));
         let keeper = envoy.keeper();
         let children = fs::read_to_string(format!("/proc/{keeper}/task/{keeper}/children")).expect("the keeper runs");
         let is_envoy = |pid: &&str| fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name == "envoy\n");

@@ -107,6 +107,21 @@ fn what_is_wrong_with_the_bootstrap_is_found_before_the_start() {
 }
 
 #[test]
+fn a_stop_has_connections_close_as_their_requests_end() {
+    let mut machine = installed();
+    assert!(machine.start().status.success());
+    let closes = |machine: &mut Machine| {
+        let output = machine.run("curl -si http://127.0.0.1:10000/healthz");
+        let reply = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(reply.starts_with("HTTP/1.1 200"), "{reply}");
+        reply.contains("connection: close")
+    };
+    assert!(!closes(&mut machine), "a control");
+    assert!(machine.drain().status.success());
+    assert!(closes(&mut machine), "a new connection is served, and told to close");
+}
+
+#[test]
 fn the_gate_is_made_anew_after_a_failure() {
     let gate: serde_json::Value = serde_saphyr::from_str(&shipped("envoy/systemd/gate.yaml")).expect("it is YAML");
     let plugin = &gate["resources"][0]["typed_config"]["config"];
