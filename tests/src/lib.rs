@@ -18,6 +18,7 @@ pub mod envoy;
 pub mod expect;
 pub mod fleet;
 pub mod front;
+pub mod gateway;
 pub mod http1;
 pub mod http2;
 pub mod leash;
