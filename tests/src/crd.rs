@@ -5,10 +5,12 @@
 //! does not know stops the suite.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 use serde_json::Value;
+
+use crate::paths::workspace;
 
 /// Schemas by `apiVersion` and `kind`.
 #[derive(Debug, Default)]
@@ -24,14 +26,15 @@ pub struct Findings {
 }
 
 impl Schemas {
-    /// The schemas in the directory that `PORTCULLIS_SCHEMAS` names: a `CustomResourceDefinition` in each `*.yaml`.
+    /// The schemas in the directory that `PORTCULLIS_SCHEMAS` names, absolute or from the top of the workspace: a
+    /// `CustomResourceDefinition` in each `*.yaml`.
     ///
     /// # Panics
     /// If the variable is set, and there are none.
     pub fn from_environment() -> Option<Self> {
         let directory = env::var_os("PORTCULLIS_SCHEMAS").filter(|value| !value.is_empty())?;
         let mut schemas = Self::default();
-        for file in yaml_files(Path::new(&directory)) {
+        for file in yaml_files(&workspace().join(&directory)) {
             let text = fs::read_to_string(&file).expect("a file that was listed");
             documents(&text).iter().for_each(|definition| schemas.add(definition));
         }
@@ -192,7 +195,7 @@ pub fn documents(text: &str) -> Vec<Value> {
 ///
 /// # Panics
 /// If there is no such directory.
-pub fn yaml_files(directory: &Path) -> Vec<std::path::PathBuf> {
+pub fn yaml_files(directory: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
     let paths = entries.map_while(Result::ok).map(|entry| entry.path());
     let mut files: Vec<_> = paths.filter(|path| path.extension().is_some_and(|ending| ending == "yaml")).collect();

@@ -16,10 +16,9 @@ use crate::net::connect_unix;
 use crate::upstream::Upstream;
 use crate::{http1, paths, poll, secrets};
 
-/// The machine; dropping it ends its Envoy.
+/// The machine; dropping it ends its Envoy, and panics if that has printed a secret.
 #[derive(Debug)]
 pub struct Machine {
-    // Before its directory: it ends before that goes.
     envoy: Option<Leashed>,
     /// What stands behind the gate.
     pub upstream: Upstream,
@@ -48,6 +47,7 @@ impl Machine {
         }
         for file in ["envoy-portcullis.service", "envoy.yaml", "gate.yaml"] {
             let text = fs::read_to_string(paths::workspace().join("envoy/systemd").join(file)).expect("it is shipped");
+            secrets::in_document(&serde_saphyr::from_str(&text).unwrap_or_default());
             let upstream = format!("port_value: {}", machine.upstream.address().port());
             let text = machine.moved(&text).replace("port_value: 10000", "port_value: 0");
             let text =
@@ -174,6 +174,19 @@ impl Machine {
     /// The file that Envoy's output goes to.
     pub fn log(&self) -> PathBuf {
         Path::new(self.root.path()).join("journal")
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        // After this line the log is complete.
+        drop(self.envoy.take());
+        let leak = secrets::found_in(&fs::read(self.log()).unwrap_or_default());
+        if let Some(leak) = leak
+            && !std::thread::panicking()
+        {
+            panic!("Envoy's log holds {leak}");
+        }
     }
 }
 

@@ -186,6 +186,18 @@ fn texts<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
     }
 }
 
+/// Whether something in a value lets everybody in when it fails.
+fn opens(value: &Value) -> bool {
+    match value {
+        Value::Object(members) => members.iter().any(|(name, member)| {
+            let open = ["fail_open", "failOpen"].contains(&name.as_str()) && *member == true;
+            open || member == "FAIL_OPEN" || opens(member)
+        }),
+        Value::Array(items) => items.iter().any(opens),
+        _ => false,
+    }
+}
+
 impl Gate<'_> {
     fn wrong(&self) -> Vec<String> {
         let plugin = self.plugin;
@@ -198,9 +210,7 @@ impl Gate<'_> {
             Ok(loaded) => errors.extend(loaded.refused_entries.iter().map(ToString::to_string)),
             Err(refusal) => errors.push(refusal.to_string()),
         }
-        let open = ["fail_open", "failOpen"].iter().any(|name| plugin[*name] == true);
-        let policies = ["failure_policy", "failStrategy"].map(|name| &plugin[name]);
-        if open || policies.iter().any(|policy| **policy == "FAIL_OPEN") {
+        if opens(plugin) {
             errors.push("lets everybody in when it fails".to_owned());
         }
         let code = [&plugin["code"], &plugin["vm_config"]["code"]].into_iter().find(|code| code.is_object());
@@ -224,6 +234,10 @@ fn every_gate_has_a_policy_that_loads_and_a_pinned_module_and_never_opens() {
         let kind = document["kind"].as_str().unwrap_or_default();
         if ["EnvoyExtensionPolicy", "TrafficExtension", "WasmPlugin"].contains(&kind) && found.is_empty() {
             errors.push(format!("{place}: no gate"));
+        }
+        // Also where a gate is written in a way that is not known here.
+        if opens(&document) {
+            errors.push(format!("{place}: something in it lets everybody in when it fails"));
         }
         if kind == "WasmPlugin" && document["spec"]["phase"] != "AUTHN" {
             errors.push(format!("{place}: the gate stands after others: phase is not AUTHN"));
