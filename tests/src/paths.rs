@@ -33,7 +33,7 @@ pub fn module() -> PathBuf {
 /// If it is not there.
 pub fn backends() -> PathBuf {
     let advice = "run `make backends`, or name a directory in PORTCULLIS_BACKENDS";
-    present("PORTCULLIS_BACKENDS", ".cache/backends/servers-1/bin", advice)
+    present("PORTCULLIS_BACKENDS", ".cache/backends/servers-2/bin", advice)
 }
 
 /// The filter with the switch that stops its VM: `PORTCULLIS_TRAP_WASM`, or what `make trap-module` leaves.
