@@ -13,6 +13,7 @@ FUZZ_TARGETS ?=
 TOOLS                 := $(CURDIR)/.cache/tools
 VERSION_cargo-deny    := 0.20.2
 VERSION_cargo-mutants := 27.1.0
+VERSION_cyclonedx     := 11.12.0
 export PATH           := $(TOOLS)/bin:$(PATH)
 
 # Panic messages name source files: without the paths of this machine, so that the same source gives the same bytes.
@@ -20,7 +21,7 @@ REMAP := RUSTFLAGS="--remap-path-prefix=$(CURDIR)=portcullis --remap-path-prefix
 
 .DEFAULT_GOAL := help
 .PHONY: help build module trap-module image dist run envoy backends fmt lint test fuzz deny defences mutants \
-        clean cargo cargo-deny cargo-mutants components python wasm-target
+        clean cargo cargo-deny cargo-mutants cyclonedx components python wasm-target
 
 help: ## list the targets
 	@echo 'usage: make TARGET'
@@ -78,7 +79,7 @@ lint: cargo components wasm-target ## formatting and clippy, natively and for th
 	@$(CARGO) clippy --locked --target $(WASM_TARGET) -p portcullis --lib -- -D warnings
 	@$(CARGO) clippy --locked --target $(WASM_TARGET) -p portcullis --lib --features trap-switch -- -D warnings
 
-test: lint deny build trap-module python ## everything that must pass: lints, unit tests, suites on a real Envoy, some fuzzing
+test: lint deny build trap-module cyclonedx python ## everything that must pass: lints, unit tests, suites on a real Envoy, some fuzzing
 	@echo '==> unit tests'
 	@$(CARGO) test --locked --workspace --exclude portcullis-tests
 	@echo '==> suites on Envoy'
@@ -118,6 +119,12 @@ cargo-deny cargo-mutants: cargo
 	@command -v $@ >/dev/null || { \
 	  echo '==> building $@ $(VERSION_$@) into .cache/tools (a few minutes, once)'; \
 	  $(CARGO) install --quiet --locked --root $(TOOLS) --version $(VERSION_$@) $@; }
+
+cyclonedx: python
+	@test -d $(TOOLS)/$@-$(VERSION_$@) || { rm -rf $(TOOLS)/$@.new; \
+	  echo '==> fetching $@-python-lib $(VERSION_$@) into .cache/tools (once)'; \
+	  $(PYTHON) -m pip install --quiet --disable-pip-version-check --no-warn-conflicts --root-user-action=ignore --target $(TOOLS)/$@.new \
+	    '$@-python-lib[json-validation]==$(VERSION_$@)' && mv $(TOOLS)/$@.new $(TOOLS)/$@-$(VERSION_$@); }
 
 components: cargo
 	@$(CARGO) fmt --version >/dev/null 2>&1 && $(CARGO) clippy --version >/dev/null 2>&1 || { \

@@ -5,36 +5,13 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use portcullis_tests::paths::workspace;
-use portcullis_tests::secrets;
+use portcullis_tests::{console, secrets};
 
-/// A command that the README shows, and the lines that it promises.
-struct Shown {
-    command: String,
-    promised: Vec<String>,
-}
-
-/// The commands of the ```console blocks, and the policy of the first ```yaml block.
-fn read_readme() -> (Vec<Shown>, String) {
-    let text = std::fs::read_to_string(workspace().join("README.md")).expect("README.md is there");
-    let (mut shown, mut policy, mut block): (Vec<Shown>, Option<String>, Option<&str>) = (Vec::new(), None, None);
-    for line in text.lines() {
-        match (block, line) {
-            (Some(_), "```") => block = None,
-            (None, "```console") => block = Some("console"),
-            (None, "```yaml") => block = policy.is_none().then_some("yaml"),
-            (Some("console"), line) => match (line.strip_prefix("$ "), shown.last_mut()) {
-                (Some(command), _) => shown.push(Shown { command: command.to_owned(), promised: Vec::new() }),
-                (None, Some(last)) => last.promised.push(line.trim().to_owned()),
-                (None, None) => panic!("a console block begins with its command: {line}"),
-            },
-            (Some("yaml"), line) => *policy.get_or_insert_default() += &format!("{line}\n"),
-            _ => {}
-        }
-        if block == Some("yaml") && policy.is_none() {
-            policy = Some(String::new());
-        }
-    }
-    (shown, policy.expect("the README shows a policy"))
+/// The policy of the first ```yaml block.
+fn policy_of(readme: &str) -> String {
+    let mut lines = readme.lines().skip_while(|line| *line != "```yaml").skip(1).take_while(|line| *line != "```");
+    let first = lines.next().expect("the README shows a policy");
+    lines.fold(format!("{first}\n"), |policy, line| policy + line + "\n")
 }
 
 /// The demonstration, on free ports. Stopped when dropped.
@@ -97,15 +74,16 @@ impl Drop for Demonstration {
 
 #[test]
 fn every_command_of_the_readme_does_what_it_says() {
-    let (shown, policy) = read_readme();
+    let readme = std::fs::read_to_string(workspace().join("README.md")).expect("README.md is there");
     let mut demonstration = Demonstration::start();
     let directory = tempfile::tempdir().expect("a directory");
-    std::fs::write(directory.path().join("policy.yaml"), policy).expect("a file in it");
+    std::fs::write(directory.path().join("policy.yaml"), policy_of(&readme)).expect("a file in it");
     std::os::unix::fs::symlink(workspace().join("target"), directory.path().join("target")).expect("a link in it");
 
     let mut failures = Vec::new();
     let mut run = 0;
-    for Shown { command, promised } in shown {
+    for shown in console::shown(&readme) {
+        let command = &shown.command;
         match command.split(' ').next() {
             // What was just started.
             Some("make") if command == "make run" => continue,
@@ -118,9 +96,8 @@ fn every_command_of_the_readme_does_what_it_says() {
             here = here.replace(written, address);
         }
         let output = Command::new("sh").args(["-c", &here]).current_dir(directory.path()).output().expect("sh runs");
-        let output = String::from_utf8_lossy(&output.stdout).replace('\r', "");
-        let mut lines = output.lines().map(str::trim);
-        if let Some(missing) = promised.iter().find(|promise| !lines.any(|line| line == promise.as_str())) {
+        let output = String::from_utf8_lossy(&output.stdout);
+        if let Some(missing) = shown.missing(&output) {
             failures.push(format!("$ {command}\npromises: {missing}\nand says:\n{output}"));
         }
         run += 1;
