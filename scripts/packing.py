@@ -37,7 +37,7 @@ def cargo(*arguments):
     """What cargo prints."""
     output = output_of(CARGO, *arguments)
     if output is None:
-        raise Failure(f"`{CARGO} {arguments[0]}` fails in {ROOT}: is Rust installed (https://rustup.rs) and Cargo.lock up to date?")
+        raise Failure(f"`{CARGO} {arguments[0]}` fails: is Rust here (https://rustup.rs), and Cargo.lock up to date?")
     return output
 
 

@@ -24,7 +24,7 @@ def tree(name, target, edges):
     found = [LINE.fullmatch(line) for line in lines]
     if not all(found):
         raise Failure("cargo tree prints lines that this script cannot read: mend LINE in scripts/sbom.py")
-    return [(int(depth), crate, version, licence, home) for depth, crate, version, _, licence, home in map(re.Match.groups, found)]
+    return [(int(line[1]), line[2], line[3], line[5], line[6]) for line in found]
 
 
 def reference(crate, version):
