@@ -13,11 +13,15 @@ FUZZ_TARGETS ?=
 TOOLS                 := $(CURDIR)/.cache/tools
 VERSION_cargo-deny    := 0.20.2
 VERSION_cargo-mutants := 27.1.0
+VERSION_cyclonedx     := 11.12.0
 export PATH           := $(TOOLS)/bin:$(PATH)
 
+# Panic messages name source files: without the paths of this machine, so that the same source gives the same bytes.
+REMAP := RUSTFLAGS="--remap-path-prefix=$(CURDIR)=portcullis --remap-path-prefix=$${CARGO_HOME:-$$HOME/.cargo}=cargo"
+
 .DEFAULT_GOAL := help
-.PHONY: help build module trap-module run envoy backends fmt lint test fuzz deny defences mutants \
-        clean cargo cargo-deny cargo-mutants components python wasm-target
+.PHONY: help build module trap-module image dist run envoy backends fmt lint test fuzz deny defences mutants \
+        clean cargo cargo-deny cargo-mutants cyclonedx components python wasm-target
 
 help: ## list the targets
 	@echo 'usage: make TARGET'
@@ -30,14 +34,12 @@ help: ## list the targets
 
 build: module ## the filter (target/portcullis.wasm), the command and the sample backend (target/release/)
 	@echo '==> building the command and the sample backend'
-	@$(CARGO) build --release --locked -p portcullis-cli -p portcullis-backend
+	@$(REMAP) $(CARGO) build --release --locked -p portcullis-cli -p portcullis-backend
 	@echo '==> built $(MODULE), target/release/portcullis, target/release/portcullis-backend'
 
 module: cargo wasm-target ## the filter alone
 	@echo '==> building the filter for $(WASM_TARGET)'
-	@# Panic messages name source files: without the paths of this machine, so that the same source gives the same module.
-	@RUSTFLAGS="--remap-path-prefix=$(CURDIR)=portcullis --remap-path-prefix=$${CARGO_HOME:-$$HOME/.cargo}=cargo" \
-	  $(CARGO) build --profile filter --locked --target $(WASM_TARGET) -p portcullis --lib
+	@$(REMAP) $(CARGO) build --profile filter --locked --target $(WASM_TARGET) -p portcullis --lib
 	@# Copied under another name, then renamed: an Envoy that watches the file never sees half of it.
 	@cp target/$(WASM_TARGET)/filter/portcullis.wasm $(MODULE).new && mv -f $(MODULE).new $(MODULE)
 
@@ -46,13 +48,19 @@ trap-module: cargo wasm-target
 	@$(CARGO) build --release --locked --target $(WASM_TARGET) -p portcullis --lib --features trap-switch
 	@cp target/$(WASM_TARGET)/release/portcullis.wasm $(TRAP_MODULE).new && mv -f $(TRAP_MODULE).new $(TRAP_MODULE)
 
+image: python module ## the filter as OCI images (target/oci/), to push with skopeo
+	@$(PYTHON) scripts/image
+
+dist: python build ## a release (target/dist/): filter, command, documents, lists of parts, checksums
+	@$(PYTHON) scripts/dist
+
 run: python build ## the demonstration: Envoy, the gate and the sample backend, until Ctrl-C
 	@exec $(PYTHON) scripts/run
 
 envoy: python ## fetch the Envoy that the tests use, print its path
 	@$(PYTHON) scripts/get-envoy
 
-backends: python ## fetch the nginx, Apache httpd and Tomcat that the tests use, print where they are
+backends: python ## fetch the nginx, Apache httpd, Tomcat, docker-registry and skopeo of the tests, print where they are
 	@$(PYTHON) scripts/get-backends
 
 fmt: cargo ## format the code
@@ -71,7 +79,7 @@ lint: cargo components wasm-target ## formatting and clippy, natively and for th
 	@$(CARGO) clippy --locked --target $(WASM_TARGET) -p portcullis --lib -- -D warnings
 	@$(CARGO) clippy --locked --target $(WASM_TARGET) -p portcullis --lib --features trap-switch -- -D warnings
 
-test: lint deny build trap-module python ## everything that must pass: lints, unit tests, suites on a real Envoy, some fuzzing
+test: lint deny build trap-module cyclonedx python ## everything that must pass: lints, unit tests, suites on a real Envoy, some fuzzing
 	@echo '==> unit tests'
 	@$(CARGO) test --locked --workspace --exclude portcullis-tests
 	@echo '==> suites on Envoy'
@@ -111,6 +119,12 @@ cargo-deny cargo-mutants: cargo
 	@command -v $@ >/dev/null || { \
 	  echo '==> building $@ $(VERSION_$@) into .cache/tools (a few minutes, once)'; \
 	  $(CARGO) install --quiet --locked --debug --root $(TOOLS) --version $(VERSION_$@) $@; }
+
+cyclonedx: python
+	@test -d $(TOOLS)/$@-$(VERSION_$@) || { rm -rf $(TOOLS)/$@.new; \
+	  echo '==> fetching $@-python-lib $(VERSION_$@) into .cache/tools (once)'; \
+	  $(PYTHON) -m pip install --quiet --disable-pip-version-check --no-warn-conflicts --root-user-action=ignore --target $(TOOLS)/$@.new \
+	    '$@-python-lib[json-validation]==$(VERSION_$@)' && mv $(TOOLS)/$@.new $(TOOLS)/$@-$(VERSION_$@); }
 
 components: cargo
 	@$(CARGO) fmt --version >/dev/null 2>&1 && $(CARGO) clippy --version >/dev/null 2>&1 || { \

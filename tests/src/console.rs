@@ -1,11 +1,14 @@
 //! The commands that a page shows in its ```console blocks, each with the lines that it promises.
 
+use std::path::Path;
+use std::process::Command;
+
 /// A command, and the lines that its output must have, in that order; it may have others between them.
 #[derive(Debug)]
 pub struct Shown {
     /// What stands behind `$ `.
     pub command: String,
-    /// The lines below it, without blanks around them.
+    /// The lines below it, without blanks around them. `…` is for what differs from run to run.
     pub promised: Vec<String>,
 }
 
@@ -14,17 +17,14 @@ pub struct Shown {
 /// # Panics
 /// If a block does not begin with a command.
 pub fn read(page: &str) -> Vec<Shown> {
-    let (mut shown, mut inside): (Vec<Shown>, bool) = (Vec::new(), false);
-    for line in page.lines() {
-        match (line, line.strip_prefix("$ "), shown.last_mut()) {
-            ("```console", _, _) => inside = true,
-            ("```", _, _) => inside = false,
-            (_, Some(command), _) if inside => {
-                shown.push(Shown { command: command.to_owned(), promised: Vec::new() });
-            }
-            (_, None, Some(last)) if inside => last.promised.push(line.trim().to_owned()),
-            (_, None, None) if inside => panic!("a console block begins with its command: {line}"),
-            _ => {}
+    let (mut shown, mut is_open) = (Vec::<Shown>::new(), false);
+    for line in page.lines().map(str::trim) {
+        match (is_open, line, line.strip_prefix("$ "), shown.last_mut()) {
+            (false, ..) => is_open = line == "```console",
+            (true, "```", ..) => is_open = false,
+            (true, _, Some(command), _) => shown.push(Shown { command: command.to_owned(), promised: Vec::new() }),
+            (true, _, None, Some(last)) => last.promised.push(line.to_owned()),
+            (true, _, None, None) => panic!("a console block begins with its command: {line}"),
         }
     }
     shown
@@ -34,6 +34,31 @@ impl Shown {
     /// The first promised line that an output does not have.
     pub fn missing(&self, output: &str) -> Option<&str> {
         let mut lines = output.lines().map(str::trim);
-        self.promised.iter().map(String::as_str).find(|promise| !lines.any(|line| line == *promise))
+        let missing = self.promised.iter().find(|promise| !lines.any(|line| keeps(line, promise)));
+        missing.map(String::as_str)
+    }
+
+    /// Runs the command in the form that it has `here`.
+    ///
+    /// # Errors
+    /// The first promised line that does not come, and what comes instead.
+    ///
+    /// # Panics
+    /// If there is no shell.
+    pub fn run(&self, here: &str, directory: &Path) -> Result<(), String> {
+        let output = Command::new("sh").args(["-c", here]).current_dir(directory).output().expect("sh runs");
+        let [said, complaint] =
+            [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        match self.missing(&said) {
+            None => Ok(()),
+            Some(missing) => Err(format!("$ {}\npromises: {missing}\nand says:\n{said}{complaint}", self.command)),
+        }
+    }
+}
+
+fn keeps(line: &str, promise: &str) -> bool {
+    match promise.split_once('…') {
+        Some((begin, end)) => line.strip_prefix(begin).is_some_and(|rest| rest.ends_with(end)),
+        None => line == promise,
     }
 }

@@ -33,7 +33,16 @@ pub fn module() -> PathBuf {
 /// If it is not there.
 pub fn backends() -> PathBuf {
     let advice = "run `make backends`, or name a directory in PORTCULLIS_BACKENDS";
-    present("PORTCULLIS_BACKENDS", ".cache/backends/servers-1/bin", advice)
+    present("PORTCULLIS_BACKENDS", ".cache/backends/servers-2/bin", advice)
+}
+
+/// The Python library that knows the schema of CycloneDX: `PORTCULLIS_CYCLONEDX`, or what `make cyclonedx` leaves.
+///
+/// # Panics
+/// If it is not there.
+pub fn cyclonedx() -> PathBuf {
+    let advice = "run `make cyclonedx`, or name a directory in PORTCULLIS_CYCLONEDX";
+    present("PORTCULLIS_CYCLONEDX", ".cache/tools/cyclonedx-11.12.0", advice)
 }
 
 /// The filter with the switch that stops its VM: `PORTCULLIS_TRAP_WASM`, or what `make trap-module` leaves.

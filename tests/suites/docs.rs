@@ -276,7 +276,7 @@ fn envoy_reads_yaml_as_the_reference_warns() {
 #[test]
 fn every_link_leads_somewhere() {
     let mut dead = Vec::new();
-    for page in pages().into_iter().chain(["SECURITY.md", "CHANGELOG.md"].map(Page::read)) {
+    for page in pages().into_iter().chain(["SECURITY.md", "CHANGELOG.md", "CONTRIBUTING.md"].map(Page::read)) {
         for (line, link) in page.links().into_iter().filter(|(_, link)| !link.contains("://")) {
             let (file, anchor) = link.split_once('#').map_or((link, None), |(file, anchor)| (file, Some(anchor)));
             let folder = page.path.parent().expect("a file is in a directory");

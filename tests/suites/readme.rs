@@ -96,11 +96,7 @@ fn every_command_of_the_readme_does_what_it_says() {
         for (written, address) in &demonstration.addresses {
             here = here.replace(written, address);
         }
-        let output = Command::new("sh").args(["-c", &here]).current_dir(directory.path()).output().expect("sh runs");
-        let output = String::from_utf8_lossy(&output.stdout).replace('\r', "");
-        if let Some(missing) = shown.missing(&output) {
-            failures.push(format!("$ {command}\npromises: {missing}\nand says:\n{output}"));
-        }
+        failures.extend(shown.run(&here, directory.path()).err());
         run += 1;
     }
     assert!(failures.is_empty(), "{}", failures.join("\n\n"));

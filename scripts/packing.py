@@ -1,0 +1,131 @@
+"""What `sbom`, `image` and `dist` share: archives that are the same bytes everywhere, and what is known of the source."""
+
+import hashlib
+import io
+import json
+import os
+import signal
+import struct
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zlib
+from datetime import datetime, timezone
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+MODULE = ROOT / "target" / "portcullis.wasm"
+COMMAND = ROOT / "target" / "release" / "portcullis"
+CARGO = os.environ.get("CARGO", "cargo")
+
+
+class Failure(Exception):
+    """One line for the user."""
+
+
+def output_of(*command):
+    """What a program prints, in the directory of the source; None if it fails or is not there."""
+    try:
+        done = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def cargo(*arguments):
+    """What cargo prints."""
+    output = output_of(CARGO, *arguments)
+    if output is None:
+        raise Failure(f"`{CARGO} {arguments[0]}` fails: is Rust here (https://rustup.rs), and Cargo.lock up to date?")
+    return output
+
+
+def built(path):
+    """The bytes of what `make build` leaves."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise Failure(f"{path.relative_to(ROOT)} is missing: run `make build` first") from None
+
+
+def package(name):
+    """What Cargo.toml says of a package: version, description, license."""
+    packages = json.loads(cargo("metadata", "--no-deps", "--offline", "--format-version", "1"))["packages"]
+    return next(found for found in packages if found["name"] == name)
+
+
+def in_git(*arguments):
+    """What git says of this source; None where it is no checkout of its own."""
+    top = output_of("git", "rev-parse", "--show-toplevel")
+    return output_of("git", *arguments) if top and Path(top).resolve() == ROOT else None
+
+
+def revision():
+    """The commit that all of the source is of; None where there is none."""
+    return in_git("rev-parse", "HEAD") if in_git("status", "--porcelain") == "" else None
+
+
+def source_time():
+    """The time that everything packed gets, in seconds: SOURCE_DATE_EPOCH, else that of the last commit, else 0."""
+    text = os.environ.get("SOURCE_DATE_EPOCH") or in_git("log", "-1", "--format=%ct") or "0"
+    if not (text.isascii() and text.isdigit() and len(text) < 11):
+        raise Failure(f"SOURCE_DATE_EPOCH={text} is no time: give seconds since 1970, or unset it")
+    return int(text)
+
+
+def rfc3339(seconds):
+    return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def sha256(data):
+    return hashlib.sha256(data).hexdigest()
+
+
+def tar(files, seconds):
+    """An archive of (name, bytes, mode), sorted, owned by root, without directories."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+        for name, data, mode in sorted(files):
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode, entry.mtime = len(data), mode, seconds
+            archive.addfile(entry, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+def gzip(data):
+    """A gzip file (RFC 1952) of stored blocks (RFC 1951 3.2.4): what compresses differs from one zlib to the next."""
+    blocks = [data[start : start + 0xFFFF] for start in range(0, len(data), 0xFFFF)] or [b""]
+    stored = [struct.pack("<?HH", block is blocks[-1], len(block), len(block) ^ 0xFFFF) + block for block in blocks]
+    header = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"  # no time, no name, no system
+    return b"".join([header, *stored, struct.pack("<II", zlib.crc32(data), len(data) & 0xFFFFFFFF)])
+
+
+def replace(directory, files):
+    """Put files, by name, where a directory of ours was: all of them, or nothing is changed."""
+    directory.parent.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{directory.name}-", dir=directory.parent) as temporary:
+        fresh, old = Path(temporary, "fresh"), Path(temporary, "old")
+        for name, data in files.items():
+            path = fresh / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+        if directory.exists():
+            directory.rename(old)
+        fresh.rename(directory)
+
+
+def run(name, main):
+    """A script's main function, with one line on failure and nothing left behind when it is stopped."""
+    # As Ctrl-C does: unwind, so that temporary files are removed.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        main()
+    except Failure as failure:
+        print(f"{name}: {failure}", file=sys.stderr, flush=True)
+        sys.exit(2)
+    except OSError as error:
+        print(f"{name}: {error}: make room or mend the permissions", file=sys.stderr, flush=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,79 @@
+//! Folders in which images and releases are packed: copies of the source, with what was built in this one.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+use crate::paths::{copy_of_the_source, module, workspace};
+
+/// A copy of the source, outside of git, as it is after `make build`.
+///
+/// # Panics
+/// If `make build` was not run.
+pub fn built_copy() -> TempDir {
+    let copy = copy_of_the_source();
+    add_build(copy.path());
+    copy
+}
+
+/// Puts what was built here into another folder of the same source.
+///
+/// # Panics
+/// If `make build` was not run.
+pub fn add_build(folder: &Path) {
+    fs::create_dir_all(folder.join("target/release")).expect("the folder takes a folder");
+    fs::copy(module(), folder.join("target/portcullis.wasm")).expect("the module can be copied");
+    let command = "target/release/portcullis";
+    fs::copy(workspace().join(command), folder.join(command)).expect("the command is there: run `make build`");
+}
+
+/// Runs a make command of a document in a folder, without building again: what was built here stays.
+///
+/// # Panics
+/// If make does not start.
+pub fn make(arguments: &str, folder: &Path, environment: &[(&str, &str)]) -> Output {
+    let mut make = Command::new("make");
+    make.args(["--old-file=build", "--old-file=module"]).args(arguments.split(' ')).current_dir(folder);
+    // Of the make that runs this suite, and of whoever runs that.
+    make.env_remove("MAKEFLAGS").env_remove("SOURCE_DATE_EPOCH").envs(environment.iter().copied());
+    make.output().expect("make starts")
+}
+
+/// The output of what must not fail.
+///
+/// # Panics
+/// If it has failed.
+pub fn done(output: Output) -> String {
+    let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    assert!(output.status.success(), "{}", text.concat());
+    text[0].clone()
+}
+
+/// Every file below a folder, by its name there.
+///
+/// # Panics
+/// If the folder cannot be read.
+pub fn files_below(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    for entry in fs::read_dir(folder).expect("the folder is there").map(|entry| entry.expect("it can be read")) {
+        let name = entry.file_name().into_string().expect("a name is text");
+        if entry.path().is_dir() {
+            files.extend(files_below(&entry.path()).into_iter().map(|(below, data)| (format!("{name}/{below}"), data)));
+        } else {
+            files.insert(name, fs::read(entry.path()).expect("the file can be read"));
+        }
+    }
+    files
+}
+
+/// SHA-256 in hexadecimal digits, as sha256sum says.
+///
+/// # Panics
+/// If there is no sha256sum.
+pub fn sha256(file: &Path) -> String {
+    let output = done(Command::new("sha256sum").arg(file).output().expect("sha256sum starts"));
+    output.split(' ').next().expect("the sum comes first").to_owned()
+}
