@@ -22,11 +22,13 @@ pub struct Options {
     pub workers: u32,
     /// What Envoy logs of its wasm filter: `debug`, or `trace` for every call in and out of the VM.
     pub wasm_log: &'static str,
+    /// Variables in the environment of Envoy, beside those of the suite; the values are secrets.
+    pub environment: &'static [(&'static str, &'static str)],
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { workers: 1, wasm_log: "debug" }
+        Self { workers: 1, wasm_log: "debug", environment: &[] }
     }
 }
 
@@ -69,6 +71,7 @@ impl Envoy {
 
     fn launch(document: &Value, options: Options) -> Result<Self, String> {
         secrets::in_document(document);
+        options.environment.iter().for_each(|(_, value)| secrets::in_value(value));
         let directory = tempfile::tempdir().expect("a temporary directory");
         let configuration = directory.path().join("envoy.json");
         fs::write(&configuration, document.to_string()).expect("the directory takes a file");
@@ -77,6 +80,7 @@ impl Envoy {
         command
             // Unix sockets have relative names: they go with the directory, and tell nothing that differs between runs.
             .current_dir(directory.path())
+            .envs(options.environment.iter().copied())
             .arg("--config-path")
             .arg(&configuration)
             .arg("--admin-address-path")

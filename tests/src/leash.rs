@@ -20,7 +20,7 @@ pub struct Leashed {
 }
 
 impl Leashed {
-    /// Starts a program with its arguments, in its directory; its standard output and error go to `log`.
+    /// Starts a program with its arguments and environment, in its directory; its standard output and error go to `log`.
     ///
     /// # Panics
     /// If there is no shell.
@@ -29,6 +29,7 @@ impl Leashed {
             .args(["-c", KEEPER, "keeper"])
             .arg(program.get_program())
             .args(program.get_args())
+            .envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))))
             .current_dir(program.get_current_dir().unwrap_or(Path::new(".")))
             .stdin(Stdio::piped())
             .stdout(log.try_clone().expect("a second handle"))

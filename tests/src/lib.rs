@@ -18,6 +18,7 @@ pub mod fleet;
 pub mod front;
 pub mod http1;
 pub mod http2;
+pub mod istio;
 pub mod leash;
 pub mod listener;
 pub mod load;

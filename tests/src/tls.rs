@@ -80,6 +80,20 @@ impl Authority {
         })
     }
 
+    /// The `UpstreamTlsContext` of a proxy that speaks to listeners of this authority as `client`.
+    pub fn towards(&self, client: &Identity) -> Value {
+        json!({
+            "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+            "common_tls_context": {
+                "tls_certificates": [{
+                    "certificate_chain": {"inline_string": client.certificate},
+                    "private_key": {"inline_string": client.key}
+                }],
+                "validation_context": {"trusted_ca": {"inline_string": self.issuer.pem()}}
+            }
+        })
+    }
+
     /// Speaks TLS to a listener of this authority, as `client` or as nobody. The handshake comes with the first write,
     /// and a certificate that the listener refuses shows with the first read.
     ///

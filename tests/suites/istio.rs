@@ -1,0 +1,602 @@
+//! The manifests under `envoy/istio/` on a real Envoy, each as Istio hands it over: JSON text, by ECDS, in a listener like
+//! its sidecars', with mutual TLS and SPIFFE certificates, behind a gateway like its own. Istio itself does not run here.
+
+use std::collections::BTreeMap;
+
+use portcullis_tests::envoy::Options;
+use portcullis_tests::http1;
+use portcullis_tests::istio::{Place, Plugin, Proxy, Setup, documents, inserted_first, plugins};
+use portcullis_tests::listener::DECISION;
+use portcullis_tests::message::{Pair, Reply, values};
+use portcullis_tests::poll;
+use portcullis_tests::stage::verdict;
+use portcullis_tests::tls::{Authority, Identity};
+use portcullis_tests::upstream::{Seen, Upstream};
+use portcullis_tests::wire_engine::Form;
+use serde_json::{Value, json};
+
+const KEY: &str = "pk_demo_ci_not_a_secret";
+const TOKEN: &str = "istio-suite-token";
+/// The service account of an ingress gateway, and its namespace.
+const GATEWAY: &str = "istio-system/istio-ingressgateway-service-account";
+
+/// Every file with plugins.
+const FILES: [&str; 10] = [
+    "forward-credential.yaml",
+    "gateway.yaml",
+    "mesh-wide.yaml",
+    "namespace.yaml",
+    "record-peer.yaml",
+    "secret.yaml",
+    "traffic-extension.yaml",
+    "trust-gateway.yaml",
+    "waypoint.yaml",
+    "workload.yaml",
+];
+
+/// A mesh: an authority that all proxies trust, and a service.
+struct Mesh {
+    authority: Authority,
+    upstream: Upstream,
+}
+
+impl Mesh {
+    fn new() -> Self {
+        Self { authority: Authority::new(), upstream: Upstream::start() }
+    }
+
+    /// The certificate of a service account, such as `shop/frontend`.
+    fn account(&self, name: &str) -> Identity {
+        let (namespace, account) = name.split_once('/').expect("a namespace and an account");
+        self.authority.workload(&[&format!("spiffe://cluster.local/ns/{namespace}/sa/{account}")])
+    }
+
+    /// A sidecar in front of the service.
+    fn sidecar(&self, filters: Vec<Value>) -> Proxy {
+        let options = Options { environment: &[("PORTCULLIS_TOKEN", TOKEN)], ..Options::default() };
+        self.proxy(Place::SidecarInbound, filters, None, options)
+    }
+
+    fn proxy(&self, place: Place, filters: Vec<Value>, behind: Option<(&Proxy, &Identity)>, options: Options) -> Proxy {
+        let upstream = behind.map_or(self.upstream.address(), |(sidecar, _)| sidecar.mutual());
+        let identity = behind.map(|(_, identity)| identity);
+        Proxy::start(Setup { place, filters, upstream, authority: &self.authority, identity, options })
+    }
+
+    /// A gateway in front of a sidecar.
+    fn gateway(&self, filters: Vec<Value>, sidecar: &Proxy) -> Proxy {
+        let identity = self.account(GATEWAY);
+        self.proxy(Place::Gateway, filters, Some((sidecar, &identity)), Options::default())
+    }
+
+    /// What becomes of a request to a proxy: by `who` over mutual TLS, or by nobody in plain text.
+    fn send(&self, to: &Proxy, who: &str, request: &Request) -> Outcome {
+        let identity = (who != NOBODY).then(|| self.account(who));
+        let before = self.upstream.count();
+        let reply = to.send(&self.authority, identity.as_ref(), &request.bytes()).expect("Envoy replies");
+        Outcome { seen: self.upstream.since(before), reply }
+    }
+}
+
+const NOBODY: &str = "nobody";
+
+/// A request without a body.
+#[derive(Clone, Copy)]
+struct Request<'a> {
+    method: &'a str,
+    path: &'a str,
+    headers: &'a [(&'a str, &'a str)],
+}
+
+impl Request<'_> {
+    fn bytes(&self) -> Vec<u8> {
+        let pair = |(name, value): &(&str, &str)| (name.as_bytes().to_vec(), value.as_bytes().to_vec());
+        let headers: Vec<Pair> = self.headers.iter().map(pair).collect();
+        http1::request(self.method.as_bytes(), self.path.as_bytes(), b"models.shop", &headers, None)
+    }
+}
+
+fn get<'a>(path: &'a str, headers: &'a [(&'a str, &'a str)]) -> Request<'a> {
+    Request { method: "GET", path, headers }
+}
+
+const WITH_KEY: &[(&str, &str)] = &[("x-api-key", KEY)];
+const MODELS: &str = "/v2/models/iris/predict";
+
+struct Outcome {
+    reply: Reply,
+    seen: Option<Seen>,
+}
+
+impl Outcome {
+    /// The status, and the reason that the gate gave.
+    fn verdict(&self) -> (u16, String) {
+        verdict(&self.reply)
+    }
+
+    /// A header as the service got it.
+    fn header(&self, name: &str) -> Option<String> {
+        let seen = self.seen.as_ref().expect("the service was reached");
+        values(&seen.headers, name).first().map(|value| String::from_utf8_lossy(value).into_owned())
+    }
+
+    /// All that must not differ between two forms of a policy: the status, and the headers of the reply and at the service.
+    fn all(&self) -> (u16, Vec<String>) {
+        let seen = self.seen.iter().flat_map(|seen| &seen.headers);
+        let lines = self.reply.headers.iter().chain(seen);
+        let lines = lines.map(|(name, value)| [name, b": ".as_slice(), value].concat());
+        let lines = lines.map(|line| String::from_utf8_lossy(&line).into_owned());
+        (self.reply.status, lines.filter(|line| !OF_THE_MOMENT.iter().any(|name| line.starts_with(name))).collect())
+    }
+}
+
+/// Headers that differ from one request to the next.
+const OF_THE_MOMENT: [&str; 5] =
+    ["date:", "x-envoy-upstream-service-time:", "x-request-id:", "x-test-seen:", "x-test-source:"];
+
+fn says(status: u16, reason: &str) -> (u16, String) {
+    (status, reason.to_owned())
+}
+
+/// The plugin of a file that has only one.
+fn only(file: &str) -> Plugin {
+    let mut all = plugins(file);
+    assert_eq!(all.len(), 1, "{file}");
+    all.remove(0)
+}
+
+#[test]
+fn every_file_of_the_folder_is_tried_here() {
+    let folder = portcullis_tests::paths::workspace().join("envoy/istio");
+    let entries = std::fs::read_dir(folder).expect("the folder is there").map_while(Result::ok);
+    let names = entries.map(|entry| entry.file_name().into_string().expect("a name in ASCII"));
+    let mut with_plugins: Vec<String> = names.filter(|name| !plugins(name).is_empty()).collect();
+    with_plugins.sort();
+    assert_eq!(with_plugins, FILES);
+}
+
+/// Requests that lead to many kinds of decision, by callers of many kinds.
+fn requests() -> Vec<(&'static str, Request<'static>)> {
+    let headers: [&[(&str, &str)]; 8] = [
+        &[],
+        WITH_KEY,
+        &[("authorization", "Bearer pk_demo_ci_not_a_secret")],
+        &[("x-api-key", TOKEN)],
+        &[("x-api-key", "istio-suite-stranger")],
+        &[("x-api-key", KEY), ("authorization", "Bearer pk_demo_ci_not_a_secret")],
+        &[("x-forwarded-for", "192.168.10.7")],
+        &[("x-portcullis-consumer", "forged")],
+    ];
+    let targets = [("GET", "/healthz"), ("GET", "/"), ("POST", MODELS), ("DELETE", MODELS), ("GET", "/v2/%zz")];
+    let callers = [NOBODY, "shop/frontend", "billing/worker", GATEWAY];
+    let mut all = Vec::new();
+    for who in callers {
+        for (method, path) in targets {
+            all.extend(headers.map(|headers| (who, Request { method, path, headers })));
+        }
+    }
+    all
+}
+
+/// In a `Struct`, the policy is what people write into an Envoy configuration; Istio makes JSON text of it.
+#[test]
+fn every_policy_means_the_same_as_json_text_and_as_a_struct() {
+    for file in FILES {
+        for plugin in plugins(file) {
+            let mesh = Mesh::new();
+            let [text, packed] = Form::ALL.map(|form| mesh.sidecar(vec![plugin.extension(form)]));
+            let mut reasons = BTreeMap::new();
+            for (who, request) in requests() {
+                let outcomes = [&text, &packed].map(|proxy| mesh.send(proxy, who, &request));
+                let place = format!("{file} {who} {} {} {:?}", request.method, request.path, request.headers);
+                assert_eq!(outcomes[0].all(), outcomes[1].all(), "{place}");
+                *reasons.entry(outcomes[0].verdict()).or_insert(0) += 1;
+            }
+            assert!(reasons.len() > 4, "{file}: the requests tell policies apart: {reasons:?}");
+        }
+    }
+}
+
+/// What a file promises: who asks, for what, with which headers, and what becomes of it.
+type Promise = (&'static str, &'static str, &'static str, &'static [(&'static str, &'static str)], u16, &'static str);
+
+fn keeps(mesh: &Mesh, proxy: &Proxy, promises: &[Promise]) {
+    for (who, method, path, headers, status, reason) in promises {
+        let outcome = mesh.send(proxy, who, &Request { method, path, headers });
+        assert_eq!(outcome.verdict(), says(*status, reason), "{who} {method} {path} {headers:?}");
+    }
+}
+
+#[test]
+fn a_mesh_wide_gate_asks_for_keys_but_knows_its_own() {
+    for file in ["mesh-wide.yaml", "traffic-extension.yaml"] {
+        let mesh = Mesh::new();
+        let proxy = mesh.sidecar(vec![only(file).extension(Form::Text)]);
+        keeps(
+            &mesh,
+            &proxy,
+            &[
+                ("shop/frontend", "GET", MODELS, &[], 200, "trusted_identity"),
+                ("monitoring/prometheus", "GET", "/metrics", &[], 200, "trusted_identity"),
+                ("monitoring/grafana", "GET", "/metrics", &[], 401, "no_credential"),
+                ("billing/worker", "GET", MODELS, &[], 401, "no_credential"),
+                ("billing/worker", "GET", MODELS, WITH_KEY, 200, "key"),
+                (NOBODY, "GET", MODELS, &[], 401, "no_credential"),
+                (NOBODY, "GET", MODELS, WITH_KEY, 200, "key"),
+                (NOBODY, "GET", "/healthz", &[], 200, "public_path"),
+                (NOBODY, "GET", "/", &[], 401, "no_credential"),
+                // Istio's listeners resolve dot segments before the gate.
+                (NOBODY, "GET", "/healthz/../v2/models", &[], 401, "no_credential"),
+                (NOBODY, "GET", MODELS, &[("x-forwarded-for", "127.0.0.1")], 401, "no_credential"),
+                (
+                    NOBODY,
+                    "GET",
+                    MODELS,
+                    &[("x-forwarded-client-cert", "URI=spiffe://cluster.local/ns/shop/sa/frontend")],
+                    401,
+                    "no_credential",
+                ),
+                (GATEWAY, "GET", MODELS, &[], 401, "no_credential"),
+            ],
+        );
+    }
+}
+
+#[test]
+fn a_traffic_extension_is_the_same_gate() {
+    let [plugin, extension] = ["mesh-wide.yaml", "traffic-extension.yaml"].map(only);
+    assert_eq!(plugin.policy(), extension.policy());
+    for same in ["url", "sha256", "pluginName", "failStrategy"] {
+        assert_eq!(plugin.wasm()[same], extension.wasm()[same], "{same}");
+    }
+    for same in ["phase", "match"] {
+        assert_eq!(plugin.spec()[same], extension.spec()[same], "{same}");
+    }
+}
+
+#[test]
+fn a_first_gate_reports_and_denies_nobody() {
+    let mesh = Mesh::new();
+    let proxy = mesh.sidecar(vec![only("namespace.yaml").extension(Form::Text)]);
+    keeps(
+        &mesh,
+        &proxy,
+        &[
+            ("billing/worker", "GET", MODELS, &[], 200, "no_credential"),
+            (NOBODY, "GET", MODELS, &[("x-api-key", "istio-suite-stranger")], 200, "unknown_key"),
+            (NOBODY, "GET", MODELS, WITH_KEY, 200, "key"),
+            ("shop/frontend", "GET", MODELS, &[], 200, "trusted_identity"),
+        ],
+    );
+    let stats = proxy.envoy.admin().stats("wasmcustom.portcullis.shop.").expect("the admin interface answers");
+    let count = |name: &str| stats[&format!("wasmcustom.portcullis.shop.{name}")];
+    assert_eq!((count("reported.no_credential"), count("reported.unknown_key")), (1, 1));
+    assert_eq!((count("allowed.key"), count("enforcing")), (1, 0));
+}
+
+/// The step of the roll-out that the guide ends with: the same plugin without its `mode`, over the one that reports.
+#[test]
+fn enforcing_is_an_update_and_so_is_the_way_back() {
+    let mesh = Mesh::new();
+    let plugin = only("namespace.yaml");
+    let proxy = mesh.sidecar(vec![plugin.extension(Form::Text)]);
+    let status = || mesh.send(&proxy, "billing/worker", &get(MODELS, &[])).reply.status;
+    assert_eq!(status(), 200);
+    proxy.update(&plugin.clone().with("/mode", json!("enforce")).extension(Form::Text));
+    poll::until("the gate enforces", || (status() == 401).then_some(()));
+    proxy.update(&plugin.extension(Form::Text));
+    poll::until("the gate only reports again", || (status() == 200).then_some(()));
+}
+
+#[test]
+fn a_gate_of_one_workload_has_rules_of_its_own() {
+    let mesh = Mesh::new();
+    let proxy = mesh.sidecar(vec![only("workload.yaml").extension(Form::Text)]);
+    keeps(
+        &mesh,
+        &proxy,
+        &[
+            (NOBODY, "GET", "/", &[], 200, "public_path"),
+            (NOBODY, "GET", "/v2/", &[], 200, "public_path"),
+            (NOBODY, "POST", "/v2/", &[], 401, "no_credential"),
+            (NOBODY, "POST", MODELS, WITH_KEY, 200, "key"),
+            (NOBODY, "DELETE", MODELS, WITH_KEY, 403, "missing_role"),
+            ("shop/frontend", "DELETE", MODELS, &[], 200, "trusted_identity"),
+            ("shop/other", "POST", MODELS, &[], 401, "no_credential"),
+        ],
+    );
+}
+
+/// At a waypoint the connection that the gate sees ends inside the proxy, and has no certificate: plain text here.
+#[test]
+fn a_gate_of_a_waypoint_asks_everybody_for_a_key() {
+    let plugin = only("waypoint.yaml");
+    assert_eq!(plugin.policy()["trusted_identities"], Value::Null, "they would be without effect there");
+    let mesh = Mesh::new();
+    let proxy = mesh.sidecar(vec![plugin.extension(Form::Text)]);
+    keeps(
+        &mesh,
+        &proxy,
+        &[
+            (NOBODY, "GET", MODELS, &[], 401, "no_credential"),
+            (NOBODY, "GET", MODELS, WITH_KEY, 200, "key"),
+            (NOBODY, "GET", "/healthz", &[], 200, "public_path"),
+        ],
+    );
+}
+
+/// As istiod decides it: inbound listeners and waypoints are SERVER, outbound ones and gateways CLIENT.
+#[test]
+fn every_plugin_stands_where_its_file_says() {
+    let all = [Place::SidecarInbound, Place::SidecarOutbound, Place::Gateway, Place::Waypoint];
+    for file in FILES {
+        for plugin in plugins(file) {
+            let at_gateways = plugin.spec()["selector"]["matchLabels"]["istio"] == "ingressgateway";
+            let expected: &[Place] = match (file, at_gateways) {
+                ("waypoint.yaml", _) => &[Place::Gateway, Place::Waypoint],
+                // Its selector keeps it from sidecars.
+                (_, true) => &[Place::SidecarOutbound, Place::Gateway],
+                (_, false) => &[Place::SidecarInbound],
+            };
+            let places: Vec<Place> = all.into_iter().filter(|place| plugin.stands_at(*place)).collect();
+            assert_eq!(places, expected, "{file}");
+            let wasm = plugin.wasm();
+            assert_eq!(
+                (&wasm["failStrategy"], &plugin.spec()["phase"]),
+                (&json!("FAIL_RELOAD"), &json!("AUTHN")),
+                "{file}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_key_comes_from_the_environment_of_the_proxy() {
+    let plugin = only("secret.yaml");
+    let mesh = Mesh::new();
+    let proxy = mesh.sidecar(vec![plugin.extension(Form::Text)]);
+    let outcome = mesh.send(&proxy, NOBODY, &get(MODELS, &[("x-api-key", TOKEN)]));
+    assert_eq!(outcome.verdict(), says(200, "key"));
+    assert_eq!((outcome.header("x-portcullis-consumer"), outcome.header("x-api-key")), (Some("ops".into()), None));
+    assert_eq!(mesh.send(&proxy, NOBODY, &get(MODELS, &[])).verdict(), says(401, "no_credential"));
+
+    // The variable has one name from the Secret to the policy.
+    let deployment = documents("secret.yaml").into_iter().find(|one| one["kind"] == "Deployment").expect("it is there");
+    let containers = deployment["spec"]["template"]["spec"]["containers"].as_array().expect("a list");
+    let sidecar = containers.iter().find(|one| one["name"] == "istio-proxy").expect("the sidecar");
+    let name = &sidecar["env"][0]["name"];
+    assert_eq!((&sidecar["image"], name), (&json!("auto"), &plugin.wasm()["vmConfig"]["env"][0]["name"]));
+    assert_eq!(name, &plugin.policy()["consumers"][0]["keys"][0]["env"]);
+
+    // The control: a proxy without the variable refuses that entry, and serves.
+    let bare = mesh.proxy(Place::SidecarInbound, vec![plugin.extension(Form::Text)], None, Options::default());
+    assert_eq!(mesh.send(&bare, NOBODY, &get(MODELS, &[("x-api-key", TOKEN)])).verdict(), says(401, "unknown_key"));
+    assert_eq!(mesh.send(&bare, NOBODY, &get("/healthz", &[])).verdict(), says(200, "public_path"));
+}
+
+#[test]
+fn a_recorded_peer_is_local_and_a_forged_one_is_not() {
+    // The suite's callers come from loopback.
+    let plugin = only("record-peer.yaml").with("/trusted_networks/ranges", json!(["localhost"]));
+    let gate = plugin.extension(Form::Text);
+    let recorder = inserted_first("record-peer.yaml");
+    assert_eq!(recorder.len(), 1);
+    let mesh = Mesh::new();
+    let proxy = mesh.sidecar(recorder.iter().cloned().chain([gate.clone()]).collect());
+    keeps(
+        &mesh,
+        &proxy,
+        &[
+            (NOBODY, "GET", MODELS, &[], 200, "trusted_network"),
+            (NOBODY, "GET", MODELS, &[("x-forwarded-for", "127.0.0.1")], 200, "trusted_network"),
+            (NOBODY, "GET", MODELS, &[("x-forwarded-for", "192.168.10.7")], 401, "no_credential"),
+            (NOBODY, "GET", MODELS, &[("x-forwarded-for", "127.0.0.1, 10.0.0.1")], 401, "no_credential"),
+        ],
+    );
+    // Somebody else, who says to be local.
+    let outside = mesh.sidecar(
+        recorder
+            .iter()
+            .cloned()
+            .chain([plugin.with("/trusted_networks/ranges", json!(["192.168.10.7"])).extension(Form::Text)])
+            .collect(),
+    );
+    keeps(&mesh, &outside, &[(NOBODY, "GET", MODELS, &[("x-forwarded-for", "192.168.10.7")], 401, "no_credential")]);
+    // Without the filter in front nobody is local.
+    let bare = mesh.sidecar(vec![gate]);
+    keeps(&mesh, &bare, &[(NOBODY, "GET", MODELS, &[], 401, "no_credential")]);
+}
+
+/// Why a sidecar must take no range at Envoy's word.
+#[test]
+fn in_a_sidecar_anybody_is_at_any_address_by_saying_so() {
+    let trusting = |client_address: &str| {
+        let networks = json!({"ranges": ["10.0.0.0/8"], "client_address": client_address});
+        only("mesh-wide.yaml").with("/trusted_networks", networks).extension(Form::Text)
+    };
+    let mesh = Mesh::new();
+    let forged: &[(&str, &str)] = &[("x-forwarded-for", "10.1.2.3")];
+    let taken = mesh.sidecar(vec![trusting("remote_ip")]);
+    assert_eq!(mesh.send(&taken, NOBODY, &get(MODELS, forged)).verdict(), says(200, "trusted_network"));
+    let direct = mesh.sidecar(vec![trusting("direct")]);
+    let outcome = mesh.send(&direct, NOBODY, &get(MODELS, forged));
+    assert_eq!(outcome.verdict(), says(401, "no_credential"));
+    assert_eq!(outcome.reply.header(portcullis_tests::listener::SOURCE), Some("10.1.2.3:0".into()));
+}
+
+/// The gates of a file with two plugins: the gateway's and the sidecar's.
+fn pair(file: &str) -> (Plugin, Plugin) {
+    let mut both = plugins(file);
+    assert_eq!(both.len(), 2, "{file}");
+    let sidecar = both.remove(1);
+    (both.remove(0), sidecar)
+}
+
+#[test]
+fn gated_once_at_the_gateway_the_service_learns_the_consumer() {
+    let mesh = Mesh::new();
+    let sidecar = mesh.sidecar(Vec::new());
+    let gateway = mesh.gateway(vec![only("gateway.yaml").extension(Form::Text)], &sidecar);
+    let denied = mesh.send(&gateway, NOBODY, &get(MODELS, &[]));
+    assert_eq!((denied.reply.status, denied.seen.is_none()), (401, true));
+    let passed = mesh.send(&gateway, NOBODY, &get(MODELS, WITH_KEY));
+    assert_eq!(passed.reply.status, 200);
+    assert_eq!((passed.header("x-portcullis-consumer"), passed.header("x-api-key")), (Some("ci".into()), None));
+    assert!(
+        passed.header("x-forwarded-client-cert").is_some_and(|peer| peer.contains(GATEWAY.split_once('/').unwrap().1))
+    );
+    // Whoever reaches the sidecar without passing the gateway meets no gate, and says who it likes to be.
+    let around = mesh.send(&sidecar, "billing/worker", &get(MODELS, &[("x-portcullis-consumer", "admin")]));
+    assert_eq!((around.reply.status, around.header("x-portcullis-consumer")), (200, Some("admin".into())));
+}
+
+/// The trap: the gateway's gate takes the key out, and the sidecar's asks for it.
+#[test]
+fn two_gates_that_know_nothing_of_each_other_let_nobody_through() {
+    let mesh = Mesh::new();
+    let sidecar = mesh.sidecar(vec![only("mesh-wide.yaml").extension(Form::Text)]);
+    let gateway = mesh.gateway(vec![only("gateway.yaml").extension(Form::Text)], &sidecar);
+    let outcome = mesh.send(&gateway, NOBODY, &get(MODELS, WITH_KEY));
+    assert_eq!(outcome.verdict(), says(401, "no_credential"), "the reason is the sidecar's");
+    assert_eq!(mesh.send(&gateway, NOBODY, &get("/healthz", &[])).verdict(), says(200, "public_path"));
+}
+
+#[test]
+fn a_forwarded_key_is_checked_twice_and_taken_out_by_the_second_gate() {
+    let mesh = Mesh::new();
+    let (first, second) = pair("forward-credential.yaml");
+    let sidecar = mesh.sidecar(vec![second.extension(Form::Text)]);
+    let gateway = mesh.gateway(vec![first.extension(Form::Text)], &sidecar);
+    let outcome = mesh.send(&gateway, NOBODY, &get(MODELS, &[("x-api-key", KEY), ("x-portcullis-consumer", "admin")]));
+    assert_eq!(outcome.verdict(), says(200, "key"));
+    assert_eq!((outcome.header("x-portcullis-consumer"), outcome.header("x-api-key")), (Some("ci".into()), None));
+    // Without a key the gateway's gate answers, with a wrong one too: the sidecar's says nothing.
+    for headers in [&[], &[("x-api-key", "istio-suite-stranger")][..]] {
+        assert_eq!(mesh.send(&gateway, NOBODY, &get(MODELS, headers)).verdict(), says(401, "-"));
+    }
+    // Calls inside the mesh pass without one, and cannot forge a consumer.
+    let inside = mesh.send(&sidecar, "shop/frontend", &get(MODELS, &[("x-portcullis-consumer", "admin")]));
+    assert_eq!((inside.verdict(), inside.header("x-portcullis-consumer")), (says(200, "trusted_identity"), None));
+}
+
+#[test]
+fn a_sidecar_that_trusts_the_gateway_lets_its_callers_in_and_does_not_name_them() {
+    let mesh = Mesh::new();
+    let (first, second) = pair("trust-gateway.yaml");
+    let sidecar = mesh.sidecar(vec![second.extension(Form::Text)]);
+    let gateway = mesh.gateway(vec![first.extension(Form::Text)], &sidecar);
+    let outcome = mesh.send(&gateway, NOBODY, &get(MODELS, WITH_KEY));
+    assert_eq!(outcome.verdict(), says(200, "trusted_identity"));
+    assert_eq!((outcome.header("x-portcullis-consumer"), outcome.header("x-api-key")), (None, None));
+    assert_eq!(mesh.send(&gateway, NOBODY, &get(MODELS, &[])).verdict(), says(401, "-"));
+    assert_eq!(mesh.send(&sidecar, "billing/worker", &get(MODELS, &[])).verdict(), says(401, "no_credential"));
+}
+
+/// Three ways in which that trust is none: a gateway without a gate, one that only reports, and a path that is public there.
+#[test]
+fn a_trusted_gateway_is_as_good_as_its_gate() {
+    let mesh = Mesh::new();
+    let (first, second) = pair("trust-gateway.yaml");
+    let sidecar = mesh.sidecar(vec![second.extension(Form::Text)]);
+    let reporting = first.clone().with("/mode", json!("report")).extension(Form::Text);
+    for (filters, path) in
+        [(vec![], MODELS), (vec![reporting], MODELS), (vec![first.extension(Form::Text)], "/healthz")]
+    {
+        let gateway = mesh.gateway(filters, &sidecar);
+        assert_eq!(mesh.send(&gateway, NOBODY, &get(path, &[])).verdict(), says(200, "trusted_identity"));
+    }
+}
+
+/// Other names for the second gate's headers let the consumer through, and whatever anybody else calls itself.
+#[test]
+fn headers_of_another_name_let_the_first_gates_consumer_through_and_forged_ones_too() {
+    let mesh = Mesh::new();
+    let (first, second) = pair("trust-gateway.yaml");
+    let names =
+        json!({"consumer_header": "x-mesh-consumer", "roles_header": "x-mesh-roles", "key_id_header": "x-mesh-key-id"});
+    let second = second.with("/upstream", names).with("/public_paths", json!(["/healthz"]));
+    let sidecar = mesh.sidecar(vec![second.extension(Form::Text)]);
+    let gateway = mesh.gateway(vec![first.extension(Form::Text)], &sidecar);
+    let outcome = mesh.send(&gateway, NOBODY, &get(MODELS, WITH_KEY));
+    assert_eq!(outcome.header("x-portcullis-consumer"), Some("ci".into()));
+    let forged: &[(&str, &str)] = &[("x-portcullis-consumer", "admin")];
+    let inside = mesh.send(&sidecar, "billing/worker", &get("/healthz", forged));
+    assert_eq!(
+        (inside.verdict(), inside.header("x-portcullis-consumer")),
+        (says(200, "public_path"), Some("admin".into()))
+    );
+}
+
+/// What a service behind a gateway sees of the client: Envoy's `X-Forwarded-For`, by which nobody is local.
+#[test]
+fn behind_a_gateway_the_sidecars_source_address_is_the_clients_and_has_no_port() {
+    let mesh = Mesh::new();
+    let sidecar = mesh.sidecar(vec![only("namespace.yaml").extension(Form::Text)]);
+    let gateway = mesh.gateway(Vec::new(), &sidecar);
+    let outcome = mesh.send(&gateway, NOBODY, &get(MODELS, &[("x-forwarded-for", "203.0.113.9")]));
+    let source = outcome.reply.header(portcullis_tests::listener::SOURCE).expect("the sidecar shows it");
+    assert!(source.ends_with(":0"), "{source}");
+    let forwarded = outcome.header("x-forwarded-for").expect("the gateway appends to it");
+    assert!(forwarded.starts_with("203.0.113.9,") && forwarded.ends_with(source.trim_end_matches(":0")), "{forwarded}");
+}
+
+/// Until a module is there, the agent sends a filter that denies all.
+#[test]
+fn while_the_module_cannot_be_fetched_everybody_gets_403() {
+    let mesh = Mesh::new();
+    let plugin = only("mesh-wide.yaml");
+    let proxy = mesh.sidecar(vec![plugin.stand_in()]);
+    let status = |path, headers| mesh.send(&proxy, "shop/frontend", &get(path, headers)).reply.status;
+    assert_eq!([status(MODELS, &[]), status(MODELS, WITH_KEY), status("/healthz", &[])], [403; 3]);
+    assert_eq!(mesh.upstream.count(), 0);
+    proxy.update(&plugin.extension(Form::Text));
+    poll::until("the gate stands", || (status(MODELS, &[]) == 200).then_some(()));
+    assert_eq!(mesh.send(&proxy, NOBODY, &get(MODELS, &[])).verdict(), says(401, "no_credential"));
+    // An update whose module cannot be fetched takes the place of a gate that works.
+    proxy.update(&plugin.stand_in());
+    poll::until("nobody passes", || (status(MODELS, WITH_KEY) == 403).then_some(()));
+}
+
+#[test]
+fn a_refused_policy_leaves_running_proxies_as_they_are_and_stops_new_ones() {
+    let mesh = Mesh::new();
+    let plugin = only("mesh-wide.yaml");
+    let wrong = plugin.clone().with("/public_path", json!(["/"])).extension(Form::Text);
+    let running = mesh.sidecar(vec![plugin.extension(Form::Text)]);
+    running.update(&wrong);
+    let refused = |proxy: &Proxy| {
+        let stats = proxy.envoy.admin().stats(".config_fail").expect("the admin interface answers");
+        stats.iter().any(|(name, count)| name.starts_with("extension_config_discovery.") && *count == 1).then_some(())
+    };
+    poll::until("the refusal is counted", || refused(&running));
+    assert_eq!(mesh.send(&running, NOBODY, &get(MODELS, WITH_KEY)).verdict(), says(200, "key"));
+    let new = mesh.sidecar(vec![wrong]);
+    poll::until("the refusal is counted", || refused(&new));
+    assert_eq!(mesh.send(&new, NOBODY, &get("/healthz", WITH_KEY)).reply.status, 500);
+}
+
+/// What of Envoy's statistics Istio's bootstrap keeps (`pkg/bootstrap/config.go`).
+#[test]
+fn the_gates_counters_are_among_the_statistics_that_istio_keeps() {
+    let kept = ["cluster_manager", "listener_manager", "server", "cluster.xds-grpc", "wasm"];
+    let kept = |name: &str| kept.iter().any(|prefix| name.starts_with(prefix));
+    let mesh = Mesh::new();
+    let proxy = mesh.sidecar(vec![only("mesh-wide.yaml").extension(Form::Text)]);
+    mesh.send(&proxy, NOBODY, &get(MODELS, &[]));
+    let stats = proxy.envoy.admin().stats("").expect("the admin interface answers");
+    let ours: Vec<&String> = stats.keys().filter(|name| name.contains("portcullis.mesh.")).collect();
+    assert!(ours.len() > 10 && ours.iter().all(|name| kept(name)), "{ours:?}");
+    let failures: Vec<&String> = stats.keys().filter(|name| name.ends_with(".config_fail")).collect();
+    assert!(
+        !failures.is_empty() && !failures.iter().any(|name| kept(name)),
+        "these need inclusionPrefixes: {failures:?}"
+    );
+}
+
+#[test]
+fn a_decision_of_the_sidecar_is_for_its_access_log() {
+    let mesh = Mesh::new();
+    let proxy = mesh.sidecar(vec![only("namespace.yaml").extension(Form::Text)]);
+    let outcome = mesh.send(&proxy, "billing/worker", &get(MODELS, &[]));
+    assert_eq!(outcome.reply.header(DECISION), Some("report".into()));
+}
