@@ -22,6 +22,7 @@ pub mod istio;
 pub mod leash;
 pub mod listener;
 pub mod load;
+pub mod mesh;
 pub mod message;
 pub mod net;
 pub mod observation;

@@ -1,24 +1,21 @@
 //! The manifests under `envoy/istio/` on a real Envoy, each as Istio hands it over: JSON text, by ECDS, in a listener like
 //! its sidecars', with mutual TLS and SPIFFE certificates, behind a gateway like its own. Istio itself does not run here.
 
+#[path = "istio/behind.rs"]
+mod behind;
+#[path = "istio/mesh.rs"]
+mod mesh;
+
 use std::collections::BTreeMap;
 
+use mesh::{GATEWAY, KEY, MODELS, Mesh, NOBODY, Request, TOKEN, WITH_KEY, get, says};
 use portcullis_tests::envoy::Options;
-use portcullis_tests::http1;
-use portcullis_tests::istio::{Place, Plugin, Proxy, Setup, documents, inserted_first, plugins};
-use portcullis_tests::listener::DECISION;
-use portcullis_tests::message::{Pair, Reply, values};
+use portcullis_tests::istio::{Place, Plugin, documents, inserted_first, plugins};
+use portcullis_tests::listener::{DECISION, SOURCE};
+use portcullis_tests::mesh::Proxy;
 use portcullis_tests::poll;
-use portcullis_tests::stage::verdict;
-use portcullis_tests::tls::{Authority, Identity};
-use portcullis_tests::upstream::{Seen, Upstream};
 use portcullis_tests::wire_engine::Form;
 use serde_json::{Value, json};
-
-const KEY: &str = "pk_demo_ci_not_a_secret";
-const TOKEN: &str = "istio-suite-token";
-/// The service account of an ingress gateway, and its namespace.
-const GATEWAY: &str = "istio-system/istio-ingressgateway-service-account";
 
 /// Every file with plugins.
 const FILES: [&str; 10] = [
@@ -33,110 +30,6 @@ const FILES: [&str; 10] = [
     "waypoint.yaml",
     "workload.yaml",
 ];
-
-/// A mesh: an authority that all proxies trust, and a service.
-struct Mesh {
-    authority: Authority,
-    upstream: Upstream,
-}
-
-impl Mesh {
-    fn new() -> Self {
-        Self { authority: Authority::new(), upstream: Upstream::start() }
-    }
-
-    /// The certificate of a service account, such as `shop/frontend`.
-    fn account(&self, name: &str) -> Identity {
-        let (namespace, account) = name.split_once('/').expect("a namespace and an account");
-        self.authority.workload(&[&format!("spiffe://cluster.local/ns/{namespace}/sa/{account}")])
-    }
-
-    /// A sidecar in front of the service.
-    fn sidecar(&self, filters: Vec<Value>) -> Proxy {
-        let options = Options { environment: &[("PORTCULLIS_TOKEN", TOKEN)], ..Options::default() };
-        self.proxy(Place::SidecarInbound, filters, None, options)
-    }
-
-    fn proxy(&self, place: Place, filters: Vec<Value>, behind: Option<(&Proxy, &Identity)>, options: Options) -> Proxy {
-        let upstream = behind.map_or(self.upstream.address(), |(sidecar, _)| sidecar.mutual());
-        let identity = behind.map(|(_, identity)| identity);
-        Proxy::start(Setup { place, filters, upstream, authority: &self.authority, identity, options })
-    }
-
-    /// A gateway in front of a sidecar.
-    fn gateway(&self, filters: Vec<Value>, sidecar: &Proxy) -> Proxy {
-        let identity = self.account(GATEWAY);
-        self.proxy(Place::Gateway, filters, Some((sidecar, &identity)), Options::default())
-    }
-
-    /// What becomes of a request to a proxy: by `who` over mutual TLS, or by nobody in plain text.
-    fn send(&self, to: &Proxy, who: &str, request: &Request) -> Outcome {
-        let identity = (who != NOBODY).then(|| self.account(who));
-        let before = self.upstream.count();
-        let reply = to.send(&self.authority, identity.as_ref(), &request.bytes()).expect("Envoy replies");
-        Outcome { seen: self.upstream.since(before), reply }
-    }
-}
-
-const NOBODY: &str = "nobody";
-
-/// A request without a body.
-#[derive(Clone, Copy)]
-struct Request<'a> {
-    method: &'a str,
-    path: &'a str,
-    headers: &'a [(&'a str, &'a str)],
-}
-
-impl Request<'_> {
-    fn bytes(&self) -> Vec<u8> {
-        let pair = |(name, value): &(&str, &str)| (name.as_bytes().to_vec(), value.as_bytes().to_vec());
-        let headers: Vec<Pair> = self.headers.iter().map(pair).collect();
-        http1::request(self.method.as_bytes(), self.path.as_bytes(), b"models.shop", &headers, None)
-    }
-}
-
-fn get<'a>(path: &'a str, headers: &'a [(&'a str, &'a str)]) -> Request<'a> {
-    Request { method: "GET", path, headers }
-}
-
-const WITH_KEY: &[(&str, &str)] = &[("x-api-key", KEY)];
-const MODELS: &str = "/v2/models/iris/predict";
-
-struct Outcome {
-    reply: Reply,
-    seen: Option<Seen>,
-}
-
-impl Outcome {
-    /// The status, and the reason that the gate gave.
-    fn verdict(&self) -> (u16, String) {
-        verdict(&self.reply)
-    }
-
-    /// A header as the service got it.
-    fn header(&self, name: &str) -> Option<String> {
-        let seen = self.seen.as_ref().expect("the service was reached");
-        values(&seen.headers, name).first().map(|value| String::from_utf8_lossy(value).into_owned())
-    }
-
-    /// All that must not differ between two forms of a policy: the status, and the headers of the reply and at the service.
-    fn all(&self) -> (u16, Vec<String>) {
-        let seen = self.seen.iter().flat_map(|seen| &seen.headers);
-        let lines = self.reply.headers.iter().chain(seen);
-        let lines = lines.map(|(name, value)| [name, b": ".as_slice(), value].concat());
-        let lines = lines.map(|line| String::from_utf8_lossy(&line).into_owned());
-        (self.reply.status, lines.filter(|line| !OF_THE_MOMENT.iter().any(|name| line.starts_with(name))).collect())
-    }
-}
-
-/// Headers that differ from one request to the next.
-const OF_THE_MOMENT: [&str; 5] =
-    ["date:", "x-envoy-upstream-service-time:", "x-request-id:", "x-test-seen:", "x-test-source:"];
-
-fn says(status: u16, reason: &str) -> (u16, String) {
-    (status, reason.to_owned())
-}
 
 /// The plugin of a file that has only one.
 fn only(file: &str) -> Plugin {
@@ -167,15 +60,11 @@ fn requests() -> Vec<(&'static str, Request<'static>)> {
         &[("x-forwarded-for", "192.168.10.7")],
         &[("x-portcullis-consumer", "forged")],
     ];
-    let targets = [("GET", "/healthz"), ("GET", "/"), ("POST", MODELS), ("DELETE", MODELS), ("GET", "/v2/%zz")];
-    let callers = [NOBODY, "shop/frontend", "billing/worker", GATEWAY];
-    let mut all = Vec::new();
-    for who in callers {
-        for (method, path) in targets {
-            all.extend(headers.map(|headers| (who, Request { method, path, headers })));
-        }
-    }
-    all
+    let predictions = headers.map(|headers| Request { method: "POST", path: MODELS, headers });
+    let others = [get("/healthz", headers[7]), get("/", &[]), get("/v2/", &[]), get("/v2/%zz", &[])];
+    let delete = Request { method: "DELETE", path: MODELS, headers: WITH_KEY };
+    let all = predictions.into_iter().chain(others).chain([delete]);
+    all.flat_map(|request| [NOBODY, "shop/frontend", GATEWAY].map(|who| (who, request))).collect()
 }
 
 /// In a `Struct`, the policy is what people write into an Envoy configuration; Istio makes JSON text of it.
@@ -421,110 +310,7 @@ fn in_a_sidecar_anybody_is_at_any_address_by_saying_so() {
     let direct = mesh.sidecar(vec![trusting("direct")]);
     let outcome = mesh.send(&direct, NOBODY, &get(MODELS, forged));
     assert_eq!(outcome.verdict(), says(401, "no_credential"));
-    assert_eq!(outcome.reply.header(portcullis_tests::listener::SOURCE), Some("10.1.2.3:0".into()));
-}
-
-/// The gates of a file with two plugins: the gateway's and the sidecar's.
-fn pair(file: &str) -> (Plugin, Plugin) {
-    let mut both = plugins(file);
-    assert_eq!(both.len(), 2, "{file}");
-    let sidecar = both.remove(1);
-    (both.remove(0), sidecar)
-}
-
-#[test]
-fn gated_once_at_the_gateway_the_service_learns_the_consumer() {
-    let mesh = Mesh::new();
-    let sidecar = mesh.sidecar(Vec::new());
-    let gateway = mesh.gateway(vec![only("gateway.yaml").extension(Form::Text)], &sidecar);
-    let denied = mesh.send(&gateway, NOBODY, &get(MODELS, &[]));
-    assert_eq!((denied.reply.status, denied.seen.is_none()), (401, true));
-    let passed = mesh.send(&gateway, NOBODY, &get(MODELS, WITH_KEY));
-    assert_eq!(passed.reply.status, 200);
-    assert_eq!((passed.header("x-portcullis-consumer"), passed.header("x-api-key")), (Some("ci".into()), None));
-    assert!(
-        passed.header("x-forwarded-client-cert").is_some_and(|peer| peer.contains(GATEWAY.split_once('/').unwrap().1))
-    );
-    // Whoever reaches the sidecar without passing the gateway meets no gate, and says who it likes to be.
-    let around = mesh.send(&sidecar, "billing/worker", &get(MODELS, &[("x-portcullis-consumer", "admin")]));
-    assert_eq!((around.reply.status, around.header("x-portcullis-consumer")), (200, Some("admin".into())));
-}
-
-/// The trap: the gateway's gate takes the key out, and the sidecar's asks for it.
-#[test]
-fn two_gates_that_know_nothing_of_each_other_let_nobody_through() {
-    let mesh = Mesh::new();
-    let sidecar = mesh.sidecar(vec![only("mesh-wide.yaml").extension(Form::Text)]);
-    let gateway = mesh.gateway(vec![only("gateway.yaml").extension(Form::Text)], &sidecar);
-    let outcome = mesh.send(&gateway, NOBODY, &get(MODELS, WITH_KEY));
-    assert_eq!(outcome.verdict(), says(401, "no_credential"), "the reason is the sidecar's");
-    assert_eq!(mesh.send(&gateway, NOBODY, &get("/healthz", &[])).verdict(), says(200, "public_path"));
-}
-
-#[test]
-fn a_forwarded_key_is_checked_twice_and_taken_out_by_the_second_gate() {
-    let mesh = Mesh::new();
-    let (first, second) = pair("forward-credential.yaml");
-    let sidecar = mesh.sidecar(vec![second.extension(Form::Text)]);
-    let gateway = mesh.gateway(vec![first.extension(Form::Text)], &sidecar);
-    let outcome = mesh.send(&gateway, NOBODY, &get(MODELS, &[("x-api-key", KEY), ("x-portcullis-consumer", "admin")]));
-    assert_eq!(outcome.verdict(), says(200, "key"));
-    assert_eq!((outcome.header("x-portcullis-consumer"), outcome.header("x-api-key")), (Some("ci".into()), None));
-    // Without a key the gateway's gate answers, with a wrong one too: the sidecar's says nothing.
-    for headers in [&[], &[("x-api-key", "istio-suite-stranger")][..]] {
-        assert_eq!(mesh.send(&gateway, NOBODY, &get(MODELS, headers)).verdict(), says(401, "-"));
-    }
-    // Calls inside the mesh pass without one, and cannot forge a consumer.
-    let inside = mesh.send(&sidecar, "shop/frontend", &get(MODELS, &[("x-portcullis-consumer", "admin")]));
-    assert_eq!((inside.verdict(), inside.header("x-portcullis-consumer")), (says(200, "trusted_identity"), None));
-}
-
-#[test]
-fn a_sidecar_that_trusts_the_gateway_lets_its_callers_in_and_does_not_name_them() {
-    let mesh = Mesh::new();
-    let (first, second) = pair("trust-gateway.yaml");
-    let sidecar = mesh.sidecar(vec![second.extension(Form::Text)]);
-    let gateway = mesh.gateway(vec![first.extension(Form::Text)], &sidecar);
-    let outcome = mesh.send(&gateway, NOBODY, &get(MODELS, WITH_KEY));
-    assert_eq!(outcome.verdict(), says(200, "trusted_identity"));
-    assert_eq!((outcome.header("x-portcullis-consumer"), outcome.header("x-api-key")), (None, None));
-    assert_eq!(mesh.send(&gateway, NOBODY, &get(MODELS, &[])).verdict(), says(401, "-"));
-    assert_eq!(mesh.send(&sidecar, "billing/worker", &get(MODELS, &[])).verdict(), says(401, "no_credential"));
-}
-
-/// Three ways in which that trust is none: a gateway without a gate, one that only reports, and a path that is public there.
-#[test]
-fn a_trusted_gateway_is_as_good_as_its_gate() {
-    let mesh = Mesh::new();
-    let (first, second) = pair("trust-gateway.yaml");
-    let sidecar = mesh.sidecar(vec![second.extension(Form::Text)]);
-    let reporting = first.clone().with("/mode", json!("report")).extension(Form::Text);
-    for (filters, path) in
-        [(vec![], MODELS), (vec![reporting], MODELS), (vec![first.extension(Form::Text)], "/healthz")]
-    {
-        let gateway = mesh.gateway(filters, &sidecar);
-        assert_eq!(mesh.send(&gateway, NOBODY, &get(path, &[])).verdict(), says(200, "trusted_identity"));
-    }
-}
-
-/// Other names for the second gate's headers let the consumer through, and whatever anybody else calls itself.
-#[test]
-fn headers_of_another_name_let_the_first_gates_consumer_through_and_forged_ones_too() {
-    let mesh = Mesh::new();
-    let (first, second) = pair("trust-gateway.yaml");
-    let names =
-        json!({"consumer_header": "x-mesh-consumer", "roles_header": "x-mesh-roles", "key_id_header": "x-mesh-key-id"});
-    let second = second.with("/upstream", names).with("/public_paths", json!(["/healthz"]));
-    let sidecar = mesh.sidecar(vec![second.extension(Form::Text)]);
-    let gateway = mesh.gateway(vec![first.extension(Form::Text)], &sidecar);
-    let outcome = mesh.send(&gateway, NOBODY, &get(MODELS, WITH_KEY));
-    assert_eq!(outcome.header("x-portcullis-consumer"), Some("ci".into()));
-    let forged: &[(&str, &str)] = &[("x-portcullis-consumer", "admin")];
-    let inside = mesh.send(&sidecar, "billing/worker", &get("/healthz", forged));
-    assert_eq!(
-        (inside.verdict(), inside.header("x-portcullis-consumer")),
-        (says(200, "public_path"), Some("admin".into()))
-    );
+    assert_eq!(outcome.reply.header(SOURCE), Some("10.1.2.3:0".into()));
 }
 
 /// What a service behind a gateway sees of the client: Envoy's `X-Forwarded-For`, by which nobody is local.
@@ -534,7 +320,7 @@ fn behind_a_gateway_the_sidecars_source_address_is_the_clients_and_has_no_port()
     let sidecar = mesh.sidecar(vec![only("namespace.yaml").extension(Form::Text)]);
     let gateway = mesh.gateway(Vec::new(), &sidecar);
     let outcome = mesh.send(&gateway, NOBODY, &get(MODELS, &[("x-forwarded-for", "203.0.113.9")]));
-    let source = outcome.reply.header(portcullis_tests::listener::SOURCE).expect("the sidecar shows it");
+    let source = outcome.reply.header(SOURCE).expect("the sidecar shows it");
     assert!(source.ends_with(":0"), "{source}");
     let forwarded = outcome.header("x-forwarded-for").expect("the gateway appends to it");
     assert!(forwarded.starts_with("203.0.113.9,") && forwarded.ends_with(source.trim_end_matches(":0")), "{forwarded}");
