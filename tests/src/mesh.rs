@@ -43,7 +43,15 @@ pub struct Setup<'a> {
     pub identity: Option<&'a Identity>,
     /// How Envoy is started.
     pub options: Options,
+    /// The format of an access log, which goes to Envoy's own.
+    pub log_format: Option<String>,
+    /// Where Istio guesses the protocol of a port: what stands before the TCP proxy, for clients whose ALPN is not one of
+    /// [`HTTP_ALPN`]. `None` where the port is declared to be HTTP.
+    pub tcp: Option<Vec<Value>>,
 }
+
+/// What sidecars offer for HTTP (`pilot/pkg/networking/core/filterchain_options.go`).
+pub const HTTP_ALPN: [&str; 3] = ["istio-http/1.0", "istio-http/1.1", "istio-h2"];
 
 impl Proxy {
     /// Starts Envoy.
@@ -147,8 +155,37 @@ fn document(setup: &Setup<'_>, directory: &Path) -> Value {
         for (name, value) in settings.as_object().into_iter().flatten() {
             manager[name] = value.clone();
         }
+        if let Some(format) = &setup.log_format {
+            manager["access_log"] = json!([{"name": "envoy.access_loggers.stdout", "typed_config": {
+                "@type": type_url("envoy.extensions.access_loggers.stream.v3.StdoutAccessLog"),
+                "log_format": {"text_format_source": {"inline_string": format}}
+            }}]);
+        }
+        if let Some(before) = &setup.tcp
+            && listener["name"] == MUTUAL
+        {
+            guess(listener, before);
+        }
     }
     document
+}
+
+/// A second filter chain, for what does not call itself HTTP.
+fn guess(listener: &mut Value, before: &[Value]) {
+    let proxy = json!({"name": "envoy.filters.network.tcp_proxy", "typed_config": {
+        "@type": type_url("envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy"),
+        "stat_prefix": "tcp",
+        "cluster": "upstream"
+    }});
+    let http = &mut listener["filter_chains"][0];
+    http["filter_chain_match"] = json!({"transport_protocol": "tls", "application_protocols": HTTP_ALPN});
+    let mut tcp =
+        json!({"transport_socket": http["transport_socket"], "filter_chain_match": {"transport_protocol": "tls"}});
+    tcp["filters"] = before.iter().cloned().chain([proxy]).collect();
+    listener["filter_chains"] = json!([http, tcp]);
+    listener["listener_filters"] = json!([{"name": "envoy.filters.listener.tls_inspector", "typed_config": {
+        "@type": type_url("envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector")
+    }}]);
 }
 
 /// A resource as a filter that is discovered, as istiod writes it but for the place that it comes from.

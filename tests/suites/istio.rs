@@ -6,13 +6,15 @@ mod behind;
 #[path = "istio/mesh.rs"]
 mod mesh;
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use mesh::{GATEWAY, KEY, MODELS, Mesh, NOBODY, Request, TOKEN, WITH_KEY, get, says};
-use portcullis_tests::envoy::Options;
+use portcullis_tests::envoy::V4;
+use portcullis_tests::http1::Client;
 use portcullis_tests::istio::{Place, Plugin, documents, inserted_first, plugins};
-use portcullis_tests::listener::{DECISION, SOURCE};
-use portcullis_tests::mesh::Proxy;
+use portcullis_tests::listener::SOURCE;
+use portcullis_tests::mesh::{HTTP_ALPN, Proxy, Setup};
+use portcullis_tests::net::connect;
 use portcullis_tests::poll;
 use portcullis_tests::wire_engine::Form;
 use serde_json::{Value, json};
@@ -73,15 +75,18 @@ fn every_policy_means_the_same_as_json_text_and_as_a_struct() {
     for file in FILES {
         for plugin in plugins(file) {
             let mesh = Mesh::new();
-            let [text, packed] = Form::ALL.map(|form| mesh.sidecar(vec![plugin.extension(form)]));
-            let mut reasons = BTreeMap::new();
-            for (who, request) in requests() {
-                let outcomes = [&text, &packed].map(|proxy| mesh.send(proxy, who, &request));
-                let place = format!("{file} {who} {} {} {:?}", request.method, request.path, request.headers);
-                assert_eq!(outcomes[0].all(), outcomes[1].all(), "{place}");
-                *reasons.entry(outcomes[0].verdict()).or_insert(0) += 1;
-            }
+            let proxy = mesh.sidecar(vec![plugin.extension(Form::Text)]);
+            let ask = || requests().into_iter().map(|(who, request)| mesh.send(&proxy, who, &request));
+            let text: Vec<_> = ask().map(|outcome| (outcome.verdict(), outcome.all())).collect();
+            let reasons: BTreeSet<_> = text.iter().map(|(verdict, _)| verdict).collect();
             assert!(reasons.len() > 4, "{file}: the requests tell policies apart: {reasons:?}");
+            proxy.update(&plugin.extension(Form::Struct));
+            poll::until("the other form is loaded", || {
+                let stats = proxy.envoy.admin().stats(".config_reload").expect("the admin interface answers");
+                stats.iter().any(|(name, count)| name.contains("istio.io/") && *count == 2).then_some(())
+            });
+            let packed: Vec<_> = ask().map(|outcome| (outcome.verdict(), outcome.all())).collect();
+            assert_eq!(text, packed, "{file}");
         }
     }
 }
@@ -258,7 +263,7 @@ fn a_key_comes_from_the_environment_of_the_proxy() {
     assert_eq!(name, &plugin.policy()["consumers"][0]["keys"][0]["env"]);
 
     // The control: a proxy without the variable refuses that entry, and serves.
-    let bare = mesh.proxy(Place::SidecarInbound, vec![plugin.extension(Form::Text)], None, Options::default());
+    let bare = Proxy::start(mesh.setup(vec![plugin.extension(Form::Text)]));
     assert_eq!(mesh.send(&bare, NOBODY, &get(MODELS, &[("x-api-key", TOKEN)])).verdict(), says(401, "unknown_key"));
     assert_eq!(mesh.send(&bare, NOBODY, &get("/healthz", &[])).verdict(), says(200, "public_path"));
 }
@@ -361,11 +366,17 @@ fn a_refused_policy_leaves_running_proxies_as_they_are_and_stops_new_ones() {
     assert_eq!(mesh.send(&new, NOBODY, &get("/healthz", WITH_KEY)).reply.status, 500);
 }
 
-/// What of Envoy's statistics Istio's bootstrap keeps (`pkg/bootstrap/config.go`).
+/// The configuration of the mesh that the roll-out asks for.
+fn mesh_config() -> Value {
+    documents("mesh-config.yaml").remove(0)["spec"]["meshConfig"].clone()
+}
+
+/// What of Envoy's statistics Istio's bootstrap keeps (`pkg/bootstrap/config.go`), and the file adds to it.
 #[test]
 fn the_gates_counters_are_among_the_statistics_that_istio_keeps() {
     let kept = ["cluster_manager", "listener_manager", "server", "cluster.xds-grpc", "wasm"];
     let kept = |name: &str| kept.iter().any(|prefix| name.starts_with(prefix));
+    let added = mesh_config()["defaultConfig"]["proxyStatsMatcher"]["inclusionPrefixes"][0].clone();
     let mesh = Mesh::new();
     let proxy = mesh.sidecar(vec![only("mesh-wide.yaml").extension(Form::Text)]);
     mesh.send(&proxy, NOBODY, &get(MODELS, &[]));
@@ -373,16 +384,61 @@ fn the_gates_counters_are_among_the_statistics_that_istio_keeps() {
     let ours: Vec<&String> = stats.keys().filter(|name| name.contains("portcullis.mesh.")).collect();
     assert!(ours.len() > 10 && ours.iter().all(|name| kept(name)), "{ours:?}");
     let failures: Vec<&String> = stats.keys().filter(|name| name.ends_with(".config_fail")).collect();
-    assert!(
-        !failures.is_empty() && !failures.iter().any(|name| kept(name)),
-        "these need inclusionPrefixes: {failures:?}"
-    );
+    assert!(!failures.is_empty(), "{stats:?}");
+    for name in failures {
+        assert!(!kept(name) && name.starts_with(added.as_str().expect("a prefix")), "{name}");
+    }
+    let page = proxy.envoy.admin().get("/stats/prometheus").expect("the admin interface answers").body;
+    let page = String::from_utf8(page).expect("text");
+    assert!(page.contains("\nportcullis_mesh_denied_no_credential{} 1\n"), "{page}");
 }
 
 #[test]
-fn a_decision_of_the_sidecar_is_for_its_access_log() {
+fn the_access_log_shows_who_would_be_denied_and_no_key() {
+    let format = mesh_config()["extensionProviders"][0]["envoyFileAccessLog"]["logFormat"]["text"].clone();
+    let log_format = Some(format.as_str().expect("a text").to_owned());
     let mesh = Mesh::new();
-    let proxy = mesh.sidecar(vec![only("namespace.yaml").extension(Form::Text)]);
-    let outcome = mesh.send(&proxy, "billing/worker", &get(MODELS, &[]));
-    assert_eq!(outcome.reply.header(DECISION), Some("report".into()));
+    let filters = vec![only("namespace.yaml").extension(Form::Text)];
+    let proxy = Proxy::start(Setup { log_format, ..mesh.setup(filters) });
+    mesh.send(&proxy, "billing/worker", &get("/v2/models?api_key=istio-suite-query", &[]));
+    mesh.send(&proxy, NOBODY, &get(MODELS, WITH_KEY));
+    for line in [
+        "GET models.shop /v2/models 200 spiffe://cluster.local/ns/billing/sa/worker 127.0.0.1 report no_credential - -\n",
+        "GET models.shop /v2/models/iris/predict 200 - 127.0.0.1 allow key ci ci-demo\n",
+    ] {
+        poll::until("the line is written", || proxy.envoy.log().contains(line).then_some(()));
+    }
+}
+
+/// Where Istio guesses whether a port speaks HTTP, the caller's word decides, and what does not call itself HTTP meets no
+/// HTTP filter. A caller of the mesh can say what it likes: so declare the port, or take nothing but HTTP.
+#[test]
+fn a_port_whose_protocol_is_guessed_has_a_way_round_the_gate() {
+    let mesh = Mesh::new();
+    let gate = || vec![only("mesh-wide.yaml").extension(Form::Text)];
+    let ask = |proxy: &Proxy, protocol: &str| {
+        let stream = connect(V4, proxy.mutual()).expect("Envoy listens");
+        let caller = Some(mesh.account("billing/worker"));
+        let session = mesh.authority.session_offering(stream, caller, &[protocol]).expect("a session");
+        Client::new(session).send(&get(MODELS, &[]).bytes()).map(|reply| reply.status)
+    };
+    let guessed = Proxy::start(Setup { tcp: Some(Vec::new()), ..mesh.setup(gate()) });
+    assert_eq!(ask(&guessed, HTTP_ALPN[1]).expect("a reply"), 401);
+    assert_eq!(ask(&guessed, "istio").expect("a reply"), 200, "the gate was not asked");
+    let declared = mesh.sidecar(gate());
+    assert_eq!(ask(&declared, "istio").expect("a reply"), 401);
+
+    // What istiod makes of http-only.yaml for TCP: a rule that only HTTP can satisfy is left out, and nothing is allowed.
+    let policy = &documents("http-only.yaml")[0]["spec"];
+    assert_eq!(
+        (&policy["action"], &policy["rules"]),
+        (&json!("ALLOW"), &json!([{"to": [{"operation": {"methods": ["*"]}}]}]))
+    );
+    let nothing = json!({"name": "envoy.filters.network.rbac", "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.filters.network.rbac.v3.RBAC",
+        "rules": {"action": "ALLOW"}, "stat_prefix": "tcp."
+    }});
+    let http_only = Proxy::start(Setup { tcp: Some(vec![nothing]), ..mesh.setup(gate()) });
+    assert!(ask(&http_only, "istio").is_err());
+    assert_eq!(ask(&http_only, HTTP_ALPN[1]).expect("a reply"), 401);
 }

@@ -39,31 +39,35 @@ impl Mesh {
         Self { authority, upstream: Upstream::start(), accounts: accounts.into() }
     }
 
-    fn account(&self, name: &str) -> &Identity {
+    /// The certificate of a service account.
+    pub(crate) fn account(&self, name: &str) -> &Identity {
         self.accounts.get(name).unwrap_or_else(|| panic!("no service account {name}"))
     }
 
-    /// A sidecar in front of the service.
-    pub(crate) fn sidecar(&self, filters: Vec<Value>) -> Proxy {
-        let options = Options { environment: &[("PORTCULLIS_TOKEN", TOKEN)], ..Options::default() };
-        self.proxy(Place::SidecarInbound, filters, None, options)
+    /// What a sidecar is made of that stands in front of the service.
+    pub(crate) fn setup(&self, filters: Vec<Value>) -> Setup<'_> {
+        Setup {
+            place: Place::SidecarInbound,
+            filters,
+            upstream: self.upstream.address(),
+            authority: &self.authority,
+            identity: None,
+            options: Options::default(),
+            log_format: None,
+            tcp: None,
+        }
     }
 
-    pub(crate) fn proxy(
-        &self,
-        place: Place,
-        filters: Vec<Value>,
-        behind: Option<(&Proxy, &Identity)>,
-        options: Options,
-    ) -> Proxy {
-        let upstream = behind.map_or(self.upstream.address(), |(sidecar, _)| sidecar.mutual());
-        let identity = behind.map(|(_, identity)| identity);
-        Proxy::start(Setup { place, filters, upstream, authority: &self.authority, identity, options })
+    /// A sidecar in front of the service, with a key in its environment.
+    pub(crate) fn sidecar(&self, filters: Vec<Value>) -> Proxy {
+        let options = Options { environment: &[("PORTCULLIS_TOKEN", TOKEN)], ..Options::default() };
+        Proxy::start(Setup { options, ..self.setup(filters) })
     }
 
     /// A gateway in front of a sidecar.
     pub(crate) fn gateway(&self, filters: Vec<Value>, sidecar: &Proxy) -> Proxy {
-        self.proxy(Place::Gateway, filters, Some((sidecar, self.account(GATEWAY))), Options::default())
+        let identity = Some(self.account(GATEWAY));
+        Proxy::start(Setup { place: Place::Gateway, upstream: sidecar.mutual(), identity, ..self.setup(filters) })
     }
 
     /// What becomes of a request to a proxy: by `who` over mutual TLS, or by nobody in plain text.
