@@ -403,7 +403,7 @@ fn the_access_log_shows_who_would_be_denied_and_no_key() {
     mesh.send(&proxy, "billing/worker", &get("/v2/models?api_key=istio-suite-query", &[]));
     mesh.send(&proxy, NOBODY, &get(MODELS, WITH_KEY));
     for line in [
-        "GET models.shop /v2/models 200 spiffe://cluster.local/ns/billing/sa/worker 127.0.0.1 report no_credential - -\n",
+        "GET models.shop /v2/models 200 spiffe://cluster.local/ns/billing/sa/worker 127.0.0.1 report no_credential",
         "GET models.shop /v2/models/iris/predict 200 - 127.0.0.1 allow key ci ci-demo\n",
     ] {
         poll::until("the line is written", || proxy.envoy.log().contains(line).then_some(()));
