@@ -44,6 +44,17 @@ fn two_gates_that_know_nothing_of_each_other_let_nobody_through() {
     assert_eq!(mesh.send(&gateway, NOBODY, &get("/healthz", &[])).verdict(), says(200, "public_path"));
 }
 
+/// As in a pair of proxies, so in one: a plugin of the mesh and one of the namespace both stand in a sidecar.
+#[test]
+fn two_plugins_in_one_sidecar_are_two_gates() {
+    let mesh = Mesh::new();
+    let [namespace, whole] = ["workload.yaml", "mesh-wide.yaml"].map(|file| only(file).extension(Form::Text));
+    let proxy = mesh.sidecar(vec![namespace, whole]);
+    let outcome = mesh.send(&proxy, NOBODY, &get(MODELS, WITH_KEY));
+    assert_eq!((outcome.reply.status, outcome.seen.is_none()), (401, true));
+    assert_eq!(mesh.send(&proxy, "shop/frontend", &get(MODELS, &[])).reply.status, 200, "both trust it");
+}
+
 #[test]
 fn a_forwarded_key_is_checked_twice_and_taken_out_by_the_second_gate() {
     let mesh = Mesh::new();
