@@ -104,6 +104,11 @@ fn the_gates_counters_are_among_the_statistics_that_istio_keeps() {
     let page = proxy.envoy.admin().get("/stats/prometheus").expect("the admin interface answers").body;
     let page = String::from_utf8(page).expect("text");
     assert!(page.contains("\nportcullis_mesh_denied_no_credential{} 1\n"), "{page}");
+    let failures: Vec<&str> = page.lines().filter(|line| line.contains("_config_fail{")).collect();
+    assert!(
+        failures[0].starts_with("envoy_extension_config_discovery_http_filter_extensions_istio_io_"),
+        "{failures:?}"
+    );
 }
 
 #[test]
