@@ -38,5 +38,6 @@ pub mod tls;
 pub mod told;
 pub mod upstream;
 pub mod wasm_engine;
+pub mod waypoint;
 pub mod wire_engine;
 pub mod yaml;

@@ -14,24 +14,24 @@ use crate::istio::{EXTENSION, Place, RBAC, WASM, type_url};
 use crate::listener::Kind;
 use crate::message::Reply;
 use crate::net::connect;
-use crate::paths;
 use crate::tls::{Authority, Identity};
+use crate::{paths, waypoint};
 
-/// An Envoy as Istio configures it: one that takes mutual TLS and plain text (a sidecar that is PERMISSIVE), or plain text
-/// alone (a gateway).
+/// An Envoy as Istio configures it: one that takes mutual TLS and plain text (a sidecar that is PERMISSIVE), plain text alone
+/// (a gateway), or tunnels over mutual TLS (a waypoint).
 #[derive(Debug)]
 pub struct Proxy {
     /// The running Envoy.
     pub envoy: Envoy,
     directory: TempDir,
-    plain: SocketAddr,
+    plain: Option<SocketAddr>,
     mutual: Option<SocketAddr>,
 }
 
 /// What a [`Proxy`] is made of.
 #[derive(Debug)]
 pub struct Setup<'a> {
-    /// [`Place::SidecarInbound`] or [`Place::Gateway`].
+    /// Any place but [`Place::SidecarOutbound`].
     pub place: Place,
     /// What stands before the router: resources ([`crate::istio::Plugin::extension`]), which come by ECDS, and filters as they are.
     pub filters: Vec<Value>,
@@ -62,7 +62,7 @@ impl Proxy {
         let directory = tempfile::tempdir().expect("a temporary directory");
         setup.filters.iter().filter(|filter| is_resource(filter)).for_each(|one| write(directory.path(), one));
         let envoy = Envoy::start_with(&document(&setup, directory.path()), setup.options);
-        let plain = envoy.address(PLAIN, V4);
+        let plain = (setup.place != Place::Waypoint).then(|| envoy.address(PLAIN, V4));
         let mutual = (setup.place != Place::Gateway).then(|| envoy.address(MUTUAL, V4));
         Self { envoy, directory, plain, mutual }
     }
@@ -76,10 +76,13 @@ impl Proxy {
     ///
     /// # Errors
     /// A connection that ends without a reply.
+    ///
+    /// # Panics
+    /// If the proxy does not take the one or the other.
     pub fn send(&self, authority: &Authority, client: Option<&Identity>, request: &[u8]) -> io::Result<Reply> {
         match client {
             Some(_) => Client::new(authority.session(connect(V4, self.mutual())?, client)?).send(request),
-            None => Client::new(connect(V4, self.plain)?).send(request),
+            None => Client::new(connect(V4, self.plain.expect("a waypoint takes no plain text"))?).send(request),
         }
     }
 
@@ -129,7 +132,10 @@ fn document(setup: &Setup<'_>, directory: &Path) -> Value {
         ),
     };
     let listener = |name: &str, tls| Listener { name: name.to_owned(), kind, gate: Gate::Text("{}".to_owned()), tls };
-    let mut listeners = vec![listener(PLAIN, None)];
+    let mut listeners = Vec::new();
+    if setup.place != Place::Waypoint {
+        listeners.push(listener(PLAIN, None));
+    }
     if setup.place != Place::Gateway {
         let mut tls = setup.authority.listener("VERIFY_TRUST_CHAIN");
         tls["require_client_certificate"] = json!(true);
@@ -166,6 +172,9 @@ fn document(setup: &Setup<'_>, directory: &Path) -> Value {
         {
             guess(listener, before);
         }
+    }
+    if setup.place == Place::Waypoint {
+        waypoint::split(resources);
     }
     document
 }

@@ -15,7 +15,7 @@ use portcullis_tests::istio::{Place, Plugin, documents, inserted_first, plugins}
 use portcullis_tests::mesh::Proxy;
 use portcullis_tests::poll;
 use portcullis_tests::wire_engine::Form;
-use serde_json::{Value, json};
+use serde_json::json;
 
 /// Every file with plugins.
 const FILES: [&str; 10] = [
@@ -195,24 +195,6 @@ fn a_gate_of_one_workload_has_rules_of_its_own() {
             (NOBODY, "DELETE", MODELS, WITH_KEY, 403, "missing_role"),
             ("shop/frontend", "DELETE", MODELS, &[], 200, "trusted_identity"),
             ("shop/other", "POST", MODELS, &[], 401, "no_credential"),
-        ],
-    );
-}
-
-/// At a waypoint the connection that the gate sees ends inside the proxy, and has no certificate: plain text here.
-#[test]
-fn a_gate_of_a_waypoint_asks_everybody_for_a_key() {
-    let plugin = only("waypoint.yaml");
-    assert_eq!(plugin.policy()["trusted_identities"], Value::Null, "they would be without effect there");
-    let mesh = Mesh::new();
-    let proxy = mesh.sidecar(vec![plugin.extension(Form::Text)]);
-    keeps(
-        &mesh,
-        &proxy,
-        &[
-            (NOBODY, "GET", MODELS, &[], 401, "no_credential"),
-            (NOBODY, "GET", MODELS, WITH_KEY, 200, "key"),
-            (NOBODY, "GET", "/healthz", &[], 200, "public_path"),
         ],
     );
 }

@@ -1,14 +1,15 @@
-//! What Istio does around a gate: addresses, modules that cannot be fetched, refused policies, statistics, access logs, and
+//! What Istio does around a gate: addresses, waypoints, modules that cannot be fetched, refused policies, statistics, access logs, and
 //! ports whose protocol it guesses.
 
 use portcullis_tests::envoy::V4;
 use portcullis_tests::http1::Client;
-use portcullis_tests::istio::documents;
+use portcullis_tests::istio::{Place, documents};
 use portcullis_tests::listener::SOURCE;
 use portcullis_tests::mesh::{HTTP_ALPN, Proxy, Setup};
 use portcullis_tests::net::connect;
-use portcullis_tests::poll;
+use portcullis_tests::stage::verdict;
 use portcullis_tests::wire_engine::Form;
+use portcullis_tests::{poll, waypoint};
 use serde_json::{Value, json};
 
 use super::mesh::{MODELS, Mesh, NOBODY, WITH_KEY, get, says};
@@ -42,6 +43,32 @@ fn behind_a_gateway_the_sidecars_source_address_is_the_clients_and_has_no_port()
     assert!(source.ends_with(":0"), "{source}");
     let forwarded = outcome.header("x-forwarded-for").expect("the gateway appends to it");
     assert!(forwarded.starts_with("203.0.113.9,") && forwarded.ends_with(source.trim_end_matches(":0")), "{forwarded}");
+}
+
+/// At a waypoint the connection that the gate sees begins within the proxy, where the tunnel ends, and has no certificate.
+#[test]
+fn a_gate_of_a_waypoint_asks_everybody_for_a_key() {
+    let plugin = only("waypoint.yaml");
+    let trusting = plugin.clone().with("/trusted_identities", json!(["spiffe://cluster.local/ns/shop/sa/*"]));
+    let mesh = Mesh::new();
+    for plugin in [plugin, trusting] {
+        let filters = vec![plugin.extension(Form::Text)];
+        let proxy = Proxy::start(Setup { place: Place::Waypoint, ..mesh.setup(filters) });
+        let send = |path, headers| {
+            let request = get(path, headers).bytes();
+            waypoint::send(proxy.mutual(), &mesh.authority, mesh.account("shop/frontend"), &request).expect("a reply")
+        };
+        assert_eq!(verdict(&send(MODELS, &[])), says(401, "no_credential"));
+        assert_eq!(verdict(&send(MODELS, WITH_KEY)), says(200, "key"));
+        assert_eq!(verdict(&send("/healthz", &[])), says(200, "public_path"));
+        // The address is that of the tunnel, or what a header says.
+        let source = |headers| send("/healthz", headers).header(SOURCE).expect("it is shown");
+        assert!(source(&[]).starts_with("127.0.0.1:") && !source(&[]).ends_with(":0"), "{}", source(&[]));
+        assert_eq!(source(&[("x-forwarded-for", "10.1.2.3")]), "10.1.2.3:0");
+    }
+    // The control: in a sidecar the same caller passes.
+    let sidecar = mesh.sidecar(vec![only("mesh-wide.yaml").extension(Form::Text)]);
+    assert_eq!(mesh.send(&sidecar, "shop/frontend", &get(MODELS, &[])).verdict(), says(200, "trusted_identity"));
 }
 
 /// Until a module is there, the agent sends a filter that denies all.

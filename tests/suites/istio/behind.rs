@@ -1,8 +1,8 @@
 //! A gate at the gateway and one in the sidecar behind it: the three ways that are sound, and the traps between them.
 
-use portcullis_tests::istio::{Plugin, plugins};
+use portcullis_tests::istio::{Plugin, documents, plugins};
 use portcullis_tests::wire_engine::Form;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::mesh::{GATEWAY, KEY, MODELS, Mesh, NOBODY, WITH_KEY, get, says};
 use super::only;
@@ -29,8 +29,34 @@ fn gated_once_at_the_gateway_the_service_learns_the_consumer() {
         passed.header("x-forwarded-client-cert").is_some_and(|peer| peer.contains(GATEWAY.split_once('/').unwrap().1))
     );
     // Whoever reaches the sidecar without passing the gateway meets no gate, and says who it likes to be.
-    let around = mesh.send(&sidecar, "billing/worker", &get(MODELS, &[("x-portcullis-consumer", "admin")]));
+    let forged = get(MODELS, &[("x-portcullis-consumer", "admin")]);
+    let around = mesh.send(&sidecar, "billing/worker", &forged);
     assert_eq!((around.reply.status, around.header("x-portcullis-consumer")), (200, Some("admin".into())));
+
+    // So the file lets only the gateway call.
+    let closed = mesh.sidecar(vec![only_the_gateway()]);
+    let gateway = mesh.gateway(vec![only("gateway.yaml").extension(Form::Text)], &closed);
+    assert_eq!(mesh.send(&gateway, NOBODY, &get(MODELS, WITH_KEY)).reply.status, 200);
+    for who in ["billing/worker", NOBODY] {
+        assert_eq!(mesh.send(&closed, who, &forged).reply.status, 403, "{who}");
+    }
+}
+
+/// What istiod makes of the `AuthorizationPolicy` (`pilot/pkg/security/authz/model/generator.go`).
+fn only_the_gateway() -> Value {
+    let document = documents("gateway.yaml").into_iter().find(|one| one["kind"] == "AuthorizationPolicy");
+    let spec = document.expect("it is there")["spec"].clone();
+    assert_eq!((&spec["action"], spec["rules"].as_array().map(Vec::len)), (&json!("ALLOW"), Some(1)));
+    let principals = &spec["rules"][0]["from"][0]["source"]["principals"];
+    assert_eq!(principals.as_array().map(Vec::len), Some(1));
+    let name = format!("spiffe://{}", principals[0].as_str().expect("a name"));
+    json!({"name": "envoy.filters.http.rbac", "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC",
+        "rules": {"action": "ALLOW", "policies": {"only-the-gateway": {
+            "permissions": [{"any": true}],
+            "principals": [{"authenticated": {"principal_name": {"exact": name}}}]
+        }}}
+    }})
 }
 
 /// The trap: the gateway's gate takes the key out, and the sidecar's asks for it.
