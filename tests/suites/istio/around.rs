@@ -141,7 +141,8 @@ fn the_gates_counters_are_among_the_statistics_that_istio_keeps() {
 #[test]
 fn the_access_log_shows_who_would_be_denied_and_no_key() {
     let format = mesh_config()["extensionProviders"][0]["envoyFileAccessLog"]["logFormat"]["text"].clone();
-    let log_format = Some(format.as_str().expect("a text").to_owned());
+    // Istio ends each line.
+    let log_format = Some(format!("{}\n", format.as_str().expect("a text")));
     let mesh = Mesh::new();
     let filters = vec![only("namespace.yaml").extension(Form::Text)];
     let proxy = Proxy::start(Setup { log_format, ..mesh.setup(filters) });
