@@ -79,6 +79,12 @@ fn two_plugins_in_one_sidecar_are_two_gates() {
     let outcome = mesh.send(&proxy, NOBODY, &get(MODELS, WITH_KEY));
     assert_eq!((outcome.reply.status, outcome.seen.is_none()), (401, true));
     assert_eq!(mesh.send(&proxy, "shop/frontend", &get(MODELS, &[])).reply.status, 200, "both trust it");
+    // While the second only reports, keys work, but it takes the first one's consumer out.
+    let [first, second] = ["workload.yaml", "mesh-wide.yaml"].map(only);
+    let reporting = second.with("/mode", json!("report"));
+    let proxy = mesh.sidecar(vec![first.extension(Form::Text), reporting.extension(Form::Text)]);
+    let outcome = mesh.send(&proxy, NOBODY, &get(MODELS, WITH_KEY));
+    assert_eq!((outcome.reply.status, outcome.header("x-portcullis-consumer")), (200, None));
 }
 
 #[test]
