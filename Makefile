@@ -9,7 +9,7 @@ DENY         ?= licenses bans sources
 FUZZ_SECONDS ?= 1200
 FUZZ_TARGETS ?=
 
-# Commands of cargo that are fetched where they are missing.
+# Commands of cargo that are fetched where they are missing. Not optimized: to build them takes longer than to run them.
 TOOLS                 := $(CURDIR)/.cache/tools
 VERSION_cargo-deny    := 0.20.2
 VERSION_cargo-mutants := 27.1.0
@@ -110,7 +110,7 @@ python:
 cargo-deny cargo-mutants: cargo
 	@command -v $@ >/dev/null || { \
 	  echo '==> building $@ $(VERSION_$@) into .cache/tools (a few minutes, once)'; \
-	  $(CARGO) install --quiet --locked --root $(TOOLS) --version $(VERSION_$@) $@; }
+	  $(CARGO) install --quiet --locked --debug --root $(TOOLS) --version $(VERSION_$@) $@; }
 
 components: cargo
 	@$(CARGO) fmt --version >/dev/null 2>&1 && $(CARGO) clippy --version >/dev/null 2>&1 || { \

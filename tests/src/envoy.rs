@@ -22,7 +22,7 @@ pub struct Options {
     pub workers: u32,
     /// What Envoy logs of its wasm filter: `debug`, or `trace` for every call in and out of the VM.
     pub wasm_log: &'static str,
-    /// Variables in the environment of Envoy, beside those of the suite; the values are secrets.
+    /// Variables of the environment, beside those of the suite.
     pub environment: &'static [(&'static str, &'static str)],
 }
 

@@ -9,8 +9,8 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::paths;
 use crate::wire_engine::Form;
+use crate::{crd, paths};
 
 /// Where in the mesh a filter can stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +38,7 @@ pub struct Plugin {
 pub fn documents(file: &str) -> Vec<Value> {
     let path = paths::workspace().join("envoy/istio").join(file);
     let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    serde_saphyr::from_multiple(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    crd::documents(&text)
 }
 
 /// The plugins of a file under `envoy/istio/`.

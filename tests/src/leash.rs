@@ -20,7 +20,7 @@ pub struct Leashed {
 }
 
 impl Leashed {
-    /// Starts a program with its arguments and environment, in its directory; its standard output and error go to `log`.
+    /// Starts a program with its arguments, in its directory, with its variables beside ours; its standard output and error go to `log`.
     ///
     /// # Panics
     /// If there is no shell.

@@ -11,8 +11,10 @@ mod mesh;
 use std::collections::BTreeSet;
 
 use mesh::{GATEWAY, KEY, MODELS, Mesh, NOBODY, Request, TOKEN, WITH_KEY, get, says};
+use portcullis_tests::crd::yaml_files;
 use portcullis_tests::istio::{Place, Plugin, documents, inserted_first, plugins};
 use portcullis_tests::mesh::Proxy;
+use portcullis_tests::paths::workspace;
 use portcullis_tests::poll;
 use portcullis_tests::wire_engine::Form;
 use serde_json::json;
@@ -40,11 +42,9 @@ fn only(file: &str) -> Plugin {
 
 #[test]
 fn every_file_of_the_folder_is_tried_here() {
-    let folder = portcullis_tests::paths::workspace().join("envoy/istio");
-    let entries = std::fs::read_dir(folder).expect("the folder is there").map_while(Result::ok);
-    let names = entries.map(|entry| entry.file_name().into_string().expect("a name in ASCII"));
-    let mut with_plugins: Vec<String> = names.filter(|name| !plugins(name).is_empty()).collect();
-    with_plugins.sort();
+    let files = yaml_files(&workspace().join("envoy/istio"));
+    let names = files.iter().map(|file| file.file_name().and_then(|name| name.to_str()).expect("a name in ASCII"));
+    let with_plugins: Vec<&str> = names.filter(|name| !plugins(name).is_empty()).collect();
     assert_eq!(with_plugins, FILES);
 }
 

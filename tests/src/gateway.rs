@@ -1,0 +1,253 @@
+//! What Envoy Gateway makes of an `EnvoyExtensionPolicy`, rebuilt after its source (`internal/xds/translator/wasm.go` and
+//! `listener.go`), and an Envoy that runs it: no controller and no cluster is here.
+//!
+//! Each filter is disabled in the listener, and each route enables those of its policy; the policy is JSON text; the module comes
+//! over HTTP, from the controller; the listener comes by xDS, here from a file.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use portcullis::digest::Digest;
+use serde_json::{Map, Value, json};
+use tempfile::TempDir;
+
+use crate::bootstrap::replace;
+use crate::crd::documents;
+use crate::envoy::{Envoy, Options, V4};
+use crate::message::{Pair, Reply};
+use crate::net::connect;
+use crate::upstream::Upstream;
+use crate::{http1, paths, poll};
+
+/// What `gateway.yaml` has for its key, from the environment of the proxy.
+pub const TOKEN: &str = "gateway-suite-token";
+
+/// The form of the policy in the filter's configuration.
+#[derive(Debug, Clone, Copy)]
+pub enum Form {
+    /// What Envoy Gateway makes.
+    Text,
+    /// What it does not make: a control.
+    Struct,
+}
+
+/// A module that the controller serves, or does not.
+#[derive(Debug)]
+pub struct Module {
+    name: String,
+    sha256: String,
+}
+
+impl Module {
+    /// The one in that file.
+    ///
+    /// # Panics
+    /// If there is no such file.
+    pub fn at(path: &Path) -> Self {
+        let name = path.file_name().expect("a file has a name").to_string_lossy().into_owned();
+        Self { name, sha256: Digest::of(&fs::read(path).expect("a file")).to_hex() }
+    }
+
+    /// One that nobody has.
+    pub fn missing() -> Self {
+        Self { name: "missing.wasm".to_owned(), sha256: "0".repeat(64) }
+    }
+}
+
+/// An Envoy with its listener from a file, another that serves the module in the controller's place, and an upstream.
+#[derive(Debug)]
+pub struct Gateway {
+    envoy: Envoy,
+    /// What stands behind the gate.
+    pub upstream: Upstream,
+    _controller: Envoy,
+    directory: TempDir,
+    version: u32,
+}
+
+/// The extension policy of a manifest.
+///
+/// # Panics
+/// If it has none.
+pub fn manifest(file: &str) -> Value {
+    let text = fs::read_to_string(paths::workspace().join("envoy/envoy-gateway").join(file)).expect("it is shipped");
+    documents(&text).into_iter().find(|one| one["kind"] == "EnvoyExtensionPolicy").expect("it has an extension policy")
+}
+
+/// As [`manifest`], with another policy of the gate.
+pub fn manifest_with(policy: &Value) -> Value {
+    let mut manifest = manifest("gateway.yaml");
+    manifest["spec"]["wasm"][0]["config"] = policy.clone();
+    manifest
+}
+
+/// The name of the filter, which routes enable it by.
+fn filter_name(manifest: &Value) -> String {
+    format!("envoy.filters.http.wasm/{}", vm_name(manifest))
+}
+
+fn vm_name(manifest: &Value) -> String {
+    let [namespace, name] = ["namespace", "name"].map(|part| manifest["metadata"][part].as_str().expect("a name"));
+    format!("envoyextensionpolicy/{namespace}/{name}/wasm/0")
+}
+
+/// The filter of a manifest. The checksum is that of the module itself, also where the manifest has an image's.
+pub fn filter(manifest: &Value, form: Form, module: &Module) -> Value {
+    let wasm = &manifest["spec"]["wasm"][0];
+    let policy = &wasm["config"];
+    let configuration = match form {
+        Form::Text => json!({"@type": "type.googleapis.com/google.protobuf.StringValue", "value": policy.to_string()}),
+        Form::Struct => json!({"@type": "type.googleapis.com/google.protobuf.Struct", "value": policy}),
+    };
+    let mut config = json!({
+        "name": wasm["name"],
+        "root_id": wasm["rootID"],
+        "fail_open": wasm["failOpen"],
+        "configuration": configuration,
+        "vm_config": {
+            "vm_id": vm_name(manifest),
+            "runtime": "envoy.wasm.runtime.v8",
+            "code": {"remote": {
+                "http_uri": {"uri": format!("https://envoy-gateway:18002/{}", module.name), "cluster": "wasm_cluster", "timeout": "10s"},
+                "sha256": module.sha256,
+                "retry_policy": {"num_retries": 10, "retry_back_off": {"base_interval": "1s", "max_interval": "30s"}}
+            }}
+        }
+    });
+    if let Some(names) = wasm["env"].get("hostKeys") {
+        config["vm_config"]["environment_variables"] = json!({"host_env_keys": names});
+    }
+    json!({
+        "name": filter_name(manifest),
+        "disabled": true,
+        "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm", "config": config}
+    })
+}
+
+/// A route to the upstream, behind the gate of a manifest or behind none.
+pub fn route(prefix: &str, gate: Option<&Value>) -> Value {
+    let enabled = json!({"@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", "config": {}});
+    let enabled = gate.map(|manifest| (filter_name(manifest), enabled)).into_iter().collect::<Map<_, _>>();
+    let by = if prefix == "/" { "prefix" } else { "path_separated_prefix" };
+    json!({"match": {by: prefix}, "route": {"cluster": "upstream"}, "typed_per_filter_config": enabled})
+}
+
+/// The listener `http`, with Envoy Gateway's defaults but for `settings`.
+///
+/// # Panics
+/// If `settings` is no object.
+pub fn listener(filters: &[Value], routes: &[Value], settings: &Value) -> Value {
+    let router = json!({
+        "name": "envoy.filters.http.router",
+        "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router", "suppress_envoy_headers": true}
+    });
+    let mut manager = json!({
+        "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": "http-10080",
+        "use_remote_address": true,
+        "normalize_path": true,
+        "merge_slashes": true,
+        "path_with_escaped_slashes_action": "UNESCAPE_AND_REDIRECT",
+        "common_http_protocol_options": {"headers_with_underscores_action": "REJECT_REQUEST"},
+        "server_header_transformation": "PASS_THROUGH",
+        "http_filters": ([filters, &[router]].concat()),
+        "route_config": {"name": "http", "virtual_hosts": [{"name": "http", "domains": ["*"], "routes": routes}]}
+    });
+    let members = settings.as_object().expect("an object").clone();
+    manager.as_object_mut().expect("an object").extend(members);
+    json!({
+        "@type": "type.googleapis.com/envoy.config.listener.v3.Listener",
+        "name": "http",
+        "address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}},
+        "default_filter_chain": {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}
+    })
+}
+
+/// A listener with the gate of one manifest on all routes.
+pub fn gated(manifest: &Value, form: Form, module: &Module) -> Value {
+    listener(&[filter(manifest, form, module)], &[route("/", Some(manifest))], &json!({}))
+}
+
+/// Serves these modules, each at its name: what the controller does.
+fn controller(modules: &[PathBuf]) -> Envoy {
+    let serve = |path: &PathBuf| json!({"match": {"path": format!("/{}", Module::at(path).name)}, "direct_response": {"status": 200, "body": {"filename": path}}});
+    let mut listener = listener(&[], &modules.iter().map(serve).collect::<Vec<_>>(), &json!({}));
+    listener.as_object_mut().expect("an object").remove("@type");
+    let manager = &mut listener["default_filter_chain"]["filters"][0]["typed_config"];
+    manager["route_config"]["max_direct_response_body_size_bytes"] = json!(100 << 20);
+    Envoy::start(&json!({
+        "admin": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}}},
+        "static_resources": {"listeners": [listener]}
+    }))
+}
+
+impl Gateway {
+    /// Starts Envoy with that listener.
+    ///
+    /// # Panics
+    /// If it does not come up.
+    pub fn start(listener: &Value) -> Self {
+        let (upstream, controller) = (Upstream::start(), controller(&[paths::module(), paths::trap_module()]));
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let cluster = |name: &str, to: SocketAddr| {
+            let address = json!({"socket_address": {"address": to.ip().to_string(), "port_value": to.port()}});
+            json!({"name": name, "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}]}})
+        };
+        let document = json!({
+            "admin": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}}},
+            "dynamic_resources": {"lds_config": {"path_config_source": {
+                "path": directory.path().join("lds.json"), "watched_directory": {"path": directory.path()}
+            }}},
+            "static_resources": {"clusters": [
+                cluster("upstream", upstream.address()),
+                cluster("wasm_cluster", controller.address("http", V4)),
+            ]}
+        });
+        apply(&directory, 1, listener);
+        let options = Options { environment: &[("PORTCULLIS_TOKEN", TOKEN)], ..Options::default() };
+        let envoy = Envoy::start_with(&document, options);
+        Self { envoy, upstream, _controller: controller, directory, version: 1 }
+    }
+
+    /// Has Envoy take the listener, or refuse it: `counter` is then one higher.
+    ///
+    /// # Panics
+    /// If it is not.
+    pub fn apply(&mut self, listener: &Value, counter: &str) {
+        let before = self.count(counter);
+        self.version += 1;
+        apply(&self.directory, self.version, listener);
+        poll::until("the update is counted", || (self.count(counter) == before + 1).then_some(()));
+    }
+
+    /// A number of Envoy's statistics.
+    ///
+    /// # Panics
+    /// If the admin interface does not answer.
+    pub fn count(&self, name: &str) -> u64 {
+        let stats = self.envoy.admin().stats(name).expect("the admin interface answers");
+        stats.get(name).copied().unwrap_or_default()
+    }
+
+    /// The reply to a request over a connection of its own.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn send(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Reply {
+        let headers: Vec<Pair> = headers.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+        let request = http1::request(method.as_bytes(), path.as_bytes(), b"gateway.test", &headers, None);
+        let stream = connect(V4, self.envoy.address("http", V4)).expect("Envoy listens");
+        http1::Client::new(stream).send(&request).expect("Envoy replies")
+    }
+
+    /// The status of the reply to a GET with that key.
+    pub fn status(&self, path: &str, key: &str) -> u16 {
+        self.send("GET", path, &[("x-api-key", key)]).status
+    }
+}
+
+fn apply(directory: &TempDir, version: u32, listener: &Value) {
+    let update = json!({"version_info": version.to_string(), "resources": [listener]});
+    replace(directory.path(), "lds.json", &update.to_string());
+}

@@ -1,0 +1,197 @@
+//! A machine as `docs/guides/plain-envoy.md` has it, in a temporary directory: its places, its unit, and a stand-in for systemd that
+//! starts and stops what the unit says.
+
+use std::fs::{self, File};
+use std::net::SocketAddr;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::leash::Leashed;
+use crate::message::Reply;
+use crate::net::connect_unix;
+use crate::upstream::Upstream;
+use crate::{http1, paths, poll, secrets};
+
+/// The machine; dropping it ends its Envoy, and panics if that has printed a secret.
+#[derive(Debug)]
+pub struct Machine {
+    envoy: Option<Leashed>,
+    /// What stands behind the gate.
+    pub upstream: Upstream,
+    root: TempDir,
+}
+
+/// The places that the guide and the files name.
+const PLACES: [&str; 3] = ["/etc/", "/usr/local/", "/run/"];
+
+impl Machine {
+    /// A machine with a checkout of the repository, and nothing installed.
+    ///
+    /// # Panics
+    /// If a directory cannot be written.
+    pub fn new() -> Self {
+        let machine = Self {
+            envoy: None,
+            upstream: Upstream::start(),
+            root: tempfile::tempdir().expect("a temporary directory"),
+        };
+        let checkout = machine.checkout();
+        fs::create_dir_all(checkout.join("envoy/systemd")).expect("a directory of the machine");
+        fs::create_dir_all(machine.place("/run/portcullis")).expect("a directory of the machine");
+        for link in ["scripts", "target"] {
+            symlink(paths::workspace().join(link), checkout.join(link)).expect("a link in the checkout");
+        }
+        for file in ["envoy-portcullis.service", "envoy.yaml", "gate.yaml"] {
+            let text = fs::read_to_string(paths::workspace().join("envoy/systemd").join(file)).expect("it is shipped");
+            secrets::in_document(&serde_saphyr::from_str(&text).unwrap_or_default());
+            let upstream = format!("port_value: {}", machine.upstream.address().port());
+            let text = machine.moved(&text).replace("port_value: 10000", "port_value: 0");
+            let text =
+                text.replace("port_value: 8081", &upstream).replace("0.0.0.0", "127.0.0.1").replace("%H", "node");
+            fs::write(checkout.join("envoy/systemd").join(file), text).expect("the checkout takes a file");
+        }
+        machine
+    }
+
+    /// The top of the checkout.
+    pub fn checkout(&self) -> PathBuf {
+        self.root.path().join("checkout")
+    }
+
+    /// Where a place of the machine is here.
+    pub fn place(&self, path: &str) -> PathBuf {
+        PathBuf::from(self.moved(path))
+    }
+
+    fn moved(&self, text: &str) -> String {
+        let root = self.root.path().display();
+        PLACES.iter().fold(text.to_owned(), |text, place| text.replace(place, &format!("{root}{place}")))
+    }
+
+    /// What the unit says under `key`, in order.
+    fn unit(&self, key: &str) -> Vec<String> {
+        let unit = fs::read_to_string(self.place("/etc/systemd/system/envoy-portcullis.service")).expect("a unit");
+        unit.lines().filter_map(|line| line.strip_prefix(key)?.strip_prefix('=')).map(str::to_owned).collect()
+    }
+
+    /// Runs a command of the guide in the checkout, systemd's among them.
+    ///
+    /// # Panics
+    /// If there is no shell.
+    pub fn run(&mut self, command: &str) -> Output {
+        match command.strip_prefix("sudo systemctl ") {
+            Some("daemon-reload") => return self.shell("true"),
+            Some("enable --now envoy-portcullis") => return self.start(),
+            Some("stop envoy-portcullis") => return self.stop(),
+            Some("restart envoy-portcullis") => {
+                self.stop();
+                return self.start();
+            }
+            _ => {}
+        }
+        let log = format!("cat {}", self.log().display());
+        let command = self.moved(command).replace("sudo ", "").replace("journalctl -u envoy-portcullis -o cat", &log);
+        self.shell(&command.replace("127.0.0.1:10000", &self.address().unwrap_or_default()))
+    }
+
+    fn shell(&self, command: &str) -> Output {
+        let path = std::env::var("PATH").unwrap_or_default();
+        Command::new("sh")
+            .args(["-c", command])
+            .current_dir(self.checkout())
+            .env("PATH", format!("{}:{path}", self.place("/usr/local/bin").display()))
+            .env("ENVOY", paths::envoy())
+            .output()
+            .expect("a shell")
+    }
+
+    /// `ExecStartPre`, then `ExecStart` with the variables of `EnvironmentFile`.
+    ///
+    /// # Panics
+    /// If Envoy does not answer at its admin socket, or nothing is installed.
+    pub fn start(&mut self) -> Output {
+        let checked = self.shell(&self.unit("ExecStartPre").join(" && "));
+        if !checked.status.success() {
+            return checked;
+        }
+        let start = self.unit("ExecStart").concat();
+        let mut words = start.split(' ');
+        let mut command = Command::new(words.next().expect("a program"));
+        command.args(words);
+        for file in self.unit("EnvironmentFile") {
+            let text = fs::read_to_string(file.trim_start_matches('-')).unwrap_or_default();
+            for (name, value) in text.lines().filter_map(|line| line.split_once('=')) {
+                secrets::in_value(value);
+                command.env(name, value);
+            }
+        }
+        let log = File::options().create(true).append(true).open(self.log()).expect("a log");
+        self.envoy = Some(Leashed::start(&command, log));
+        poll::until("Envoy is ready", || self.admin("/ready").filter(|reply| reply.status == 200).map(drop));
+        checked
+    }
+
+    /// `ExecStop` but for the time that it takes.
+    pub fn drain(&self) -> Output {
+        let stop: Vec<String> = self.unit("ExecStop").into_iter().filter(|line| !line.contains("sleep")).collect();
+        self.shell(&format!("set -e; {}", stop.join("; ")))
+    }
+
+    /// [`Machine::drain`], then SIGTERM, which must end Envoy well.
+    ///
+    /// # Panics
+    /// If Envoy does not run, or does not end.
+    fn stop(&mut self) -> Output {
+        let drained = self.drain();
+        let mut envoy = self.envoy.take().expect("Envoy runs");
+        let keeper = envoy.keeper();
+        let children = fs::read_to_string(format!("/proc/{keeper}/task/{keeper}/children")).expect("the keeper runs");
+        let is_envoy = |pid: &&str| fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name == "envoy\n");
+        let pid = children.split_whitespace().find(is_envoy).expect("Envoy runs");
+        self.shell(&format!("kill -TERM {pid}"));
+        let status = poll::until("Envoy ends", || envoy.ended());
+        assert!(status.success(), "Envoy ends with {status}");
+        drained
+    }
+
+    /// The reply of Envoy's admin interface, if it runs.
+    pub fn admin(&self, path: &str) -> Option<Reply> {
+        let socket = connect_unix(&self.place("/run/portcullis/admin.sock")).ok()?;
+        http1::Client::new(socket).send(&http1::get(path, &[("connection", "close")])).ok()
+    }
+
+    /// Where the listener is.
+    pub fn address(&self) -> Option<String> {
+        let all: Value = serde_json::from_slice(&self.admin("/listeners?format=json")?.body).ok()?;
+        let port = all["listener_statuses"][0]["local_address"]["socket_address"]["port_value"].as_u64()?;
+        Some(SocketAddr::from(([127, 0, 0, 1], u16::try_from(port).ok()?)).to_string())
+    }
+
+    /// The file that Envoy's output goes to.
+    pub fn log(&self) -> PathBuf {
+        Path::new(self.root.path()).join("journal")
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        // After this line the log is complete.
+        drop(self.envoy.take());
+        let leak = secrets::found_in(&fs::read(self.log()).unwrap_or_default());
+        if let Some(leak) = leak
+            && !std::thread::panicking()
+        {
+            panic!("Envoy's log holds {leak}");
+        }
+    }
+}
+
+impl Default for Machine {
+    fn default() -> Self {
+        Self::new()
+    }
+}
