@@ -20,8 +20,9 @@ use portcullis_tests::wire_engine::Form;
 use serde_json::json;
 
 /// Every file with plugins.
-const FILES: [&str; 10] = [
+const FILES: [&str; 11] = [
     "forward-credential.yaml",
+    "gateway-api.yaml",
     "gateway.yaml",
     "mesh-wide.yaml",
     "namespace.yaml",
@@ -207,6 +208,7 @@ fn every_plugin_stands_where_its_file_says() {
         for plugin in plugins(file) {
             let at_gateways = plugin.spec()["selector"]["matchLabels"]["istio"] == "ingressgateway";
             let expected: &[Place] = match (file, at_gateways) {
+                ("gateway-api.yaml", _) => &[Place::Gateway],
                 ("waypoint.yaml", _) => &[Place::Gateway, Place::Waypoint],
                 // Its selector keeps it from sidecars.
                 (_, true) => &[Place::SidecarOutbound, Place::Gateway],
