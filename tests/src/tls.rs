@@ -80,6 +80,20 @@ impl Authority {
         })
     }
 
+    /// The `UpstreamTlsContext` of a proxy that speaks to listeners of this authority as `client`.
+    pub fn towards(&self, client: &Identity) -> Value {
+        json!({
+            "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+            "common_tls_context": {
+                "tls_certificates": [{
+                    "certificate_chain": {"inline_string": client.certificate},
+                    "private_key": {"inline_string": client.key}
+                }],
+                "validation_context": {"trusted_ca": {"inline_string": self.issuer.pem()}}
+            }
+        })
+    }
+
     /// Speaks TLS to a listener of this authority, as `client` or as nobody. The handshake comes with the first write,
     /// and a certificate that the listener refuses shows with the first read.
     ///
@@ -93,12 +107,28 @@ impl Authority {
         stream: TcpStream,
         client: Option<&Identity>,
     ) -> io::Result<StreamOwned<ClientConnection, TcpStream>> {
+        self.session_offering(stream, client, &[])
+    }
+
+    /// As [`Authority::session`], with these protocols offered by ALPN.
+    ///
+    /// # Errors
+    /// A session that cannot be made.
+    ///
+    /// # Panics
+    /// If the certificates of this file are malformed.
+    pub fn session_offering(
+        &self,
+        stream: TcpStream,
+        client: Option<&Identity>,
+        protocols: &[&str],
+    ) -> io::Result<StreamOwned<ClientConnection, TcpStream>> {
         let mut roots = RootCertStore::empty();
         roots.add(self.issuer.der().clone()).expect("an authority's certificate");
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
         let builder = builder.expect("ring knows the default versions").with_root_certificates(roots);
-        let config = match client {
+        let mut config = match client {
             None => builder.with_no_client_auth(),
             Some(identity) => {
                 let chain = vec![CertificateDer::from_pem_slice(identity.certificate.as_bytes()).expect("our own PEM")];
@@ -106,6 +136,7 @@ impl Authority {
                 builder.with_client_auth_cert(chain, key).expect("a certificate and its key")
             }
         };
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
         let server = ServerName::try_from(SERVER).expect("a DNS name");
         let session = ClientConnection::new(Arc::new(config), server).map_err(io::Error::other)?;
         Ok(StreamOwned::new(session, stream))

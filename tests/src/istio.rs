@@ -1,0 +1,181 @@
+//! What Istio makes of the manifests under `envoy/istio/`.
+//!
+//! Read in Istio's source, releases 1.27 to 1.31: istiod makes a resource of each plugin, with its `pluginConfig` as JSON text
+//! (`pilot/pkg/model/extensions.go`), and the agent beside Envoy puts the module that it has fetched in the place of the
+//! address, or a filter that denies all where there is none (`pkg/wasm/convert.go`). Here, a module is always that of the
+//! build, whatever the manifest's `url` says.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::wire_engine::Form;
+use crate::{crd, paths};
+
+/// Where in the mesh a filter can stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// What comes to a workload, in its sidecar.
+    SidecarInbound,
+    /// What a workload sends, in its sidecar.
+    SidecarOutbound,
+    /// An ingress gateway.
+    Gateway,
+    /// A waypoint, in ambient mode.
+    Waypoint,
+}
+
+/// A `WasmPlugin` or a `TrafficExtension`.
+#[derive(Debug, Clone)]
+pub struct Plugin {
+    document: Value,
+}
+
+/// The documents of a file under `envoy/istio/`.
+///
+/// # Panics
+/// If it is not there, or no YAML.
+pub fn documents(file: &str) -> Vec<Value> {
+    let path = paths::workspace().join("envoy/istio").join(file);
+    let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    crd::documents(&text)
+}
+
+/// The plugins of a file under `envoy/istio/`.
+pub fn plugins(file: &str) -> Vec<Plugin> {
+    let is_plugin = |document: &Value| document["kind"] == "WasmPlugin" || document["kind"] == "TrafficExtension";
+    documents(file).into_iter().filter(is_plugin).map(|document| Plugin { document }).collect()
+}
+
+impl Plugin {
+    /// What a `WasmPlugin` has in its `spec`, and a `TrafficExtension` one step below it.
+    pub fn wasm(&self) -> &Value {
+        let spec = &self.document["spec"];
+        spec.get("wasm").unwrap_or(spec)
+    }
+
+    /// The `spec`.
+    pub fn spec(&self) -> &Value {
+        &self.document["spec"]
+    }
+
+    /// The policy.
+    pub fn policy(&self) -> &Value {
+        &self.wasm()["pluginConfig"]
+    }
+
+    /// The same plugin with a change of its policy.
+    #[must_use]
+    pub fn with(mut self, pointer: &str, value: Value) -> Self {
+        let spec = &mut self.document["spec"];
+        let wasm = if spec.get("wasm").is_some() { &mut spec["wasm"] } else { spec };
+        let (parent, member) = pointer.rsplit_once('/').expect("a pointer begins with a slash");
+        wasm["pluginConfig"].pointer_mut(parent).expect("a place in the policy")[member] = value;
+        self
+    }
+
+    /// Whether istiod puts the plugin there, as far as its `match`, and whether it has `targetRefs`, decide that.
+    pub fn stands_at(&self, place: Place) -> bool {
+        let mode = if matches!(place, Place::SidecarInbound | Place::Waypoint) { "SERVER" } else { "CLIENT" };
+        let selectors = self.spec()["match"].as_array();
+        let matches = selectors.is_none_or(|selectors| {
+            selectors.iter().any(|selector| {
+                let has_port = place == Place::Waypoint && !selector["ports"].is_null();
+                !has_port && [None, Some("CLIENT_AND_SERVER"), Some(mode)].contains(&selector["mode"].as_str())
+            })
+        });
+        matches
+            && match place {
+                Place::SidecarInbound | Place::SidecarOutbound => self.spec()["targetRefs"].is_null(),
+                Place::Gateway => true,
+                Place::Waypoint => !self.spec()["targetRefs"].is_null(),
+            }
+    }
+
+    /// The name of the resource, which the filter in the listener has too.
+    pub fn resource(&self) -> String {
+        format!("extensions.istio.io/trafficextension/{}", self.name())
+    }
+
+    /// Namespace and name; those of a `WasmPlugin` with what Istio 1.30 puts behind it when it makes a `TrafficExtension`.
+    fn name(&self) -> String {
+        let [namespace, name] =
+            ["namespace", "name"].map(|part| self.document["metadata"][part].as_str().expect("a name"));
+        let translated = if self.document["kind"] == "WasmPlugin" { "~istio-translated-wasmplugin" } else { "" };
+        format!("{namespace}.{name}{translated}")
+    }
+
+    /// The resource as it reaches Envoy; Istio's form of the policy is [`Form::Text`].
+    ///
+    /// # Panics
+    /// If the manifest has what Istio does not.
+    pub fn extension(&self, form: Form) -> Value {
+        let wasm = self.wasm();
+        let configuration = match form {
+            Form::Text => json!({"@type": type_url("google.protobuf.StringValue"), "value": self.policy().to_string()}),
+            Form::Struct => json!({"@type": type_url("google.protobuf.Struct"), "value": self.policy()}),
+        };
+        let failure_policy = match wasm["failStrategy"].as_str() {
+            None | Some("FAIL_CLOSE") => "FAIL_CLOSED",
+            Some(strategy @ ("FAIL_OPEN" | "FAIL_RELOAD")) => strategy,
+            Some(other) => panic!("{other} is no failStrategy"),
+        };
+        let mut vm_config = json!({
+            "runtime": "envoy.wasm.runtime.v8",
+            "code": {"local": {"filename": paths::module()}}
+        });
+        let variables = wasm["vmConfig"]["env"].as_array().map(Vec::as_slice).unwrap_or_default();
+        if !variables.is_empty() {
+            let (host, inline): (Vec<_>, Vec<_>) = variables.iter().partition(|one| one["valueFrom"] == "HOST");
+            let host: Vec<&Value> = host.into_iter().map(|one| &one["name"]).collect();
+            let inline: serde_json::Map<_, _> = inline
+                .into_iter()
+                .map(|one| (one["name"].as_str().expect("a name").to_owned(), one["value"].clone()))
+                .collect();
+            vm_config["environment_variables"] = json!({"host_env_keys": host, "key_values": inline});
+        }
+        self.typed(json!({
+            "@type": type_url(WASM),
+            "config": {
+                "name": self.name(),
+                "root_id": wasm["pluginName"].as_str().unwrap_or_default(),
+                "failure_policy": failure_policy,
+                "configuration": configuration,
+                "vm_config": vm_config
+            }
+        }))
+    }
+
+    /// What the agent sends in the plugin's place while its module cannot be fetched: no rule, so nobody passes.
+    pub fn stand_in(&self) -> Value {
+        self.typed(json!({
+            "@type": type_url(RBAC),
+            "rules": {},
+            "rules_stat_prefix": "wasm-default-deny"
+        }))
+    }
+
+    fn typed(&self, config: Value) -> Value {
+        json!({"@type": type_url(EXTENSION), "name": self.resource(), "typed_config": config})
+    }
+}
+
+/// The filters that the `EnvoyFilter`s of a file put first into an inbound listener.
+pub fn inserted_first(file: &str) -> Vec<Value> {
+    let filters = documents(file).into_iter().filter(|document| document["kind"] == "EnvoyFilter");
+    let patches = filters.flat_map(|filter| filter["spec"]["configPatches"].as_array().cloned().unwrap_or_default());
+    let first = |patch: &Value| {
+        patch["applyTo"] == "HTTP_FILTER"
+            && patch["match"]["context"] == "SIDECAR_INBOUND"
+            && patch["patch"]["operation"] == "INSERT_FIRST"
+    };
+    patches.filter(first).map(|patch| patch["patch"]["value"].clone()).collect()
+}
+
+pub(crate) const EXTENSION: &str = "envoy.config.core.v3.TypedExtensionConfig";
+pub(crate) const WASM: &str = "envoy.extensions.filters.http.wasm.v3.Wasm";
+pub(crate) const RBAC: &str = "envoy.extensions.filters.http.rbac.v3.RBAC";
+
+pub(crate) fn type_url(name: &str) -> String {
+    format!("type.googleapis.com/{name}")
+}

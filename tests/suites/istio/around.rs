@@ -1,0 +1,190 @@
+//! What Istio does around a gate: addresses, waypoints, modules that cannot be fetched, refused policies, statistics, access logs, and
+//! ports whose protocol it guesses.
+
+use portcullis_tests::envoy::V4;
+use portcullis_tests::http1::Client;
+use portcullis_tests::istio::{Place, documents};
+use portcullis_tests::listener::SOURCE;
+use portcullis_tests::mesh::{HTTP_ALPN, Proxy, Setup};
+use portcullis_tests::net::connect;
+use portcullis_tests::stage::verdict;
+use portcullis_tests::wire_engine::Form;
+use portcullis_tests::{poll, waypoint};
+use serde_json::{Value, json};
+
+use super::mesh::{MODELS, Mesh, NOBODY, WITH_KEY, get, says};
+use super::only;
+
+/// Why a sidecar must take no range at Envoy's word.
+#[test]
+fn in_a_sidecar_anybody_is_at_any_address_by_saying_so() {
+    let trusting = |client_address: &str| {
+        let networks = json!({"ranges": ["10.0.0.0/8"], "client_address": client_address});
+        only("mesh-wide.yaml").with("/trusted_networks", networks).extension(Form::Text)
+    };
+    let mesh = Mesh::new();
+    let forged: &[(&str, &str)] = &[("x-forwarded-for", "10.1.2.3")];
+    let taken = mesh.sidecar(vec![trusting("remote_ip")]);
+    assert_eq!(mesh.send(&taken, NOBODY, &get(MODELS, forged)).verdict(), says(200, "trusted_network"));
+    let direct = mesh.sidecar(vec![trusting("direct")]);
+    let outcome = mesh.send(&direct, NOBODY, &get(MODELS, forged));
+    assert_eq!(outcome.verdict(), says(401, "no_credential"));
+    assert_eq!(outcome.reply.header(SOURCE), Some("10.1.2.3:0".into()));
+}
+
+/// What a service behind a gateway sees of the client: Envoy's `X-Forwarded-For`, by which nobody is local.
+#[test]
+fn behind_a_gateway_the_sidecars_source_address_is_the_clients_and_has_no_port() {
+    let mesh = Mesh::new();
+    let sidecar = mesh.sidecar(vec![only("namespace.yaml").extension(Form::Text)]);
+    let gateway = mesh.gateway(Vec::new(), &sidecar);
+    let outcome = mesh.send(&gateway, NOBODY, &get(MODELS, &[("x-forwarded-for", "203.0.113.9")]));
+    let source = outcome.reply.header(SOURCE).expect("the sidecar shows it");
+    assert!(source.ends_with(":0"), "{source}");
+    let forwarded = outcome.header("x-forwarded-for").expect("the gateway appends to it");
+    assert!(forwarded.starts_with("203.0.113.9,") && forwarded.ends_with(source.trim_end_matches(":0")), "{forwarded}");
+}
+
+/// At a waypoint the connection that the gate sees begins within the proxy, where the tunnel ends, and has no certificate.
+#[test]
+fn a_gate_of_a_waypoint_asks_everybody_for_a_key() {
+    let plugin = only("waypoint.yaml");
+    let trusting = plugin.clone().with("/trusted_identities", json!(["spiffe://cluster.local/ns/shop/sa/*"]));
+    let mesh = Mesh::new();
+    for plugin in [plugin, trusting] {
+        let filters = vec![plugin.extension(Form::Text)];
+        let proxy = Proxy::start(Setup { place: Place::Waypoint, ..mesh.setup(filters) });
+        let send = |path, headers| {
+            let request = get(path, headers).bytes();
+            waypoint::send(proxy.mutual(), &mesh.authority, mesh.account("shop/frontend"), &request).expect("a reply")
+        };
+        assert_eq!(verdict(&send(MODELS, &[])), says(401, "no_credential"));
+        assert_eq!(verdict(&send(MODELS, WITH_KEY)), says(200, "key"));
+        assert_eq!(verdict(&send("/healthz", &[])), says(200, "public_path"));
+        // The address is that of the tunnel, or what a header says.
+        let source = |headers| send("/healthz", headers).header(SOURCE).expect("it is shown");
+        assert!(source(&[]).starts_with("127.0.0.1:") && !source(&[]).ends_with(":0"), "{}", source(&[]));
+        assert_eq!(source(&[("x-forwarded-for", "10.1.2.3")]), "10.1.2.3:0");
+    }
+    // The control: in a sidecar the same caller passes.
+    let sidecar = mesh.sidecar(vec![only("mesh-wide.yaml").extension(Form::Text)]);
+    assert_eq!(mesh.send(&sidecar, "shop/frontend", &get(MODELS, &[])).verdict(), says(200, "trusted_identity"));
+}
+
+/// Until a module is there, the agent sends a filter that denies all.
+#[test]
+fn while_the_module_cannot_be_fetched_everybody_gets_403() {
+    let mesh = Mesh::new();
+    let plugin = only("mesh-wide.yaml");
+    let proxy = mesh.sidecar(vec![plugin.stand_in()]);
+    let status = |path, headers| mesh.send(&proxy, "shop/frontend", &get(path, headers)).reply.status;
+    assert_eq!([status(MODELS, &[]), status(MODELS, WITH_KEY), status("/healthz", &[])], [403; 3]);
+    assert_eq!(mesh.upstream.count(), 0);
+    proxy.update(&plugin.extension(Form::Text));
+    poll::until("the gate stands", || (status(MODELS, &[]) == 200).then_some(()));
+    assert_eq!(mesh.send(&proxy, NOBODY, &get(MODELS, &[])).verdict(), says(401, "no_credential"));
+    // An update whose module cannot be fetched takes the place of a gate that works.
+    proxy.update(&plugin.stand_in());
+    poll::until("nobody passes", || (status(MODELS, WITH_KEY) == 403).then_some(()));
+}
+
+#[test]
+fn a_refused_policy_leaves_running_proxies_as_they_are_and_stops_new_ones() {
+    let mesh = Mesh::new();
+    let plugin = only("mesh-wide.yaml");
+    let wrong = plugin.clone().with("/public_path", json!(["/"])).extension(Form::Text);
+    let running = mesh.sidecar(vec![plugin.extension(Form::Text)]);
+    running.update(&wrong);
+    let refused = |proxy: &Proxy| {
+        let stats = proxy.envoy.admin().stats(".config_fail").expect("the admin interface answers");
+        stats.iter().any(|(name, count)| name.starts_with("extension_config_discovery.") && *count == 1).then_some(())
+    };
+    poll::until("the refusal is counted", || refused(&running));
+    assert_eq!(mesh.send(&running, NOBODY, &get(MODELS, WITH_KEY)).verdict(), says(200, "key"));
+    let new = mesh.sidecar(vec![wrong]);
+    poll::until("the refusal is counted", || refused(&new));
+    assert_eq!(mesh.send(&new, NOBODY, &get("/healthz", WITH_KEY)).reply.status, 500);
+}
+
+/// The configuration of the mesh that the roll-out asks for.
+fn mesh_config() -> Value {
+    documents("mesh-config.yaml").remove(0)["spec"]["meshConfig"].clone()
+}
+
+/// What of Envoy's statistics Istio's bootstrap keeps (`pkg/bootstrap/config.go`), and the file adds to it.
+#[test]
+fn the_gates_counters_are_among_the_statistics_that_istio_keeps() {
+    let kept = ["cluster_manager", "listener_manager", "server", "cluster.xds-grpc", "wasm"];
+    let kept = |name: &str| kept.iter().any(|prefix| name.starts_with(prefix));
+    let added = mesh_config()["defaultConfig"]["proxyStatsMatcher"]["inclusionPrefixes"][0].clone();
+    let mesh = Mesh::new();
+    let proxy = mesh.sidecar(vec![only("mesh-wide.yaml").extension(Form::Text)]);
+    mesh.send(&proxy, NOBODY, &get(MODELS, &[]));
+    let stats = proxy.envoy.admin().stats("").expect("the admin interface answers");
+    let ours: Vec<&String> = stats.keys().filter(|name| name.contains("portcullis.mesh.")).collect();
+    assert!(ours.len() > 10 && ours.iter().all(|name| kept(name)), "{ours:?}");
+    let failures: Vec<&String> = stats.keys().filter(|name| name.ends_with(".config_fail")).collect();
+    assert!(!failures.is_empty(), "{stats:?}");
+    for name in failures {
+        assert!(!kept(name) && name.starts_with(added.as_str().expect("a prefix")), "{name}");
+    }
+    let page = proxy.envoy.admin().get("/stats/prometheus").expect("the admin interface answers").body;
+    let page = String::from_utf8(page).expect("text");
+    assert!(page.contains("\nportcullis_mesh_denied_no_credential{} 1\n"), "{page}");
+    let failures: Vec<&str> = page.lines().filter(|line| line.contains("_config_fail{")).collect();
+    assert!(
+        failures[0].starts_with("envoy_extension_config_discovery_http_filter_extensions_istio_io_"),
+        "{failures:?}"
+    );
+}
+
+#[test]
+fn the_access_log_shows_who_would_be_denied_and_no_key() {
+    let format = mesh_config()["extensionProviders"][0]["envoyFileAccessLog"]["logFormat"]["text"].clone();
+    // Istio ends each line.
+    let log_format = Some(format!("{}\n", format.as_str().expect("a text")));
+    let mesh = Mesh::new();
+    let filters = vec![only("namespace.yaml").extension(Form::Text)];
+    let proxy = Proxy::start(Setup { log_format, ..mesh.setup(filters) });
+    mesh.send(&proxy, "billing/worker", &get("/v2/models?api_key=istio-suite-query", &[]));
+    mesh.send(&proxy, NOBODY, &get(MODELS, WITH_KEY));
+    for line in [
+        "GET models.shop /v2/models 200 spiffe://cluster.local/ns/billing/sa/worker 127.0.0.1 report no_credential",
+        "GET models.shop /v2/models/iris/predict 200 - 127.0.0.1 allow key ci ci-demo\n",
+    ] {
+        poll::until("the line is written", || proxy.envoy.log().contains(line).then_some(()));
+    }
+}
+
+/// Where Istio guesses whether a port speaks HTTP, the caller's word decides, and what does not call itself HTTP meets no
+/// HTTP filter. A caller of the mesh can say what it likes: so declare the port, or take nothing but HTTP.
+#[test]
+fn a_port_whose_protocol_is_guessed_has_a_way_round_the_gate() {
+    let mesh = Mesh::new();
+    let gate = || vec![only("mesh-wide.yaml").extension(Form::Text)];
+    let ask = |proxy: &Proxy, protocol: &str| {
+        let stream = connect(V4, proxy.mutual()).expect("Envoy listens");
+        let caller = Some(mesh.account("billing/worker"));
+        let session = mesh.authority.session_offering(stream, caller, &[protocol]).expect("a session");
+        Client::new(session).send(&get(MODELS, &[]).bytes()).map(|reply| reply.status)
+    };
+    let guessed = Proxy::start(Setup { tcp: Some(Vec::new()), ..mesh.setup(gate()) });
+    assert_eq!(ask(&guessed, HTTP_ALPN[1]).expect("a reply"), 401);
+    assert_eq!(ask(&guessed, "istio").expect("a reply"), 200, "the gate was not asked");
+    let declared = mesh.sidecar(gate());
+    assert_eq!(ask(&declared, "istio").expect("a reply"), 401);
+
+    // What istiod makes of http-only.yaml for TCP: a rule that only HTTP can satisfy is left out, and nothing is allowed.
+    let policy = &documents("http-only.yaml")[0]["spec"];
+    assert_eq!(
+        (&policy["action"], &policy["rules"]),
+        (&json!("ALLOW"), &json!([{"to": [{"operation": {"methods": ["*"]}}]}]))
+    );
+    let nothing = json!({"name": "envoy.filters.network.rbac", "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.filters.network.rbac.v3.RBAC",
+        "rules": {"action": "ALLOW"}, "stat_prefix": "tcp."
+    }});
+    let http_only = Proxy::start(Setup { tcp: Some(vec![nothing]), ..mesh.setup(gate()) });
+    assert!(ask(&http_only, "istio").is_err());
+    assert_eq!(ask(&http_only, HTTP_ALPN[1]).expect("a reply"), 401);
+}
