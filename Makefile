@@ -20,7 +20,7 @@ export PATH           := $(TOOLS)/bin:$(PATH)
 REMAP := RUSTFLAGS="--remap-path-prefix=$(CURDIR)=portcullis --remap-path-prefix=$${CARGO_HOME:-$$HOME/.cargo}=cargo"
 
 .DEFAULT_GOAL := help
-.PHONY: help build module trap-module image dist run envoy backends fmt lint test fuzz deny defences mutants \
+.PHONY: help build module trap-module image push dist run envoy backends fmt lint test fuzz deny defences mutants \
         clean cargo cargo-deny cargo-mutants cyclonedx components python wasm-target
 
 help: ## list the targets
@@ -48,8 +48,11 @@ trap-module: cargo wasm-target
 	@$(CARGO) build --release --locked --target $(WASM_TARGET) -p portcullis --lib --features trap-switch
 	@cp target/$(WASM_TARGET)/release/portcullis.wasm $(TRAP_MODULE).new && mv -f $(TRAP_MODULE).new $(TRAP_MODULE)
 
-image: python module ## the filter as OCI images (target/oci/), to push with skopeo
+image: python module ## the filter as OCI images (target/oci/)
 	@$(PYTHON) scripts/image
+
+push: python ## what `make image` leaves, to a registry: make push TO=registry.example.com/portcullis
+	@$(PYTHON) scripts/push '$(TO)'
 
 dist: python build ## a release (target/dist/): filter, command, documents, lists of parts, checksums
 	@$(PYTHON) scripts/dist

@@ -1,4 +1,4 @@
-"""What `sbom`, `image` and `dist` share: archives that are the same bytes everywhere, and what is known of the source."""
+"""What `sbom`, `image`, `push` and `dist` share: archives that are the same bytes everywhere, and what is known of the source."""
 
 import hashlib
 import io
@@ -41,12 +41,12 @@ def cargo(*arguments):
     return output
 
 
-def built(path):
-    """The bytes of what `make build` leaves."""
+def built(path, by="make build"):
+    """The bytes of what a command of make leaves."""
     try:
         return path.read_bytes()
     except FileNotFoundError:
-        raise Failure(f"{path.relative_to(ROOT)} is missing: run `make build` first") from None
+        raise Failure(f"{path.relative_to(ROOT)} is missing: run `{by}` first") from None
 
 
 def package(name):

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Output;
 
 use portcullis_tests::bootstrap::Bootstrap;
 use portcullis_tests::console;
@@ -15,25 +16,34 @@ use portcullis_tests::upstream::Upstream;
 use serde_json::json;
 
 const KEY: &str = "registry-suite-key";
-const LAYOUTS: [&str; 4] = ["compat", "artifact", "compat-sbom", "artifact-sbom"];
+/// The registry of the guide.
+const HOST: &str = "registry.example.com";
+/// In the order in which they are pushed.
+const LAYOUTS: [&str; 4] = ["compat", "compat-sbom", "artifact", "artifact-sbom"];
 
 #[test]
 fn a_registry_gives_back_every_image_with_its_digest() {
     let (copy, registry) = (built_copy(), Registry::start());
     let said = done(make("image", copy.path(), &[]));
-    for name in LAYOUTS {
-        let image = format!("docker://{}/portcullis:{name}", registry.address);
-        let printed = said.lines().find(|line| line.split_whitespace().next() == Some(&format!("target/oci/{name}")));
-        let printed = printed.and_then(|line| line.split_whitespace().nth(1)).expect("a digest is printed");
+    let pushed = done(registry.shell(&push_to(&registry.address), copy.path()));
+    assert_eq!(pushed.lines().count(), LAYOUTS.len(), "{pushed}");
+    for (name, line) in LAYOUTS.into_iter().zip(pushed.lines()) {
+        let (tag, digest) = line.split_once(' ').expect("a tag and a digest");
+        let printed = said.lines().filter_map(|line| line.strip_prefix(&format!("target/oci/{name} ")));
+        assert_eq!(printed.map(str::trim).collect::<Vec<_>>(), [digest], "{name}");
         let skopeo = |arguments: String| done(registry.shell(&format!("skopeo {arguments}"), copy.path()));
-        skopeo(format!("copy --preserve-digests oci:target/oci/{name} {image}"));
-        assert_eq!(skopeo(format!("inspect --raw {image} | sha256sum")), format!("{}  -\n", &printed[7..]), "{name}");
+        let sum = skopeo(format!("inspect --raw docker://{tag} | sha256sum"));
+        assert_eq!(sum, format!("{}  -\n", &digest["sha256:".len()..]), "{name}");
         // By that digest, into a layout of its own: the same blobs.
-        let by_digest = image.replace(&format!(":{name}"), &format!("@{printed}"));
+        let by_digest = format!("docker://{}/portcullis@{digest}", registry.address);
         skopeo(format!("copy --preserve-digests {by_digest} oci:back-{name}"));
         let blobs = |folder: String| files_below(&copy.path().join(folder).join("blobs"));
         assert!(blobs(format!("back-{name}")) == blobs(format!("target/oci/{name}")), "{name} comes back another");
     }
+}
+
+fn push_to(host: &str) -> String {
+    format!("make push TO={host}/portcullis")
 }
 
 /// Every command of the guide, in its order.
@@ -42,11 +52,11 @@ fn the_guide_leads_to_a_module_that_guards_an_envoy() {
     let (copy, registry) = (built_copy(), Registry::start());
     let guide = fs::read_to_string(workspace().join("docs/guides/oci-image.md")).expect("the guide is there");
     for shown in console::read(&guide) {
-        let output = match shown.command.strip_prefix("make ") {
-            Some(arguments) => make(arguments, copy.path(), &[]),
-            None => registry.shell(&shown.command.replace("registry.example.com", &registry.address), copy.path()),
+        let output = match shown.command.as_str() {
+            "make image" => make("image", copy.path(), &[]),
+            command => registry.shell(&command.replace(HOST, &registry.address), copy.path()),
         };
-        let output = done(output);
+        let output = done(output).replace(&registry.address, HOST);
         assert_eq!(shown.missing(&output), None, "$ {}\n{output}", shown.command);
     }
     let plugin = copy.path().join("plugin.wasm");
@@ -73,18 +83,27 @@ fn a_registry_that_is_not_there_is_one_line_and_leaves_nothing() {
     let (copy, registry) = (built_copy(), Registry::start());
     done(make("image", copy.path(), &[]));
     let before = files_below(copy.path());
-    let push = |to: &str| {
-        let copying = "skopeo copy --quiet --preserve-digests oci:target/oci/compat";
-        registry.shell(&format!("{copying} docker://{to}/portcullis:0.1.0"), copy.path())
+    let push = |to: &str| registry.shell(&push_to(to), copy.path());
+    let complaint = |output: Output| {
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        let said = String::from_utf8_lossy(&output.stderr);
+        // The last line is that of make.
+        let lines: Vec<&str> = said.lines().filter(|line| !line.starts_with("make: ***")).collect();
+        assert!(lines.len() == 1 && output.stdout.is_empty(), "{said}");
+        lines[0].to_owned()
     };
     // Port 1 of the loopback is nobody's.
-    let output = push("127.0.0.1:1");
-    assert_eq!(output.status.code(), Some(1));
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(said.lines().count() == 1 && said.contains("127.0.0.1:1: connect: connection refused"), "{said}");
+    let said = complaint(push("127.0.0.1:1"));
+    assert!(said.starts_with("push: 127.0.0.1:1/portcullis:0.1.0 was not pushed ("), "{said}");
+    assert!(said.ends_with("connect: connection refused): is the name right, and is the registry up?"), "{said}");
+    let said = complaint(registry.shell("make push", copy.path()));
+    assert!(said.contains("'' is no place in a registry: give HOST[:PORT]/NAME"), "{said}");
     let missing =
         registry.shell(&format!("skopeo inspect docker://{}/portcullis:0.1.0", registry.address), copy.path());
     assert!(String::from_utf8_lossy(&missing.stderr).contains("manifest unknown"), "{missing:?}");
     assert!(files_below(copy.path()) == before, "something is left");
     done(push(&registry.address));
+    fs::remove_dir_all(copy.path().join("target/oci")).expect("it is there");
+    let said = complaint(push(&registry.address));
+    assert_eq!(said, "push: target/oci/compat/index.json is missing: run `make image` first");
 }
