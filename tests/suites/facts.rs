@@ -1,0 +1,173 @@
+//! What Envoy does that the documents rely on, and that no other suite shows: so that another version of it tells us where it
+//! differs. The table "What differs" of docs/compatibility.md names the tests that fail on some version.
+
+use std::path::Path;
+
+use portcullis_tests::bootstrap::{Bootstrap, Gate, Listener, replace};
+use portcullis_tests::envoy::Envoy;
+use portcullis_tests::fleet::policy;
+use portcullis_tests::listener::Kind;
+use portcullis_tests::stage::{Stage, bootstrap, listener};
+use portcullis_tests::upstream::Upstream;
+use portcullis_tests::wire_engine::Form;
+use portcullis_tests::{paths, poll};
+use serde_json::{Value, json};
+
+const FILE: &str = "gate.json";
+
+/// An Envoy whose gate, by filesystem ECDS, takes its key from the VM's environment.
+struct Rotation {
+    stage: Stage,
+    bootstrap: Bootstrap,
+    directory: tempfile::TempDir,
+}
+
+impl Rotation {
+    fn start() -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let upstream = Upstream::start();
+        let gate = Gate::Discovered { directory: directory.path().to_owned(), file: FILE.to_owned() };
+        let listeners = vec![Listener { name: "main".to_owned(), kind: Kind::Edge, gate, tls: None }];
+        let mut bootstrap = bootstrap(listeners, &upstream);
+        bootstrap.environment = variable("facts-first-key");
+        write(directory.path(), &bootstrap, "portcullis", "before");
+        let envoy = Envoy::start(&bootstrap.document());
+        let rotation = Self { stage: Stage { envoy, upstream }, bootstrap, directory };
+        assert_eq!(rotation.statuses(), [200, 401], "a control: the gate has the first key");
+        rotation
+    }
+
+    /// Gives the gate the second key, in a VM of that id, and a policy of that realm; what the first and the second key get
+    /// once the update has been taken.
+    fn rotate(mut self, vm_id: &str, realm: &str) -> [u16; 2] {
+        self.bootstrap.environment = variable("facts-second-key");
+        write(self.directory.path(), &self.bootstrap, vm_id, realm);
+        let name = "extension_config_discovery.http_filter.main.config_reload";
+        poll::until("the update is taken", || {
+            let stats = self.stage.envoy.admin().stats(name).expect("the admin interface answers");
+            (stats.get(name) == Some(&2)).then_some(())
+        });
+        self.statuses()
+    }
+
+    fn statuses(&self) -> [u16; 2] {
+        ["facts-first-key", "facts-second-key"].map(|key| self.stage.ask("main", "/x", &[("x-api-key", key)]).0)
+    }
+}
+
+fn variable(key: &str) -> Vec<(String, String)> {
+    vec![("FACTS_KEY".to_owned(), key.to_owned())]
+}
+
+fn write(directory: &Path, bootstrap: &Bootstrap, vm_id: &str, realm: &str) {
+    let policy = json!({
+        "version": 1,
+        "consumers": [{"name": "ci", "keys": [{"env": "FACTS_KEY"}]}],
+        "reply": {"realm": realm},
+    });
+    let mut document = bootstrap.discovery("main", realm, &Form::Text.gate(&policy));
+    document["resources"][0]["typed_config"]["config"]["vm_config"]["vm_id"] = json!(vm_id);
+    replace(directory, FILE, &document.to_string());
+}
+
+/// Envoy fixed this in 1.39: it took the environment for no part of what makes a VM another one.
+#[test]
+fn a_change_of_the_environment_alone_takes_effect() {
+    assert_eq!(Rotation::start().rotate("portcullis", "before"), [401, 200]);
+}
+
+#[test]
+fn a_change_of_the_environment_and_the_policy_takes_effect() {
+    assert_eq!(Rotation::start().rotate("portcullis", "after"), [401, 200]);
+}
+
+/// The way that works everywhere.
+#[test]
+fn a_change_of_the_environment_and_the_id_of_the_vm_takes_effect() {
+    assert_eq!(Rotation::start().rotate("portcullis-2", "before"), [401, 200]);
+}
+
+/// An Envoy with one gate, whose document `change` has been at.
+fn changed(module: std::path::PathBuf, change: impl FnOnce(&mut Value)) -> Stage {
+    let upstream = Upstream::start();
+    let mut parts = bootstrap(vec![listener("main", Kind::Edge, &policy("main", "facts-key"))], &upstream);
+    parts.module = module;
+    let mut document = parts.document();
+    change(&mut document);
+    Stage { envoy: Envoy::start(&document), upstream }
+}
+
+/// The connection manager of the only listener.
+fn manager(document: &mut Value) -> &mut Value {
+    &mut document["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+}
+
+/// The plugin configuration of the gate in it.
+fn plugin(document: &mut Value) -> &mut Value {
+    let filters = manager(document)["http_filters"].as_array_mut().expect("filters");
+    let gate = filters.iter_mut().find(|filter| filter["name"] == "portcullis").expect("a gate");
+    &mut gate["typed_config"]["config"]
+}
+
+/// SECURITY.md warns of it.
+#[test]
+fn a_route_can_leave_the_gate_out() {
+    let stage = changed(paths::module(), |document| {
+        let routes = &mut manager(document)["route_config"]["virtual_hosts"][0]["routes"];
+        let open = json!({
+            "match": {"prefix": "/open"},
+            "route": {"cluster": "upstream"},
+            "typed_per_filter_config": {"portcullis": {
+                "@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig",
+                "disabled": true
+            }}
+        });
+        routes.as_array_mut().expect("routes").insert(0, open);
+    });
+    assert_eq!(stage.ask("main", "/open", &[]), (200, "-".to_owned()), "not the gate's decision");
+    assert_eq!(stage.ask("main", "/x", &[]).0, 401, "a control");
+}
+
+/// Envoy does so after header edits of a module of this ABI version: routes can match the consumer.
+#[test]
+fn the_route_is_selected_again_with_the_identity_headers() {
+    let stage = changed(paths::module(), |document| {
+        let routes = &mut manager(document)["route_config"]["virtual_hosts"][0]["routes"];
+        let by_consumer = json!({
+            "match": {
+                "prefix": "/",
+                "headers": [{"name": "x-portcullis-consumer", "string_match": {"exact": "ci"}}]
+            },
+            "direct_response": {"status": 203}
+        });
+        routes.as_array_mut().expect("routes").insert(0, by_consumer);
+    });
+    assert_eq!(stage.ask("main", "/x", &[("x-api-key", "facts-key")]).0, 203);
+    let forged = [("x-portcullis-consumer", "ci")];
+    assert_eq!(stage.ask("main", "/x", &forged).0, 401, "a control: the gate stands before every route");
+}
+
+/// What the documents warn of: a gate without a failure policy stays down.
+#[test]
+fn without_a_failure_policy_a_stopped_gate_lets_nobody_in_ever_again() {
+    let stage = changed(paths::trap_module(), |document| {
+        plugin(document).as_object_mut().expect("a plugin").remove("failure_policy").expect("the harness sets one");
+    });
+    let ask = |headers: &[(&str, &str)]| stage.ask("main", "/x", headers).0;
+    assert_eq!(ask(&[("x-api-key", "facts-key")]), 200);
+    assert_eq!(ask(&[("x-portcullis-trap", "undecided")]), 503);
+    for _ in 0..3 {
+        assert_eq!((ask(&[("x-api-key", "facts-key")]), ask(&[])), (503, 503));
+    }
+}
+
+/// What becomes of `FAIL_RELOAD` on an Envoy that is too old for it: no gate, rather than another one.
+#[test]
+fn envoy_does_not_start_with_a_failure_policy_that_it_does_not_know() {
+    let upstream = Upstream::start();
+    let parts = bootstrap(vec![listener("main", Kind::Edge, &policy("main", "facts-key"))], &upstream);
+    let mut document = parts.document();
+    plugin(&mut document)["failure_policy"] = json!("FAIL_SOME_NEW_WAY");
+    let failure = Envoy::try_start(&document).expect_err("it is refused");
+    assert!(failure.contains("FAIL_SOME_NEW_WAY"), "{failure}");
+}
