@@ -1,16 +1,17 @@
 //! What Envoy does that the documents rely on, and that no other suite shows: so that another version of it tells us where it
 //! differs. The table "What differs" of docs/compatibility.md names the tests that fail on some version.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use portcullis_tests::bootstrap::{Bootstrap, Gate, Listener, replace};
-use portcullis_tests::envoy::Envoy;
+use portcullis_tests::envoy::{Envoy, V4};
 use portcullis_tests::fleet::policy;
 use portcullis_tests::listener::Kind;
-use portcullis_tests::stage::{Stage, bootstrap, listener};
+use portcullis_tests::net::connect;
+use portcullis_tests::stage::{Stage, bootstrap, listener, verdict};
 use portcullis_tests::upstream::Upstream;
 use portcullis_tests::wire_engine::Form;
-use portcullis_tests::{paths, poll};
+use portcullis_tests::{http1, paths, poll};
 use serde_json::{Value, json};
 
 const FILE: &str = "gate.json";
@@ -47,6 +48,8 @@ impl Rotation {
             let stats = self.stage.envoy.admin().stats(name).expect("the admin interface answers");
             (stats.get(name) == Some(&2)).then_some(())
         });
+        // Before a worker answers, it has taken what the main thread had for it: the second answer is of the new policy.
+        self.statuses();
         self.statuses()
     }
 
@@ -88,9 +91,9 @@ fn a_change_of_the_environment_and_the_id_of_the_vm_takes_effect() {
 }
 
 /// An Envoy with one gate, whose document `change` has been at.
-fn changed(module: std::path::PathBuf, change: impl FnOnce(&mut Value)) -> Stage {
+fn changed(policy: &Value, module: PathBuf, change: impl FnOnce(&mut Value)) -> Stage {
     let upstream = Upstream::start();
-    let mut parts = bootstrap(vec![listener("main", Kind::Edge, &policy("main", "facts-key"))], &upstream);
+    let mut parts = bootstrap(vec![listener("main", Kind::Edge, policy)], &upstream);
     parts.module = module;
     let mut document = parts.document();
     change(&mut document);
@@ -112,7 +115,7 @@ fn plugin(document: &mut Value) -> &mut Value {
 /// SECURITY.md warns of it.
 #[test]
 fn a_route_can_leave_the_gate_out() {
-    let stage = changed(paths::module(), |document| {
+    let stage = changed(&policy("main", "facts-key"), paths::module(), |document| {
         let routes = &mut manager(document)["route_config"]["virtual_hosts"][0]["routes"];
         let open = json!({
             "match": {"prefix": "/open"},
@@ -131,7 +134,7 @@ fn a_route_can_leave_the_gate_out() {
 /// Envoy does so after header edits of a module of this ABI version: routes can match the consumer.
 #[test]
 fn the_route_is_selected_again_with_the_identity_headers() {
-    let stage = changed(paths::module(), |document| {
+    let stage = changed(&policy("main", "facts-key"), paths::module(), |document| {
         let routes = &mut manager(document)["route_config"]["virtual_hosts"][0]["routes"];
         let by_consumer = json!({
             "match": {
@@ -147,10 +150,39 @@ fn the_route_is_selected_again_with_the_identity_headers() {
     assert_eq!(stage.ask("main", "/x", &forged).0, 401, "a control: the gate stands before every route");
 }
 
+/// A request behind one that asks for an upgrade, which the upstream declines. To Envoy and the gate it is no request; should
+/// it reach the upstream as one, nobody has decided about it.
+fn behind_a_declined_upgrade(protocol: &str) {
+    let policy = json!({"version": 1, "public_paths": ["/open"]});
+    let stage = changed(&policy, paths::module(), |document| {
+        manager(document)["upgrade_configs"] = json!([{"upgrade_type": protocol}]);
+    });
+    let upgrade = http1::get("/open", &[("connection", "upgrade"), ("upgrade", protocol)]);
+    let inside = http1::get("/inside", &[]);
+    let stream = connect(V4, stage.envoy.address("main", V4)).expect("Envoy listens");
+    let reply = http1::Client::new(stream).send(&[upgrade, inside].concat()).expect("a reply");
+    assert_eq!(verdict(&reply), (200, "public_path".to_owned()), "a control: the upstream has answered, and declined");
+    for _ in 0..20 {
+        assert_eq!(stage.ask("main", "/inside", &[]).0, 401, "a control: the gate lets nobody there");
+    }
+    assert_eq!(stage.upstream.count(), 1, "what was behind the upgrade is another request to the upstream");
+}
+
+#[test]
+fn nothing_behind_a_declined_websocket_reaches_the_upstream() {
+    behind_a_declined_upgrade("websocket");
+}
+
+/// CVE-2026-73548.
+#[test]
+fn nothing_behind_another_declined_upgrade_reaches_the_upstream() {
+    behind_a_declined_upgrade("other");
+}
+
 /// What the documents warn of: a gate without a failure policy stays down.
 #[test]
 fn without_a_failure_policy_a_stopped_gate_lets_nobody_in_ever_again() {
-    let stage = changed(paths::trap_module(), |document| {
+    let stage = changed(&policy("main", "facts-key"), paths::trap_module(), |document| {
         plugin(document).as_object_mut().expect("a plugin").remove("failure_policy").expect("the harness sets one");
     });
     let ask = |headers: &[(&str, &str)]| stage.ask("main", "/x", headers).0;
