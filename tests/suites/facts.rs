@@ -43,7 +43,7 @@ impl Rotation {
     fn rotate(mut self, vm_id: &str, realm: &str) -> [u16; 2] {
         self.bootstrap.environment = variable("facts-second-key");
         write(self.directory.path(), &self.bootstrap, vm_id, realm);
-        let name = "extension_config_discovery.http_filter.main.config_reload";
+        let name = "extension_config_discovery.http_filter.main.update_success";
         poll::until("the update is taken", || {
             let stats = self.stage.envoy.admin().stats(name).expect("the admin interface answers");
             (stats.get(name) == Some(&2)).then_some(())
@@ -202,4 +202,68 @@ fn envoy_does_not_start_with_a_failure_policy_that_it_does_not_know() {
     plugin(&mut document)["failure_policy"] = json!("FAIL_SOME_NEW_WAY");
     let failure = Envoy::try_start(&document).expect_err("it is refused");
     assert!(failure.contains("FAIL_SOME_NEW_WAY"), "{failure}");
+}
+
+/// With the gate's policy in a listener that Envoy gets by LDS: what is refused opens no port, and takes none away.
+#[test]
+fn a_listener_with_a_refused_policy_stays_closed_and_as_an_update_changes_nothing() {
+    let upstream = Upstream::start();
+    let mut document = bootstrap(Vec::new(), &upstream).document();
+    let gate = |policy: &Value| {
+        let parts = bootstrap(vec![listener("main", Kind::Edge, policy)], &upstream);
+        let mut gate = parts.document()["static_resources"]["listeners"][0].take();
+        gate["@type"] = json!("type.googleapis.com/envoy.config.listener.v3.Listener");
+        gate
+    };
+    let mut wrong = policy("main", "facts-other-key");
+    wrong["consumers"][0]["colour"] = json!("red");
+    let (good, wrong) = (gate(&policy("main", "facts-key")), gate(&wrong));
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let publish = |version: &str, gate: &Value| {
+        replace(directory.path(), FILE, &json!({"version_info": version, "resources": [gate]}).to_string());
+    };
+    publish("1", &wrong);
+    document["dynamic_resources"] = json!({"lds_config": {
+        "resource_api_version": "V3",
+        "path_config_source": {
+            "path": directory.path().join(FILE),
+            "watched_directory": {"path": directory.path()}
+        }
+    }});
+    let stage = Stage { envoy: Envoy::start(&document), upstream };
+    let rejected = || {
+        let name = "listener_manager.lds.update_rejected";
+        stage.envoy.admin().stats(name).expect("the admin interface answers").get(name).copied()
+    };
+    let listeners = || stage.envoy.admin().listeners().expect("the admin interface answers").len();
+    assert_eq!((rejected(), listeners()), (Some(1), 0));
+    publish("2", &good);
+    poll::until("the listener opens", || (listeners() == 1).then_some(()));
+    let statuses = || [&[("x-api-key", "facts-key")] as &[_], &[]].map(|headers| stage.ask("main", "/x", headers).0);
+    assert_eq!(statuses(), [200, 401]);
+    publish("3", &wrong);
+    poll::until("the update is rejected", || (rejected() == Some(2)).then_some(()));
+    assert_eq!(statuses(), [200, 401]);
+}
+
+/// The names and labels that docs/configuration.md promises, with the `stats_tags` that it shows.
+#[test]
+fn prometheus_gets_the_documented_names_and_labels() {
+    let shown =
+        std::fs::read_to_string(paths::workspace().join("docs/configuration.md")).expect("the reference is there");
+    let tags = shown.lines().filter_map(|line| line.trim_start().strip_prefix("- {tag_name: "));
+    let tags: Vec<Value> =
+        tags.map(|tag| serde_saphyr::from_str(&format!("{{tag_name: {tag}")).expect("a tag is YAML")).collect();
+    assert_eq!(tags.len(), 2, "the reference shows a tag for the gate and one for the reason");
+    let page = |tags: &[Value]| {
+        let stage = changed(&policy("edge", "facts-key"), paths::module(), |document| {
+            document["stats_config"] = json!({"stats_tags": tags});
+        });
+        assert_eq!(stage.ask("main", "/x", &[]).0, 401);
+        let reply = stage.envoy.admin().get("/stats/prometheus").expect("the admin interface answers");
+        String::from_utf8_lossy(&reply.body).into_owned()
+    };
+    let (plain, labelled) = (page(&[]), page(&tags));
+    assert!(plain.contains("\nportcullis_edge_denied_no_credential{} 1\n"), "{plain}");
+    assert!(labelled.contains("\nportcullis_denied{gate=\"edge\",reason=\"no_credential\"} 1\n"), "{labelled}");
 }
