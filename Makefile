@@ -16,7 +16,7 @@ VERSION_cargo-mutants := 27.1.0
 export PATH           := $(TOOLS)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help build module trap-module run envoy backends fmt lint test test-matrix test-matrix-smoke fuzz deny defences mutants \
+.PHONY: help build module trap-module run envoy backends fmt lint test fuzz deny defences mutants \
         clean cargo cargo-deny cargo-mutants components python wasm-target
 
 help: ## list the targets
@@ -81,6 +81,7 @@ test: lint deny build trap-module python ## everything that must pass: lints, un
 	@$(CARGO) test --locked --manifest-path fuzz/Cargo.toml --lib
 	@$(PYTHON) scripts/fuzz --runs 10000
 
+.PHONY: test-matrix test-matrix-smoke
 test-matrix: build trap-module python ## the suites on every Envoy version that is supported (docs/compatibility.md; 15 minutes)
 	@exec $(PYTHON) scripts/test-matrix
 
