@@ -82,7 +82,7 @@ test: lint deny build trap-module python ## everything that must pass: lints, un
 	@$(PYTHON) scripts/fuzz --runs 10000
 
 .PHONY: test-matrix test-matrix-smoke
-test-matrix: build trap-module python ## the suites on every Envoy version that is supported (docs/compatibility.md; 15 minutes)
+test-matrix: build trap-module python ## the suites on every Envoy version that is supported (docs/compatibility.md; a quarter of an hour)
 	@exec $(PYTHON) scripts/test-matrix
 
 test-matrix-smoke: build trap-module python ## a few tests of each kind on every Envoy version that is supported
