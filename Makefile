@@ -92,6 +92,13 @@ test: lint deny build trap-module cyclonedx python ## everything that must pass:
 	@$(CARGO) test --locked --manifest-path fuzz/Cargo.toml --lib
 	@$(PYTHON) scripts/fuzz --runs 10000
 
+.PHONY: test-matrix test-matrix-smoke
+test-matrix: build trap-module python ## the suites on every Envoy version that is supported (docs/compatibility.md; a quarter of an hour)
+	@exec $(PYTHON) scripts/test-matrix
+
+test-matrix-smoke: build trap-module python ## a few tests of each kind on every Envoy version that is supported
+	@exec $(PYTHON) scripts/test-matrix --smoke
+
 fuzz: cargo python ## the fuzz targets, 20 minutes each
 	@exec $(PYTHON) scripts/fuzz --seconds $(FUZZ_SECONDS) $(FUZZ_TARGETS)
 
