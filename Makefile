@@ -27,7 +27,7 @@ help: ## list the targets
 	@echo 'usage: make TARGET'
 	@echo
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  \1 \2/p' $(firstword $(MAKEFILE_LIST)) \
-	  | while read -r name text; do printf '  %-8s %s\n' "$$name" "$$text"; done
+	  | while read -r name text; do printf '  %-17s %s\n' "$$name" "$$text"; done
 	@echo
 	@echo 'settings of `make run`: PORT LOCAL_PORT BACKEND_PORT ADMIN_PORT ENVOY (see scripts/run --help)'
 	@echo 'settings of `make fuzz`: FUZZ_SECONDS FUZZ_TARGETS (see scripts/fuzz --help)'
