@@ -74,6 +74,21 @@ fn each_decision_is_counted() {
     assert_eq!(counted, [2, 1, 0]);
 }
 
+/// Envoy makes the names of headers lower case; other hosts may leave them as the caller wrote them.
+#[test]
+fn in_a_name_with_capitals_a_key_is_none_and_a_forged_identity_is_removed_all_the_same() {
+    let mut policy = policy(KEY);
+    policy["public_paths"] = json!(["/open"]);
+    let mut host = started(&policy);
+    let mut with = |path: &str, field: (&str, &str)| {
+        let fields = [(":method", "GET"), (":path", path), (":authority", "gate.test"), field];
+        host.serve(Stream { headers: pairs(&fields), ..Stream::default() })
+    };
+    assert_eq!(["x-api-key", "X-Api-Key"].map(|name| status(&with("/v2", (name, KEY)))), [200, 401]);
+    let served = with("/open", ("X-Portcullis-Consumer", "root"));
+    assert_eq!((status(&served), served.stream.headers.len()), (200, 3));
+}
+
 /// The other host with a module that has no callbacks: it lets every request through.
 struct NoGate(OtherHost);
 
