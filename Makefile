@@ -87,7 +87,7 @@ test: lint deny build trap-module python ## everything that must pass: lints, un
 # to check a runtime after building it would take about as long again. Its runtime asks for a newer Rust than it needs.
 OTHER_HOST := tests/other-host/Cargo.toml
 .PHONY: test-host
-test-host: cargo components module ## the table of cases in a proxy-wasm host that is not Envoy
+test-host: cargo components module trap-module ## the table of cases in a proxy-wasm host that is not Envoy
 	@echo '==> suites in another proxy-wasm host'
 	@$(CARGO) fmt --manifest-path $(OTHER_HOST) --check
 	@RUSTC_WORKSPACE_WRAPPER=clippy-driver $(CARGO) test --locked --ignore-rust-version \

@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 use portcullis_other_host::{Loaded, OtherHost};
 use portcullis_tests::cases::{Cases, EngineName, load_all, parse};
 use portcullis_tests::message::{Pair, values};
+use portcullis_tests::paths::trap_module;
 use portcullis_tests::proxy_wasm::{Exchange, Stream, Verdict};
 use portcullis_tests::wasm_engine::{Machine, WasmEngine};
 use serde_json::{Value, json};
@@ -72,6 +73,22 @@ fn each_decision_is_counted() {
     let counted = ["allowed.key", "denied.unknown_key", "denied.no_credential"]
         .map(|reason| host.counted(&format!("portcullis.edge.{reason}")));
     assert_eq!(counted, [2, 1, 0]);
+}
+
+#[test]
+fn a_trap_is_an_error_to_the_proxy_and_no_key_is_in_the_log() {
+    let loaded = Loaded::new(&std::fs::read(trap_module()).expect("the module can be read"));
+    let start = || loaded.start(policy(KEY).to_string().as_bytes(), &BTreeMap::new()).expect("the policy stands");
+    for place in ["undecided", "edited"] {
+        let mut host = start();
+        assert_eq!(status(&host.serve(request(KEY, &[]))), 200);
+        let mut trapping = request(KEY, &[]);
+        trapping.headers.extend(pairs(&[("x-portcullis-trap", place)]));
+        let served = host.serve(trapping);
+        assert!(matches!(served.verdict, Verdict::Trap(_)), "{place}: {:?}", served.verdict);
+        assert!(!served.log.is_empty() && !served.log.iter().any(|line| line.contains(KEY)), "{:?}", served.log);
+        assert!(matches!(host.serve(request(KEY, &[])).verdict, Verdict::Trap(_)), "{place}: the VM is of no more use");
+    }
 }
 
 /// Envoy makes the names of headers lower case; other hosts may leave them as the caller wrote them.
