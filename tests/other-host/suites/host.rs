@@ -93,17 +93,24 @@ fn a_trap_is_an_error_to_the_proxy_and_no_key_is_in_the_log() {
 
 /// Envoy makes the names of headers lower case; other hosts may leave them as the caller wrote them.
 #[test]
-fn in_a_name_with_capitals_a_key_is_none_and_a_forged_identity_is_removed_all_the_same() {
+fn in_a_name_with_capitals_a_key_is_none_and_what_stands_against_a_caller_still_counts() {
     let mut policy = policy(KEY);
     policy["public_paths"] = json!(["/open"]);
+    policy["trusted_networks"] = json!({"ranges": ["10.1.0.0/16"]});
     let mut host = started(&policy);
-    let mut with = |path: &str, field: (&str, &str)| {
+    let mut from = |address: &str, path: &str, field: (&str, &str)| {
         let fields = [(":method", "GET"), (":path", path), (":authority", "gate.test"), field];
-        host.serve(Stream { headers: pairs(&fields), ..Stream::default() })
+        let properties = BTreeMap::from([("source.address".to_owned(), address.into())]);
+        host.serve(Stream { headers: pairs(&fields), properties, ..Stream::default() })
     };
-    assert_eq!(["x-api-key", "X-Api-Key"].map(|name| status(&with("/v2", (name, KEY)))), [200, 401]);
-    let served = with("/open", ("X-Portcullis-Consumer", "root"));
+    let (stranger, local) = ("192.0.2.1:40000", "10.1.2.3:40000");
+    assert_eq!(["x-api-key", "X-Api-Key"].map(|name| status(&from(stranger, "/v2", (name, KEY)))), [200, 401]);
+    let served = from(stranger, "/open", ("X-Portcullis-Consumer", "root"));
     assert_eq!((status(&served), served.stream.headers.len()), (200, 3));
+    assert_eq!(status(&from(local, "/v2", ("Accept", "*/*"))), 200);
+    for field in [("Origin", "https://evil.test"), ("Sec-Fetch-Site", "cross-site"), ("Forwarded", "for=192.0.2.1")] {
+        assert_eq!(status(&from(local, "/v2", field)), 401, "{}", field.0);
+    }
 }
 
 /// The other host with a module that has no callbacks: it lets every request through.
