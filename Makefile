@@ -69,6 +69,7 @@ backends: python ## fetch the nginx, Apache httpd, Tomcat, docker-registry and s
 fmt: cargo ## format the code
 	@$(CARGO) fmt --all
 	@$(CARGO) fmt --manifest-path fuzz/Cargo.toml
+	@$(CARGO) fmt --manifest-path $(OTHER_HOST)
 
 lint: cargo components wasm-target ## formatting and clippy, natively and for the filter's target
 	@echo '==> checking the format'
@@ -91,6 +92,17 @@ test: lint deny build trap-module cyclonedx python ## everything that must pass:
 	@echo '==> fuzz targets, a few runs each'
 	@$(CARGO) test --locked --manifest-path fuzz/Cargo.toml --lib
 	@$(PYTHON) scripts/fuzz --runs 10000
+	@$(MAKE) --no-print-directory test-host
+
+# Its dependencies are built into target/ beside the others, so that what both need is built once. Clippy is the compiler:
+# to check a runtime after building it would take about as long again. Its runtime asks for a newer Rust than it needs.
+OTHER_HOST := tests/other-host/Cargo.toml
+.PHONY: test-host
+test-host: cargo components module trap-module ## the table of cases in a proxy-wasm host that is not Envoy
+	@echo '==> suites in another proxy-wasm host'
+	@$(CARGO) fmt --manifest-path $(OTHER_HOST) --check
+	@RUSTC_WORKSPACE_WRAPPER=clippy-driver $(CARGO) test --locked --ignore-rust-version \
+	  --manifest-path $(OTHER_HOST) --target-dir target --tests
 
 .PHONY: test-matrix test-matrix-smoke
 test-matrix: build trap-module python ## the suites on every Envoy version that is supported (docs/compatibility.md; a quarter of an hour)

@@ -82,10 +82,15 @@ impl<'a> Request<'a> {
         self.headers.iter().filter(move |(header, _)| header == name).map(|(_, value)| trim(value))
     }
 
+    /// As [`values`](Self::values), whatever the letter case of the name. What can only refuse a request is looked for so:
+    /// a host other than Envoy may leave names as sent.
+    fn values_in_any_case(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
+        self.headers.iter().filter(move |(header, _)| header.eq_ignore_ascii_case(name)).map(|(_, value)| trim(value))
+    }
+
     /// The only value of a header; `None` where there is none, `Some(None)` where there are several.
-    #[must_use]
-    pub fn only_value(&self, name: &str) -> Option<Option<&'a [u8]>> {
-        let mut values = self.values(name);
+    fn only_value(&self, name: &str) -> Option<Option<&'a [u8]>> {
+        let mut values = self.values_in_any_case(name);
         let first = values.next()?;
         Some(values.next().is_none().then_some(first))
     }
@@ -125,7 +130,8 @@ impl<'a> Request<'a> {
     /// Envoy passes `Connection` on for upgrade requests only.
     #[must_use]
     pub fn connection_names(&self, names: [&str; 3]) -> bool {
-        let options = self.values("connection").flat_map(|value| value.split(|byte| *byte == b',')).map(trim);
+        let options =
+            self.values_in_any_case("connection").flat_map(|value| value.split(|byte| *byte == b',')).map(trim);
         let mut options = options.filter_map(|option| core::str::from_utf8(option).ok());
         options.any(|option| names.iter().any(|name| same_name(option, name)))
     }
@@ -223,12 +229,23 @@ mod tests {
             ("gate.test", "sec-fetch-site", "cross-site", true),
             ("gate.test", "sec-fetch-site", "\u{ff}", true),
             ("gate.test", "accept", "*/*", false),
+            // As a host may leave the names.
+            ("gate.test", "Origin", "https://evil.test", true),
+            ("gate.test", "Sec-Fetch-Site", "cross-site", true),
         ] {
             let pairs = headers(&[(":authority", authority), (name, value)]);
             assert_eq!(Request::new(&pairs).is_cross_site(), cross, "{authority} {name}: {value}");
         }
         let twice = headers(&[("sec-fetch-site", "none"), ("sec-fetch-site", "cross-site")]);
         assert!(Request::new(&twice).is_cross_site());
+    }
+
+    #[test]
+    fn what_connection_names_is_seen_in_any_case() {
+        for name in ["connection", "Connection"] {
+            let pairs = headers(&[(name, "upgrade, X-Portcullis-Roles")]);
+            assert!(Request::new(&pairs).connection_names(["", "x-portcullis-roles", ""]), "{name}");
+        }
     }
 
     #[test]

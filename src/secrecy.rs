@@ -119,8 +119,8 @@ fn no_message_shows_the_value_or_the_name_of_a_misspelt_field() {
 struct Nobody;
 
 impl Host for Nobody {
-    fn now(&self) -> Timestamp {
-        Timestamp(1_800_000_000)
+    fn now(&self) -> Option<Timestamp> {
+        Some(Timestamp(1_800_000_000))
     }
 
     fn source_address(&self) -> Option<Vec<u8>> {

@@ -125,8 +125,8 @@ struct Given {
 }
 
 impl Host for Given {
-    fn now(&self) -> Timestamp {
-        self.now
+    fn now(&self) -> Option<Timestamp> {
+        Some(self.now)
     }
 
     fn source_address(&self) -> Option<Vec<u8>> {

@@ -27,8 +27,8 @@ impl Host {
 }
 
 impl portcullis::Host for Host {
-    fn now(&self) -> Timestamp {
-        Timestamp(self.0.now)
+    fn now(&self) -> Option<Timestamp> {
+        Some(Timestamp(self.0.now))
     }
 
     fn source_address(&self) -> Option<Vec<u8>> {

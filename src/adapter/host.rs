@@ -10,10 +10,10 @@ use crate::{Host, Timestamp};
 pub(super) struct Envoy;
 
 impl Host for Envoy {
-    fn now(&self) -> Timestamp {
-        let now = hostcalls::get_current_time().ok().and_then(|now| now.duration_since(UNIX_EPOCH).ok());
-        // Without a clock every key that ever expires has expired.
-        Timestamp(now.and_then(|since| i64::try_from(since.as_secs()).ok()).unwrap_or(i64::MAX))
+    fn now(&self) -> Option<Timestamp> {
+        let since = hostcalls::get_current_time().ok()?.duration_since(UNIX_EPOCH).ok()?;
+        // 0 is what a host without a clock leaves, and it would be before every `expires`.
+        i64::try_from(since.as_secs()).ok().filter(|seconds| *seconds != 0).map(Timestamp)
     }
 
     fn source_address(&self) -> Option<Vec<u8>> {

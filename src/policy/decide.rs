@@ -15,8 +15,8 @@ use crate::timestamp::Timestamp;
 /// What a decision may ask its host for. Each question costs a call out of the VM, so each is asked only when a step
 /// needs the answer.
 pub trait Host {
-    /// The time now.
-    fn now(&self) -> Timestamp;
+    /// The time now; none without a clock.
+    fn now(&self) -> Option<Timestamp>;
     /// Envoy's `source.address`: `ip:port`, with port 0 where it comes from a header.
     fn source_address(&self) -> Option<Vec<u8>>;
     /// A filter state object that the listener recorded before the gate.
@@ -138,11 +138,12 @@ impl Policy {
             return Err(Denial::DisabledKey(caller));
         }
         if key.not_before.is_some() || key.expires.is_some() {
+            // Without a clock nothing is known to have begun, or to last.
             let now = host.now();
-            if key.not_before.is_some_and(|from| now < from) {
+            if key.not_before.is_some_and(|from| now.is_none_or(|now| now < from)) {
                 return Err(Denial::KeyNotYetValid(caller));
             }
-            if key.expires.is_some_and(|until| now >= until) {
+            if key.expires.is_some_and(|until| now.is_none_or(|now| now >= until)) {
                 return Err(Denial::ExpiredKey(caller));
             }
         }
@@ -151,5 +152,50 @@ impl Policy {
             return Err(Denial::MissingRole(caller));
         }
         Ok(caller)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Host, Policy, Request, Timestamp};
+
+    /// A host with a clock that runs, or without one.
+    struct Clock(Option<Timestamp>);
+
+    impl Host for Clock {
+        fn now(&self) -> Option<Timestamp> {
+            self.0
+        }
+
+        fn source_address(&self) -> Option<Vec<u8>> {
+            None
+        }
+
+        fn filter_state(&self, _: &str) -> Option<Vec<u8>> {
+            None
+        }
+
+        fn mtls_identity(&self) -> Option<Vec<u8>> {
+            None
+        }
+    }
+
+    #[test]
+    fn without_a_clock_a_key_with_a_window_is_not_valid() {
+        let document = r#"{"consumers": [{"name": "ci", "keys": [
+            {"plaintext": "always"},
+            {"plaintext": "begins", "not_before": "2000-01-01T00:00:00Z"},
+            {"plaintext": "expires", "expires": "2100-01-01T00:00:00Z"},
+            {"plaintext": "both", "not_before": "2000-01-01T00:00:00Z", "expires": "2100-01-01T00:00:00Z"}]}]}"#;
+        let policy = Policy::load(document.as_bytes(), &|_| None).unwrap().policy;
+        let reasons = |clock: Clock| {
+            ["always", "begins", "expires", "both"].map(|key| {
+                let headers = [(":path", "/"), ("x-api-key", key)];
+                let headers = headers.map(|(name, value)| (name.to_owned(), value.into()));
+                policy.decide(&Request::new(&headers), &clock).reason()
+            })
+        };
+        assert_eq!(reasons(Clock(Some(Timestamp(1_800_000_000)))), ["key"; 4]);
+        assert_eq!(reasons(Clock(None)), ["key", "key_not_yet_valid", "expired_key", "key_not_yet_valid"]);
     }
 }

@@ -108,7 +108,7 @@ impl EngineName {
     pub const ALL: [Self; 3] = [Self::Core, Self::Wasm, Self::Envoy];
 
     /// The name in the table of cases.
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Core => "core",
             Self::Wasm => "wasm",

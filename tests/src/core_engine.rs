@@ -93,8 +93,8 @@ fn owned(reply: &portcullis::Reply<'_>) -> Reply {
 }
 
 impl Host for Told {
-    fn now(&self) -> Timestamp {
-        self.now
+    fn now(&self) -> Option<Timestamp> {
+        Some(self.now)
     }
 
     fn source_address(&self) -> Option<Vec<u8>> {
@@ -115,8 +115,8 @@ impl Host for Told {
 pub struct Nowhere;
 
 impl Host for Nowhere {
-    fn now(&self) -> Timestamp {
-        Timestamp(0)
+    fn now(&self) -> Option<Timestamp> {
+        None
     }
 
     fn source_address(&self) -> Option<Vec<u8>> {

@@ -40,6 +40,7 @@ pub mod secrets;
 pub mod spellings;
 pub mod stage;
 pub use portcullis_models::structs;
+pub mod table;
 pub mod tls;
 pub mod told;
 pub mod upstream;

@@ -1,9 +1,9 @@
-//! The engine `wasm`: the built module in the host of [`proxy_wasm`](crate::proxy_wasm), told of a row what the core is told.
-//! Each policy is loaded from JSON text and from a `Struct`.
+//! The engine `wasm`: the built module in the host of [`proxy_wasm`](crate::proxy_wasm), or in another host that can be told
+//! of a row what the core is told. Each policy is loaded from JSON text and from a `Struct`.
 
 use std::collections::BTreeMap;
 
-use crate::cases::{Cases, Row};
+use crate::cases::{Cases, EngineName, Row};
 use crate::listener::PEER_KEY;
 use crate::observation::Observation;
 use crate::proxy_wasm::{Exchange, Stream, Verdict, Vm};
@@ -11,34 +11,68 @@ use crate::secrets;
 use crate::told::{self, Told};
 use crate::wire_engine::{Form, with_access_log};
 
-/// The VMs of one file, by the name of the policy and its form.
-#[derive(Debug)]
-pub struct WasmEngine {
-    vms: BTreeMap<String, Vec<(Form, Vm)>>,
+/// The module with one configuration in a host.
+pub trait Machine: Send + Sized {
+    /// The name of the engine that runs on such machines.
+    const NAME: &'static str;
+
+    /// Loads the module under test, with this configuration and environment.
+    ///
+    /// # Errors
+    /// A trap, or a configuration that the module refuses; with its log.
+    fn start(configuration: &[u8], environment: &BTreeMap<String, String>) -> Result<Self, String>;
+
+    /// The log lines of the start.
+    fn log(&self) -> Vec<String>;
+
+    /// Serves one request from its first callback to its last.
+    fn serve(&mut self, stream: Stream) -> Exchange;
 }
 
-impl WasmEngine {
-    /// Starts a VM for each policy of `cases` in each form.
+impl Machine for Vm {
+    const NAME: &'static str = EngineName::Wasm.name();
+
+    fn start(configuration: &[u8], environment: &BTreeMap<String, String>) -> Result<Self, String> {
+        Self::start(configuration, environment, None)
+    }
+
+    fn log(&self) -> Vec<String> {
+        self.log().to_vec()
+    }
+
+    fn serve(&mut self, stream: Stream) -> Exchange {
+        self.serve(stream, None)
+    }
+}
+
+/// The machines of one file, by the name of the policy and its form.
+#[derive(Debug)]
+pub struct WasmEngine<M> {
+    machines: BTreeMap<String, Vec<(Form, M)>>,
+}
+
+impl<M: Machine> WasmEngine<M> {
+    /// Starts a machine for each policy of `cases` in each form.
     ///
     /// # Errors
     /// A policy that is refused, a trap, a secret in the log.
     pub fn start(cases: &Cases) -> Result<Self, String> {
-        let mut vms = BTreeMap::new();
+        let mut machines = BTreeMap::new();
         cases.env.values().for_each(|value| secrets::in_value(value));
         for (name, document) in &cases.policies {
             let document = with_access_log(document);
             secrets::in_document(&document);
             let start = |form: Form| {
-                let vm = Vm::start(&form.bytes(&document), &cases.env, None)
+                let machine = M::start(&form.bytes(&document), &cases.env)
                     .map_err(|error| format!("policy `{name}` of {} as {}: {error}", cases.name, form.name()))?;
-                match secrets::found_in(vm.log().join("\n").as_bytes()) {
+                match secrets::found_in(machine.log().join("\n").as_bytes()) {
                     Some(leak) => Err(format!("the log of policy `{name}` holds {leak}")),
-                    None => Ok((form, vm)),
+                    None => Ok((form, machine)),
                 }
             };
-            vms.insert(name.clone(), Form::ALL.into_iter().map(start).collect::<Result<Vec<_>, _>>()?);
+            machines.insert(name.clone(), Form::ALL.into_iter().map(start).collect::<Result<Vec<_>, _>>()?);
         }
-        Ok(Self { vms })
+        Ok(Self { machines })
     }
 
     /// Gives the request of a row to both forms of its policy.
@@ -47,8 +81,9 @@ impl WasmEngine {
     /// What no row may do: a trap, a request that is neither answered nor let through, a log line.
     pub fn run(&mut self, cases: &Cases, row: &Row) -> Result<Vec<Observation>, String> {
         let told = Told::by(cases, row);
-        let vms = self.vms.get_mut(&row.policy).into_iter().flatten();
-        vms.map(|(form, vm)| observe(*form, &told, vm.serve(stream(&told), None))).collect()
+        let machines = self.machines.get_mut(&row.policy).into_iter().flatten();
+        let asked = machines.map(|(form, machine)| (form.name(), machine.serve(stream(&told))));
+        asked.map(|(form, exchange)| observe(&format!("{} {form}", M::NAME), &told, exchange)).collect()
     }
 }
 
@@ -66,19 +101,19 @@ pub fn stream(told: &Told) -> Stream {
     Stream { headers: told.headers.clone(), trailers: Vec::new(), properties, now }
 }
 
-fn observe(form: Form, told: &Told, exchange: Exchange) -> Result<Observation, String> {
+fn observe(engine: &str, told: &Told, exchange: Exchange) -> Result<Observation, String> {
     if let Some(line) = exchange.log.first() {
         return Err(format!("a request makes the module log: {line}"));
     }
     let (reply, seen) = match (exchange.verdict, exchange.reply) {
         (Verdict::Continue, _) => (told::upstream_reply(), Some(told::forwarded(exchange.stream.headers))),
         (Verdict::Reply, Some(reply)) => (told.sent_by_envoy(reply), None),
-        (verdict, _) => return Err(format!("the module as {} ends with {verdict:?}", form.name())),
+        (verdict, _) => return Err(format!("the module in {engine} ends with {verdict:?}")),
     };
     let mut written = exchange.filter_state;
     let mut take = |name: &str| written.remove(&format!("portcullis.{name}"));
     Ok(Observation {
-        engine: format!("wasm {}", form.name()),
+        engine: engine.to_owned(),
         on_wire: false,
         reason: take("reason"),
         decision: take("decision"),

@@ -218,6 +218,22 @@ fn expected(calls: &[&str]) -> BTreeMap<String, BTreeSet<u32>> {
     of_these.map(|(name, statuses)| ((*name).to_owned(), statuses.iter().copied().collect())).collect()
 }
 
+/// A host without a clock fails the call, which is a trap, or leaves the time at 0.
+#[test]
+fn without_a_clock_a_key_with_a_window_lets_nobody_in() {
+    let mut policy = policy();
+    policy["consumers"][0]["keys"] = json!([
+        {"plaintext": "pk_always"},
+        {"plaintext": "pk_expires", "expires": "2100-01-01T00:00:00Z"},
+        {"plaintext": "pk_begins", "not_before": "1969-01-01T00:00:00Z"},
+    ]);
+    let mut vm = start(&policy);
+    let mut served =
+        |key: &str, now: u64| verdict(&vm.serve(Stream { now, ..request("GET", "/v2", &[("x-api-key", key)]) }, None));
+    assert_eq!(["pk_always", "pk_expires", "pk_begins"].map(|key| served(key, NOW)), ["goes on"; 3]);
+    assert_eq!(["pk_always", "pk_expires", "pk_begins"].map(|key| served(key, 0)), ["goes on", "401", "401"]);
+}
+
 /// The SDK unwraps the names of headers. Envoy's codecs let only token characters through, so this stands for a host that
 /// does not: the request fails, and the log does not show its values.
 #[test]
