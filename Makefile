@@ -93,6 +93,7 @@ test: lint deny build trap-module cyclonedx python ## everything that must pass:
 	@$(CARGO) test --locked --manifest-path fuzz/Cargo.toml --lib
 	@$(PYTHON) scripts/fuzz --runs 10000
 	@$(MAKE) --no-print-directory test-host
+	@$(MAKE) --no-print-directory test-matrix-smoke
 
 # Its dependencies are built into target/ beside the others, so that what both need is built once. Clippy is the compiler:
 # to check a runtime after building it would take about as long again. Its runtime asks for a newer Rust than it needs.
