@@ -1,13 +1,14 @@
 # The images of docker-compose.yaml. Nothing but Docker is needed; BuildKit and the older builder both take it.
 
 FROM rust:1.95.0-bookworm AS module
-# By this label what the build leaves is found: docker image prune --filter label=portcullis.stage
-LABEL portcullis.stage=build
+# By this label what a build leaves behind is found: docker image prune --filter label=portcullis.stage
+LABEL portcullis.stage=module
 WORKDIR /portcullis
 COPY . .
 RUN make module
 
 FROM envoyproxy/envoy:v1.40.0 AS gate
+LABEL portcullis.stage=gate
 # The configuration names the module by its place below this directory.
 WORKDIR /portcullis
 COPY --from=module /portcullis/target/portcullis.wasm target/portcullis.wasm
@@ -22,10 +23,10 @@ USER envoy
 CMD ["envoy", "--disable-hot-restart", "-c", "/etc/envoy/envoy.yaml"]
 
 FROM module AS programs
-LABEL portcullis.stage=build
 RUN cargo build --release --locked -p portcullis-backend
 
 FROM debian:bookworm-slim AS backend
+LABEL portcullis.stage=backend
 COPY --from=programs /portcullis/target/release/portcullis-backend /usr/local/bin/
 USER nobody
 CMD ["portcullis-backend", "--listen", "0.0.0.0:8081"]

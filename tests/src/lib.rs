@@ -11,6 +11,7 @@ pub mod backends;
 pub mod bootstrap;
 pub mod bytes;
 pub mod cases;
+pub mod console;
 pub mod core_engine;
 pub mod envoy;
 pub mod expect;

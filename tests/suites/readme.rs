@@ -4,37 +4,15 @@
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
+use portcullis_tests::console::{Shown, commands};
 use portcullis_tests::paths::workspace;
 use portcullis_tests::secrets;
 
-/// A command that the README shows, and the lines that it promises.
-struct Shown {
-    command: String,
-    promised: Vec<String>,
-}
-
-/// The commands of the ```console blocks, and the policy of the first ```yaml block.
+/// The commands of the README, and the policy of its first ```yaml block.
 fn read_readme() -> (Vec<Shown>, String) {
     let text = std::fs::read_to_string(workspace().join("README.md")).expect("README.md is there");
-    let (mut shown, mut policy, mut block): (Vec<Shown>, Option<String>, Option<&str>) = (Vec::new(), None, None);
-    for line in text.lines() {
-        match (block, line) {
-            (Some(_), "```") => block = None,
-            (None, "```console") => block = Some("console"),
-            (None, "```yaml") => block = policy.is_none().then_some("yaml"),
-            (Some("console"), line) => match (line.strip_prefix("$ "), shown.last_mut()) {
-                (Some(command), _) => shown.push(Shown { command: command.to_owned(), promised: Vec::new() }),
-                (None, Some(last)) => last.promised.push(line.trim().to_owned()),
-                (None, None) => panic!("a console block begins with its command: {line}"),
-            },
-            (Some("yaml"), line) => *policy.get_or_insert_default() += &format!("{line}\n"),
-            _ => {}
-        }
-        if block == Some("yaml") && policy.is_none() {
-            policy = Some(String::new());
-        }
-    }
-    (shown, policy.expect("the README shows a policy"))
+    let policy = text.split_once("```yaml\n").and_then(|(_, rest)| rest.split_once("```"));
+    (commands(&text), policy.expect("the README shows a policy").0.to_owned())
 }
 
 /// The demonstration, on free ports. Stopped when dropped.
@@ -97,7 +75,7 @@ impl Drop for Demonstration {
 
 #[test]
 fn every_command_of_the_readme_does_what_it_says() {
-    let (shown, policy) = read_readme();
+    let (commands, policy) = read_readme();
     let mut demonstration = Demonstration::start();
     let directory = tempfile::tempdir().expect("a directory");
     std::fs::write(directory.path().join("policy.yaml"), policy).expect("a file in it");
@@ -105,7 +83,8 @@ fn every_command_of_the_readme_does_what_it_says() {
 
     let mut failures = Vec::new();
     let mut run = 0;
-    for Shown { command, promised } in shown {
+    for shown in commands {
+        let command = &shown.command;
         match command.split(' ').next() {
             // What was just started.
             Some("make") if command == "make run" => continue,
@@ -117,12 +96,7 @@ fn every_command_of_the_readme_does_what_it_says() {
         for (written, address) in &demonstration.addresses {
             here = here.replace(written, address);
         }
-        let output = Command::new("sh").args(["-c", &here]).current_dir(directory.path()).output().expect("sh runs");
-        let output = String::from_utf8_lossy(&output.stdout).replace('\r', "");
-        let mut lines = output.lines().map(str::trim);
-        if let Some(missing) = promised.iter().find(|promise| !lines.any(|line| line == promise.as_str())) {
-            failures.push(format!("$ {command}\npromises: {missing}\nand says:\n{output}"));
-        }
+        failures.extend(shown.run(&here, directory.path()).err());
         run += 1;
     }
     assert!(failures.is_empty(), "{}", failures.join("\n\n"));
