@@ -12,7 +12,7 @@ use portcullis_tests::load::Load;
 use portcullis_tests::message::{Pair, Reply};
 use portcullis_tests::net::connect;
 use portcullis_tests::paths::{module, workspace};
-use portcullis_tests::{http1, poll};
+use portcullis_tests::{http1, poll, secrets};
 
 const KEY: &str = "pk_demo_ci_not_a_secret";
 const HEADER: &str = "X-API-Key: pk_demo_ci_not_a_secret";
@@ -146,6 +146,18 @@ fn nobody_gets_in_while_envoy_is_killed_and_comes_back() {
     assert!(good.of(200) > 0 && good.statuses.keys().all(|status| [200, 503].contains(status)), "{good:?}");
     assert!(wrong.of(401) > 0 && wrong.statuses.keys().all(|status| [401, 503].contains(status)), "{wrong:?}");
     assert!(good.lost > 0 && wrong.lost > 0, "Envoy was gone for a while: {good:?} {wrong:?}");
+}
+
+#[test]
+#[ignore = "needs the stack: make compose-test"]
+fn the_gate_prints_no_key() {
+    let policy = fs::read_to_string(workspace().join("envoy/compose.yaml")).expect("the configuration is there");
+    secrets::in_document(&serde_saphyr::from_str(&policy).expect("it is YAML"));
+    assert_eq!(ask_from_here("PORT", Some(KEY)).expect("the gate answers").status, 200);
+    assert_eq!(ask_from_here("PORT", Some("a-wrong-key-of-this-suite")).expect("the gate answers").status, 401);
+    let log = compose("logs gate").stdout;
+    assert!(text(&log).contains("2 keys, 0 refused"), "it is the log: {}", text(&log));
+    assert_eq!(secrets::found_in(&log), None);
 }
 
 /// The paths of the machine that builds it are not in the module, so where the compiler is the same, it is the same.
