@@ -119,6 +119,10 @@ deny: cargo-deny ## what the dependencies are allowed to be (deny.toml)
 	@echo '==> cargo deny: $(DENY)'
 	@$(CARGO) deny --locked --workspace --log-level error check $(DENY)
 
+.PHONY: compose-test
+compose-test: python module ## docker-compose.yaml on a real Docker engine, installed and started where there is none
+	@exec $(PYTHON) scripts/compose-test $(COMPOSE_TEST_OPTIONS)
+
 defences: cargo ## take each defence out of a copy of the source, and see its rows fail (minutes)
 	@$(CARGO) test --locked -p portcullis-tests --test defences -- --ignored --nocapture
 

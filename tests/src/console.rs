@@ -41,7 +41,7 @@ impl Shown {
     /// Runs the command in the form that it has `here`.
     ///
     /// # Errors
-    /// The first promised line that does not come, and what comes instead.
+    /// The first promised line that does not come, and what comes instead; or what a command says that promises nothing and fails.
     ///
     /// # Panics
     /// If there is no shell.
@@ -50,6 +50,10 @@ impl Shown {
         let [said, complaint] =
             [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
         match self.missing(&said) {
+            // Where nothing is promised, it is that the command succeeds.
+            None if self.promised.is_empty() && !output.status.success() => {
+                Err(format!("$ {}\nfails, and says:\n{said}{complaint}", self.command))
+            }
             None => Ok(()),
             Some(missing) => Err(format!("$ {}\npromises: {missing}\nand says:\n{said}{complaint}", self.command)),
         }

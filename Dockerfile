@@ -1,0 +1,32 @@
+# The images of docker-compose.yaml. Nothing but Docker is needed; BuildKit and the older builder both take it.
+
+FROM rust:1.95.0-bookworm AS module
+# By this label what a build leaves behind is found: docker image prune --filter label=portcullis.stage
+LABEL portcullis.stage=module
+WORKDIR /portcullis
+COPY . .
+RUN make module
+
+FROM envoyproxy/envoy:v1.40.0 AS gate
+LABEL portcullis.stage=gate
+# The configuration names the module by its place below this directory.
+WORKDIR /portcullis
+COPY --from=module /portcullis/target/portcullis.wasm target/portcullis.wasm
+COPY envoy/compose.yaml /etc/envoy/envoy.yaml
+# The network `inside` of docker-compose.yaml, without its last byte: the policy trusts the upper half of it.
+ARG INSIDE=172.30.2
+RUN grep -q '172\.30\.2\.128/25' /etc/envoy/envoy.yaml \
+ && sed -i "s|172\.30\.2\.128/25|$INSIDE.128/25|" /etc/envoy/envoy.yaml \
+ && chmod -R a+rX /etc/envoy /portcullis
+# The image would begin as root and become this user; who begins as this user needs no capability for it.
+USER envoy
+CMD ["envoy", "--disable-hot-restart", "-c", "/etc/envoy/envoy.yaml"]
+
+FROM module AS programs
+RUN cargo build --release --locked -p portcullis-backend
+
+FROM debian:bookworm-slim AS backend
+LABEL portcullis.stage=backend
+COPY --from=programs /portcullis/target/release/portcullis-backend /usr/local/bin/
+USER nobody
+CMD ["portcullis-backend", "--listen", "0.0.0.0:8081"]

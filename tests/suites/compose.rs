@@ -1,0 +1,202 @@
+//! The stack of `docker-compose.yaml`, with real containers at real addresses: `make compose-test`, which starts it, tells
+//! this suite about it in the environment, and removes it.
+
+use std::env::var;
+use std::fs;
+use std::net::SocketAddr;
+use std::process::{Command, Output};
+
+use portcullis_tests::console;
+use portcullis_tests::envoy::V4;
+use portcullis_tests::load::Load;
+use portcullis_tests::message::{Pair, Reply};
+use portcullis_tests::net::connect;
+use portcullis_tests::paths::{module, workspace};
+use portcullis_tests::{http1, poll, secrets};
+
+const KEY: &str = "pk_demo_ci_not_a_secret";
+const HEADER: &str = "X-API-Key: pk_demo_ci_not_a_secret";
+const PATH: &str = "/v2/models/iris/metadata";
+
+/// What `scripts/compose-test` has put into the environment.
+fn told(name: &str) -> String {
+    var(name).unwrap_or_else(|_| panic!("{name} is not set: `make compose-test` starts the stack for this suite"))
+}
+
+/// Runs the compose command with more words.
+fn compose(words: &str) -> Output {
+    let output = Command::new("sh").args(["-c", &format!("{} {words}", told("PORTCULLIS_COMPOSE"))]).output();
+    output.expect("there is a shell")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// What the container `caller` gets from a port of the gate: status, and all of the reply.
+fn ask(caller: &str, port: u16, headers: &[&str]) -> (u16, String) {
+    let headers: String = headers.iter().map(|header| format!("-H '{header}' ")).collect();
+    let output = compose(&format!("exec -T {caller} curl -si {headers} http://gate:{port}{PATH}"));
+    let reply = text(&output.stdout);
+    let status = reply.split(' ').nth(1).and_then(|status| status.parse().ok());
+    (status.unwrap_or_else(|| panic!("no reply, but: {reply}{}", text(&output.stderr))), reply)
+}
+
+/// A port that the stack publishes on this machine.
+fn published(variable: &str) -> SocketAddr {
+    SocketAddr::new(V4, told(variable).parse().expect("a port is a number"))
+}
+
+/// What this machine gets from a published port, with a key or without.
+fn ask_from_here(variable: &str, key: Option<&str>) -> std::io::Result<Reply> {
+    let headers: Vec<Pair> = key.map(|key| (b"x-api-key".to_vec(), key.into())).into_iter().collect();
+    let request = http1::request(b"GET", PATH.as_bytes(), b"localhost", &headers, None);
+    http1::Client::new(connect(V4, published(variable))?).send(&request)
+}
+
+#[test]
+#[ignore = "needs the stack: make compose-test"]
+fn an_external_caller_needs_a_key() {
+    for port in [10000, 10001] {
+        assert_eq!(ask("external", port, &[]).0, 401, "port {port}");
+        assert_eq!(ask("external", port, &["X-API-Key: wrong"]).0, 401, "port {port}");
+        let (status, reply) = ask("external", port, &[HEADER]);
+        assert_eq!(status, 200, "port {port}");
+        assert!(reply.contains(r#"["x-portcullis-consumer","ci"]"#), "the backend knows who it is: {reply}");
+        assert!(!reply.contains("not_a_secret"), "the key is gone: {reply}");
+    }
+}
+
+#[test]
+#[ignore = "needs the stack: make compose-test"]
+fn a_local_caller_needs_none_where_its_network_is_trusted() {
+    assert_eq!(ask("local", 10001, &[]).0, 200);
+    assert_eq!(ask("local", 10000, &[]).0, 401, "this listener trusts no network");
+}
+
+#[test]
+#[ignore = "needs the stack: make compose-test"]
+fn a_forged_header_does_not_help_anybody() {
+    let local = format!("{}.200", told("INSIDE"));
+    for claim in [format!("X-Forwarded-For: {local}"), format!("Forwarded: for={local}"), format!("X-Real-IP: {local}")]
+    {
+        assert_eq!(ask("external", 10001, &[&claim]).0, 401, "{claim}");
+        assert_eq!(ask("external", 10001, &[&claim, HEADER]).0, 200, "{claim}");
+        assert_eq!(ask("local", 10001, &[&claim]).0, 401, "who passes on for others is not exempt: {claim}");
+    }
+}
+
+#[test]
+#[ignore = "needs the stack: make compose-test"]
+fn who_comes_through_a_published_port_is_not_local() {
+    let ask = |key| ask_from_here("LOCAL_PORT", key).expect("the gate answers");
+    assert_eq!(ask(None).status, 401);
+    let reply = ask(Some(KEY));
+    assert_eq!(reply.status, 200);
+    // The reason: an address of the very network that is trusted, but its gateway's.
+    let (seen, gateway) = (text(&reply.body), format!(r#"["x-envoy-external-address","{}.1"]"#, told("INSIDE")));
+    assert!(seen.contains(&gateway), "{gateway} is not in {seen}");
+}
+
+#[test]
+#[ignore = "needs the stack: make compose-test"]
+fn callers_reach_nothing_but_the_gate() {
+    let reaches = |caller, url| compose(&format!("exec -T {caller} curl -s --max-time 5 {url}")).status.success();
+    for caller in ["external", "local"] {
+        assert!(reaches(caller, "http://gate:10000/healthz"), "{caller}");
+        assert!(!reaches(caller, "http://backend:8081/healthz"), "{caller}");
+        assert!(!reaches(caller, "http://gate:9901/ready"), "{caller}");
+    }
+}
+
+#[test]
+#[ignore = "needs the stack: make compose-test"]
+fn every_row_of_the_table_holds_inside_the_network() {
+    let output = compose("run --rm -T cases");
+    let said = text(&output.stdout);
+    assert!(output.status.success(), "{said}{}", text(&output.stderr));
+    let passed = said.split("test result: ok. ").nth(1).and_then(|rest| rest.split(' ').next()?.parse().ok());
+    assert!(passed.is_some_and(|passed: u32| passed >= 120), "{said}");
+    eprintln!("inside the network: {} rows", passed.unwrap_or_default());
+}
+
+#[test]
+#[ignore = "needs the stack: make compose-test"]
+fn nobody_gets_in_while_envoy_is_killed_and_comes_back() {
+    let container = text(&compose("ps -q gate").stdout).trim().to_owned();
+    let started = || {
+        let output = Command::new("docker").args(["inspect", "-f", "{{.State.StartedAt}}", &container]).output();
+        text(&output.expect("docker runs").stdout)
+    };
+    let serves = || ask_from_here("PORT", Some(KEY)).ok().filter(|reply| reply.status == 200);
+    let begin = |key| Load::begin(published("PORT"), &[("x-api-key", key)]);
+    let (good, wrong) = (begin(KEY), begin("wrong"));
+    for _ in 0..2 {
+        poll::until("the gate serves", serves);
+        let before = started();
+        // All that this user may kill but the shell itself: Envoy. The connection to the container may go with it.
+        compose("exec -T gate sh -c 'kill -KILL -1'");
+        poll::until("the container starts again", || (started() != before).then_some(()));
+    }
+    poll::until("the gate serves again", serves);
+    let (good, wrong) = (good.end(), wrong.end());
+    eprintln!("with a good key {good:?}\nwith a wrong one {wrong:?}");
+    assert!(good.of(200) > 0 && good.statuses.keys().all(|status| [200, 503].contains(status)), "{good:?}");
+    assert!(wrong.of(401) > 0 && wrong.statuses.keys().all(|status| [401, 503].contains(status)), "{wrong:?}");
+    assert!(good.lost > 0 && wrong.lost > 0, "Envoy was gone for a while: {good:?} {wrong:?}");
+}
+
+#[test]
+#[ignore = "needs the stack: make compose-test"]
+fn the_gate_prints_no_key() {
+    let policy = fs::read_to_string(workspace().join("envoy/compose.yaml")).expect("the configuration is there");
+    secrets::in_document(&serde_saphyr::from_str(&policy).expect("it is YAML"));
+    assert_eq!(ask_from_here("PORT", Some(KEY)).expect("the gate answers").status, 200);
+    assert_eq!(ask_from_here("PORT", Some("a-wrong-key-of-this-suite")).expect("the gate answers").status, 401);
+    let log = compose("logs gate").stdout;
+    assert!(text(&log).contains("2 keys, 0 refused"), "it is the log: {}", text(&log));
+    assert_eq!(secrets::found_in(&log), None);
+}
+
+/// The paths of the machine that builds it are not in the module, so where the compiler is the same, it is the same.
+#[test]
+#[ignore = "needs the stack: make compose-test"]
+fn the_image_has_the_module_that_this_machine_builds() {
+    let dockerfile = fs::read_to_string(workspace().join("Dockerfile")).expect("the Dockerfile is there");
+    let version = Command::new("rustc").arg("--version").output().map(|output| text(&output.stdout));
+    let here = version.ok().and_then(|text| Some(text.split(' ').nth(1)?.to_owned())).unwrap_or_default();
+    if !dockerfile.contains(&format!("FROM rust:{here}-")) {
+        eprintln!("skipped: the Dockerfile has another Rust than this machine's {here}");
+        return;
+    }
+    let image = compose("exec -T gate cat target/portcullis.wasm").stdout;
+    let built = fs::read(module()).expect("the module can be read");
+    assert!(image == built, "{} bytes in the image, {} here", image.len(), built.len());
+}
+
+/// The commands of the guide, and those of the README that ask the main listener.
+#[test]
+#[ignore = "needs the stack: make compose-test"]
+fn the_commands_of_the_guide_and_of_the_readme_do_what_they_say() {
+    let read = |page| console::read(&fs::read_to_string(workspace().join(page)).expect("the page is there"));
+    let guide = read("docs/guides/compose.md");
+    let readme = read("README.md").into_iter().filter(|shown| shown.command.contains(":10000/"));
+    let mut failures = Vec::new();
+    let mut asked = 0;
+    for shown in guide.into_iter().chain(readme) {
+        // Whoever has started the stack removes it, and looks whether anything is left.
+        if shown.command.contains(" down ") || shown.command.contains(" prune ") {
+            continue;
+        }
+        let here = shown.command.replace("docker compose", &told("PORTCULLIS_COMPOSE"));
+        let here = here.replace("127.0.0.1:10000", &published("PORT").to_string());
+        let here = here.replace("127.0.0.1:10001", &published("LOCAL_PORT").to_string());
+        // Nobody types here.
+        let here =
+            here.replace(" exec ", " exec -T ").replace(" --rm ", " --rm -T ").replace("172.30.2", &told("INSIDE"));
+        failures.extend(shown.run(&here, &workspace()).err());
+        asked += usize::from(here.contains("curl"));
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n\n"));
+    assert!(asked >= 12, "only {asked} requests were found");
+}
