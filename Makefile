@@ -145,13 +145,14 @@ python:
 cargo-deny cargo-mutants: cargo
 	@command -v $@ >/dev/null || { \
 	  echo '==> building $@ $(VERSION_$@) into .cache/tools (a few minutes, once)'; \
-	  $(CARGO) install --quiet --locked --debug --root $(TOOLS) --version $(VERSION_$@) $@; }
+	  $(CARGO) install --quiet --locked --debug --root '$(TOOLS)' --version $(VERSION_$@) $@; }
 
 cyclonedx: python
-	@test -d $(TOOLS)/$@-$(VERSION_$@) || { rm -rf $(TOOLS)/$@.new; \
+	@test -d '$(TOOLS)/$@-$(VERSION_$@)' || { rm -rf '$(TOOLS)/$@.new'; \
 	  echo '==> fetching $@-python-lib $(VERSION_$@) into .cache/tools (once)'; \
-	  $(PYTHON) -m pip install --quiet --disable-pip-version-check --no-warn-conflicts --root-user-action=ignore --target $(TOOLS)/$@.new \
-	    '$@-python-lib[json-validation]==$(VERSION_$@)' && mv $(TOOLS)/$@.new $(TOOLS)/$@-$(VERSION_$@); }
+	  $(PYTHON) -m pip install --quiet --disable-pip-version-check --no-warn-conflicts --root-user-action=ignore --only-binary :all: \
+	    --target '$(TOOLS)/$@.new' '$@-python-lib[json-validation]==$(VERSION_$@)' && \
+	  mv '$(TOOLS)/$@.new' '$(TOOLS)/$@-$(VERSION_$@)'; }
 
 components: cargo
 	@$(CARGO) fmt --version >/dev/null 2>&1 && $(CARGO) clippy --version >/dev/null 2>&1 || { \

@@ -30,6 +30,20 @@ pub fn add_build(folder: &Path) {
     fs::copy(workspace().join(command), folder.join(command)).expect("the command is there: run `make build`");
 }
 
+/// Has a command know nothing of what runs this suite: neither a make, whose nested ones say where they are, nor a hook of
+/// git, whose commands would go to that repository.
+pub fn apart(command: &mut Command) -> &mut Command {
+    let names = std::env::vars_os().map(|(name, _)| name);
+    let inherited = names.filter(|name| {
+        let name = name.to_string_lossy();
+        name.starts_with("GIT_") || ["MAKEFLAGS", "MAKELEVEL", "MFLAGS", "SOURCE_DATE_EPOCH"].contains(&&*name)
+    });
+    for name in inherited.collect::<Vec<_>>() {
+        command.env_remove(name);
+    }
+    command
+}
+
 /// Runs a make command of a document in a folder, without building again: what was built here stays.
 ///
 /// # Panics
@@ -37,9 +51,7 @@ pub fn add_build(folder: &Path) {
 pub fn make(arguments: &str, folder: &Path, environment: &[(&str, &str)]) -> Output {
     let mut make = Command::new("make");
     make.args(["--old-file=build", "--old-file=module"]).args(arguments.split(' ')).current_dir(folder);
-    // Of the make that runs this suite, and of whoever runs that.
-    make.env_remove("MAKEFLAGS").env_remove("SOURCE_DATE_EPOCH").envs(environment.iter().copied());
-    make.output().expect("make starts")
+    apart(&mut make).envs(environment.iter().copied()).output().expect("make starts")
 }
 
 /// The output of what must not fail.

@@ -8,6 +8,7 @@ use std::process::{Command, Output};
 use tempfile::TempDir;
 
 use crate::leash::Leashed;
+use crate::packed::apart;
 use crate::{paths, poll};
 
 /// A running registry, empty at first; dropping it ends the process.
@@ -71,8 +72,7 @@ impl Registry {
         let path = std::env::var("PATH").unwrap_or_default();
         let path = format!("{}/bin:{path}", self.directory.path().display());
         let mut shell = Command::new("/bin/sh");
-        // Of the make that runs this suite.
-        shell.args(["-c", command]).current_dir(directory).env("PATH", path).env_remove("MAKEFLAGS");
-        shell.output().expect("a shell at /bin/sh")
+        shell.args(["-c", command]).current_dir(directory).env("PATH", path);
+        apart(&mut shell).output().expect("a shell at /bin/sh")
     }
 }

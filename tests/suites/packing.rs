@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use portcullis_tests::console;
-use portcullis_tests::packed::{add_build, built_copy, done, files_below, make, sha256};
+use portcullis_tests::packed::{add_build, apart, built_copy, done, files_below, make, sha256};
 use portcullis_tests::paths::{copy_of_the_source, cyclonedx, module, workspace};
 use serde_json::Value;
 
@@ -28,7 +28,7 @@ fn json(bytes: &[u8]) -> Value {
 
 fn shell(command: &str, folder: &Path) -> std::process::Output {
     let mut shell = Command::new("/bin/sh");
-    shell.args(["-c", command]).current_dir(folder).envs(GIT).output().expect("a shell at /bin/sh")
+    apart(shell.args(["-c", command]).current_dir(folder)).envs(GIT).output().expect("a shell at /bin/sh")
 }
 
 /// The manifest of an image below `target/oci`.
