@@ -47,6 +47,17 @@ pub fn plugins(file: &str) -> Vec<Plugin> {
     documents(file).into_iter().filter(is_plugin).map(|document| Plugin { document }).collect()
 }
 
+/// The `AuthorizationPolicy`s of a file under `envoy/istio/`.
+///
+/// # Panics
+/// If it has none.
+pub fn authorizations(file: &str) -> Vec<Value> {
+    let is_policy = |document: &Value| document["kind"] == "AuthorizationPolicy";
+    let all: Vec<Value> = documents(file).into_iter().filter(is_policy).collect();
+    assert!(!all.is_empty(), "{file}");
+    all
+}
+
 impl Plugin {
     /// What a `WasmPlugin` has in its `spec`, and a `TrafficExtension` one step below it.
     pub fn wasm(&self) -> &Value {

@@ -18,7 +18,7 @@ use portcullis_tests::mesh::Proxy;
 use portcullis_tests::paths::workspace;
 use portcullis_tests::poll;
 use portcullis_tests::wire_engine::Form;
-use serde_json::{Value, json};
+use serde_json::json;
 
 /// Every file with plugins.
 const FILES: [&str; 11] = [
@@ -40,14 +40,6 @@ fn only(file: &str) -> Plugin {
     let mut all = plugins(file);
     assert_eq!(all.len(), 1, "{file}");
     all.remove(0)
-}
-
-/// The `AuthorizationPolicy`s of a file.
-fn authorizations(file: &str) -> Vec<Value> {
-    let all: Vec<Value> =
-        documents(file).into_iter().filter(|document| document["kind"] == "AuthorizationPolicy").collect();
-    assert!(!all.is_empty(), "{file}");
-    all
 }
 
 #[test]

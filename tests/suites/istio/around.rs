@@ -5,7 +5,7 @@ use std::io;
 
 use portcullis_tests::envoy::V4;
 use portcullis_tests::http1::Client;
-use portcullis_tests::istio::{Place, Traffic, authorization, documents};
+use portcullis_tests::istio::{Place, Traffic, authorization, authorizations, documents};
 use portcullis_tests::listener::SOURCE;
 use portcullis_tests::mesh::{HTTP_ALPN, Proxy, Setup};
 use portcullis_tests::net::connect;
@@ -15,7 +15,7 @@ use portcullis_tests::{poll, waypoint};
 use serde_json::{Value, json};
 
 use super::mesh::{GATEWAY, MODELS, Mesh, NOBODY, WITH_KEY, get, says};
-use super::{authorizations, only};
+use super::only;
 
 /// Why a sidecar must take no range at Envoy's word.
 #[test]

@@ -1,11 +1,11 @@
 //! A gate at the gateway and one in the sidecar behind it: the three ways that are sound, and the traps between them.
 
-use portcullis_tests::istio::{Plugin, Traffic, authorization, plugins};
+use portcullis_tests::istio::{Plugin, Traffic, authorization, authorizations, plugins};
 use portcullis_tests::wire_engine::Form;
 use serde_json::json;
 
 use super::mesh::{GATEWAY, KEY, MODELS, Mesh, NOBODY, WITH_KEY, get, says};
-use super::{authorizations, only};
+use super::only;
 
 /// The gates of a file with two plugins: the gateway's and the sidecar's.
 fn pair(file: &str) -> (Plugin, Plugin) {
