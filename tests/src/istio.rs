@@ -47,6 +47,17 @@ pub fn plugins(file: &str) -> Vec<Plugin> {
     documents(file).into_iter().filter(is_plugin).map(|document| Plugin { document }).collect()
 }
 
+/// The `AuthorizationPolicy`s of a file under `envoy/istio/`.
+///
+/// # Panics
+/// If it has none.
+pub fn authorizations(file: &str) -> Vec<Value> {
+    let is_policy = |document: &Value| document["kind"] == "AuthorizationPolicy";
+    let all: Vec<Value> = documents(file).into_iter().filter(is_policy).collect();
+    assert!(!all.is_empty(), "{file}");
+    all
+}
+
 impl Plugin {
     /// What a `WasmPlugin` has in its `spec`, and a `TrafficExtension` one step below it.
     pub fn wasm(&self) -> &Value {
@@ -170,6 +181,63 @@ pub fn inserted_first(file: &str) -> Vec<Value> {
             && patch["patch"]["operation"] == "INSERT_FIRST"
     };
     patches.filter(first).map(|patch| patch["patch"]["value"].clone()).collect()
+}
+
+/// A kind of traffic, for which istiod makes filters of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Traffic {
+    /// What an HTTP connection manager takes.
+    Http,
+    /// All else.
+    Tcp,
+}
+
+/// The filters that istiod makes of all `AuthorizationPolicy`s of a workload: one that denies and one that allows, whose
+/// policies add up (`pilot/pkg/security/authz/builder/builder.go`).
+///
+/// # Panics
+/// If a policy has what those under `envoy/istio/` have not.
+pub fn authorization(policies: &[Value], traffic: Traffic) -> Vec<Value> {
+    let filter = |action: &'static str| {
+        let mut ours = policies.iter().filter(move |policy| policy["spec"]["action"] == action).peekable();
+        ours.peek()?;
+        let name = |policy: &Value| policy["metadata"]["name"].as_str().expect("a name").to_owned();
+        let rules = ours.filter_map(|policy| Some((name(policy), rule(&policy["spec"], traffic)?)));
+        let rules = json!({"action": action, "policies": rules.collect::<serde_json::Map<_, _>>()});
+        Some(match traffic {
+            Traffic::Http => json!({"name": "envoy.filters.http.rbac", "typed_config": {
+                "@type": type_url(RBAC), "rules": rules
+            }}),
+            Traffic::Tcp => json!({"name": "envoy.filters.network.rbac", "typed_config": {
+                "@type": type_url("envoy.extensions.filters.network.rbac.v3.RBAC"), "rules": rules, "stat_prefix": "tcp."
+            }}),
+        })
+    };
+    ["DENY", "ALLOW"].into_iter().filter_map(filter).collect()
+}
+
+/// The one rule of a policy. For TCP, one with a condition on methods is left out of what allows, and the condition alone out
+/// of what denies (`pilot/pkg/security/authz/model/model.go`).
+fn rule(spec: &Value, traffic: Traffic) -> Option<Value> {
+    let [rule] = spec["rules"].as_array().expect("a list").as_slice() else { panic!("one rule: {spec}") };
+    let every = json!(["*"]);
+    let method = json!({"header": {"name": ":method", "present_match": true}});
+    let permission = match (&rule["to"][0]["operation"], traffic) {
+        (Value::Null, _) => json!({"any": true}),
+        (_, Traffic::Tcp) if spec["action"] == "ALLOW" => return None,
+        (_, Traffic::Tcp) => json!({"any": true}),
+        (operation, Traffic::Http) if operation["methods"] == every => method,
+        (operation, Traffic::Http) if operation["notMethods"] == every => json!({"not_rule": method}),
+        (other, Traffic::Http) => panic!("an operation that is not known here: {other}"),
+    };
+    let principal = match rule["from"][0]["source"]["principals"].as_array().map(Vec::as_slice) {
+        None => json!({"any": true}),
+        Some([Value::String(name)]) => {
+            json!({"authenticated": {"principal_name": {"exact": format!("spiffe://{name}")}}})
+        }
+        Some(other) => panic!("one principal: {other:?}"),
+    };
+    Some(json!({"permissions": [permission], "principals": [principal]}))
 }
 
 pub(crate) const EXTENSION: &str = "envoy.config.core.v3.TypedExtensionConfig";

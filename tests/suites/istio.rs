@@ -9,6 +9,7 @@ mod behind;
 mod mesh;
 
 use std::collections::BTreeSet;
+use std::fs;
 
 use mesh::{GATEWAY, KEY, MODELS, Mesh, NOBODY, Request, TOKEN, WITH_KEY, get, says};
 use portcullis_tests::crd::yaml_files;
@@ -47,6 +48,25 @@ fn every_file_of_the_folder_is_tried_here() {
     let names = files.iter().map(|file| file.file_name().and_then(|name| name.to_str()).expect("a name in ASCII"));
     let with_plugins: Vec<&str> = names.filter(|name| !plugins(name).is_empty()).collect();
     assert_eq!(with_plugins, FILES);
+}
+
+/// In every file, what `make push` leaves, and the warning that its digest is still to be filled in.
+#[test]
+fn every_file_names_the_image_that_is_pushed_and_says_that_its_digest_is_not_there_yet() {
+    let image = concat!("oci://registry.example.com/portcullis:", env!("CARGO_PKG_VERSION"));
+    let warning =
+        "# url and sha256 are yours to fill in: as they stand no module is found, and every request gets 403.\n";
+    for file in FILES {
+        for plugin in plugins(file) {
+            assert_eq!(
+                (&plugin.wasm()["url"], &plugin.wasm()["sha256"]),
+                (&json!(image), &json!("0".repeat(64))),
+                "{file}"
+            );
+        }
+        let text = fs::read_to_string(workspace().join("envoy/istio").join(file)).expect("it is there");
+        assert!(text.contains(warning), "{file}");
+    }
 }
 
 /// Requests that lead to many kinds of decision, by callers of many kinds.

@@ -1,9 +1,11 @@
 //! What Istio does around a gate: addresses, waypoints, modules that cannot be fetched, refused policies, statistics, access logs, and
 //! ports whose protocol it guesses.
 
+use std::io;
+
 use portcullis_tests::envoy::V4;
 use portcullis_tests::http1::Client;
-use portcullis_tests::istio::{Place, documents};
+use portcullis_tests::istio::{Place, Traffic, authorization, authorizations, documents};
 use portcullis_tests::listener::SOURCE;
 use portcullis_tests::mesh::{HTTP_ALPN, Proxy, Setup};
 use portcullis_tests::net::connect;
@@ -12,7 +14,7 @@ use portcullis_tests::wire_engine::Form;
 use portcullis_tests::{poll, waypoint};
 use serde_json::{Value, json};
 
-use super::mesh::{MODELS, Mesh, NOBODY, WITH_KEY, get, says};
+use super::mesh::{GATEWAY, MODELS, Mesh, NOBODY, WITH_KEY, get, says};
 use super::only;
 
 /// Why a sidecar must take no range at Envoy's word.
@@ -162,29 +164,44 @@ fn the_access_log_shows_who_would_be_denied_and_no_key() {
 fn a_port_whose_protocol_is_guessed_has_a_way_round_the_gate() {
     let mesh = Mesh::new();
     let gate = || vec![only("mesh-wide.yaml").extension(Form::Text)];
-    let ask = |proxy: &Proxy, protocol: &str| {
-        let stream = connect(V4, proxy.mutual()).expect("Envoy listens");
-        let caller = Some(mesh.account("billing/worker"));
-        let session = mesh.authority.session_offering(stream, caller, &[protocol]).expect("a session");
-        Client::new(session).send(&get(MODELS, &[]).bytes()).map(|reply| reply.status)
-    };
+    let ask = |proxy: &Proxy, protocol| calling_itself(&mesh, proxy, "billing/worker", protocol, &[]);
     let guessed = Proxy::start(Setup { tcp: Some(Vec::new()), ..mesh.setup(gate()) });
     assert_eq!(ask(&guessed, HTTP_ALPN[1]).expect("a reply"), 401);
     assert_eq!(ask(&guessed, "istio").expect("a reply"), 200, "the gate was not asked");
     let declared = mesh.sidecar(gate());
     assert_eq!(ask(&declared, "istio").expect("a reply"), 401);
 
-    // What istiod makes of http-only.yaml for TCP: a rule that only HTTP can satisfy is left out, and nothing is allowed.
-    let policy = &documents("http-only.yaml")[0]["spec"];
-    assert_eq!(
-        (&policy["action"], &policy["rules"]),
-        (&json!("ALLOW"), &json!([{"to": [{"operation": {"methods": ["*"]}}]}]))
-    );
-    let nothing = json!({"name": "envoy.filters.network.rbac", "typed_config": {
-        "@type": "type.googleapis.com/envoy.extensions.filters.network.rbac.v3.RBAC",
-        "rules": {"action": "ALLOW"}, "stat_prefix": "tcp."
-    }});
-    let http_only = Proxy::start(Setup { tcp: Some(vec![nothing]), ..mesh.setup(gate()) });
+    let http_only = authorized(&mesh, gate(), &authorizations("http-only.yaml"));
     assert!(ask(&http_only, "istio").is_err());
-    assert_eq!(ask(&http_only, HTTP_ALPN[1]).expect("a reply"), 401);
+    assert_eq!(ask(&http_only, HTTP_ALPN[1]).expect("a reply"), 401, "the gate's answer");
+    let with_key = calling_itself(&mesh, &http_only, "billing/worker", HTTP_ALPN[1], WITH_KEY);
+    assert_eq!(with_key.expect("a reply"), 200, "no HTTP request is denied");
+}
+
+/// Policies that allow add up: one that allows all of HTTP would undo the one that lets only the gateway call.
+#[test]
+fn taking_nothing_but_http_lets_nobody_in_whom_another_policy_keeps_out() {
+    let mesh = Mesh::new();
+    let gateway = authorizations("gateway.yaml");
+    let both = [gateway.clone(), authorizations("http-only.yaml")].concat();
+    assert_eq!(both[0]["spec"]["selector"], both[1]["spec"]["selector"], "they are for one workload");
+    let [alone, both] = [gateway, both].map(|policies| authorized(&mesh, Vec::new(), &policies));
+    let forged: &[(&str, &str)] = &[("x-portcullis-consumer", "admin")];
+    for (proxy, tcp_of_the_gateway) in [(&alone, Some(200)), (&both, None)] {
+        let ask = |who, protocol| calling_itself(&mesh, proxy, who, protocol, forged).ok();
+        assert_eq!([ask("billing/worker", HTTP_ALPN[1]), ask("billing/worker", "istio")], [Some(403), None]);
+        assert_eq!([ask(GATEWAY, HTTP_ALPN[1]), ask(GATEWAY, "istio")], [Some(200), tcp_of_the_gateway]);
+    }
+}
+
+/// A sidecar for a port whose protocol is guessed, with gates and what istiod makes of policies.
+fn authorized(mesh: &Mesh, gates: Vec<Value>, policies: &[Value]) -> Proxy {
+    let filters = [gates, authorization(policies, Traffic::Http)].concat();
+    Proxy::start(Setup { tcp: Some(authorization(policies, Traffic::Tcp)), ..mesh.setup(filters) })
+}
+
+/// The status for a caller by mutual TLS that chooses how it calls its protocol.
+fn calling_itself(mesh: &Mesh, to: &Proxy, who: &str, protocol: &str, headers: &[(&str, &str)]) -> io::Result<u16> {
+    let session = mesh.authority.session_offering(connect(V4, to.mutual())?, Some(mesh.account(who)), &[protocol])?;
+    Client::new(session).send(&get(MODELS, headers).bytes()).map(|reply| reply.status)
 }

@@ -1,8 +1,8 @@
 //! A gate at the gateway and one in the sidecar behind it: the three ways that are sound, and the traps between them.
 
-use portcullis_tests::istio::{Plugin, documents, plugins};
+use portcullis_tests::istio::{Plugin, Traffic, authorization, authorizations, plugins};
 use portcullis_tests::wire_engine::Form;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::mesh::{GATEWAY, KEY, MODELS, Mesh, NOBODY, WITH_KEY, get, says};
 use super::only;
@@ -34,29 +34,12 @@ fn gated_once_at_the_gateway_the_service_learns_the_consumer() {
     assert_eq!((around.reply.status, around.header("x-portcullis-consumer")), (200, Some("admin".into())));
 
     // So the file lets only the gateway call.
-    let closed = mesh.sidecar(vec![only_the_gateway()]);
+    let closed = mesh.sidecar(authorization(&authorizations("gateway.yaml"), Traffic::Http));
     let gateway = mesh.gateway(vec![only("gateway.yaml").extension(Form::Text)], &closed);
     assert_eq!(mesh.send(&gateway, NOBODY, &get(MODELS, WITH_KEY)).reply.status, 200);
     for who in ["billing/worker", NOBODY] {
         assert_eq!(mesh.send(&closed, who, &forged).reply.status, 403, "{who}");
     }
-}
-
-/// What istiod makes of the `AuthorizationPolicy` (`pilot/pkg/security/authz/model/generator.go`).
-fn only_the_gateway() -> Value {
-    let document = documents("gateway.yaml").into_iter().find(|one| one["kind"] == "AuthorizationPolicy");
-    let spec = document.expect("it is there")["spec"].clone();
-    assert_eq!((&spec["action"], spec["rules"].as_array().map(Vec::len)), (&json!("ALLOW"), Some(1)));
-    let principals = &spec["rules"][0]["from"][0]["source"]["principals"];
-    assert_eq!(principals.as_array().map(Vec::len), Some(1));
-    let name = format!("spiffe://{}", principals[0].as_str().expect("a name"));
-    json!({"name": "envoy.filters.http.rbac", "typed_config": {
-        "@type": "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC",
-        "rules": {"action": "ALLOW", "policies": {"only-the-gateway": {
-            "permissions": [{"any": true}],
-            "principals": [{"authenticated": {"principal_name": {"exact": name}}}]
-        }}}
-    }})
 }
 
 /// The trap: the gateway's gate takes the key out, and the sidecar's asks for it.
@@ -85,6 +68,38 @@ fn two_plugins_in_one_sidecar_are_two_gates() {
     let proxy = mesh.sidecar(vec![first.extension(Form::Text), reporting.extension(Form::Text)]);
     let outcome = mesh.send(&proxy, NOBODY, &get(MODELS, WITH_KEY));
     assert_eq!((outcome.reply.status, outcome.header("x-portcullis-consumer")), (200, None));
+}
+
+/// The step of the roll-out from a gate of the namespace to one of the mesh, in the guide's order.
+#[test]
+fn one_gate_takes_the_place_of_another_and_no_request_goes_ungated() {
+    let mesh = Mesh::new();
+    let forwarding = only("namespace.yaml")
+        .with("/mode", json!("enforce"))
+        .with("/upstream", json!({"forward_credential": true}))
+        .extension(Form::Text);
+    let whole = only("mesh-wide.yaml");
+    let reporting = whole.clone().with("/mode", json!("report")).extension(Form::Text);
+    let enforcing = whole.extension(Form::Text);
+    for (key_arrives, filters) in [
+        (true, vec![forwarding.clone()]),
+        (false, vec![forwarding.clone(), reporting.clone()]),
+        (false, vec![forwarding, enforcing.clone()]),
+        (false, vec![enforcing]),
+    ] {
+        let proxy = mesh.sidecar(filters);
+        for headers in [&[], &[("x-api-key", "istio-suite-stranger")][..]] {
+            let denied = mesh.send(&proxy, "billing/worker", &get(MODELS, headers));
+            assert_eq!((denied.reply.status, denied.seen.is_none()), (401, true), "{headers:?}");
+        }
+        let passed = mesh.send(&proxy, "billing/worker", &get(MODELS, WITH_KEY));
+        assert_eq!((passed.reply.status, passed.header("x-portcullis-consumer")), (200, Some("ci".into())));
+        assert_eq!(passed.header("x-api-key").is_some(), key_arrives);
+        assert_eq!(mesh.send(&proxy, "shop/frontend", &get(MODELS, &[])).reply.status, 200);
+    }
+    // The control: the other order has a time in which everybody is let in.
+    let open = mesh.sidecar(vec![reporting]);
+    assert_eq!(mesh.send(&open, "billing/worker", &get(MODELS, &[])).reply.status, 200);
 }
 
 #[test]
