@@ -1,6 +1,7 @@
 //! What Envoy does that the documents rely on, and that no other suite shows: so that another version of it tells us where it
 //! differs. The table "What differs" of docs/compatibility.md names the tests that fail on some version.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use portcullis_tests::bootstrap::{Bootstrap, Gate, Listener, replace};
@@ -161,12 +162,16 @@ fn behind_an_upgrade(allowed: &[&str], protocol: &str) -> (u16, usize) {
     let upgrade = http1::get("/open", &[("connection", "upgrade"), ("upgrade", protocol)]);
     let inside = http1::get("/inside", &[]);
     let stream = connect(V4, stage.envoy.address("main", V4)).expect("Envoy listens");
-    let reply = http1::Client::new(stream).send(&[upgrade, inside].concat()).expect("a reply");
-    // Time enough for what is on its way.
-    for _ in 0..20 {
-        assert_eq!(stage.ask("main", "/inside", &[]).0, 401, "a control: the gate lets nobody there");
-    }
-    (reply.status, stage.upstream.count())
+    let mut client = http1::Client::new(stream);
+    let reply = client.send(&[upgrade, inside].concat()).expect("a reply");
+    let end = client.send(b"").expect_err("no second reply, but the end of the connection").kind();
+    assert!(matches!(end, ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset), "{end}");
+    assert_eq!(stage.ask("main", "/inside", &[]).0, 401, "a control: the gate lets nobody there");
+    assert_eq!(stage.ask("main", "/open", &[]).0, 200, "whoever reached the upstream before this one has been let in");
+    let Stage { envoy, upstream } = stage;
+    drop(envoy);
+    poll::until("the upstream has read all that Envoy sent", || upstream.is_alone().then_some(()));
+    (reply.status, upstream.count() - 1)
 }
 
 #[test]
