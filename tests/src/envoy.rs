@@ -145,12 +145,9 @@ impl Envoy {
     /// # Panics
     /// If the process is gone.
     pub fn resident(&self) -> u64 {
-        let keeper = self.process.keeper();
-        let children = fs::read_to_string(format!("/proc/{keeper}/task/{keeper}/children")).expect("the keeper runs");
-        let status = |child: &str| fs::read_to_string(format!("/proc/{child}/status")).unwrap_or_default();
-        let statuses: Vec<String> = children.split_whitespace().map(status).collect();
-        let of_envoy = statuses.iter().find(|status| status.starts_with("Name:\tenvoy\n")).expect("Envoy runs");
-        let line = of_envoy.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a process has memory");
+        let status = format!("/proc/{}/status", self.process.child("envoy"));
+        let status = fs::read_to_string(status).expect("Envoy runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a process has memory");
         line.trim().trim_end_matches(" kB").parse().expect("a number")
     }
 

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::process::Command;
 
@@ -27,6 +28,11 @@ fn every_command_of_the_guide_does_what_it_says() {
         .for_each(secrets::in_value);
     let mut machine = Machine::new();
     for one in &shown {
+        assert!(
+            one.command.split(' ').all(|word| word != "cd"),
+            "who follows the page stays in the checkout: {}",
+            one.command
+        );
         let run = |machine: &mut Machine| {
             let output = machine.run(&one.command);
             let text =
@@ -55,6 +61,25 @@ fn every_command_of_the_guide_does_what_it_says() {
         log.contains("policy refused"),
         "a control: this is the log that is searched for secrets, in the end:\n{log}"
     );
+}
+
+#[test]
+fn the_stand_in_for_the_machine_refuses_what_would_reach_the_real_one() {
+    let reaches = [
+        "sudo systemctl status envoy-portcullis",
+        "true && systemctl --version",
+        "sudo journalctl -u another",
+        "test -e /home",
+        "true </usr/bin/env",
+        "sh -c '. /root/environment'",
+        "test -e \"/var/lib\"",
+    ];
+    let mut machine = Machine::new();
+    for command in reaches {
+        let refused = catch_unwind(AssertUnwindSafe(|| machine.run(command)));
+        assert!(refused.is_err(), "{command}");
+    }
+    assert!(machine.run("test -d /run/portcullis </dev/null").status.success(), "a control");
 }
 
 /// The gate of the files, without the guide.
