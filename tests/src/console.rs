@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::process::Command;
 
+use crate::bytes::said;
+
 /// A command, and the lines that its output must have, in that order; it may have others between them.
 #[derive(Debug)]
 pub struct Shown {
@@ -48,15 +50,14 @@ impl Shown {
     /// If there is no shell.
     pub fn run(&self, here: &str, directory: &Path) -> Result<(), String> {
         let output = Command::new("sh").args(["-c", here]).current_dir(directory).output().expect("sh runs");
-        let [said, complaint] =
-            [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-        match self.missing(&said) {
+        let said = said(&output);
+        match self.missing(&String::from_utf8_lossy(&output.stdout)) {
             // Where nothing is promised, it is that the command succeeds.
             None if self.promised.is_empty() && !output.status.success() => {
-                Err(format!("$ {}\nfails, and says:\n{said}{complaint}", self.command))
+                Err(format!("$ {}\nfails, and says:\n{said}", self.command))
             }
             None => Ok(()),
-            Some(missing) => Err(format!("$ {}\npromises: {missing}\nand says:\n{said}{complaint}", self.command)),
+            Some(missing) => Err(format!("$ {}\npromises: {missing}\nand says:\n{said}", self.command)),
         }
     }
 }

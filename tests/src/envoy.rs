@@ -12,6 +12,7 @@ use tempfile::TempDir;
 
 use crate::admin::Admin;
 use crate::bootstrap::socket_file;
+use crate::bytes::said;
 use crate::leash::Leashed;
 use crate::{paths, poll, secrets};
 
@@ -223,7 +224,7 @@ pub fn validate(file: &Path, current: &Path, environment: &[(&str, &str)]) -> Ve
         .envs(environment.iter().copied())
         .output()
         .expect("Envoy can be started");
-    let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+    let text = said(&output);
     if let Some(leak) = secrets::found_in(text.as_bytes()) {
         panic!("envoy --mode validate prints {leak}");
     }

@@ -4,7 +4,7 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use portcullis_tests::bootstrap::{Bootstrap, Gate, Listener, replace};
+use portcullis_tests::bootstrap::{Bootstrap, Gate, Listener, publish, replace, watched};
 use portcullis_tests::envoy::{Envoy, V4};
 use portcullis_tests::fleet::policy;
 use portcullis_tests::listener::Kind;
@@ -45,10 +45,7 @@ impl Rotation {
         self.bootstrap.environment = variable("facts-second-key");
         write(self.directory.path(), &self.bootstrap, vm_id, realm);
         let name = "extension_config_discovery.http_filter.main.update_success";
-        poll::until("the update is taken", || {
-            let stats = self.stage.envoy.admin().stats(name).expect("the admin interface answers");
-            (stats.get(name) == Some(&2)).then_some(())
-        });
+        poll::until("the update is taken", || (self.stage.envoy.admin().count(name) == Some(2)).then_some(()));
         // Before a worker answers, it has taken what the main thread had for it: the second answer is of the new policy.
         self.statuses();
         self.statuses()
@@ -230,22 +227,11 @@ fn a_listener_with_a_refused_policy_stays_closed_and_as_an_update_changes_nothin
     wrong["consumers"][0]["colour"] = json!("red");
     let (good, wrong) = (gate(&policy("main", "facts-key")), gate(&wrong));
     let directory = tempfile::tempdir().expect("a temporary directory");
-    let publish = |version: &str, gate: &Value| {
-        replace(directory.path(), FILE, &json!({"version_info": version, "resources": [gate]}).to_string());
-    };
+    let publish = |version: &str, gate: &Value| publish(directory.path(), FILE, version, gate);
     publish("1", &wrong);
-    document["dynamic_resources"] = json!({"lds_config": {
-        "resource_api_version": "V3",
-        "path_config_source": {
-            "path": directory.path().join(FILE),
-            "watched_directory": {"path": directory.path()}
-        }
-    }});
+    document["dynamic_resources"] = json!({"lds_config": watched(directory.path(), FILE)});
     let stage = Stage { envoy: Envoy::start(&document), upstream };
-    let rejected = || {
-        let name = "listener_manager.lds.update_rejected";
-        stage.envoy.admin().stats(name).expect("the admin interface answers").get(name).copied()
-    };
+    let rejected = || stage.envoy.admin().count("listener_manager.lds.update_rejected");
     let listeners = || stage.envoy.admin().listeners().expect("the admin interface answers").len();
     assert_eq!((rejected(), listeners()), (Some(1), 0));
     publish("2", &good);

@@ -7,6 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::process::Command;
 
+use portcullis_tests::bytes::said;
 use portcullis_tests::machine::Machine;
 use portcullis_tests::{console, paths, poll, secrets};
 
@@ -35,9 +36,7 @@ fn every_command_of_the_guide_does_what_it_says() {
         );
         let run = |machine: &mut Machine| {
             let output = machine.run(&one.command);
-            let text =
-                [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).replace('\r', "")).concat();
-            (output.status.success(), text)
+            (output.status.success(), said(&output))
         };
         let (passes, mut output) = run(&mut machine);
         if one.promised.is_empty() {
@@ -159,8 +158,7 @@ fn the_gate_is_made_anew_after_a_failure() {
 /// What `systemd-analyze` says of a unit: whether it passes, and its words.
 fn analyzed(arguments: &[&str], unit: &Path) -> (bool, String) {
     let output = Command::new("systemd-analyze").args(arguments).arg(unit).output().expect("it was found");
-    let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
-    (output.status.success(), text)
+    (output.status.success(), said(&output))
 }
 
 /// Exposure in tenths, of 100; what is left is mostly the network, which a proxy needs.
