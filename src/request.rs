@@ -42,7 +42,7 @@ impl fmt::Debug for Request<'_> {
 }
 
 impl<'a> Request<'a> {
-    /// Looks once at every pair. Names are in lower case, as Envoy hands them over.
+    /// Looks once at every pair. Envoy hands names over in lower case; what can only refuse is found in any case.
     #[must_use]
     pub fn new(headers: &'a [(String, Vec<u8>)]) -> Self {
         let mut request = Self {

@@ -54,6 +54,14 @@ impl Admin {
         Ok(wanted.filter_map(|(name, number)| Some((name.to_owned(), number.parse().ok()?))).collect())
     }
 
+    /// The counter or gauge of that name, if there is one.
+    ///
+    /// # Panics
+    /// If the interface does not answer.
+    pub fn count(&self, name: &str) -> Option<u64> {
+        self.stats(name).expect("the admin interface answers").get(name).copied()
+    }
+
     /// The reply to a GET of `path`.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! An Envoy configuration from parts: named listeners, each with a gate, in front of one upstream.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -22,6 +22,17 @@ pub enum Gate {
         /// The name of the file in it.
         file: String,
     },
+}
+
+impl Gate {
+    /// The configuration of the plugin; nothing where it comes from a file.
+    pub fn configuration(&self) -> Value {
+        match self {
+            Self::Text(text) => json!({"@type": "type.googleapis.com/google.protobuf.StringValue", "value": text}),
+            Self::Struct(document) => json!({"@type": "type.googleapis.com/google.protobuf.Struct", "value": document}),
+            Self::Discovered { .. } => Value::Null,
+        }
+    }
 }
 
 /// One listener with its gate.
@@ -57,24 +68,17 @@ const WASM_TYPE: &str = "type.googleapis.com/envoy.extensions.filters.http.wasm.
 impl Bootstrap {
     /// The document that Envoy is started with.
     pub fn document(&self) -> Value {
-        let upstream = json!({
-            "name": "upstream",
-            "type": "STATIC",
-            "connect_timeout": "5s",
-            "typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
-                "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
-                "explicit_http_config": {"http_protocol_options": {"enable_trailers": true}}
-            }},
-            "load_assignment": {"cluster_name": "upstream", "endpoints": [{"lb_endpoints": [{"endpoint": {
-                "address": socket(&self.upstream.ip().to_string(), self.upstream.port())
-            }}]}]}
-        });
+        let mut upstream = cluster("upstream", &socket(self.upstream));
+        upstream["typed_extension_protocol_options"] = json!({"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+            "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+            "explicit_http_config": {"http_protocol_options": {"enable_trailers": true}}
+        }});
         let inside: Vec<&Listener> = self.listeners.iter().filter(|one| one.kind == Kind::Internal).collect();
         let clusters = [upstream].into_iter().chain(inside.iter().map(|one| inward_cluster(&one.name)));
         let listeners = self.listeners.iter().map(|listener| self.listener(listener));
         let listeners = listeners.chain(inside.iter().map(|one| inward_listener(&one.name)));
         json!({
-            "admin": {"address": socket("127.0.0.1", 0)},
+            "admin": {"address": socket((Ipv4Addr::LOCALHOST, 0))},
             "static_resources": {
                 "clusters": clusters.collect::<Vec<_>>(),
                 "listeners": listeners.collect::<Vec<_>>()
@@ -109,7 +113,7 @@ impl Bootstrap {
                 json!({"name": listener.name, "address": {"pipe": {"path": socket_file(&listener.name)}}})
             }
             Kind::DualStack => {
-                let mut address = socket("::ffff:127.0.0.1", 0);
+                let mut address = socket((Ipv4Addr::LOCALHOST.to_ipv6_mapped(), 0));
                 address["socket_address"]["ipv4_compat"] = json!(true);
                 json!({"name": listener.name, "address": address})
             }
@@ -155,27 +159,19 @@ impl Bootstrap {
             gate @ (Gate::Text(_) | Gate::Struct(_)) => json!({"name": GATE, "typed_config": self.wasm(gate)}),
             Gate::Discovered { directory, file } => json!({"name": listener.name, "config_discovery": {
                 "type_urls": [WASM_TYPE],
-                "config_source": {
-                    "resource_api_version": "V3",
-                    "path_config_source": {"path": directory.join(file), "watched_directory": {"path": directory}}
-                }
+                "config_source": watched(directory, file)
             }}),
         }
     }
 
     fn wasm(&self, gate: &Gate) -> Value {
-        let configuration = match gate {
-            Gate::Text(text) => json!({"@type": "type.googleapis.com/google.protobuf.StringValue", "value": text}),
-            Gate::Struct(document) => json!({"@type": "type.googleapis.com/google.protobuf.Struct", "value": document}),
-            Gate::Discovered { .. } => Value::Null,
-        };
         let environment: serde_json::Map<_, _> =
             self.environment.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
         json!({"@type": WASM_TYPE, "config": {
             "name": GATE,
             "root_id": GATE,
             "failure_policy": "FAIL_RELOAD",
-            "configuration": configuration,
+            "configuration": gate.configuration(),
             "vm_config": {
                 "vm_id": GATE,
                 "runtime": "envoy.wasm.runtime.v8",
@@ -196,6 +192,19 @@ impl Bootstrap {
             }]
         })
     }
+}
+
+/// The source of a configuration that Envoy reads from a file, and reads again when it is replaced.
+pub fn watched(directory: &Path, file: &str) -> Value {
+    json!({
+        "resource_api_version": "V3",
+        "path_config_source": {"path": directory.join(file), "watched_directory": {"path": directory}}
+    })
+}
+
+/// Gives Envoy that version of a resource in such a file.
+pub fn publish(directory: &Path, file: &str, version: &str, resource: &Value) {
+    replace(directory, file, &json!({"version_info": version, "resources": [resource]}).to_string());
 }
 
 /// Puts `text` in the place of `directory/file` in one step, as Envoy wants its watched files replaced.
@@ -234,19 +243,29 @@ fn inward_listener(name: &str) -> Value {
 
 fn inward_cluster(name: &str) -> Value {
     let inner = inner_name(name);
-    json!({"name": inner, "load_assignment": {"cluster_name": inner, "endpoints": [{"lb_endpoints": [{"endpoint": {
-        "address": {"envoy_internal_address": {"server_listener_name": inner}}
-    }}]}]}})
+    cluster(&inner, &json!({"envoy_internal_address": {"server_listener_name": inner}}))
+}
+
+/// A cluster of one endpoint.
+pub fn cluster(name: &str, address: &Value) -> Value {
+    json!({
+        "name": name,
+        "type": "STATIC",
+        "connect_timeout": "5s",
+        "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}]}
+    })
 }
 
 fn on_loopback(name: &str) -> Value {
     json!({
         "name": name,
-        "address": socket("127.0.0.1", 0),
-        "additional_addresses": [{"address": socket("::1", 0)}]
+        "address": socket((Ipv4Addr::LOCALHOST, 0)),
+        "additional_addresses": [{"address": socket((Ipv6Addr::LOCALHOST, 0))}]
     })
 }
 
-fn socket(address: &str, port: u16) -> Value {
-    json!({"socket_address": {"address": address, "port_value": port}})
+/// An address of IP as Envoy writes it.
+pub fn socket(address: impl Into<SocketAddr>) -> Value {
+    let address = address.into();
+    json!({"socket_address": {"address": address.ip(), "port_value": address.port()}})
 }

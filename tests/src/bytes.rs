@@ -1,6 +1,7 @@
 //! Bytes as text and back: `\xNN`, `\r`, `\n`, `\t` and `\\` stand for bytes in the table of cases and in reports.
 
 use std::fmt::Write as _;
+use std::process::Output;
 
 /// The bytes that `text` stands for.
 ///
@@ -51,6 +52,11 @@ pub fn show(bytes: &[u8]) -> String {
         }
     }
     text
+}
+
+/// What a program has said, on standard output and then on standard error.
+pub fn said(output: &Output) -> String {
+    [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes)).concat()
 }
 
 #[cfg(test)]

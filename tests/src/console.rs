@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::process::Command;
 
+use crate::bytes::said;
+
 /// A command, and the lines that its output must have, in that order; it may have others between them.
 #[derive(Debug)]
 pub struct Shown {
@@ -15,7 +17,7 @@ pub struct Shown {
 /// The commands of a page in Markdown.
 ///
 /// # Panics
-/// If a block does not begin with a command.
+/// If a block does not begin with a command, or a promise is one that every line keeps.
 pub fn read(page: &str) -> Vec<Shown> {
     let (mut shown, mut is_open) = (Vec::<Shown>::new(), false);
     for line in page.lines().map(str::trim) {
@@ -23,6 +25,7 @@ pub fn read(page: &str) -> Vec<Shown> {
             (false, ..) => is_open = line == "```console",
             (true, "```", ..) => is_open = false,
             (true, _, Some(command), _) => shown.push(Shown { command: command.to_owned(), promised: Vec::new() }),
+            (true, "…", ..) => panic!("any line keeps the promise of `…` alone"),
             (true, _, None, Some(last)) => last.promised.push(line.to_owned()),
             (true, _, None, None) => panic!("a console block begins with its command: {line}"),
         }
@@ -47,15 +50,14 @@ impl Shown {
     /// If there is no shell.
     pub fn run(&self, here: &str, directory: &Path) -> Result<(), String> {
         let output = Command::new("sh").args(["-c", here]).current_dir(directory).output().expect("sh runs");
-        let [said, complaint] =
-            [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-        match self.missing(&said) {
+        let said = said(&output);
+        match self.missing(&String::from_utf8_lossy(&output.stdout)) {
             // Where nothing is promised, it is that the command succeeds.
             None if self.promised.is_empty() && !output.status.success() => {
-                Err(format!("$ {}\nfails, and says:\n{said}{complaint}", self.command))
+                Err(format!("$ {}\nfails, and says:\n{said}", self.command))
             }
             None => Ok(()),
-            Some(missing) => Err(format!("$ {}\npromises: {missing}\nand says:\n{said}{complaint}", self.command)),
+            Some(missing) => Err(format!("$ {}\npromises: {missing}\nand says:\n{said}", self.command)),
         }
     }
 }
@@ -64,5 +66,23 @@ fn keeps(line: &str, promise: &str) -> bool {
     match promise.split_once('…') {
         Some((begin, end)) => line.strip_prefix(begin).is_some_and(|rest| rest.ends_with(end)),
         None => line == promise,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::read;
+
+    #[test]
+    fn a_promise_leaves_out_a_part_of_its_line() {
+        let page = "```console\n$ date\nat …\n```";
+        assert_eq!(read(page)[0].missing("at noon"), None);
+        assert_eq!(read(page)[0].missing("noon"), Some("at …"));
+    }
+
+    #[test]
+    #[should_panic(expected = "any line")]
+    fn a_promise_that_every_line_keeps_is_none() {
+        read("```console\n$ date\n…\n```");
     }
 }

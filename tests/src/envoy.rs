@@ -12,6 +12,7 @@ use tempfile::TempDir;
 
 use crate::admin::Admin;
 use crate::bootstrap::socket_file;
+use crate::bytes::said;
 use crate::leash::Leashed;
 use crate::{paths, poll, secrets};
 
@@ -145,12 +146,9 @@ impl Envoy {
     /// # Panics
     /// If the process is gone.
     pub fn resident(&self) -> u64 {
-        let keeper = self.process.keeper();
-        let children = fs::read_to_string(format!("/proc/{keeper}/task/{keeper}/children")).expect("the keeper runs");
-        let status = |child: &str| fs::read_to_string(format!("/proc/{child}/status")).unwrap_or_default();
-        let statuses: Vec<String> = children.split_whitespace().map(status).collect();
-        let of_envoy = statuses.iter().find(|status| status.starts_with("Name:\tenvoy\n")).expect("Envoy runs");
-        let line = of_envoy.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a process has memory");
+        let status = format!("/proc/{}/status", self.process.child("envoy"));
+        let status = fs::read_to_string(status).expect("Envoy runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a process has memory");
         line.trim().trim_end_matches(" kB").parse().expect("a number")
     }
 
@@ -226,7 +224,7 @@ pub fn validate(file: &Path, current: &Path, environment: &[(&str, &str)]) -> Ve
         .envs(environment.iter().copied())
         .output()
         .expect("Envoy can be started");
-    let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+    let text = said(&output);
     if let Some(leak) = secrets::found_in(text.as_bytes()) {
         panic!("envoy --mode validate prints {leak}");
     }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::areas;
 use crate::backends::{Address, Site, Stream};
-use crate::bootstrap::Bootstrap;
+use crate::bootstrap::{self, Bootstrap};
 use crate::envoy::{Envoy, V4};
 use crate::listener::Kind;
 use crate::net::connect;
@@ -23,8 +23,6 @@ pub enum Handling {
     /// What the shipped `envoy/envoy.yaml` says.
     Shipped,
 }
-
-impl Handling {}
 
 const LISTENER: &str = "gate";
 
@@ -112,14 +110,7 @@ fn virtual_host(site: &Site) -> Value {
 fn cluster(site: &Site) -> Value {
     let address = match &site.address {
         Address::Socket(path) => json!({"pipe": {"path": path}}),
-        Address::Port(address) => {
-            json!({"socket_address": {"address": address.ip().to_string(), "port_value": address.port()}})
-        }
+        Address::Port(address) => bootstrap::socket(*address),
     };
-    json!({
-        "name": site.name,
-        "type": "STATIC",
-        "connect_timeout": "5s",
-        "load_assignment": {"cluster_name": site.name, "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}]}
-    })
+    bootstrap::cluster(site.name, &address)
 }

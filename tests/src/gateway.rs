@@ -5,32 +5,27 @@
 //! over HTTP, from the controller; the listener comes by xDS, here from a file.
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 use portcullis::digest::Digest;
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
-use crate::bootstrap::replace;
+use crate::bootstrap::{cluster, publish, socket, watched};
 use crate::crd::documents;
 use crate::envoy::{Envoy, Options, V4};
-use crate::message::{Pair, Reply};
-use crate::net::connect;
+use crate::message::Reply;
+use crate::stage::Stage;
 use crate::upstream::Upstream;
-use crate::{http1, paths, poll};
+use crate::wire_engine::Form;
+use crate::{paths, poll};
 
 /// What `gateway.yaml` has for its key, from the environment of the proxy.
 pub const TOKEN: &str = "gateway-suite-token";
 
-/// The form of the policy in the filter's configuration.
-#[derive(Debug, Clone, Copy)]
-pub enum Form {
-    /// What Envoy Gateway makes.
-    Text,
-    /// What it does not make: a control.
-    Struct,
-}
+/// The file of the listener.
+const LDS: &str = "lds.json";
 
 /// A module that the controller serves, or does not.
 #[derive(Debug)]
@@ -58,9 +53,8 @@ impl Module {
 /// An Envoy with its listener from a file, another that serves the module in the controller's place, and an upstream.
 #[derive(Debug)]
 pub struct Gateway {
-    envoy: Envoy,
-    /// What stands behind the gate.
-    pub upstream: Upstream,
+    /// Envoy, and what stands behind the gate.
+    pub stage: Stage,
     _controller: Envoy,
     directory: TempDir,
     version: u32,
@@ -92,19 +86,14 @@ fn vm_name(manifest: &Value) -> String {
     format!("envoyextensionpolicy/{namespace}/{name}/wasm/0")
 }
 
-/// The filter of a manifest. The checksum is that of the module itself, also where the manifest has an image's.
+/// The filter of a manifest; Envoy Gateway makes [`Form::Text`]. The checksum is that of the module itself, also where the manifest has an image's.
 pub fn filter(manifest: &Value, form: Form, module: &Module) -> Value {
     let wasm = &manifest["spec"]["wasm"][0];
-    let policy = &wasm["config"];
-    let configuration = match form {
-        Form::Text => json!({"@type": "type.googleapis.com/google.protobuf.StringValue", "value": policy.to_string()}),
-        Form::Struct => json!({"@type": "type.googleapis.com/google.protobuf.Struct", "value": policy}),
-    };
     let mut config = json!({
         "name": wasm["name"],
         "root_id": wasm["rootID"],
         "fail_open": wasm["failOpen"],
-        "configuration": configuration,
+        "configuration": form.gate(&wasm["config"]).configuration(),
         "vm_config": {
             "vm_id": vm_name(manifest),
             "runtime": "envoy.wasm.runtime.v8",
@@ -159,7 +148,7 @@ pub fn listener(filters: &[Value], routes: &[Value], settings: &Value) -> Value 
     json!({
         "@type": "type.googleapis.com/envoy.config.listener.v3.Listener",
         "name": "http",
-        "address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}},
+        "address": socket((Ipv4Addr::LOCALHOST, 0)),
         "default_filter_chain": {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}
     })
 }
@@ -177,7 +166,7 @@ fn controller(modules: &[PathBuf]) -> Envoy {
     let manager = &mut listener["default_filter_chain"]["filters"][0]["typed_config"];
     manager["route_config"]["max_direct_response_body_size_bytes"] = json!(100 << 20);
     Envoy::start(&json!({
-        "admin": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}}},
+        "admin": {"address": socket((Ipv4Addr::LOCALHOST, 0))},
         "static_resources": {"listeners": [listener]}
     }))
 }
@@ -190,24 +179,18 @@ impl Gateway {
     pub fn start(listener: &Value) -> Self {
         let (upstream, controller) = (Upstream::start(), controller(&[paths::module(), paths::trap_module()]));
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let cluster = |name: &str, to: SocketAddr| {
-            let address = json!({"socket_address": {"address": to.ip().to_string(), "port_value": to.port()}});
-            json!({"name": name, "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}]}})
-        };
         let document = json!({
-            "admin": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}}},
-            "dynamic_resources": {"lds_config": {"path_config_source": {
-                "path": directory.path().join("lds.json"), "watched_directory": {"path": directory.path()}
-            }}},
+            "admin": {"address": socket((Ipv4Addr::LOCALHOST, 0))},
+            "dynamic_resources": {"lds_config": watched(directory.path(), LDS)},
             "static_resources": {"clusters": [
-                cluster("upstream", upstream.address()),
-                cluster("wasm_cluster", controller.address("http", V4)),
+                cluster("upstream", &socket(upstream.address())),
+                cluster("wasm_cluster", &socket(controller.address("http", V4))),
             ]}
         });
-        apply(&directory, 1, listener);
+        publish(directory.path(), LDS, "1", listener);
         let options = Options { environment: &[("PORTCULLIS_TOKEN", TOKEN)], ..Options::default() };
         let envoy = Envoy::start_with(&document, options);
-        Self { envoy, upstream, _controller: controller, directory, version: 1 }
+        Self { stage: Stage { envoy, upstream }, _controller: controller, directory, version: 1 }
     }
 
     /// Has Envoy take the listener, or refuse it: `counter` is then one higher.
@@ -217,7 +200,7 @@ impl Gateway {
     pub fn apply(&mut self, listener: &Value, counter: &str) {
         let before = self.count(counter);
         self.version += 1;
-        apply(&self.directory, self.version, listener);
+        publish(self.directory.path(), LDS, &self.version.to_string(), listener);
         poll::until("the update is counted", || (self.count(counter) == before + 1).then_some(()));
     }
 
@@ -226,8 +209,7 @@ impl Gateway {
     /// # Panics
     /// If the admin interface does not answer.
     pub fn count(&self, name: &str) -> u64 {
-        let stats = self.envoy.admin().stats(name).expect("the admin interface answers");
-        stats.get(name).copied().unwrap_or_default()
+        self.stage.envoy.admin().count(name).unwrap_or_default()
     }
 
     /// The reply to a request over a connection of its own.
@@ -235,19 +217,11 @@ impl Gateway {
     /// # Panics
     /// If there is none.
     pub fn send(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Reply {
-        let headers: Vec<Pair> = headers.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
-        let request = http1::request(method.as_bytes(), path.as_bytes(), b"gateway.test", &headers, None);
-        let stream = connect(V4, self.envoy.address("http", V4)).expect("Envoy listens");
-        http1::Client::new(stream).send(&request).expect("Envoy replies")
+        self.stage.send("http", method, path, headers).expect("Envoy replies")
     }
 
     /// The status of the reply to a GET with that key.
     pub fn status(&self, path: &str, key: &str) -> u16 {
         self.send("GET", path, &[("x-api-key", key)]).status
     }
-}
-
-fn apply(directory: &TempDir, version: u32, listener: &Value) {
-    let update = json!({"version_info": version.to_string(), "resources": [listener]});
-    replace(directory.path(), "lds.json", &update.to_string());
 }

@@ -2,7 +2,7 @@
 
 use std::io::{self, Read, Write};
 
-use crate::message::{Head, Inbox, Pair, Reply, values};
+use crate::message::{Head, Inbox, Pair, Reply, pairs, values};
 use crate::secrets;
 
 /// A connection on which requests go out and replies come in, one after the other.
@@ -67,7 +67,5 @@ pub fn request(method: &[u8], target: &[u8], authority: &[u8], headers: &[Pair],
 
 /// A GET without a body, the request that most suites send.
 pub fn get(path: &str, headers: &[(&str, &str)]) -> Vec<u8> {
-    let headers: Vec<Pair> =
-        headers.iter().map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec())).collect();
-    request(b"GET", path.as_bytes(), b"gate.test", &headers, None)
+    request(b"GET", path.as_bytes(), b"gate.test", &pairs(headers), None)
 }

@@ -3,7 +3,7 @@
 //! It runs under a small shell that holds the reading end of a pipe: when the writing end goes, because the [`Leashed`]
 //! was dropped, because the suite panicked, or because somebody killed it with SIGKILL, the shell kills the program.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 
@@ -48,9 +48,15 @@ impl Leashed {
         self.keeper.try_wait().expect("a child can be asked")
     }
 
-    /// The process id of the shell, whose only child but `cat` the program is.
-    pub fn keeper(&self) -> u32 {
-        self.keeper.id()
+    /// The process id of the program, by the name that the kernel has for it.
+    ///
+    /// # Panics
+    /// If it does not run.
+    pub fn child(&self, name: &str) -> String {
+        let keeper = self.keeper.id();
+        let children = fs::read_to_string(format!("/proc/{keeper}/task/{keeper}/children")).expect("the keeper runs");
+        let is_it = |pid: &&str| fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm.trim() == name);
+        children.split_whitespace().find(is_it).unwrap_or_else(|| panic!("{name} does not run")).to_owned()
     }
 
     /// Whether [`Leashed::end`] was not called yet.

@@ -27,6 +27,10 @@ pub struct Machine {
 
 /// The places that the guide and the files name.
 const PLACES: [&str; 3] = ["/etc/", "/usr/local/", "/run/"];
+/// What else begins with a slash in a command of the guide: files that are no place, and paths of requests.
+const NO_PLACES: [&str; 4] = ["/dev/null", "/dev/stdin", "/healthz", "/v2/"];
+/// What a path begins behind, in a command, a unit and YAML.
+const SIGNS: &[char] = &[' ', '\n', '\'', '"', '=', '-', '<', '>', '(', '{', '[', '&', ';', '|'];
 
 impl Machine {
     /// A machine with a checkout of the repository, and nothing installed.
@@ -68,8 +72,9 @@ impl Machine {
     }
 
     fn moved(&self, text: &str) -> String {
-        let root = self.root.path().display();
-        PLACES.iter().fold(text.to_owned(), |text, place| text.replace(place, &format!("{root}{place}")))
+        let root = self.root.path().display().to_string();
+        let is_place = |word: &str| PLACES.iter().any(|place| word.starts_with(place));
+        text.split_inclusive(SIGNS).flat_map(|word| [if is_place(word) { &root } else { "" }, word]).collect()
     }
 
     /// What the unit says under `key`, in order.
@@ -81,7 +86,7 @@ impl Machine {
     /// Runs a command of the guide in the checkout, systemd's among them.
     ///
     /// # Panics
-    /// If there is no shell.
+    /// If there is no shell, or it is a command that would get at the real machine.
     pub fn run(&mut self, command: &str) -> Output {
         match command.strip_prefix("sudo systemctl ") {
             Some("daemon-reload") => return self.shell("true"),
@@ -91,10 +96,17 @@ impl Machine {
                 self.stop();
                 return self.start();
             }
-            _ => {}
+            Some(other) => panic!("the stand-in for systemd does not know: {other}"),
+            None => {}
+        }
+        for word in command.split_inclusive(SIGNS).map(|word| word.trim_end_matches(SIGNS)) {
+            let is_here = !word.starts_with('/') || PLACES.iter().any(|place| word.starts_with(place));
+            assert!(is_here || NO_PLACES.contains(&word), "{word} is a place of the real machine: {command}");
         }
         let log = format!("cat {}", self.log().display());
         let command = self.moved(command).replace("sudo ", "").replace("journalctl -u envoy-portcullis -o cat", &log);
+        let is_for_systemd = ["systemctl", "journalctl"].iter().any(|program| command.contains(program));
+        assert!(!is_for_systemd, "the stand-in for systemd does not know: {command}");
         self.shell(&command.replace("127.0.0.1:10000", &self.address().unwrap_or_default()))
     }
 
@@ -112,7 +124,7 @@ impl Machine {
     /// `ExecStartPre`, then `ExecStart` with the variables of `EnvironmentFile`.
     ///
     /// # Panics
-    /// If Envoy does not answer at its admin socket, or nothing is installed.
+    /// If Envoy ends or does not answer at its admin socket, or nothing is installed.
     pub fn start(&mut self) -> Output {
         let checked = self.shell(&self.unit("ExecStartPre").join(" && "));
         if !checked.status.success() {
@@ -130,8 +142,14 @@ impl Machine {
             }
         }
         let log = File::options().create(true).append(true).open(self.log()).expect("a log");
-        self.envoy = Some(Leashed::start(&command, log));
-        poll::until("Envoy is ready", || self.admin("/ready").filter(|reply| reply.status == 200).map(drop));
+        let mut envoy = Leashed::start(&command, log);
+        poll::until("Envoy is ready, or ends", || {
+            if let Some(status) = envoy.ended() {
+                panic!("{status}\n{}", fs::read_to_string(self.log()).unwrap_or_default());
+            }
+            self.admin("/ready").filter(|reply| reply.status == 200)
+        });
+        self.envoy = Some(envoy);
         checked
     }
 
@@ -148,11 +166,7 @@ impl Machine {
     fn stop(&mut self) -> Output {
         let drained = self.drain();
         let mut envoy = self.envoy.take().expect("Envoy runs");
-        let keeper = envoy.keeper();
-        let children = fs::read_to_string(format!("/proc/{keeper}/task/{keeper}/children")).expect("the keeper runs");
-        let is_envoy = |pid: &&str| fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name == "envoy\n");
-        let pid = children.split_whitespace().find(is_envoy).expect("Envoy runs");
-        self.shell(&format!("kill -TERM {pid}"));
+        self.shell(&format!("kill -TERM {}", envoy.child("envoy")));
         let status = poll::until("Envoy ends", || envoy.ended());
         assert!(status.success(), "Envoy ends with {status}");
         drained

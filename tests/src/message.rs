@@ -6,6 +6,11 @@ use std::io::{self, BufRead as _, BufReader, Read};
 /// A header line: name and value, as sent.
 pub type Pair = (Vec<u8>, Vec<u8>);
 
+/// Header lines from text.
+pub fn pairs(headers: &[(&str, &str)]) -> Vec<Pair> {
+    headers.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect()
+}
+
 /// The values of all headers of that name, in order; letter case of the name is ignored.
 pub fn values<'a>(headers: &'a [Pair], name: &str) -> Vec<&'a [u8]> {
     let same = |pair: &&Pair| pair.0.eq_ignore_ascii_case(name.as_bytes());

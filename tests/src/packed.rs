@@ -7,6 +7,7 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
+use crate::bytes::said;
 use crate::paths::{copy_of_the_source, module, workspace};
 
 /// A copy of the source, outside of git, as it is after `make build`.
@@ -59,9 +60,8 @@ pub fn make(arguments: &str, folder: &Path, environment: &[(&str, &str)]) -> Out
 /// # Panics
 /// If it has failed.
 pub fn done(output: Output) -> String {
-    let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-    assert!(output.status.success(), "{}", text.concat());
-    text[0].clone()
+    assert!(output.status.success(), "{}", said(&output));
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 /// Every file below a folder, by its name there.

@@ -8,7 +8,7 @@ use crate::bootstrap::{Bootstrap, Gate, Listener};
 use crate::envoy::{Envoy, V4};
 use crate::http1;
 use crate::listener::{Kind, REASON};
-use crate::message::Reply;
+use crate::message::{Reply, pairs};
 use crate::net::connect;
 use crate::paths;
 use crate::upstream::Upstream;
@@ -39,8 +39,17 @@ impl Stage {
     /// # Errors
     /// A connection that ends without a reply.
     pub fn get(&self, listener: &str, path: &str, headers: &[(&str, &str)]) -> io::Result<Reply> {
+        self.send(listener, "GET", path, headers)
+    }
+
+    /// As [`Stage::get`], with another method.
+    ///
+    /// # Errors
+    /// A connection that ends without a reply.
+    pub fn send(&self, listener: &str, method: &str, path: &str, headers: &[(&str, &str)]) -> io::Result<Reply> {
         let stream = connect(V4, self.envoy.address(listener, V4))?;
-        http1::Client::new(stream).send(&http1::get(path, headers))
+        let request = http1::request(method.as_bytes(), path.as_bytes(), b"gate.test", &pairs(headers), None);
+        http1::Client::new(stream).send(&request)
     }
 
     /// The status of the reply to such a GET, and the reason that the gate gave; `-` where it gave none.

@@ -74,6 +74,12 @@ impl Upstream {
         self.records.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
+    /// Whether no connection is open: what has arrived on those that were is then recorded.
+    pub fn is_alone(&self) -> bool {
+        // Ours, that of the accepting thread, and one for each connection.
+        Arc::strong_count(&self.records) == 2
+    }
+
     /// The last request after the first `count` ones, if there is any.
     pub fn since(&self, count: usize) -> Option<Seen> {
         self.records.lock().unwrap_or_else(PoisonError::into_inner).get(count..)?.last().cloned()

@@ -1,9 +1,8 @@
 //! The gates of `envoy/envoy-gateway/` as Envoy Gateway hands them to Envoy, on a real Envoy.
 
-use portcullis_tests::gateway::{
-    Form, Gateway, Module, TOKEN, filter, gated, listener, manifest, manifest_with, route,
-};
+use portcullis_tests::gateway::{Gateway, Module, TOKEN, filter, gated, listener, manifest, manifest_with, route};
 use portcullis_tests::message::values;
+use portcullis_tests::wire_engine::Form;
 use portcullis_tests::{paths, poll};
 use serde_json::{Value, json};
 
@@ -41,13 +40,13 @@ const PROMISES: [Promise; 16] = [
 fn envoy_gateways_filters_answer_as_promised_in_both_forms_of_the_policy() {
     let (gateway, orders) = (manifest("gateway.yaml"), manifest("httproute.yaml"));
     let module = Module::at(&paths::module());
-    for form in [Form::Text, Form::Struct] {
+    for form in Form::ALL {
         let filters = [filter(&gateway, form, &module), filter(&orders, form, &module)];
         let routes = [route("/orders", Some(&orders)), route("/ungated", None), route("/", Some(&gateway))];
-        let stage = Gateway::start(&listener(&filters, &routes, &json!({})));
+        let proxy = Gateway::start(&listener(&filters, &routes, &json!({})));
         for (method, path, headers, status, consumer) in PROMISES {
-            let reply = stage.send(method, path, headers);
-            let told = stage.upstream.seen(&reply).map_or_else(String::new, |seen| {
+            let reply = proxy.send(method, path, headers);
+            let told = proxy.stage.upstream.seen(&reply).map_or_else(String::new, |seen| {
                 let values = values(&seen.headers, "x-portcullis-consumer");
                 let named = values.first().map(|value| String::from_utf8_lossy(value).into_owned());
                 named.unwrap_or_else(|| "-".to_owned())
@@ -63,21 +62,21 @@ fn an_update_is_taken_or_refused_as_a_whole() {
         |key: &str| json!({"version": 1, "name": "edge", "consumers": [{"name": "ci", "keys": [{"plaintext": key}]}]});
     let module = Module::at(&paths::module());
     let listener = |policy: &Value, module: &Module| gated(&manifest_with(policy), Form::Text, module);
-    let mut stage = Gateway::start(&listener(&policy("gateway-first-key"), &module));
-    let keys = |stage: &Gateway| ["gateway-first-key", "gateway-second-key"].map(|key| stage.status("/x", key));
-    assert_eq!(keys(&stage), [200, 401]);
+    let mut proxy = Gateway::start(&listener(&policy("gateway-first-key"), &module));
+    let keys = |proxy: &Gateway| ["gateway-first-key", "gateway-second-key"].map(|key| proxy.status("/x", key));
+    assert_eq!(keys(&proxy), [200, 401]);
 
-    stage.apply(&listener(&policy("gateway-second-key"), &module), "listener_manager.lds.update_success");
-    poll::until("the new key works", || (keys(&stage) == [401, 200]).then_some(()));
+    proxy.apply(&listener(&policy("gateway-second-key"), &module), "listener_manager.lds.update_success");
+    poll::until("the new key works", || (keys(&proxy) == [401, 200]).then_some(()));
 
     let mut wrong = policy("gateway-first-key");
     wrong["colour"] = json!("red");
-    stage.apply(&listener(&wrong, &module), "listener_manager.lds.update_rejected");
-    assert_eq!(keys(&stage), [401, 200], "the old policy serves on");
+    proxy.apply(&listener(&wrong, &module), "listener_manager.lds.update_rejected");
+    assert_eq!(keys(&proxy), [401, 200], "the old policy serves on");
 
     // A module that does not come: the listener waits for it, and the old one serves on.
-    stage.apply(&listener(&policy("gateway-first-key"), &Module::missing()), "listener_manager.lds.update_success");
-    assert_eq!((keys(&stage), stage.count("listener_manager.total_listeners_warming")), ([401, 200], 1));
+    proxy.apply(&listener(&policy("gateway-first-key"), &Module::missing()), "listener_manager.lds.update_success");
+    assert_eq!((keys(&proxy), proxy.count("listener_manager.total_listeners_warming")), ([401, 200], 1));
 }
 
 /// Envoy takes a listener before it has the module, so nothing can refuse the update any more: the gate lets nobody in.
@@ -86,16 +85,16 @@ fn a_refused_policy_beside_a_new_module_lets_nobody_in() {
     let [first, second] = [paths::module(), paths::trap_module()].map(|path| Module::at(&path));
     let right = manifest("gateway.yaml");
     let wrong = manifest_with(&json!({"version": 1, "colour": "red"}));
-    let mut stage = Gateway::start(&gated(&right, Form::Text, &first));
-    let ask = |stage: &Gateway| ["/x", "/healthz"].map(|path| stage.status(path, TOKEN));
-    assert_eq!(ask(&stage), [200, 200]);
-    stage.apply(&gated(&wrong, Form::Text, &second), "listener_manager.lds.update_success");
-    poll::until("the update is in place", || (ask(&stage) == [503, 503]).then_some(()));
-    stage.apply(&gated(&right, Form::Text, &second), "listener_manager.lds.update_success");
-    poll::until("a good policy serves", || (ask(&stage) == [200, 200]).then_some(()));
+    let mut proxy = Gateway::start(&gated(&right, Form::Text, &first));
+    let ask = |proxy: &Gateway| ["/x", "/healthz"].map(|path| proxy.status(path, TOKEN));
+    assert_eq!(ask(&proxy), [200, 200]);
+    proxy.apply(&gated(&wrong, Form::Text, &second), "listener_manager.lds.update_success");
+    poll::until("the update is in place", || (ask(&proxy) == [503, 503]).then_some(()));
+    proxy.apply(&gated(&right, Form::Text, &second), "listener_manager.lds.update_success");
+    poll::until("a good policy serves", || (ask(&proxy) == [200, 200]).then_some(()));
 
-    let stage = Gateway::start(&gated(&wrong, Form::Text, &first));
-    assert_eq!((ask(&stage), stage.upstream.count()), ([503, 503], 0), "at the start");
+    let proxy = Gateway::start(&gated(&wrong, Form::Text, &first));
+    assert_eq!((ask(&proxy), proxy.stage.upstream.count()), ([503, 503], 0), "at the start");
 }
 
 /// Who is trusted by address. A local peer on the loopback cannot show `direct`: Envoy names an address of its own then.
@@ -122,12 +121,12 @@ fn a_caller_chooses_its_address_where_hops_are_trusted() {
         (one_hop, "remote_ip", 200),
     ] {
         let manifest = policy(address);
-        let stage = Gateway::start(&listener(
+        let proxy = Gateway::start(&listener(
             &[filter(&manifest, Form::Text, &module)],
             &[route("/", Some(&manifest))],
             &settings,
         ));
-        let ask = |headers: &[(&str, &str)]| stage.send("GET", "/x", headers).status;
+        let ask = |headers: &[(&str, &str)]| proxy.send("GET", "/x", headers).status;
         assert_eq!(ask(&[]), 401, "{settings} {address}");
         assert_eq!(ask(&[("x-forwarded-for", "10.1.2.3")]), status, "{settings} {address}");
     }

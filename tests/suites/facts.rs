@@ -1,9 +1,10 @@
 //! What Envoy does that the documents rely on, and that no other suite shows: so that another version of it tells us where it
 //! differs. The table "What differs" of docs/compatibility.md names the tests that fail on some version.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use portcullis_tests::bootstrap::{Bootstrap, Gate, Listener, replace};
+use portcullis_tests::bootstrap::{Bootstrap, Gate, Listener, publish, replace, watched};
 use portcullis_tests::envoy::{Envoy, V4};
 use portcullis_tests::fleet::policy;
 use portcullis_tests::listener::Kind;
@@ -44,10 +45,7 @@ impl Rotation {
         self.bootstrap.environment = variable("facts-second-key");
         write(self.directory.path(), &self.bootstrap, vm_id, realm);
         let name = "extension_config_discovery.http_filter.main.update_success";
-        poll::until("the update is taken", || {
-            let stats = self.stage.envoy.admin().stats(name).expect("the admin interface answers");
-            (stats.get(name) == Some(&2)).then_some(())
-        });
+        poll::until("the update is taken", || (self.stage.envoy.admin().count(name) == Some(2)).then_some(()));
         // Before a worker answers, it has taken what the main thread had for it: the second answer is of the new policy.
         self.statuses();
         self.statuses()
@@ -161,12 +159,16 @@ fn behind_an_upgrade(allowed: &[&str], protocol: &str) -> (u16, usize) {
     let upgrade = http1::get("/open", &[("connection", "upgrade"), ("upgrade", protocol)]);
     let inside = http1::get("/inside", &[]);
     let stream = connect(V4, stage.envoy.address("main", V4)).expect("Envoy listens");
-    let reply = http1::Client::new(stream).send(&[upgrade, inside].concat()).expect("a reply");
-    // Time enough for what is on its way.
-    for _ in 0..20 {
-        assert_eq!(stage.ask("main", "/inside", &[]).0, 401, "a control: the gate lets nobody there");
-    }
-    (reply.status, stage.upstream.count())
+    let mut client = http1::Client::new(stream);
+    let reply = client.send(&[upgrade, inside].concat()).expect("a reply");
+    let end = client.send(b"").expect_err("no second reply, but the end of the connection").kind();
+    assert!(matches!(end, ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset), "{end}");
+    assert_eq!(stage.ask("main", "/inside", &[]).0, 401, "a control: the gate lets nobody there");
+    assert_eq!(stage.ask("main", "/open", &[]).0, 200, "whoever reached the upstream before this one has been let in");
+    let Stage { envoy, upstream } = stage;
+    drop(envoy);
+    poll::until("the upstream has read all that Envoy sent", || upstream.is_alone().then_some(()));
+    (reply.status, upstream.count() - 1)
 }
 
 #[test]
@@ -225,22 +227,11 @@ fn a_listener_with_a_refused_policy_stays_closed_and_as_an_update_changes_nothin
     wrong["consumers"][0]["colour"] = json!("red");
     let (good, wrong) = (gate(&policy("main", "facts-key")), gate(&wrong));
     let directory = tempfile::tempdir().expect("a temporary directory");
-    let publish = |version: &str, gate: &Value| {
-        replace(directory.path(), FILE, &json!({"version_info": version, "resources": [gate]}).to_string());
-    };
+    let publish = |version: &str, gate: &Value| publish(directory.path(), FILE, version, gate);
     publish("1", &wrong);
-    document["dynamic_resources"] = json!({"lds_config": {
-        "resource_api_version": "V3",
-        "path_config_source": {
-            "path": directory.path().join(FILE),
-            "watched_directory": {"path": directory.path()}
-        }
-    }});
+    document["dynamic_resources"] = json!({"lds_config": watched(directory.path(), FILE)});
     let stage = Stage { envoy: Envoy::start(&document), upstream };
-    let rejected = || {
-        let name = "listener_manager.lds.update_rejected";
-        stage.envoy.admin().stats(name).expect("the admin interface answers").get(name).copied()
-    };
+    let rejected = || stage.envoy.admin().count("listener_manager.lds.update_rejected");
     let listeners = || stage.envoy.admin().listeners().expect("the admin interface answers").len();
     assert_eq!((rejected(), listeners()), (Some(1), 0));
     publish("2", &good);

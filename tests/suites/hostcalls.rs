@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use portcullis_tests::cases::{EngineName, load_all};
 use portcullis_tests::listener::PEER_KEY;
-use portcullis_tests::message::{Pair, values};
+use portcullis_tests::message::{pairs, values};
 use portcullis_tests::proxy_wasm::{Exchange, FAILURES, Fault, Stream, Verdict, Vm};
 use portcullis_tests::told::Told;
 use portcullis_tests::wasm_engine::stream;
@@ -90,10 +90,6 @@ fn request(method: &str, path: &str, headers: &[(&str, &str)]) -> Stream {
     let pseudo = [(":method", method), (":authority", "gate.test"), (":path", path), (":scheme", "http")];
     let properties = BTreeMap::from([("source.address".to_owned(), STRANGER.into())]);
     Stream { headers: pairs(&[&pseudo, headers].concat()), trailers: Vec::new(), properties, now: NOW }
-}
-
-fn pairs(fields: &[(&str, &str)]) -> Vec<Pair> {
-    fields.iter().map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec())).collect()
 }
 
 fn from(address: &str, mut stream: Stream) -> Stream {

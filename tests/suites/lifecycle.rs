@@ -111,9 +111,7 @@ fn every_worker_gets_every_update() {
 
 /// The number of VMs that run in this Envoy.
 fn machines(fleet: &Fleet) -> u64 {
-    let name = "wasm.envoy.wasm.runtime.v8.active";
-    let stats = fleet.stage.envoy.admin().stats(name).expect("the admin interface answers");
-    *stats.get(name).unwrap_or_else(|| panic!("Envoy counts its VMs by another name: {stats:?}"))
+    fleet.stage.envoy.admin().count("wasm.envoy.wasm.runtime.v8.active").expect("Envoy counts its VMs by this name")
 }
 
 #[test]
@@ -214,10 +212,7 @@ fn a_request_must_pass_both_gates_of_a_chain() {
     assert_eq!(ask("/x", &[&[OUTER], forged.as_slice()].concat()), says(401, "no_credential"));
     assert_eq!(ask("/admin", &[&[OUTER, INNER], forged.as_slice()].concat()), says(403, "missing_role"));
     // Each gate counts for itself, and nothing of the first's refusals reached the second.
-    let count = |name: &str| {
-        let name = format!("wasmcustom.portcullis.{name}");
-        stage.envoy.admin().stats(&name).expect("the admin interface answers").get(&name).copied()
-    };
+    let count = |name: &str| stage.envoy.admin().count(&format!("wasmcustom.portcullis.{name}"));
     assert_eq!((count("outer.denied.no_credential"), count("inner.denied.no_credential")), (Some(3), Some(3)));
     assert_eq!((count("outer.denied.unknown_key"), count("inner.denied.unknown_key")), (Some(1), Some(1)));
 }

@@ -4,7 +4,7 @@
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, TcpStream};
 
-use portcullis_tests::bootstrap::Listener;
+use portcullis_tests::bootstrap::{Listener, cluster, socket};
 use portcullis_tests::envoy::Envoy;
 use portcullis_tests::http1;
 use portcullis_tests::listener::{Kind, SOURCE};
@@ -37,14 +37,9 @@ fn envoy_in_front(stage: &Stage, targets: &[(String, SocketAddr)], from: Ipv4Add
     resources["clusters"] = targets
         .iter()
         .map(|(name, address)| {
-            let address = json!({"socket_address": {"address": address.ip(), "port_value": address.port()}});
-            json!({
-                "name": name,
-                "upstream_bind_config": {"source_address": {"address": from, "port_value": 0}},
-                "load_assignment": {"cluster_name": name, "endpoints": [
-                    {"lb_endpoints": [{"endpoint": {"address": address}}]}
-                ]}
-            })
+            let mut cluster = cluster(name, &socket(*address));
+            cluster["upstream_bind_config"] = json!({"source_address": {"address": from, "port_value": 0}});
+            cluster
         })
         .collect();
     for listener in resources["listeners"].as_array_mut().expect("a list") {

@@ -3,9 +3,11 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::process::Command;
 
+use portcullis_tests::bytes::said;
 use portcullis_tests::machine::Machine;
 use portcullis_tests::{console, paths, poll, secrets};
 
@@ -27,11 +29,14 @@ fn every_command_of_the_guide_does_what_it_says() {
         .for_each(secrets::in_value);
     let mut machine = Machine::new();
     for one in &shown {
+        assert!(
+            one.command.split(' ').all(|word| word != "cd"),
+            "who follows the page stays in the checkout: {}",
+            one.command
+        );
         let run = |machine: &mut Machine| {
             let output = machine.run(&one.command);
-            let text =
-                [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).replace('\r', "")).concat();
-            (output.status.success(), text)
+            (output.status.success(), said(&output))
         };
         let (passes, mut output) = run(&mut machine);
         if one.promised.is_empty() {
@@ -55,6 +60,25 @@ fn every_command_of_the_guide_does_what_it_says() {
         log.contains("policy refused"),
         "a control: this is the log that is searched for secrets, in the end:\n{log}"
     );
+}
+
+#[test]
+fn the_stand_in_for_the_machine_refuses_what_would_reach_the_real_one() {
+    let reaches = [
+        "sudo systemctl status envoy-portcullis",
+        "true && systemctl --version",
+        "sudo journalctl -u another",
+        "test -e /home",
+        "true </usr/bin/env",
+        "sh -c '. /root/environment'",
+        "test -e \"/var/lib\"",
+    ];
+    let mut machine = Machine::new();
+    for command in reaches {
+        let refused = catch_unwind(AssertUnwindSafe(|| machine.run(command)));
+        assert!(refused.is_err(), "{command}");
+    }
+    assert!(machine.run("test -d /run/portcullis </dev/null").status.success(), "a control");
 }
 
 /// The gate of the files, without the guide.
@@ -134,8 +158,7 @@ fn the_gate_is_made_anew_after_a_failure() {
 /// What `systemd-analyze` says of a unit: whether it passes, and its words.
 fn analyzed(arguments: &[&str], unit: &Path) -> (bool, String) {
     let output = Command::new("systemd-analyze").args(arguments).arg(unit).output().expect("it was found");
-    let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
-    (output.status.success(), text)
+    (output.status.success(), said(&output))
 }
 
 /// Exposure in tenths, of 100; what is left is mostly the network, which a proxy needs.

@@ -16,9 +16,7 @@ const SWITCH: &str = "x-portcullis-trap";
 const WORKERS: u32 = 4;
 
 fn reloads(envoy: &Envoy, what: &str) -> u64 {
-    let name = format!("wasm.portcullis.vm_reload{what}");
-    let stats = envoy.admin().stats(&name).expect("the admin interface answers");
-    *stats.get(&name).unwrap_or_else(|| panic!("Envoy counts reloads by other names: {stats:?}"))
+    envoy.admin().count(&format!("wasm.portcullis.vm_reload{what}")).expect("Envoy counts reloads by this name")
 }
 
 /// The status of a request that throws the switch.
