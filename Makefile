@@ -30,6 +30,7 @@ help: ## list the targets
 	  | while read -r name text; do printf '  %-17s %s\n' "$$name" "$$text"; done
 	@echo
 	@echo 'settings of `make run`: PORT LOCAL_PORT BACKEND_PORT ADMIN_PORT ENVOY (see scripts/run --help)'
+	@echo 'settings of `make push`: TO PUSH_OPTIONS (see scripts/push --help)'
 	@echo 'settings of `make fuzz`: FUZZ_SECONDS FUZZ_TARGETS (see scripts/fuzz --help)'
 
 build: module ## the filter (target/portcullis.wasm), the command and the sample backend (target/release/)
@@ -51,8 +52,9 @@ trap-module: cargo wasm-target
 image: python module ## the filter as OCI images (target/oci/)
 	@$(PYTHON) scripts/image
 
+# What make is told is in the environment of its commands, where no shell reads it.
 push: python ## what `make image` leaves, to a registry: make push TO=registry.example.com/portcullis
-	@$(PYTHON) scripts/push '$(TO)'
+	@$(PYTHON) scripts/push "$$TO" $$PUSH_OPTIONS
 
 dist: python build ## a release (target/dist/): filter, command, documents, lists of parts, checksums
 	@$(PYTHON) scripts/dist
@@ -88,7 +90,8 @@ test: lint deny build trap-module cyclonedx python ## everything that must pass:
 	@$(CARGO) test --locked --workspace --exclude portcullis-tests
 	@echo '==> suites on Envoy'
 	@envoy=$$($(PYTHON) scripts/get-envoy) && backends=$$($(PYTHON) scripts/get-backends) && \
-	  PORTCULLIS_ENVOY="$$envoy" PORTCULLIS_BACKENDS="$$backends" $(CARGO) test --locked -p portcullis-tests
+	  PORTCULLIS_ENVOY="$$envoy" PORTCULLIS_BACKENDS="$$backends" \
+	  PORTCULLIS_CYCLONEDX='$(TOOLS)/cyclonedx-$(VERSION_cyclonedx)' $(CARGO) test --locked -p portcullis-tests
 	@echo '==> fuzz targets, a few runs each'
 	@$(CARGO) test --locked --manifest-path fuzz/Cargo.toml --lib
 	@$(PYTHON) scripts/fuzz --runs 10000
@@ -118,6 +121,8 @@ fuzz: cargo python ## the fuzz targets, 20 minutes each
 deny: cargo-deny ## what the dependencies are allowed to be (deny.toml)
 	@echo '==> cargo deny: $(DENY)'
 	@$(CARGO) deny --locked --workspace --log-level error check $(DENY)
+	@for lock in fuzz tests/other-host; do \
+	  $(CARGO) deny --config tests/deny.toml --manifest-path $$lock/Cargo.toml --locked --log-level error check $(DENY) || exit; done
 
 .PHONY: compose-test
 compose-test: python module ## docker-compose.yaml on a real Docker engine, installed and started where there is none
