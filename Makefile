@@ -90,8 +90,7 @@ test: lint deny build trap-module cyclonedx python ## everything that must pass:
 	@$(CARGO) test --locked --workspace --exclude portcullis-tests
 	@echo '==> suites on Envoy'
 	@envoy=$$($(PYTHON) scripts/get-envoy) && backends=$$($(PYTHON) scripts/get-backends) && \
-	  PORTCULLIS_ENVOY="$$envoy" PORTCULLIS_BACKENDS="$$backends" \
-	  PORTCULLIS_CYCLONEDX='$(TOOLS)/cyclonedx-$(VERSION_cyclonedx)' $(CARGO) test --locked -p portcullis-tests
+	  PORTCULLIS_ENVOY="$$envoy" PORTCULLIS_BACKENDS="$$backends" $(CARGO) test --locked -p portcullis-tests
 	@echo '==> fuzz targets, a few runs each'
 	@$(CARGO) test --locked --manifest-path fuzz/Cargo.toml --lib
 	@$(PYTHON) scripts/fuzz --runs 10000
@@ -153,11 +152,11 @@ cargo-deny cargo-mutants: cargo
 	  $(CARGO) install --quiet --locked --debug --root '$(TOOLS)' --version $(VERSION_$@) $@; }
 
 cyclonedx: python
-	@test -d '$(TOOLS)/$@-$(VERSION_$@)' || { rm -rf '$(TOOLS)/$@.new'; \
+	@test -d '$(TOOLS)/$@/$@_python_lib-$(VERSION_$@).dist-info' || { rm -rf '$(TOOLS)/$@.new'; \
 	  echo '==> fetching $@-python-lib $(VERSION_$@) into .cache/tools (once)'; \
 	  $(PYTHON) -m pip install --quiet --disable-pip-version-check --no-warn-conflicts --root-user-action=ignore --only-binary :all: \
 	    --target '$(TOOLS)/$@.new' '$@-python-lib[json-validation]==$(VERSION_$@)' && \
-	  mv '$(TOOLS)/$@.new' '$(TOOLS)/$@-$(VERSION_$@)'; }
+	  rm -rf '$(TOOLS)/$@' && mv '$(TOOLS)/$@.new' '$(TOOLS)/$@'; }
 
 components: cargo
 	@$(CARGO) fmt --version >/dev/null 2>&1 && $(CARGO) clippy --version >/dev/null 2>&1 || { \
