@@ -30,6 +30,7 @@ help: ## list the targets
 	  | while read -r name text; do printf '  %-17s %s\n' "$$name" "$$text"; done
 	@echo
 	@echo 'settings of `make run`: PORT LOCAL_PORT BACKEND_PORT ADMIN_PORT ENVOY (see scripts/run --help)'
+	@echo 'settings of `make push`: TO PUSH_OPTIONS (see scripts/push --help)'
 	@echo 'settings of `make fuzz`: FUZZ_SECONDS FUZZ_TARGETS (see scripts/fuzz --help)'
 
 build: module ## the filter (target/portcullis.wasm), the command and the sample backend (target/release/)
@@ -51,8 +52,9 @@ trap-module: cargo wasm-target
 image: python module ## the filter as OCI images (target/oci/)
 	@$(PYTHON) scripts/image
 
+# What make is told is in the environment of its commands, where no shell reads it.
 push: python ## what `make image` leaves, to a registry: make push TO=registry.example.com/portcullis
-	@$(PYTHON) scripts/push '$(TO)'
+	@$(PYTHON) scripts/push "$$TO" $$PUSH_OPTIONS
 
 dist: python build ## a release (target/dist/): filter, command, documents, lists of parts, checksums
 	@$(PYTHON) scripts/dist
@@ -118,6 +120,8 @@ fuzz: cargo python ## the fuzz targets, 20 minutes each
 deny: cargo-deny ## what the dependencies are allowed to be (deny.toml)
 	@echo '==> cargo deny: $(DENY)'
 	@$(CARGO) deny --locked --workspace --log-level error check $(DENY)
+	@for lock in fuzz tests/other-host; do \
+	  $(CARGO) deny --config tests/deny.toml --manifest-path $$lock/Cargo.toml --locked --log-level error check $(DENY) || exit; done
 
 .PHONY: compose-test
 compose-test: python module ## docker-compose.yaml on a real Docker engine, installed and started where there is none
@@ -148,11 +152,11 @@ cargo-deny cargo-mutants: cargo
 	  $(CARGO) install --quiet --locked --debug --root '$(TOOLS)' --version $(VERSION_$@) $@; }
 
 cyclonedx: python
-	@test -d '$(TOOLS)/$@-$(VERSION_$@)' || { rm -rf '$(TOOLS)/$@.new'; \
+	@test -d '$(TOOLS)/$@/$@_python_lib-$(VERSION_$@).dist-info' || { rm -rf '$(TOOLS)/$@.new'; \
 	  echo '==> fetching $@-python-lib $(VERSION_$@) into .cache/tools (once)'; \
 	  $(PYTHON) -m pip install --quiet --disable-pip-version-check --no-warn-conflicts --root-user-action=ignore --only-binary :all: \
 	    --target '$(TOOLS)/$@.new' '$@-python-lib[json-validation]==$(VERSION_$@)' && \
-	  mv '$(TOOLS)/$@.new' '$(TOOLS)/$@-$(VERSION_$@)'; }
+	  rm -rf '$(TOOLS)/$@' && mv '$(TOOLS)/$@.new' '$(TOOLS)/$@'; }
 
 components: cargo
 	@$(CARGO) fmt --version >/dev/null 2>&1 && $(CARGO) clippy --version >/dev/null 2>&1 || { \

@@ -4,24 +4,19 @@ import hashlib
 import io
 import json
 import os
-import signal
 import struct
 import subprocess
-import sys
 import tarfile
 import tempfile
 import zlib
 from datetime import datetime, timezone
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from common import ROOT, Failure
+
 MODULE = ROOT / "target" / "portcullis.wasm"
 COMMAND = ROOT / "target" / "release" / "portcullis"
 CARGO = os.environ.get("CARGO", "cargo")
-
-
-class Failure(Exception):
-    """One line for the user."""
 
 
 def output_of(*command):
@@ -110,22 +105,11 @@ def replace(directory, files):
             path = fresh / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
-        if directory.exists():
-            directory.rename(old)
-        fresh.rename(directory)
-
-
-def run(name, main):
-    """A script's main function, with one line on failure and nothing left behind when it is stopped."""
-    # As Ctrl-C does: unwind, so that temporary files are removed.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    try:
-        main()
-    except Failure as failure:
-        print(f"{name}: {failure}", file=sys.stderr, flush=True)
-        sys.exit(2)
-    except OSError as error:
-        print(f"{name}: {error}: make room or mend the permissions", file=sys.stderr, flush=True)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        sys.exit(130)
+        try:
+            if directory.exists():
+                directory.rename(old)
+            fresh.rename(directory)
+        except BaseException:  # a signal too
+            if old.exists() and not directory.exists():
+                old.rename(directory)
+            raise

@@ -8,7 +8,8 @@ same bytes: there is no time in it, and no random number.
 import json
 import re
 
-from packing import COMMAND, MODULE, ROOT, Failure, built, cargo, sha256
+from common import ROOT, Failure
+from packing import COMMAND, MODULE, built, cargo, sha256
 
 # Name -> package, what was built of it, its target (None: this machine).
 PARTS = {"filter": ("portcullis", MODULE, "wasm32-wasip1"), "command": ("portcullis-cli", COMMAND, None)}

@@ -45,13 +45,16 @@ pub fn apart(command: &mut Command) -> &mut Command {
     command
 }
 
+/// What has make not build again: what was built here stays.
+pub const BUILT: [&str; 2] = ["--old-file=build", "--old-file=module"];
+
 /// Runs a make command of a document in a folder, without building again: what was built here stays.
 ///
 /// # Panics
 /// If make does not start.
 pub fn make(arguments: &str, folder: &Path, environment: &[(&str, &str)]) -> Output {
     let mut make = Command::new("make");
-    make.args(["--old-file=build", "--old-file=module"]).args(arguments.split(' ')).current_dir(folder);
+    make.args(BUILT).args(arguments.split(' ')).current_dir(folder);
     apart(&mut make).envs(environment.iter().copied()).output().expect("make starts")
 }
 

@@ -1,6 +1,8 @@
 //! Where the parts under test are: the Envoy binary, the built module, the files of the workspace.
 
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::LazyLock;
 use std::{env, fs};
 
 use tempfile::TempDir;
@@ -11,12 +13,13 @@ pub fn workspace() -> PathBuf {
     root.canonicalize().expect("the workspace is the parent of tests/")
 }
 
-/// The Envoy binary: `PORTCULLIS_ENVOY`, or the one that the build has fetched.
+/// The Envoy binary: `PORTCULLIS_ENVOY`, or the one that `scripts/get-envoy` fetches.
 ///
 /// # Panics
-/// If the file is not there.
+/// If it is not there, and cannot be fetched.
 pub fn envoy() -> PathBuf {
-    present("PORTCULLIS_ENVOY", ".cache/envoy/1.40.0/envoy", "run `make envoy`, or name a binary in PORTCULLIS_ENVOY")
+    static PATH: LazyLock<PathBuf> = LazyLock::new(|| fetched("PORTCULLIS_ENVOY", "get-envoy"));
+    PATH.clone()
 }
 
 /// The filter under test: `PORTCULLIS_WASM`, or what `make build` leaves.
@@ -30,10 +33,10 @@ pub fn module() -> PathBuf {
 /// The directory with the programs of the backends: `PORTCULLIS_BACKENDS`, or the one that `scripts/get-backends` makes.
 ///
 /// # Panics
-/// If it is not there.
+/// If it is not there, and cannot be made.
 pub fn backends() -> PathBuf {
-    let advice = "run `make backends`, or name a directory in PORTCULLIS_BACKENDS";
-    present("PORTCULLIS_BACKENDS", ".cache/backends/servers-2/bin", advice)
+    static PATH: LazyLock<PathBuf> = LazyLock::new(|| fetched("PORTCULLIS_BACKENDS", "get-backends"));
+    PATH.clone()
 }
 
 /// The Python library that knows the schema of CycloneDX: `PORTCULLIS_CYCLONEDX`, or what `make cyclonedx` leaves.
@@ -42,7 +45,7 @@ pub fn backends() -> PathBuf {
 /// If it is not there.
 pub fn cyclonedx() -> PathBuf {
     let advice = "run `make cyclonedx`, or name a directory in PORTCULLIS_CYCLONEDX";
-    present("PORTCULLIS_CYCLONEDX", ".cache/tools/cyclonedx-11.12.0", advice)
+    present("PORTCULLIS_CYCLONEDX", ".cache/tools/cyclonedx", advice)
 }
 
 /// The filter with the switch that stops its VM: `PORTCULLIS_TRAP_WASM`, or what `make trap-module` leaves.
@@ -52,6 +55,17 @@ pub fn cyclonedx() -> PathBuf {
 pub fn trap_module() -> PathBuf {
     let default = "target/portcullis-trap.wasm";
     present("PORTCULLIS_TRAP_WASM", default, "run `make trap-module`, or name a module in PORTCULLIS_TRAP_WASM")
+}
+
+/// What a variable names, else what a script prints; the script says on standard error what it does.
+fn fetched(variable: &str, script: &str) -> PathBuf {
+    let path = env::var_os(variable).unwrap_or_else(|| {
+        let mut command = Command::new(workspace().join("scripts").join(script));
+        let output = command.stderr(Stdio::inherit()).output().expect("python3 is there");
+        assert!(output.status.success(), "{script} has failed: mend what it says, or set {variable}");
+        String::from_utf8_lossy(&output.stdout).trim_end().into()
+    });
+    PathBuf::from(&path).canonicalize().unwrap_or_else(|error| panic!("{variable}={}: {error}", path.display()))
 }
 
 fn present(variable: &str, default: &str, advice: &str) -> PathBuf {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use portcullis_tests::console;
-use portcullis_tests::packed::{add_build, apart, built_copy, done, files_below, make, sha256};
+use portcullis_tests::packed::{BUILT, add_build, apart, built_copy, done, files_below, make, sha256};
 use portcullis_tests::paths::{copy_of_the_source, cyclonedx, module, workspace};
 use serde_json::Value;
 
@@ -115,13 +115,41 @@ fn a_release_holds_what_its_checksums_say_and_its_command_runs() {
     let mut held: BTreeSet<String> = files_below(&release).into_keys().collect();
     held.remove("SHA256SUMS");
     assert_eq!(listed, held);
-    for name in ["portcullis", "portcullis.wasm", "LICENSE", "README.md", "envoy/minimal.yaml", "docs/configuration.md"]
-    {
+    for name in [
+        "portcullis",
+        "portcullis.wasm",
+        "LICENSE",
+        "README.md",
+        "envoy/minimal.yaml",
+        "envoy/systemd/envoy-portcullis.service",
+        "docs/configuration.md",
+    ] {
         assert!(held.contains(name), "{name} is missing");
     }
     fs::write(release.join("portcullis.wasm"), "another module").expect("our own file");
     let output = shell("sha256sum --check SHA256SUMS", &release);
     assert!(!output.status.success(), "a control: {output:?}");
+}
+
+/// It may have the keys of whoever packs in it, and that git ignores it makes it no better.
+#[test]
+fn a_file_that_git_does_not_know_is_refused() {
+    let copy = built_copy();
+    done(shell("git init --quiet && git add . && git commit --quiet --message before", copy.path()));
+    done(make("dist", copy.path(), &GIT));
+    let before = files_below(&copy.path().join("target/dist"));
+    fs::write(copy.path().join(".git/info/exclude"), "local.*").expect("our own folder");
+    for stray in ["docs/local.md", "envoy/local.yaml"] {
+        let path = copy.path().join(stray);
+        fs::write(&path, "pk_real").expect("our own folder");
+        let output = make("dist", copy.path(), &GIT);
+        let said = String::from_utf8_lossy(&output.stderr);
+        let expected = format!("dist: {stray} is unknown to git, and would go out: commit it, or move it elsewhere\n");
+        assert!(!output.status.success() && said.starts_with(&expected), "{output:?}");
+        assert!(files_below(&copy.path().join("target/dist")) == before, "it is not what it was");
+        fs::remove_file(path).expect("our own file");
+    }
+    done(make("dist", copy.path(), &GIT));
 }
 
 /// Against the schema of CycloneDX, as its own library has it.
@@ -171,21 +199,26 @@ fn the_steps_of_a_release_work() {
     done(shell("git init --quiet && git add . && git commit --quiet --message before", copy.path()));
     let text = fs::read_to_string(workspace().join("CONTRIBUTING.md")).expect("CONTRIBUTING.md is there");
     let shown = console::read(&text);
+    assert!(shown.len() > 8, "the steps are found");
+    // One shell, as for a person: a step that changes the folder changes it for the next.
+    let mut session = format!("set -ex\nmake() {{ command make {} \"$@\"; }}\n", BUILT.join(" "));
     for command in shown.iter().map(|shown| shown.command.as_str()) {
-        done(match command.strip_prefix("make ") {
-            Some(arguments) => make(arguments, copy.path(), &GIT),
-            None => shell(command, copy.path()),
-        });
+        session += &format!("{command}\n");
         if command.starts_with("git clone") {
-            add_build(&copy.path().join("target/again"));
+            session += "cp --parents target/portcullis.wasm target/release/portcullis target/again\n";
         }
     }
-    assert!(shown.len() > 8, "the steps are found");
-    assert!(
-        copy.path().join(format!("target/dist/portcullis-0.2.0-{}-linux.tar.gz", std::env::consts::ARCH)).is_file()
-    );
+    done(shell(&session, copy.path()));
+    let (_, new) = text.split_once(" new=").expect("a step names the version");
+    let new = new.lines().next().expect("it ends with its line");
+    let archive = format!("target/dist/portcullis-{new}-{}-linux.tar.gz", std::env::consts::ARCH);
+    assert!(copy.path().join(&archive).is_file(), "{archive} is missing");
     let changelog = fs::read_to_string(copy.path().join("CHANGELOG.md")).expect("a changelog");
-    assert!(changelog.contains("## [Unreleased]\n\n## [0.2.0] - 2"), "{changelog}");
+    assert!(changelog.contains(&format!("## [Unreleased]\n\n## [{new}] - 2")), "{changelog}");
+    for lock in [".", "fuzz", "tests/other-host"] {
+        let locked = "cargo metadata --locked --offline --format-version 1 --manifest-path";
+        done(shell(&format!("{locked} {lock}/Cargo.toml >/dev/null"), &copy.path().join("target/again")));
+    }
 
     let head = done(shell("git rev-parse HEAD", copy.path()));
     let revision = || manifest(copy.path(), "compat")["annotations"]["org.opencontainers.image.revision"].clone();

@@ -16,6 +16,7 @@ use portcullis_tests::upstream::Upstream;
 use serde_json::json;
 
 const KEY: &str = "registry-suite-key";
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// The registry of the guide.
 const HOST: &str = "registry.example.com";
 /// In the order in which they are pushed.
@@ -94,12 +95,17 @@ fn a_registry_that_is_not_there_is_one_line_and_leaves_nothing() {
     };
     // Port 1 of the loopback is nobody's.
     let said = complaint(push("127.0.0.1:1"));
-    assert!(said.starts_with("push: 127.0.0.1:1/portcullis:0.1.0 was not pushed ("), "{said}");
+    assert!(said.starts_with(&format!("push: 127.0.0.1:1/portcullis:{VERSION} was not pushed (")), "{said}");
     assert!(said.ends_with("connect: connection refused): is the name right, and is the registry up?"), "{said}");
     let said = complaint(registry.shell("make push", copy.path()));
     assert!(said.contains("'' is no place in a registry: give HOST[:PORT]/NAME"), "{said}");
+    let said = complaint(registry.shell("make push TO=\"x'; touch touched; '\"", copy.path()));
+    assert!(said.contains("is no place in a registry"), "{said}");
+    let said =
+        complaint(registry.shell(&format!("{} PUSH_OPTIONS=--no-such-option", push_to("127.0.0.1:1")), copy.path()));
+    assert!(said.contains("unknown flag: --no-such-option"), "{said}");
     let missing =
-        registry.shell(&format!("skopeo inspect docker://{}/portcullis:0.1.0", registry.address), copy.path());
+        registry.shell(&format!("skopeo inspect docker://{}/portcullis:{VERSION}", registry.address), copy.path());
     assert!(String::from_utf8_lossy(&missing.stderr).contains("manifest unknown"), "{missing:?}");
     assert!(files_below(copy.path()) == before, "something is left");
     done(push(&registry.address));
