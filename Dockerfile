@@ -9,7 +9,8 @@ ARG STAGE=module
 LABEL portcullis.stage=$STAGE
 
 FROM envoyproxy/envoy:v1.40.0 AS gate
-LABEL portcullis.stage=gate
+ARG STAGE=gate
+LABEL portcullis.stage=$STAGE
 # The configuration names the module by its place below this directory.
 WORKDIR /portcullis
 COPY --from=module /portcullis/target/portcullis.wasm target/portcullis.wasm
