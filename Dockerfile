@@ -1,14 +1,16 @@
 # The images of docker-compose.yaml. Nothing but Docker is needed; BuildKit and the older builder both take it.
 
 FROM rust:1.95.0-bookworm AS module
-# By this label what a build leaves behind is found: docker image prune --filter label=portcullis.stage
-LABEL portcullis.stage=module
 WORKDIR /portcullis
 COPY . .
 RUN make module
+# By this label what a build leaves behind is found: docker image prune --filter label=portcullis.stage
+ARG STAGE=module
+LABEL portcullis.stage=$STAGE
 
 FROM envoyproxy/envoy:v1.40.0 AS gate
-LABEL portcullis.stage=gate
+ARG STAGE=gate
+LABEL portcullis.stage=$STAGE
 # The configuration names the module by its place below this directory.
 WORKDIR /portcullis
 COPY --from=module /portcullis/target/portcullis.wasm target/portcullis.wasm

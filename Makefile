@@ -32,6 +32,7 @@ help: ## list the targets
 	@echo 'settings of `make run`: PORT LOCAL_PORT BACKEND_PORT ADMIN_PORT ENVOY (see scripts/run --help)'
 	@echo 'settings of `make push`: TO PUSH_OPTIONS (see scripts/push --help)'
 	@echo 'settings of `make fuzz`: FUZZ_SECONDS FUZZ_TARGETS (see scripts/fuzz --help)'
+	@echo 'settings of `make compose-test`: COMPOSE COMPOSE_TEST_OPTIONS (see scripts/compose-test --help)'
 
 build: module ## the filter (target/portcullis.wasm), the command and the sample backend (target/release/)
 	@echo '==> building the command and the sample backend'
