@@ -119,7 +119,7 @@ def get_envoy(*arguments):
     return done.stdout.splitlines()
 
 
-def die_with_parent():
+def die_with_parent(number=signal.SIGTERM):
     """In the child: have the kernel stop it if this script is killed without a chance to. Linux only."""
     with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+        ctypes.CDLL(None).prctl(1, number)  # PR_SET_PDEATHSIG

@@ -1,7 +1,6 @@
 """A Docker engine for scripts/compose-test: the one that runs, or one in namespaces of its own."""
 
 import contextlib
-import ctypes
 import fcntl
 import os
 import re
@@ -14,7 +13,8 @@ import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from common import ROOT, Failure, die_with_parent, say
+
 PACKAGES = ["docker.io", "docker-compose", "iptables", "iproute2"]
 START_DEADLINE = 60.0  # seconds until an engine answers
 STOP_DEADLINE = 20.0  # seconds until an engine that ignores SIGTERM is killed
@@ -23,26 +23,8 @@ HOMES = Path("/var/tmp")  # a socket's path must be short, and the images want a
 HOME = "portcullis-engine-"
 
 
-class Failure(Exception):
-    """What went wrong and what to do, and the exit status."""
-
-    def __init__(self, message, status=2):
-        super().__init__(message)
-        self.status = status
-
-
 class Impossible(Failure):
     """No engine can run here."""
-
-
-def say(text):
-    print(f"compose-test: {text}", file=sys.stderr, flush=True)
-
-
-def die_with_parent(number=signal.SIGTERM):
-    """In the child: have the kernel stop it if this script is killed without a chance to. Linux only."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(1, number)  # PR_SET_PDEATHSIG
 
 
 def ask(command):
