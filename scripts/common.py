@@ -50,9 +50,13 @@ def start(main, advice="make room or mend the permissions"):
         signal.signal(number, stop)
     try:
         main()
+        sys.stdout.flush()
     except Failure as failure:
         say(failure)
         sys.exit(failure.status)
+    except BrokenPipeError:  # who reads what is printed has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
     except OSError as error:
         say(f"{error}: {advice}")
         sys.exit(2)

@@ -98,7 +98,7 @@ fn a_registry_that_is_not_there_is_one_line_and_leaves_nothing() {
     assert!(said.starts_with(&format!("push: 127.0.0.1:1/portcullis:{VERSION} was not pushed (")), "{said}");
     assert!(said.ends_with("connect: connection refused): is the name right, and is the registry up?"), "{said}");
     let said = complaint(registry.shell("make push", copy.path()));
-    assert!(said.contains("'' is no place in a registry: give HOST[:PORT]/NAME"), "{said}");
+    assert!(said.contains("REPOSITORY is no place in a registry: give HOST[:PORT]/NAME"), "{said}");
     let said = complaint(registry.shell("make push TO=\"x'; touch touched; '\"", copy.path()));
     assert!(said.contains("is no place in a registry"), "{said}");
     let said =
