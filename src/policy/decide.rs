@@ -157,28 +157,8 @@ impl Policy {
 
 #[cfg(test)]
 mod tests {
-    use super::{Host, Policy, Request, Timestamp};
-
-    /// A host with a clock that runs, or without one.
-    struct Clock(Option<Timestamp>);
-
-    impl Host for Clock {
-        fn now(&self) -> Option<Timestamp> {
-            self.0
-        }
-
-        fn source_address(&self) -> Option<Vec<u8>> {
-            None
-        }
-
-        fn filter_state(&self, _: &str) -> Option<Vec<u8>> {
-            None
-        }
-
-        fn mtls_identity(&self) -> Option<Vec<u8>> {
-            None
-        }
-    }
+    use super::{Policy, Request, Timestamp};
+    use crate::secrecy::Clock;
 
     #[test]
     fn without_a_clock_a_key_with_a_window_is_not_valid() {
