@@ -5,11 +5,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::{Result, anyhow};
 use clap::Args;
 use portcullis::network::Peer;
-use portcullis::{Decision, Edit, Host, Outcome, Policy, Request, Timestamp};
+use portcullis::{Decision, Edit, Host, Outcome, Request, Timestamp};
 use serde_json::{Value, json};
 
-use crate::Output;
-use crate::policy_file::{PolicyFile, environment};
+use crate::files::PolicyFile;
+use crate::output::Output;
 
 const EXAMPLES: &str = "Examples:
   portcullis check --path /v2/models
@@ -56,9 +56,7 @@ pub(crate) struct Check {
 
 impl Check {
     pub(crate) fn run(self) -> Result<bool> {
-        let loaded = Policy::load(&self.policy.json()?, &environment).map_err(|refusal| {
-            anyhow!("{}: the gate would refuse this policy: {refusal}", self.policy.path().display())
-        })?;
+        let (_, loaded) = self.policy.load()?;
         let headers = self.header_pairs()?;
         let host = self.host()?;
         let request = Request::new(&headers);

@@ -10,8 +10,8 @@ use portcullis::refusal::EntryProblem;
 use portcullis::{Loaded, Policy, Timestamp};
 use serde_json::json;
 
-use crate::Output;
-use crate::policy_file::{PolicyFile, environment};
+use crate::files::{PolicyFile, environment};
+use crate::output::Output;
 
 const EXAMPLES: &str = "Examples:
   portcullis lint
@@ -42,7 +42,7 @@ struct Finding {
 
 impl Lint {
     pub(crate) fn run(self) -> Result<bool> {
-        let (findings, digest) = examine(&self.policy.json()?);
+        let (findings, digest) = examine(&self.policy.read()?.node.to_json()?);
         // As the gate logs it and shows it in a gauge.
         let digest = digest.map(|digest| format!("{:012x}", digest.first_48_bits()));
         let errors = findings.iter().filter(|finding| finding.is_error).count();

@@ -1,49 +1,93 @@
+#![allow(dead_code, reason = "foundation: goes with the last stub")]
 //! The `portcullis` command. Exit status: 0 done, 1 refused (a denied check, a failing lint), 2 usage or input error.
 
 mod check;
+mod completions;
+mod diff;
+mod files;
+mod import;
+mod init;
+mod keys;
 mod lint;
-mod policy_file;
+mod mode;
+mod output;
+mod render;
+mod run;
+mod schema;
+mod status;
+mod store;
+mod yaml;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand};
 
-/// The API-key gate for Envoy and Istio: checks and lints its policies.
+const EXAMPLES: &str = "Examples:
+  portcullis run --upstream 127.0.0.1:5000 --bearer-token \"$TOKEN\"
+  portcullis init
+  portcullis keys generate --consumer ci --expires 90d
+  portcullis lint
+  portcullis render envoy --upstream 127.0.0.1:5000 > envoy.yaml
+
+Exit status: 0 done, 1 refused (a denied check, a failing lint), 2 usage or input error.";
+
+/// The API-key gate for Envoy and Istio: keys, policies, and a gate to run.
 #[derive(Debug, Parser)]
 #[command(name = "portcullis", version, propagate_version = true, arg_required_else_help = true)]
-#[command(after_help = "Exit status: 0 done, 1 refused (a denied check, a failing lint), 2 usage or input error.")]
-struct Arguments {
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Arguments {
     #[command(subcommand)]
     command: Command,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Decide about one request with a policy, as the gate would
+    /// Write a starter policy and an empty store of keys
+    Init(init::Init),
+    /// Make, list, change and remove keys
+    Keys(keys::Keys),
+    /// Enforce, report or disable, whatever the policy says
+    Mode(mode::ModeCommand),
+    /// Take keys and settings over from another system
+    Import(import::Import),
+    /// Write the policy and its keys as configuration for Envoy, Istio or Envoy Gateway
+    Render(render::Render),
+    /// Decide about one request with a policy, as the gate would, and say why
     Check(check::Check),
     /// Find what the gate would refuse in a policy, and what is unwise
     Lint(lint::Lint),
-}
-
-/// How results are printed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Output {
-    /// For people
-    Text,
-    /// For programs
-    Json,
+    /// Say which access a change of the policy opens and closes
+    Diff(diff::Diff),
+    /// Ask running Envoys which policy they serve
+    Status(status::Status),
+    /// Run Envoy with the gate in front of a service
+    Run(run::Run),
+    /// Print the JSON Schema of the policy
+    Schema(schema::Schema),
+    /// Print a completion script for a shell
+    Completions(completions::Completions),
 }
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
+        Command::Init(init) => init.run(),
+        Command::Keys(keys) => keys.run(),
+        Command::Mode(mode) => mode.run(),
+        Command::Import(import) => import.run(),
+        Command::Render(render) => render.run(),
         Command::Check(check) => check.run(),
         Command::Lint(lint) => lint.run(),
+        Command::Diff(diff) => diff.run(),
+        Command::Status(status) => status.run(),
+        Command::Run(run) => run.run(),
+        Command::Schema(schema) => schema.run(),
+        Command::Completions(completions) => completions.run(),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
         Err(error) => {
-            anstream::eprintln!("portcullis: {error:#}");
+            output::note(format_args!("{error:#}"));
             ExitCode::from(2)
         }
     }

@@ -1,0 +1,26 @@
+//! `portcullis completions`: the command's own words, for the Tab key.
+
+use anyhow::Result;
+use clap::{Args, CommandFactory as _};
+use clap_complete::Shell;
+
+const EXAMPLES: &str = "Examples:
+  portcullis completions bash > ~/.local/share/bash-completion/completions/portcullis
+  portcullis completions zsh > ~/.zfunc/_portcullis
+  portcullis completions fish > ~/.config/fish/completions/portcullis.fish";
+
+/// Print a completion script for a shell
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Completions {
+    /// Which shell
+    #[arg(value_enum)]
+    shell: Shell,
+}
+
+impl Completions {
+    pub(crate) fn run(self) -> Result<bool> {
+        clap_complete::generate(self.shell, &mut crate::Arguments::command(), "portcullis", &mut std::io::stdout());
+        Ok(true)
+    }
+}

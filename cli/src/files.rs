@@ -1,0 +1,194 @@
+//! The two files: what people write (`policy.yaml`) and what the command writes (`keys.json`), and the one document that
+//! the gate gets, which is both together.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use clap::Args;
+use portcullis::{Document, Loaded, Policy};
+
+use crate::store::Store;
+use crate::yaml::{Node, Tree};
+
+/// Which policy, and which store.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct PolicyFile {
+    /// The policy, as YAML or JSON
+    #[arg(id = "policy", default_value = "policy.yaml", value_name = "POLICY")]
+    pub(crate) file: PathBuf,
+    /// The store of keys [default: keys.json beside the policy, where there is one]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) store: Option<PathBuf>,
+}
+
+impl PolicyFile {
+    /// The path of the policy as it was given.
+    pub(crate) fn path(&self) -> &Path {
+        &self.file
+    }
+
+    /// Where the store is, where there is one: as given, or beside the policy.
+    pub(crate) fn store_path(&self) -> Option<PathBuf> {
+        self.store.clone().or_else(|| Some(self.file.with_file_name(Store::NAME)).filter(|beside| beside.is_file()))
+    }
+
+    /// Both files as one document.
+    ///
+    /// # Errors
+    /// Where a file cannot be read, or where the two contradict each other.
+    pub(crate) fn read(&self) -> Result<Merged> {
+        let policy = read_policy(&self.file)?;
+        let store = self.store_path().map(|path| Store::read(&path)).transpose()?;
+        merge(policy, store.as_ref(), &self.file)
+    }
+
+    /// The merged document as the gate would load it, as JSON text and compiled.
+    ///
+    /// # Errors
+    /// Where the gate would refuse it.
+    pub(crate) fn load(&self) -> Result<(Merged, Loaded)> {
+        let merged = self.read()?;
+        let loaded = Policy::load(&merged.node.to_json()?, &environment).map_err(|refusal| {
+            anyhow!("{}: the gate would refuse this policy: {refusal}", merged.place(&refusal.path))
+        })?;
+        Ok((merged, loaded))
+    }
+}
+
+/// The document that the gate gets.
+#[derive(Debug)]
+pub(crate) struct Merged {
+    /// The whole of it. What comes from the store has no position.
+    pub(crate) node: Node,
+    /// The mode that the policy itself asks for, where the store overrides it.
+    pub(crate) overridden_mode: Option<String>,
+    file: PathBuf,
+}
+
+impl Merged {
+    /// The document as it is written.
+    ///
+    /// # Errors
+    /// The first thing that the gate would refuse.
+    pub(crate) fn document(&self) -> Result<Document> {
+        let json = self.node.to_json()?;
+        Document::read(&json).map_err(|refusal| anyhow!("{}: {refusal}", self.place(&refusal.path)))
+    }
+
+    /// Where `path` stands, as `FILE:LINE:COLUMN`.
+    pub(crate) fn place(&self, path: &str) -> String {
+        let file = self.file.display();
+        self.node.position(path).map_or_else(|| file.to_string(), |at| format!("{file}:{at}"))
+    }
+}
+
+/// Reads a policy alone.
+///
+/// # Errors
+/// Where it cannot be read, is not YAML, or is a whole configuration of Envoy or Kubernetes.
+pub(crate) fn read_policy(file: &Path) -> Result<Node> {
+    let place = file.display();
+    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read the policy {place}"))?;
+    let mut node = Node::parse(&text).map_err(|error| anyhow!("{place} is not valid YAML: {error}"))?;
+    if node.tree == Tree::Null {
+        node.tree = Tree::Map(Vec::new());
+    }
+    if ["static_resources", "dynamic_resources", "apiVersion"].iter().any(|member| node.get(member).is_some()) {
+        bail!(
+            "{place} is a whole configuration: give the policy alone, which is what stands under the filter's \
+             `configuration` (or `pluginConfig`)"
+        );
+    }
+    Ok(node)
+}
+
+/// Puts the keys of the store under their consumers, and its mode over the policy's. A consumer's roles have one home:
+/// the policy where it names the consumer, else the store.
+pub(crate) fn merge(mut policy: Node, store: Option<&Store>, file: &Path) -> Result<Merged> {
+    let mut overridden_mode = None;
+    if let Some(store) = store {
+        if let Some(mode) = store.mode_override {
+            let own = policy.get("mode").and_then(Node::text).unwrap_or("enforce").to_owned();
+            overridden_mode = Some(own).filter(|own| own != mode.name());
+            policy.set("mode", mode.name().into());
+        }
+        for (name, stored) in &store.consumers {
+            let keys = stored.keys.iter().map(|key| key.to_node());
+            if policy.get("consumers").is_none() {
+                policy.set("consumers", Node::list([]));
+            }
+            let Some(Node { tree: Tree::List(consumers), .. }) = policy.get_mut("consumers") else { break };
+            match consumers.iter_mut().find(|one| one.get("name").and_then(Node::text) == Some(name)) {
+                Some(consumer) => {
+                    if !stored.roles.is_empty() {
+                        let place = consumer.at.map(|at| format!(":{at}")).unwrap_or_default();
+                        bail!(
+                            "consumer {name} has roles in the store and stands in the policy too ({}{place}): \
+                             write its roles in the policy, and take them out of the store",
+                            file.display()
+                        );
+                    }
+                    match consumer.get_mut("keys") {
+                        Some(Node { tree: Tree::List(own), .. }) => own.extend(keys),
+                        // Something else than a list: the gate's own refusal says so.
+                        Some(_) => {}
+                        None => consumer.set("keys", Node::list(keys)),
+                    }
+                }
+                None => {
+                    let mut members = vec![("name", Node::from(name.as_str()))];
+                    if !stored.roles.is_empty() {
+                        members.push(("roles", Node::list(stored.roles.iter().map(|role| role.as_str().into()))));
+                    }
+                    members.push(("keys", Node::list(keys)));
+                    consumers.push(Node::map(members));
+                }
+            }
+        }
+    }
+    Ok(Merged { node: policy, overridden_mode, file: file.to_owned() })
+}
+
+/// The environment of this process, for `env:` keys.
+pub(crate) fn environment(name: &str) -> Option<Vec<u8>> {
+    std::env::var_os(name).map(std::ffi::OsString::into_encoded_bytes)
+}
+
+/// The time now.
+///
+/// # Errors
+/// Where the clock stands before 1970.
+pub(crate) fn now() -> Result<portcullis::Timestamp> {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    Ok(portcullis::Timestamp(since.context("the clock of this machine")?.as_secs().try_into()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn merged(policy: &str, store: &str) -> Result<Merged> {
+        let store = Store::parse(store)?;
+        merge(Node::parse(policy).unwrap(), Some(&store), Path::new("policy.yaml"))
+    }
+
+    const STORE: &str = r#"{"version": 1, "mode_override": "report", "consumers": {
+        "ci": {"keys": [{"id": "two", "sha256": "00", "note": "of somebody", "expires": "2027-01-01T00:00:00Z"}]},
+        "new": {"roles": ["predict"], "keys": [{"id": "three", "sha256": "11"}]}}}"#;
+
+    #[test]
+    fn keys_come_to_their_consumers_and_the_mode_over_the_policys() {
+        let merged = merged("mode: enforce\nconsumers: [{name: ci, keys: [{id: one}]}]\n", STORE).unwrap();
+        assert_eq!(merged.overridden_mode.as_deref(), Some("enforce"));
+        assert_eq!(
+            String::from_utf8(merged.node.to_json().unwrap()).unwrap(),
+            r#"{"mode":"report","consumers":[{"name":"ci","keys":[{"id":"one"},{"id":"two","sha256":"00","expires":"2027-01-01T00:00:00Z"}]},{"name":"new","roles":["predict"],"keys":[{"id":"three","sha256":"11"}]}]}"#
+        );
+    }
+
+    #[test]
+    fn roles_have_one_home() {
+        let error = merged("consumers:\n  - name: new\n", STORE).unwrap_err().to_string();
+        assert!(error.contains("consumer new has roles in the store") && error.contains("policy.yaml:2:5"), "{error}");
+    }
+}

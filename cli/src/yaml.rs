@@ -1,0 +1,340 @@
+//! YAML (and JSON, which is YAML too) as a tree that remembers where everything stands, and in which order.
+
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::ser::{Serialize, SerializeMap as _, Serializer};
+use serde_saphyr::Spanned;
+
+/// A value, and where it begins.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Node {
+    /// Where it stands in its file; none for what no file holds.
+    pub at: Option<Position>,
+    /// What it is.
+    pub tree: Tree,
+}
+
+/// A line and a column of a file, both from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Position {
+    /// The line.
+    pub line: u64,
+    /// The column, in characters.
+    pub column: u64,
+}
+
+/// What a value is.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Tree {
+    /// `null`, or nothing at all.
+    Null,
+    /// `true` or `false`.
+    Bool(bool),
+    /// A number.
+    Number(serde_json::Number),
+    /// Text.
+    Text(String),
+    /// A list.
+    List(Vec<Node>),
+    /// Members, in order. A name that stands there twice is an error of the reader.
+    Map(Vec<(Name, Node)>),
+}
+
+/// The name of a member.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Name {
+    /// Where it stands.
+    pub at: Option<Position>,
+    /// The name.
+    pub text: String,
+}
+
+impl Node {
+    /// Reads a document. Nothing at all is `null`.
+    ///
+    /// # Errors
+    /// Where the text is not valid YAML, in one line that shows none of it, since it may hold a key.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        serde_saphyr::from_str(text).map_err(|error| brief(&error.to_string()).to_owned())
+    }
+
+    /// Reads a file of several documents, separated by `---`.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse).
+    pub(crate) fn parse_all(text: &str) -> Result<Vec<Self>, String> {
+        serde_saphyr::from_multiple(text).map_err(|error| brief(&error.to_string()).to_owned())
+    }
+
+    /// Members that no file holds.
+    pub(crate) fn map<N: Into<String>>(members: impl IntoIterator<Item = (N, Self)>) -> Self {
+        Tree::Map(members.into_iter().map(|(name, node)| (name.into().into(), node)).collect()).into()
+    }
+
+    /// A list that no file holds.
+    pub(crate) fn list(items: impl IntoIterator<Item = Self>) -> Self {
+        Tree::List(items.into_iter().collect()).into()
+    }
+
+    /// The member of that name, of a map that has it.
+    pub(crate) fn get(&self, name: &str) -> Option<&Self> {
+        self.members().iter().find(|(member, _)| member.text == name).map(|(_, node)| node)
+    }
+
+    /// As [`get`](Self::get).
+    pub(crate) fn get_mut(&mut self, name: &str) -> Option<&mut Self> {
+        match &mut self.tree {
+            Tree::Map(members) => members.iter_mut().find(|(member, _)| member.text == name).map(|(_, node)| node),
+            _ => None,
+        }
+    }
+
+    /// Gives a map this member, in the place of one of that name or at the end.
+    pub(crate) fn set(&mut self, name: &str, value: Self) {
+        if let Some(member) = self.get_mut(name) {
+            *member = value;
+        } else if let Tree::Map(members) = &mut self.tree {
+            members.push((name.to_owned().into(), value));
+        }
+    }
+
+    /// The members of a map; none of anything else.
+    pub(crate) fn members(&self) -> &[(Name, Self)] {
+        match &self.tree {
+            Tree::Map(members) => members,
+            _ => &[],
+        }
+    }
+
+    /// The items of a list; none of anything else.
+    pub(crate) fn items(&self) -> &[Self] {
+        match &self.tree {
+            Tree::List(items) => items,
+            _ => &[],
+        }
+    }
+
+    /// The text, of text.
+    pub(crate) fn text(&self) -> Option<&str> {
+        match &self.tree {
+            Tree::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Where `path` stands, such as `consumers[2].keys[0].expires`, or else the nearest thing around it that a file holds.
+    pub(crate) fn position(&self, path: &str) -> Option<Position> {
+        let mut node = self;
+        let mut found = node.at;
+        for step in path.split(['.', '[']).filter(|step| !step.is_empty()) {
+            let next = match step.strip_suffix(']') {
+                Some(index) => index.parse().ok().and_then(|index: usize| node.items().get(index)),
+                None => node.get(step),
+            };
+            let Some(next) = next else { break };
+            found = next.at.or(found);
+            node = next;
+        }
+        found
+    }
+
+    /// As JSON text, in the order of the file.
+    ///
+    /// # Errors
+    /// None: it is only memory that is written to.
+    pub(crate) fn to_json(&self) -> anyhow::Result<Vec<u8>> {
+        Ok(serde_json::to_vec(self)?)
+    }
+
+    /// As YAML, in the order of the file, with every string in quotes: nothing reads `off`, `1e3` or `012` as something else.
+    ///
+    /// # Errors
+    /// None, as [`to_json`](Self::to_json).
+    pub(crate) fn to_yaml(&self) -> anyhow::Result<String> {
+        let options = serde_saphyr::ser_options! { quote_all: true, prefer_block_scalars: false };
+        Ok(serde_saphyr::to_string_with_options(self, options)?)
+    }
+}
+
+impl From<Tree> for Node {
+    fn from(tree: Tree) -> Self {
+        Self { at: None, tree }
+    }
+}
+
+impl From<&str> for Node {
+    fn from(text: &str) -> Self {
+        Tree::Text(text.to_owned()).into()
+    }
+}
+
+impl From<String> for Node {
+    fn from(text: String) -> Self {
+        Tree::Text(text).into()
+    }
+}
+
+impl From<bool> for Node {
+    fn from(value: bool) -> Self {
+        Tree::Bool(value).into()
+    }
+}
+
+impl From<u64> for Node {
+    fn from(number: u64) -> Self {
+        Tree::Number(number.into()).into()
+    }
+}
+
+impl From<String> for Name {
+    fn from(text: String) -> Self {
+        Self { at: None, text }
+    }
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.line, self.column)
+    }
+}
+
+/// A parser's message without its excerpt of the file, which may hold a key, and without advice for programmers.
+fn brief(message: &str) -> &str {
+    let line = message.lines().next().unwrap_or(message);
+    let line = line.strip_prefix("error: ").unwrap_or(line);
+    line.split(", set ").next().unwrap_or(line)
+}
+
+fn position(location: serde_saphyr::Location) -> Option<Position> {
+    (location.line() > 0).then(|| Position { line: location.line(), column: location.column() })
+}
+
+impl<'de> Deserialize<'de> for Node {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let Spanned { value, referenced, .. } = Spanned::<Tree>::deserialize(deserializer)?;
+        Ok(Self { at: position(referenced), tree: value })
+    }
+}
+
+impl<'de> Deserialize<'de> for Tree {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(AnyTree)
+    }
+}
+
+struct AnyTree;
+
+impl<'de> Visitor<'de> for AnyTree {
+    type Value = Tree;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<Tree, E> {
+        Ok(Tree::Bool(value))
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<Tree, E> {
+        Ok(Tree::Number(number.into()))
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<Tree, E> {
+        Ok(Tree::Number(number.into()))
+    }
+
+    fn visit_f64<E: Error>(self, number: f64) -> Result<Tree, E> {
+        serde_json::Number::from_f64(number)
+            .map(Tree::Number)
+            .ok_or_else(|| E::custom("a number that JSON does not have"))
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Tree, E> {
+        Ok(Tree::Text(text.to_owned()))
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Tree, E> {
+        Ok(Tree::Null)
+    }
+
+    fn visit_none<E: Error>(self) -> Result<Tree, E> {
+        Ok(Tree::Null)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Tree, D::Error> {
+        Tree::deserialize(deserializer)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Tree, A::Error> {
+        let mut list = Vec::new();
+        while let Some(item) = items.next_element()? {
+            list.push(item);
+        }
+        Ok(Tree::List(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Tree, A::Error> {
+        let mut map = Vec::new();
+        while let Some((name, node)) = members.next_entry::<Spanned<String>, Node>()? {
+            map.push((Name { at: position(name.referenced), text: name.value }, node));
+        }
+        Ok(Tree::Map(map))
+    }
+}
+
+impl Serialize for Node {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match &self.tree {
+            Tree::Null => serializer.serialize_unit(),
+            Tree::Bool(value) => serializer.serialize_bool(*value),
+            Tree::Number(number) => number.serialize(serializer),
+            Tree::Text(text) => serializer.serialize_str(text),
+            Tree::List(items) => serializer.collect_seq(items),
+            Tree::Map(members) => {
+                let mut map = serializer.serialize_map(Some(members.len()))?;
+                for (name, node) in members {
+                    map.serialize_entry(&name.text, node)?;
+                }
+                map.end()
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_has_a_place_and_keeps_its_order() {
+        let node =
+            Node::parse("name: edge\nconsumers:\n  - name: ci\n    keys: [{id: one}, {expires: 'x'}]\nb: 1\na: x\n")
+                .unwrap();
+        let names: Vec<_> = node.members().iter().map(|(name, _)| name.text.as_str()).collect();
+        assert_eq!(names, ["name", "consumers", "b", "a"]);
+        let at = |path| node.position(path).map(|at| at.to_string()).unwrap_or_default();
+        assert_eq!(at("name"), "1:7");
+        assert_eq!(at("consumers[0].keys[1].expires"), "4:33");
+        assert_eq!(at("consumers[0].keys[0].expires"), "4:12", "the nearest");
+        assert_eq!(node.members()[1].0.at.map(|at| at.to_string()).unwrap_or_default(), "2:1");
+        assert_eq!(
+            String::from_utf8(node.to_json().unwrap()).unwrap(),
+            r#"{"name":"edge","consumers":[{"name":"ci","keys":[{"id":"one"},{"expires":"x"}]}],"b":1,"a":"x"}"#
+        );
+    }
+
+    #[test]
+    fn what_is_written_is_read_back_the_same() {
+        let text = r#"{"a": "off", "b": "0123", "c": "1e3", "d": ["x\n'\"y", "", "-", "null", null, true, 1, 1.5], "e": {}, "f": []}"#;
+        let node = Node::parse(text).unwrap();
+        let yaml = node.to_yaml().unwrap();
+        assert_eq!(Node::parse(&yaml).unwrap().to_json().unwrap(), node.to_json().unwrap(), "{yaml}");
+    }
+
+    #[test]
+    fn a_member_twice_is_an_error_that_shows_nothing() {
+        let error = Node::parse("a: secret\na: secret\n").unwrap_err();
+        assert!(error.contains("duplicate") && !error.contains("secret"), "{error}");
+    }
+}
