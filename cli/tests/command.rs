@@ -154,7 +154,7 @@ fn input_errors_say_what_to_do_and_show_no_key() {
         (
             "mode: off",
             &["check", "--path", "/"],
-            "portcullis: policy.yaml: the gate would refuse this policy: mode: false is a",
+            "portcullis: policy.yaml:1:7: the gate would refuse this policy: mode: false is a",
         ),
         ("a: [hunter2", &["lint"], "portcullis: policy.yaml is not valid YAML"),
         (
