@@ -16,6 +16,7 @@ mod run;
 mod schema;
 mod status;
 mod store;
+mod watch;
 mod yaml;
 
 use std::process::ExitCode;
