@@ -10,6 +10,7 @@ mod init;
 mod keys;
 mod lint;
 mod mode;
+mod module;
 mod output;
 mod render;
 mod run;
