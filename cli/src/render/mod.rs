@@ -1,5 +1,7 @@
 //! `portcullis render`.
 
+pub(crate) mod envoy;
+
 use anyhow::{Result, bail};
 use clap::Args;
 
