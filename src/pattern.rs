@@ -20,6 +20,11 @@ impl<'a> Segments<'a> {
         let path = path.strip_prefix(b"/").unwrap_or(path);
         Self(path.split(|byte| *byte == b'/').take(LONGEST.saturating_add(1)).collect())
     }
+
+    /// The path again, as far as it was split.
+    pub(crate) fn to_path(&self) -> Vec<u8> {
+        [b"/", self.0.join(&b'/').as_slice()].concat()
+    }
 }
 
 /// A path pattern that is canonical itself: no dot segment, empty segment, parameter, backslash or query.

@@ -60,7 +60,7 @@ impl Check {
         let headers = self.header_pairs()?;
         let host = self.host()?;
         let request = Request::new(&headers);
-        let decision = loaded.policy.decide(&request, &host);
+        let decision = loaded.policy.decide(&request, &host, &mut ());
         let outcome = loaded.policy.outcome(&request, &decision);
         let verdict = loaded.policy.verdict(&decision);
         for entry in &loaded.refused_entries {
