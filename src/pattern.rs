@@ -22,8 +22,9 @@ impl<'a> Segments<'a> {
     }
 
     /// The path again, as far as it was split.
+    #[inline]
     pub(crate) fn to_path(&self) -> Vec<u8> {
-        [b"/", self.0.join(&b'/').as_slice()].concat()
+        self.0.iter().flat_map(|segment| std::iter::once(b'/').chain(segment.iter().copied())).collect()
     }
 }
 

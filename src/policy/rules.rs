@@ -97,6 +97,7 @@ impl Rules {
 
 /// The targets that an `X-Original-URL` or `X-Rewrite-URL` may mean: a path, a whole URL, or what is both at once, as
 /// `//host/path` is. `None` for what is none of these.
+#[inline]
 fn override_targets(url: &[u8]) -> Option<Vec<Target<'_>>> {
     let lower = |length: usize| url.get(..length).map(<[u8]>::to_ascii_lowercase);
     let host = match url {
