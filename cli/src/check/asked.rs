@@ -66,7 +66,7 @@ pub(super) fn peer(peer: &str) -> Result<String> {
 ///
 /// # Errors
 /// Where it is none.
-pub(super) fn time(text: &str) -> Result<Timestamp> {
+pub(crate) fn time(text: &str) -> Result<Timestamp> {
     Timestamp::from_rfc3339(text)
         .ok_or_else(|| anyhow!("{text}: is no date-time: write one such as 2027-02-01T00:00:00Z"))
 }

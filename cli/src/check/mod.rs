@@ -1,6 +1,6 @@
 //! `portcullis check`: one request, or a table of them, against a policy, decided by the same core as in the filter.
 
-mod asked;
+pub(crate) mod asked;
 mod cases;
 mod expectation;
 pub(crate) mod trail;
