@@ -20,6 +20,11 @@ impl Range {
     pub fn contains(&self, address: &IpAddr) -> bool {
         self.networks.iter().any(|network| network.contains(address))
     }
+
+    /// Its first and last addresses, one pair a network: what is in it is in one of these.
+    pub fn bounds(&self) -> impl Iterator<Item = (IpAddr, IpAddr)> {
+        self.networks.iter().map(|network| (network.network(), network.broadcast()))
+    }
 }
 
 impl Text for Range {

@@ -20,6 +20,12 @@ impl<'a> Segments<'a> {
         let path = path.strip_prefix(b"/").unwrap_or(path);
         Self(path.split(|byte| *byte == b'/').take(LONGEST.saturating_add(1)).collect())
     }
+
+    /// The path again, as far as it was split.
+    #[inline]
+    pub(crate) fn to_path(&self) -> Vec<u8> {
+        self.0.iter().flat_map(|segment| std::iter::once(b'/').chain(segment.iter().copied())).collect()
+    }
 }
 
 /// A path pattern that is canonical itself: no dot segment, empty segment, parameter, backslash or query.

@@ -48,15 +48,13 @@ impl PolicyFile {
     /// Where the gate would refuse it.
     pub(crate) fn load(&self) -> Result<(Merged, Loaded)> {
         let merged = self.read()?;
-        let loaded = Policy::load(&merged.node.to_json()?, &environment).map_err(|refusal| {
-            anyhow!("{}: the gate would refuse this policy: {refusal}", merged.place(&refusal.path))
-        })?;
+        let loaded = merged.compile(&environment)?;
         Ok((merged, loaded))
     }
 }
 
 /// The document that the gate gets.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Merged {
     /// The whole of it. What comes from the store has no position.
     pub(crate) node: Node,
@@ -73,6 +71,15 @@ impl Merged {
     pub(crate) fn document(&self) -> Result<Document> {
         let json = self.node.to_json()?;
         Document::read(&json).map_err(|refusal| anyhow!("{}: {refusal}", self.place(&refusal.path)))
+    }
+
+    /// Compiled by the same core as in the filter.
+    ///
+    /// # Errors
+    /// The first thing that the gate would refuse.
+    pub(crate) fn compile(&self, environment: &dyn Fn(&str) -> Option<Vec<u8>>) -> Result<Loaded> {
+        Policy::load(&self.node.to_json()?, environment)
+            .map_err(|refusal| anyhow!("{}: the gate would refuse this policy: {refusal}", self.place(&refusal.path)))
     }
 
     /// Where `path` stands, as `FILE:LINE:COLUMN`.

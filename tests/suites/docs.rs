@@ -206,7 +206,7 @@ fn reason(policy: &Value, path: &str) -> &'static str {
     let [text, _] = load(&policy, false);
     let pairs = [(":method", "GET"), (":path", path), (":authority", "gate.test"), ("x-api-key", "docs-suite-key")];
     let pairs = pairs.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
-    text.expect("the policy stands").policy.decide(&Request::new(&pairs), &Nowhere).reason()
+    text.expect("the policy stands").policy.decide(&Request::new(&pairs), &Nowhere, &mut ()).reason()
 }
 
 #[test]
