@@ -1,6 +1,6 @@
 //! Lints of what is open, to whom, and what asks for roles.
 
-use portcullis::document::{ClientAddress, Document, KeySource, Mode, PublicPath, Rule};
+use portcullis::document::{ClientAddress, Document, KeySource, Mode, ProtectedPath, PublicPath, Rule};
 use portcullis::{Decision, Grant, Host, Policy, Request, Timestamp};
 
 use super::code::Code;
@@ -132,6 +132,15 @@ fn public_paths(subject: &Subject<'_>, document: &Document, findings: &mut Vec<F
                 message,
                 "name what is public, or set mode: disabled",
             ));
+        }
+        let opens = |(_, protected): &(usize, &ProtectedPath)| {
+            public.methods.is_none() && public.path.includes(&protected.path)
+        };
+        let mut protected = document.protected_paths.iter().flatten().enumerate();
+        if let Some((number, _)) = protected.find(opens) {
+            let message = format!("opens all of protected_paths[{number}]: no key is asked for there");
+            let fix = "remove one of the two";
+            findings.push(subject.finding(Code::PublicProtectedPath, &path, &message, fix));
         }
         let restricts = |number: usize, rule: &&Rule| {
             rule.path.as_str() != "/**"

@@ -25,6 +25,7 @@ pub(crate) enum Code {
     PublicRule,
     RestrictedPublicPath,
     UnprotectedRule,
+    PublicProtectedPath,
     AllPublic,
     UnknownRole,
     RemoteIp,
@@ -101,5 +102,22 @@ impl Code {
     /// Where it is explained.
     pub(crate) fn page(self) -> String {
         format!("docs/command/lint.md#{}", self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::yaml::Node;
+
+    /// That each example does what it says is seen in `cli/tests/lint.rs`, and that the page has a section for it.
+    #[test]
+    fn every_code_has_an_example_and_no_other_has_one() {
+        let examples = Node::parse(include_str!("../../tests/lint/examples.yaml")).unwrap();
+        let examples = examples.items().iter().filter_map(|example| example.get("code").and_then(Node::text));
+        let codes = Code::value_variants().iter().map(|code| code.name());
+        assert_eq!(examples.map(str::to_owned).collect::<BTreeSet<_>>(), codes.collect());
     }
 }

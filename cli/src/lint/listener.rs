@@ -135,20 +135,11 @@ impl<'a> Manager<'a> {
                 );
             }
             let default = field(filter, "config_discovery").and_then(|discovery| field(discovery, "default_config"));
-            if let Some(default) = default.filter(|_| {
-                is_gate
-                    && !gates.iter().any(|gate| {
-                        std::ptr::eq(gate.entry, filter)
-                            || field(gate.entry, "default_config")
-                                .is_some_and(|config| std::ptr::eq(config, default_of(filter)))
-                    })
-            }) {
-                find(
-                    Code::UngatedDefault,
-                    default,
-                    "this stands in for the gate until Envoy has it, and is none".into(),
-                    "remove default_config: without it, requests get 500 until then",
-                );
+            let is_none = |default: &&Node| is_gate && Gate::of_filter(self.source, filter, default).is_none();
+            if let Some(default) = default.filter(is_none) {
+                let message = "this stands in for the gate until Envoy has it, and is none".into();
+                let fix = "remove default_config: without it, requests get 500 until then";
+                find(Code::UngatedDefault, default, message, fix);
             }
         }
         for pair in here.windows(2) {
@@ -303,10 +294,6 @@ pub(super) fn two_gates(first: &str) -> String {
 
 /// What to do about it.
 pub(super) const TWO_GATES_FIX: &str = "have one, or give the first `upstream: {forward_credential: true}`";
-
-fn default_of(filter: &Node) -> &Node {
-    field(filter, "config_discovery").and_then(|discovery| field(discovery, "default_config")).unwrap_or(filter)
-}
 
 /// The type of a filter.
 fn kind(filter: &Node) -> &str {
