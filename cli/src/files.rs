@@ -96,14 +96,23 @@ impl Merged {
 pub(crate) fn read_policy(file: &Path) -> Result<Node> {
     let place = file.display();
     let text = std::fs::read_to_string(file).with_context(|| format!("cannot read the policy {place}"))?;
-    let mut node = Node::parse(&text).map_err(|error| anyhow!("{place} is not valid YAML: {error}"))?;
+    let node = Node::parse(&text).map_err(|error| anyhow!("{place} is not valid YAML: {error}"))?;
+    policy_alone(node, file)
+}
+
+/// A policy, where that is all that a file holds. Nothing at all is the policy `{}`.
+///
+/// # Errors
+/// Where it is a whole configuration of Envoy or Kubernetes.
+pub(crate) fn policy_alone(mut node: Node, file: &Path) -> Result<Node> {
+    let place = file.display();
     if node.tree == Tree::Null {
         node.tree = Tree::Map(Vec::new());
     }
     if ["static_resources", "dynamic_resources", "apiVersion"].iter().any(|member| node.get(member).is_some()) {
         bail!(
             "{place} is a whole configuration: give the policy alone, which is what stands under the filter's \
-             `configuration` (or `pluginConfig`)"
+             `configuration` (or `pluginConfig`); `portcullis lint --envoy {place}` takes all of it"
         );
     }
     Ok(node)
