@@ -53,6 +53,37 @@ impl PolicyFile {
     }
 }
 
+/// Which store, and which policy it belongs to.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct StoreFile {
+    /// The store of keys
+    // Not called `file`: a subcommand with an argument of that name would get this one's value.
+    #[arg(long, value_name = "FILE", default_value = Store::NAME, global = true)]
+    store: PathBuf,
+    /// The policy [default: policy.yaml beside the store, where there is one]
+    #[arg(long, value_name = "FILE", global = true)]
+    policy: Option<PathBuf>,
+}
+
+impl StoreFile {
+    /// The path of the store as it was given.
+    pub(crate) fn path(&self) -> &Path {
+        &self.store
+    }
+
+    /// The policy alone, where there is one.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub(crate) fn policy(&self) -> Result<Option<Merged>> {
+        let file = self.policy.clone().or_else(|| {
+            let beside = self.store.with_file_name("policy.yaml");
+            beside.is_file().then_some(beside)
+        });
+        file.map(|file| merge(read_policy(&file)?, None, &file)).transpose()
+    }
+}
+
 /// The document that the gate gets.
 #[derive(Debug, Clone)]
 pub(crate) struct Merged {
