@@ -215,8 +215,10 @@ pub(crate) fn from_control_plane() -> Node {
 
 /// The filter's place in the listener, which a file fills. Until it does, each request gets 500.
 fn discovered(name: &str, file: &Path) -> Node {
+    // Envoy wants a path with a directory.
     let directory = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let source = Node::map([("path", path(file)), ("watched_directory", Node::map([("path", path(directory))]))]);
+    let file = directory.join(file.file_name().unwrap_or_default());
+    let source = Node::map([("path", path(&file)), ("watched_directory", Node::map([("path", path(directory))]))]);
     let source = Node::map([("resource_api_version", "V3".into()), ("path_config_source", source)]);
     let discovery = Node::map([("type_urls", Node::list([WASM.into()])), ("config_source", source)]);
     Node::map([("name", Node::from(name)), ("config_discovery", discovery)])
