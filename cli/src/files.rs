@@ -51,6 +51,12 @@ impl PolicyFile {
         let loaded = merged.compile(&environment)?;
         Ok((merged, loaded))
     }
+
+    /// Every file that [`read`](Self::read) looks at, those too that are not there yet.
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
+        let store = self.store.clone().unwrap_or_else(|| self.file.with_file_name(Store::NAME));
+        vec![self.file.clone(), store]
+    }
 }
 
 /// Which store, and which policy it belongs to.

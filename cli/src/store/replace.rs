@@ -31,9 +31,12 @@ impl Staged {
         if path.is_dir() {
             bail!("it is a directory");
         }
-        let mut file = builder.permissions(fs::Permissions::from_mode(mode)).tempfile_in(directory(path))?;
+        // It begins as its owner's alone, whatever it is to be.
+        let mut file = builder.tempfile_in(directory(path))?;
         keep_owner(path, file.as_file())?;
         file.write_all(contents)?;
+        // Not at its creation: the umask would take from it.
+        file.as_file().set_permissions(fs::Permissions::from_mode(mode))?;
         file.as_file().sync_all()?;
         Ok(Self { file, path: path.to_owned() })
     }
