@@ -124,9 +124,7 @@ fn a_refused_update_is_told_until_a_good_one_comes() {
     assert_eq!(code, 1, "{output}");
     assert!(output.contains("filter main refused its last update, version 2: version 1 goes on;"), "{output}");
     let (_, answer) = json_status(&[], &[admin(&fleet)]);
-    let updates = |refused: u64, last: Value, version: &str| {
-        json!([{"filter": "main", "version": version, "refused": refused, "last_refused": last}])
-    };
+    let updates = |refused: u64, last: Value, version: &str| json!([{"filter": "main", "version": version, "refused": refused, "last_refused": last}]);
     assert_eq!(answer["envoys"][0]["updates"], updates(1, json!("2"), "1"));
 
     update(&mut fleet, &text(&second()), "update_success");
@@ -172,5 +170,8 @@ fn who_does_not_answer_is_named_and_the_others_are_shown() {
     }
     assert!(output.contains("enforce") && !output.contains("ok all serve"), "{output}");
     let (code, answer) = json_status(&["--timeout", "1"], &[closed, admin(&fleet)]);
-    assert_eq!((code, answer["envoys"][0]["gates"].is_null(), answer["envoys"][1]["gates"].is_array()), (2, true, true));
+    assert_eq!(
+        (code, answer["envoys"][0]["gates"].is_null(), answer["envoys"][1]["gates"].is_array()),
+        (2, true, true)
+    );
 }
