@@ -43,7 +43,7 @@ object! {
         pub name: GateName = or(GateName::fixed("default")),
         /// A remark.
         pub description: Option<Description> = optional,
-        /// Default `enforce`.
+        /// Deny, only report, or let everything through. Default `enforce`.
         pub mode: Mode = or(Mode::Enforce),
         /// Whether each decision is written to filter state, for access logs. Default false.
         pub access_log: bool = or(false),
@@ -59,7 +59,7 @@ object! {
         pub trusted_networks: TrustedNetworks = or(TrustedNetworks { ranges: Vec::new(), client_address: ClientAddress::Direct }),
         /// Peers that need no key, by mTLS identity. Default: none.
         pub trusted_identities: Vec<IdentityPattern> = or(Vec::new()),
-        /// Default `authenticate`.
+        /// What happens to a CORS preflight. Default `authenticate`.
         pub cors_preflight: CorsPreflight = or(CorsPreflight::Authenticate),
         /// Which roles a path asks for. Default: any valid key will do.
         pub rules: Vec<Rule> = or(Vec::new()),
