@@ -10,12 +10,14 @@ mod init;
 mod keys;
 mod lint;
 mod mode;
+mod module;
 mod output;
 mod render;
 mod run;
 mod schema;
 mod status;
 mod store;
+mod watch;
 mod yaml;
 
 use std::process::ExitCode;
