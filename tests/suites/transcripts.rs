@@ -34,8 +34,7 @@ fn follow(guide: &str, nth: u32) {
     };
     let page = Page::read(&here(&page));
     let release = |name: &'static str| (name, workspace().join("target/release").join(name));
-    let mut session =
-        Session::start(&[release("portcullis"), release("portcullis-backend"), ("envoy", envoy())]);
+    let mut session = Session::start(&[release("portcullis"), release("portcullis-backend"), ("envoy", envoy())]);
     page.write_files(&session.place());
     let mut pids = None;
     for (shown, status) in page.shown() {

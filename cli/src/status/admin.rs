@@ -1,28 +1,42 @@
 //! The admin interface of an Envoy: where it is, and how it is asked.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use serde_json::Value;
 use ureq::http::Uri;
 
-/// Where an Envoy can be asked: `http://HOST:PORT`.
+use super::socket::Socket;
+
+/// Where an Envoy can be asked.
 #[derive(Debug, Clone)]
-pub(super) struct Admin(String);
+pub(super) enum Admin {
+    /// At `http://HOST:PORT`.
+    Url(String),
+    /// At a Unix socket.
+    Socket(PathBuf),
+}
 
 impl fmt::Display for Admin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        match self {
+            Self::Url(url) => f.write_str(url),
+            Self::Socket(path) => path.display().fmt(f),
+        }
     }
 }
 
 impl Admin {
-    /// Reads `http://HOST:PORT` or `HOST:PORT`.
+    /// Reads `http://HOST:PORT`, `HOST:PORT`, or the absolute path of a socket.
     ///
     /// # Errors
     /// Anything else. What may be a password is not shown.
     pub(super) fn parse(text: &str) -> Result<Self> {
+        if text.starts_with('/') {
+            return Ok(Self::Socket(text.into()));
+        }
         if text.contains('@') {
             bail!(
                 "--admin: the address (not shown) has credentials in it, which Envoy's admin interface does not ask for"
@@ -35,8 +49,10 @@ impl Admin {
             Some(_) if !with_scheme.starts_with("http://") => {
                 bail!("--admin {text}: Envoy's admin interface speaks plain HTTP: write http://HOST:PORT")
             }
-            Some(authority) if authority.port_u16().is_some() => Ok(Self(format!("http://{authority}"))),
-            _ => bail!("--admin {text}: write http://HOST:PORT, such as http://127.0.0.1:9901"),
+            Some(authority) if authority.port_u16().is_some() => Ok(Self::Url(format!("http://{authority}"))),
+            _ => {
+                bail!("--admin {text}: write http://HOST:PORT, such as http://127.0.0.1:9901, or the path of a socket")
+            }
         }
     }
 
@@ -45,15 +61,22 @@ impl Admin {
     /// # Errors
     /// Nobody there, no answer in time, or somebody else who answers.
     pub(super) fn get(&self, page: &str, timeout: Duration) -> Result<Value> {
-        let agent = ureq::Agent::config_builder()
+        let config = ureq::Agent::config_builder()
             .timeout_global(Some(timeout))
             .http_status_as_error(false)
             .max_redirects(0)
             // The interface is on this machine or in this cluster, and no page of the Web.
             .proxy(None)
-            .build()
-            .new_agent();
-        let mut response = agent.get(format!("{self}{page}")).call().map_err(|error| explain(error, timeout))?;
+            .build();
+        let (agent, url) = match self {
+            Self::Url(url) => (config.new_agent(), url.as_str()),
+            // The resolver has an address to give, which is not used.
+            Self::Socket(path) => {
+                let resolver = ureq::unversioned::resolver::DefaultResolver::default();
+                (ureq::Agent::with_parts(config, Socket(path.clone()), resolver), "http://127.0.0.1")
+            }
+        };
+        let mut response = agent.get(format!("{url}{page}")).call().map_err(|error| explain(error, timeout))?;
         let body = response.body_mut().with_config().limit(LARGEST).read_to_string();
         let body = body.map_err(|error| explain(error, timeout))?;
         if response.status() != 200 {
@@ -87,6 +110,7 @@ mod tests {
             ("http://127.0.0.1:9901/", "http://127.0.0.1:9901"),
             ("envoy-1.edge:15000", "http://envoy-1.edge:15000"),
             ("[::1]:9901", "http://[::1]:9901"),
+            ("/run/envoy/admin.sock", "/run/envoy/admin.sock"),
         ] {
             assert_eq!(Admin::parse(text).unwrap().to_string(), read);
         }

@@ -3,6 +3,7 @@
 mod admin;
 mod envoy;
 mod report;
+mod socket;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -35,7 +36,7 @@ pub(crate) struct Status {
     /// The store of keys [default: keys.json beside the policy, where there is one]
     #[arg(long, value_name = "FILE", requires = "policy")]
     store: Option<PathBuf>,
-    /// The admin interface of an Envoy; may be repeated
+    /// The admin interface of an Envoy, or the path of its socket; may be repeated
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9901")]
     admin: Vec<String>,
     /// How long an Envoy may take to answer
