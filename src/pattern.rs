@@ -3,8 +3,11 @@
 
 use core::fmt;
 
+use serde_json::Value;
+
 use crate::document::read::{Text, read_text};
 use crate::document::refusal::Invalid;
+use crate::document::schema::pattern;
 use crate::fold::{Ending, Fold, trim_name};
 
 /// The most segments of a pattern.
@@ -155,6 +158,11 @@ impl Segment {
 
 impl Text for PathPattern {
     const EXPECTED: &'static str = "a path pattern such as /v2/models/{model}/predict or /docs/**";
+
+    fn schema() -> Value {
+        let segment = r"(\*|\{[A-Za-z0-9_]+\}|[^*{}\\;?#%/ \x00-\x1f\x7f-\x9f]+)";
+        pattern(&format!(r"^/(\*\*|{segment}(/{segment})*(/(\*\*)?)?)?$"))
+    }
 
     fn read(text: &str) -> Result<Self, Invalid> {
         let Some(path) = text.strip_prefix('/') else {

@@ -96,6 +96,11 @@ impl Page {
         Self { files, commands: commands.collect() }
     }
 
+    /// The commands in order, each with its exit status.
+    pub fn shown(&self) -> &[(Shown, i32)] {
+        &self.commands
+    }
+
     /// How many commands there are.
     pub fn commands(&self) -> usize {
         self.commands.len()

@@ -6,7 +6,7 @@
 //! * `<!-- fragment of policy -->`: members of a policy, which load as they stand.
 //! * `<!-- refused: TEXT -->`: a policy that is refused, or an entry of it, with TEXT in the message.
 //! * `<!-- envoy -->`: a whole Envoy configuration.
-//! * `<!-- not a policy -->`: a part of something else.
+//! * `<!-- not a policy -->`, `<!-- file: NAME -->`: a part of something else, or of what the page's commands need.
 
 #[path = "docs/grid.rs"]
 mod grid;
