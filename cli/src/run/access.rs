@@ -23,7 +23,7 @@ pub(super) fn print(log: impl Read, quiet: bool) {
 }
 
 fn readable(line: &[u8]) -> Option<String> {
-    let fields: Vec<String> = line.splitn(10, |byte| *byte == b'\t').map(|field| shown(field)).collect();
+    let fields: Vec<String> = line.splitn(10, |byte| *byte == b'\t').map(shown).collect();
     let [time, status, decision, reason, consumer, peer, duration, details, method, path] = fields.as_slice() else {
         return None;
     };
