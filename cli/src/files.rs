@@ -48,10 +48,14 @@ impl PolicyFile {
     /// Where the gate would refuse it.
     pub(crate) fn load(&self) -> Result<(Merged, Loaded)> {
         let merged = self.read()?;
-        let loaded = Policy::load(&merged.node.to_json()?, &environment).map_err(|refusal| {
-            anyhow!("{}: the gate would refuse this policy: {refusal}", merged.place(&refusal.path))
-        })?;
+        let loaded = merged.load()?;
         Ok((merged, loaded))
+    }
+
+    /// Every file that [`read`](Self::read) looks at, those too that are not there yet.
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
+        let store = self.store.clone().unwrap_or_else(|| self.file.with_file_name(Store::NAME));
+        vec![self.file.clone(), store]
     }
 }
 
@@ -73,6 +77,15 @@ impl Merged {
     pub(crate) fn document(&self) -> Result<Document> {
         let json = self.node.to_json()?;
         Document::read(&json).map_err(|refusal| anyhow!("{}: {refusal}", self.place(&refusal.path)))
+    }
+
+    /// The document as the gate would load it.
+    ///
+    /// # Errors
+    /// Where the gate would refuse it.
+    pub(crate) fn load(&self) -> Result<Loaded> {
+        Policy::load(&self.node.to_json()?, &environment)
+            .map_err(|refusal| anyhow!("{}: the gate would refuse this policy: {refusal}", self.place(&refusal.path)))
     }
 
     /// Where `path` stands, as `FILE:LINE:COLUMN`.

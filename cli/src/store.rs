@@ -232,11 +232,11 @@ pub(crate) fn write_atomically(path: &Path, contents: &[u8], mode: u32) -> Resul
     let place = path.display();
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let write = || -> Result<()> {
-        let mut file = tempfile::Builder::new()
-            .prefix(".portcullis-")
-            .permissions(fs::Permissions::from_mode(mode))
-            .tempfile_in(directory)?;
+        // It begins as its owner's alone, whatever it is to be.
+        let mut file = tempfile::Builder::new().prefix(".portcullis-").tempfile_in(directory)?;
         file.write_all(contents)?;
+        // Not at its creation: the umask would take from it.
+        file.as_file().set_permissions(fs::Permissions::from_mode(mode))?;
         file.as_file().sync_all()?;
         file.persist(path)?;
         // The new name is on the disk when its directory is.

@@ -4,10 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use super::NAME;
 use crate::yaml::Node;
-
-/// What the gate is called where nothing else is said: the filter, its VM, the resource.
-pub(crate) const NAME: &str = "portcullis";
 
 /// An Envoy with the gate in front of one upstream.
 #[derive(Debug)]
@@ -203,10 +201,24 @@ fn connection_manager(proxy: &Proxy) -> Node {
     manager
 }
 
+/// A place in the listener that Istio's control plane fills, with the gate or with a filter that denies everybody. The
+/// listener does not serve before.
+pub(crate) fn from_control_plane() -> Node {
+    let source = Node::map([
+        ("ads", Node::map::<&str>([])),
+        ("initial_fetch_timeout", "0s".into()),
+        ("resource_api_version", "V3".into()),
+    ]);
+    let types = Node::list([WASM.into(), "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC".into()]);
+    Node::map([("config_source", source), ("type_urls", types)])
+}
+
 /// The filter's place in the listener, which a file fills. Until it does, each request gets 500.
 fn discovered(name: &str, file: &Path) -> Node {
+    // Envoy wants a path with a directory.
     let directory = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let source = Node::map([("path", path(file)), ("watched_directory", Node::map([("path", path(directory))]))]);
+    let file = directory.join(file.file_name().unwrap_or_default());
+    let source = Node::map([("path", path(&file)), ("watched_directory", Node::map([("path", path(directory))]))]);
     let source = Node::map([("resource_api_version", "V3".into()), ("path_config_source", source)]);
     let discovery = Node::map([("type_urls", Node::list([WASM.into()])), ("config_source", source)]);
     Node::map([("name", Node::from(name)), ("config_discovery", discovery)])
