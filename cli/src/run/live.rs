@@ -16,7 +16,8 @@ use super::source::{Additions, Ready, Source, TOKEN};
 use super::{ADMIN_ADDRESS, BOOTSTRAP, Event, access, upstream};
 use crate::module;
 use crate::output::{GREEN, RED, YELLOW, count, note};
-use crate::render::envoy::{self, Filter, Gate, NAME, Proxy, Tls, Upstream};
+use crate::render::NAME;
+use crate::render::envoy::{self, Filter, Gate, Proxy, Tls, Upstream};
 use crate::store::write_atomically;
 
 /// How long Envoy may take to start, which compiles the module, and to take a change.
@@ -277,8 +278,8 @@ fn describe(module: &Path, ready: &Ready, refused: u64) -> (Filter, Pending) {
     let filter = Filter {
         name: NAME.to_owned(),
         module: module.to_owned(),
-        policy: ready.node.clone(),
-        variables: ready.variables.clone(),
+        policy: ready.sealed.node.clone(),
+        variables: ready.sealed.variables.clone(),
     };
     let mode = match policy.mode() {
         Mode::Enforce => "enforce",

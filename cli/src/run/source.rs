@@ -1,14 +1,17 @@
-//! Where the policy comes from, and what of it the gate gets: keys as digests alone, whatever they were written as.
+//! Where the policy comes from, and what is asked for on top of it.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow, bail};
+use portcullis::credential::{is_presentable, is_token68};
 use portcullis::digest::Digest;
-use portcullis::{Document, Loaded, Policy};
+use portcullis::{Document, Loaded};
 
-use crate::files::{PolicyFile, environment};
-use crate::store::{Mode, Store};
+use crate::files::{Merged, PolicyFile, environment, merge};
+use crate::import;
+use crate::render::document::Sealed;
+use crate::store::Mode;
 use crate::yaml::{Node, Tree};
 
 /// Where DEEPaaS has its token.
@@ -59,12 +62,10 @@ pub(super) struct Additions {
 /// A policy that the gate takes.
 #[derive(Debug)]
 pub(super) struct Ready {
-    /// The document.
-    pub(super) node: Node,
+    /// The document, without keys.
+    pub(super) sealed: Sealed,
     /// The same, compiled as in the gate.
     pub(super) loaded: Loaded,
-    /// The variables of the environment that its keys are in.
-    pub(super) variables: Vec<String>,
     /// What whoever runs this should know.
     pub(super) remarks: Vec<String>,
 }
@@ -98,27 +99,20 @@ impl Source {
     }
 
     fn token(token: &[u8], from: &'static str) -> Result<Self> {
-        // As RFC 6750 has it; anything else could never be presented. What it is stays unsaid.
-        let body = token.strip_suffix(b"\n").unwrap_or(token);
-        let digits = body.iter().rev().skip_while(|byte| **byte == b'=').count();
-        let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~+/".contains(byte);
-        let core = body.get(..digits).unwrap_or_default();
-        if core.is_empty() || body.len() > 1024 || !core.iter().all(is_token) {
+        let token = token.strip_suffix(b"\n").unwrap_or(token);
+        if !(is_presentable(token) && is_token68(token)) {
             bail!(
-                "{from}: no request could present this token (not shown): it must have 1 to 1024 letters, digits and \
-                 -._~+/ alone, and = at its end"
+                "{from}: no request could present this token (not shown): it must be 1 to 1024 letters, digits and \
+                 -._~+/ alone, with = at its end alone"
             );
         }
-        Ok(Self::Token(Digest::of(body), from))
+        Ok(Self::Token(Digest::of(token), from))
     }
 
     /// The files that it is made of; one may come later.
     pub(super) fn files(&self) -> Vec<PathBuf> {
         match self {
-            Self::Files(files) => {
-                let store = files.store.clone().unwrap_or_else(|| files.path().with_file_name(Store::NAME));
-                vec![files.path().to_owned(), store]
-            }
+            Self::Files(files) => files.files(),
             Self::ApiKeys(file) => vec![file.clone()],
             Self::Token(..) | Self::Nowhere => Vec::new(),
         }
@@ -129,37 +123,25 @@ impl Source {
     /// # Errors
     /// Where a file cannot be read, or where the gate would refuse what it holds.
     pub(super) fn read(&self, additions: &Additions) -> Result<Ready> {
-        let mut remarks = Vec::new();
-        let place: Box<dyn Fn(&str) -> String>;
-        let mut node = match self {
-            Self::Files(files) => {
-                let merged = files.read()?;
-                if let Some(own) = &merged.overridden_mode {
-                    remarks.push(format!("the mode is that of the store; the policy itself says {own}"));
-                }
-                let node = merged.node.clone();
-                place = Box::new(move |path| merged.place(path));
-                node
-            }
-            Self::ApiKeys(_) => bail!("--api-keys is not built yet"),
-            Self::Token(digest, _) => {
-                place = Box::new(|_| "the policy for DEEPaaS".to_owned());
-                deepaas(digest)
-            }
+        let (mut merged, mut remarks) = match self {
+            Self::Files(files) => (files.read()?, Vec::new()),
+            Self::ApiKeys(file) => import::orchestra_as_policy(file)?,
+            Self::Token(digest, from) => (merge(deepaas(digest), None, Path::new(from))?, Vec::new()),
             Self::Nowhere => {
-                place = Box::new(|_| "no policy".to_owned());
-                Node::map([("mode", Node::from("disabled"))])
+                let open = Node::map([("mode", Node::from("disabled"))]);
+                (merge(open, None, Path::new("no policy"))?, Vec::new())
             }
         };
-        additions.add_to(&mut node);
+        additions.add_to(&mut merged);
         // Each decision, for the line that is printed of a request.
-        node.set("access_log", true.into());
-        let variables = without_keys(&mut node);
-        let loaded = Policy::load(&node.to_json()?, &environment)
-            .map_err(|refusal| anyhow!("{}: the gate would refuse this policy: {refusal}", place(&refusal.path)))?;
+        merged.node.set("access_log", true.into());
+        let loaded = merged.load()?;
+        if let (Some(own), None) = (&merged.overridden_mode, additions.mode) {
+            remarks.push(format!("the mode is that of the store; the policy itself says {own}"));
+        }
         let refused = loaded.refused_entries.iter();
-        remarks.extend(refused.map(|entry| format!("{}: key entry refused: {entry}", place(&entry.path))));
-        Ok(Ready { node, loaded, variables, remarks })
+        remarks.extend(refused.map(|entry| format!("{}: key entry refused: {entry}", merged.place(&entry.path))));
+        Ok(Ready { sealed: Sealed::new(merged, None)?, loaded, remarks })
     }
 }
 
@@ -171,8 +153,8 @@ impl fmt::Display for Source {
                 None => write!(f, "{}", files.path().display()),
             },
             Self::ApiKeys(file) => write!(f, "Orchestra's {}", file.display()),
-            Self::Token(_, from) => write!(f, "the token of {from}, which opens /v2/models and all below it"),
-            Self::Nowhere => f.write_str("none"),
+            Self::Token(_, from) => write!(f, "{from}"),
+            Self::Nowhere => f.write_str("no policy"),
         }
     }
 }
@@ -190,19 +172,19 @@ impl Additions {
         Ok(())
     }
 
-    fn add_to(&self, node: &mut Node) {
+    fn add_to(&self, merged: &mut Merged) {
         if let Some(mode) = self.mode {
-            node.set("mode", mode.name().into());
+            merged.node.set("mode", mode.name().into());
         }
         if self.public.is_empty() {
             return;
         }
         let more = self.public.iter().map(|path| Node::from(path.as_str()));
-        match node.get_mut("public_paths") {
+        match merged.node.get_mut("public_paths") {
             Some(Node { tree: Tree::List(paths), .. }) => paths.extend(more),
             // Something else than a list: the gate's own refusal says so.
             Some(_) => {}
-            None => node.set("public_paths", Node::list(more)),
+            None => merged.node.set("public_paths", Node::list(more)),
         }
     }
 }
@@ -218,28 +200,4 @@ fn deepaas(digest: &Digest) -> Node {
         ("protected_paths", Node::list(["/v2/models/**".into()])),
         ("reply", Node::map([("detail", "A valid bearer token is required.".into())])),
     ])
-}
-
-/// Puts a digest in the place of every key, which no file of Envoy's then holds; the names of the variables that keys are in.
-fn without_keys(node: &mut Node) -> Vec<String> {
-    let mut variables = Vec::new();
-    let Some(Node { tree: Tree::List(consumers), .. }) = node.get_mut("consumers") else { return variables };
-    for consumer in consumers {
-        let Some(Node { tree: Tree::List(keys), .. }) = consumer.get_mut("keys") else { continue };
-        for key in keys {
-            if let Some(name) = key.get("env").and_then(Node::text) {
-                variables.push(name.to_owned());
-            }
-            let Tree::Map(members) = &mut key.tree else { continue };
-            for (name, value) in members.iter_mut().filter(|(name, _)| name.text == "plaintext") {
-                if let Some(digest) = value.text().map(|key| Digest::of(key.as_bytes()).to_hex()) {
-                    name.text = "sha256".to_owned();
-                    *value = digest.into();
-                }
-            }
-        }
-    }
-    variables.sort();
-    variables.dedup();
-    variables
 }
