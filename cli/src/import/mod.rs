@@ -15,14 +15,15 @@ mod source;
 mod table;
 mod take;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
 
-use crate::files::now;
+use crate::files::{Merged, merge, now};
 use crate::output::Output;
 use crate::store::{Locked, Store};
+use crate::yaml::Node;
 use found::Found;
 use policy::Target;
 use report::Report;
@@ -170,6 +171,22 @@ impl Import {
             }
         }
     }
+}
+
+/// Orchestra's file as a policy with its keys, for whoever runs straight from it, and what is left out.
+///
+/// # Errors
+/// Where it cannot be read, or is no such file.
+pub(crate) fn orchestra_as_policy(file: &Path) -> Result<(Merged, Vec<String>)> {
+    let source = Source::read(file)?;
+    let mut found = orchestra::find(&source)?;
+    policy::leave_out_keys(&mut found);
+    let settings = found.settings.iter().map(|setting| (setting.member, setting.value.clone()));
+    let settings = merge(Node::map(settings), None, file)?;
+    let (now, mut store) = (now()?, Store::default());
+    take::take(&mut found, &settings.document()?, &mut store, now, &source::rfc3339(now)?);
+    let left_out = found.left_out.iter().map(|remark| format!("{}: {}", source.place(remark.at), remark.message));
+    Ok((merge(settings.node, Some(&store), file)?, left_out.collect()))
 }
 
 impl Common {
