@@ -48,7 +48,7 @@ impl PolicyFile {
     /// Where the gate would refuse it.
     pub(crate) fn load(&self) -> Result<(Merged, Loaded)> {
         let merged = self.read()?;
-        let loaded = merged.load()?;
+        let loaded = merged.load(&environment)?;
         Ok((merged, loaded))
     }
 
@@ -79,12 +79,12 @@ impl Merged {
         Document::read(&json).map_err(|refusal| anyhow!("{}: {refusal}", self.place(&refusal.path)))
     }
 
-    /// The document as the gate would load it.
+    /// The document as the gate would load it in that environment.
     ///
     /// # Errors
     /// Where the gate would refuse it.
-    pub(crate) fn load(&self) -> Result<Loaded> {
-        Policy::load(&self.node.to_json()?, &environment)
+    pub(crate) fn load(&self, environment: &dyn Fn(&str) -> Option<Vec<u8>>) -> Result<Loaded> {
+        Policy::load(&self.node.to_json()?, environment)
             .map_err(|refusal| anyhow!("{}: the gate would refuse this policy: {refusal}", self.place(&refusal.path)))
     }
 

@@ -76,6 +76,8 @@ fn cases() -> Vec<(&'static str, Vec<&'static str>)> {
                 "tls/key.pem",
             ],
         ),
+        ("envoy-ecds.yaml", vec!["envoy", "--upstream", "127.0.0.1:5000", "--ecds", "gate.yaml"]),
+        ("filter-ecds.yaml", vec!["filter", "--ecds", "/etc/portcullis/gate/gate.yaml", "--name", "second"]),
         ("ecds.yaml", vec!["ecds"]),
         ("ecds-token.yaml", vec!["ecds", "token/policy.yaml"]),
         ("istio-mesh-wide.yaml", with(&["istio"], IMAGE)),
