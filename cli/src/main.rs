@@ -55,7 +55,7 @@ enum Command {
     /// Write the policy and its keys as configuration for Envoy, Istio or Envoy Gateway
     Render(render::Render),
     /// Decide about one request with a policy, as the gate would, and say why
-    Check(check::Check),
+    Check(Box<check::Check>),
     /// Find what the gate would refuse in a policy, and what is unwise
     Lint(lint::Lint),
     /// Say which access a change of the policy opens and closes

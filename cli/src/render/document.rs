@@ -34,7 +34,7 @@ impl Sealed {
             merged.node.set("mode", mode.name().into());
         }
         // The environment of this command is another than Envoy's.
-        let loaded = merged.load(&|_| None)?;
+        let loaded = merged.compile(&|_| None)?;
         let refused = loaded.refused_entries.iter();
         let refused = refused.filter(|entry| !matches!(entry.problem, EntryProblem::UnsetVariable(_)));
         let refused = refused.map(|entry| format!("{}: {entry}", merged.place(&entry.path))).collect();

@@ -1,0 +1,330 @@
+//! Connection managers of Envoy: what stands before and after the gate, and whose address it sees.
+
+use portcullis::document::{ClientAddress, Document};
+
+use super::access::has_loopback;
+use super::code::Code;
+use super::configuration::{Source, field, is_set, text_of, typed, walk};
+use super::finding::{Finding, Place};
+use super::gate::Gate;
+use crate::yaml::{Node, Tree};
+
+/// A connection manager, and the listener that it is in.
+pub(super) struct Manager<'a> {
+    source: &'a Source,
+    node: &'a Node,
+    listener: Option<&'a Node>,
+}
+
+/// The connection managers of a file that have filters.
+pub(super) fn managers_of(source: &Source) -> Vec<Manager<'_>> {
+    let mut listeners: Vec<&Node> = Vec::new();
+    let mut managers: Vec<Manager<'_>> = Vec::new();
+    for document in &source.documents {
+        walk(document, &mut |node| {
+            if field(node, "filter_chains").or_else(|| field(node, "default_filter_chain")).is_some() {
+                listeners.push(node);
+            }
+            let manager = typed(node).filter(|(kind, _)| kind.ends_with(".HttpConnectionManager"));
+            if let Some((_, node)) = manager.filter(|(_, body)| field(body, "http_filters").is_some()) {
+                managers.push(Manager {
+                    source,
+                    node,
+                    listener: listeners.last().copied().filter(|listener| holds(listener, node)),
+                });
+            }
+        });
+    }
+    managers
+}
+
+fn holds(outer: &Node, inner: &Node) -> bool {
+    let mut found = false;
+    walk(outer, &mut |node| found |= std::ptr::eq(node, inner));
+    found
+}
+
+/// Looks at each. Whether one of them has a gate.
+pub(super) fn examine(managers: &[Manager<'_>], gates: &[Gate<'_>], findings: &mut Vec<Finding>) -> bool {
+    let (gated, open): (Vec<_>, Vec<_>) = managers.iter().partition(|manager| manager.gates(gates).next().is_some());
+    for manager in &gated {
+        manager.chain(gates, findings);
+        manager.paths(findings);
+        for (_, gate) in manager.gates(gates) {
+            if let Some(taken) = gate
+                .and_then(|gate| gate.taken.as_ref())
+                .filter(|taken| !taken.document.trusted_networks.ranges.is_empty())
+            {
+                manager.addresses(&taken.document, findings);
+            }
+        }
+    }
+    for manager in open.iter().filter(|manager| !gated.is_empty() && manager.router().is_some()) {
+        let message = "this listener has no gate, and another has one";
+        findings.push(manager.find(
+            Code::UngatedListener,
+            Some(manager.node),
+            message,
+            "put a gate here too, if what is behind it is the same",
+        ));
+    }
+    shared_vms(gates, findings);
+    !gated.is_empty()
+}
+
+impl<'a> Manager<'a> {
+    fn find(&self, code: Code, node: Option<&Node>, message: impl Into<String>, fix: &str) -> Finding {
+        let at = node.or(Some(self.node)).and_then(|node| node.at);
+        Finding::new(code, Place { file: self.source.file.clone(), at }, message, fix)
+    }
+
+    fn filters(&self) -> &'a [Node] {
+        field(self.node, "http_filters").map(Node::items).unwrap_or_default()
+    }
+
+    fn router(&self) -> Option<usize> {
+        self.filters().iter().position(|filter| {
+            kind(filter).ends_with(".router.v3.Router") || text_of(filter, "name") == Some("envoy.filters.http.router")
+        })
+    }
+
+    /// The gates among the filters, with their numbers. What is in another file that was not given is a gate by its name.
+    fn gates<'g>(&self, gates: &'g [Gate<'a>]) -> impl Iterator<Item = (usize, Option<&'g Gate<'a>>)> {
+        self.filters().iter().enumerate().filter_map(move |(number, filter)| {
+            let here = gates.iter().find(|gate| std::ptr::eq(gate.entry, filter));
+            let name = text_of(filter, "name").unwrap_or_default();
+            let discovered = field(filter, "config_discovery").is_some();
+            let there = || gates.iter().find(|gate| discovered && gate.name == name);
+            match here.or_else(there) {
+                Some(gate) => Some((number, Some(gate))),
+                None => (discovered && name.contains("portcullis")).then_some((number, None)),
+            }
+        })
+    }
+
+    /// Whether a gate is among the filters.
+    pub(super) fn has(&self, gate: &Gate<'a>, gates: &[Gate<'a>]) -> bool {
+        self.gates(gates).any(|(_, one)| one.is_some_and(|one| std::ptr::eq(one, gate)))
+    }
+
+    fn chain(&self, gates: &[Gate<'a>], findings: &mut Vec<Finding>) {
+        let here: Vec<_> = self.gates(gates).collect();
+        let mut find =
+            |code, node: &Node, message: String, fix: &str| findings.push(self.find(code, Some(node), message, fix));
+        let first = here.first().map_or(0, |(number, _)| *number);
+        for (number, filter) in self.filters().iter().enumerate() {
+            let is_gate = here.iter().any(|(gate, _)| *gate == number);
+            if is_gate && self.router().is_some_and(|router| router < number) {
+                find(
+                    Code::GateAfterRouter,
+                    filter,
+                    "the gate stands after the router: no request comes there".into(),
+                    "put it before the router",
+                );
+            }
+            if number < first && may_answer(filter) {
+                let message = format!(
+                    "{} stands before the gate: whoever it answers by itself needs no key",
+                    text_of(filter, "name").unwrap_or("a filter")
+                );
+                find(
+                    Code::AnswersBeforeGate,
+                    filter,
+                    message,
+                    "put it behind the gate, or see that it answers nothing that a key is for",
+                );
+            }
+            let default = field(filter, "config_discovery").and_then(|discovery| field(discovery, "default_config"));
+            let is_none = |default: &&Node| is_gate && Gate::of_filter(self.source, filter, default).is_none();
+            if let Some(default) = default.filter(is_none) {
+                let message = "this stands in for the gate until Envoy has it, and is none".into();
+                let fix = "remove default_config: without it, requests get 500 until then";
+                find(Code::UngatedDefault, default, message, fix);
+            }
+        }
+        for pair in here.windows(2) {
+            if let [(_, Some(one)), (number, _)] = pair
+                && !one.forwards()
+                && let Some(filter) = self.filters().get(*number)
+            {
+                find(Code::TwoGates, filter, two_gates(&one.name), TWO_GATES_FIX);
+            }
+        }
+    }
+
+    fn paths(&self, findings: &mut Vec<Finding>) {
+        let settles = |action: &Node| match &action.tree {
+            Tree::Text(text) => {
+                matches!(text.as_str(), "REJECT_REQUEST" | "UNESCAPE_AND_REDIRECT" | "UNESCAPE_AND_FORWARD")
+            }
+            Tree::Number(number) => number.as_u64() >= Some(2),
+            _ => false,
+        };
+        let escapes = field(self.node, "path_with_escaped_slashes_action").is_some_and(settles);
+        let missing = [
+            ("normalize_path: true", is_set(self.node, "normalize_path")),
+            ("merge_slashes: true", is_set(self.node, "merge_slashes")),
+            ("path_with_escaped_slashes_action: REJECT_REQUEST", escapes),
+        ];
+        let missing: Vec<_> = missing.iter().filter(|(_, is_there)| !is_there).map(|(setting, _)| *setting).collect();
+        if !missing.is_empty() {
+            let message = "`..`, `//` or `%2F` reach the gate and the service as they were sent; the gate weighs each reading of a path, and denies more than it must";
+            let fix = format!("set {}", missing.join(", "));
+            findings.push(self.find(Code::PathNormalization, None, message, &fix));
+        }
+        let action = field(self.node, "common_http_protocol_options")
+            .and_then(|options| field(options, "headers_with_underscores_action"));
+        if !action.is_some_and(|action| matches!(action.text(), Some("REJECT_REQUEST" | "DROP_HEADER"))) {
+            let message = "headers with underscores pass: x_api_key is another header than x-api-key to Envoy, and the same one to many services";
+            let fix = "set common_http_protocol_options: {headers_with_underscores_action: REJECT_REQUEST}";
+            findings.push(self.find(Code::Underscores, action, message, fix));
+        }
+    }
+
+    /// docs/configuration.md, "What is trusted, by listener".
+    fn addresses(&self, document: &Document, findings: &mut Vec<Finding>) {
+        let mut find =
+            |code, node: Option<&Node>, message: &str, fix: &str| findings.push(self.find(code, node, message, fix));
+        let is_remote = is_set(self.node, "use_remote_address");
+        let prelude =
+            self.listener.and_then(|listener| field(listener, "listener_filters")).map(Node::items).unwrap_or_default();
+        let prelude = prelude.iter().find(|filter| {
+            kind(filter).ends_with(".ProxyProtocol")
+                || text_of(filter, "name") == Some("envoy.filters.listener.proxy_protocol")
+        });
+        let address = self.listener.and_then(|listener| field(listener, "address"));
+        let socket = address
+            .and_then(|address| field(address, "pipe").or_else(|| field(address, "envoy_internal_address")))
+            .or_else(|| self.listener.and_then(|listener| field(listener, "internal_listener")));
+        let client_address = &document.trusted_networks.client_address;
+        let vouched_for = *client_address == ClientAddress::RemoteIp;
+        match client_address {
+            ClientAddress::Direct => {
+                if let Some(prelude) = prelude {
+                    let message = "client_address: direct takes what the PROXY protocol says for the peer: whoever reaches this listener is local by saying so";
+                    find(
+                        Code::ProxyProtocol,
+                        Some(prelude),
+                        message,
+                        "write client_address: remote_ip, and let nobody but the load balancer connect; or filter_state",
+                    );
+                }
+            }
+            ClientAddress::RemoteIp => self.believed(is_remote, prelude, &mut find),
+            ClientAddress::FilterState(key) => {
+                if !self.records(key.as_str()) {
+                    let message =
+                        format!("nothing before the gate records the peer as {}: nobody is local", key.as_str());
+                    find(
+                        Code::NobodyLocal,
+                        None,
+                        &message,
+                        "put set_filter_state with %DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT% before the gate: see envoy/sidecar-peer.yaml",
+                    );
+                }
+            }
+        }
+        if let Some(socket) = socket.filter(|_| !vouched_for || is_remote) {
+            find(
+                Code::NobodyLocal,
+                Some(socket),
+                "peers of this listener have no address: nobody is local",
+                "remove the ranges, or listen on an address",
+            );
+        } else if !vouched_for && is_remote && !is_set(self.node, "skip_xff_append") && has_loopback(document) {
+            let message = "for a peer on this machine Envoy appends an address of its own to X-Forwarded-For, and the gate takes it for somebody else's call: it is not local";
+            find(Code::NobodyLocal, field(self.node, "use_remote_address"), message, "set skip_xff_append: true");
+        }
+    }
+
+    /// Who can make up the address that `remote_ip` trusts.
+    fn believed(&self, is_remote: bool, prelude: Option<&Node>, find: &mut dyn FnMut(Code, Option<&Node>, &str, &str)) {
+        const CLAIMED: &str = "anybody who can connect, and is not one of your proxies, is local by saying so";
+        const FIX: &str = "let nobody but the proxies connect, and let them overwrite what callers write; or write client_address: direct";
+        let detection = field(self.node, "original_ip_detection_extensions").filter(|list| !list.items().is_empty());
+        let hops = field(self.node, "xff_num_trusted_hops")
+            .filter(|hops| !matches!(&hops.tree, Tree::Number(number) if number.as_u64() == Some(0)));
+        match detection {
+            Some(detection) => {
+                let by_peer = |one: &Node| {
+                    field(one, "typed_config")
+                        .and_then(typed)
+                        .is_some_and(|(_, body)| field(body, "xff_trusted_cidrs").is_some())
+                };
+                if !detection.items().iter().all(by_peer) {
+                    find(Code::ClaimedAddress, Some(detection), CLAIMED, FIX);
+                }
+            }
+            None if !is_remote => {
+                let message = "client_address: remote_ip, and without use_remote_address the last address in X-Forwarded-For is the client's: anybody is local by saying so";
+                find(
+                    Code::ForgedAddress,
+                    field(self.node, "use_remote_address"),
+                    message,
+                    "set use_remote_address: true, and xff_num_trusted_hops to the number of proxies in front; or write client_address: direct",
+                );
+            }
+            None if hops.is_some() => find(Code::ClaimedAddress, hops, CLAIMED, FIX),
+            None => {}
+        }
+        if prelude.is_some() {
+            find(Code::ClaimedAddress, prelude, CLAIMED, FIX);
+        }
+    }
+
+    /// Whether a filter before the gate, of HTTP or of the network, records the peer's address under a key.
+    fn records(&self, key: &str) -> bool {
+        let mut recorded = false;
+        // Of the network filters, those of the whole listener: which chain one is in is not looked at.
+        walk(self.listener.unwrap_or(self.node), &mut |node| {
+            let is_key = text_of(node, "object_key") == Some(key);
+            let format = field(node, "format_string")
+                .and_then(|format| field(format, "text_format_source"))
+                .and_then(|source| text_of(source, "inline_string"));
+            recorded |= is_key && format == Some("%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%");
+        });
+        recorded
+    }
+}
+
+/// What two gates in a row do.
+pub(super) fn two_gates(first: &str) -> String {
+    format!("a second gate behind {first}, which takes the key out: this one then denies")
+}
+
+/// What to do about it.
+pub(super) const TWO_GATES_FIX: &str = "have one, or give the first `upstream: {forward_credential: true}`";
+
+/// The type of a filter.
+fn kind(filter: &Node) -> &str {
+    field(filter, "typed_config").and_then(typed).map_or("", |(kind, _)| kind)
+}
+
+/// Filters that can answer a request with what is behind the gate, or let somebody else do so.
+fn may_answer(filter: &Node) -> bool {
+    const ANSWER: [&str; 8] =
+        [".health_check.", ".cache.", ".cache_v2.", ".lua.", ".ext_proc.", ".wasm.", ".golang.", ".dynamic_modules."];
+    ANSWER.iter().any(|part| kind(filter).contains(part))
+}
+
+/// Before Envoy 1.39, gates of one `vm_id` have one environment, that of the first.
+fn shared_vms(gates: &[Gate<'_>], findings: &mut Vec<Finding>) {
+    for (number, gate) in gates.iter().enumerate() {
+        let Some((id, vm)) = gate.vm() else { continue };
+        let variables = |vm: &Node| field(vm, "environment_variables").and_then(|node| node.to_json().ok());
+        let differs = |other: &Gate<'_>| {
+            other.vm().is_some_and(|(other_id, other)| id == other_id && variables(vm) != variables(other))
+        };
+        if gates.iter().take(number).any(differs) {
+            let message = format!(
+                "another gate has the vm_id {id:?} with other environment_variables: before Envoy 1.39 both see those of one"
+            );
+            findings.push(Finding::new(
+                Code::SharedVm,
+                gate.place(Some(vm)),
+                message,
+                "give each environment a vm_id of its own",
+            ));
+        }
+    }
+}
