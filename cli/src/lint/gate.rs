@@ -84,8 +84,8 @@ impl<'a> Gate<'a> {
             },
             on_failure: match failure.map(|node| (node, &node.tree)) {
                 Some((node, Tree::Bool(true))) => OnFailure::Open(node),
-                Some((node, Tree::Text(text))) if text == "FAIL_OPEN" => OnFailure::Open(node),
-                Some((_, Tree::Text(text))) if text == "FAIL_RELOAD" => OnFailure::Best,
+                Some((node, policy)) if is_enum(policy, "FAIL_OPEN", 3) => OnFailure::Open(node),
+                Some((_, policy)) if is_enum(policy, "FAIL_RELOAD", 1) => OnFailure::Best,
                 other => OnFailure::Close(other.map(|(node, _)| node)),
             },
             module: Module { url, sha256: remote.and_then(|remote| field(remote, "sha256")) },
@@ -228,6 +228,15 @@ fn is_gate(names: &[Option<&str>], policy: &Node) -> bool {
         || TELLING.iter().any(|member| policy.get(member).is_some())
 }
 
+/// Whether a value is one of an enum, by its name or its number: Envoy takes both.
+fn is_enum(value: &Tree, name: &str, number: u64) -> bool {
+    match value {
+        Tree::Text(text) => text == name,
+        Tree::Number(value) => value.as_u64() == Some(number),
+        _ => false,
+    }
+}
+
 fn list(node: Option<&Node>) -> Vec<String> {
     node.map(Node::items).unwrap_or_default().iter().filter_map(Node::text).map(str::to_owned).collect()
 }
@@ -250,8 +259,8 @@ fn policy_of(source: &Source, configuration: Option<&Node>, at: Option<Position>
     match kind.rsplit('.').next()? {
         "Struct" => Some(struct_of(value, configuration.at)),
         "StringValue" => {
-            let node = Node::parse(text).ok().map(|node| source.outer(node, value?, text).into());
-            Some((node.flatten().unwrap_or(nothing), text.as_bytes().to_vec()))
+            let node = Node::parse(text).ok().and_then(|node| source.outer(node, value?, text));
+            Some((node.unwrap_or(nothing), text.as_bytes().to_vec()))
         }
         "BytesValue" => {
             let bytes = STANDARD.decode(text).unwrap_or_else(|_| text.as_bytes().to_vec());

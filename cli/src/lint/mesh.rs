@@ -4,7 +4,7 @@ use super::code::Code;
 use super::configuration::{Source, text_of};
 use super::finding::{Finding, Place};
 use super::gate::Gate;
-use super::listener;
+use super::listener::{self, Find};
 use crate::yaml::Node;
 
 /// The namespace whose plugins are for every other one.
@@ -41,8 +41,6 @@ pub(super) fn examine(source: &Source, findings: &mut Vec<Finding>) {
         }
     }
 }
-
-type Find<'f> = dyn FnMut(Code, Option<&Node>, &str, &str) + 'f;
 
 fn istio(spec: &Node, find: &mut Find<'_>) {
     let matches = spec.get("match");
@@ -95,7 +93,7 @@ fn patches(source: &Source, document: &Node, spec: &Node, find: &mut Find<'_>) {
             find(
                 Code::GateAfterRouter,
                 inner.get("operation"),
-                "the gate stands after the router: no request comes there",
+                "the gate stands after the router, which must be the last: Envoy refuses that",
                 "write INSERT_BEFORE, or INSERT_FIRST",
             );
         }
