@@ -8,6 +8,12 @@ use crate::document::refusal::Invalid;
 pub struct IdentityPattern(String);
 
 impl IdentityPattern {
+    /// The pattern as it is written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
     /// Whether a peer's URI SAN falls under the pattern. Trust domain and path compare exactly.
     #[must_use]
     pub fn matches(&self, uri: &[u8]) -> bool {

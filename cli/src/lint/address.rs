@@ -2,7 +2,7 @@
 
 use portcullis::document::{ClientAddress, Document};
 
-use super::access::has_loopback;
+use super::access::holds_loopback;
 use super::code::Code;
 use super::configuration::{field, is_set, text_of, typed, walk};
 use super::finding::Finding;
@@ -60,7 +60,11 @@ impl Manager<'_> {
                 "peers of this listener have no address: nobody is local",
                 "remove the ranges, or listen on an address",
             );
-        } else if !vouched_for && is_remote && !is_set(self.node, "skip_xff_append") && has_loopback(document) {
+        } else if !vouched_for
+            && is_remote
+            && !is_set(self.node, "skip_xff_append")
+            && document.trusted_networks.ranges.iter().any(holds_loopback)
+        {
             let message = "for a peer on this machine Envoy appends an address of its own to X-Forwarded-For, and the gate takes it for somebody else's call: it is not local";
             find(Code::NobodyLocal, field(self.node, "use_remote_address"), message, "set skip_xff_append: true");
         }

@@ -255,17 +255,20 @@ fn policy_of(source: &Source, configuration: Option<&Node>, at: Option<Position>
     let kind = text_of(configuration, "@type")?;
     let value = field(configuration, "value");
     let text = value.and_then(Node::text).unwrap_or_default();
-    let nothing = Node { at: value.and_then(|value| value.at).or(configuration.at), tree: Tree::Map(Vec::new()) };
     match kind.rsplit('.').next()? {
         "Struct" => Some(struct_of(value, configuration.at)),
-        "StringValue" => {
-            let node = Node::parse(text).ok().and_then(|node| source.outer(node, value?, text));
-            Some((node.unwrap_or(nothing), text.as_bytes().to_vec()))
-        }
+        "StringValue" => Some(text_policy(source, value.unwrap_or(configuration), text.as_bytes().to_vec())),
         "BytesValue" => {
             let bytes = STANDARD.decode(text).unwrap_or_else(|_| text.as_bytes().to_vec());
-            Some((nothing, bytes))
+            Some(text_policy(source, value.unwrap_or(configuration), bytes))
         }
         _ => None,
     }
+}
+
+/// A policy that is text in a configuration.
+fn text_policy(source: &Source, value: &Node, bytes: Vec<u8>) -> (Node, Vec<u8>) {
+    let text = std::str::from_utf8(&bytes).unwrap_or_default();
+    let node = Node::parse(text).ok().and_then(|node| source.outer(node, value, text));
+    (node.unwrap_or(Node { at: value.at, tree: Tree::Map(Vec::new()) }), bytes)
 }

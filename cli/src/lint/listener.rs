@@ -46,32 +46,26 @@ fn holds(outer: &Node, inner: &Node) -> bool {
     found
 }
 
-/// Looks at each. Whether one of them has a gate.
+/// Looks at each. Whether there is a gate: in one of them, or elsewhere where none passes requests on.
 pub(super) fn examine(managers: &[Manager<'_>], gates: &[Gate<'_>], findings: &mut Vec<Finding>) -> bool {
-    let (gated, open): (Vec<_>, Vec<_>) = managers.iter().partition(|manager| manager.gates(gates).next().is_some());
+    let (gated, mut open): (Vec<_>, Vec<_>) =
+        managers.iter().partition(|manager| manager.gates(gates).next().is_some());
     for manager in &gated {
         manager.chain(gates, findings);
         manager.paths(findings);
-        for (_, gate) in manager.gates(gates) {
-            if let Some(taken) = gate
-                .and_then(|gate| gate.taken.as_ref())
-                .filter(|taken| !taken.document.trusted_networks.ranges.is_empty())
-            {
-                manager.addresses(&taken.document, findings);
-            }
+        let policies = manager.gates(gates).filter_map(|(_, gate)| gate?.taken.as_ref());
+        for taken in policies.filter(|taken| !taken.document.trusted_networks.ranges.is_empty()) {
+            manager.addresses(&taken.document, findings);
         }
     }
-    for manager in open.iter().filter(|manager| !gated.is_empty() && manager.router().is_some()) {
+    open.retain(|manager| manager.router().is_some() && manager.passes_on());
+    for manager in open.iter().filter(|_| !gated.is_empty()) {
         let message = "this listener has no gate, and another has one";
-        findings.push(manager.find(
-            Code::UngatedListener,
-            Some(manager.node),
-            message,
-            "put a gate here too, if what is behind it is the same",
-        ));
+        let fix = "put a gate here too, if what is behind it is the same";
+        findings.push(manager.find(Code::UngatedListener, None, message, fix));
     }
     shared_vms(gates, findings);
-    !gated.is_empty()
+    !gated.is_empty() || (open.is_empty() && !gates.is_empty())
 }
 
 impl<'a> Manager<'a> {
@@ -91,17 +85,26 @@ impl<'a> Manager<'a> {
         })
     }
 
-    /// The gates among the filters, with their numbers. What is in another file that was not given is a gate by its name.
+    /// Whether a route leads to a cluster, as far as they are here.
+    fn passes_on(&self) -> bool {
+        let Some(routes) = field(self.node, "route_config") else { return true };
+        let mut found = false;
+        walk(routes, &mut |node| found |= field(node, "route").is_some());
+        found
+    }
+
+    /// The gates among the filters, and inside them, with their numbers. What is in another file that was not given is a
+    /// gate by its name.
     fn gates<'g>(&self, gates: &'g [Gate<'a>]) -> impl Iterator<Item = (usize, Option<&'g Gate<'a>>)> {
-        self.filters().iter().enumerate().filter_map(move |(number, filter)| {
-            let here = gates.iter().find(|gate| std::ptr::eq(gate.entry, filter));
+        self.filters().iter().enumerate().flat_map(move |(number, filter)| {
             let name = text_of(filter, "name").unwrap_or_default();
             let discovered = field(filter, "config_discovery").is_some();
-            let there = || gates.iter().find(|gate| discovered && gate.name == name);
-            match here.or_else(there) {
-                Some(gate) => Some((number, Some(gate))),
-                None => (discovered && name.contains("portcullis")).then_some((number, None)),
+            let is_here = |gate: &&Gate<'_>| holds(filter, gate.entry) || (discovered && gate.name == name);
+            let mut found: Vec<_> = gates.iter().filter(is_here).map(|gate| (number, Some(gate))).collect();
+            if found.is_empty() && discovered && name.contains("portcullis") {
+                found.push((number, None));
             }
+            found
         })
     }
 
@@ -137,6 +140,13 @@ impl<'a> Manager<'a> {
                     "put it behind the gate, or see that it answers nothing that a key is for",
                 );
             }
+            let is_inside = |(_, gate): &&(usize, Option<&Gate<'_>>)| {
+                gate.is_some_and(|gate| !std::ptr::eq(gate.entry, filter) && holds(filter, gate.entry))
+            };
+            if let Some((_, Some(gate))) = here.iter().find(is_inside) {
+                let message = "the gate is inside another filter, which decides which requests it sees".into();
+                find(Code::ConditionalGate, gate.entry, message, "make it a filter of its own");
+            }
             let default = field(filter, "config_discovery").and_then(|discovery| field(discovery, "default_config"));
             let is_none = |default: &&Node| is_gate && Gate::of_filter(self.source, filter, default).is_none();
             if let Some(default) = default.filter(is_none) {
@@ -146,7 +156,8 @@ impl<'a> Manager<'a> {
             }
         }
         for pair in here.windows(2) {
-            if let [(_, Some(one)), (number, _)] = pair
+            if let [(before, Some(one)), (number, _)] = pair
+                && before != number
                 && !one.forwards()
                 && let Some(filter) = self.filters().get(*number)
             {
