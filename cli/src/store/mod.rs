@@ -152,7 +152,10 @@ impl Store {
     /// Where there is none, or where it is none.
     pub(crate) fn read(path: &Path) -> Result<Self> {
         let place = path.display();
-        let text = fs::read_to_string(path).with_context(|| format!("cannot read the store {place}"))?;
+        let text = fs::read_to_string(path).with_context(|| match path.exists() {
+            true => format!("cannot read the store {place}"),
+            false => format!("there is no store {place} (--store names another, `portcullis init` makes one)"),
+        })?;
         Self::parse(&text).with_context(|| format!("{place} is no store of keys"))
     }
 
