@@ -41,23 +41,24 @@ struct Killed {
 #[test]
 fn whenever_a_command_is_killed_the_store_is_the_old_one_or_the_new_one() {
     let place = Place::new();
-    place.generate(&["--consumer", "ci", "--count", "500"]);
+    place.generate(&["--consumer", "ci", "--count", "2000"]);
     let temporary = place.path(".keys.json.new");
     let began = Instant::now();
     place.generate(&["--consumer", "ci", "--id", "first"]);
     let whole = began.elapsed();
     let mut killed = Killed::default();
-    for round in 0..60_u32 {
+    for round in 0..40_u32 {
         let _ = fs::remove_file(&temporary);
         let old = place.read("keys.json");
         let mut child = start(&place, &["keys", "generate", "--consumer", "ci", "--id", &format!("id-{round}")]);
-        // Every other time as soon as the temporary file is there, and a little later each time; else at points that
-        // are spread over the time that a command takes.
+        // Every other time when the temporary file was seen, later each time; else at points that are spread over the
+        // time that a command takes.
         let started = Instant::now();
         let mut seen = 0;
         while child.try_wait().expect("it can be asked").is_none() {
             seen += u32::from(temporary.exists());
-            let is_time = if round % 2 == 0 { seen > round } else { started.elapsed() > whole * round / 40 };
+            let is_time =
+                if round % 2 == 0 { seen > round * round / 16 } else { started.elapsed() > whole * round / 20 };
             if is_time {
                 break;
             }

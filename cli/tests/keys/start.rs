@@ -87,3 +87,16 @@ fn a_gate_is_switched_also_where_its_policy_is_broken() {
     );
     assert!(place.read("keys.json").contains("\"mode_override\": \"disabled\""));
 }
+
+#[test]
+fn bash_completes_the_commands() {
+    let place = Place::new();
+    place.write("completions", &place.must(&["completions", "bash"]));
+    let complete = "source ./completions
+        COMP_WORDS=(portcullis keys ro); COMP_CWORD=2
+        $(complete -p portcullis | sed 's/.*-F \\([^ ]*\\) .*/\\1/') portcullis ro keys
+        printf '%s\\n' \"${COMPREPLY[@]}\"";
+    let bash = std::process::Command::new("bash").args(["--norc", "-c", complete]).current_dir(place.path("")).output();
+    let output = bash.expect("bash runs");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "rotate\n", "{output:?}");
+}
