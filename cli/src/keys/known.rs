@@ -155,7 +155,7 @@ impl Known {
 /// All keys, by consumer, and what finds one of them.
 #[derive(Debug)]
 pub(crate) struct AllKeys {
-    /// Those of the policy, then those of the store, sorted.
+    /// Sorted by consumer and id.
     pub(crate) keys: Vec<Known>,
     by_id: HashMap<String, usize>,
     by_digest: HashMap<Digest, usize>,

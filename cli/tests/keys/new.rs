@@ -223,11 +223,19 @@ fn what_is_off_or_not_yet_valid_is_not_rotated() {
     place.generate(&["--consumer", "ci", "--id", "off"]);
     place.generate(&["--consumer", "ci", "--id", "later", "--not-before", "2100-01-01"]);
     place.must(&["keys", "disable", "off"]);
+    place.generate(&["--consumer", "ci", "--id", "past"]);
+    place.must(&["keys", "expire", "past"]);
     let before = place.read("keys.json");
-    for (id, message) in [("off", "off is disabled: `enable` it first"), ("later", "it is not valid yet")] {
+    for (id, message) in [
+        ("past", "past has expired: say with --expires how long"),
+        ("off", "off is disabled: `enable` it first"),
+        ("later", "it is not valid yet"),
+    ] {
         let done = place.run(&["keys", "rotate", id], "");
         done.says(2, message);
         assert_eq!(done.output, "");
     }
     assert_eq!(place.read("keys.json"), before);
+    place.must(&["keys", "rotate", "past", "--expires", "90d"]);
+    assert_eq!(place.key("past")["state"], "expired", "as it was");
 }
