@@ -175,6 +175,15 @@ fn what_is_unwise_about_a_key_is_told_and_not_the_key() {
 }
 
 #[test]
+fn of_many_warnings_some_are_shown_and_the_rest_is_counted() {
+    let place = Place::new();
+    let keys: String = (0..12).map(|number| format!("weak-{number}\n")).collect();
+    let done = place.run(&["keys", "add", "--consumer", "ci"], &keys);
+    assert!(done.error.contains("line 10: ") && !done.error.contains("line 11: "), "{done:?}");
+    assert!(done.error.contains("and 2 warnings like these"), "{done:?}");
+}
+
+#[test]
 fn a_digest_may_be_given_instead_of_the_key() {
     let place = Place::new();
     let digest = "2BB80D537B1DA3E38BD30361AA855686BDE0EACD7162FEF6A25FE97BF527A25B"; // of: secret

@@ -86,6 +86,9 @@ fn a_gate_is_switched_also_where_its_policy_is_broken() {
         "{done:?}"
     );
     assert!(place.read("keys.json").contains("\"mode_override\": \"disabled\""));
+    let place = Place::new();
+    assert_eq!(place.run(&["mode", "policy"], "").error, "portcullis: mode: enforce (the default)\n");
+    assert_eq!(place.run(&["mode", "report"], "").error, "portcullis: mode: report (by the store)\n");
 }
 
 #[test]
