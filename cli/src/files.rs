@@ -1,6 +1,7 @@
 //! The two files: what people write (`policy.yaml`) and what the command writes (`keys.json`), and the one document that
 //! the gate gets, which is both together.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -112,13 +113,22 @@ pub(crate) fn merge(mut policy: Node, store: Option<&Store>, file: &Path) -> Res
             overridden_mode = Some(own).filter(|own| own != mode.name());
             policy.set("mode", mode.name().into());
         }
+        // There may be 100,000 of them.
+        let named: HashMap<String, usize> = policy
+            .get("consumers")
+            .map(Node::items)
+            .unwrap_or_default()
+            .iter()
+            .enumerate()
+            .filter_map(|(index, one)| Some((one.get("name")?.text()?.to_owned(), index)))
+            .collect();
         for (name, stored) in &store.consumers {
             let keys = stored.keys.iter().map(|key| key.to_node());
             if policy.get("consumers").is_none() {
                 policy.set("consumers", Node::list([]));
             }
             let Some(Node { tree: Tree::List(consumers), .. }) = policy.get_mut("consumers") else { break };
-            match consumers.iter_mut().find(|one| one.get("name").and_then(Node::text) == Some(name)) {
+            match named.get(name).and_then(|index| consumers.get_mut(*index)) {
                 Some(consumer) => {
                     if !stored.roles.is_empty() {
                         let place = consumer.at.map(|at| format!(":{at}")).unwrap_or_default();

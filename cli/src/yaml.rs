@@ -56,7 +56,7 @@ impl Node {
     /// # Errors
     /// Where the text is not valid YAML, in one line that shows none of it, since it may hold a key.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        serde_saphyr::from_str(text).map_err(|error| brief(&error.to_string()).to_owned())
+        serde_saphyr::from_str_with_options(text, limits()).map_err(|error| brief(&error.to_string()).to_owned())
     }
 
     /// Reads a file of several documents, separated by `---`.
@@ -64,7 +64,7 @@ impl Node {
     /// # Errors
     /// As [`parse`](Self::parse).
     pub(crate) fn parse_all(text: &str) -> Result<Vec<Self>, String> {
-        serde_saphyr::from_multiple(text).map_err(|error| brief(&error.to_string()).to_owned())
+        serde_saphyr::from_multiple_with_options(text, limits()).map_err(|error| brief(&error.to_string()).to_owned())
     }
 
     /// Members that no file holds.
@@ -197,6 +197,11 @@ impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.line, self.column)
     }
+}
+
+/// Enough for 100,000 consumers with their keys. Aliases have limits of their own.
+fn limits() -> serde_saphyr::Options {
+    serde_saphyr::options! { budget: serde_saphyr::budget! { max_nodes: 2_000_000, max_events: 4_000_000 } }
 }
 
 /// A parser's message without its excerpt of the file, which may hold a key, and without advice for programmers.
