@@ -104,8 +104,6 @@ fn rules(routing: &Routing<'_>, found: &mut Found) {
             found.note(restriction.at, "a route below has no acl in Kong; here this rule covers it too");
         }
     }
-    // The first rule that matches counts, so the longest prefix stands first.
-    restrictions.sort_by_key(|restriction| std::cmp::Reverse(restriction.prefix.len()));
     let mut rules: Vec<Node> = Vec::new();
     for restriction in &restrictions {
         let rule = rule(restriction, found);
@@ -113,6 +111,9 @@ fn rules(routing: &Routing<'_>, found: &mut Found) {
             rules.push(rule);
         }
     }
+    // The first rule that matches counts, so the longest prefix stands first.
+    let length = |rule: &Node| rule.get("path").and_then(Node::text).map(str::len);
+    rules.sort_by_key(|rule| std::cmp::Reverse(length(rule)));
     if !rules.is_empty() {
         found.note(None, "an acl on /a holds for /ab too in Kong; here its rule is for /a and all below");
         found.set("rules", Node::list(rules), "Groups of the plugin acl, as roles.");
