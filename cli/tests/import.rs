@@ -449,6 +449,7 @@ fn input_errors_say_what_to_do_and_show_no_key() {
     for (kind, text, message) in [
         ("orchestra", &b"{\"valid_keys\": [\"Stray-Secret-9\""[..], "is not valid YAML or JSON: line 1"),
         ("orchestra", b"{\"valid_keys\": [\"Stray-Secret-9\"], \"valid_keys\": []}", "duplicate mapping key"),
+        ("orchestra", b"valid_keys: {Stray-Secret-9: 1, Stray-Secret-9: 2}", "duplicate mapping key"),
         ("orchestra", b"Stray-Secret-9", "is no api_keys.json of Orchestra"),
         ("orchestra", b"\xff\xfe{\0", "is no UTF-8 (at byte 0): save it as UTF-8"),
         ("orchestra", b"{\0}", "it has a NUL byte"),
