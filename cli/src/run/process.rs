@@ -12,12 +12,13 @@ use super::{Event, access};
 use crate::output::{RED, YELLOW, note};
 
 /// Runs a command, and kills it when the pipe on standard input ends, which the kernel closes for a process that is killed.
-/// The directory goes when the command has ended. Ends with the command's own status.
+/// The directory goes when the command has ended. Ends with the command's own status. It says nothing itself: nobody may be
+/// there to read, and to write would then end it.
 const KEEPER: &str = r#"directory=$1; shift; exec 3<&0
 "$@" </dev/null 3<&- & child=$!
 { cat <&3; kill -KILL "$child"; } >/dev/null 2>&1 & leash=$!
-exec 3<&-; wait "$child"; status=$?
-kill "$leash" 2>/dev/null; rm -rf -- "$directory"; exit "$status""#;
+exec 3<&- >/dev/null 2>&1; wait "$child"; status=$?
+kill "$leash"; rm -rf -- "$directory"; exit "$status""#;
 
 /// A running Envoy.
 #[derive(Debug)]
