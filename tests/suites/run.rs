@@ -35,6 +35,9 @@ fn store(key: &str) -> String {
     format!(r#"{{"version": 1, "consumers": {{"ci": {{"keys": [{{"id": "stored", "sha256": "{digest}"}}]}}}}}}"#)
 }
 
+/// Arguments, variables of the environment, and what is said of them.
+type Case = (&'static [&'static str], &'static [(&'static str, &'static str)], &'static str);
+
 fn www_authenticate(reply: &Reply) -> Option<String> {
     reply.header("www-authenticate")
 }
@@ -291,8 +294,7 @@ fn what_cannot_work_is_refused_before_anything_starts() {
     }
     secrets::in_value("run-suite-no-token");
     let token = "run-suite-no-token, run-suite-no-token";
-    let cases: &[(&[&str], &[(&str, &str)], &str)] = &[
-        (&["--listen", &taken.0], &[], "cannot listen at 127.0.0.1:"),
+    let cases: &[Case] = &[
         (&["--listen", "here"], &[], "write it as ADDRESS:PORT"),
         (&["--listen", "127.0.0.1:1"], &[], "the gate itself listens there"),
         (&["--bearer-token", token], &[], "--bearer-token: no request could present this token (not shown)"),
@@ -314,7 +316,9 @@ fn what_cannot_work_is_refused_before_anything_starts() {
         (&["--envoy", "./odd"], &[], "says no version of Envoy"),
         (&[], &[("PATH", "/nowhere")], "There are three ways to one"),
     ];
-    for (arguments, environment, told) in cases {
+    let listen = ["--listen", &taken.0];
+    let port: (&[&str], &[(&str, &str)], &str) = (&listen, &[], "cannot listen at 127.0.0.1:");
+    for (arguments, environment, told) in cases.iter().chain([&port]) {
         let environment = [&[("XDG_CACHE_HOME", "/nowhere-either")], *environment].concat();
         let arguments = [&["--upstream", "127.0.0.1:1"], *arguments].concat();
         let output = command(files.path(), &arguments, &environment).output().expect("it starts");
@@ -322,6 +326,9 @@ fn what_cannot_work_is_refused_before_anything_starts() {
         assert_eq!((output.status.code(), text.contains(told)), (Some(2), true), "{arguments:?}: {told}: {text}");
         assert_eq!(secrets::found_in(text.as_bytes()), None, "{arguments:?}");
     }
+    let keys_alone = folder(&[("keys.json", &store(KEY))]);
+    let output = command(keys_alone.path(), &["--upstream", "127.0.0.1:1"], &[]).output().expect("it starts");
+    assert!(output.status.code() == Some(2) && said(&output).contains("no policy.yaml"), "{}", said(&output));
     assert!(fs::read_dir(files.path().join("tmp")).expect("it is there").next().is_none(), "nothing is left");
 }
 
