@@ -3,8 +3,11 @@
 
 use core::fmt;
 
+use serde_json::Value;
+
 use crate::document::read::{Text, read_text};
 use crate::document::refusal::Invalid;
+use crate::document::schema::pattern;
 use crate::fold::{Ending, Fold, trim_name};
 
 /// The most segments of a pattern.
@@ -19,6 +22,12 @@ impl<'a> Segments<'a> {
     pub(crate) fn of(path: &'a [u8]) -> Self {
         let path = path.strip_prefix(b"/").unwrap_or(path);
         Self(path.split(|byte| *byte == b'/').take(LONGEST.saturating_add(1)).collect())
+    }
+
+    /// The path again, as far as it was split.
+    #[inline]
+    pub(crate) fn to_path(&self) -> Vec<u8> {
+        self.0.iter().flat_map(|segment| std::iter::once(b'/').chain(segment.iter().copied())).collect()
     }
 }
 
@@ -57,6 +66,18 @@ impl PathPattern {
         length && self.segments.iter().zip(&path.0).all(|(segment, text)| segment.matches(text))
     }
 
+    /// Whether every path that falls under `other` falls under this pattern too, in each fold. What is not seen at once,
+    /// such as a path that several patterns cover together, counts as no.
+    #[must_use]
+    pub fn includes(&self, other: &Self) -> bool {
+        Fold::ALL.into_iter().all(|fold| {
+            let (wide, narrow) = (self.fold(fold), other.fold(fold));
+            let (most, least) = (narrow.segments.len(), wide.segments.len());
+            let length = if wide.below { most >= least } else { most == least && !narrow.below };
+            length && wide.segments.iter().zip(&narrow.segments).all(|(wide, narrow)| wide.includes(narrow))
+        })
+    }
+
     /// The pattern as it compares with paths that were folded in the same way.
     pub(crate) fn fold(&self, fold: Fold) -> Self {
         let mut segments: Vec<Segment> = self.segments.iter().map(|segment| segment.fold(fold)).collect();
@@ -73,6 +94,13 @@ impl Segment {
         match self {
             Self::Any => !path.is_empty(),
             Self::Literal { text, encoded } => path == text.as_slice() || encoded.as_deref() == Some(path),
+        }
+    }
+
+    fn includes(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Any, Self::Literal { text, .. }) => !text.is_empty(),
+            _ => self == other,
         }
     }
 
@@ -130,6 +158,11 @@ impl Segment {
 
 impl Text for PathPattern {
     const EXPECTED: &'static str = "a path pattern such as /v2/models/{model}/predict or /docs/**";
+
+    fn schema() -> Value {
+        let segment = r"(\*|\{[A-Za-z0-9_]+\}|[^*{}\\;?#%/ \x00-\x1f\x7f-\x9f]+)";
+        pattern(&format!(r"^/(\*\*|{segment}(/{segment})*(/(\*\*)?)?)?$"))
+    }
 
     fn read(text: &str) -> Result<Self, Invalid> {
         let Some(path) = text.strip_prefix('/') else {
@@ -222,6 +255,59 @@ mod tests {
                 assert!(!pattern(text).matches(path.as_bytes()), "{path} is not under {text}");
             }
         }
+    }
+
+    #[test]
+    fn a_pattern_includes_another_if_no_path_of_that_is_outside() {
+        for (wide, inside, outside) in [
+            ("/**", &["/", "/a", "/a/", "/a/**", "/*/b"][..], &[][..]),
+            ("/a/**", &["/a", "/a/", "/a/*", "/a/b/{c}", "/a/b/**"], &["/", "/**", "/*", "/b", "/ab"]),
+            (
+                "/a/*",
+                &["/a/b", "/a/{c}", "/a/caf\u{e9}"],
+                &["/a", "/a/", "/a/b/", "/a/b/c", "/a/**", "/a/b/**", "/*/b"],
+            ),
+            ("/a", &["/a"], &["/a/", "/a/**", "/*", "/A"]),
+            ("/a/", &["/a/"], &["/a", "/a/b", "/a/**"]),
+        ] {
+            for narrow in inside {
+                assert!(pattern(wide).includes(&pattern(narrow)), "{wide} includes {narrow}");
+            }
+            for narrow in outside {
+                assert!(!pattern(wide).includes(&pattern(narrow)), "{wide} does not include {narrow}");
+            }
+        }
+    }
+
+    /// By trying: wherever one pattern includes another, every reading of every path that the other covers is under it.
+    #[test]
+    fn no_reading_of_a_path_escapes_a_pattern_that_includes_its_own() {
+        let parts = ["", "a", "A", "b.", "*", "**", "\u{e9}"];
+        let mut texts: Vec<String> = parts.iter().map(|part| format!("/{part}")).collect();
+        texts.extend(parts.iter().flat_map(|one| parts.iter().map(move |two| format!("/{one}/{two}"))));
+        let patterns: Vec<PathPattern> = texts.iter().filter_map(|text| PathPattern::read(text).ok()).collect();
+        let names = ["", "a", "A", "a.", "b", "b.", "c", "%C3%A9", "\u{e9}", "...", " "];
+        let mut paths: Vec<String> = names.iter().map(|name| format!("/{name}")).collect();
+        paths.extend(names.iter().flat_map(|one| names.iter().map(move |two| format!("/{one}/{two}"))));
+        paths.extend(names.iter().map(|name| format!("/a/{name}/c")));
+        let mut seen = 0;
+        for (wide, narrow) in patterns.iter().flat_map(|wide| patterns.iter().map(move |narrow| (wide, narrow))) {
+            if wide == narrow || !wide.includes(narrow) {
+                continue;
+            }
+            for (index, fold) in Fold::ALL.into_iter().enumerate() {
+                let (wide, narrow) = (FoldedPattern::new(wide), FoldedPattern::new(narrow));
+                for path in &paths {
+                    let folded = fold.path(path.as_bytes());
+                    let segments = Segments::of(&folded);
+                    if narrow.covers(index, &segments) {
+                        seen += 1;
+                        assert!(wide.covers(index, &segments), "{path} of {narrow:?} is under {wide:?}");
+                    }
+                }
+            }
+        }
+        assert!(seen > 1000, "paths were tried: {seen}");
     }
 
     #[test]

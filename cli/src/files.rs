@@ -1,6 +1,7 @@
 //! The two files: what people write (`policy.yaml`) and what the command writes (`keys.json`), and the one document that
 //! the gate gets, which is both together.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -48,7 +49,7 @@ impl PolicyFile {
     /// Where the gate would refuse it.
     pub(crate) fn load(&self) -> Result<(Merged, Loaded)> {
         let merged = self.read()?;
-        let loaded = merged.load()?;
+        let loaded = merged.compile(&environment)?;
         Ok((merged, loaded))
     }
 
@@ -59,8 +60,39 @@ impl PolicyFile {
     }
 }
 
+/// Which store, and which policy it belongs to.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct StoreFile {
+    /// The store of keys
+    // Not called `file`: a subcommand with an argument of that name would get this one's value.
+    #[arg(long, value_name = "FILE", default_value = Store::NAME, global = true)]
+    store: PathBuf,
+    /// The policy [default: policy.yaml beside the store, where there is one]
+    #[arg(long, value_name = "FILE", global = true)]
+    policy: Option<PathBuf>,
+}
+
+impl StoreFile {
+    /// The path of the store as it was given.
+    pub(crate) fn path(&self) -> &Path {
+        &self.store
+    }
+
+    /// The policy alone, where there is one.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub(crate) fn policy(&self) -> Result<Option<Merged>> {
+        let file = self.policy.clone().or_else(|| {
+            let beside = self.store.with_file_name("policy.yaml");
+            beside.is_file().then_some(beside)
+        });
+        file.map(|file| merge(read_policy(&file)?, None, &file)).transpose()
+    }
+}
+
 /// The document that the gate gets.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Merged {
     /// The whole of it. What comes from the store has no position.
     pub(crate) node: Node,
@@ -79,12 +111,12 @@ impl Merged {
         Document::read(&json).map_err(|refusal| anyhow!("{}: {refusal}", self.place(&refusal.path)))
     }
 
-    /// The document as the gate would load it.
+    /// Compiled by the same core as in the filter.
     ///
     /// # Errors
-    /// Where the gate would refuse it.
-    pub(crate) fn load(&self) -> Result<Loaded> {
-        Policy::load(&self.node.to_json()?, &environment)
+    /// The first thing that the gate would refuse.
+    pub(crate) fn compile(&self, environment: &dyn Fn(&str) -> Option<Vec<u8>>) -> Result<Loaded> {
+        Policy::load(&self.node.to_json()?, environment)
             .map_err(|refusal| anyhow!("{}: the gate would refuse this policy: {refusal}", self.place(&refusal.path)))
     }
 
@@ -102,14 +134,23 @@ impl Merged {
 pub(crate) fn read_policy(file: &Path) -> Result<Node> {
     let place = file.display();
     let text = std::fs::read_to_string(file).with_context(|| format!("cannot read the policy {place}"))?;
-    let mut node = Node::parse(&text).map_err(|error| anyhow!("{place} is not valid YAML: {error}"))?;
+    let node = Node::parse(&text).map_err(|error| anyhow!("{place} is not valid YAML: {error}"))?;
+    policy_alone(node, file)
+}
+
+/// A policy, where that is all that a file holds. Nothing at all is the policy `{}`.
+///
+/// # Errors
+/// Where it is a whole configuration of Envoy or Kubernetes.
+pub(crate) fn policy_alone(mut node: Node, file: &Path) -> Result<Node> {
+    let place = file.display();
     if node.tree == Tree::Null {
         node.tree = Tree::Map(Vec::new());
     }
     if ["static_resources", "dynamic_resources", "apiVersion"].iter().any(|member| node.get(member).is_some()) {
         bail!(
             "{place} is a whole configuration: give the policy alone, which is what stands under the filter's \
-             `configuration` (or `pluginConfig`)"
+             `configuration` (or `pluginConfig`); `portcullis lint --envoy {place}` takes all of it"
         );
     }
     Ok(node)
@@ -125,13 +166,16 @@ pub(crate) fn merge(mut policy: Node, store: Option<&Store>, file: &Path) -> Res
             overridden_mode = Some(own).filter(|own| own != mode.name());
             policy.set("mode", mode.name().into());
         }
+        let named = |(index, one): (usize, &Node)| Some((one.get("name")?.text()?.to_owned(), index));
+        let own = policy.get("consumers").map(Node::items).unwrap_or_default();
+        let own: HashMap<String, usize> = own.iter().enumerate().filter_map(named).collect();
         for (name, stored) in &store.consumers {
             let keys = stored.keys.iter().map(|key| key.to_node());
             if policy.get("consumers").is_none() {
                 policy.set("consumers", Node::list([]));
             }
             let Some(Node { tree: Tree::List(consumers), .. }) = policy.get_mut("consumers") else { break };
-            match consumers.iter_mut().find(|one| one.get("name").and_then(Node::text) == Some(name)) {
+            match own.get(name).and_then(|index| consumers.get_mut(*index)) {
                 Some(consumer) => {
                     if !stored.roles.is_empty() {
                         let place = consumer.at.map(|at| format!(":{at}")).unwrap_or_default();

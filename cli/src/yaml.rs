@@ -127,16 +127,36 @@ impl Node {
     pub(crate) fn position(&self, path: &str) -> Option<Position> {
         let mut node = self;
         let mut found = node.at;
-        for step in path.split(['.', '[']).filter(|step| !step.is_empty()) {
-            let next = match step.strip_suffix(']') {
-                Some(index) => index.parse().ok().and_then(|index: usize| node.items().get(index)),
-                None => node.get(step),
+        for step in steps(path) {
+            let next = match step {
+                Step::Item(index) => node.items().get(index),
+                Step::Member(name) => node.get(name),
             };
             let Some(next) = next else { break };
             found = next.at.or(found);
             node = next;
         }
         found
+    }
+
+    /// Where the name of a member stands, of the map at `path`.
+    pub(crate) fn name_position(&self, path: &str, name: &str) -> Option<Position> {
+        let map = steps(path).try_fold(self, |node, step| match step {
+            Step::Item(index) => node.items().get(index),
+            Step::Member(name) => node.get(name),
+        })?;
+        map.members().iter().find(|(member, _)| member.text == name)?.0.at
+    }
+
+    /// What stands at `path`.
+    pub(crate) fn at_path_mut(&mut self, path: &str) -> Option<&mut Self> {
+        steps(path).try_fold(self, |node, step| match step {
+            Step::Item(index) => match &mut node.tree {
+                Tree::List(items) => items.get_mut(index),
+                _ => None,
+            },
+            Step::Member(name) => node.get_mut(name),
+        })
     }
 
     /// As JSON text, in the order of the file.
@@ -155,6 +175,20 @@ impl Node {
         let options = serde_saphyr::ser_options! { quote_all: true, prefer_block_scalars: false };
         Ok(serde_saphyr::to_string_with_options(self, options)?)
     }
+}
+
+/// One step of a path.
+enum Step<'a> {
+    Item(usize),
+    Member(&'a str),
+}
+
+/// The steps of a path such as `consumers[2].keys`.
+fn steps(path: &str) -> impl Iterator<Item = Step<'_>> {
+    path.split(['.', '[']).filter(|step| !step.is_empty()).map(|step| match step.strip_suffix(']').map(str::parse) {
+        Some(Ok(index)) => Step::Item(index),
+        _ => Step::Member(step),
+    })
 }
 
 impl From<Tree> for Node {

@@ -36,7 +36,7 @@ fn store(key: &str) -> String {
 }
 
 /// Arguments, variables of the environment, and what is said of them.
-type Case = (&'static [&'static str], &'static [(&'static str, &'static str)], &'static str);
+type Case<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], &'a str);
 
 fn www_authenticate(reply: &Reply) -> Option<String> {
     reply.header("www-authenticate")
@@ -317,7 +317,7 @@ fn what_cannot_work_is_refused_before_anything_starts() {
         (&[], &[("PATH", "/nowhere")], "There are three ways to one"),
     ];
     let listen = ["--listen", &taken.0];
-    let port: (&[&str], &[(&str, &str)], &str) = (&listen, &[], "cannot listen at 127.0.0.1:");
+    let port: Case = (&listen, &[], "cannot listen at 127.0.0.1:");
     for (arguments, environment, told) in cases.iter().chain([&port]) {
         let environment = [&[("XDG_CACHE_HOME", "/nowhere-either")], *environment].concat();
         let arguments = [&["--upstream", "127.0.0.1:1"], *arguments].concat();

@@ -17,8 +17,8 @@ pub(crate) struct Sealed {
     pub variables: Vec<String>,
     /// 48 bits of its digest, as the gate logs them.
     pub digest: String,
-    /// The entries that the gate would refuse alone, with their places. Whether a variable is set is not among them: that
-    /// is a matter of where Envoy runs.
+    /// The entries that the gate would refuse alone, with their places, wherever it runs: whether a variable is set is
+    /// another matter.
     pub refused: Vec<String>,
     /// The places of keys that stood there themselves, and are digests now.
     pub plaintext: Vec<String>,
@@ -33,12 +33,10 @@ impl Sealed {
         if let Some(mode) = mode {
             merged.node.set("mode", mode.name().into());
         }
-        let loaded = merged.load()?;
-        let is_here = |problem: &EntryProblem| {
-            use EntryProblem::{EmptyVariable, MalformedVariable, UnsetVariable};
-            matches!(problem, UnsetVariable(_) | EmptyVariable(_) | MalformedVariable(_))
-        };
-        let refused = loaded.refused_entries.iter().filter(|entry| !is_here(&entry.problem));
+        // The environment of this command is another than Envoy's.
+        let loaded = merged.compile(&|_| None)?;
+        let refused = loaded.refused_entries.iter();
+        let refused = refused.filter(|entry| !matches!(entry.problem, EntryProblem::UnsetVariable(_)));
         let refused = refused.map(|entry| format!("{}: {entry}", merged.place(&entry.path))).collect();
         let mut variables = Vec::new();
         let mut places = Vec::new();

@@ -81,8 +81,13 @@ pub(crate) struct Tls {
 const WASM: &str = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm";
 
 /// The entry of `http_filters`.
-pub(crate) fn filter(filter: &Filter) -> Node {
-    Node::map([("name", Node::from(filter.name.as_str())), ("typed_config", typed_config(filter))])
+pub(crate) fn filter(gate: &Gate) -> Node {
+    match gate {
+        Gate::Inline(filter) => {
+            Node::map([("name", Node::from(filter.name.as_str())), ("typed_config", typed_config(filter))])
+        }
+        Gate::Discovered { name, file } => discovered(name, file),
+    }
 }
 
 /// The file of a live update.
@@ -156,10 +161,6 @@ fn listener(proxy: &Proxy) -> Node {
 }
 
 fn connection_manager(proxy: &Proxy) -> Node {
-    let gate = match &proxy.gate {
-        Gate::Inline(inline) => filter(inline),
-        Gate::Discovered { name, file } => discovered(name, file),
-    };
     let router = Node::map([
         ("name", "envoy.filters.http.router".into()),
         ("typed_config", typed("envoy.extensions.filters.http.router.v3.Router", [])),
@@ -196,7 +197,7 @@ fn connection_manager(proxy: &Proxy) -> Node {
         let log = Node::map([("name", "envoy.access_loggers.stdout".into()), ("typed_config", log)]);
         manager.set("access_log", Node::list([log]));
     }
-    manager.set("http_filters", Node::list([gate, router]));
+    manager.set("http_filters", Node::list([filter(&proxy.gate), router]));
     manager.set("route_config", routes);
     manager
 }

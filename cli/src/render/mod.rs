@@ -51,18 +51,19 @@ enum What {
         #[command(flatten)]
         source: Source,
         #[command(flatten)]
-        filter: FilterArguments,
+        gate: GateArguments,
     },
     /// A bootstrap that Envoy starts with: a listener, the gate, the upstream
     #[command(after_help = examples!(
         "portcullis render envoy --upstream 127.0.0.1:5000 > envoy.yaml",
-        "portcullis render envoy --upstream models:8000 --listen 0.0.0.0:8443 --tls-cert chain.pem --tls-key key.pem"
+        "portcullis render envoy --upstream models:8000 --listen 0.0.0.0:8443 --tls-cert chain.pem --tls-key key.pem",
+        "portcullis render envoy --upstream 127.0.0.1:5000 --ecds /etc/portcullis/gate/gate.yaml > envoy.yaml"
     ))]
     Envoy {
         #[command(flatten)]
         source: Source,
         #[command(flatten)]
-        filter: FilterArguments,
+        gate: GateArguments,
         #[command(flatten)]
         proxy: ProxyArguments,
     },
@@ -125,6 +126,15 @@ struct FilterArguments {
 }
 
 #[derive(Debug, Args)]
+struct GateArguments {
+    #[command(flatten)]
+    filter: FilterArguments,
+    /// Leave the policy to that file, which `render ecds` writes: a change of it needs no restart
+    #[arg(long, value_name = "FILE", conflicts_with = "module")]
+    ecds: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
 struct ProxyArguments {
     /// Where requests go that pass
     #[arg(long, value_name = "HOST:PORT")]
@@ -146,14 +156,14 @@ struct ProxyArguments {
 impl Render {
     pub(crate) fn run(self) -> Result<bool> {
         match self.what {
-            What::Filter { source, filter } => {
-                source.run(Format::Yaml, |policy| Ok(Node::list([envoy::filter(&filter.gate(policy))])))
+            What::Filter { source, gate } => {
+                source.run(Format::Yaml, |policy| Ok(Node::list([envoy::filter(&gate.with(policy))])))
             }
             What::Ecds { source, filter } => {
-                source.run(Format::Yaml, |policy| Ok(envoy::discovery_response(&filter.gate(policy))))
+                source.run(Format::Yaml, |policy| Ok(envoy::discovery_response(&filter.with(policy))))
             }
-            What::Envoy { source, filter, proxy } => {
-                source.run(Format::Yaml, |policy| Ok(envoy::bootstrap(&proxy.around(filter.gate(policy)))))
+            What::Envoy { source, gate, proxy } => {
+                source.run(Format::Yaml, |policy| Ok(envoy::bootstrap(&proxy.around(gate.with(policy)))))
             }
             What::Istio { source, mesh } => source.run(Format::Yaml, |policy| {
                 let resource = mesh.resource(policy)?;
@@ -171,7 +181,7 @@ impl Render {
 }
 
 impl FilterArguments {
-    fn gate(&self, policy: &Sealed) -> Filter {
+    fn with(&self, policy: &Sealed) -> Filter {
         Filter {
             name: self.name.clone(),
             module: self.module.clone(),
@@ -181,15 +191,24 @@ impl FilterArguments {
     }
 }
 
+impl GateArguments {
+    fn with(&self, policy: &Sealed) -> Gate {
+        match &self.ecds {
+            Some(file) => Gate::Discovered { name: self.filter.name.clone(), file: file.clone() },
+            None => Gate::Inline(self.filter.with(policy)),
+        }
+    }
+}
+
 impl ProxyArguments {
-    fn around(&self, filter: Filter) -> Proxy {
+    fn around(&self, gate: Gate) -> Proxy {
         let tls = self.tls_cert.clone().zip(self.tls_key.clone());
         Proxy {
             listen: self.listen,
             upstream: self.upstream.clone(),
             admin: self.admin.clone(),
             tls: tls.map(|(certificate, key)| Tls { certificate, key }),
-            gate: Gate::Inline(filter),
+            gate,
             access_log: None,
         }
     }

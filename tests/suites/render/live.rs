@@ -1,12 +1,12 @@
 //! The renders of today on a real Envoy.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader, Lines};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
 
 use portcullis::digest::Digest;
-use portcullis_tests::bootstrap::watched;
 use portcullis_tests::envoy::{Envoy, Options, V4};
 use portcullis_tests::http1::{Client, request};
 use portcullis_tests::message::{Reply, pairs};
@@ -17,7 +17,7 @@ use portcullis_tests::{paths, poll, secrets};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{ENVIRONMENT, one, render, rendered};
+use super::{ENVIRONMENT, one, rendered};
 
 const KEY: &str = "render-suite-key";
 const SECOND: &str = "render-suite-second-key";
@@ -39,10 +39,15 @@ fn folder(policy: &str) -> TempDir {
 
 /// The rendered bootstrap, in front of an upstream, on a port of the kernel's choice.
 fn bootstrap(folder: &Path, upstream: &Upstream, more: &[&str]) -> Value {
-    let [module, upstream] = [paths::module().display().to_string(), upstream.address().to_string()];
-    let arguments =
-        ["envoy", "--upstream", &upstream, "--module", &module, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+    let upstream = upstream.address().to_string();
+    let arguments = ["envoy", "--upstream", &upstream, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
     one(&rendered(folder, &[&arguments, more].concat()))
+}
+
+/// The same with the policy in it.
+fn inline(folder: &Path, upstream: &Upstream, more: &[&str]) -> Value {
+    let module = paths::module().display().to_string();
+    bootstrap(folder, upstream, &[&["--module", &module], more].concat())
 }
 
 fn address(envoy: &Envoy) -> SocketAddr {
@@ -64,7 +69,7 @@ fn the_bootstrap_runs_and_asks_for_a_key() {
     for (more, without_a_key) in [("", 401), (trusts, 200)] {
         let folder = folder(&policy(KEY, more));
         let upstream = Upstream::start();
-        let envoy = Envoy::start(&bootstrap(folder.path(), &upstream, &[]));
+        let envoy = Envoy::start(&inline(folder.path(), &upstream, &[]));
         for (path, headers, expected) in [
             ("/healthz", &[][..], 200),
             ("/v2/models", &[("x-api-key", KEY)], 200),
@@ -91,11 +96,11 @@ fn the_bootstrap_takes_keys_from_the_environment_and_reports_where_it_is_told_to
     let folder = folder("name: rendered\nconsumers: [{name: ops, keys: [{env: PORTCULLIS_TOKEN}]}]\n");
     let upstream = Upstream::start();
     let options = Options { environment: ENVIRONMENT, ..Options::default() };
-    let envoy = Envoy::start_with(&bootstrap(folder.path(), &upstream, &[]), options);
+    let envoy = Envoy::start_with(&inline(folder.path(), &upstream, &[]), options);
     let token = [("x-api-key", ENVIRONMENT[0].1)];
     assert_eq!((status(&envoy, "/v2", &token), status(&envoy, "/v2", &[])), (200, 401));
     drop(envoy);
-    let envoy = Envoy::start_with(&bootstrap(folder.path(), &upstream, &["--mode", "report"]), options);
+    let envoy = Envoy::start_with(&inline(folder.path(), &upstream, &["--mode", "report"]), options);
     assert_eq!((status(&envoy, "/v2", &token), status(&envoy, "/v2", &[])), (200, 200));
     assert_eq!(envoy.admin().count("wasmcustom.portcullis.rendered.reported.no_credential"), Some(1));
 }
@@ -109,7 +114,7 @@ fn the_bootstrap_listens_with_tls() {
     }
     let [chain, key] = ["chain.pem", "key.pem"].map(|name| folder.path().join(name).display().to_string());
     let upstream = Upstream::start();
-    let envoy = Envoy::start(&bootstrap(folder.path(), &upstream, &["--tls-cert", &chain, "--tls-key", &key]));
+    let envoy = Envoy::start(&inline(folder.path(), &upstream, &["--tls-cert", &chain, "--tls-key", &key]));
     for (headers, expected) in [(&[][..], 401), (&[("x-api-key", KEY)], 200)] {
         let stream = connect(V4, address(&envoy)).expect("Envoy listens");
         let session = authority.session(stream, None).expect("a session");
@@ -119,47 +124,68 @@ fn the_bootstrap_listens_with_tls() {
 }
 
 /// `render ecds --watch`, ended with its owner.
-struct Watching(Child);
+struct Watching {
+    child: Child,
+    said: Lines<BufReader<ChildStderr>>,
+}
+
+impl Watching {
+    fn start(folder: &Path, arguments: &[&str]) -> Self {
+        let mut command = Command::new(paths::command());
+        command.arg("render").args(arguments).arg("--watch").current_dir(folder).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("it runs");
+        let said = BufReader::new(child.stderr.take().expect("a pipe")).lines();
+        Self { child, said }
+    }
+
+    /// Waits for a line with these words.
+    fn says(&mut self, words: &str) {
+        let said = self.said.by_ref().map_while(Result::ok).any(|line| line.contains(words));
+        assert!(said, "it ended without saying: {words}");
+    }
+}
 
 impl Drop for Watching {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
 #[test]
 fn a_change_of_the_files_reaches_a_running_envoy_and_a_refused_one_does_not() {
     let folder = folder(&policy(KEY, ""));
-    fs::create_dir(folder.path().join("gate")).expect("a directory in it");
-    let module = paths::module().display().to_string();
-    let arguments = ["ecds", "--module", &module, "-o", "gate/gate.yaml"];
-    assert!(render(folder.path(), &arguments).status.success());
+    let file = |name: &str| folder.path().join(name);
+    fs::create_dir(file("gate")).expect("a directory in it");
+    let [module, gate] = [paths::module(), file("gate/gate.yaml")].map(|path| path.display().to_string());
+    let mut watching = Watching::start(folder.path(), &["ecds", "--module", &module, "-o", "gate/gate.yaml"]);
+    watching.says("watching policy.yaml");
 
     let upstream = Upstream::start();
-    let mut document = bootstrap(folder.path(), &upstream, &[]);
-    let manager = &mut document["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"];
-    let gate = &mut manager["http_filters"][0];
-    gate.as_object_mut().expect("a filter").remove("typed_config").expect("its policy");
-    gate["config_discovery"] = serde_json::json!({
-        "type_urls": ["type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm"],
-        "config_source": watched(&folder.path().join("gate"), "gate.yaml")
-    });
-    let envoy = Envoy::start(&document);
+    let envoy = Envoy::start(&bootstrap(folder.path(), &upstream, &["--ecds", &gate]));
     let asks = |key| status(&envoy, "/v2", &[("x-api-key", key)]);
     assert_eq!((asks(KEY), asks(SECOND)), (200, 401));
 
-    let mut watching = Command::new(paths::command());
-    watching.arg("render").args(arguments).arg("--watch").current_dir(folder.path()).stderr(Stdio::null());
-    let _watching = Watching(watching.spawn().expect("it runs"));
-    fs::write(folder.path().join("policy.yaml"), policy(SECOND, "")).expect("the policy is changed");
+    fs::write(file("policy.yaml"), policy(SECOND, "")).expect("the policy is changed");
     poll::until("the new key works", || (asks(SECOND) == 200).then_some(()));
     assert_eq!(asks(KEY), 401, "and the old one no longer");
 
-    fs::write(folder.path().join("policy.yaml"), "public_path: []").expect("the policy is changed");
-    fs::write(folder.path().join("policy.yaml"), policy(KEY, "")).expect("the policy is changed again");
+    fs::write(file("policy.yaml"), "public_path: []").expect("the policy is changed");
+    watching.says("nothing is written");
+    fs::write(file("policy.yaml"), policy(KEY, "")).expect("the policy is changed again");
     poll::until("the first key works again", || (asks(KEY) == 200).then_some(()));
     let counters = envoy.admin().stats("extension_config_discovery.http_filter.portcullis.").expect("it answers");
     let count = |name: &str| counters[&format!("extension_config_discovery.http_filter.portcullis.{name}")];
-    assert_eq!((count("config_fail"), count("update_rejected")), (0, 0), "Envoy never saw what the gate would refuse");
+    assert_eq!((count("config_fail"), count("update_success")), (0, 3), "Envoy never saw what the gate would refuse");
+
+    // A key in the store, and its end.
+    let digest = Digest::of(SECOND.as_bytes()).to_hex();
+    let store =
+        format!(r#"{{"version": 1, "consumers": {{"ci": {{"keys": [{{"id": "second", "sha256": "{digest}"}}]}}}}}}"#);
+    for (text, expected) in [(store.as_str(), 200), (r#"{"version": 1}"#, 401)] {
+        fs::write(file("next"), text).expect("a file");
+        fs::rename(file("next"), file("keys.json")).expect("one directory");
+        poll::until("the store takes effect", || (asks(SECOND) == expected).then_some(()));
+        assert_eq!(asks(KEY), 200);
+    }
 }

@@ -1,19 +1,24 @@
 //! The store, `keys.json`: what the command writes. Key entries by consumer, digests only, and an override of the mode.
 //!
-//! It is replaced as a whole: a temporary file beside it, flushed to the disk, renamed over it. A lock file beside it
-//! keeps two commands apart. Members that somebody added are kept.
+//! One key a line, sorted, so that a difference between two versions can be read. Members that somebody added are kept.
+
+mod locked;
+mod replace;
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
-use std::io::{ErrorKind, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
+use std::fmt;
+use std::fs;
+use std::path::Path;
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, anyhow};
 use clap::ValueEnum;
+use portcullis::digest::Digest;
+use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+pub(crate) use self::locked::Locked;
+pub(crate) use self::replace::write_atomically;
 use crate::yaml::Node;
 
 /// All that the command keeps.
@@ -26,11 +31,11 @@ pub(crate) struct Store {
     #[serde(default)]
     pub(crate) mode_override: Option<Mode>,
     /// Keys, by the name of their consumer.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "each_once")]
     pub(crate) consumers: BTreeMap<String, Stored>,
     /// What somebody added.
     #[serde(flatten)]
-    others: Map<String, Value>,
+    pub(crate) others: Map<String, Value>,
 }
 
 /// Version 1: the only one.
@@ -67,8 +72,9 @@ pub(crate) struct Stored {
     /// Its keys.
     #[serde(default)]
     pub(crate) keys: Vec<StoredKey>,
+    /// What somebody added.
     #[serde(flatten)]
-    others: Map<String, Value>,
+    pub(crate) others: Map<String, Value>,
 }
 
 /// One key. Times are RFC 3339 texts, as the policy has them.
@@ -93,8 +99,9 @@ pub(crate) struct StoredKey {
     /// Switched off.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) disabled: bool,
+    /// What somebody added.
     #[serde(flatten)]
-    others: Map<String, Value>,
+    pub(crate) others: Map<String, Value>,
 }
 
 impl Mode {
@@ -108,7 +115,19 @@ impl Mode {
     }
 }
 
+impl Stored {
+    /// Whether nothing is lost without it.
+    pub(crate) fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 impl StoredKey {
+    /// The digest, where the text is one. Somebody may have written it, in either case.
+    pub(crate) fn digest(&self) -> Option<Digest> {
+        Digest::from_hex(&self.sha256)
+    }
+
     /// The entry that the gate gets: without what only the store knows.
     pub(crate) fn to_node(&self) -> Node {
         let text = |name, value: &Option<String>| value.as_ref().map(|value| (name, Node::from(value.as_str())));
@@ -133,8 +152,7 @@ impl Store {
     /// Where there is none, or where it is none.
     pub(crate) fn read(path: &Path) -> Result<Self> {
         let place = path.display();
-        let text = fs::read_to_string(path)
-            .with_context(|| format!("cannot read the store {place} (`portcullis init` makes one)"))?;
+        let text = fs::read_to_string(path).with_context(|| format!("cannot read the store {place}"))?;
         Self::parse(&text).with_context(|| format!("{place} is no store of keys"))
     }
 
@@ -184,69 +202,30 @@ impl Store {
     }
 }
 
-/// A store that nobody else changes until this is dropped.
-#[derive(Debug)]
-pub(crate) struct Locked {
-    path: PathBuf,
-    /// What is in it.
-    pub(crate) store: Store,
-    _lock: File,
-}
+/// Members of which none stands twice, as after a careless merge: the reader would keep one, and the keys of the other
+/// would be lost.
+fn each_once<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, Stored>, D::Error> {
+    struct EachOnce;
 
-impl Locked {
-    /// Locks the store at `path` and reads it; an empty one where there is none yet.
-    ///
-    /// # Errors
-    /// Where its directory cannot be written, or where it is no store.
-    pub(crate) fn open(path: &Path) -> Result<Self> {
-        // A store that is a link stays one: what it points to is replaced.
-        let path = match fs::canonicalize(path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => path.to_owned(),
-            resolved => resolved.with_context(|| format!("cannot open the store {}", path.display()))?,
-        };
-        let name = path.file_name().ok_or_else(|| anyhow!("{} is no file name", path.display()))?;
-        // The file itself is replaced, so it cannot carry the lock.
-        let lock_path = path.with_file_name(format!(".{}.lock", name.to_string_lossy()));
-        let lock = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&lock_path);
-        let lock =
-            lock.with_context(|| format!("cannot lock the store {} ({})", path.display(), lock_path.display()))?;
-        lock.lock().with_context(|| format!("cannot lock the store {}", path.display()))?;
-        let store = if path.try_exists()? { Store::read(&path)? } else { Store::default() };
-        Ok(Self { path, store, _lock: lock })
+    impl<'de> Visitor<'de> for EachOnce {
+        type Value = BTreeMap<String, Stored>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("consumers by name")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
+            let mut consumers = BTreeMap::new();
+            while let Some((name, stored)) = members.next_entry()? {
+                if consumers.insert(name, stored).is_some() {
+                    return Err(A::Error::custom("a consumer stands twice"));
+                }
+            }
+            Ok(consumers)
+        }
     }
 
-    /// Replaces the file, at once or not at all.
-    ///
-    /// # Errors
-    /// Where it cannot be written; the old one then stands as it was.
-    pub(crate) fn save(&self) -> Result<()> {
-        write_atomically(&self.path, self.store.to_text()?.as_bytes(), 0o600)
-    }
-}
-
-/// Replaces a file: whoever reads it, and whatever is left by a crash, is the old one or the new one.
-///
-/// # Errors
-/// Where it cannot be written; the old one then stands as it was.
-pub(crate) fn write_atomically(path: &Path, contents: &[u8], mode: u32) -> Result<()> {
-    let place = path.display();
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let write = || -> Result<()> {
-        // It begins as its owner's alone, whatever it is to be.
-        let mut file = tempfile::Builder::new().prefix(".portcullis-").tempfile_in(directory)?;
-        file.write_all(contents)?;
-        // Not at its creation: the umask would take from it.
-        file.as_file().set_permissions(fs::Permissions::from_mode(mode))?;
-        file.as_file().sync_all()?;
-        file.persist(path)?;
-        // The new name is on the disk when its directory is.
-        File::open(directory)?.sync_all()?;
-        Ok(())
-    };
-    if path.is_dir() {
-        bail!("cannot write {place}: it is a directory");
-    }
-    write().with_context(|| format!("cannot write {place}"))
+    deserializer.deserialize_map(EachOnce)
 }
 
 #[cfg(test)]
@@ -283,19 +262,5 @@ mod tests {
             let error = Store::parse(text).unwrap_err().to_string();
             assert!(error.contains("line 1") && !error.contains("secret"), "{error}");
         }
-    }
-
-    #[test]
-    fn it_is_replaced_for_its_owner_alone_and_leaves_nothing_behind() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("keys.json");
-        let mut locked = Locked::open(&path).unwrap();
-        locked.store.mode_override = Some(Mode::Report);
-        locked.save().unwrap();
-        drop(locked);
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(Locked::open(&path).unwrap().store.mode_override, Some(Mode::Report));
-        let names: Vec<_> = fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-        assert_eq!(names.len(), 2, "the store and its lock: {names:?}");
     }
 }

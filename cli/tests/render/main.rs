@@ -1,11 +1,12 @@
 //! `portcullis render`: each render as it stands in `golden/` (`PORTCULLIS_BLESS=1` writes them anew; the suite `render` has
 //! each taken by Envoy or by its schema), what is refused, and what becomes of files.
 
+mod files;
+mod usage;
+
 use std::fs;
-use std::io::{BufRead as _, BufReader};
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use portcullis::Policy;
 use portcullis::digest::Digest;
@@ -76,6 +77,8 @@ fn cases() -> Vec<(&'static str, Vec<&'static str>)> {
                 "tls/key.pem",
             ],
         ),
+        ("envoy-ecds.yaml", vec!["envoy", "--upstream", "127.0.0.1:5000", "--ecds", "gate.yaml"]),
+        ("filter-ecds.yaml", vec!["filter", "--ecds", "/etc/portcullis/gate/gate.yaml", "--name", "second"]),
         ("ecds.yaml", vec!["ecds"]),
         ("ecds-token.yaml", vec!["ecds", "token/policy.yaml"]),
         ("istio-mesh-wide.yaml", with(&["istio"], IMAGE)),
@@ -276,123 +279,6 @@ fn what_the_gate_would_refuse_is_not_rendered() {
 }
 
 #[test]
-fn a_file_is_replaced_only_by_another_one_and_keeps_its_mode() {
-    let folder = folder();
-    let file = folder.path().join("gate.yaml");
-    let state = || {
-        let metadata = fs::metadata(&file).expect("it is there");
-        (metadata.ino(), metadata.permissions().mode() & 0o777)
-    };
-    let write = |arguments: &[&str]| {
-        let (code, text, said) = render(folder.path(), &[&["ecds", "--output-file", "gate.yaml"], arguments].concat());
-        assert_eq!((code, text.as_str()), (0, ""), "{said}");
-        said
-    };
-    assert!(write(&[]).starts_with("portcullis: gate.yaml is written: policy "));
-    assert_eq!(state().1, 0o600, "a new file is for its owner alone");
-    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).expect("its owner may");
-    let before = state();
-    assert!(write(&[]).contains("already"));
-    assert_eq!(state(), before, "nothing has changed");
-    write(&["--mode", "report"]);
-    assert_eq!(state().1, 0o644);
-    assert_ne!(state().0, before.0, "renamed onto it, not written into it");
-    let (_, printed, _) = render(folder.path(), &["ecds", "--mode", "report"]);
-    assert_eq!(fs::read_to_string(&file).expect("it is there"), printed);
-    let mut names: Vec<_> =
-        fs::read_dir(folder.path()).expect("it is there").map(|entry| entry.expect("an entry").file_name()).collect();
-    names.sort();
-    assert_eq!(names, ["gate.yaml", "keys.json", "policy.yaml", "token"], "nothing else is left behind");
-}
-
-/// A command that watches, ended with its owner.
-struct Watching {
-    child: Child,
-    said: std::io::Lines<BufReader<std::process::ChildStderr>>,
-}
-
-impl Watching {
-    fn start(folder: &Path) -> Self {
-        let mut child =
-            command(folder, &["ecds", "-o", "gate.yaml", "--watch"]).stderr(Stdio::piped()).spawn().expect("it runs");
-        let said = BufReader::new(child.stderr.take().expect("a pipe")).lines();
-        let mut watching = Self { child, said };
-        watching.says("watching policy.yaml");
-        watching
-    }
-
-    /// Waits for a line with these words.
-    fn says(&mut self, words: &str) -> String {
-        let found = self.said.by_ref().map_while(Result::ok).find(|line| line.contains(words));
-        found.unwrap_or_else(|| panic!("it ended without saying: {words}"))
-    }
-}
-
-impl Drop for Watching {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-#[test]
-fn watching_writes_what_changes_keeps_what_is_refused_and_ends_when_told_to() {
-    let folder = folder();
-    let file = |name: &str| folder.path().join(name);
-    let read = || fs::read_to_string(file("gate.yaml")).expect("it is there");
-    fs::remove_file(file("keys.json")).expect("there is a store");
-    let mut watching = Watching::start(folder.path());
-
-    // In place, as many editors do.
-    fs::write(file("policy.yaml"), POLICY.replace("/healthz", "/ready")).expect("the policy is changed");
-    watching.says("gate.yaml is written");
-    assert!(read().contains("'/ready'"));
-
-    // A store that was not there, by rename, as `keys` does it.
-    fs::write(file("next"), STORE).expect("a file");
-    fs::rename(file("next"), file("keys.json")).expect("one directory");
-    watching.says("gate.yaml is written");
-    assert!(read().contains("'batch-1'"));
-
-    let before = read();
-    fs::write(file("policy.yaml"), "public_path: [/]").expect("the policy is changed");
-    watching.says("unknown field `public_path`");
-    watching.says("nothing is written: what was rendered last stays");
-    assert_eq!(read(), before);
-
-    fs::write(file("policy.yaml"), POLICY).expect("the policy is changed");
-    watching.says("gate.yaml is written");
-    assert!(read().contains("'/healthz'"));
-
-    for signal in ["-TERM", "-INT"] {
-        let mut watching = Watching::start(folder.path());
-        let told = Command::new("kill").args([signal, &watching.child.id().to_string()]).status().expect("kill runs");
-        assert!(told.success());
-        assert_eq!(watching.child.wait().expect("it ends").code(), Some(0), "{signal}");
-    }
-}
-
-/// As Kubernetes replaces a mounted ConfigMap: `policy.yaml` leads through a link, and it is the link that moves.
-#[test]
-fn a_link_that_moves_is_a_change() {
-    let folder = folder();
-    let path = |name: &str| folder.path().join(name);
-    let version = |name: &str, text: String| {
-        fs::create_dir(path(name)).expect("a directory");
-        fs::write(path(name).join("policy.yaml"), text).expect("a file in it");
-        std::os::unix::fs::symlink(name, path("..next")).expect("a link");
-        fs::rename(path("..next"), path("..data")).expect("one directory");
-    };
-    fs::remove_file(path("policy.yaml")).expect("it was there");
-    version("..one", POLICY.to_owned());
-    std::os::unix::fs::symlink("..data/policy.yaml", path("policy.yaml")).expect("a link");
-    let mut watching = Watching::start(folder.path());
-    version("..two", POLICY.replace("/healthz", "/ready"));
-    watching.says("gate.yaml is written");
-    assert!(fs::read_to_string(path("gate.yaml")).expect("it is there").contains("'/ready'"));
-}
-
-#[test]
 fn the_module_is_the_one_that_a_url_is_pinned_to() {
     let folder = folder();
     let module = command(folder.path(), &["module"]).output().expect("it runs").stdout;
@@ -407,74 +293,4 @@ fn the_module_is_the_one_that_a_url_is_pinned_to() {
     let digest = format!("oci://registry.example.com/portcullis@sha256:{SHA256}");
     let (_, text, _) = render(folder.path(), &["istio", "--url", &digest]);
     assert!(text.contains("url: 'oci://registry.example.com/portcullis'") && text.contains(SHA256), "{text}");
-}
-
-#[test]
-fn what_cannot_be_meant_is_refused_with_the_fix() {
-    let folder = folder();
-    let image = IMAGE[1];
-    for (arguments, message) in [
-        (&["envoy"][..], "--upstream <HOST:PORT>"),
-        (&["envoy", "--upstream", "127.0.0.1"], "write it as HOST:PORT"),
-        (&["envoy", "--upstream", "http://127.0.0.1:5000"], "write it as HOST:PORT"),
-        (&["envoy", "--upstream", "::1:5000"], "write it as HOST:PORT"),
-        (&["envoy", "--upstream", "a:1", "--admin", "9901"], "write it as ADDRESS:PORT"),
-        (&["envoy", "--upstream", "a:1", "--tls-cert", "chain.pem"], "--tls-key <FILE>"),
-        (&["filter", "--name", "Not A Name"], "write lower-case letters"),
-        (&["filter", "--watch"], "--output-file <FILE>"),
-        (&["policy", "-o", "policy.yaml"], "that is what is rendered: name another file"),
-        (&["policy", "-o", "./keys.json"], "that is what is rendered: name another file"),
-        (&["policy", "-o", "token"], "it is a directory"),
-        (&["istio", "--url", image], "give the image's digest too"),
-        (&["istio", "--url", "registry.example.com/portcullis"], "write it as oci://"),
-        (&["istio", "--url", image, "--sha256", "latest"], "a SHA-256 has 64 hex digits"),
-        (&["istio", "--url", "file:///opt/x.wasm", "--sha256", SHA256], "nothing compares a file with a --sha256"),
-        (&["istio", "--url", image, "--sha256", SHA256, "--gateway", "edge"], "--namespace <NAMESPACE>"),
-        (&["istio", "--url", image, "--sha256", SHA256, "--service", "models"], "--namespace <NAMESPACE>"),
-        (&["istio", "--url", image, "--sha256", SHA256, "--ingress"], "--selector <LABEL=VALUE>"),
-        (&["istio", "--url", image, "--sha256", SHA256, "--selector", "app"], "write it as LABEL=VALUE"),
-        (&["istio", "--url", image, "--sha256", SHA256, "--selector", "a=1,a=2"], "a is given twice"),
-        (
-            &["istio", "--url", image, "--sha256", SHA256, "--kind", "envoy-filter", "--pull-secret", "registry"],
-            "use --kind wasm-plugin",
-        ),
-        (
-            &[
-                "istio",
-                "--url",
-                image,
-                "--sha256",
-                SHA256,
-                "--kind",
-                "envoy-filter",
-                "--namespace",
-                "shop",
-                "--service",
-                "a",
-            ],
-            "use --kind wasm-plugin",
-        ),
-        (&["envoy-gateway", "--url", image, "--sha256", SHA256], "--gateway <NAME>|--route <NAME>"),
-        (&["envoy-gateway", "--gateway", "eg", "--url", "file:///opt/x.wasm"], "takes oci:// and https:// alone"),
-        (&["envoy-gateway", "--gateway", "eg", "--url", FILE[1], "--pull-secret", "registry"], "is for oci:// alone"),
-    ] {
-        let (code, text, said) = render(folder.path(), arguments);
-        assert_eq!((code, text.as_str()), (2, ""), "{arguments:?}: {said}");
-        assert!(said.contains(message), "{arguments:?}: {said}");
-    }
-    assert_eq!(fs::read_to_string(folder.path().join("policy.yaml")).expect("it is there"), POLICY);
-}
-
-#[test]
-fn every_help_has_examples_and_tells_the_exit_status() {
-    let folder = folder();
-    for command in
-        [&[][..], &["filter"], &["envoy"], &["ecds"], &["istio"], &["envoy-gateway"], &["policy"], &["module"]]
-    {
-        let (code, text, _) = render(folder.path(), &[command, &["--help"]].concat());
-        assert!(
-            code == 0 && text.contains("Examples:\n") && text.contains("Exit status: 0 done"),
-            "{command:?}: {text}"
-        );
-    }
 }

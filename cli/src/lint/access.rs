@@ -1,0 +1,272 @@
+//! Lints of what is open, to whom, and what asks for roles.
+
+use portcullis::document::{
+    ClientAddress, Document, KeySource, Method, Methods, Mode, ProtectedPath, PublicPath, Rule,
+};
+use portcullis::network::Range;
+use portcullis::{Decision, Grant, Host, Policy, Request, Timestamp};
+
+use super::code::Code;
+use super::finding::Finding;
+use super::policy::Subject;
+
+/// Looks at all but consumers and keys.
+pub(super) fn examine(subject: &Subject<'_>, document: &Document, findings: &mut Vec<Finding>) {
+    mode(subject, document, findings);
+    sources(subject, document, findings);
+    addresses(subject, document, findings);
+    identities(subject, document, findings);
+    public_paths(subject, document, findings);
+    rules(subject, document, findings);
+    unprotected_rules(subject, document, findings);
+}
+
+fn mode(subject: &Subject<'_>, document: &Document, findings: &mut Vec<Finding>) {
+    let mut warn = |message, fix| findings.push(subject.finding(Code::NotEnforcing, "mode", message, fix));
+    match document.mode {
+        Mode::Enforce => {}
+        Mode::Report => {
+            warn("report lets every request through, and counts", "enforce when nothing is reported any more")
+        }
+        Mode::Disabled => {
+            warn("disabled lets every request through, undecided", "write enforce, or report to see whom it would deny")
+        }
+    }
+}
+
+fn sources(subject: &Subject<'_>, document: &Document, findings: &mut Vec<Finding>) {
+    for (index, source) in document.key_sources.iter().enumerate() {
+        let (code, message, fix) = match source {
+            KeySource::Query(_) => {
+                (Code::KeyInUrl, "a key in a URL ends up in logs and histories", "take keys from a header")
+            }
+            KeySource::Cookie(_) => (
+                Code::KeyInCookie,
+                "a browser sends a cookie along with requests that other sites make it send",
+                "take keys from a header, or see that the service itself refuses such requests",
+            ),
+            KeySource::Bearer | KeySource::Header(_) => continue,
+        };
+        findings.push(subject.finding(code, &format!("key_sources[{index}]"), message, fix));
+    }
+    if document.upstream.forward_credential {
+        let message = "the service gets the key, and so does whoever reads its logs";
+        let fix = "remove it, unless another gate behind this one checks the key again";
+        findings.push(subject.finding(Code::ForwardCredential, "upstream.forward_credential", message, fix));
+    }
+}
+
+/// Whole blocks of RFC 1918 and RFC 4193, by an address at either end.
+const PRIVATE: [(&str, &str, &str); 4] = [
+    ("10.0.0.0/8", "10.0.0.0", "10.255.255.255"),
+    ("172.16.0.0/12", "172.16.0.0", "172.31.255.255"),
+    ("192.168.0.0/16", "192.168.0.0", "192.168.255.255"),
+    ("fd00::/8", "fd00::", "fdff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
+];
+
+/// Whether a range holds one of these addresses.
+fn holds_any(range: &Range, addresses: &[&str]) -> bool {
+    addresses.iter().any(|address| address.parse().is_ok_and(|address| range.contains(&address)))
+}
+
+/// Whether a range holds the machine's own addresses.
+pub(super) fn holds_loopback(range: &Range) -> bool {
+    holds_any(range, &["127.0.0.1", "::1"])
+}
+
+fn addresses(subject: &Subject<'_>, document: &Document, findings: &mut Vec<Finding>) {
+    let ranges = &document.trusted_networks.ranges;
+    for (index, range) in ranges.iter().enumerate() {
+        let mut warn = |code, message: &str, fix| {
+            findings.push(subject.finding(code, &format!("trusted_networks.ranges[{index}]"), message, fix))
+        };
+        if let Some((whole, ..)) =
+            PRIVATE.iter().find(|(_, first, last)| holds_any(range, &[first]) && holds_any(range, &[last]))
+        {
+            let message = format!(
+                "all of {whole}: load balancers, NAT gateways and container bridges live there, and everybody behind one is local"
+            );
+            warn(Code::WholePrivateNetwork, &message, "name the networks that you have, without those");
+        }
+        if !subject.has_listener && holds_loopback(range) {
+            let message = "callers on this machine need no key: so does everybody who comes through a proxy here that sends no forwarding header, such as a tunnel";
+            warn(Code::TrustsLoopback, message, "remove it, unless nothing on the machine passes connections on");
+        }
+    }
+    if !subject.has_listener
+        && !ranges.is_empty()
+        && document.trusted_networks.client_address == ClientAddress::RemoteIp
+    {
+        let message = "remote_ip trusts the address that Envoy detected: without use_remote_address any caller chooses it, and with \
+                       it every caller behind a proxy has the proxy's, unless xff_num_trusted_hops is exactly the number of \
+                       proxies in front";
+        let fix = "write direct, or show lint the listener: --envoy FILE";
+        findings.push(subject.finding(Code::RemoteIp, "trusted_networks.client_address", message, fix));
+    }
+}
+
+fn identities(subject: &Subject<'_>, document: &Document, findings: &mut Vec<Finding>) {
+    for (index, identity) in document.trusted_identities.iter().enumerate() {
+        let mut segments = identity.as_str().split('/').skip(3);
+        let is_gateway = |name: &str| name.contains("gateway") || name.contains("ingress") || name.ends_with("-istio");
+        if segments.any(is_gateway) {
+            let message = "this looks like the identity of a gateway: whoever comes through it is trusted";
+            let fix = "remove it, or see docs/guides/istio.md on a gate at the gateway and one behind it";
+            findings.push(subject.finding(
+                Code::GatewayIdentity,
+                &format!("trusted_identities[{index}]"),
+                message,
+                fix,
+            ));
+        }
+    }
+}
+
+fn public_paths(subject: &Subject<'_>, document: &Document, findings: &mut Vec<Finding>) {
+    for (index, public) in document.public_paths.iter().enumerate() {
+        let path = format!("public_paths[{index}]");
+        if public.path.as_str() == "/**" && public.methods.is_none() {
+            let message = "/** opens everything";
+            findings.push(subject.finding(
+                Code::AllPublic,
+                &path,
+                message,
+                "name what is public, or set mode: disabled",
+            ));
+        }
+        let opens = |(_, protected): &(usize, &ProtectedPath)| {
+            public.methods.is_none() && public.path.includes(&protected.path)
+        };
+        let mut protected = document.protected_paths.iter().flatten().enumerate();
+        if let Some((number, _)) = protected.find(opens) {
+            let message = format!("opens all of protected_paths[{number}]: no key is asked for there");
+            let fix = "remove one of the two";
+            findings.push(subject.finding(Code::PublicProtectedPath, &path, &message, fix));
+        }
+        let restricts = |(_, rule): &(usize, &Rule)| {
+            rule.path.as_str() != "/**"
+                && rule.path.includes(&public.path)
+                && !public.path.includes(&rule.path)
+                && overlap(rule.methods.as_ref(), public.methods.as_ref())
+        };
+        let restricting = document.rules.iter().enumerate().find(restricts);
+        if let Some((number, rule)) = restricting {
+            let message =
+                format!("open to everyone, though rules[{number}] asks for roles below {}", rule.path.as_str());
+            let fix = "remove it, if it is not meant as an exception from that rule";
+            findings.push(subject.finding(Code::RestrictedPublicPath, &path, &message, fix));
+        }
+    }
+}
+
+fn rules(subject: &Subject<'_>, document: &Document, findings: &mut Vec<Finding>) {
+    let has_role = |role| document.consumers.iter().any(|consumer| consumer.roles.contains(role));
+    for (index, rule) in document.rules.iter().enumerate() {
+        let path = format!("rules[{index}]");
+        for role in rule.roles.iter().filter(|role| !has_role(role)) {
+            let message = format!("no consumer has the role {}", role.as_str());
+            let fix = "give it to a consumer, or mend the name";
+            findings.push(subject.finding(Code::UnknownRole, &format!("{path}.roles"), &message, fix));
+        }
+        if let Some((earlier, first)) = earlier(document, index) {
+            let but = if first.methods.is_some() { " (but one whose method a header overrides)" } else { "" };
+            let message = format!("rules[{earlier}] answers first for each request that this rule is for{but}");
+            findings.push(subject.finding(
+                Code::UnreachableRule,
+                &path,
+                &message,
+                format!("put it before rules[{earlier}], or remove it"),
+            ));
+        }
+        let opens = |(_, public): &(usize, &PublicPath)| {
+            public.path.includes(&rule.path) && covers(public.methods.as_ref(), rule.methods.as_ref())
+        };
+        if let Some((number, _)) = document.public_paths.iter().enumerate().find(opens) {
+            let message = format!("public_paths[{number}] opens all that this rule is for: nobody is asked for a role");
+            findings.push(subject.finding(
+                Code::PublicRule,
+                &path,
+                &message,
+                format!("remove the rule, or narrow public_paths[{number}]"),
+            ));
+        }
+    }
+}
+
+/// Where only some paths need a key: rules for others, by a request that the gate itself lets through.
+fn unprotected_rules(subject: &Subject<'_>, document: &Document, findings: &mut Vec<Finding>) {
+    if document.protected_paths.is_none() {
+        return;
+    }
+    let enforced = Document { mode: Mode::Enforce, public_paths: Vec::new(), ..document.clone() };
+    let Ok(loaded) = Policy::compile(enforced, &|name| subject.variables.get(name)) else { return };
+    for (index, rule) in document.rules.iter().enumerate() {
+        let example = example(rule.path.as_str());
+        let headers = [(":method", "GET"), (":path", example.as_str()), (":authority", "localhost")];
+        let headers = headers.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
+        let request = Request::new(&headers);
+        if matches!(loaded.policy.decide(&request, &Nobody, &mut ()), Decision::Allow(Grant::PublicPath)) {
+            let message =
+                format!("no protected path covers {example}: it needs no key, and nobody is asked for a role");
+            let fix = "name the path in protected_paths too";
+            findings.push(subject.finding(Code::UnprotectedRule, &format!("rules[{index}]"), &message, fix));
+        }
+    }
+}
+
+/// A path that falls under a pattern.
+fn example(pattern: &str) -> String {
+    let names = |segment: &str| {
+        if segment == "*" || segment == "**" || segment.starts_with('{') { "any" } else { segment }.to_owned()
+    };
+    pattern.split('/').map(names).collect::<Vec<_>>().join("/")
+}
+
+/// A peer that nothing is known of.
+struct Nobody;
+
+impl Host for Nobody {
+    fn now(&self) -> Option<Timestamp> {
+        None
+    }
+
+    fn source_address(&self) -> Option<Vec<u8>> {
+        None
+    }
+
+    fn filter_state(&self, _: &str) -> Option<Vec<u8>> {
+        None
+    }
+
+    fn mtls_identity(&self) -> Option<Vec<u8>> {
+        None
+    }
+}
+
+/// A rule before this one that answers for each of its paths and methods; of several that do so together, the first.
+fn earlier(document: &Document, index: usize) -> Option<(usize, &Rule)> {
+    let rule = document.rules.get(index)?;
+    let earlier = || document.rules.iter().enumerate().take(index).filter(|(_, one)| one.path.includes(&rule.path));
+    let whole = earlier().find(|(_, one)| one.methods.is_none());
+    whole.or_else(|| {
+        let answers = |method: &Method| {
+            let covers = |methods: &Methods| methods.cover(method.as_str().as_bytes());
+            earlier().find(|(_, one)| one.methods.as_ref().is_some_and(covers))
+        };
+        let answers: Vec<_> = rule.methods.as_ref()?.iter().map(answers).collect::<Option<_>>()?;
+        answers.into_iter().min_by_key(|(number, _)| *number)
+    })
+}
+
+/// Whether the methods of one include all those of the other.
+fn covers(wide: Option<&Methods>, narrow: Option<&Methods>) -> bool {
+    let Some(wide) = wide else { return true };
+    narrow.is_some_and(|narrow| narrow.iter().all(|method| wide.include(method.as_str().as_bytes())))
+}
+
+/// Whether a method is among both.
+fn overlap(one: Option<&Methods>, other: Option<&Methods>) -> bool {
+    let (Some(one), Some(other)) = (one, other) else { return true };
+    let meets = |one: &Methods, other: &Methods| one.iter().any(|method| other.include(method.as_str().as_bytes()));
+    meets(one, other) || meets(other, one)
+}

@@ -1,0 +1,152 @@
+//! The policy and the store beside it, as files: what is wrong with either, or with both together.
+
+use std::cell::OnceCell;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use portcullis::Timestamp;
+
+use super::Examined;
+use super::code::Code;
+use super::finding::{Finding, Place};
+use super::policy::{Subject, Variables};
+use crate::files::{PolicyFile, merge, policy_alone};
+use crate::store::Store;
+use crate::yaml::{Node, Position};
+
+/// Looks at a policy, with the store that belongs to it.
+///
+/// # Errors
+/// Where a file cannot be read, or the policy is a whole configuration.
+pub(super) fn examine(policy: PathBuf, store: Option<PathBuf>, times: (Timestamp, Timestamp)) -> Result<Examined> {
+    let is_stdin = policy.as_os_str() == "-";
+    let files = PolicyFile { file: if is_stdin { "/dev/stdin".into() } else { policy }, store };
+    let file = files.path().display().to_string();
+    let mut examined = Examined { file: file.clone(), findings: Vec::new(), policies: Vec::new() };
+    let text = fs::read_to_string(files.path()).with_context(|| format!("cannot read the policy {file}"))?;
+    let own = match Node::parse(&text) {
+        Ok(node) => policy_alone(node, files.path())?,
+        Err(error) => {
+            examined.findings.push(syntax(&file, &error));
+            return Ok(examined);
+        }
+    };
+    let store = match files.store_path() {
+        Some(path) => read_store(&path, &own, &file, &mut examined.findings)?,
+        None => None,
+    };
+    let merged = merge(own.clone(), store.as_ref().map(|stored| &stored.store), files.path())?;
+    let bytes = merged.node.to_json()?;
+    let place = |path: &str| place(path, &file, &own, &merged.node, store.as_ref());
+    let subject = Subject {
+        node: &merged.node,
+        bytes: &bytes,
+        place: &place,
+        variables: &Variables::Here,
+        has_listener: false,
+        times,
+    };
+    let (findings, taken) = subject.examine();
+    examined.findings.extend(findings);
+    if let Some((stored, mode)) = store.as_ref().and_then(|stored| Some((stored, stored.store.mode_override?))) {
+        // Where the store says it, that is the place to mend.
+        examined.findings.retain(|finding| finding.code != Code::NotEnforcing);
+        let own = merged.overridden_mode.as_deref().unwrap_or(mode.name());
+        let message =
+            format!("mode_override: the gate is in mode {}, whatever the policy says (it says {own})", mode.name());
+        let place = stored.place(&["mode_override"]);
+        examined.findings.push(Finding::new(Code::ModeOverride, place, message, "`portcullis mode` changes it"));
+    }
+    examined.policies.extend(taken.map(|taken| (taken.document.name.as_str().to_owned(), taken.digest)));
+    Ok(examined)
+}
+
+/// What is no YAML. The message begins with the line and the column, where the reader knows them.
+pub(super) fn syntax(file: &str, error: &str) -> Finding {
+    let position = |text: &str| {
+        let (line, rest) = text.strip_prefix("line ")?.split_once(" column ")?;
+        let (column, rest) = rest.split_once(": ")?;
+        Some((Position { line: line.parse().ok()?, column: column.parse().ok()? }, rest.to_owned()))
+    };
+    let (at, message) = position(error).map_or((None, error.to_owned()), |(at, rest)| (Some(at), rest));
+    let place = Place { file: file.to_owned(), at };
+    Finding::new(Code::Syntax, place, format!("not valid YAML: {message}"), "mend it there, or in the line before")
+}
+
+/// A store, and where things stand in it.
+struct Stored {
+    store: Store,
+    file: String,
+    text: String,
+    /// Read only where there is something to show: a store may be large.
+    node: OnceCell<Option<Node>>,
+}
+
+impl Stored {
+    fn place(&self, path: &[&str]) -> Place {
+        let node = self.node.get_or_init(|| Node::parse(&self.text).ok()).as_ref();
+        let mut at = None;
+        let mut here = node;
+        for step in path {
+            here = here.and_then(|node| node.get(step).or_else(|| node.items().get(step.parse::<usize>().ok()?)));
+            at = here.and_then(|node| node.at).or(at);
+        }
+        Place { file: self.file.clone(), at }
+    }
+}
+
+/// Reads the store. `None` where it is broken, which is a finding, as is what contradicts the policy: that is left out.
+fn read_store(path: &Path, policy: &Node, policy_file: &str, findings: &mut Vec<Finding>) -> Result<Option<Stored>> {
+    let file = path.display().to_string();
+    let text = fs::read_to_string(path)
+        .with_context(|| format!("cannot read the store {file} (`portcullis init` makes one)"))?;
+    let here = Place { file: file.clone(), at: None };
+    if fs::metadata(path).is_ok_and(|data| data.permissions().mode() & 0o077 != 0) {
+        let message = "others than its owner can read or write the store: its digests tell whose key is which, and who writes it owns the door";
+        findings.push(Finding::new(Code::StoreReadable, here.clone(), message, format!("chmod 600 {file}")));
+    }
+    let mut store = match Store::parse(&text) {
+        Ok(store) => store,
+        Err(error) => {
+            let error = error.to_string();
+            let (message, fix) = error.rsplit_once(": ").unwrap_or((&error, "restore a copy"));
+            findings.push(Finding::new(Code::BrokenStore, here, format!("no store of keys: {message}"), fix));
+            return Ok(None);
+        }
+    };
+    for (index, consumer) in policy.get("consumers").map(Node::items).unwrap_or_default().iter().enumerate() {
+        let name = consumer.get("name").and_then(Node::text).unwrap_or_default();
+        if let Some(stored) = store.consumers.get_mut(name).filter(|stored| !stored.roles.is_empty()) {
+            let place = Place { file: policy_file.to_owned(), at: consumer.at };
+            let message = format!("consumers[{index}]: {name} stands here, and has roles in {file} too");
+            let fix = "write its roles here, and take them out of the store";
+            findings.push(Finding::new(Code::RolesTwice, place, message, fix));
+            stored.roles.clear();
+        }
+    }
+    Ok(Some(Stored { store, file, text, node: OnceCell::new() }))
+}
+
+/// Where what is at a path of the document stands: in the policy, or in the store.
+fn place(path: &str, file: &str, own: &Node, merged: &Node, store: Option<&Stored>) -> Place {
+    from_store(path, own, merged, store).unwrap_or_else(|| Place { file: file.to_owned(), at: own.position(path) })
+}
+
+fn from_store(path: &str, own: &Node, merged: &Node, store: Option<&Stored>) -> Option<Place> {
+    let (consumer, rest) = path.strip_prefix("consumers[")?.split_once(']')?;
+    let index: usize = consumer.parse().ok()?;
+    let name = merged.get("consumers")?.items().get(index)?.get("name").and_then(Node::text)?;
+    let own = own.get("consumers").and_then(|consumers| consumers.items().get(index));
+    let own_keys = own.and_then(|consumer| consumer.get("keys")).map_or(0, |keys| keys.items().len());
+    let key = rest
+        .strip_prefix(".keys[")
+        .and_then(|rest| rest.split_once(']'))
+        .and_then(|(key, _)| key.parse::<usize>().ok());
+    match key.map(|key| key.checked_sub(own_keys)) {
+        Some(Some(key)) => Some(store?.place(&["consumers", name, "keys", &key.to_string()])),
+        None if own.is_none() => Some(store?.place(&["consumers", name])),
+        _ => None,
+    }
+}

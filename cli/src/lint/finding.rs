@@ -1,0 +1,62 @@
+//! What lint finds: a code, a place, what is wrong, and the fix.
+
+use serde_json::{Value, json};
+
+use super::code::Code;
+use crate::output::{RED, YELLOW};
+use crate::yaml::Position;
+
+/// Where something stands.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    /// The file, as it was given.
+    pub(crate) file: String,
+    /// Where in it, where that is known.
+    pub(crate) at: Option<Position>,
+}
+
+/// One finding. Holds no value that may be a key.
+#[derive(Debug)]
+pub(crate) struct Finding {
+    /// Which.
+    pub(crate) code: Code,
+    /// Where.
+    pub(crate) place: Place,
+    /// What is wrong.
+    pub(crate) message: String,
+    /// How to mend it.
+    pub(crate) fix: String,
+}
+
+impl Finding {
+    pub(crate) fn new(code: Code, place: Place, message: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self { code, place, message: message.into(), fix: fix.into() }
+    }
+
+    /// For people: three lines.
+    pub(crate) fn to_text(&self) -> String {
+        let style = if self.code.is_error() { RED } else { YELLOW };
+        let at = self.place.at.map(|at| format!(":{at}")).unwrap_or_default();
+        let (file, severity, code) = (&self.place.file, self.code.severity(), self.code.name());
+        format!(
+            "{file}{at}: {style}{severity}[{code}]{style:#}: {}\n  fix: {}\n  see: {}\n",
+            self.message,
+            self.fix,
+            self.code.page()
+        )
+    }
+
+    /// For programs. Lines and columns count from 1.
+    pub(crate) fn to_json(&self) -> Value {
+        json!({
+            "severity": self.code.severity(),
+            "code": self.code.name(),
+            "file": self.place.file,
+            "line": self.place.at.map(|at| at.line),
+            "column": self.place.at.map(|at| at.column),
+            "message": self.message,
+            "fix": self.fix,
+            "page": self.code.page(),
+        })
+    }
+}

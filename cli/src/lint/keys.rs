@@ -1,0 +1,155 @@
+//! Lints of consumers and their keys.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use portcullis::digest::Digest;
+use portcullis::document::{Consumer, Document, KeyEntry, Secret};
+
+use super::code::Code;
+use super::finding::Finding;
+use super::policy::Subject;
+
+/// The keys of `envoy/envoy.yaml`, which protect nothing.
+const DEMO_KEYS: [&str; 2] = ["pk_demo_ci_not_a_secret", "pk_demo_admin_not_a_secret"];
+
+/// Keys that are tried first.
+const WELL_KNOWN: [&str; 40] = [
+    "0000",
+    "1234",
+    "12345",
+    "123456",
+    "1234567",
+    "12345678",
+    "123456789",
+    "1234567890",
+    "abc123",
+    "admin",
+    "administrator",
+    "api-key",
+    "api_key",
+    "apikey",
+    "bearer",
+    "changeit",
+    "changeme",
+    "default",
+    "demo",
+    "dev",
+    "development",
+    "dummy",
+    "example",
+    "hunter2",
+    "key",
+    "letmein",
+    "my-api-key",
+    "my-secret-token",
+    "mysecret",
+    "none",
+    "null",
+    "password",
+    "qwerty",
+    "root",
+    "sample",
+    "secret",
+    "test",
+    "test-key",
+    "token",
+    "undefined",
+];
+
+/// A key of fewer bytes can be guessed: 16 random hex digits are 64 bits.
+const SHORTEST: usize = 16;
+
+static KNOWN: LazyLock<BTreeMap<Digest, Code>> = LazyLock::new(|| {
+    let digests = |keys: &'static [&str], code| keys.iter().map(move |key| (Digest::of(key.as_bytes()), code));
+    let empty = [(Digest::of(b""), Code::EmptyKey)];
+    digests(&WELL_KNOWN, Code::WeakKey).chain(digests(&DEMO_KEYS, Code::DemoKey)).chain(empty).collect()
+});
+
+/// Looks at every consumer.
+pub(super) fn examine(subject: &Subject<'_>, document: &Document, findings: &mut Vec<Finding>) {
+    let consumers = &document.consumers;
+    if consumers.iter().all(|consumer| consumer.keys.is_empty()) {
+        let message = "nobody has a key: only public paths and trusted callers pass";
+        findings.push(subject.finding(
+            Code::NoKeys,
+            "consumers",
+            message,
+            "give somebody a key: `portcullis keys generate --consumer NAME`",
+        ));
+    }
+    for (index, consumer) in consumers.iter().enumerate() {
+        let path = format!("consumers[{index}]");
+        for (number, key) in consumer.keys.iter().enumerate() {
+            examine_key(subject, &format!("{path}.keys[{number}]"), key, findings);
+        }
+        let is_idle = consumer.keys.iter().all(|key| is_over(subject, key));
+        if is_idle && !consumers.iter().all(|consumer| consumer.keys.is_empty()) {
+            findings.push(idle(subject, &path, consumer));
+        }
+    }
+}
+
+fn is_over(subject: &Subject<'_>, key: &KeyEntry) -> bool {
+    key.disabled || key.expires.is_some_and(|expires| expires <= subject.times.0)
+}
+
+fn idle(subject: &Subject<'_>, path: &str, consumer: &Consumer) -> Finding {
+    let why = if consumer.keys.is_empty() { "has no key" } else { "has only keys that are disabled or have expired" };
+    let name = consumer.name.as_str();
+    let fix = format!("give it a key (`portcullis keys generate --consumer {name}`), or remove the consumer");
+    subject.finding(Code::IdleConsumer, path, &format!("the consumer {name} {why}"), fix)
+}
+
+fn examine_key(subject: &Subject<'_>, path: &str, key: &KeyEntry, findings: &mut Vec<Finding>) {
+    let mut warn = |code, message: &str, fix: &str| findings.push(subject.finding(code, path, message, fix));
+    let of_variable = |name: &str| subject.variables.get(name).map(|value| value.trim_ascii_end().to_vec());
+    let (value, digest) = match &key.secret {
+        Secret::Sha256(digest) => (None, *digest),
+        Secret::Plaintext(key) => (Some(key.expose().as_bytes().to_vec()), None),
+        Secret::Env(variable) => (of_variable(variable.as_str()), None),
+    };
+    let value = value.filter(|value| !value.is_empty());
+    let digest = digest.or_else(|| value.as_deref().map(Digest::of));
+    const NEW: &str = "make another with `portcullis keys generate`";
+    match digest.and_then(|digest| KNOWN.get(&digest)) {
+        Some(Code::EmptyKey) => {
+            warn(
+                Code::EmptyKey,
+                "this is the SHA-256 of nothing: was the variable empty?",
+                "hash the key again: printf %s \"$KEY\" | sha256sum",
+            );
+        }
+        Some(Code::DemoKey) => warn(Code::DemoKey, "this is a key of the demonstration, which everybody knows", NEW),
+        Some(_) => warn(Code::WeakKey, "this is one of the first keys that anybody tries", NEW),
+        None if value.as_ref().is_some_and(|value| value.len() < SHORTEST) => {
+            warn(Code::ShortKey, "the key has fewer than 16 characters, and can be guessed", NEW);
+        }
+        None => {}
+    }
+    if matches!(key.secret, Secret::Plaintext(_)) {
+        let fix = "give its sha256 (printf %s \"$KEY\" | sha256sum), or put it into a variable and name that in env";
+        warn(Code::PlaintextKey, "the key itself stands in the policy: whoever reads it can call", fix);
+    }
+    let (now, soon) = subject.times;
+    match key.expires {
+        _ if key.disabled => {}
+        Some(expires) if expires <= now => {
+            warn(Code::ExpiredKey, "the key has expired", "remove it, or give its consumer a new one")
+        }
+        Some(expires) if expires <= soon => {
+            let days = expires.0.saturating_sub(now.0).checked_div(86_400).unwrap_or_default();
+            let when = if days < 1 {
+                "today".to_owned()
+            } else {
+                format!("in {}", crate::output::count(usize::try_from(days).unwrap_or_default(), "day"))
+            };
+            warn(
+                Code::ExpiresSoon,
+                &format!("the key expires {when}"),
+                "give its consumer a new one: `portcullis keys rotate`",
+            );
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,136 @@
+//! `portcullis lint`: what the gate would refuse (errors), and what it takes and is unwise (warnings), in a policy and in
+//! the configuration of Envoy, Istio or Envoy Gateway around it.
+
+mod access;
+mod address;
+mod code;
+mod configuration;
+mod files;
+mod finding;
+mod gate;
+mod keys;
+mod listener;
+mod mesh;
+mod policy;
+
+use std::path::PathBuf;
+
+use anyhow::{Result, anyhow};
+use clap::Args;
+use portcullis::Timestamp;
+use serde_json::json;
+
+use crate::files::now;
+use crate::output::{Output, count};
+use code::Code;
+use finding::Finding;
+
+const EXAMPLES: &str = "Examples:
+  portcullis lint
+  portcullis lint policy.yaml --soon 30d --strict
+  portcullis lint --envoy envoy.yaml
+  portcullis lint --envoy bootstrap.yaml --envoy gate.yaml --allow underscores
+  kubectl get wasmplugin -A -o yaml | portcullis lint --envoy -
+  portcullis lint --output json
+
+What each code means, and what to do: docs/command/lint.md
+
+Exit status: 0 no error (there may be warnings), 1 errors (with --strict, warnings too), 2 a file cannot be read.";
+
+/// Find what the gate would refuse in a policy, and what is unwise, there and around it
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Lint {
+    /// The policy, as YAML or JSON; - is standard input [default: policy.yaml, where no --envoy is given]
+    #[arg(value_name = "POLICY")]
+    policy: Option<PathBuf>,
+    /// The store of keys [default: keys.json beside the policy, where there is one]
+    #[arg(long, value_name = "FILE")]
+    store: Option<PathBuf>,
+    /// A configuration with a gate in it: an Envoy bootstrap, listener or filter, an Istio manifest, an
+    /// EnvoyExtensionPolicy; may be repeated for one that is in several files
+    #[arg(long, value_name = "FILE")]
+    envoy: Vec<PathBuf>,
+    /// How long before its end a key expires soon
+    #[arg(long, value_name = "DAYS", default_value = "14d", value_parser = days)]
+    soon: i64,
+    /// Do not show this warning; may be repeated
+    #[arg(long, value_name = "CODE", hide_possible_values = true)]
+    allow: Vec<Code>,
+    /// Fail for a warning too
+    #[arg(long)]
+    strict: bool,
+    /// How to print it
+    #[arg(long, value_enum, default_value = "text")]
+    output: Output,
+}
+
+/// `14d`, in seconds.
+fn days(text: &str) -> Result<i64, String> {
+    let number = text.strip_suffix('d').and_then(|number| number.parse::<u32>().ok());
+    let number = number.ok_or("write a number of days, such as 14d")?;
+    Ok(i64::from(number).saturating_mul(86_400))
+}
+
+/// What was found in one file.
+pub(crate) struct Examined {
+    /// The file, as it was given.
+    file: String,
+    /// What was found.
+    findings: Vec<Finding>,
+    /// The name and the digest of each policy that the gate would take.
+    policies: Vec<(String, String)>,
+}
+
+impl Lint {
+    pub(crate) fn run(self) -> Result<bool> {
+        if let Some(code) = self.allow.iter().find(|code| code.is_error()) {
+            return Err(anyhow!("--allow {}: it is an error, which cannot be allowed: mend it", code.name()));
+        }
+        let now = now()?;
+        let times = (now, Timestamp(now.0.saturating_add(self.soon)));
+        let mut examined = Vec::new();
+        if self.policy.is_some() || self.envoy.is_empty() {
+            let policy = self.policy.clone().unwrap_or_else(|| "policy.yaml".into());
+            examined.push(files::examine(policy, self.store.clone(), times)?);
+        }
+        examined.extend(configuration::examine(&self.envoy, times)?);
+        for one in &mut examined {
+            one.findings.retain(|finding| !self.allow.contains(&finding.code));
+            one.findings.sort_by_key(|finding| (finding.place.file.clone(), finding.place.at));
+        }
+        self.print(&examined);
+        let errors = examined.iter().map(Examined::errors).sum::<usize>();
+        let findings = examined.iter().map(|one| one.findings.len()).sum::<usize>();
+        Ok(errors == 0 && !(self.strict && findings > 0))
+    }
+
+    fn print(&self, examined: &[Examined]) {
+        if self.output == Output::Json {
+            let errors = examined.iter().map(Examined::errors).sum::<usize>();
+            let findings: Vec<_> = examined.iter().flat_map(|one| &one.findings).map(Finding::to_json).collect();
+            let policies = examined.iter().flat_map(|one| one.policies.iter().map(|policy| (&one.file, policy)));
+            let policies: Vec<_> =
+                policies.map(|(file, (name, digest))| json!({"file": file, "name": name, "digest": digest})).collect();
+            let warnings = findings.len().saturating_sub(errors);
+            let all = json!({"errors": errors, "warnings": warnings, "policies": policies, "findings": findings});
+            anstream::println!("{all:#}");
+            return;
+        }
+        for one in examined {
+            for finding in &one.findings {
+                anstream::print!("{}", finding.to_text());
+            }
+            let (errors, all) = (one.errors(), one.findings.len());
+            let (errors, warnings) = (count(errors, "error"), count(all.saturating_sub(errors), "warning"));
+            let digests: String = one.policies.iter().map(|(_, digest)| format!(", digest {digest}")).collect();
+            anstream::println!("{}: {errors}, {warnings}{digests}", one.file);
+        }
+    }
+}
+
+impl Examined {
+    fn errors(&self) -> usize {
+        self.findings.iter().filter(|finding| finding.code.is_error()).count()
+    }
+}

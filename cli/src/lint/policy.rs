@@ -1,0 +1,174 @@
+//! A policy, wherever it stands: what the gate would refuse of it, and then what is unwise.
+
+use portcullis::document::Document;
+use portcullis::refusal::{EntryProblem, Problem, Refusal, RefusedEntry};
+use portcullis::{Policy, Timestamp};
+
+use super::code::Code;
+use super::finding::{Finding, Place};
+use super::{access, keys};
+use crate::yaml::{Node, Tree};
+
+/// The most refusals that are told at once.
+const MOST_REFUSALS: usize = 20;
+
+/// A policy to look at.
+pub(crate) struct Subject<'a> {
+    /// The document as a tree.
+    pub(crate) node: &'a Node,
+    /// What the gate gets.
+    pub(crate) bytes: &'a [u8],
+    /// Where what is at a path such as `consumers[0].keys[1]` stands.
+    pub(crate) place: &'a dyn Fn(&str) -> Place,
+    /// The variables that `env` keys find.
+    pub(crate) variables: &'a Variables,
+    /// Whether the listener is looked at too, which then tells what addresses are worth.
+    pub(crate) has_listener: bool,
+    /// Now, and until when a key that expires does so soon.
+    pub(crate) times: (Timestamp, Timestamp),
+}
+
+/// The variables that a module can see.
+pub(crate) enum Variables {
+    /// Those of this process.
+    Here,
+    /// Those that its configuration gives it.
+    Given {
+        /// By name, from the environment of the proxy.
+        of_host: Vec<String>,
+        /// With their values.
+        values: Vec<(String, String)>,
+    },
+}
+
+impl Variables {
+    fn has(&self, name: &str) -> bool {
+        match self {
+            Self::Here => true,
+            Self::Given { of_host, values } => {
+                of_host.iter().any(|one| one == name) || values.iter().any(|(one, _)| one == name)
+            }
+        }
+    }
+
+    /// The value: where it comes from the environment of the proxy, that of this process stands in.
+    pub(crate) fn get(&self, name: &str) -> Option<Vec<u8>> {
+        match self {
+            Self::Given { values, .. } if let Some((_, value)) = values.iter().find(|(one, _)| one == name) => {
+                Some(value.clone().into_bytes())
+            }
+            _ if self.has(name) => crate::files::environment(name),
+            _ => None,
+        }
+    }
+}
+
+/// A policy that the gate would take.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    /// As it is written, with its defaults.
+    pub(crate) document: Document,
+    /// Its digest, as the gate logs it and shows it in a gauge.
+    pub(crate) digest: String,
+}
+
+impl Subject<'_> {
+    /// The findings, and the policy where the gate would take it.
+    pub(crate) fn examine(&self) -> (Vec<Finding>, Option<Taken>) {
+        let loaded = Document::read(self.bytes)
+            .and_then(|document| Ok((Policy::compile(document.clone(), &|name| self.variables.get(name))?, document)));
+        let (loaded, document) = match loaded {
+            Ok(loaded) => loaded,
+            Err(refusal) => return (self.refusals(refusal), None),
+        };
+        let mut findings: Vec<_> = loaded.refused_entries.iter().map(|entry| self.refused_entry(entry)).collect();
+        keys::examine(self, &document, &mut findings);
+        access::examine(self, &document, &mut findings);
+        let digest = format!("{:012x}", loaded.policy.digest().first_48_bits());
+        (findings, Some(Taken { document, digest }))
+    }
+
+    /// A finding at a path of the document.
+    pub(crate) fn finding(&self, code: Code, path: &str, message: &str, fix: impl Into<String>) -> Finding {
+        Finding::new(code, (self.place)(path), format!("{path}: {message}"), fix)
+    }
+
+    /// The gate names the first thing that is wrong. The member that holds it is taken out, to see the next one.
+    fn refusals(&self, first: Refusal) -> Vec<Finding> {
+        let mut findings = vec![self.refusal(&first)];
+        let mut node = self.node.clone();
+        let mut refusal = first;
+        while findings.len() < MOST_REFUSALS && take_out(&mut node, &refusal) {
+            let loaded = node.to_json().map(|json| Policy::load(&json, &|name| self.variables.get(name)));
+            match loaded {
+                Ok(Err(next)) => refusal = next,
+                _ => break,
+            }
+            // What is missing now may be what was taken out.
+            if !matches!(refusal.problem, Problem::MissingField { .. }) {
+                findings.push(self.refusal(&refusal));
+            }
+        }
+        findings
+    }
+
+    fn refusal(&self, refusal: &Refusal) -> Finding {
+        let text = refusal.to_string();
+        let (why, last) = text.rsplit_once(": ").unwrap_or((&text, ""));
+        let (message, fix) = match &refusal.problem {
+            Problem::Invalid { invalid, .. } => {
+                (text.strip_suffix(&format!(": {}", invalid.fix)).unwrap_or(&text), invalid.fix.to_string())
+            }
+            Problem::WrongType { quotable: true, found: "a number" | "a boolean", .. } => {
+                (text.as_str(), "quote it".into())
+            }
+            Problem::WrongType { expected, .. } => (text.as_str(), format!("write {expected}")),
+            Problem::UnknownField { .. } => (text.as_str(), "use a field that is known there, or remove it".into()),
+            _ => (why, last.to_owned()),
+        };
+        let mut place = (self.place)(&refusal.path);
+        if let Problem::UnknownField { name: Some(name), .. } = &refusal.problem {
+            place.at = self.node.name_position(&refusal.path, name).or(place.at);
+        }
+        Finding::new(Code::Refused, place, message, fix)
+    }
+
+    fn refused_entry(&self, entry: &RefusedEntry) -> Finding {
+        let text = entry.to_string();
+        let (message, fix) = text.rsplit_once(": ").unwrap_or((&text, ""));
+        let place = (self.place)(&entry.path);
+        match &entry.problem {
+            EntryProblem::UnsetVariable(name) if !self.variables.has(name.as_str()) => {
+                let message =
+                    format!("{}: the module is not given the variable {name}, so this key works nowhere", entry.path);
+                let fix = "name it among the variables of the plugin (vm_config.environment_variables, vmConfig.env, env.hostKeys)";
+                Finding::new(Code::UnlistedVariable, place, message, fix)
+            }
+            // Whether a variable is set is a matter of where Envoy runs, and not of the document.
+            EntryProblem::UnsetVariable(_) => {
+                Finding::new(Code::UnsetVariable, place, format!("{message} (as seen from here, where lint runs)"), fix)
+            }
+            _ => Finding::new(Code::RefusedEntry, place, message, fix),
+        }
+    }
+}
+
+/// Takes the member out that was refused, or that holds the item of a list that was. Whether there was one.
+fn take_out(node: &mut Node, refusal: &Refusal) -> bool {
+    let path = match &refusal.problem {
+        Problem::UnknownField { name: Some(name), .. } if refusal.path.is_empty() => name.clone(),
+        Problem::UnknownField { name: Some(name), .. } => format!("{}.{name}", refusal.path),
+        Problem::UnknownField { name: None, .. } | Problem::Syntax { .. } => return false,
+        _ => refusal.path.clone(),
+    };
+    let mut path = path.as_str();
+    // A list without one of its items would number the others anew.
+    while path.ends_with(']') {
+        path = path.rsplit_once('[').map_or("", |(list, _)| list);
+    }
+    let (holder, name) = path.rsplit_once('.').unwrap_or(("", path));
+    let Some(Node { tree: Tree::Map(members), .. }) = node.at_path_mut(holder) else { return false };
+    let before = members.len();
+    members.retain(|(member, _)| member.text != name);
+    members.len() < before
+}
