@@ -1,6 +1,7 @@
 //! The two files: what people write (`policy.yaml`) and what the command writes (`keys.json`), and the one document that
 //! the gate gets, which is both together.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -165,13 +166,16 @@ pub(crate) fn merge(mut policy: Node, store: Option<&Store>, file: &Path) -> Res
             overridden_mode = Some(own).filter(|own| own != mode.name());
             policy.set("mode", mode.name().into());
         }
+        let named = |(index, one): (usize, &Node)| Some((one.get("name")?.text()?.to_owned(), index));
+        let own = policy.get("consumers").map(Node::items).unwrap_or_default();
+        let own: HashMap<String, usize> = own.iter().enumerate().filter_map(named).collect();
         for (name, stored) in &store.consumers {
             let keys = stored.keys.iter().map(|key| key.to_node());
             if policy.get("consumers").is_none() {
                 policy.set("consumers", Node::list([]));
             }
             let Some(Node { tree: Tree::List(consumers), .. }) = policy.get_mut("consumers") else { break };
-            match consumers.iter_mut().find(|one| one.get("name").and_then(Node::text) == Some(name)) {
+            match own.get(name).and_then(|index| consumers.get_mut(*index)) {
                 Some(consumer) => {
                     if !stored.roles.is_empty() {
                         let place = consumer.at.map(|at| format!(":{at}")).unwrap_or_default();

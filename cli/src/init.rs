@@ -21,8 +21,8 @@ const POLICY: &str = include_str!("starter.yaml");
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Init {
-    /// Where to; made where it is missing
-    #[arg(long, value_name = "DIRECTORY", default_value = ".")]
+    /// Where to, made where it is missing [default: here]
+    #[arg(long, value_name = "DIRECTORY", default_value = "", hide_default_value = true)]
     directory: PathBuf,
 }
 
@@ -46,7 +46,7 @@ impl Init {
             policy.display(),
             store.display()
         ));
-        note(format_args!("next, in {}:", self.directory.display()));
+        note("next:");
         note("  portcullis keys generate --consumer ci --expires 90d");
         note("  portcullis lint");
         note("  portcullis run --upstream 127.0.0.1:5000");

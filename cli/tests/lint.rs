@@ -131,3 +131,121 @@ fn the_page_has_a_section_for_each_code_and_no_other() {
         page.lines().filter_map(|line| line.strip_prefix("### ")).map(str::to_owned).collect();
     assert_eq!(sections, examples);
 }
+
+/// The shipped configurations, and the warnings that they have: placeholders and keys of a demonstration, a variable that is
+/// set where Envoy runs (not for the other examples here), headers with underscores, which some services need, and what a
+/// file is about.
+#[test]
+fn no_shipped_configuration_has_an_error_and_each_warning_is_known() {
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../envoy");
+    let known = [
+        ("compose.yaml", &["demo-key", "underscores"][..]),
+        ("deepaas.yaml", &["underscores"]),
+        ("envoy.yaml", &["demo-key", "underscores"]),
+        ("minimal.yaml", &["demo-key", "path-normalization", "underscores"]),
+        ("orchestra.yaml", &["plaintext-key", "underscores", "whole-private-network"]),
+        ("sidecar-peer.yaml", &["demo-key", "underscores", "whole-private-network"]),
+        ("systemd/envoy.yaml systemd/gate.yaml", &["demo-key", "underscores"]),
+        ("envoy-gateway/gateway.yaml envoy-gateway/proxy.yaml", &["placeholder-digest"]),
+        ("envoy-gateway/httproute.yaml", &["demo-key", "placeholder-digest"]),
+        ("istio/forward-credential.yaml", &["demo-key", "forward-credential", "placeholder-digest"]),
+        ("istio/gateway-api.yaml", &["demo-key", "placeholder-digest"]),
+        ("istio/gateway.yaml", &["demo-key", "placeholder-digest"]),
+        ("istio/mesh-wide.yaml istio/http-only.yaml", &["demo-key", "placeholder-digest"]),
+        ("istio/namespace.yaml istio/mesh-config.yaml", &["demo-key", "not-enforcing", "placeholder-digest"]),
+        ("istio/record-peer.yaml", &["demo-key", "placeholder-digest"]),
+        ("istio/secret.yaml istio/strict-mtls.yaml", &["placeholder-digest"]),
+        ("istio/traffic-extension.yaml", &["demo-key", "placeholder-digest"]),
+        ("istio/trust-gateway.yaml", &["demo-key", "gateway-identity", "placeholder-digest"]),
+        ("istio/waypoint.yaml", &["demo-key", "placeholder-digest"]),
+        ("istio/workload.yaml", &["demo-key", "placeholder-digest", "unknown-role"]),
+    ];
+    let mut files = BTreeSet::new();
+    for (together, warnings) in known {
+        let arguments: Vec<&str> = together.split(' ').flat_map(|file| ["--envoy", file]).collect();
+        let (code, output, error) = lint(&shipped, &[&arguments[..], &["--output", "json"]].concat(), "");
+        assert_eq!((code, error.as_str()), (0, ""), "{together}: {output}");
+        let json: Value = serde_json::from_str(&output).expect("it is JSON");
+        let found = json["findings"].as_array().expect("a list of findings");
+        let found: BTreeSet<&str> = found.iter().filter_map(|finding| finding["code"].as_str()).collect();
+        assert_eq!(found, warnings.iter().copied().collect(), "{together}");
+        files.extend(together.split(' ').map(|file| shipped.join(file)));
+    }
+    let folders = ["", "systemd", "envoy-gateway", "istio"].map(|folder| shipped.join(folder));
+    let there = folders
+        .iter()
+        .flat_map(|folder| fs::read_dir(folder).expect("a folder"))
+        .map(|entry| entry.expect("a file").path());
+    let there: BTreeSet<PathBuf> =
+        there.filter(|path| path.extension().is_some_and(|ending| ending == "yaml")).collect();
+    assert_eq!(
+        files.iter().map(|file| file.components().collect::<PathBuf>()).collect::<BTreeSet<_>>(),
+        there.iter().map(|file| file.components().collect()).collect()
+    );
+}
+
+#[test]
+fn a_finding_is_told_where_the_key_stands() {
+    let directory = directory();
+    let edit = |file: &str, from: &str, to: &str| {
+        let path = directory.path().join(file);
+        let text = fs::read_to_string(&path).expect("the file is there");
+        assert!(text.contains(from), "{from} is in {file}");
+        fs::write(path, text.replacen(from, to, 1)).expect("the file is written");
+    };
+    edit("policy.yaml", "env: PORTCULLIS_TOKEN", "plaintext: hunter2");
+    edit("keys.json", "\"id\":\"ci-2\"", "\"id\":\"ci-2\",\"expires\":\"2020-01-01T00:00:00Z\"");
+    let (code, output, _) = lint(directory.path(), &["policy.yaml", "--allow", "weak-key"], "");
+    let start = "keys.json:6:7: warning[expired-key]: consumers[0].keys[1]: the key has expired\n  fix: remove it";
+    assert!(code == 0 && output.starts_with(start), "{output}");
+    assert!(
+        output.contains("\npolicy.yaml:13:5: warning[plaintext-key]: consumers[1].keys[0]: the key itself"),
+        "{output}"
+    );
+    assert!(output.contains("\npolicy.yaml: 0 errors, 2 warnings, digest "), "{output}");
+    assert!(!output.contains("hunter2"), "{output}");
+    assert_eq!(lint(directory.path(), &["--strict"], "").0, 1, "a warning fails where the command is strict");
+
+    // In the text of a StringValue: line and column of the file around it.
+    edit("gate.yaml", "\"consumers\":", "\"mode\": \"of\",\n            \"consumers\":");
+    let (code, output, _) = lint(directory.path(), arguments("gate.yaml"), "");
+    let told = "gate.yaml:17:21: error[refused]: mode: \"of\" is no mode\n  fix: write enforce, report or disabled\n";
+    assert!(code == 1 && output.contains(told), "{output}");
+}
+
+#[test]
+fn all_that_is_refused_is_told_at_once() {
+    let policy = "mode: on\nname: a b\nconsumers:\n- {name: x, keys: [{sha256: ab}], colour: red}\nreply: {realm: 1}\nreplies: {}\n";
+    let (code, output, _) = lint(TempDir::new().expect("a directory").path(), &["-"], policy);
+    let places: Vec<&str> =
+        output.lines().filter_map(|line| line.split_once(": error[refused]").map(|(place, _)| place)).collect();
+    assert_eq!(
+        (code, places.as_slice()),
+        (1, &["/dev/stdin:1:7", "/dev/stdin:2:7", "/dev/stdin:4:35", "/dev/stdin:5:16", "/dev/stdin:6:1"][..]),
+        "{output}"
+    );
+    let (code, output, _) =
+        lint(TempDir::new().expect("a directory").path(), &["--envoy", "-", "--output", "json"], "a: 1\na: hunter2\n");
+    assert!(code == 1 && output.contains("\"syntax\"") && !output.contains("hunter2"), "{output}");
+}
+
+#[test]
+fn what_cannot_be_read_or_allowed_is_an_input_error() {
+    let directory = directory();
+    for (arguments, message) in [
+        (&["nowhere.yaml"][..], "portcullis: cannot read the policy nowhere.yaml: No such file"),
+        (
+            &["--store", "nowhere.json"],
+            "portcullis: cannot read the store nowhere.json (`portcullis init` makes one): No such",
+        ),
+        (&["--envoy", "nowhere.yaml"], "portcullis: cannot read the configuration nowhere.yaml: No such file"),
+        (&["envoy.yaml"], "portcullis: envoy.yaml is a whole configuration: give the policy alone"),
+        (&["--allow", "fail-open"], "portcullis: --allow fail-open: it is an error, which cannot be allowed: mend it"),
+        (&["--allow", "no-such-code"], "error: invalid value 'no-such-code' for '--allow <CODE>'"),
+        (&["--soon", "14"], "error: invalid value '14' for '--soon <DAYS>': write a number of days, such as 14d"),
+    ] {
+        let (code, output, error) = lint(directory.path(), arguments, "");
+        assert_eq!((code, output.as_str()), (2, ""), "{arguments:?}: {error}");
+        assert!(error.starts_with(message), "{arguments:?}: {error}");
+    }
+}

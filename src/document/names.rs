@@ -135,6 +135,11 @@ name!(
 pub struct Methods(Vec<Method>);
 
 impl Methods {
+    /// The methods, as they are written.
+    pub fn iter(&self) -> impl Iterator<Item = &Method> {
+        self.0.iter()
+    }
+
     /// Whether a method, as sent, is one of these exactly; GET includes HEAD.
     #[must_use]
     pub fn include(&self, method: &[u8]) -> bool {

@@ -96,8 +96,10 @@ impl Session {
             }
             // Each thread has children of its own.
             let threads = fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().map_while(Result::ok);
-            let children = threads.map(|thread| text(&thread.path().join("children")));
-            left.extend(children.flat_map(|ids| ids.split_whitespace().map(str::parse).collect::<Vec<_>>()).flatten());
+            for thread in threads {
+                let children = text(&thread.path().join("children"));
+                left.extend(children.split_whitespace().filter_map(|id| id.parse::<u32>().ok()));
+            }
         }
         found
     }

@@ -5,8 +5,11 @@ use std::process::Command;
 
 use portcullis_tests::bootstrap::Gate;
 use portcullis_tests::fleet::{Fleet, policy, text};
-use portcullis_tests::paths::workspace;
+use portcullis_tests::leash::Leashed;
+use portcullis_tests::listener::Kind;
+use portcullis_tests::paths::{self, workspace};
 use portcullis_tests::poll;
+use portcullis_tests::stage::{bootstrap, listener};
 use portcullis_tests::upstream::Upstream;
 use serde_json::{Value, json};
 
@@ -38,6 +41,26 @@ fn first() -> Value {
 
 fn second() -> Value {
     policy("status", "status-second-key")
+}
+
+#[test]
+fn an_admin_interface_at_a_socket_is_asked_as_any_other() {
+    let upstream = Upstream::start();
+    let mut document = bootstrap(vec![listener("main", Kind::Edge, &first())], &upstream).document();
+    // Relative to where Envoy runs: beside the sockets of its listeners.
+    document["admin"] = json!({"address": {"pipe": {"path": "admin.sock"}}});
+    let directory = tempfile::tempdir().expect("a directory");
+    std::fs::write(directory.path().join("envoy.json"), document.to_string()).expect("a file in it");
+    let mut command = Command::new(paths::envoy());
+    command.current_dir(directory.path()).args(["--config-path", "envoy.json", "--disable-hot-restart"]);
+    let log = std::fs::File::create(directory.path().join("log")).expect("a file in it");
+    let _envoy = Leashed::start(&command, log);
+    let socket = directory.path().join("admin.sock");
+    let socket = socket.to_str().expect("its name is text");
+    poll::until("Envoy answers", || {
+        let (code, output, _) = status(&["--admin", socket], &[]);
+        (code == 0 && output.contains("enforce")).then_some(())
+    });
 }
 
 fn admin(fleet: &Fleet) -> SocketAddr {

@@ -14,6 +14,9 @@ pub(super) struct Cell {
     pub(super) shown: String,
 }
 
+/// How the kind that no pattern covers is written.
+pub(super) const OTHERS: &str = "any other path";
+
 /// More kinds than this are not looked at.
 pub(super) const MOST: usize = 2_000;
 
@@ -62,7 +65,7 @@ pub(super) fn of(patterns: &[&str]) -> (Vec<Cell>, bool) {
             }
             let Cell { path, shown } = &step.cell;
             if step.alive.is_empty() && step.done.is_empty() {
-                cells.push(Cell { path: path.clone(), shown: "any other path".to_owned() });
+                cells.push(Cell { path: path.clone(), shown: OTHERS.to_owned() });
             } else {
                 let end = if step.alive.is_empty() { "/**" } else { "" };
                 cells.push(Cell { path: path.clone(), shown: format!("{shown}{end}") });

@@ -49,29 +49,18 @@ pub(super) fn compare(old: &Side, new: &Side) -> Result<Vec<Change>> {
     let patterns: BTreeSet<String> = [old, new].into_iter().flat_map(patterns).collect();
     let patterns: Vec<_> = patterns.iter().map(String::as_str).collect();
     let (kinds, complete) = cells::of(&patterns);
-    let mut told: BTreeMap<Told, BTreeMap<String, BTreeSet<Shape>>> = BTreeMap::new();
-    for cell in &kinds {
+    let mut told: BTreeMap<Told, BTreeMap<usize, BTreeSet<Shape>>> = BTreeMap::new();
+    let mut said = BTreeSet::new();
+    for (index, cell) in kinds.iter().enumerate() {
         for shape in shapes.iter().filter(|shape| matches!(shape, Shape::Method(_))) {
             for line in answers(&gates, &cell.path, shape) {
-                told.entry(line).or_default().entry(cell.shown.clone()).or_default().insert(shape.clone());
+                said.insert((index, line.0));
+                told.entry(line).or_default().entry(index).or_default().insert(shape.clone());
             }
         }
     }
-    // The same kinds of path as backends may be sent them otherwise: told only where nothing above says the same.
-    let plain: BTreeSet<_> =
-        told.keys().map(|(effect, before, after, _)| (*effect, before.clone(), after.clone())).collect();
-    for Cell { path, .. } in &kinds {
-        for (disguise, shape) in
-            disguises(path).iter().flat_map(|disguise| shapes.iter().map(move |shape| (disguise, shape)))
-        {
-            for line in answers(&gates, disguise, shape) {
-                if !plain.contains(&(line.0, line.1.clone(), line.2.clone())) {
-                    told.entry(line).or_default().entry(disguise.clone()).or_default().insert(shape.clone());
-                }
-            }
-        }
-    }
-    let mut changes: Vec<_> = told.into_iter().flat_map(|(line, kinds)| lines(line, kinds, &shapes)).collect();
+    let mut changes: Vec<_> = told.into_iter().flat_map(|(line, found)| lines(line, found, &kinds, &shapes)).collect();
+    changes.extend(disguised(&gates, &kinds, &shapes, &said));
     if !complete {
         let what =
             format!("the patterns tell more than {} kinds of path apart: the rest was not compared", cells::MOST);
@@ -102,12 +91,14 @@ fn answers(gates: &(Gate<'_>, Gate<'_>), path: &str, shape: &Shape) -> Vec<Told>
 }
 
 /// One line for all kinds that are sent in the same ways.
-fn lines((effect, before, after, place): Told, kinds: BTreeMap<String, BTreeSet<Shape>>, all: &[Shape]) -> Vec<Change> {
-    let mut by_shapes: BTreeMap<BTreeSet<Shape>, Vec<String>> = BTreeMap::new();
-    for (kind, shapes) in kinds {
-        by_shapes.entry(shapes).or_default().push(kind);
+fn lines(line: Told, found: BTreeMap<usize, BTreeSet<Shape>>, kinds: &[Cell], all: &[Shape]) -> Vec<Change> {
+    let (effect, before, after, place) = line;
+    let mut by_shapes: BTreeMap<BTreeSet<Shape>, Vec<&str>> = BTreeMap::new();
+    for (kind, shapes) in found.into_iter().filter_map(|(index, shapes)| Some((kinds.get(index)?, shapes))) {
+        by_shapes.entry(shapes).or_default().push(&kind.shown);
     }
-    let line = |(shapes, kinds): (BTreeSet<Shape>, Vec<String>)| {
+    let line = |(shapes, mut kinds): (BTreeSet<Shape>, Vec<&str>)| {
+        kinds.sort_by_key(|kind| *kind != cells::OTHERS);
         let more = kinds.len().saturating_sub(SHOWN);
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         let kinds = kinds.into_iter().take(SHOWN).collect::<Vec<_>>().join(", ");
@@ -115,6 +106,36 @@ fn lines((effect, before, after, place): Told, kinds: BTreeMap<String, BTreeSet<
         Change { place: place.clone(), ..Change::new(effect, "paths", what) }
     };
     by_shapes.into_iter().map(line).collect()
+}
+
+/// What changes only for paths and methods that are sent otherwise than as they are written, where some backend takes them
+/// for the same: one line for each effect, and none for a kind of path of which the same is `said`.
+fn disguised(
+    gates: &(Gate<'_>, Gate<'_>),
+    kinds: &[Cell],
+    shapes: &[Shape],
+    said: &BTreeSet<(usize, Effect)>,
+) -> Vec<Change> {
+    let mut found: BTreeMap<Effect, (usize, Change)> = BTreeMap::new();
+    for (index, cell) in kinds.iter().enumerate() {
+        for (path, shape) in disguises(&cell.path).iter().flat_map(|path| shapes.iter().map(move |shape| (path, shape)))
+        {
+            for (effect, before, after, place) in answers(gates, path, shape) {
+                if !said.contains(&(index, effect)) {
+                    let shape = methods(&BTreeSet::from([shape.clone()]), shapes);
+                    let what = format!("{shape} {path}: {} -> {}", before.words(), after.words());
+                    let first = || (0, Change { place, ..Change::new(effect, "paths", what) });
+                    let count = &mut found.entry(effect).or_insert_with(first).0;
+                    *count = count.saturating_add(1);
+                }
+            }
+        }
+    }
+    let line = |(count, change): (usize, Change)| Change {
+        what: format!("{} of another spelling, such as {}", crate::output::count(count, "request"), change.what),
+        ..change
+    };
+    found.into_values().map(line).collect()
 }
 
 fn methods(shapes: &BTreeSet<Shape>, all: &[Shape]) -> String {

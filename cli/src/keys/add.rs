@@ -52,7 +52,8 @@ impl Add {
         drop(progress);
         let added = self.entry.put(&mut locked.store, policy.as_ref(), digests, now()?)?;
         locked.save()?;
-        match added.as_slice() {
+        added.notes.iter().for_each(note);
+        match added.keys.as_slice() {
             [one] => note(format_args!("key {} of {} added", one.key.id, one.consumer)),
             all => note(format_args!("{} of {} added", count(all.len(), "key"), self.entry.consumer)),
         }

@@ -10,7 +10,6 @@ use portcullis::{Document, Timestamp};
 use super::known::AllKeys;
 use super::when::{When, rfc3339};
 use crate::files::Merged;
-use crate::output::note;
 use crate::store::{Store, StoredKey};
 use crate::yaml::Node;
 
@@ -48,7 +47,7 @@ impl Entry {
         policy: Option<&Merged>,
         digests: Vec<(String, Digest)>,
         now: Timestamp,
-    ) -> Result<Vec<New>> {
+    ) -> Result<Added> {
         if self.id.is_some() && digests.len() != 1 {
             bail!("--id is for one key: several get theirs from their digests");
         }
@@ -56,7 +55,7 @@ impl Entry {
         if expires.is_some_and(|expires| expires <= now) {
             bail!("--expires is in the past: nobody could use the key");
         }
-        self.put_roles(store, policy)?;
+        let notes = self.put_roles(store, policy)?;
         let time = |at: Option<Timestamp>| at.map(rfc3339).transpose();
         let blueprint = StoredKey {
             description: self.description.clone(),
@@ -65,18 +64,18 @@ impl Entry {
             expires: time(expires)?,
             ..StoredKey::default()
         };
-        let new = |(place, digest)| New::new(&self.consumer, place, digest, self.id.as_deref(), &blueprint);
+        let new = |(place, digest)| NewEntry::new(&self.consumer, place, digest, self.id.as_deref(), &blueprint);
         let keys: Vec<_> = digests.into_iter().map(new).collect();
         // In what the gate could refuse they are all alike.
         for new in keys.iter().take(1) {
             check(&self.consumer, &self.roles, &new.key)?;
         }
         add_unique(store, policy, &keys)?;
-        Ok(keys)
+        Ok(Added { keys, notes })
     }
 
-    /// A consumer's roles have one home.
-    fn put_roles(&self, store: &mut Store, policy: Option<&Merged>) -> Result<()> {
+    /// A consumer's roles have one home. Gives what is to be told of them.
+    fn put_roles(&self, store: &mut Store, policy: Option<&Merged>) -> Result<Vec<String>> {
         let name = &self.consumer;
         let in_policy = policy.and_then(|policy| {
             let index = policy
@@ -88,13 +87,12 @@ impl Entry {
             Some(policy.place(&format!("consumers[{index}]")))
         });
         let is_new = !store.consumers.contains_key(name);
-        match in_policy {
-            Some(place) if !self.roles.is_empty() => {
-                bail!("--role: the policy names the consumer {name}: write its roles there ({place})")
-            }
-            Some(_) => {}
-            None if is_new => note(format_args!("{name} is a new consumer")),
-            None => {}
+        if let Some(place) = in_policy.as_ref().filter(|_| !self.roles.is_empty()) {
+            bail!("--role: the policy names the consumer {name}: write its roles there ({place})");
+        }
+        let mut notes = Vec::new();
+        if is_new && in_policy.is_none() {
+            notes.push(format!("{name} is a new consumer"));
         }
         let stored = store.consumers.entry(name.clone()).or_default();
         let before = stored.roles.len();
@@ -104,15 +102,24 @@ impl Entry {
             }
         }
         if !is_new && stored.roles.len() > before {
-            note(format_args!("every key of {name} has the roles {} now", stored.roles.join(", ")));
+            notes.push(format!("every key of {name} has these roles now: {}", stored.roles.join(", ")));
         }
-        Ok(())
+        Ok(notes)
     }
+}
+
+/// Keys that came into the store, and what is to be told when it is written.
+#[derive(Debug)]
+pub(crate) struct Added {
+    /// The keys.
+    pub(crate) keys: Vec<NewEntry>,
+    /// What they changed.
+    pub(crate) notes: Vec<String>,
 }
 
 /// A key that comes into the store.
 #[derive(Debug)]
-pub(crate) struct New {
+pub(crate) struct NewEntry {
     /// Whose it is.
     pub(crate) consumer: String,
     /// The entry.
@@ -121,7 +128,7 @@ pub(crate) struct New {
     place: String,
 }
 
-impl New {
+impl NewEntry {
     /// A key like `blueprint` in all but the key itself and its id.
     pub(crate) fn new(consumer: &str, place: String, digest: Digest, id: Option<&str>, blueprint: &StoredKey) -> Self {
         let id = id.map_or_else(|| digest.handle(), str::to_owned);
@@ -134,10 +141,10 @@ impl New {
 ///
 /// # Errors
 /// The first that is there, and whose it is.
-pub(crate) fn add_unique(store: &mut Store, policy: Option<&Merged>, keys: &[New]) -> Result<()> {
+pub(crate) fn add_unique(store: &mut Store, policy: Option<&Merged>, keys: &[NewEntry]) -> Result<()> {
     let all = AllKeys::of(store, policy)?;
     let mut given = HashMap::new();
-    for New { consumer, key, place } in keys {
+    for NewEntry { consumer, key, place } in keys {
         let digest = key.digest();
         if let Some(known) = digest.and_then(|digest| all.by_digest(&digest)) {
             let at = known.place.as_ref().map(|at| format!(" ({at})")).unwrap_or_default();

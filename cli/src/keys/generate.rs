@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 use serde_json::json;
 
-use super::entry::{Entry, New};
+use super::entry::{Entry, NewEntry};
 use super::key_format::NewKey;
 use crate::files::{StoreFile, now};
 use crate::output::{Output, Progress, count, note};
@@ -43,9 +43,10 @@ impl Generate {
         let progress = Progress::new(count, "making keys");
         let secrets: Vec<_> = (0..count).map(|_| progress.step(NewKey::generate)).collect::<Result<_>>()?;
         let digests = secrets.iter().map(|secret| (String::from("a new key"), secret.digest())).collect();
-        let keys = self.entry.put(&mut locked.store, policy.as_ref(), digests, now()?)?;
+        let added = self.entry.put(&mut locked.store, policy.as_ref(), digests, now()?)?;
         drop(progress);
-        hand_over(&locked, &keys, &secrets, self.output)?;
+        hand_over(&locked, &added.keys, &secrets, self.output)?;
+        added.notes.iter().for_each(note);
         Ok(true)
     }
 }
@@ -55,11 +56,11 @@ impl Generate {
 ///
 /// # Errors
 /// Where one of the two fails, and what that means for the keys.
-pub(super) fn hand_over(locked: &Locked, keys: &[New], secrets: &[NewKey], output: Output) -> Result<()> {
+pub(super) fn hand_over(locked: &Locked, keys: &[NewEntry], secrets: &[NewKey], output: Output) -> Result<()> {
     let text = match output {
         Output::Text => secrets.iter().flat_map(|secret| [secret.expose(), "\n"]).collect(),
         Output::Json => {
-            let row = |(New { consumer, key, .. }, secret): (&New, &NewKey)| {
+            let row = |(NewEntry { consumer, key, .. }, secret): (&NewEntry, &NewKey)| {
                 json!({"id": key.id, "consumer": consumer, "key": secret.expose(), "description": key.description,
                     "not_before": key.not_before, "expires": key.expires})
             };
@@ -72,7 +73,7 @@ pub(super) fn hand_over(locked: &Locked, keys: &[New], secrets: &[NewKey], outpu
     printed.context("the key could not be printed, so it is not in the store either")?;
     staged.commit().context("what was printed is not in the store: it opens nothing")?;
     match keys {
-        [New { consumer, key, .. }] => {
+        [NewEntry { consumer, key, .. }] => {
             let until = key.expires.as_ref().map_or_else(|| "never expires".to_owned(), |at| format!("expires {at}"));
             note(format_args!("key {} of {consumer}, which {until}, is shown this once", key.id));
         }

@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use portcullis::Timestamp;
 
-use super::entry::{New, add_unique, check};
+use super::entry::{NewEntry, add_unique, check};
 use super::generate::hand_over;
 use super::key_format::NewKey;
 use super::selection::Selection;
@@ -77,7 +77,7 @@ impl Rotate {
     }
 
     /// The key that comes after `old`.
-    fn successor(&self, consumer: &str, old: &StoredKey, secret: &NewKey, now: Timestamp) -> Result<New> {
+    fn successor(&self, consumer: &str, old: &StoredKey, secret: &NewKey, now: Timestamp) -> Result<NewEntry> {
         if old.disabled {
             bail!("{} is disabled: `enable` it first, or `generate` a key for {consumer}", old.id);
         }
@@ -94,7 +94,7 @@ impl Rotate {
             expires: expires.map(rfc3339).transpose()?,
             ..StoredKey::default()
         };
-        let new = New::new(consumer, String::from("the new key"), secret.digest(), self.id.as_deref(), &blueprint);
+        let new = NewEntry::new(consumer, String::from("the new key"), secret.digest(), self.id.as_deref(), &blueprint);
         if expires.is_some_and(|expires| expires <= now) {
             bail!("--expires is in the past: nobody could use the key");
         }

@@ -113,7 +113,7 @@ fn find_key(stored: &AllKeys, line: &Line, files: &StoreFile) -> Result<String> 
     Err(anyhow!("line {number}: this key is not in {}{hint}", files.path().display()))
 }
 
-/// An argument that is the id of a key in the store. Anything else may be a key by mistake, and is not quoted in full.
+/// An argument that is the id of a key in the store. Anything else may be a key by mistake, and is not quoted.
 fn find_id(stored: &AllKeys, id: &str, number: usize, files: &StoreFile) -> Result<String> {
     if stored.by_id(id).is_some() {
         return Ok(id.to_owned());
@@ -127,14 +127,10 @@ fn find_id(stored: &AllKeys, id: &str, number: usize, files: &StoreFile) -> Resu
     if let Some(place) = in_policy(files, |all| all.by_id(id).and_then(|known| known.place.clone()))? {
         bail!("{id} stands in the policy, at {place}: change it there");
     }
-    let start: String = id.chars().take(4).collect();
     let mut like = stored.keys.iter().filter(|known| known.id.starts_with(id) && !id.is_empty());
     match (like.next(), like.next()) {
         (Some(one), None) => bail!("no key has the id {id}: is {} meant?", one.id),
-        _ => bail!(
-            "no key in {} has the id {start}… (argument {number}): see `portcullis keys list`",
-            files.path().display()
-        ),
+        _ => bail!("argument {number} is no id of a key in {}: see `portcullis keys list`", files.path().display()),
     }
 }
 

@@ -1,12 +1,14 @@
 //! Lints of what is open, to whom, and what asks for roles.
 
-use portcullis::document::{ClientAddress, Document, KeySource, Mode, ProtectedPath, PublicPath, Rule};
+use portcullis::document::{
+    ClientAddress, Document, KeySource, Method, Methods, Mode, ProtectedPath, PublicPath, Rule,
+};
+use portcullis::network::Range;
 use portcullis::{Decision, Grant, Host, Policy, Request, Timestamp};
 
 use super::code::Code;
 use super::finding::Finding;
 use super::policy::Subject;
-use crate::yaml::Node;
 
 /// Looks at all but consumers and keys.
 pub(super) fn examine(subject: &Subject<'_>, document: &Document, findings: &mut Vec<Finding>) {
@@ -62,30 +64,31 @@ const PRIVATE: [(&str, &str, &str); 4] = [
     ("fd00::/8", "fd00::", "fdff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
 ];
 
-/// Whether one of the ranges holds this address.
-pub(super) fn has(document: &Document, address: &str) -> bool {
-    address.parse().is_ok_and(|address| document.trusted_networks.ranges.iter().any(|range| range.contains(&address)))
+/// Whether a range holds one of these addresses.
+fn holds_any(range: &Range, addresses: &[&str]) -> bool {
+    addresses.iter().any(|address| address.parse().is_ok_and(|address| range.contains(&address)))
 }
 
-/// Whether one of the ranges holds the machine's own addresses.
-pub(super) fn has_loopback(document: &Document) -> bool {
-    has(document, "127.0.0.1") || has(document, "::1")
+/// Whether a range holds the machine's own addresses.
+pub(super) fn holds_loopback(range: &Range) -> bool {
+    holds_any(range, &["127.0.0.1", "::1"])
 }
 
 fn addresses(subject: &Subject<'_>, document: &Document, findings: &mut Vec<Finding>) {
     let ranges = &document.trusted_networks.ranges;
     for (index, range) in ranges.iter().enumerate() {
-        let holds = |address: &str| address.parse().is_ok_and(|address| range.contains(&address));
         let mut warn = |code, message: &str, fix| {
             findings.push(subject.finding(code, &format!("trusted_networks.ranges[{index}]"), message, fix))
         };
-        if let Some((whole, ..)) = PRIVATE.iter().find(|(_, first, last)| holds(first) && holds(last)) {
+        if let Some((whole, ..)) =
+            PRIVATE.iter().find(|(_, first, last)| holds_any(range, &[first]) && holds_any(range, &[last]))
+        {
             let message = format!(
                 "all of {whole}: load balancers, NAT gateways and container bridges live there, and everybody behind one is local"
             );
             warn(Code::WholePrivateNetwork, &message, "name the networks that you have, without those");
         }
-        if !subject.has_listener && (holds("127.0.0.1") || holds("::1")) {
+        if !subject.has_listener && holds_loopback(range) {
             let message = "callers on this machine need no key: so does everybody who comes through a proxy here that sends no forwarding header, such as a tunnel";
             warn(Code::TrustsLoopback, message, "remove it, unless nothing on the machine passes connections on");
         }
@@ -103,10 +106,8 @@ fn addresses(subject: &Subject<'_>, document: &Document, findings: &mut Vec<Find
 }
 
 fn identities(subject: &Subject<'_>, document: &Document, findings: &mut Vec<Finding>) {
-    let texts = subject.node.get("trusted_identities").map(Node::items).unwrap_or_default();
-    debug_assert_eq!(texts.len(), document.trusted_identities.len(), "they were read from there");
-    for (index, text) in texts.iter().enumerate() {
-        let mut segments = text.text().unwrap_or_default().split('/').skip(3);
+    for (index, identity) in document.trusted_identities.iter().enumerate() {
+        let mut segments = identity.as_str().split('/').skip(3);
         let is_gateway = |name: &str| name.contains("gateway") || name.contains("ingress") || name.ends_with("-istio");
         if segments.any(is_gateway) {
             let message = "this looks like the identity of a gateway: whoever comes through it is trusted";
@@ -142,13 +143,13 @@ fn public_paths(subject: &Subject<'_>, document: &Document, findings: &mut Vec<F
             let fix = "remove one of the two";
             findings.push(subject.finding(Code::PublicProtectedPath, &path, &message, fix));
         }
-        let restricts = |number: usize, rule: &&Rule| {
+        let restricts = |(_, rule): &(usize, &Rule)| {
             rule.path.as_str() != "/**"
                 && rule.path.includes(&public.path)
                 && !public.path.includes(&rule.path)
-                && overlap(&subject.methods("rules", number), &subject.methods("public_paths", index))
+                && overlap(rule.methods.as_ref(), public.methods.as_ref())
         };
-        let restricting = document.rules.iter().enumerate().find(|(number, rule)| restricts(*number, rule));
+        let restricting = document.rules.iter().enumerate().find(restricts);
         if let Some((number, rule)) = restricting {
             let message =
                 format!("open to everyone, though rules[{number}] asks for roles below {}", rule.path.as_str());
@@ -167,7 +168,7 @@ fn rules(subject: &Subject<'_>, document: &Document, findings: &mut Vec<Finding>
             let fix = "give it to a consumer, or mend the name";
             findings.push(subject.finding(Code::UnknownRole, &format!("{path}.roles"), &message, fix));
         }
-        if let Some((earlier, first)) = subject.earlier(document, index) {
+        if let Some((earlier, first)) = earlier(document, index) {
             let but = if first.methods.is_some() { " (but one whose method a header overrides)" } else { "" };
             let message = format!("rules[{earlier}] answers first for each request that this rule is for{but}");
             findings.push(subject.finding(
@@ -177,9 +178,8 @@ fn rules(subject: &Subject<'_>, document: &Document, findings: &mut Vec<Finding>
                 format!("put it before rules[{earlier}], or remove it"),
             ));
         }
-        let opens = |(number, public): &(usize, &PublicPath)| {
-            public.path.includes(&rule.path)
-                && covers(&subject.methods("public_paths", *number), &subject.methods("rules", index))
+        let opens = |(_, public): &(usize, &PublicPath)| {
+            public.path.includes(&rule.path) && covers(public.methods.as_ref(), rule.methods.as_ref())
         };
         if let Some((number, _)) = document.public_paths.iter().enumerate().find(opens) {
             let message = format!("public_paths[{number}] opens all that this rule is for: nobody is asked for a role");
@@ -243,46 +243,30 @@ impl Host for Nobody {
     }
 }
 
-impl Subject<'_> {
-    /// The methods that narrow an item of a list; `None` for every method.
-    fn methods(&self, list: &str, index: usize) -> Option<Vec<&str>> {
-        let item = self.node.get(list)?.items().get(index)?;
-        Some(item.get("methods")?.items().iter().filter_map(Node::text).collect())
-    }
-
-    /// A rule before this one that answers for each of its paths and methods; of several that do so together, the first.
-    fn earlier<'d>(&self, document: &'d Document, index: usize) -> Option<(usize, &'d Rule)> {
-        let rule = document.rules.get(index)?;
-        let earlier =
-            || document.rules.iter().enumerate().take(index).filter(|(_, earlier)| earlier.path.includes(&rule.path));
-        let whole = earlier().find(|(_, earlier)| earlier.methods.is_none());
-        whole.or_else(|| {
-            let methods = self.methods("rules", index)?;
-            let answers = |method: &&str| {
-                earlier().find(|(_, one)| one.methods.as_ref().is_some_and(|ones| ones.cover(method.as_bytes())))
-            };
-            let answers: Vec<_> = methods.iter().map(answers).collect::<Option<_>>()?;
-            answers.into_iter().min_by_key(|(number, _)| *number)
-        })
-    }
+/// A rule before this one that answers for each of its paths and methods; of several that do so together, the first.
+fn earlier(document: &Document, index: usize) -> Option<(usize, &Rule)> {
+    let rule = document.rules.get(index)?;
+    let earlier = || document.rules.iter().enumerate().take(index).filter(|(_, one)| one.path.includes(&rule.path));
+    let whole = earlier().find(|(_, one)| one.methods.is_none());
+    whole.or_else(|| {
+        let answers = |method: &Method| {
+            let covers = |methods: &Methods| methods.cover(method.as_str().as_bytes());
+            earlier().find(|(_, one)| one.methods.as_ref().is_some_and(covers))
+        };
+        let answers: Vec<_> = rule.methods.as_ref()?.iter().map(answers).collect::<Option<_>>()?;
+        answers.into_iter().min_by_key(|(number, _)| *number)
+    })
 }
 
-/// Whether the methods of one include all those of the other. GET includes HEAD.
-fn covers(wide: &Option<Vec<&str>>, narrow: &Option<Vec<&str>>) -> bool {
-    match (wide, narrow) {
-        (None, _) => true,
-        (Some(_), None) => false,
-        (Some(wide), Some(narrow)) => {
-            narrow.iter().all(|method| wide.contains(method) || (*method == "HEAD" && wide.contains(&"GET")))
-        }
-    }
+/// Whether the methods of one include all those of the other.
+fn covers(wide: Option<&Methods>, narrow: Option<&Methods>) -> bool {
+    let Some(wide) = wide else { return true };
+    narrow.is_some_and(|narrow| narrow.iter().all(|method| wide.include(method.as_str().as_bytes())))
 }
 
-/// Whether a method is among both. GET includes HEAD.
-fn overlap(one: &Option<Vec<&str>>, other: &Option<Vec<&str>>) -> bool {
+/// Whether a method is among both.
+fn overlap(one: Option<&Methods>, other: Option<&Methods>) -> bool {
     let (Some(one), Some(other)) = (one, other) else { return true };
-    let reads = |methods: &[&str]| methods.iter().any(|method| matches!(*method, "GET" | "HEAD"));
-    one.iter().any(|method| other.contains(method))
-        || (one.contains(&"GET") && reads(other))
-        || (other.contains(&"GET") && reads(one))
+    let meets = |one: &Methods, other: &Methods| one.iter().any(|method| other.include(method.as_str().as_bytes()));
+    meets(one, other) || meets(other, one)
 }

@@ -49,6 +49,7 @@ pub(crate) enum Code {
     // Envoy.
     GateAfterRouter,
     AnswersBeforeGate,
+    ConditionalGate,
     UngatedListener,
     GateDisabled,
     OptionalGate,

@@ -132,9 +132,9 @@ pub(super) fn examine(files: &[PathBuf], times: (Timestamp, Timestamp)) -> Resul
         gate.examine(in_listener, times, examined);
     }
     let mut findings = Vec::new();
-    let has_gate = listener::examine(&managers, &gates, &mut findings) || !gates.is_empty();
+    let has_gate = listener::examine(&managers, &gates, &mut findings);
     sources.iter().for_each(|source| mesh::examine(source, &mut findings));
-    mesh::two_gates(&gates, &mut findings);
+    mesh::examine_gates(&gates, &mut findings);
     sources.iter().for_each(|source| switched_off(source, &gates, &mut findings));
     if let Some(source) = sources.first().filter(|_| !has_gate) {
         let place = Place { file: source.file.clone(), at: None };

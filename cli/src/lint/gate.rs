@@ -84,8 +84,8 @@ impl<'a> Gate<'a> {
             },
             on_failure: match failure.map(|node| (node, &node.tree)) {
                 Some((node, Tree::Bool(true))) => OnFailure::Open(node),
-                Some((node, Tree::Text(text))) if text == "FAIL_OPEN" => OnFailure::Open(node),
-                Some((_, Tree::Text(text))) if text == "FAIL_RELOAD" => OnFailure::Best,
+                Some((node, policy)) if is_enum(policy, "FAIL_OPEN", 3) => OnFailure::Open(node),
+                Some((_, policy)) if is_enum(policy, "FAIL_RELOAD", 1) => OnFailure::Best,
                 other => OnFailure::Close(other.map(|(node, _)| node)),
             },
             module: Module { url, sha256: remote.and_then(|remote| field(remote, "sha256")) },
@@ -228,6 +228,15 @@ fn is_gate(names: &[Option<&str>], policy: &Node) -> bool {
         || TELLING.iter().any(|member| policy.get(member).is_some())
 }
 
+/// Whether a value is one of an enum, by its name or its number: Envoy takes both.
+fn is_enum(value: &Tree, name: &str, number: u64) -> bool {
+    match value {
+        Tree::Text(text) => text == name,
+        Tree::Number(value) => value.as_u64() == Some(number),
+        _ => false,
+    }
+}
+
 fn list(node: Option<&Node>) -> Vec<String> {
     node.map(Node::items).unwrap_or_default().iter().filter_map(Node::text).map(str::to_owned).collect()
 }
@@ -246,17 +255,20 @@ fn policy_of(source: &Source, configuration: Option<&Node>, at: Option<Position>
     let kind = text_of(configuration, "@type")?;
     let value = field(configuration, "value");
     let text = value.and_then(Node::text).unwrap_or_default();
-    let nothing = Node { at: value.and_then(|value| value.at).or(configuration.at), tree: Tree::Map(Vec::new()) };
     match kind.rsplit('.').next()? {
         "Struct" => Some(struct_of(value, configuration.at)),
-        "StringValue" => {
-            let node = Node::parse(text).ok().map(|node| source.outer(node, value?, text).into());
-            Some((node.flatten().unwrap_or(nothing), text.as_bytes().to_vec()))
-        }
+        "StringValue" => Some(text_policy(source, value.unwrap_or(configuration), text.as_bytes().to_vec())),
         "BytesValue" => {
             let bytes = STANDARD.decode(text).unwrap_or_else(|_| text.as_bytes().to_vec());
-            Some((nothing, bytes))
+            Some(text_policy(source, value.unwrap_or(configuration), bytes))
         }
         _ => None,
     }
+}
+
+/// A policy that is text in a configuration.
+fn text_policy(source: &Source, value: &Node, bytes: Vec<u8>) -> (Node, Vec<u8>) {
+    let text = std::str::from_utf8(&bytes).unwrap_or_default();
+    let node = Node::parse(text).ok().and_then(|node| source.outer(node, value, text));
+    (node.unwrap_or(Node { at: value.at, tree: Tree::Map(Vec::new()) }), bytes)
 }

@@ -1,8 +1,5 @@
-//! Connection managers of Envoy: what stands before and after the gate, and whose address it sees.
+//! Connection managers of Envoy: what stands before and after the gate, and what they do to paths and headers.
 
-use portcullis::document::{ClientAddress, Document};
-
-use super::access::has_loopback;
 use super::code::Code;
 use super::configuration::{Source, field, is_set, text_of, typed, walk};
 use super::finding::{Finding, Place};
@@ -12,9 +9,14 @@ use crate::yaml::{Node, Tree};
 /// A connection manager, and the listener that it is in.
 pub(super) struct Manager<'a> {
     source: &'a Source,
-    node: &'a Node,
-    listener: Option<&'a Node>,
+    /// What configures it.
+    pub(super) node: &'a Node,
+    /// What configures the listener.
+    pub(super) listener: Option<&'a Node>,
 }
+
+/// Takes a finding: its code, where it is if not at the whole, what is wrong, and the fix.
+pub(super) type Find<'f> = dyn FnMut(Code, Option<&Node>, &str, &str) + 'f;
 
 /// The connection managers of a file that have filters.
 pub(super) fn managers_of(source: &Source) -> Vec<Manager<'_>> {
@@ -44,36 +46,31 @@ fn holds(outer: &Node, inner: &Node) -> bool {
     found
 }
 
-/// Looks at each. Whether one of them has a gate.
+/// Looks at each. Whether there is a gate: in one of them, or elsewhere where none passes requests on.
 pub(super) fn examine(managers: &[Manager<'_>], gates: &[Gate<'_>], findings: &mut Vec<Finding>) -> bool {
-    let (gated, open): (Vec<_>, Vec<_>) = managers.iter().partition(|manager| manager.gates(gates).next().is_some());
+    let (gated, mut open): (Vec<_>, Vec<_>) =
+        managers.iter().partition(|manager| manager.gates(gates).next().is_some());
     for manager in &gated {
         manager.chain(gates, findings);
         manager.paths(findings);
-        for (_, gate) in manager.gates(gates) {
-            if let Some(taken) = gate
-                .and_then(|gate| gate.taken.as_ref())
-                .filter(|taken| !taken.document.trusted_networks.ranges.is_empty())
-            {
-                manager.addresses(&taken.document, findings);
-            }
+        let policies = manager.gates(gates).filter_map(|(_, gate)| gate?.taken.as_ref());
+        for taken in policies.filter(|taken| !taken.document.trusted_networks.ranges.is_empty()) {
+            manager.addresses(&taken.document, findings);
         }
     }
-    for manager in open.iter().filter(|manager| !gated.is_empty() && manager.router().is_some()) {
+    open.retain(|manager| manager.router().is_some() && manager.passes_on());
+    for manager in open.iter().filter(|_| !gated.is_empty()) {
         let message = "this listener has no gate, and another has one";
-        findings.push(manager.find(
-            Code::UngatedListener,
-            Some(manager.node),
-            message,
-            "put a gate here too, if what is behind it is the same",
-        ));
+        let fix = "put a gate here too, if what is behind it is the same";
+        findings.push(manager.find(Code::UngatedListener, None, message, fix));
     }
     shared_vms(gates, findings);
-    !gated.is_empty()
+    !gated.is_empty() || (open.is_empty() && !gates.is_empty())
 }
 
 impl<'a> Manager<'a> {
-    fn find(&self, code: Code, node: Option<&Node>, message: impl Into<String>, fix: &str) -> Finding {
+    /// A finding at a part of it, or at the whole.
+    pub(super) fn find(&self, code: Code, node: Option<&Node>, message: impl Into<String>, fix: &str) -> Finding {
         let at = node.or(Some(self.node)).and_then(|node| node.at);
         Finding::new(code, Place { file: self.source.file.clone(), at }, message, fix)
     }
@@ -88,17 +85,26 @@ impl<'a> Manager<'a> {
         })
     }
 
-    /// The gates among the filters, with their numbers. What is in another file that was not given is a gate by its name.
+    /// Whether a route leads to a cluster, as far as they are here.
+    fn passes_on(&self) -> bool {
+        let Some(routes) = field(self.node, "route_config") else { return true };
+        let mut found = false;
+        walk(routes, &mut |node| found |= field(node, "route").is_some());
+        found
+    }
+
+    /// The gates among the filters, and inside them, with their numbers. What is in another file that was not given is a
+    /// gate by its name.
     fn gates<'g>(&self, gates: &'g [Gate<'a>]) -> impl Iterator<Item = (usize, Option<&'g Gate<'a>>)> {
-        self.filters().iter().enumerate().filter_map(move |(number, filter)| {
-            let here = gates.iter().find(|gate| std::ptr::eq(gate.entry, filter));
+        self.filters().iter().enumerate().flat_map(move |(number, filter)| {
             let name = text_of(filter, "name").unwrap_or_default();
             let discovered = field(filter, "config_discovery").is_some();
-            let there = || gates.iter().find(|gate| discovered && gate.name == name);
-            match here.or_else(there) {
-                Some(gate) => Some((number, Some(gate))),
-                None => (discovered && name.contains("portcullis")).then_some((number, None)),
+            let is_here = |gate: &&Gate<'_>| holds(filter, gate.entry) || (discovered && gate.name == name);
+            let mut found: Vec<_> = gates.iter().filter(is_here).map(|gate| (number, Some(gate))).collect();
+            if found.is_empty() && discovered && name.contains("portcullis") {
+                found.push((number, None));
             }
+            found
         })
     }
 
@@ -118,7 +124,7 @@ impl<'a> Manager<'a> {
                 find(
                     Code::GateAfterRouter,
                     filter,
-                    "the gate stands after the router: no request comes there".into(),
+                    "the gate stands after the router, which must be the last: Envoy refuses that".into(),
                     "put it before the router",
                 );
             }
@@ -134,6 +140,13 @@ impl<'a> Manager<'a> {
                     "put it behind the gate, or see that it answers nothing that a key is for",
                 );
             }
+            let is_inside = |(_, gate): &&(usize, Option<&Gate<'_>>)| {
+                gate.is_some_and(|gate| !std::ptr::eq(gate.entry, filter) && holds(filter, gate.entry))
+            };
+            if let Some((_, Some(gate))) = here.iter().find(is_inside) {
+                let message = "the gate is inside another filter, which decides which requests it sees".into();
+                find(Code::ConditionalGate, gate.entry, message, "make it a filter of its own");
+            }
             let default = field(filter, "config_discovery").and_then(|discovery| field(discovery, "default_config"));
             let is_none = |default: &&Node| is_gate && Gate::of_filter(self.source, filter, default).is_none();
             if let Some(default) = default.filter(is_none) {
@@ -143,7 +156,8 @@ impl<'a> Manager<'a> {
             }
         }
         for pair in here.windows(2) {
-            if let [(_, Some(one)), (number, _)] = pair
+            if let [(before, Some(one)), (number, _)] = pair
+                && before != number
                 && !one.forwards()
                 && let Some(filter) = self.filters().get(*number)
             {
@@ -180,111 +194,6 @@ impl<'a> Manager<'a> {
             findings.push(self.find(Code::Underscores, action, message, fix));
         }
     }
-
-    /// docs/configuration.md, "What is trusted, by listener".
-    fn addresses(&self, document: &Document, findings: &mut Vec<Finding>) {
-        let mut find =
-            |code, node: Option<&Node>, message: &str, fix: &str| findings.push(self.find(code, node, message, fix));
-        let is_remote = is_set(self.node, "use_remote_address");
-        let prelude =
-            self.listener.and_then(|listener| field(listener, "listener_filters")).map(Node::items).unwrap_or_default();
-        let prelude = prelude.iter().find(|filter| {
-            kind(filter).ends_with(".ProxyProtocol")
-                || text_of(filter, "name") == Some("envoy.filters.listener.proxy_protocol")
-        });
-        let address = self.listener.and_then(|listener| field(listener, "address"));
-        let socket = address
-            .and_then(|address| field(address, "pipe").or_else(|| field(address, "envoy_internal_address")))
-            .or_else(|| self.listener.and_then(|listener| field(listener, "internal_listener")));
-        let client_address = &document.trusted_networks.client_address;
-        let vouched_for = *client_address == ClientAddress::RemoteIp;
-        match client_address {
-            ClientAddress::Direct => {
-                if let Some(prelude) = prelude {
-                    let message = "client_address: direct takes what the PROXY protocol says for the peer: whoever reaches this listener is local by saying so";
-                    find(
-                        Code::ProxyProtocol,
-                        Some(prelude),
-                        message,
-                        "write client_address: remote_ip, and let nobody but the load balancer connect; or filter_state",
-                    );
-                }
-            }
-            ClientAddress::RemoteIp => self.believed(is_remote, prelude, &mut find),
-            ClientAddress::FilterState(key) => {
-                if !self.records(key.as_str()) {
-                    let message =
-                        format!("nothing before the gate records the peer as {}: nobody is local", key.as_str());
-                    find(
-                        Code::NobodyLocal,
-                        None,
-                        &message,
-                        "put set_filter_state with %DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT% before the gate: see envoy/sidecar-peer.yaml",
-                    );
-                }
-            }
-        }
-        if let Some(socket) = socket.filter(|_| !vouched_for || is_remote) {
-            find(
-                Code::NobodyLocal,
-                Some(socket),
-                "peers of this listener have no address: nobody is local",
-                "remove the ranges, or listen on an address",
-            );
-        } else if !vouched_for && is_remote && !is_set(self.node, "skip_xff_append") && has_loopback(document) {
-            let message = "for a peer on this machine Envoy appends an address of its own to X-Forwarded-For, and the gate takes it for somebody else's call: it is not local";
-            find(Code::NobodyLocal, field(self.node, "use_remote_address"), message, "set skip_xff_append: true");
-        }
-    }
-
-    /// Who can make up the address that `remote_ip` trusts.
-    fn believed(&self, is_remote: bool, prelude: Option<&Node>, find: &mut dyn FnMut(Code, Option<&Node>, &str, &str)) {
-        const CLAIMED: &str = "anybody who can connect, and is not one of your proxies, is local by saying so";
-        const FIX: &str = "let nobody but the proxies connect, and let them overwrite what callers write; or write client_address: direct";
-        let detection = field(self.node, "original_ip_detection_extensions").filter(|list| !list.items().is_empty());
-        let hops = field(self.node, "xff_num_trusted_hops")
-            .filter(|hops| !matches!(&hops.tree, Tree::Number(number) if number.as_u64() == Some(0)));
-        match detection {
-            Some(detection) => {
-                let by_peer = |one: &Node| {
-                    field(one, "typed_config")
-                        .and_then(typed)
-                        .is_some_and(|(_, body)| field(body, "xff_trusted_cidrs").is_some())
-                };
-                if !detection.items().iter().all(by_peer) {
-                    find(Code::ClaimedAddress, Some(detection), CLAIMED, FIX);
-                }
-            }
-            None if !is_remote => {
-                let message = "client_address: remote_ip, and without use_remote_address the last address in X-Forwarded-For is the client's: anybody is local by saying so";
-                find(
-                    Code::ForgedAddress,
-                    field(self.node, "use_remote_address"),
-                    message,
-                    "set use_remote_address: true, and xff_num_trusted_hops to the number of proxies in front; or write client_address: direct",
-                );
-            }
-            None if hops.is_some() => find(Code::ClaimedAddress, hops, CLAIMED, FIX),
-            None => {}
-        }
-        if prelude.is_some() {
-            find(Code::ClaimedAddress, prelude, CLAIMED, FIX);
-        }
-    }
-
-    /// Whether a filter before the gate, of HTTP or of the network, records the peer's address under a key.
-    fn records(&self, key: &str) -> bool {
-        let mut recorded = false;
-        // Of the network filters, those of the whole listener: which chain one is in is not looked at.
-        walk(self.listener.unwrap_or(self.node), &mut |node| {
-            let is_key = text_of(node, "object_key") == Some(key);
-            let format = field(node, "format_string")
-                .and_then(|format| field(format, "text_format_source"))
-                .and_then(|source| text_of(source, "inline_string"));
-            recorded |= is_key && format == Some("%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%");
-        });
-        recorded
-    }
 }
 
 /// What two gates in a row do.
@@ -296,7 +205,7 @@ pub(super) fn two_gates(first: &str) -> String {
 pub(super) const TWO_GATES_FIX: &str = "have one, or give the first `upstream: {forward_credential: true}`";
 
 /// The type of a filter.
-fn kind(filter: &Node) -> &str {
+pub(super) fn kind(filter: &Node) -> &str {
     field(filter, "typed_config").and_then(typed).map_or("", |(kind, _)| kind)
 }
 

@@ -1,10 +1,12 @@
 //! Manifests of Istio and Envoy Gateway. What Istio does with them is in docs/guides/istio.md.
 
+use portcullis::document::ClientAddress;
+
 use super::code::Code;
 use super::configuration::{Source, text_of};
 use super::finding::{Finding, Place};
 use super::gate::Gate;
-use super::listener;
+use super::listener::{self, Find};
 use crate::yaml::Node;
 
 /// The namespace whose plugins are for every other one.
@@ -41,8 +43,6 @@ pub(super) fn examine(source: &Source, findings: &mut Vec<Finding>) {
         }
     }
 }
-
-type Find<'f> = dyn FnMut(Code, Option<&Node>, &str, &str) + 'f;
 
 fn istio(spec: &Node, find: &mut Find<'_>) {
     let matches = spec.get("match");
@@ -95,37 +95,56 @@ fn patches(source: &Source, document: &Node, spec: &Node, find: &mut Find<'_>) {
             find(
                 Code::GateAfterRouter,
                 inner.get("operation"),
-                "the gate stands after the router: no request comes there",
+                "the gate stands after the router, which must be the last: Envoy refuses that",
                 "write INSERT_BEFORE, or INSERT_FIRST",
             );
         }
     }
 }
 
-/// Two plugins of Istio in one proxy, of which the first takes the key from the second.
-pub(super) fn two_gates(gates: &[Gate<'_>], findings: &mut Vec<Finding>) {
-    let plugins: Vec<_> =
-        gates.iter().filter_map(|gate| Some((gate, gate.entry.get("metadata")?, gate.entry.get("spec")?))).collect();
-    for (number, (gate, metadata, spec)) in plugins.iter().enumerate() {
-        let meets = |(_, other_metadata, other_spec): &&(&Gate<'_>, &Node, &Node)| {
-            let (here, there) = (text_of(metadata, "namespace"), text_of(other_metadata, "namespace"));
-            let is_other = here != there || text_of(metadata, "name") != text_of(other_metadata, "name");
-            let is_near = here == there || here == Some(ROOT) || there == Some(ROOT);
-            let other_modes = modes(other_spec);
-            is_other
-                && is_near
-                && modes(spec).iter().any(|mode| other_modes.contains(mode))
-                && select_one(spec, other_spec)
-        };
-        if let Some((first, ..)) =
-            plugins.iter().take(number).find(meets).filter(|(first, ..)| !first.forwards() || !gate.forwards())
+/// Looks at the plugins of Istio with their policies: what a sidecar makes of addresses, and two in one proxy.
+pub(super) fn examine_gates(gates: &[Gate<'_>], findings: &mut Vec<Finding>) {
+    let plugin = |gate| Some(Plugin { gate, metadata: gate.entry.get("metadata")?, spec: gate.entry.get("spec")? });
+    let plugins: Vec<Plugin<'_>> = gates.iter().filter_map(plugin).collect();
+    for (number, plugin) in plugins.iter().enumerate() {
+        let networks = plugin.gate.taken.as_ref().map(|taken| &taken.document.trusted_networks);
+        let believes = networks
+            .is_some_and(|networks| !networks.ranges.is_empty() && networks.client_address == ClientAddress::RemoteIp);
+        if believes && modes(plugin.spec).contains(&"SERVER") && plugin.spec.get("targetRefs").is_none() {
+            let message = "client_address: remote_ip, and a sidecar takes the last address in X-Forwarded-For for the \
+                           client's: anybody is local by saying so";
+            let fix = "trust identities in its place, or record the peer: see envoy/istio/record-peer.yaml";
+            findings.push(Finding::new(Code::ForgedAddress, plugin.gate.place(None), message, fix));
+        }
+        let mut others = plugins.iter().take(number);
+        if let Some(first) =
+            others.find(|other| plugin.meets(other) && !other.gate.forwards() && !plugin.gate.forwards())
         {
             let message = format!(
                 "one proxy may have this gate and {}: the first of two takes the key out, and the second denies",
-                first.name
+                first.gate.name
             );
-            findings.push(Finding::new(Code::TwoGates, gate.place(None), message, listener::TWO_GATES_FIX));
+            findings.push(Finding::new(Code::TwoGates, plugin.gate.place(None), message, listener::TWO_GATES_FIX));
         }
+    }
+}
+
+/// A plugin of Istio.
+struct Plugin<'a> {
+    gate: &'a Gate<'a>,
+    metadata: &'a Node,
+    spec: &'a Node,
+}
+
+impl Plugin<'_> {
+    /// Whether both may be in one proxy.
+    fn meets(&self, other: &Self) -> bool {
+        let (here, there) = (text_of(self.metadata, "namespace"), text_of(other.metadata, "namespace"));
+        let is_other = here != there || text_of(self.metadata, "name") != text_of(other.metadata, "name");
+        let is_near = here == there || here == Some(ROOT) || there == Some(ROOT);
+        let modes_there = modes(other.spec);
+        let is_same_way = modes(self.spec).iter().any(|mode| modes_there.contains(mode));
+        is_other && is_near && is_same_way && select_one(self.spec, other.spec)
     }
 }
 

@@ -2,6 +2,7 @@
 //! the configuration of Envoy, Istio or Envoy Gateway around it.
 
 mod access;
+mod address;
 mod code;
 mod configuration;
 mod files;

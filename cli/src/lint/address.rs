@@ -1,0 +1,121 @@
+//! Whose address the gate sees on a listener, and who can make one up: docs/configuration.md, "What is trusted, by listener".
+
+use portcullis::document::{ClientAddress, Document};
+
+use super::access::holds_loopback;
+use super::code::Code;
+use super::configuration::{field, is_set, text_of, typed, walk};
+use super::finding::Finding;
+use super::listener::{Find, Manager, kind};
+use crate::yaml::{Node, Tree};
+
+impl Manager<'_> {
+    /// Looks at what the gate trusts by address, which is something.
+    pub(super) fn addresses(&self, document: &Document, findings: &mut Vec<Finding>) {
+        let mut find =
+            |code, node: Option<&Node>, message: &str, fix: &str| findings.push(self.find(code, node, message, fix));
+        let is_remote = is_set(self.node, "use_remote_address");
+        let prelude =
+            self.listener.and_then(|listener| field(listener, "listener_filters")).map(Node::items).unwrap_or_default();
+        let prelude = prelude.iter().find(|filter| {
+            kind(filter).ends_with(".ProxyProtocol")
+                || text_of(filter, "name") == Some("envoy.filters.listener.proxy_protocol")
+        });
+        let address = self.listener.and_then(|listener| field(listener, "address"));
+        let socket = address
+            .and_then(|address| field(address, "pipe").or_else(|| field(address, "envoy_internal_address")))
+            .or_else(|| self.listener.and_then(|listener| field(listener, "internal_listener")));
+        let client_address = &document.trusted_networks.client_address;
+        let vouched_for = *client_address == ClientAddress::RemoteIp;
+        match client_address {
+            ClientAddress::Direct => {
+                if let Some(prelude) = prelude {
+                    let message = "client_address: direct takes what the PROXY protocol says for the peer: whoever reaches this listener is local by saying so";
+                    find(
+                        Code::ProxyProtocol,
+                        Some(prelude),
+                        message,
+                        "write client_address: remote_ip, and let nobody but the load balancer connect; or filter_state",
+                    );
+                }
+            }
+            ClientAddress::RemoteIp => self.believed(is_remote, prelude, &mut find),
+            ClientAddress::FilterState(key) => {
+                if !self.records(key.as_str()) {
+                    let message =
+                        format!("nothing before the gate records the peer as {}: nobody is local", key.as_str());
+                    find(
+                        Code::NobodyLocal,
+                        None,
+                        &message,
+                        "put set_filter_state with %DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT% before the gate: see envoy/sidecar-peer.yaml",
+                    );
+                }
+            }
+        }
+        if let Some(socket) = socket.filter(|_| !vouched_for || is_remote) {
+            find(
+                Code::NobodyLocal,
+                Some(socket),
+                "peers of this listener have no address: nobody is local",
+                "remove the ranges, or listen on an address",
+            );
+        } else if !vouched_for
+            && is_remote
+            && !is_set(self.node, "skip_xff_append")
+            && document.trusted_networks.ranges.iter().any(holds_loopback)
+        {
+            let message = "for a peer on this machine Envoy appends an address of its own to X-Forwarded-For, and the gate takes it for somebody else's call: it is not local";
+            find(Code::NobodyLocal, field(self.node, "use_remote_address"), message, "set skip_xff_append: true");
+        }
+    }
+
+    /// Who can make up the address that `remote_ip` trusts.
+    fn believed(&self, is_remote: bool, prelude: Option<&Node>, find: &mut Find<'_>) {
+        const CLAIMED: &str = "anybody who can connect, and is not one of your proxies, is local by saying so";
+        const FIX: &str = "let nobody but the proxies connect, and let them overwrite what callers write; or write client_address: direct";
+        let detection = field(self.node, "original_ip_detection_extensions").filter(|list| !list.items().is_empty());
+        let hops = field(self.node, "xff_num_trusted_hops")
+            .filter(|hops| !matches!(&hops.tree, Tree::Number(number) if number.as_u64() == Some(0)));
+        match detection {
+            Some(detection) => {
+                let by_peer = |one: &Node| {
+                    field(one, "typed_config")
+                        .and_then(typed)
+                        .is_some_and(|(_, body)| field(body, "xff_trusted_cidrs").is_some())
+                };
+                if !detection.items().iter().all(by_peer) {
+                    find(Code::ClaimedAddress, Some(detection), CLAIMED, FIX);
+                }
+            }
+            None if !is_remote => {
+                let message = "client_address: remote_ip, and without use_remote_address the last address in X-Forwarded-For is the client's: anybody is local by saying so";
+                find(
+                    Code::ForgedAddress,
+                    field(self.node, "use_remote_address"),
+                    message,
+                    "set use_remote_address: true, and xff_num_trusted_hops to the number of proxies in front; or write client_address: direct",
+                );
+            }
+            None if hops.is_some() => find(Code::ClaimedAddress, hops, CLAIMED, FIX),
+            None => {}
+        }
+        if prelude.is_some() {
+            find(Code::ClaimedAddress, prelude, CLAIMED, FIX);
+        }
+    }
+
+    /// Whether a filter before the gate, of HTTP or of the network, records the peer's address under a key.
+    fn records(&self, key: &str) -> bool {
+        let mut recorded = false;
+        // Of the network filters, those of the whole listener: which chain one is in is not looked at.
+        walk(self.listener.unwrap_or(self.node), &mut |node| {
+            let is_key = text_of(node, "object_key") == Some(key);
+            let format = field(node, "format_string")
+                .and_then(|format| field(format, "text_format_source"))
+                .and_then(|source| text_of(source, "inline_string"));
+            recorded |= is_key && format == Some("%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%");
+        });
+        recorded
+    }
+}
