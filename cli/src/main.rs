@@ -1,4 +1,3 @@
-#![allow(dead_code, reason = "foundation: goes with the last stub")]
 //! The `portcullis` command. Exit status: 0 done, 1 refused (a denied check, a failing lint), 2 usage or input error.
 
 mod check;

@@ -135,7 +135,7 @@ impl Source {
         additions.add_to(&mut merged);
         // Each decision, for the line that is printed of a request.
         merged.node.set("access_log", true.into());
-        let loaded = merged.load()?;
+        let loaded = merged.compile(&environment)?;
         if let (Some(own), None) = (&merged.overridden_mode, additions.mode) {
             remarks.push(format!("the mode is that of the store; the policy itself says {own}"));
         }
