@@ -276,6 +276,7 @@ fn disguises(path: &str) -> Vec<String> {
         format!("{path}.json"),
         format!("{path}."),
         format!("{path}%C3%A9"),
+        format!("{path}/%C3%A9"),
         format!("{path}/"),
     ];
     disguises.extend(encoded);
