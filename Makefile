@@ -16,6 +16,9 @@ VERSION_cargo-mutants := 27.1.0
 VERSION_cyclonedx     := 11.12.0
 export PATH           := $(TOOLS)/bin:$(PATH)
 
+# The command has the filter in it: this one, instead of another that it would build for itself.
+export PORTCULLIS_MODULE := $(CURDIR)/$(MODULE)
+
 # Panic messages name source files: without the paths of this machine, so that the same source gives the same bytes.
 REMAP := RUSTFLAGS="--remap-path-prefix=$(CURDIR)=portcullis --remap-path-prefix=$${CARGO_HOME:-$$HOME/.cargo}=cargo"
 
@@ -74,7 +77,7 @@ fmt: cargo ## format the code
 	@$(CARGO) fmt --manifest-path fuzz/Cargo.toml
 	@$(CARGO) fmt --manifest-path $(OTHER_HOST)
 
-lint: cargo components wasm-target ## formatting and clippy, natively and for the filter's target
+lint: cargo components module ## formatting and clippy, natively and for the filter's target
 	@echo '==> checking the format'
 	@$(CARGO) fmt --all --check
 	@$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check

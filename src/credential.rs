@@ -114,8 +114,9 @@ fn bearer(credentials: &[u8]) -> Option<&[u8]> {
     })
 }
 
-/// RFC 9110, section 11.2.
-fn is_token68(key: &[u8]) -> bool {
+/// Whether bytes can be a bearer token: the token68 of RFC 9110, section 11.2.
+#[must_use]
+pub fn is_token68(key: &[u8]) -> bool {
     let body = key.iter().rposition(|byte| *byte != b'=').map_or(0, |last| last.saturating_add(1));
     let body = key.get(..body).unwrap_or_default();
     let fits = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~+/".contains(byte);
@@ -123,7 +124,8 @@ fn is_token68(key: &[u8]) -> bool {
 }
 
 /// Whether bytes can be a key anywhere but in `Authorization`: 1 to 1024 visible ASCII characters.
-pub(crate) fn is_presentable(key: &[u8]) -> bool {
+#[must_use]
+pub fn is_presentable(key: &[u8]) -> bool {
     (1..=LONGEST).contains(&key.len()) && key.iter().all(u8::is_ascii_graphic)
 }
 

@@ -44,6 +44,18 @@ impl Key {
     pub fn id(&self) -> String {
         self.id.as_ref().map_or_else(|| self.digest.handle(), |id| id.as_str().to_owned())
     }
+
+    /// The first second in which it is valid, if it has one.
+    #[must_use]
+    pub fn not_before(&self) -> Option<Timestamp> {
+        self.not_before
+    }
+
+    /// The first second in which it is valid no more, if it has one.
+    #[must_use]
+    pub fn expires(&self) -> Option<Timestamp> {
+        self.expires
+    }
 }
 
 impl Keyring {

@@ -49,6 +49,7 @@ mod secrecy;
 pub mod spiffe;
 pub mod target;
 mod timestamp;
+pub mod trail;
 
 pub use decision::{Caller, DENIALS, Decision, Denial, GRANTS, Grant};
 pub use document::Document;

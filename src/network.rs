@@ -3,9 +3,11 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use ipnet::{IpNet, Ipv4Net};
+use serde_json::Value;
 
 use crate::document::read::{Text, read_text};
 use crate::document::refusal::Invalid;
+use crate::document::schema::pattern;
 
 /// A trusted range, as a list of networks: `localhost` is two.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,10 +22,19 @@ impl Range {
     pub fn contains(&self, address: &IpAddr) -> bool {
         self.networks.iter().any(|network| network.contains(address))
     }
+
+    /// Its first and last addresses, one pair a network: what is in it is in one of these.
+    pub fn bounds(&self) -> impl Iterator<Item = (IpAddr, IpAddr)> {
+        self.networks.iter().map(|network| (network.network(), network.broadcast()))
+    }
 }
 
 impl Text for Range {
     const EXPECTED: &'static str = "an address, a network such as 10.1.0.0/16, or localhost";
+
+    fn schema() -> Value {
+        pattern("^(localhost|[0-9a-fA-F.:]+(/[0-9]+)?)$")
+    }
 
     fn read(text: &str) -> Result<Self, Invalid> {
         let networks = if text == "localhost" {

@@ -3,8 +3,11 @@
 
 use core::fmt;
 
+use serde_json::Value;
+
 use crate::document::read::{Text, read_text};
 use crate::document::refusal::Invalid;
+use crate::document::schema::pattern;
 use crate::fold::{Ending, Fold, trim_name};
 
 /// The most segments of a pattern.
@@ -19,6 +22,12 @@ impl<'a> Segments<'a> {
     pub(crate) fn of(path: &'a [u8]) -> Self {
         let path = path.strip_prefix(b"/").unwrap_or(path);
         Self(path.split(|byte| *byte == b'/').take(LONGEST.saturating_add(1)).collect())
+    }
+
+    /// The path again, as far as it was split.
+    #[inline]
+    pub(crate) fn to_path(&self) -> Vec<u8> {
+        self.0.iter().flat_map(|segment| std::iter::once(b'/').chain(segment.iter().copied())).collect()
     }
 }
 
@@ -149,6 +158,11 @@ impl Segment {
 
 impl Text for PathPattern {
     const EXPECTED: &'static str = "a path pattern such as /v2/models/{model}/predict or /docs/**";
+
+    fn schema() -> Value {
+        let segment = r"(\*|\{[A-Za-z0-9_]+\}|[^*{}\\;?#%/ \x00-\x1f\x7f-\x9f]+)";
+        pattern(&format!(r"^/(\*\*|{segment}(/{segment})*(/(\*\*)?)?)?$"))
+    }
 
     fn read(text: &str) -> Result<Self, Invalid> {
         let Some(path) = text.strip_prefix('/') else {

@@ -129,7 +129,7 @@ mod tests {
 
     /// Whether any reading of the path falls under the pattern.
     fn reaches(path: &str, pattern: &str) -> bool {
-        let target = Target::parse(path.as_bytes()).unwrap_or_else(|| panic!("{path} is refused"));
+        let target = Target::parse(path.as_bytes()).unwrap_or_else(|bad| panic!("{path} is refused: {bad:?}"));
         let pattern = FoldedPattern::new(&PathPattern::read(pattern).unwrap());
         Readings::of(&target).expect("a handful").iter().any(|(fold, path)| pattern.covers(fold, &path))
     }

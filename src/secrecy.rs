@@ -177,7 +177,7 @@ fn no_debug_output_shows_a_key_or_a_credential() {
         let query = split_query(path.as_bytes()).1;
         let found: Presented<'_> = find(&request, query, policy.key_sources());
         hides("credential", &found);
-        let decision = policy.decide(&request, &Clock(Some(Timestamp(1_800_000_000))));
+        let decision = policy.decide(&request, &Clock(Some(Timestamp(1_800_000_000))), &mut ());
         hides("decision", &decision);
         let outcome: Outcome<'_> = policy.outcome(&request, &decision);
         hides("outcome", &outcome);

@@ -1,14 +1,17 @@
 //! Trusted mTLS identities: SPIFFE ids (SPIFFE-ID, section 2) that need no key.
 
+use serde_json::Value;
+
 use crate::document::read::{Text, read_text};
 use crate::document::refusal::Invalid;
+use crate::document::schema::pattern;
 
 /// A pattern of SPIFFE ids, such as `spiffe://cluster.local/ns/shop/sa/*`: `*` stands for one whole segment of the path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdentityPattern(String);
 
 impl IdentityPattern {
-    /// The pattern as it is written.
+    /// The pattern as it was written.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -35,6 +38,10 @@ fn slash(byte: &u8) -> bool {
 
 impl Text for IdentityPattern {
     const EXPECTED: &'static str = "a SPIFFE id such as spiffe://cluster.local/ns/shop/sa/*";
+
+    fn schema() -> Value {
+        pattern(r"^spiffe://[a-z0-9._-]+(/(\*|[A-Za-z0-9._-]+))+$")
+    }
 
     fn read(text: &str) -> Result<Self, Invalid> {
         let example = "write spiffe://TRUST-DOMAIN/ns/NAMESPACE/sa/ACCOUNT, with * for one whole segment";

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use crate::digest::hex_byte;
 use crate::fold::{is_blank, trim_blanks, trim_name};
+use crate::trail::BadTarget;
 
 /// How many rounds of percent-decoding a path may take to come to rest. A path that still changes after that is
 /// nobody's name for a resource.
@@ -21,29 +22,35 @@ pub struct Target<'a> {
 }
 
 impl<'a> Target<'a> {
-    /// Takes a `:path` apart. `None`: no API sends this (`bad_request_target`). That is
+    /// Takes a `:path` apart.
+    ///
+    /// # Errors
+    /// Where no API sends this (`bad_request_target`). That is
     ///
     /// * one that does not begin with `/`, or has a byte outside 0x21 to 0x7E or a `#` anywhere;
     /// * in the path, a malformed escape, and, at any depth of decoding, a NUL, a backslash or a dot segment (with
     ///   `;parameters` too: CVE-2020-5902, CVE-2021-41773), or escapes that still change after four rounds.
-    #[must_use]
-    pub fn parse(target: &'a [u8]) -> Option<Self> {
+    pub fn parse(target: &'a [u8]) -> Result<Self, BadTarget> {
         let visible = |byte: &u8| matches!(byte, 0x21..=0x7E) && *byte != b'#';
         if target.first() != Some(&b'/') || !target.iter().all(visible) {
-            return None;
+            return Err(BadTarget::Bytes);
         }
         let (path, query) = split_query(target);
-        if !escapes_are_well_formed(path) || has_forbidden_part(path) {
-            return None;
+        if !escapes_are_well_formed(path) {
+            return Err(BadTarget::MalformedEscape);
+        }
+        if has_forbidden_part(path) {
+            return Err(BadTarget::ForbiddenPart);
         }
         let mut decoded: Vec<Vec<u8>> = Vec::new();
         while let Some(next) = decode(decoded.last().map_or(path, Vec::as_slice)) {
             if decoded.len() == ROUNDS || has_forbidden_part(&next) {
-                return None;
+                let endless = decoded.len() == ROUNDS;
+                return Err(if endless { BadTarget::EndlessEscapes } else { BadTarget::ForbiddenPart });
             }
             decoded.push(next);
         }
-        Some(Self { path, query, decoded })
+        Ok(Self { path, query, decoded })
     }
 
     /// The decoded form of a *plain* path: one whose decoding cannot change its structure. It has no empty segment, no
@@ -162,7 +169,7 @@ mod tests {
         for path in
             ["/", "/a/...", "/.well-known/x", "/a..b", "/a/.../b", "/..a", "//", "/a;x=.", "/a?#".trim_end_matches('#')]
         {
-            assert!(Target::parse(path.as_bytes()).is_some(), "{path}");
+            assert!(Target::parse(path.as_bytes()).is_ok(), "{path}");
         }
     }
 
@@ -210,9 +217,9 @@ mod tests {
             "/a/..%C2%A0/b",
             "/%2525252525",
         ] {
-            assert_eq!(Target::parse(path.as_bytes()), None, "{path}");
+            assert!(Target::parse(path.as_bytes()).is_err(), "{path}");
         }
-        assert!(Target::parse(b"/%25252525").is_some(), "four rounds come to rest");
+        assert!(Target::parse(b"/%25252525").is_ok(), "four rounds come to rest");
     }
 
     #[test]

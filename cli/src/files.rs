@@ -1,6 +1,7 @@
 //! The two files: what people write (`policy.yaml`) and what the command writes (`keys.json`), and the one document that
 //! the gate gets, which is both together.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -48,15 +49,50 @@ impl PolicyFile {
     /// Where the gate would refuse it.
     pub(crate) fn load(&self) -> Result<(Merged, Loaded)> {
         let merged = self.read()?;
-        let loaded = Policy::load(&merged.node.to_json()?, &environment).map_err(|refusal| {
-            anyhow!("{}: the gate would refuse this policy: {refusal}", merged.place(&refusal.path))
-        })?;
+        let loaded = merged.compile(&environment)?;
         Ok((merged, loaded))
+    }
+
+    /// Every file that [`read`](Self::read) looks at, those too that are not there yet.
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
+        let store = self.store.clone().unwrap_or_else(|| self.file.with_file_name(Store::NAME));
+        vec![self.file.clone(), store]
+    }
+}
+
+/// Which store, and which policy it belongs to.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct StoreFile {
+    /// The store of keys
+    // Not called `file`: a subcommand with an argument of that name would get this one's value.
+    #[arg(long, value_name = "FILE", default_value = Store::NAME, global = true)]
+    store: PathBuf,
+    /// The policy [default: policy.yaml beside the store, where there is one]
+    #[arg(long, value_name = "FILE", global = true)]
+    policy: Option<PathBuf>,
+}
+
+impl StoreFile {
+    /// The path of the store as it was given.
+    pub(crate) fn path(&self) -> &Path {
+        &self.store
+    }
+
+    /// The policy alone, where there is one.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub(crate) fn policy(&self) -> Result<Option<Merged>> {
+        let file = self.policy.clone().or_else(|| {
+            let beside = self.store.with_file_name("policy.yaml");
+            beside.is_file().then_some(beside)
+        });
+        file.map(|file| merge(read_policy(&file)?, None, &file)).transpose()
     }
 }
 
 /// The document that the gate gets.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Merged {
     /// The whole of it. What comes from the store has no position.
     pub(crate) node: Node,
@@ -73,6 +109,15 @@ impl Merged {
     pub(crate) fn document(&self) -> Result<Document> {
         let json = self.node.to_json()?;
         Document::read(&json).map_err(|refusal| anyhow!("{}: {refusal}", self.place(&refusal.path)))
+    }
+
+    /// Compiled by the same core as in the filter.
+    ///
+    /// # Errors
+    /// The first thing that the gate would refuse.
+    pub(crate) fn compile(&self, environment: &dyn Fn(&str) -> Option<Vec<u8>>) -> Result<Loaded> {
+        Policy::load(&self.node.to_json()?, environment)
+            .map_err(|refusal| anyhow!("{}: the gate would refuse this policy: {refusal}", self.place(&refusal.path)))
     }
 
     /// Where `path` stands, as `FILE:LINE:COLUMN`.
@@ -121,13 +166,16 @@ pub(crate) fn merge(mut policy: Node, store: Option<&Store>, file: &Path) -> Res
             overridden_mode = Some(own).filter(|own| own != mode.name());
             policy.set("mode", mode.name().into());
         }
+        let named = |(index, one): (usize, &Node)| Some((one.get("name")?.text()?.to_owned(), index));
+        let own = policy.get("consumers").map(Node::items).unwrap_or_default();
+        let own: HashMap<String, usize> = own.iter().enumerate().filter_map(named).collect();
         for (name, stored) in &store.consumers {
             let keys = stored.keys.iter().map(|key| key.to_node());
             if policy.get("consumers").is_none() {
                 policy.set("consumers", Node::list([]));
             }
             let Some(Node { tree: Tree::List(consumers), .. }) = policy.get_mut("consumers") else { break };
-            match consumers.iter_mut().find(|one| one.get("name").and_then(Node::text) == Some(name)) {
+            match own.get(name).and_then(|index| consumers.get_mut(*index)) {
                 Some(consumer) => {
                     if !stored.roles.is_empty() {
                         let place = consumer.at.map(|at| format!(":{at}")).unwrap_or_default();

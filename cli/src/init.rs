@@ -1,14 +1,55 @@
-//! `portcullis init`.
+//! `portcullis init`: something to start from.
 
-use anyhow::{Result, bail};
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result, bail};
 use clap::Args;
 
-/// init
+use crate::output::note;
+use crate::store::{Locked, Store, write_atomically};
+
+const EXAMPLES: &str = "Examples:
+  portcullis init
+  portcullis init --directory /etc/portcullis
+
+Exit status: 0 done, 2 usage or input error.";
+
+/// The starter policy: it opens nothing.
+const POLICY: &str = include_str!("starter.yaml");
+
+/// Write a starter policy and an empty store of keys
 #[derive(Debug, Args)]
-pub(crate) struct Init {}
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Init {
+    /// Where to, made where it is missing [default: here]
+    #[arg(long, value_name = "DIRECTORY", default_value = "", hide_default_value = true)]
+    directory: PathBuf,
+}
 
 impl Init {
     pub(crate) fn run(self) -> Result<bool> {
-        bail!("not built yet")
+        let (policy, store) = (self.directory.join("policy.yaml"), self.directory.join(Store::NAME));
+        for file in [&policy, &store] {
+            if file.is_symlink() || file.exists() {
+                bail!(
+                    "{} is there already, and nothing is overwritten: move it away, or give another --directory",
+                    file.display()
+                );
+            }
+        }
+        std::fs::create_dir_all(&self.directory)
+            .with_context(|| format!("cannot make {}", self.directory.display()))?;
+        Locked::open(&store)?.save()?;
+        write_atomically(&policy, POLICY.as_bytes(), 0o644)?;
+        note(format_args!(
+            "{} is yours to edit, {} is what `portcullis keys` writes",
+            policy.display(),
+            store.display()
+        ));
+        note("next:");
+        note("  portcullis keys generate --consumer ci --expires 90d");
+        note("  portcullis lint");
+        note("  portcullis run --upstream 127.0.0.1:5000");
+        Ok(true)
     }
 }

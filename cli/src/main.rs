@@ -1,4 +1,3 @@
-#![allow(dead_code, reason = "foundation: goes with the last stub")]
 //! The `portcullis` command. Exit status: 0 done, 1 refused (a denied check, a failing lint), 2 usage or input error.
 
 mod check;
@@ -10,12 +9,14 @@ mod init;
 mod keys;
 mod lint;
 mod mode;
+mod module;
 mod output;
 mod render;
 mod run;
 mod schema;
 mod status;
 mod store;
+mod watch;
 mod yaml;
 
 use std::process::ExitCode;
@@ -53,7 +54,7 @@ enum Command {
     /// Write the policy and its keys as configuration for Envoy, Istio or Envoy Gateway
     Render(render::Render),
     /// Decide about one request with a policy, as the gate would, and say why
-    Check(check::Check),
+    Check(Box<check::Check>),
     /// Find what the gate would refuse in a policy, and what is unwise
     Lint(lint::Lint),
     /// Say which access a change of the policy opens and closes

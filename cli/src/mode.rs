@@ -1,14 +1,119 @@
-//! `portcullis mode`.
+//! `portcullis mode`: an override of the mode that the policy asks for. It stands in the store, for everybody to see.
 
-use anyhow::{Result, bail};
-use clap::Args;
+use std::fmt;
 
-/// mode
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+use serde_json::json;
+
+use crate::files::{Merged, StoreFile};
+use crate::output::{Output, RED, note, print};
+use crate::store::{Locked, Mode, Store};
+
+const EXAMPLES: &str = "Examples:
+  portcullis mode status
+  portcullis mode report
+  portcullis mode toggle
+  portcullis mode policy
+
+A gate learns of a change when its policy is rendered again: `portcullis run` and `portcullis render --watch` do so
+by themselves.
+
+Exit status: 0 done, 2 usage or input error.";
+
+/// Enforce, report or disable, whatever the policy says
 #[derive(Debug, Args)]
-pub(crate) struct ModeCommand {}
+#[command(after_help = EXAMPLES)]
+pub(crate) struct ModeCommand {
+    /// What to do
+    #[arg(value_enum)]
+    action: Action,
+    #[command(flatten)]
+    files: StoreFile,
+    /// How to print the status
+    #[arg(long, value_enum, default_value = "text")]
+    output: Output,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Action {
+    /// Deny what is to be denied
+    Enforce,
+    /// Decide and count, let everything through
+    Report,
+    /// Let everything through undecided
+    Disabled,
+    /// From enforce or report to disabled, and from disabled to enforce
+    Toggle,
+    /// Drop the override: what the policy asks for
+    Policy,
+    /// Show the mode, and change nothing
+    Status,
+}
 
 impl ModeCommand {
     pub(crate) fn run(self) -> Result<bool> {
-        bail!("not built yet")
+        // A gate can be switched also where its policy cannot be read.
+        let policy = self.files.policy().unwrap_or_else(|error| {
+            note(format_args!("what the policy asks for is unknown: {error:#}"));
+            None
+        });
+        if self.action == Action::Status {
+            let modes = Modes::of(&Store::read(self.files.path())?, policy.as_ref());
+            match self.output {
+                Output::Text => print(&format!("{modes}\n"))?,
+                Output::Json => print(&format!(
+                    "{:#}\n",
+                    json!({"mode": modes.effective(), "policy": modes.policy, "override": modes.store})
+                ))?,
+            }
+            return Ok(true);
+        }
+        let mut locked = Locked::open(self.files.path())?;
+        let before = Modes::of(&locked.store, policy.as_ref());
+        locked.store.mode_override = match self.action {
+            Action::Enforce => Some(Mode::Enforce),
+            Action::Report => Some(Mode::Report),
+            Action::Disabled => Some(Mode::Disabled),
+            Action::Toggle if before.effective() == "disabled" => Some(Mode::Enforce),
+            Action::Toggle => Some(Mode::Disabled),
+            Action::Policy | Action::Status => None,
+        };
+        locked.save()?;
+        note(Modes::of(&locked.store, policy.as_ref()));
+        Ok(true)
+    }
+}
+
+/// What the policy asks for, and what the store makes of it.
+#[derive(Debug)]
+pub(crate) struct Modes {
+    policy: String,
+    store: Option<Mode>,
+}
+
+impl Modes {
+    /// Those of a store and its policy.
+    pub(crate) fn of(store: &Store, policy: Option<&Merged>) -> Self {
+        let own = policy.and_then(|policy| policy.node.get("mode")?.text());
+        Self { policy: own.unwrap_or("enforce").to_owned(), store: store.mode_override }
+    }
+
+    fn effective(&self) -> &str {
+        self.store.map_or(self.policy.as_str(), |mode| mode.name())
+    }
+}
+
+/// For people: `disabled` is loud.
+impl fmt::Display for Modes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.effective() {
+            "disabled" => write!(f, "mode: {RED}disabled: THE GATE IS OPEN, everybody passes without a key{RED:#}")?,
+            mode => write!(f, "mode: {mode}")?,
+        }
+        match self.store {
+            Some(_) => write!(f, " (the store overrides the policy, which asks for {})", self.policy),
+            None => f.write_str(" (as the policy asks for)"),
+        }
     }
 }

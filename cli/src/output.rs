@@ -1,8 +1,12 @@
 //! How results are printed: for people, in colour on a terminal alone (`NO_COLOR` and `CLICOLOR_FORCE` are obeyed), or for
 //! programs.
 
+use std::io::{ErrorKind, Write as _};
+
 use anstyle::{AnsiColor, Style};
+use anyhow::{Context as _, Result};
 use clap::ValueEnum;
+use indicatif::{ProgressBar, ProgressStyle};
 
 /// How results are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -27,5 +31,48 @@ pub(crate) fn count(number: usize, what: &str) -> String {
 
 /// Tells whoever runs the command, on standard error: what was done goes there, what was asked for goes to standard output.
 pub(crate) fn note(message: impl std::fmt::Display) {
-    anstream::eprintln!("portcullis: {message}");
+    // Nobody is left to be told that standard error is gone.
+    let _ = writeln!(anstream::stderr(), "portcullis: {message}");
+}
+
+/// Prints what was asked for. A reader who has seen enough, such as `head`, is no error.
+///
+/// # Errors
+/// Where standard output cannot be written.
+pub(crate) fn print(text: &str) -> Result<()> {
+    let mut output = anstream::stdout().lock();
+    match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error).context("cannot write to standard output"),
+        _ => Ok(()),
+    }
+}
+
+/// How far a long piece of work is, on a terminal alone.
+#[derive(Debug)]
+pub(crate) struct Progress(ProgressBar);
+
+impl Progress {
+    /// So many steps. A few are done before anybody could read it: they show nothing.
+    pub(crate) fn new(steps: usize, what: &'static str) -> Self {
+        if steps < 10_000 {
+            return Self(ProgressBar::hidden());
+        }
+        let bar = ProgressBar::new(u64::try_from(steps).unwrap_or(u64::MAX)).with_message(what);
+        // A template that does not parse leaves the style of the library.
+        let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len}");
+        Self(bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())))
+    }
+
+    /// One step.
+    pub(crate) fn step<T>(&self, work: impl FnOnce() -> T) -> T {
+        let done = work();
+        self.0.inc(1);
+        done
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
 }

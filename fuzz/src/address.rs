@@ -29,7 +29,7 @@ pub fn run(input: &[u8]) {
     assert_eq!(loaded.is_ok(), well_formed, "{document}");
     let Ok(loaded) = loaded else { return };
     let host = Host::of(&lines);
-    let reason = loaded.policy.decide(&Request::new(&lines.headers), &host).reason();
+    let reason = loaded.policy.decide(&Request::new(&lines.headers), &host, &mut ()).reason();
     let document = Document::read(&document).expect("the reference reads what the gate takes");
     let request = request::Request(lines.headers.clone());
     let decisions = reference::decisions(&document, &reference::Environment::new(), &request, &host.0);

@@ -29,7 +29,7 @@ pub fn run(input: &[u8]) -> Option<&'static str> {
     let loaded = Policy::load(document.to_string().as_bytes(), &|name| environment.get(name).cloned());
     let policy = loaded.unwrap_or_else(|refusal| panic!("{refusal}: {document}")).policy;
     let request = Request::new(&lines.headers);
-    let decision = policy.decide(&request, &host);
+    let decision = policy.decide(&request, &host, &mut ());
 
     let read = Document::read(&document).expect("the reference reads what the gate takes");
     let pairs = request::Request(lines.headers.clone());

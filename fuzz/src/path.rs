@@ -45,5 +45,5 @@ pub fn run(target: &[u8]) {
 fn decide(policy: &Policy, target: &[u8], key: Option<&str>) -> &'static str {
     let mut headers = vec![(":method".to_owned(), b"GET".to_vec()), (":path".to_owned(), target.to_vec())];
     headers.extend(key.map(|key| ("x-api-key".to_owned(), key.as_bytes().to_vec())));
-    policy.decide(&Request::new(&headers), &Host::of(&Lines::default())).reason()
+    policy.decide(&Request::new(&headers), &Host::of(&Lines::default()), &mut ()).reason()
 }

@@ -108,7 +108,7 @@ impl HttpContext for Stream {
         #[cfg(feature = "trap-switch")]
         trap::at(trap::UNDECIDED, &headers);
         let request = Request::new(&headers);
-        let decision = gate.policy.decide(&request, &Envoy);
+        let decision = gate.policy.decide(&request, &Envoy, &mut ());
         gate.metrics.count(&decision);
         record(&gate.policy, &decision);
         match gate.policy.outcome(&request, &decision) {

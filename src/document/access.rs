@@ -2,73 +2,93 @@
 
 use serde::Serialize;
 use serde::de::{Error, MapAccess};
+use serde_json::{Value, json};
 
 use super::names::{Description, Methods, RoleName, StateKey};
-use super::read::{Read, Reader, read_members};
+use super::read::{Read, Reader, object, read_members};
 use super::refusal::{Invalid, Problem};
+use super::schema::{either, one_of, with};
 use crate::network::Range;
 use crate::pattern::PathPattern;
 
-/// A pattern of paths that need no key.
-#[derive(Debug, Clone, Serialize)]
-pub struct PublicPath {
-    /// The paths.
-    pub path: PathPattern,
-    /// Only these methods. Default: every method.
-    pub methods: Option<Methods>,
-    /// A remark.
-    pub description: Option<Description>,
+object! {
+    /// A pattern of paths that need no key.
+    #[derive(Debug, Clone, Serialize)]
+    pub struct PublicPath {
+        /// The paths.
+        pub path: PathPattern = required,
+        /// Only these methods. Default: every method.
+        pub methods: Option<Methods> = optional,
+        /// A remark.
+        pub description: Option<Description> = optional,
+    }
 }
 
 impl Read for PublicPath {
     const EXPECTED: &'static str = "a path pattern such as /docs/**, or {path, methods}";
     const QUOTABLE: bool = true;
 
+    fn schema() -> Value {
+        either([PathPattern::schema(), Self::members_schema()])
+    }
+
     fn text<E: Error>(reader: &mut Reader, text: &str) -> Result<Self, E> {
         Ok(Self { path: PathPattern::text(reader, text)?, methods: None, description: None })
     }
 
-    fn object<'de, A: MapAccess<'de>>(reader: &mut Reader, mut members: A) -> Result<Self, A::Error> {
-        Ok(read_members!(reader, members, { path: required, methods: optional, description: optional }))
+    fn object<'de, A: MapAccess<'de>>(reader: &mut Reader, members: A) -> Result<Self, A::Error> {
+        Self::members(reader, members)
     }
 }
 
-/// A pattern of paths that need a key, where all others do not.
-#[derive(Debug, Clone, Serialize)]
-pub struct ProtectedPath {
-    /// The paths.
-    pub path: PathPattern,
-    /// A remark.
-    pub description: Option<Description>,
+object! {
+    /// A pattern of paths that need a key, where all others do not.
+    #[derive(Debug, Clone, Serialize)]
+    pub struct ProtectedPath {
+        /// The paths.
+        pub path: PathPattern = required,
+        /// A remark.
+        pub description: Option<Description> = optional,
+    }
 }
 
 impl Read for ProtectedPath {
     const EXPECTED: &'static str = "a path pattern such as /v2/models/**, or {path}";
     const QUOTABLE: bool = true;
 
+    fn schema() -> Value {
+        either([PathPattern::schema(), Self::members_schema()])
+    }
+
     fn text<E: Error>(reader: &mut Reader, text: &str) -> Result<Self, E> {
         Ok(Self { path: PathPattern::text(reader, text)?, description: None })
     }
 
-    fn object<'de, A: MapAccess<'de>>(reader: &mut Reader, mut members: A) -> Result<Self, A::Error> {
-        Ok(read_members!(reader, members, { path: required, description: optional }))
+    fn object<'de, A: MapAccess<'de>>(reader: &mut Reader, members: A) -> Result<Self, A::Error> {
+        Self::members(reader, members)
     }
 }
 
-/// Peers that need no key, by address.
-#[derive(Debug, Clone, Serialize)]
-pub struct TrustedNetworks {
-    /// The addresses.
-    pub ranges: Vec<Range>,
-    /// Whose address is compared.
-    pub client_address: ClientAddress,
+object! {
+    /// Peers that need no key, by address.
+    #[derive(Debug, Clone, Serialize)]
+    pub struct TrustedNetworks {
+        /// The addresses.
+        pub ranges: Vec<Range> = or(Vec::new()),
+        /// Whose address is compared.
+        pub client_address: ClientAddress = or(ClientAddress::Direct),
+    }
 }
 
 impl Read for TrustedNetworks {
     const EXPECTED: &'static str = "an object: {ranges, client_address}";
+    read_members!();
+}
 
-    fn object<'de, A: MapAccess<'de>>(reader: &mut Reader, mut members: A) -> Result<Self, A::Error> {
-        Ok(read_members!(reader, members, { ranges: or(Vec::new()), client_address: or(ClientAddress::Direct) }))
+object! {
+    struct Recorded {
+        /// The `object_key` under which the listener recorded the address.
+        filter_state: StateKey = required,
     }
 }
 
@@ -88,6 +108,10 @@ impl Read for ClientAddress {
     const EXPECTED: &'static str = "direct, remote_ip or {filter_state: KEY}";
     const QUOTABLE: bool = true;
 
+    fn schema() -> Value {
+        either([one_of(&["direct", "remote_ip"]), Recorded::members_schema()])
+    }
+
     fn text<E: Error>(reader: &mut Reader, text: &str) -> Result<Self, E> {
         match text {
             "direct" => Ok(Self::Direct),
@@ -99,41 +123,35 @@ impl Read for ClientAddress {
         }
     }
 
-    fn object<'de, A: MapAccess<'de>>(reader: &mut Reader, mut members: A) -> Result<Self, A::Error> {
-        struct State {
-            filter_state: StateKey,
-        }
-        impl Read for State {
-            const EXPECTED: &'static str = ClientAddress::EXPECTED;
-
-            fn object<'de, A: MapAccess<'de>>(reader: &mut Reader, mut members: A) -> Result<Self, A::Error> {
-                Ok(read_members!(reader, members, { filter_state: required }))
-            }
-        }
-        State::object(reader, &mut members).map(|state| Self::FilterState(state.filter_state))
+    fn object<'de, A: MapAccess<'de>>(reader: &mut Reader, members: A) -> Result<Self, A::Error> {
+        Recorded::members(reader, members).map(|recorded| Self::FilterState(recorded.filter_state))
     }
 }
 
-/// Which roles a path asks for.
-#[derive(Debug, Clone, Serialize)]
-pub struct Rule {
-    /// The paths.
-    pub path: PathPattern,
-    /// Only these methods. Default: every method.
-    pub methods: Option<Methods>,
-    /// Any of these.
-    pub roles: Vec<RoleName>,
-    /// A remark.
-    pub description: Option<Description>,
+object! {
+    /// Which roles a path asks for.
+    #[derive(Debug, Clone, Serialize)]
+    pub struct Rule {
+        /// The paths.
+        pub path: PathPattern = required,
+        /// Only these methods. Default: every method.
+        pub methods: Option<Methods> = optional,
+        /// Any of these.
+        pub roles: Vec<RoleName> = required,
+        /// A remark.
+        pub description: Option<Description> = optional,
+    }
 }
 
 impl Read for Rule {
     const EXPECTED: &'static str = "a rule: {path, methods, roles}";
 
-    fn object<'de, A: MapAccess<'de>>(reader: &mut Reader, mut members: A) -> Result<Self, A::Error> {
-        let rule: Self = read_members!(reader, members, {
-            path: required, methods: optional, roles: required, description: optional,
-        });
+    fn schema() -> Value {
+        with(Self::members_schema(), json!({"properties": {"roles": {"minItems": 1}}}))
+    }
+
+    fn object<'de, A: MapAccess<'de>>(reader: &mut Reader, members: A) -> Result<Self, A::Error> {
+        let rule = Self::members(reader, members)?;
         if rule.roles.is_empty() {
             let invalid =
                 Invalid::new("the rule asks for no role, so nobody could meet it", "name a role, or remove the rule");

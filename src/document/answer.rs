@@ -1,18 +1,19 @@
 //! What the caller and the upstream hear.
 
 use serde::Serialize;
-use serde::de::MapAccess;
 
 use super::names::{HeaderName, Realm, Sentence};
-use super::read::{Read, Reader, read_members};
+use super::read::{Read, object, read_members};
 
-/// What a denied caller hears.
-#[derive(Debug, Clone, Serialize)]
-pub struct Reply {
-    /// Names what the key is for (RFC 9110, section 11.5). Default `portcullis`.
-    pub realm: Realm,
-    /// The `detail` of a 401.
-    pub detail: Sentence,
+object! {
+    /// What a denied caller hears.
+    #[derive(Debug, Clone, Serialize)]
+    pub struct Reply {
+        /// Names what the key is for (RFC 9110, section 11.5). Default `portcullis`.
+        pub realm: Realm = or(Self::default().realm),
+        /// The `detail` of a 401.
+        pub detail: Sentence = or(Self::default().detail),
+    }
 }
 
 impl Default for Reply {
@@ -26,24 +27,22 @@ impl Default for Reply {
 
 impl Read for Reply {
     const EXPECTED: &'static str = "an object: {realm, detail}";
-
-    fn object<'de, A: MapAccess<'de>>(reader: &mut Reader, mut members: A) -> Result<Self, A::Error> {
-        let default = Self::default();
-        Ok(read_members!(reader, members, { realm: or(default.realm), detail: or(default.detail) }))
-    }
+    read_members!();
 }
 
-/// What the upstream hears.
-#[derive(Debug, Clone, Serialize)]
-pub struct Upstream {
-    /// The consumer's name. Default `x-portcullis-consumer`.
-    pub consumer_header: HeaderName,
-    /// The consumer's roles, comma-separated. Default `x-portcullis-roles`.
-    pub roles_header: HeaderName,
-    /// The key's id. Default `x-portcullis-key-id`.
-    pub key_id_header: HeaderName,
-    /// Whether the key itself goes on to the upstream. Default false.
-    pub forward_credential: bool,
+object! {
+    /// What the upstream hears.
+    #[derive(Debug, Clone, Serialize)]
+    pub struct Upstream {
+        /// The consumer's name. Default `x-portcullis-consumer`.
+        pub consumer_header: HeaderName = or(Self::default().consumer_header),
+        /// The consumer's roles, comma-separated. Default `x-portcullis-roles`.
+        pub roles_header: HeaderName = or(Self::default().roles_header),
+        /// The key's id. Default `x-portcullis-key-id`.
+        pub key_id_header: HeaderName = or(Self::default().key_id_header),
+        /// Whether the key itself goes on to the upstream. Default false.
+        pub forward_credential: bool = or(false),
+    }
 }
 
 impl Default for Upstream {
@@ -59,14 +58,5 @@ impl Default for Upstream {
 
 impl Read for Upstream {
     const EXPECTED: &'static str = "an object: {consumer_header, roles_header, key_id_header, forward_credential}";
-
-    fn object<'de, A: MapAccess<'de>>(reader: &mut Reader, mut members: A) -> Result<Self, A::Error> {
-        let default = Self::default();
-        Ok(read_members!(reader, members, {
-            consumer_header: or(default.consumer_header),
-            roles_header: or(default.roles_header),
-            key_id_header: or(default.key_id_header),
-            forward_credential: or(false),
-        }))
-    }
+    read_members!();
 }

@@ -2,34 +2,33 @@
 
 use serde::de::MapAccess;
 use serde::{Serialize, Serializer};
+use serde_json::Value;
 
 use super::names::{ConsumerName, Description, KeyId, Plaintext, RoleName, VariableName};
-use super::read::{Read, Reader, Text, read_members, read_text};
+use super::read::{Read, Reader, Text, object, read_members, read_text};
 use super::refusal::{Invalid, Problem};
+use super::schema::{exactly_one, pattern, with};
 use crate::digest::Digest;
 use crate::timestamp::Timestamp;
 
-/// Who may come in.
-#[derive(Debug, Clone, Serialize)]
-pub struct Consumer {
-    /// Unique in the document.
-    pub name: ConsumerName,
-    /// A remark.
-    pub description: Option<Description>,
-    /// What rules may ask for.
-    pub roles: Vec<RoleName>,
-    /// The consumer's keys.
-    pub keys: Vec<KeyEntry>,
+object! {
+    /// Who may come in.
+    #[derive(Debug, Clone, Serialize)]
+    pub struct Consumer {
+        /// Unique in the document.
+        pub name: ConsumerName = required,
+        /// A remark.
+        pub description: Option<Description> = optional,
+        /// What rules may ask for.
+        pub roles: Vec<RoleName> = or(Vec::new()),
+        /// The consumer's keys.
+        pub keys: Vec<KeyEntry> = or(Vec::new()),
+    }
 }
 
 impl Read for Consumer {
     const EXPECTED: &'static str = "a consumer: {name, roles, keys}";
-
-    fn object<'de, A: MapAccess<'de>>(reader: &mut Reader, mut members: A) -> Result<Self, A::Error> {
-        Ok(read_members!(reader, members, {
-            name: required, description: optional, roles: or(Vec::new()), keys: or(Vec::new()),
-        }))
-    }
+    read_members!();
 }
 
 /// One key of a consumer.
@@ -66,32 +65,38 @@ pub enum Secret {
     Env(VariableName),
 }
 
+object! {
+    /// A key entry as it is written.
+    struct Entry {
+        /// Its public handle, in logs and headers. Default: the first 16 hex digits of the digest.
+        id: Option<KeyId> = optional,
+        /// A remark.
+        description: Option<Description> = optional,
+        /// The SHA-256 of the key.
+        sha256: Option<Sha256Text> = optional,
+        /// The key itself. Better give its `sha256`, or an `env`.
+        plaintext: Option<Plaintext> = optional,
+        /// The environment variable that holds the key, where Envoy runs.
+        env: Option<VariableName> = optional,
+        /// Not valid before.
+        not_before: Option<Timestamp> = optional,
+        /// Not valid from then on.
+        expires: Option<Timestamp> = optional,
+        /// Switched off.
+        disabled: bool = or(false),
+    }
+}
+
 impl Read for KeyEntry {
     const EXPECTED: &'static str =
         "a key entry: {sha256}, {plaintext} or {env}, with id, not_before, expires, disabled";
 
-    fn object<'de, A: MapAccess<'de>>(reader: &mut Reader, mut members: A) -> Result<Self, A::Error> {
-        struct Entry {
-            id: Option<KeyId>,
-            description: Option<Description>,
-            sha256: Option<Sha256Text>,
-            plaintext: Option<Plaintext>,
-            env: Option<VariableName>,
-            not_before: Option<Timestamp>,
-            expires: Option<Timestamp>,
-            disabled: bool,
-        }
-        impl Read for Entry {
-            const EXPECTED: &'static str = KeyEntry::EXPECTED;
+    fn schema() -> Value {
+        with(Entry::members_schema(), exactly_one(&["sha256", "plaintext", "env"]))
+    }
 
-            fn object<'de, A: MapAccess<'de>>(reader: &mut Reader, mut members: A) -> Result<Self, A::Error> {
-                Ok(read_members!(reader, members, {
-                    id: optional, description: optional, sha256: optional, plaintext: optional, env: optional,
-                    not_before: optional, expires: optional, disabled: or(false),
-                }))
-            }
-        }
-        let entry = Entry::object(reader, &mut members)?;
+    fn object<'de, A: MapAccess<'de>>(reader: &mut Reader, members: A) -> Result<Self, A::Error> {
+        let entry = Entry::members(reader, members)?;
         let secret = match (entry.sha256, entry.plaintext, entry.env) {
             (Some(digest), None, None) => Secret::Sha256(digest.0),
             (None, Some(plaintext), None) => Secret::Plaintext(plaintext),
@@ -117,6 +122,10 @@ struct Sha256Text(Option<Digest>);
 impl Text for Sha256Text {
     const EXPECTED: &'static str = "the SHA-256 of the key, as 64 hex digits";
 
+    fn schema() -> Value {
+        pattern("^[0-9a-fA-F]{64}$")
+    }
+
     fn read(text: &str) -> Result<Self, Invalid> {
         Ok(Self(Digest::from_hex(text)))
     }
@@ -124,6 +133,11 @@ impl Text for Sha256Text {
 
 impl Text for Timestamp {
     const EXPECTED: &'static str = "a date-time such as 2027-02-01T00:00:00Z";
+
+    fn schema() -> Value {
+        // No `format`: it would refuse the blank for a `T`, which RFC 3339 allows.
+        pattern("^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})$")
+    }
 
     fn read(text: &str) -> Result<Self, Invalid> {
         Self::from_rfc3339(text)

@@ -2,10 +2,12 @@
 
 use serde::Serialize;
 use serde::de::{Error, MapAccess};
+use serde_json::Value;
 
 use super::names::{HeaderName, ParameterName};
-use super::read::{Read, Reader, read_members};
+use super::read::{Read, Reader, object};
 use super::refusal::{Invalid, Problem};
+use super::schema::{either, exactly_one, one_of, with};
 
 /// Where a key may stand in a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -21,9 +23,26 @@ pub enum KeySource {
     Cookie(ParameterName),
 }
 
+object! {
+    /// A source that has a name.
+    struct Named {
+        /// A header whose whole value is the key.
+        header: Option<HeaderName> = optional,
+        /// A query parameter. URLs end up in logs.
+        query: Option<ParameterName> = optional,
+        /// A cookie.
+        cookie: Option<ParameterName> = optional,
+    }
+}
+
 impl Read for KeySource {
     const EXPECTED: &'static str = "bearer, {header: NAME}, {query: NAME} or {cookie: NAME}";
     const QUOTABLE: bool = true;
+
+    fn schema() -> Value {
+        let named = with(Named::members_schema(), exactly_one(&["header", "query", "cookie"]));
+        either([one_of(&["bearer"]), named])
+    }
 
     fn text<E: Error>(reader: &mut Reader, text: &str) -> Result<Self, E> {
         match text {
@@ -35,20 +54,8 @@ impl Read for KeySource {
         }
     }
 
-    fn object<'de, A: MapAccess<'de>>(reader: &mut Reader, mut members: A) -> Result<Self, A::Error> {
-        struct Named {
-            header: Option<HeaderName>,
-            query: Option<ParameterName>,
-            cookie: Option<ParameterName>,
-        }
-        impl Read for Named {
-            const EXPECTED: &'static str = KeySource::EXPECTED;
-
-            fn object<'de, A: MapAccess<'de>>(reader: &mut Reader, mut members: A) -> Result<Self, A::Error> {
-                Ok(read_members!(reader, members, { header: optional, query: optional, cookie: optional }))
-            }
-        }
-        let named = Named::object(reader, &mut members)?;
+    fn object<'de, A: MapAccess<'de>>(reader: &mut Reader, members: A) -> Result<Self, A::Error> {
+        let named = Named::members(reader, members)?;
         match (named.header, named.query, named.cookie) {
             (Some(header), None, None) => Ok(Self::Header(header)),
             (None, Some(query), None) => Ok(Self::Query(query)),

@@ -13,9 +13,11 @@ pub(crate) mod read;
 pub(crate) mod refusal;
 #[cfg(test)]
 mod refusal_table;
+pub(crate) mod schema;
 
 use serde::de::{Error, MapAccess};
 use serde::{Serialize, Serializer};
+use serde_json::{Value, json};
 
 pub use access::{ClientAddress, ProtectedPath, PublicPath, Rule, TrustedNetworks};
 pub use answer::{Reply, Upstream};
@@ -25,44 +27,47 @@ pub use names::{
     ConsumerName, Description, GateName, HeaderName, KeyId, Method, Methods, ParameterName, Plaintext, Realm, RoleName,
     Sentence, StateKey, VariableName,
 };
-use read::{Read, Reader, Text, read_members, read_text};
+use read::{Read, Reader, Text, object, read_text};
 use refusal::{Invalid, Problem, Refusal};
+use schema::{one_of, with};
 
 use crate::spiffe::IdentityPattern;
 
-/// A policy document, version 1.
-#[derive(Debug, Clone, Serialize)]
-pub struct Document {
-    /// The version of the format: 1.
-    pub version: Version,
-    /// Shows in stats and logs; several gates share one Envoy. Default `default`.
-    pub name: GateName,
-    /// A remark.
-    pub description: Option<Description>,
-    /// Default `enforce`.
-    pub mode: Mode,
-    /// Whether each decision is written to filter state, for access logs. Default false.
-    pub access_log: bool,
-    /// Where a key may stand. Default: `bearer`, and the header `x-api-key`.
-    pub key_sources: Vec<KeySource>,
-    /// Who may come in. Default: nobody.
-    pub consumers: Vec<Consumer>,
-    /// What is open to everyone. Default: nothing.
-    pub public_paths: Vec<PublicPath>,
-    /// Where given, only these need a key. Default: everything needs one.
-    pub protected_paths: Option<Vec<ProtectedPath>>,
-    /// Peers that need no key, by address. Default: none.
-    pub trusted_networks: TrustedNetworks,
-    /// Peers that need no key, by mTLS identity. Default: none.
-    pub trusted_identities: Vec<IdentityPattern>,
-    /// Default `authenticate`.
-    pub cors_preflight: CorsPreflight,
-    /// Which roles a path asks for. Default: any valid key will do.
-    pub rules: Vec<Rule>,
-    /// What a denied caller hears.
-    pub reply: Reply,
-    /// What the upstream hears.
-    pub upstream: Upstream,
+object! {
+    /// A policy document, version 1.
+    #[derive(Debug, Clone, Serialize)]
+    pub struct Document {
+        /// The version of the format: 1.
+        pub version: Version = or(Version),
+        /// Shows in stats and logs; several gates share one Envoy. Default `default`.
+        pub name: GateName = or(GateName::fixed("default")),
+        /// A remark.
+        pub description: Option<Description> = optional,
+        /// Deny, only report, or let everything through. Default `enforce`.
+        pub mode: Mode = or(Mode::Enforce),
+        /// Whether each decision is written to filter state, for access logs. Default false.
+        pub access_log: bool = or(false),
+        /// Where a key may stand. Default: `bearer`, and the header `x-api-key`.
+        pub key_sources: Vec<KeySource> = or(vec![KeySource::Bearer, KeySource::Header(HeaderName::fixed("x-api-key"))]),
+        /// Who may come in. Default: nobody.
+        pub consumers: Vec<Consumer> = or(Vec::new()),
+        /// What is open to everyone. Default: nothing.
+        pub public_paths: Vec<PublicPath> = or(Vec::new()),
+        /// Where given, only these need a key. Default: everything needs one.
+        pub protected_paths: Option<Vec<ProtectedPath>> = optional,
+        /// Peers that need no key, by address. Default: none.
+        pub trusted_networks: TrustedNetworks = or(TrustedNetworks { ranges: Vec::new(), client_address: ClientAddress::Direct }),
+        /// Peers that need no key, by mTLS identity. Default: none.
+        pub trusted_identities: Vec<IdentityPattern> = or(Vec::new()),
+        /// What happens to a CORS preflight. Default `authenticate`.
+        pub cors_preflight: CorsPreflight = or(CorsPreflight::Authenticate),
+        /// Which roles a path asks for. Default: any valid key will do.
+        pub rules: Vec<Rule> = or(Vec::new()),
+        /// What a denied caller hears.
+        pub reply: Reply = or(Reply::default()),
+        /// What the upstream hears.
+        pub upstream: Upstream = or(Upstream::default()),
+    }
 }
 
 impl Document {
@@ -84,30 +89,29 @@ impl Document {
         })?;
         Reader::document(&json)
     }
+
+    /// The JSON Schema (draft 2020-12) of a document. It takes whatever the gate takes, and most of what it refuses it
+    /// refuses too; the rest is what only the whole of a document tells, such as an id that is given twice.
+    #[must_use]
+    pub fn json_schema() -> Value {
+        let about = json!({
+            "$schema": "https://json-schema.org/draft/2020-12/schema",
+            "title": "Portcullis policy, version 1",
+        });
+        with(about, <Self as Read>::schema())
+    }
 }
 
 impl Read for Document {
     const EXPECTED: &'static str = "a policy document (an object)";
 
-    fn object<'de, A: MapAccess<'de>>(reader: &mut Reader, mut members: A) -> Result<Self, A::Error> {
-        let document = read_members!(reader, members, {
-            version: or(Version),
-            name: or(GateName::fixed("default")),
-            description: optional,
-            mode: or(Mode::Enforce),
-            access_log: or(false),
-            key_sources: or(vec![KeySource::Bearer, KeySource::Header(HeaderName::fixed("x-api-key"))]),
-            consumers: or(Vec::new()),
-            public_paths: or(Vec::new()),
-            protected_paths: optional,
-            trusted_networks: or(TrustedNetworks { ranges: Vec::new(), client_address: ClientAddress::Direct }),
-            trusted_identities: or(Vec::new()),
-            cors_preflight: or(CorsPreflight::Authenticate),
-            rules: or(Vec::new()),
-            reply: or(Reply::default()),
-            upstream: or(Upstream::default()),
-        });
-        Ok(document)
+    fn schema() -> Value {
+        let lists = json!({"key_sources": {"minItems": 1, "uniqueItems": true}, "protected_paths": {"minItems": 1}});
+        with(Self::members_schema(), json!({"properties": lists}))
+    }
+
+    fn object<'de, A: MapAccess<'de>>(reader: &mut Reader, members: A) -> Result<Self, A::Error> {
+        Self::members(reader, members)
     }
 }
 
@@ -117,6 +121,10 @@ pub struct Version;
 
 impl Read for Version {
     const EXPECTED: &'static str = "a number: 1";
+
+    fn schema() -> Value {
+        json!({"const": 1})
+    }
 
     fn whole<E: Error>(reader: &mut Reader, number: i64) -> Result<Self, E> {
         if number == 1 {
@@ -148,6 +156,10 @@ pub enum Mode {
 impl Text for Mode {
     const EXPECTED: &'static str = "enforce, report or disabled";
 
+    fn schema() -> Value {
+        one_of(&["enforce", "report", "disabled"])
+    }
+
     fn read(text: &str) -> Result<Self, Invalid> {
         match text {
             "enforce" => Ok(Self::Enforce),
@@ -170,6 +182,10 @@ pub enum CorsPreflight {
 
 impl Text for CorsPreflight {
     const EXPECTED: &'static str = "authenticate or allow";
+
+    fn schema() -> Value {
+        one_of(&["authenticate", "allow"])
+    }
 
     fn read(text: &str) -> Result<Self, Invalid> {
         match text {

@@ -3,12 +3,14 @@
 use core::fmt;
 
 use serde::de::SeqAccess;
+use serde_json::{Value, json};
 
 use super::read::{Read, Reader, Text, read_text};
 use super::refusal::Invalid;
+use super::schema::{characters, pattern, with};
 
 macro_rules! name {
-    ($(#[$doc:meta])* $name:ident, $expected:literal, $longest:literal, $fits:expr, $why:literal, $fix:literal) => {
+    ($(#[$doc:meta])* $name:ident, $expected:literal, $longest:literal, $fits:expr, $class:expr, $why:literal, $fix:literal) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
         pub struct $name(String);
@@ -29,6 +31,10 @@ macro_rules! name {
 
         impl Text for $name {
             const EXPECTED: &'static str = $expected;
+
+            fn schema() -> Value {
+                characters($class, $longest)
+            }
 
             fn read(text: &str) -> Result<Self, Invalid> {
                 let fits: fn(&str) -> bool = $fits;
@@ -54,6 +60,9 @@ fn visible(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b',' | b'"' | b'\\'))
 }
 
+/// [`visible`] as a class of a regular expression.
+const VISIBLE: &str = r"!#-+\x2d-\x5b\x5d-~";
+
 /// A token of RFC 9110, section 5.6.2.
 pub(crate) fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
@@ -62,61 +71,62 @@ pub(crate) fn is_token_byte(byte: u8) -> bool {
 name!(
     /// The name of a gate, which stands in stats and logs.
     GateName, "a name of letters, digits, - and _", 64,
-    |text| text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')),
+    |text| text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')), r"A-Za-z0-9_-",
     "is no name of a gate", "use 1 to 64 letters, digits, - and _ (it stands in the names of stats)"
 );
 name!(
     /// The name of a consumer: who a key belongs to.
-    ConsumerName, "the consumer's name", 128, visible,
+    ConsumerName, "the consumer's name", 128, visible, VISIBLE,
     "is no name of a consumer", "use 1 to 128 visible ASCII characters without comma, quote and backslash (it is sent as a header)"
 );
 name!(
     /// The name of a role.
-    RoleName, "a role's name", 64, visible,
+    RoleName, "a role's name", 64, visible, VISIBLE,
     "is no name of a role", "use 1 to 64 visible ASCII characters without comma, quote and backslash (it is sent as a header)"
 );
 name!(
     /// The public handle of a key.
-    KeyId, "the key's id", 128, visible,
+    KeyId, "the key's id", 128, visible, VISIBLE,
     "is no id of a key", "use 1 to 128 visible ASCII characters without comma, quote and backslash (it is sent as a header)"
 );
 name!(
     /// A header's name, in lower case as Envoy has them.
     HeaderName, "a header's name in lower case", 64,
-    |text| text.bytes().all(|b| is_token_byte(b) && !b.is_ascii_uppercase()),
+    |text| text.bytes().all(|b| is_token_byte(b) && !b.is_ascii_uppercase()), r"a-z0-9!#$%&'*+.^_`|~-",
     "is no header name", "use 1 to 64 characters of a header name, in lower case"
 );
 name!(
     /// The name of a query parameter or of a cookie.
     ParameterName, "a parameter's name", 64,
-    |text| text.bytes().all(|b| is_token_byte(b) && !matches!(b, b'%' | b'+' | b'&')),
+    |text| text.bytes().all(|b| is_token_byte(b) && !matches!(b, b'%' | b'+' | b'&')), r"A-Za-z0-9!#$'*.^_`|~-",
     "is no name of a parameter", "use 1 to 64 letters, digits, - and _"
 );
 name!(
     /// An HTTP method, in upper case as RFC 9110, section 9.1 has the registered ones.
     Method, "a method such as GET", 32,
-    |text| text.bytes().all(|b| is_token_byte(b) && !b.is_ascii_lowercase()),
+    |text| text.bytes().all(|b| is_token_byte(b) && !b.is_ascii_lowercase()), r"A-Z0-9!#$%&'*+.^_`|~-",
     "is no method", "write it in upper case, such as GET"
 );
 name!(
     /// The key of a filter state object.
-    StateKey, "a filter state key such as portcullis.peer", 128, visible,
+    StateKey, "a filter state key such as portcullis.peer", 128, visible, VISIBLE,
     "is no filter state key", "use the object_key that the set_filter_state filter records"
 );
 name!(
     /// The realm of a challenge (RFC 9110, section 11.5), which is sent as a quoted string.
     Realm, "the realm", 64,
-    |text| text.bytes().all(|b| (b == b' ' || b.is_ascii_graphic()) && !matches!(b, b'"' | b'\\')),
+    |text| text.bytes().all(|b| (b == b' ' || b.is_ascii_graphic()) && !matches!(b, b'"' | b'\\')), r" !#-\x5b\x5d-~",
     "is no realm", "use 1 to 64 ASCII characters without quote and backslash"
 );
 name!(
     /// A sentence for the caller.
     Sentence, "a sentence", 1024, |text| !text.chars().any(char::is_control),
+    r"^\x00-\x1f\x7f-\x9f",
     "is no sentence for a reply", "use 1 to 1024 bytes without control characters"
 );
 name!(
     /// A remark for the reader of the document. Nothing is done with it.
-    Description, "a description", 4096, |_| true,
+    Description, "a description", 4096, |_| true, r"\s\S",
     "is too long or empty", "use 1 to 4096 bytes, or remove it"
 );
 
@@ -146,6 +156,10 @@ impl Methods {
 
 impl Read for Methods {
     const EXPECTED: &'static str = "a list of methods such as [GET, POST]";
+
+    fn schema() -> Value {
+        with(Vec::<Method>::schema(), json!({"minItems": 1}))
+    }
 
     fn list<'de, A: SeqAccess<'de>>(reader: &mut Reader, items: A) -> Result<Self, A::Error> {
         let methods = Vec::<Method>::list(reader, items)?;
@@ -191,6 +205,10 @@ impl VariableName {
 impl Text for VariableName {
     const EXPECTED: &'static str = "the name of an environment variable";
 
+    fn schema() -> Value {
+        pattern("^[A-Za-z_][A-Za-z0-9_]*$")
+    }
+
     fn read(text: &str) -> Result<Self, Invalid> {
         let digit_first = text.starts_with(|c: char| c.is_ascii_digit());
         if text.is_empty() || digit_first || !text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
@@ -219,6 +237,11 @@ impl Plaintext {
 
 impl Text for Plaintext {
     const EXPECTED: &'static str = "the key as text";
+
+    fn schema() -> Value {
+        // Longer, or with other characters, no request can present it.
+        characters("!-~", 1024)
+    }
 
     fn read(text: &str) -> Result<Self, Invalid> {
         Ok(Self(text.to_owned()))

@@ -3,14 +3,21 @@
 //! serde's own messages show values, keys among them, and do not say where: so nothing here lets serde explain.
 //!
 //! A type says what it can be read from by implementing [`Read`], one method a JSON type; the rest is refused for it. A value
-//! that is written as text implements [`Text`] and is listed in `read_text!`. An object names its members:
+//! that is written as text implements [`Text`] and is listed in `read_text!`. An object is declared in `object!`, which knows from
+//! its members how it is read and what its [schema](super::schema) is:
 //!
 //! ```text
-//! impl Read for TrustedNetworks {
-//!     const EXPECTED: &'static str = "an object: {ranges, client_address}";
-//!     fn object(reader, members) -> Result<Self, _> {
-//!         Ok(read_members!(reader, members, { ranges: or(Vec::new()), client_address: or(ClientAddress::Direct) }))
+//! object! {
+//!     /// Peers that need no key, by address.
+//!     pub struct TrustedNetworks {
+//!         /// The addresses.
+//!         pub ranges: Vec<Range> = or(Vec::new()),
 //!     }
+//! }
+//!
+//! impl Read for TrustedNetworks {
+//!     const EXPECTED: &'static str = "an object: {ranges}";
+//!     read_members!();
 //! }
 //! ```
 
@@ -18,6 +25,8 @@ use core::fmt;
 use core::marker::PhantomData;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+
+use serde_json::{Value, json};
 
 use super::refusal::{Invalid, Problem, Refusal};
 
@@ -41,6 +50,8 @@ pub(crate) trait Read: Sized {
     /// Whether text may stand here.
     const QUOTABLE: bool = false;
 
+    /// What can be read, as JSON Schema. It may take more than [`Read`] does, and never less.
+    fn schema() -> Value;
     /// From text.
     fn text<E: Error>(reader: &mut Reader, text: &str) -> Result<Self, E> {
         Err(reader.wrong_type::<Self, E>("text", || format!("\"{}\"", text.escape_debug())))
@@ -257,6 +268,10 @@ impl Visitor<'_> for Name {
 impl<T: Read> Read for Vec<T> {
     const EXPECTED: &'static str = "a list";
 
+    fn schema() -> Value {
+        json!({"type": "array", "items": T::schema()})
+    }
+
     fn list<'de, A: SeqAccess<'de>>(reader: &mut Reader, mut items: A) -> Result<Self, A::Error> {
         let mut list = Self::new();
         loop {
@@ -273,6 +288,10 @@ impl<T: Read> Read for Vec<T> {
 impl Read for bool {
     const EXPECTED: &'static str = "true or false";
 
+    fn schema() -> Value {
+        json!({"type": "boolean"})
+    }
+
     fn boolean<E: Error>(_: &mut Reader, value: bool) -> Result<Self, E> {
         Ok(value)
     }
@@ -282,6 +301,9 @@ impl Read for bool {
 pub(crate) trait Text: Sized {
     /// What belongs here, for the message.
     const EXPECTED: &'static str;
+
+    /// How it looks, as JSON Schema of a text.
+    fn schema() -> Value;
 
     /// Reads it.
     fn read(text: &str) -> Result<Self, Invalid>;
@@ -293,6 +315,11 @@ macro_rules! read_text {
         impl $crate::document::read::Read for $type {
             const EXPECTED: &'static str = <$type as $crate::document::read::Text>::EXPECTED;
             const QUOTABLE: bool = true;
+
+            fn schema() -> serde_json::Value {
+                let text = serde_json::json!({"type": "string", "title": <$type as $crate::document::read::Text>::EXPECTED});
+                $crate::document::schema::with(text, <$type as $crate::document::read::Text>::schema())
+            }
 
             fn text<E: serde::de::Error>(
                 reader: &mut $crate::document::read::Reader,
@@ -306,20 +333,44 @@ macro_rules! read_text {
 }
 pub(crate) use read_text;
 
-/// Implements the object form of [`Read`]: each field is `required`, `optional` (an `Option`), or has a default.
-macro_rules! read_members {
-    ($reader:ident, $members:ident, { $($field:ident : $how:ident $(($default:expr))?),+ $(,)? }) => {{
-        const KNOWN: &[&str] = &[$(stringify!($field)),+];
-        $(let mut $field = None;)+
-        while let Some(name) = $reader.name(&mut $members, KNOWN)? {
-            match name {
-                $(stringify!($field) => $reader.member(&mut $members, name, &mut $field)?,)+
-                _ => {}
+/// Declares an object and its members: each is `required`, `optional` (an `Option`), or has a default.
+macro_rules! object {
+    (
+        $(#[$attribute:meta])*
+        $visible:vis struct $name:ident {
+            $($(#[doc = $remark:literal])* $shown:vis $field:ident: $type:ty = $how:ident $(($default:expr))?),+ $(,)?
+        }
+    ) => {
+        $(#[$attribute])*
+        $visible struct $name {
+            $($(#[doc = $remark])* $shown $field: $type),+
+        }
+
+        impl $name {
+            fn members<'de, A: serde::de::MapAccess<'de>>(
+                reader: &mut $crate::document::read::Reader,
+                mut members: A,
+            ) -> Result<Self, A::Error> {
+                const KNOWN: &[&str] = &[$(stringify!($field)),+];
+                $(let mut $field = None;)+
+                while let Some(name) = reader.name(&mut members, KNOWN)? {
+                    match name {
+                        $(stringify!($field) => reader.member(&mut members, name, &mut $field)?,)+
+                        _ => {}
+                    }
+                }
+                Ok(Self { $($field: object!(@read reader $field $how $(($default))?)),+ })
+            }
+
+            fn members_schema() -> serde_json::Value {
+                use $crate::document::schema::{Member, object};
+                object([$(
+                    (stringify!($field), concat!($($remark),*), object!(@schema $type, $how $(($default))?))
+                ),+])
             }
         }
-        Self { $($field: $crate::document::read::read_members!(@ $reader $field $how $(($default))?)),+ }
-    }};
-    (@ $reader:ident $field:ident required) => {
+    };
+    (@read $reader:ident $field:ident required) => {
         match $field {
             Some(value) => value,
             None => {
@@ -327,7 +378,27 @@ macro_rules! read_members {
             }
         }
     };
-    (@ $reader:ident $field:ident optional) => { $field };
-    (@ $reader:ident $field:ident or ($default:expr)) => { $field.unwrap_or_else(|| $default) };
+    (@read $reader:ident $field:ident optional) => { $field };
+    (@read $reader:ident $field:ident or ($default:expr)) => { $field.unwrap_or_else(|| $default) };
+    (@schema $type:ty, required) => { Member::required::<$type>() };
+    (@schema $type:ty, optional) => { Member::optional(core::marker::PhantomData::<$type>) };
+    (@schema $type:ty, or ($default:expr)) => { Member::or::<$type>(&$default) };
+}
+pub(crate) use object;
+
+/// Makes what `object!` declares a [`Read`] of nothing but the object.
+macro_rules! read_members {
+    () => {
+        fn schema() -> serde_json::Value {
+            Self::members_schema()
+        }
+
+        fn object<'de, A: serde::de::MapAccess<'de>>(
+            reader: &mut $crate::document::read::Reader,
+            members: A,
+        ) -> Result<Self, A::Error> {
+            Self::members(reader, members)
+        }
+    };
 }
 pub(crate) use read_members;

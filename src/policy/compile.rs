@@ -198,7 +198,7 @@ fn compile_consumers(consumers: Vec<document::Consumer>, environment: &Environme
                 id: id.as_ref().map(|id| id.as_str().to_owned()),
                 problem,
             };
-            let digest = match resolve(&secret, environment) {
+            let digest = match secret.resolve(environment) {
                 Ok(digest) => digest,
                 Err(problem) => {
                     refused.push(refuse_entry(&path, &id, problem));
@@ -230,20 +230,26 @@ fn compile_consumers(consumers: Vec<document::Consumer>, environment: &Environme
     Ok((compiled, Keyring::new(keys), refused))
 }
 
-fn resolve(secret: &Secret, environment: &Environment<'_>) -> Result<Digest, EntryProblem> {
-    match secret {
-        Secret::Sha256(digest) => digest.ok_or(EntryProblem::MalformedDigest),
-        Secret::Plaintext(key) if is_presentable(key.expose().as_bytes()) => Ok(Digest::of(key.expose().as_bytes())),
-        Secret::Plaintext(_) => Err(EntryProblem::MalformedPlaintext),
-        Secret::Env(variable) => {
-            let name = || variable.clone();
-            let value = environment(variable.as_str()).ok_or_else(|| EntryProblem::UnsetVariable(name()))?;
-            let key = value.strip_suffix(b"\n").unwrap_or(&value);
-            let key = key.strip_suffix(b"\r").unwrap_or(key);
-            match key {
-                [] => Err(EntryProblem::EmptyVariable(name())),
-                key if is_presentable(key) => Ok(Digest::of(key)),
-                _ => Err(EntryProblem::MalformedVariable(name())),
+impl Secret {
+    /// The digest of the key, which may stand in the environment.
+    ///
+    /// # Errors
+    /// Why the gate refuses the entry.
+    pub fn resolve(&self, environment: &Environment<'_>) -> Result<Digest, EntryProblem> {
+        match self {
+            Self::Sha256(digest) => digest.ok_or(EntryProblem::MalformedDigest),
+            Self::Plaintext(key) if is_presentable(key.expose().as_bytes()) => Ok(Digest::of(key.expose().as_bytes())),
+            Self::Plaintext(_) => Err(EntryProblem::MalformedPlaintext),
+            Self::Env(variable) => {
+                let name = || variable.clone();
+                let value = environment(variable.as_str()).ok_or_else(|| EntryProblem::UnsetVariable(name()))?;
+                let key = value.strip_suffix(b"\n").unwrap_or(&value);
+                let key = key.strip_suffix(b"\r").unwrap_or(key);
+                match key {
+                    [] => Err(EntryProblem::EmptyVariable(name())),
+                    key if is_presentable(key) => Ok(Digest::of(key)),
+                    _ => Err(EntryProblem::MalformedVariable(name())),
+                }
             }
         }
     }

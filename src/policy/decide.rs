@@ -11,6 +11,7 @@ use crate::pattern::Segments;
 use crate::request::Request;
 use crate::target::Target;
 use crate::timestamp::Timestamp;
+use crate::trail::{BadTarget, Event, NotPublic, Preflight, Public, Recorder, Unidentified, Untrusted};
 
 /// What a decision may ask its host for. Each question costs a call out of the VM, so each is asked only when a step
 /// needs the answer.
@@ -27,94 +28,145 @@ pub trait Host {
 }
 
 impl Policy {
-    /// Decides about a request. Pure but for what it asks the host, and total: no input panics.
+    /// Decides about a request. Pure but for what it asks the host, and total: no input panics. `trail` hears each step;
+    /// who wants none gives `&mut ()`.
     #[must_use]
-    pub fn decide<'p>(&'p self, request: &Request<'_>, host: &impl Host) -> Decision<'p> {
+    pub fn decide<'p>(&'p self, request: &Request<'_>, host: &impl Host, trail: &mut impl Recorder) -> Decision<'p> {
         // 1. Disabled: nothing that worked without the gate stops working.
+        trail.record(|| Event::Mode(self.mode));
         if self.mode == Mode::Disabled {
             return Decision::Allow(Grant::Disabled);
         }
         // 2. What no API sends.
-        let Some(target) = request.path.and_then(Target::parse) else {
-            return Decision::Deny(Denial::BadRequestTarget);
-        };
-        if request.connection_names(self.identity_headers()) {
+        let target = request.path.ok_or(BadTarget::Bytes).and_then(Target::parse);
+        trail.record(|| Event::Target(target.as_ref().map(|_| ()).map_err(|bad| *bad)));
+        let Ok(target) = target else { return Decision::Deny(Denial::BadRequestTarget) };
+        let names_identity = request.connection_names(self.identity_headers());
+        trail.record(|| Event::Connection { names_identity });
+        if names_identity {
             return Decision::Deny(Denial::IdentityHeaderNamed);
         }
         // A backend may take this request for another method or path than it shows: then 3 and 4 cannot be answered.
-        if !request.is_overridden {
+        if request.is_overridden {
+            trail.record(|| Event::Overridden);
+        } else {
             // 3. CORS preflight.
-            if self.cors_preflight == CorsPreflight::Allow && request.is_cors_preflight() {
+            let preflight = self.preflight(request);
+            trail.record(|| Event::CorsPreflight(preflight));
+            if preflight == Preflight::Allowed {
                 return Decision::Allow(Grant::CorsPreflight);
             }
             // 4. Public paths.
-            if self.is_public(request, &target) {
+            let public = self.public(request, &target);
+            trail.record(|| Event::PublicPath(self.with_other_method(public, &target)));
+            if public.is_ok() {
                 return Decision::Allow(Grant::PublicPath);
             }
         }
         // 5. Trusted callers.
-        if self.is_trusted_network(request, host) {
+        let range = self.trusted_range(request, host);
+        trail.record(|| Event::TrustedNetwork(range));
+        if range.is_ok() {
             return Decision::Allow(Grant::TrustedNetwork);
         }
-        if self.is_trusted_identity(host) {
+        let identity = self.trusted_identity(host);
+        trail.record(|| Event::TrustedIdentity(identity));
+        if identity.is_ok() {
             return Decision::Allow(Grant::TrustedIdentity);
         }
         // 6. to 9. The key.
-        match self.caller(request, &target, host) {
+        match self.caller(request, &target, host, trail) {
             Ok(caller) => Decision::Allow(Grant::Key(caller)),
             Err(denial) => Decision::Deny(denial),
         }
     }
 
+    fn preflight(&self, request: &Request<'_>) -> Preflight {
+        match self.cors_preflight {
+            CorsPreflight::Authenticate => Preflight::NotAllowed,
+            CorsPreflight::Allow if request.is_cors_preflight() => Preflight::Allowed,
+            CorsPreflight::Allow => Preflight::None,
+        }
+    }
+
     /// By the narrowest reading: the path is plain, and its raw and its decoded form are both under a public pattern. Or
     /// only some paths are protected, this one is plain and visible ASCII, and no reading of it is protected.
-    fn is_public(&self, request: &Request<'_>, target: &Target<'_>) -> bool {
+    // Always inlined, as the two below: then a reason that nobody hears costs nothing.
+    #[inline(always)]
+    fn public(&self, request: &Request<'_>, target: &Target<'_>) -> Result<Public, NotPublic> {
         if self.public_paths.is_empty() && self.protected_paths.is_none() {
-            return false;
+            return Err(NotPublic::Nothing);
         }
-        let Some(decoded) = target.plain() else { return false };
+        let decoded = target.plain().ok_or(NotPublic::NotPlain)?;
         let is_public = |path: &[u8]| {
             let path = Segments::of(path);
-            self.public_paths.iter().any(|public| {
+            self.public_paths.iter().position(|public| {
                 public.path.covers(&path)
                     && public.methods.as_ref().is_none_or(|methods| methods.include(request.method))
             })
         };
+        if let Some(pattern) = is_public(target.path)
+            && is_public(decoded).is_some()
+        {
+            return Ok(Public::Pattern(pattern));
+        }
         // What is let through because nothing protects it must be beyond doubt: no letters that look or fold like others.
         let unprotected = |protected: &Protected| decoded.iter().all(u8::is_ascii_graphic) && !protected.covers(target);
-        (is_public(target.path) && is_public(decoded)) || self.protected_paths.as_ref().is_some_and(unprotected)
+        if self.protected_paths.as_ref().is_some_and(unprotected) {
+            return Ok(Public::Unprotected);
+        }
+        Err(NotPublic::Outside { other_method: None })
     }
 
-    fn is_trusted_network(&self, request: &Request<'_>, host: &impl Host) -> bool {
+    /// For the trail alone: the pattern that would make the path public with another method.
+    fn with_other_method(&self, public: Result<Public, NotPublic>, target: &Target<'_>) -> Result<Public, NotPublic> {
+        let covers = || self.public_paths.iter().position(|public| public.path.matches(target.path));
+        public.map_err(|why| match why {
+            NotPublic::Outside { .. } => NotPublic::Outside { other_method: covers() },
+            other => other,
+        })
+    }
+
+    #[inline(always)]
+    fn trusted_range(&self, request: &Request<'_>, host: &impl Host) -> Result<usize, Untrusted> {
         let networks = &self.trusted_networks;
         if networks.ranges.is_empty() {
-            return false;
+            return Err(Untrusted::NoRange);
         }
         let vouched_for = networks.client_address == ClientAddress::RemoteIp;
         // Any web page can make a trusted browser call.
-        if request.is_cross_site() || (!vouched_for && request.names_a_client) {
-            return false;
+        if request.is_cross_site() {
+            return Err(Untrusted::CrossSite);
         }
-        let Some(peer) = host.source_address().as_deref().and_then(Peer::parse) else { return false };
-        if peer.stands_for_another() || !networks.ranges.iter().any(|range| range.contains(&peer.address)) {
-            return false;
+        if !vouched_for && request.names_a_client {
+            return Err(Untrusted::Forwarded);
         }
+        let peer = host.source_address().as_deref().and_then(Peer::parse).ok_or(Untrusted::NoPeer)?;
+        if peer.stands_for_another() {
+            return Err(Untrusted::StandsForAnother);
+        }
+        let range = networks.ranges.iter().position(|range| range.contains(&peer.address)).ok_or(Untrusted::Outside)?;
         if !vouched_for && request.is_forwarded_for_another_than(peer.address) {
-            return false;
+            return Err(Untrusted::Forwarded);
         }
         match &networks.client_address {
-            ClientAddress::RemoteIp => true,
+            ClientAddress::RemoteIp => Ok(range),
             // Port 0: Envoy took the address from a header.
-            ClientAddress::Direct => peer.port != 0,
+            ClientAddress::Direct => (peer.port != 0).then_some(range).ok_or(Untrusted::FromHeader),
             ClientAddress::FilterState(key) => {
-                host.filter_state(key.as_str()).as_deref().and_then(parse_address) == Some(peer.address)
+                let recorded = host.filter_state(key.as_str()).as_deref().and_then(parse_address);
+                (recorded == Some(peer.address)).then_some(range).ok_or(Untrusted::NotRecorded)
             }
         }
     }
 
-    fn is_trusted_identity(&self, host: &impl Host) -> bool {
-        !self.trusted_identities.is_empty()
-            && host.mtls_identity().is_some_and(|uri| self.trusted_identities.iter().any(|one| one.matches(&uri)))
+    #[inline(always)]
+    fn trusted_identity(&self, host: &impl Host) -> Result<usize, Unidentified> {
+        if self.trusted_identities.is_empty() {
+            return Err(Unidentified::NoneTrusted);
+        }
+        let uri = host.mtls_identity().ok_or(Unidentified::NoIdentity)?;
+        self.trusted_identities.iter().position(|one| one.matches(&uri)).ok_or(Unidentified::Outside)
     }
 
     fn caller<'p>(
@@ -122,6 +174,7 @@ impl Policy {
         request: &Request<'_>,
         target: &Target<'_>,
         host: &impl Host,
+        trail: &mut impl Recorder,
     ) -> Result<Caller<'p>, Denial<'p>> {
         // 6. Exactly one credential.
         let (source, presented) = match credential::find(request, target.query, &self.key_sources) {
@@ -130,6 +183,7 @@ impl Policy {
             Presented::Malformed { source } => return Err(Denial::MalformedCredential { source }),
             Presented::Key { source, key } => (source, key),
         };
+        trail.record(|| Event::Credential(source));
         // 7. The key that it is, and whether that is valid now.
         let key = self.keyring.find(&Digest::of(&presented)).ok_or(Denial::UnknownKey { source })?;
         let consumer = self.consumers.get(key.consumer).ok_or(Denial::UnknownKey { source })?;
@@ -147,8 +201,9 @@ impl Policy {
                 return Err(Denial::ExpiredKey(caller));
             }
         }
+        trail.record(|| Event::Key);
         // 8. What the path asks for.
-        if !self.rules.permit(consumer, request, target) {
+        if !self.rules.permit(consumer, request, target, trail) {
             return Err(Denial::MissingRole(caller));
         }
         Ok(caller)
@@ -172,7 +227,7 @@ mod tests {
             ["always", "begins", "expires", "both"].map(|key| {
                 let headers = [(":path", "/"), ("x-api-key", key)];
                 let headers = headers.map(|(name, value)| (name.to_owned(), value.into()));
-                policy.decide(&Request::new(&headers), &clock).reason()
+                policy.decide(&Request::new(&headers), &clock, &mut ()).reason()
             })
         };
         assert_eq!(reasons(Clock(Some(Timestamp(1_800_000_000)))), ["key"; 4]);

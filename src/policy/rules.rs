@@ -6,6 +6,7 @@ use crate::pattern::FoldedPattern;
 use crate::reading::Readings;
 use crate::request::Request;
 use crate::target::Target;
+use crate::trail::{Event, Recorder};
 
 /// The most URLs in override headers that are read.
 const MOST_URLS: usize = 4;
@@ -33,44 +34,62 @@ impl Rules {
 
     /// Whether the consumer has what every reading of the path asks for. Where a header may override the method, rules of
     /// every method count; a URL that overrides the path is one more path.
-    pub(crate) fn permit(&self, consumer: &Consumer, request: &Request<'_>, target: &Target<'_>) -> bool {
+    pub(crate) fn permit(
+        &self,
+        consumer: &Consumer,
+        request: &Request<'_>,
+        target: &Target<'_>,
+        trail: &mut impl Recorder,
+    ) -> bool {
         if self.0.is_empty() {
             return true;
         }
         let method = (!request.is_overridden).then_some(request.method);
         let urls: Vec<_> = request.override_urls().take(MOST_URLS.saturating_add(1)).collect();
         if urls.len() > MOST_URLS {
-            return self.permit_anything(consumer);
+            return self.permit_anything(consumer, trail);
         }
-        self.permit_path(consumer, method, target)
+        self.permit_path(consumer, method, target, trail)
             && urls.into_iter().all(|url| match override_targets(url) {
-                Some(targets) => targets.iter().all(|target| self.permit_path(consumer, method, target)),
-                None => self.permit_anything(consumer),
+                Some(targets) => targets.iter().all(|target| self.permit_path(consumer, method, target, trail)),
+                None => self.permit_anything(consumer, trail),
             })
     }
 
     /// What cannot be read may be anything.
-    fn permit_anything(&self, consumer: &Consumer) -> bool {
-        self.0.iter().all(|rule| consumer.has_any(&rule.roles))
+    fn permit_anything(&self, consumer: &Consumer, trail: &mut impl Recorder) -> bool {
+        let permitted = self.0.iter().all(|rule| consumer.has_any(&rule.roles));
+        trail.record(|| Event::AnyPath { permitted });
+        permitted
     }
 
     /// `method`: as sent, or `None` for any.
-    fn permit_path(&self, consumer: &Consumer, method: Option<&[u8]>, target: &Target<'_>) -> bool {
-        let Some(readings) = Readings::of(target) else { return self.permit_anything(consumer) };
+    fn permit_path(
+        &self,
+        consumer: &Consumer,
+        method: Option<&[u8]>,
+        target: &Target<'_>,
+        trail: &mut impl Recorder,
+    ) -> bool {
+        let Some(readings) = Readings::of(target) else { return self.permit_anything(consumer, trail) };
         readings.iter().all(|(fold, path)| {
-            for rule in self.0.iter().filter(|rule| rule.pattern.covers(fold, &path)) {
+            for (index, rule) in self.0.iter().enumerate().filter(|(_, rule)| rule.pattern.covers(fold, &path)) {
                 let covers = match (&rule.methods, method) {
                     (None, _) => Some(true),
                     (Some(methods), Some(method)) => Some(methods.cover(method)),
                     // The method may be one of the rule's, and may not: this rule counts, and so does the next.
                     (Some(_), None) => None,
                 };
-                match covers {
-                    Some(true) => return consumer.has_any(&rule.roles),
-                    None if !consumer.has_any(&rule.roles) => return false,
-                    _ => {}
+                if covers == Some(false) {
+                    continue;
+                }
+                let permitted = consumer.has_any(&rule.roles);
+                trail.record(|| Event::Reading { path: path.to_path(), rule: Some(index), permitted });
+                if !permitted || covers == Some(true) {
+                    return permitted;
                 }
             }
+            trail.record(|| Event::Reading { path: path.to_path(), rule: None, permitted: true });
             true
         })
     }
@@ -78,11 +97,12 @@ impl Rules {
 
 /// The targets that an `X-Original-URL` or `X-Rewrite-URL` may mean: a path, a whole URL, or what is both at once, as
 /// `//host/path` is. `None` for what is none of these.
+#[inline]
 fn override_targets(url: &[u8]) -> Option<Vec<Target<'_>>> {
     let lower = |length: usize| url.get(..length).map(<[u8]>::to_ascii_lowercase);
     let host = match url {
         [b'/', b'/', host @ ..] => host,
-        [b'/', ..] => return Target::parse(url).map(|target| vec![target]),
+        [b'/', ..] => return Target::parse(url).ok().map(|target| vec![target]),
         _ if lower(7).as_deref() == Some(b"http://") => url.get(7..)?,
         _ if lower(8).as_deref() == Some(b"https://") => url.get(8..)?,
         _ => return None,
@@ -94,9 +114,9 @@ fn override_targets(url: &[u8]) -> Option<Vec<Target<'_>>> {
         return None;
     }
     // Without a path, the root is meant.
-    let mut targets = vec![if path.first() == Some(&b'/') { Target::parse(path)? } else { Target::parse(b"/")? }];
+    let mut targets = vec![Target::parse(if path.first() == Some(&b'/') { path } else { b"/" }).ok()?];
     if url.first() == Some(&b'/') {
-        targets.push(Target::parse(url)?);
+        targets.push(Target::parse(url).ok()?);
     }
     Some(targets)
 }

@@ -22,6 +22,11 @@ impl Admin {
         Self { address }
     }
 
+    /// Where the interface is.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// Whether all listeners of the start are up and serving.
     pub fn ready(&self) -> bool {
         self.get("/ready").is_ok_and(|reply| reply.status == 200)

@@ -65,5 +65,5 @@ pub fn policy() -> Policy {
 pub fn decide(policy: &Policy, path: &str, key: Option<&str>) -> &'static str {
     let mut headers = vec![(":method".to_owned(), b"GET".to_vec()), (":path".to_owned(), path.as_bytes().to_vec())];
     headers.extend(key.map(|key| ("x-api-key".to_owned(), key.as_bytes().to_vec())));
-    policy.decide(&Request::new(&headers), &Nowhere).reason()
+    policy.decide(&Request::new(&headers), &Nowhere, &mut ()).reason()
 }

@@ -1,5 +1,6 @@
 //! The commands that a page shows in its ```console blocks, each with the lines that it promises.
 
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 
@@ -62,11 +63,99 @@ impl Shown {
     }
 }
 
-fn keeps(line: &str, promise: &str) -> bool {
-    match promise.split_once('…') {
-        Some((begin, end)) => line.strip_prefix(begin).is_some_and(|rest| rest.ends_with(end)),
-        None => line == promise,
+/// A page whose commands belong together: they run in one shell, in one directory, which holds the page's files.
+///
+/// A fenced block below a line `<!-- file: NAME -->` is a file. A line `…` stands for any lines, and a last line `# exit 1` for
+/// the exit status; without it a command succeeds. What it says on standard error counts too.
+#[derive(Debug)]
+pub struct Page {
+    files: Vec<(String, String)>,
+    commands: Vec<(Shown, i32)>,
+}
+
+impl Page {
+    /// Reads a page in Markdown.
+    ///
+    /// # Panics
+    /// If a file's block is not closed, or as [`read`].
+    pub fn read(page: &str) -> Self {
+        let mut files = Vec::new();
+        for part in page.split("<!-- file: ").skip(1) {
+            let (name, rest) = part.split_once(" -->\n").expect("`<!-- file: NAME -->` is a line");
+            let (_, block) = rest.split_once('\n').expect("a block follows");
+            files.push((name.to_owned(), block.split_once("```").expect("the block is closed").0.to_owned()));
+        }
+        let shown: String = page.lines().filter(|line| line.trim() != "…").flat_map(|line| [line, "\n"]).collect();
+        let commands = read(&shown).into_iter().map(|mut shown| {
+            let status = shown.promised.last().and_then(|line| line.strip_prefix("# exit ")).map(str::to_owned);
+            if status.is_some() {
+                shown.promised.pop();
+            }
+            (shown, status.map_or(0, |status| status.parse().expect("an exit status is a number")))
+        });
+        Self { files, commands: commands.collect() }
     }
+
+    /// The commands in order, each with its exit status.
+    pub fn shown(&self) -> &[(Shown, i32)] {
+        &self.commands
+    }
+
+    /// How many commands there are.
+    pub fn commands(&self) -> usize {
+        self.commands.len()
+    }
+
+    /// Writes the page's files.
+    ///
+    /// # Panics
+    /// If that is not possible.
+    pub fn write_files(&self, directory: &Path) {
+        for (name, contents) in &self.files {
+            fs::write(directory.join(name), contents).expect("a file of the page");
+        }
+    }
+
+    /// A shell script that runs the commands, and leaves in `out` what each says, and its exit status.
+    pub fn script(&self, out: &Path) -> String {
+        let mut script = String::from("trap 'kill $(jobs -p) 2>/dev/null; wait' EXIT\n");
+        for (number, (shown, _)) in self.commands.iter().enumerate() {
+            let out = out.join(number.to_string());
+            script.push_str(&format!(
+                "{{ {}\n}} >{out} 2>&1; echo $? >{out}.status\n",
+                shown.command,
+                out = out.display()
+            ));
+        }
+        script
+    }
+
+    /// What is not as the page says, after its script has run.
+    pub fn failures(&self, out: &Path) -> Vec<String> {
+        let read = |name: String| fs::read(out.join(name)).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        let failures = self.commands.iter().enumerate().filter_map(|(number, (shown, status))| {
+            let (said, ended) = (read(number.to_string()).unwrap_or_default(), read(format!("{number}.status")));
+            let ended = ended.unwrap_or_else(|_| "nothing: it was not run".to_owned());
+            let what = match shown.missing(&said) {
+                _ if ended.trim() != status.to_string() => format!("ends with {}, not {status}", ended.trim()),
+                Some(missing) => format!("promises: {missing}"),
+                None => return None,
+            };
+            Some(format!("$ {}\n{what}\nand says:\n{said}", shown.command))
+        });
+        failures.collect()
+    }
+}
+
+fn keeps(line: &str, promise: &str) -> bool {
+    let Some((begin, rest)) = promise.split_once('…') else { return line == promise };
+    let Some(mut line) = line.strip_prefix(begin) else { return false };
+    let (middle, end) = rest.rsplit_once('…').unwrap_or(("", rest));
+    for part in middle.split('…') {
+        let Some((_, behind)) = line.split_once(part) else { return false };
+        line = behind;
+    }
+    line.ends_with(end)
 }
 
 #[cfg(test)]
@@ -78,6 +167,23 @@ mod tests {
         let page = "```console\n$ date\nat …\n```";
         assert_eq!(read(page)[0].missing("at noon"), None);
         assert_eq!(read(page)[0].missing("noon"), Some("at …"));
+        assert!(super::keeps("one 2 three 4 five", "one … three … five"));
+        for line in ["one 2 three 4 fiv", "one 2 thre 4 five", "on 2 three 4 five", "one three five"] {
+            assert!(!super::keeps(line, "one … three … five"), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_commands_of_a_page_share_a_shell_and_its_files() {
+        let page = "<!-- file: a.txt -->\n```yaml\nhello\n```\n```console\n$ A=$(cat a.txt)\n$ echo $A; echo two >&2; false\n…\nhello\ntwo\n# exit 1\n\
+                    $ echo $A\nbye\n$ false\n```\n";
+        let (page, directory) = (super::Page::read(page), tempfile::tempdir().expect("a directory"));
+        page.write_files(directory.path());
+        let script = page.script(directory.path());
+        std::process::Command::new("sh").args(["-c", &script]).current_dir(directory.path()).status().expect("sh runs");
+        let failures = page.failures(directory.path());
+        assert_eq!(failures.len(), 2, "{failures:?}");
+        assert!(failures[0].contains("promises: bye") && failures[1].contains("ends with 1, not 0"), "{failures:?}");
     }
 
     #[test]

@@ -49,7 +49,7 @@ fn observe(form: Form, policy: &Policy, cases: &Cases, row: &Row) -> Observation
     let told = Told::by(cases, row);
     let headers: Vec<(String, Vec<u8>)> = told.headers.iter().cloned().map(lower).collect();
     let request = Request::new(&headers);
-    let decision = policy.decide(&request, &told);
+    let decision = policy.decide(&request, &told, &mut ());
     let outcome = policy.outcome(&request, &decision);
     let name = match (&decision, &outcome) {
         (Decision::Allow(_), _) => "allow",

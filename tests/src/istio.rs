@@ -44,7 +44,7 @@ pub fn documents(file: &str) -> Vec<Value> {
 /// The plugins of a file under `envoy/istio/`.
 pub fn plugins(file: &str) -> Vec<Plugin> {
     let is_plugin = |document: &Value| document["kind"] == "WasmPlugin" || document["kind"] == "TrafficExtension";
-    documents(file).into_iter().filter(is_plugin).map(|document| Plugin { document }).collect()
+    documents(file).into_iter().filter(is_plugin).map(Plugin::new).collect()
 }
 
 /// The `AuthorizationPolicy`s of a file under `envoy/istio/`.
@@ -59,6 +59,11 @@ pub fn authorizations(file: &str) -> Vec<Value> {
 }
 
 impl Plugin {
+    /// The plugin that a document is.
+    pub fn new(document: Value) -> Self {
+        Self { document }
+    }
+
     /// What a `WasmPlugin` has in its `spec`, and a `TrafficExtension` one step below it.
     pub fn wasm(&self) -> &Value {
         let spec = &self.document["spec"];
@@ -169,6 +174,19 @@ impl Plugin {
     fn typed(&self, config: Value) -> Value {
         json!({"@type": type_url(EXTENSION), "name": self.resource(), "typed_config": config})
     }
+}
+
+/// The resources that an `EnvoyFilter` adds, as they reach Envoy.
+pub fn added(envoy_filter: &Value) -> Vec<Value> {
+    let patches = envoy_filter["spec"]["configPatches"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let adds = |patch: &&Value| patch["applyTo"] == "EXTENSION_CONFIG" && patch["patch"]["operation"] == "ADD";
+    let reaches = |patch: &Value| {
+        let mut resource = patch["patch"]["value"].clone();
+        resource["@type"] = json!(type_url(EXTENSION));
+        resource["typed_config"]["config"]["vm_config"]["code"] = json!({"local": {"filename": paths::module()}});
+        resource
+    };
+    patches.iter().filter(adds).map(reaches).collect()
 }
 
 /// The filters that the `EnvoyFilter`s of a file put first into an inbound listener.

@@ -37,6 +37,7 @@ pub mod proxy_wasm;
 pub mod registry;
 pub mod report;
 pub mod secrets;
+pub mod session;
 pub mod spellings;
 pub mod stage;
 pub use portcullis_models::structs;

@@ -30,6 +30,18 @@ pub fn module() -> PathBuf {
     present("PORTCULLIS_WASM", "target/portcullis.wasm", "run `make build`, or name a module in PORTCULLIS_WASM")
 }
 
+/// The command under test: `PORTCULLIS_COMMAND`, or what `make build` leaves.
+///
+/// # Panics
+/// If the file is not there.
+pub fn command() -> PathBuf {
+    present(
+        "PORTCULLIS_COMMAND",
+        "target/release/portcullis",
+        "run `make build`, or name a command in PORTCULLIS_COMMAND",
+    )
+}
+
 /// The directory with the programs of the backends: `PORTCULLIS_BACKENDS`, or the one that `scripts/get-backends` makes.
 ///
 /// # Panics

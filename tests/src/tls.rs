@@ -29,6 +29,13 @@ pub struct Identity {
     key: String,
 }
 
+impl Identity {
+    /// The certificate, and its key.
+    pub fn pem(&self) -> [&str; 2] {
+        [&self.certificate, &self.key]
+    }
+}
+
 impl Authority {
     /// A new authority, unrelated to any other.
     pub fn new() -> Self {
@@ -45,7 +52,8 @@ impl Authority {
         self.issue(uris.iter().map(name).collect(), ExtendedKeyUsagePurpose::ClientAuth)
     }
 
-    fn server(&self) -> Identity {
+    /// A certificate for a server.
+    pub fn server(&self) -> Identity {
         let name = SanType::DnsName(SERVER.try_into().expect("a DNS name is ASCII"));
         self.issue(vec![name], ExtendedKeyUsagePurpose::ServerAuth)
     }

@@ -6,7 +6,7 @@
 //! * `<!-- fragment of policy -->`: members of a policy, which load as they stand.
 //! * `<!-- refused: TEXT -->`: a policy that is refused, or an entry of it, with TEXT in the message.
 //! * `<!-- envoy -->`: a whole Envoy configuration.
-//! * `<!-- not a policy -->`: a part of something else.
+//! * `<!-- not a policy -->`, `<!-- file: NAME -->`: a part of something else, or of what the page's commands need.
 
 #[path = "docs/grid.rs"]
 mod grid;
@@ -206,7 +206,7 @@ fn reason(policy: &Value, path: &str) -> &'static str {
     let [text, _] = load(&policy, false);
     let pairs = [(":method", "GET"), (":path", path), (":authority", "gate.test"), ("x-api-key", "docs-suite-key")];
     let pairs = pairs.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
-    text.expect("the policy stands").policy.decide(&Request::new(&pairs), &Nowhere).reason()
+    text.expect("the policy stands").policy.decide(&Request::new(&pairs), &Nowhere, &mut ()).reason()
 }
 
 #[test]

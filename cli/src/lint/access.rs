@@ -205,7 +205,7 @@ fn unprotected_rules(subject: &Subject<'_>, document: &Document, findings: &mut 
         let headers = [(":method", "GET"), (":path", example.as_str()), (":authority", "localhost")];
         let headers = headers.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
         let request = Request::new(&headers);
-        if matches!(loaded.policy.decide(&request, &Nobody), Decision::Allow(Grant::PublicPath)) {
+        if matches!(loaded.policy.decide(&request, &Nobody, &mut ()), Decision::Allow(Grant::PublicPath)) {
             let message =
                 format!("no protected path covers {example}: it needs no key, and nobody is asked for a role");
             let fix = "name the path in protected_paths too";

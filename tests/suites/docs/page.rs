@@ -130,6 +130,8 @@ impl Claim {
             "fragment of policy" => Self::Fragment,
             "envoy" => Self::Envoy,
             "not a policy" => Self::NoPolicy,
+            // The page's own commands use it (the suite `command_pages`).
+            marker if marker.starts_with("file: ") => Self::NoPolicy,
             marker => match marker.strip_prefix("refused: ") {
                 Some(text) => Self::Refused(text.to_owned()),
                 None => panic!("{place}: `{marker}` is no marker that this suite knows"),

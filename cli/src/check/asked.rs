@@ -1,0 +1,113 @@
+//! The request that is asked about, and what its connection shows.
+
+use std::io::Read as _;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use portcullis::network::Peer;
+use portcullis::{Host, Timestamp};
+
+/// A request, and what the gate could ask its host about it.
+pub(super) struct Asked {
+    /// The header pairs, `:method`, `:path` and `:authority` first.
+    pub(super) pairs: Vec<(String, Vec<u8>)>,
+    /// `source.address`.
+    pub(super) peer: Option<String>,
+    /// The mTLS identity of the peer.
+    pub(super) identity: Option<String>,
+    /// What the listener recorded: a key and an address.
+    pub(super) filter_state: Option<(String, String)>,
+    /// The time.
+    pub(super) now: Timestamp,
+}
+
+impl Asked {
+    /// A request without headers, from nowhere.
+    pub(super) fn new(method: &str, path: &str, authority: &str, now: Timestamp) -> Self {
+        let pseudo = [(":method", method), (":path", path), (":authority", authority)];
+        let pairs = pseudo.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec())).to_vec();
+        Self { pairs, peer: None, identity: None, filter_state: None, now }
+    }
+
+    /// Adds a header, its name in lower case as Envoy hands it over.
+    pub(super) fn header(&mut self, name: &str, value: &str) {
+        self.pairs.push((name.to_ascii_lowercase(), value.as_bytes().to_vec()));
+    }
+
+    /// Adds a query parameter.
+    pub(super) fn query(&mut self, name: &str, value: &str) {
+        for (_, path) in self.pairs.iter_mut().filter(|(pair, _)| pair == ":path") {
+            let between = if path.contains(&b'?') { "&" } else { "?" };
+            path.extend(format!("{between}{name}={value}").into_bytes());
+        }
+    }
+}
+
+/// `path` as a request has it.
+///
+/// # Errors
+/// Where it does not begin with a slash.
+pub(super) fn path(path: &str) -> Result<&str> {
+    if path.starts_with('/') { Ok(path) } else { bail!("{path}: begin it with /") }
+}
+
+/// `peer` as `source.address` has it.
+///
+/// # Errors
+/// Where it is no address with a port.
+pub(super) fn peer(peer: &str) -> Result<String> {
+    match Peer::parse(peer.as_bytes()) {
+        Some(_) => Ok(peer.to_owned()),
+        None => bail!("{peer}: write it as ADDRESS:PORT, such as 10.0.0.7:1234 or [::1]:1234"),
+    }
+}
+
+/// A time as RFC 3339 has it.
+///
+/// # Errors
+/// Where it is none.
+pub(crate) fn time(text: &str) -> Result<Timestamp> {
+    Timestamp::from_rfc3339(text)
+        .ok_or_else(|| anyhow!("{text}: is no date-time: write one such as 2027-02-01T00:00:00Z"))
+}
+
+/// `Name: value`.
+///
+/// # Errors
+/// Where there is no colon. The message does not show the line, which may be a key.
+pub(super) fn header(line: &str) -> Result<(&str, &str)> {
+    let (name, value) = line.split_once(':').context("has no colon: write it as 'Name: value'")?;
+    Ok((name.trim(), value.trim()))
+}
+
+/// The text of a file of headers; `-` is standard input.
+///
+/// # Errors
+/// Where it cannot be read as text.
+pub(super) fn header_file(file: &Path) -> Result<String> {
+    let mut text = String::new();
+    let read = match file.as_os_str().as_encoded_bytes() {
+        b"-" => std::io::stdin().read_to_string(&mut text),
+        _ => std::fs::File::open(file).and_then(|mut file| file.read_to_string(&mut text)),
+    };
+    read.with_context(|| format!("cannot read the headers in {}", file.display()))?;
+    Ok(text)
+}
+
+impl Host for Asked {
+    fn now(&self) -> Option<Timestamp> {
+        Some(self.now)
+    }
+
+    fn source_address(&self) -> Option<Vec<u8>> {
+        self.peer.clone().map(String::into_bytes)
+    }
+
+    fn filter_state(&self, key: &str) -> Option<Vec<u8>> {
+        self.filter_state.as_ref().filter(|(name, _)| name == key).map(|(_, value)| value.clone().into_bytes())
+    }
+
+    fn mtls_identity(&self) -> Option<Vec<u8>> {
+        self.identity.clone().map(String::into_bytes)
+    }
+}

@@ -1,0 +1,216 @@
+//! `check --cases`: a table of requests and of what is expected of each.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use portcullis::Timestamp;
+use portcullis::digest::Digest;
+use portcullis::document::{Document, KeySource, Secret};
+use portcullis::refusal::EntryProblem;
+use serde_json::json;
+
+use super::asked::{self, Asked};
+use super::expectation::Expectation;
+use super::{Checked, load, trail};
+use crate::files::Merged;
+use crate::output::{GREEN, Output, RED, count};
+use crate::yaml::{Node, Tree};
+
+const MEMBERS: [&str; 11] =
+    ["name", "method", "path", "authority", "headers", "key", "peer", "identity", "filter_state", "now", "expect"];
+
+/// The file of the table, for messages.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'a>(&'a Path);
+
+impl Place<'_> {
+    /// Where a node stands.
+    pub(super) fn of(self, node: &Node) -> String {
+        let at = node.at.map(|at| format!(":{at}")).unwrap_or_default();
+        format!("{}{at}", self.0.display())
+    }
+
+    /// The members of an object that knows `known`.
+    pub(super) fn members<'n>(self, node: &'n Node, known: &[&str]) -> Result<Vec<(&'n str, &'n Node)>> {
+        if !matches!(node.tree, Tree::Map(_)) {
+            bail!("{}: expected an object: {}", self.of(node), known.join(", "));
+        }
+        let member = |(name, value): &'n (crate::yaml::Name, Node)| {
+            if known.contains(&name.text.as_str()) {
+                return Ok((name.text.as_str(), value));
+            }
+            let at = name.at.map(|at| format!(":{at}")).unwrap_or_default();
+            let known = known.join(", ");
+            bail!("{}{at}: unknown field `{}`: known here are {known}", self.0.display(), name.text)
+        };
+        node.members().iter().map(member).collect()
+    }
+
+    /// Text.
+    pub(super) fn text<'n>(self, node: &'n Node, what: &str) -> Result<&'n str> {
+        node.text().ok_or_else(|| anyhow!("{}: {what}: expected text: quote it", self.of(node)))
+    }
+}
+
+/// One row.
+struct Case {
+    place: String,
+    name: String,
+    asked: Asked,
+    expected: Expectation,
+}
+
+/// Decides about every row. True where all of them hold.
+///
+/// # Errors
+/// A table that cannot be read, and a policy that the gate would refuse.
+pub(super) fn run(file: &Path, mut merged: Merged, now: Timestamp, output: Output) -> Result<bool> {
+    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read the cases {}", file.display()))?;
+    let table = Node::parse(&text).map_err(|error| anyhow!("{} is not valid YAML: {error}", file.display()))?;
+    let place = Place(file);
+    let members = place.members(&table, &["cases"])?;
+    let rows = members.first().map(|(_, rows)| rows.items()).unwrap_or_default();
+    if rows.is_empty() {
+        bail!("{}: no case: write a list of them under `cases`", place.of(&table));
+    }
+    let mut keys = StandIns::new(&mut merged)?;
+    let cases = rows.iter().map(|row| read(place, row, now, &mut keys)).collect::<Result<Vec<_>>>()?;
+    let policy = load(&merged)?;
+    let mut failed = 0_usize;
+    let mut json = Vec::new();
+    for case in &cases {
+        let got = Checked::of(&policy, &merged, &case.asked);
+        let miss = case.expected.miss(&got);
+        failed = failed.saturating_add(usize::from(miss.is_some()));
+        if output == Output::Json {
+            let (expected, came) = miss.clone().unzip();
+            json.push(json!({
+                "name": case.name, "place": case.place, "passed": miss.is_none(), "expected": expected, "got": came,
+                "decision": got.verdict, "reason": got.decision.reason(), "trail": trail::as_json(&got.steps),
+            }));
+        } else if let Some((expected, came)) = miss {
+            let why = got.steps.last().map(trail::Step::line).unwrap_or_default();
+            anstream::println!("{RED}failed{RED:#} {}: {}", case.place, case.name);
+            anstream::println!("  expected  {expected}\n  got       {came}\n  because   {why}\n");
+        }
+    }
+    let passed = cases.len().saturating_sub(failed);
+    if output == Output::Json {
+        anstream::println!("{:#}", json!({"passed": passed, "failed": failed, "cases": json}));
+    } else {
+        let style = if failed == 0 { GREEN } else { RED };
+        let cases = count(cases.len(), "case");
+        anstream::println!("{}: {cases}, {passed} passed, {style}{failed} failed{style:#}", file.display());
+    }
+    Ok(failed == 0)
+}
+
+fn read(place: Place<'_>, row: &Node, now: Timestamp, keys: &mut StandIns<'_>) -> Result<Case> {
+    let members: BTreeMap<_, _> = place.members(row, &MEMBERS)?.into_iter().collect();
+    let text = |name: &str| members.get(name).map(|node| place.text(node, name)).transpose();
+    let missing = |name: &str| anyhow!("{}: `{name}` is missing: add it", place.of(row));
+    let at = |name: &str| place.of(members.get(name).copied().unwrap_or(row));
+    let name = text("name")?.ok_or_else(|| missing("name"))?.to_owned();
+    let path = text("path")?.ok_or_else(|| missing("path"))?;
+    asked::path(path).with_context(|| at("path"))?;
+    let now = text("now")?.map(asked::time).transpose().with_context(|| at("now"))?.unwrap_or(now);
+    let authority = text("authority")?.unwrap_or("localhost");
+    let mut asked = Asked::new(text("method")?.unwrap_or("GET"), path, authority, now);
+    if let Some(headers) = members.get("headers") {
+        if !matches!(headers.tree, Tree::Map(_)) {
+            bail!("{}: headers: expected an object: NAME: VALUE, or NAME: [VALUE, VALUE]", place.of(headers));
+        }
+        for (name, value) in headers.members() {
+            match &value.tree {
+                Tree::List(values) => {
+                    for value in values {
+                        asked.header(&name.text, place.text(value, "headers")?);
+                    }
+                }
+                _ => asked.header(&name.text, place.text(value, "headers")?),
+            }
+        }
+    }
+    if let Some(id) = text("key")? {
+        keys.present(id, &mut asked).with_context(|| at("key"))?;
+    }
+    asked.peer = text("peer")?.map(asked::peer).transpose().with_context(|| at("peer"))?;
+    asked.identity = text("identity")?.map(str::to_owned);
+    if let Some(state) = members.get("filter_state") {
+        let [(key, address)] = state.members() else {
+            bail!("{}: filter_state: expected an object: KEY: ADDRESS", place.of(state))
+        };
+        asked.filter_state = Some((key.text.clone(), place.text(address, "filter_state")?.to_owned()));
+    }
+    let expected = members.get("expect").ok_or_else(|| missing("expect"))?;
+    Ok(Case { place: place.of(row), name, asked, expected: Expectation::read(place, expected)? })
+}
+
+/// Keys of the policy that cases present by id. Nobody has the key itself, so for this run an entry that is named gets the
+/// digest of a stand-in; all else about it stays.
+struct StandIns<'a> {
+    merged: &'a mut Merged,
+    /// Where the entry of each id stands: consumer and key.
+    places: BTreeMap<String, (usize, usize)>,
+    source: Option<KeySource>,
+}
+
+impl<'a> StandIns<'a> {
+    fn new(merged: &'a mut Merged) -> Result<Self> {
+        let Document { consumers, key_sources, .. } = merged.document()?;
+        // An entry that is refused for what it is stays so. Whether a variable is set is a matter of where Envoy runs.
+        let loaded = merged.compile(&|_| None)?;
+        let unset = |problem: &EntryProblem| matches!(problem, EntryProblem::UnsetVariable(_));
+        let refused: Vec<_> =
+            loaded.refused_entries.iter().filter(|one| !unset(&one.problem)).map(|one| one.path.as_str()).collect();
+        let mut places = BTreeMap::new();
+        for (index, consumer) in consumers.iter().enumerate() {
+            for (number, key) in consumer.keys.iter().enumerate() {
+                let handle = match &key.secret {
+                    Secret::Sha256(digest) => digest.map(|digest| digest.handle()),
+                    Secret::Plaintext(key) => Some(Digest::of(key.expose().as_bytes()).handle()),
+                    Secret::Env(_) => None,
+                };
+                let id = key.id.as_ref().map(|id| id.as_str().to_owned()).or(handle);
+                if let Some(id) =
+                    id.filter(|_| !refused.contains(&format!("consumers[{index}].keys[{number}]").as_str()))
+                {
+                    places.insert(id, (index, number));
+                }
+            }
+        }
+        Ok(Self { merged, places, source: key_sources.into_iter().next() })
+    }
+
+    /// Lets a request present the key with this id, in the first of the policy's key sources.
+    fn present(&mut self, id: &str, asked: &mut Asked) -> Result<()> {
+        let Some((consumer, number)) = self.places.get(id) else {
+            bail!(
+                "no key that the gate takes has the id {id}: `portcullis keys list` shows them, and `lint` what it refuses"
+            )
+        };
+        let key = format!("stand-in-{}", Digest::of(id.as_bytes()).to_hex());
+        let consumer = self.merged.node.get_mut("consumers").and_then(|list| item(list, *consumer));
+        let entry = consumer.and_then(|consumer| consumer.get_mut("keys")).and_then(|keys| item(keys, *number));
+        if let Some(Node { tree: Tree::Map(members), .. }) = entry {
+            members.retain(|(name, _)| !matches!(name.text.as_str(), "sha256" | "plaintext" | "env" | "id"));
+            members.push(("id".to_owned().into(), id.into()));
+            members.push(("sha256".to_owned().into(), Digest::of(key.as_bytes()).to_hex().into()));
+        }
+        match &self.source {
+            Some(KeySource::Header(name)) => asked.header(name.as_str(), &key),
+            Some(KeySource::Cookie(name)) => asked.header("cookie", &format!("{}={key}", name.as_str())),
+            Some(KeySource::Query(name)) => asked.query(name.as_str(), &key),
+            Some(KeySource::Bearer) | None => asked.header("authorization", &format!("Bearer {key}")),
+        }
+        Ok(())
+    }
+}
+
+fn item(list: &mut Node, index: usize) -> Option<&mut Node> {
+    match &mut list.tree {
+        Tree::List(items) => items.get_mut(index),
+        _ => None,
+    }
+}

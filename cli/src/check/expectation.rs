@@ -1,0 +1,98 @@
+//! What is expected of a case, and whether it holds.
+
+use anyhow::{Result, bail};
+use portcullis::{DENIALS, GRANTS, Outcome};
+
+use super::Checked;
+use super::cases::Place;
+use crate::yaml::{Node, Tree};
+
+/// What is expected. What is not given is not looked at.
+#[derive(Default)]
+pub(super) struct Expectation {
+    decision: Option<String>,
+    reason: Option<String>,
+    status: Option<u64>,
+    consumer: Option<String>,
+    key_id: Option<String>,
+}
+
+impl Expectation {
+    /// Reads `deny`, `no_credential` or `{reason: no_credential, status: 401}`.
+    ///
+    /// # Errors
+    /// What is none of these, with its place.
+    pub(super) fn read(place: Place<'_>, node: &Node) -> Result<Self> {
+        let mut expected = Self::default();
+        if let Some(text) = node.text() {
+            let slot = if is_decision(text) { &mut expected.decision } else { &mut expected.reason };
+            *slot = Some(known(place, node, text)?);
+            return Ok(expected);
+        }
+        for (name, value) in place.members(node, &["decision", "reason", "status", "consumer", "key_id"])? {
+            let text = |value| place.text(value, name).map(str::to_owned);
+            match name {
+                "decision" if !value.text().is_some_and(is_decision) => {
+                    bail!("{}: decision: write allow, deny or report", place.of(value))
+                }
+                "reason" if value.text().is_some_and(is_decision) => {
+                    bail!("{}: reason: a decision, and no reason: write it as `decision`", place.of(value))
+                }
+                "decision" => expected.decision = Some(text(value)?),
+                "reason" => expected.reason = Some(known(place, value, &text(value)?)?),
+                "consumer" => expected.consumer = Some(text(value)?),
+                "key_id" => expected.key_id = Some(text(value)?),
+                _ => {
+                    let Tree::Number(number) = &value.tree else {
+                        bail!("{}: status: write a number such as 401", place.of(value))
+                    };
+                    expected.status = number.as_u64();
+                }
+            }
+        }
+        if node.members().is_empty() {
+            bail!("{}: expects nothing: write a reason, allow or deny", place.of(node));
+        }
+        Ok(expected)
+    }
+
+    /// What was expected and what came instead, where it does not hold.
+    pub(super) fn miss(&self, got: &Checked<'_>) -> Option<(String, String)> {
+        let caller = got.decision.caller();
+        let status = match &got.outcome {
+            Outcome::Reply(reply) => reply.status.to_string(),
+            Outcome::Forward(_) => "none: it goes on".to_owned(),
+        };
+        let rows = [
+            ("", self.decision.clone(), Some(got.verdict.to_owned())),
+            ("", self.reason.clone(), Some(got.decision.reason().to_owned())),
+            ("status ", self.status.map(|status| status.to_string()), Some(status)),
+            ("consumer ", self.consumer.clone(), caller.map(|caller| caller.consumer.name.as_str().to_owned())),
+            ("key ", self.key_id.clone(), caller.map(|caller| caller.key.id())),
+        ];
+        let wrong = rows.iter().any(|(_, expected, got)| expected.is_some() && expected != got);
+        let mut expected = Vec::new();
+        let mut came = vec![got.verdict.to_owned(), got.decision.reason().to_owned()];
+        for (what, wanted, had) in &rows {
+            if let Some(wanted) = wanted {
+                expected.push(format!("{what}{wanted}"));
+                if !what.is_empty() {
+                    came.push(format!("{what}{}", had.as_deref().unwrap_or("none")));
+                }
+            }
+        }
+        wrong.then(|| (expected.join(", "), came.join(", ")))
+    }
+}
+
+fn is_decision(text: &str) -> bool {
+    matches!(text, "allow" | "deny" | "report")
+}
+
+fn known(place: Place<'_>, node: &Node, text: &str) -> Result<String> {
+    if is_decision(text) || GRANTS.contains(&text) || DENIALS.contains(&text) {
+        return Ok(text.to_owned());
+    }
+    let names = GRANTS.iter().chain(&DENIALS).copied().collect::<Vec<_>>().join(", ");
+    bail!("{}: {text}: is no decision and no reason: write allow, deny, report or one of {names}", place.of(node))
+}

@@ -1,0 +1,208 @@
+//! `portcullis check`: one request, or a table of them, against a policy, decided by the same core as in the filter.
+
+pub(crate) mod asked;
+mod cases;
+mod expectation;
+pub(crate) mod trail;
+mod wire;
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result, anyhow};
+use clap::Args;
+use portcullis::document::Mode as GateMode;
+use portcullis::{Decision, Policy, Request};
+use serde_json::{Value, json};
+
+use self::asked::Asked;
+use crate::files::{Merged, PolicyFile, environment, now};
+use crate::output::{GREEN, Output, RED, YELLOW, note};
+use crate::store::Mode;
+
+const EXAMPLES: &str = "Examples:
+  portcullis check --path /v2/models
+  printf 'X-API-Key: %s' \"$KEY\" | portcullis check --path /v2/models --header-file -
+  portcullis check policy.yaml --method DELETE --path /v2/models/iris -H 'X-API-Key: my-test-key'
+  portcullis check --path /v2 --peer 10.0.0.7:1234 --output json
+  portcullis check --cases cases.yaml
+
+Exit status: 0 the request goes on (in mode report too), or every case holds; 1 it is denied, or a case fails;
+2 usage or input error.";
+
+/// Decide about one request with a policy, as the gate would, and say why
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Check {
+    #[command(flatten)]
+    policy: PolicyFile,
+    /// The request target, as sent, with its query
+    #[arg(long, required_unless_present = "cases")]
+    path: Option<String>,
+    /// The method, as sent
+    #[arg(long, default_value = "GET")]
+    method: String,
+    /// The host that is asked for
+    #[arg(long, default_value = "localhost")]
+    authority: String,
+    /// A header, as `Name: value`; may be repeated. What stands here can be seen in the list of processes
+    #[arg(long = "header", short = 'H', value_name = "HEADER")]
+    headers: Vec<String>,
+    /// A file of headers, one a line; - is standard input. For a key that nobody is to see
+    #[arg(long, value_name = "FILE")]
+    header_file: Option<PathBuf>,
+    /// What Envoy shows as source.address (port 0: taken from X-Forwarded-For)
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    peer: Option<String>,
+    /// An address that the listener recorded in filter state, as `KEY=ADDRESS`
+    #[arg(long, value_name = "KEY=ADDRESS")]
+    filter_state: Option<String>,
+    /// The peer's mTLS identity (a URI SAN), verified
+    #[arg(long, value_name = "URI")]
+    identity: Option<String>,
+    /// A table of requests and what is expected of each, instead of one request
+    #[arg(long, value_name = "FILE", conflicts_with_all = [
+        "path", "method", "authority", "headers", "header_file", "peer", "filter_state", "identity",
+    ])]
+    cases: Option<PathBuf>,
+    /// The time, instead of now
+    #[arg(long, value_name = "RFC3339")]
+    now: Option<String>,
+    /// Decide in this mode, whatever the policy and its store say
+    #[arg(long, value_enum)]
+    mode: Option<Mode>,
+    /// How to print it
+    #[arg(long, value_enum, default_value = "text")]
+    output: Output,
+}
+
+impl Check {
+    pub(crate) fn run(self) -> Result<bool> {
+        let mut merged = self.policy.read()?;
+        if let Some(mode) = self.mode {
+            merged = in_mode(&merged, mode);
+        } else if let Some(own) = &merged.overridden_mode {
+            let mode = merged.node.get("mode").and_then(crate::yaml::Node::text).unwrap_or_default();
+            note(format_args!("the store overrides the mode: {mode}, where the policy says {own}"));
+        }
+        let now = self.now.as_deref().map_or_else(now, |text| asked::time(text).context("--now"))?;
+        if let Some(file) = &self.cases {
+            return cases::run(file, merged, now, self.output);
+        }
+        let policy = load(&merged)?;
+        let asked = self.asked(now)?;
+        let checked = Checked::of(&policy, &merged, &asked);
+        // What is not enforced: what would be, if it were.
+        let enforced = (policy.mode() != GateMode::Enforce).then(|| in_mode(&merged, Mode::Enforce));
+        let enforced = enforced.map(|merged| Ok::<_, anyhow::Error>((load(&merged)?, merged))).transpose()?;
+        let enforced = enforced.as_ref().map(|(policy, merged)| Checked::of(policy, merged, &asked));
+        if self.output == Output::Json {
+            let mut json = checked.as_json();
+            if let (Value::Object(members), Some(enforced)) = (&mut json, enforced) {
+                members.insert("enforced".to_owned(), enforced.as_json());
+            }
+            anstream::println!("{json:#}");
+        } else {
+            anstream::print!("{}\n{}", checked.as_text(), trail::as_text(&checked.steps));
+            if let Some(enforced) = enforced {
+                anstream::print!("\nIn mode enforce:\n\n{}", enforced.as_text());
+                // A report has the same trail.
+                if policy.mode() == GateMode::Disabled {
+                    anstream::print!("\n{}", trail::as_text(&enforced.steps));
+                }
+            }
+        }
+        Ok(checked.verdict != "deny")
+    }
+
+    fn asked(&self, now: portcullis::Timestamp) -> Result<Asked> {
+        let path = asked::path(self.path.as_deref().unwrap_or_default()).context("--path")?;
+        let mut asked = Asked::new(&self.method, path, &self.authority, now);
+        for (index, line) in self.headers.iter().enumerate() {
+            let header = asked::header(line);
+            let (name, value) =
+                header.map_err(|error| anyhow!("--header number {} {error}", index.saturating_add(1)))?;
+            asked.header(name, value);
+        }
+        if let Some(file) = &self.header_file {
+            let text = asked::header_file(file)?;
+            for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+                let place = || format!("{}: line {}", file.display(), index.saturating_add(1));
+                let (name, value) = asked::header(line).map_err(|error| anyhow!("{} {error}", place()))?;
+                asked.header(name, value);
+            }
+        }
+        asked.peer = self.peer.as_deref().map(asked::peer).transpose().context("--peer")?;
+        asked.identity.clone_from(&self.identity);
+        if let Some(text) = &self.filter_state {
+            let pair = text.split_once('=').ok_or_else(|| anyhow!("--filter-state {text}: write it as KEY=ADDRESS"))?;
+            asked.filter_state = Some((pair.0.to_owned(), pair.1.to_owned()));
+        }
+        Ok(asked)
+    }
+}
+
+/// The same policy in another mode.
+fn in_mode(merged: &Merged, mode: Mode) -> Merged {
+    let mut merged = merged.clone();
+    merged.node.set("mode", mode.name().into());
+    merged
+}
+
+/// Compiles a policy, and tells which key entries are refused.
+fn load(merged: &Merged) -> Result<Policy> {
+    let loaded = merged.compile(&environment)?;
+    for entry in &loaded.refused_entries {
+        note(format_args!("key entry refused: {entry}"));
+    }
+    Ok(loaded.policy)
+}
+
+/// A request and what the gate does with it.
+struct Checked<'a> {
+    request: Request<'a>,
+    decision: Decision<'a>,
+    verdict: &'static str,
+    outcome: portcullis::Outcome<'a>,
+    steps: Vec<trail::Step>,
+}
+
+impl<'a> Checked<'a> {
+    fn of(policy: &'a Policy, merged: &Merged, asked: &'a Asked) -> Self {
+        let request = Request::new(&asked.pairs);
+        let mut events = Vec::new();
+        let decision = policy.decide(&request, asked, &mut events);
+        Self {
+            request,
+            decision,
+            verdict: policy.verdict(&decision),
+            outcome: policy.outcome(&request, &decision),
+            steps: trail::steps(merged, asked, &events, &decision),
+        }
+    }
+
+    /// What the decision is called, and what becomes of the request. No credential is in it.
+    fn as_text(&self) -> String {
+        let style = match self.verdict {
+            "allow" => GREEN,
+            "deny" => RED,
+            _ => YELLOW,
+        };
+        let mut text = format!("{style}{}{style:#} {}\n", self.verdict, self.decision.reason());
+        if let Some(caller) = self.decision.caller() {
+            text.push_str(&format!("consumer {}, key {}\n", caller.consumer.name.as_str(), caller.key.id()));
+        }
+        format!("{text}\n{}", wire::as_text(&self.outcome, &self.request))
+    }
+
+    fn as_json(&self) -> Value {
+        let caller = self.decision.caller();
+        json!({
+            "decision": self.verdict,
+            "reason": self.decision.reason(),
+            "consumer": caller.map(|caller| caller.consumer.name.as_str()),
+            "key_id": caller.map(|caller| caller.key.id()),
+            "outcome": wire::as_json(&self.outcome, &self.request),
+            "trail": trail::as_json(&self.steps),
+        })
+    }
+}

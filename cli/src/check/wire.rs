@@ -1,0 +1,97 @@
+//! What becomes of a request, as the caller or the upstream would see it.
+
+use portcullis::{Edit, Outcome, Reply, Request};
+use serde_json::{Value, json};
+
+/// A reply as Envoy sends it, but for `date` and `server`.
+pub(super) struct Wire {
+    /// The status that stands on the wire: 200 for gRPC.
+    status: u16,
+    headers: Vec<(&'static str, String)>,
+    body: String,
+}
+
+impl Wire {
+    fn new(reply: &Reply<'_>, request: &Request<'_>) -> Self {
+        let mut headers: Vec<_> = reply.headers.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+        if !request.is_grpc {
+            headers.push(("content-length", reply.body.len().to_string()));
+            let body = if request.method == b"HEAD" { String::new() } else { reply.body.to_owned() };
+            return Self { status: reply.status, headers, body };
+        }
+        // What Envoy makes of a local reply to a gRPC request (Grpc::Utility::httpToGrpcStatus).
+        let status = match reply.status {
+            401 => "16",
+            403 => "7",
+            _ => "13",
+        };
+        headers.push(("content-type", "application/grpc".to_owned()));
+        if !headers.iter().any(|(name, _)| *name == "grpc-status") {
+            headers.push(("grpc-status", status.to_owned()));
+        }
+        headers.push(("grpc-message", percent_encoded(reply.body)));
+        Self { status: 200, headers, body: String::new() }
+    }
+}
+
+/// The encoding of `grpc-message` (gRPC over HTTP/2, "Responses").
+fn percent_encoded(text: &str) -> String {
+    let encode = |byte: u8| match byte {
+        b'%' => "%25".to_owned(),
+        b' '..=b'~' => char::from(byte).to_string(),
+        _ => format!("%{byte:02X}"),
+    };
+    text.bytes().map(encode).collect()
+}
+
+/// For people: the reply, or the edits.
+pub(super) fn as_text(outcome: &Outcome<'_>, request: &Request<'_>) -> String {
+    match outcome {
+        Outcome::Forward(edits) if edits.is_empty() => "to the upstream, as it came\n".to_owned(),
+        Outcome::Forward(edits) => {
+            let mut text = "to the upstream, with these changes\n".to_owned();
+            for edit in edits {
+                text.push_str(&match edit {
+                    Edit::Remove(name) => format!("  remove  {name}\n"),
+                    Edit::Set(name, value) => format!("  set     {name}: {}\n", value.escape_ascii()),
+                });
+            }
+            text
+        }
+        Outcome::Reply(reply) => {
+            let Wire { status, headers, body } = Wire::new(reply, request);
+            let reason = match status {
+                200 => "OK",
+                400 => "Bad Request",
+                401 => "Unauthorized",
+                _ => "Forbidden",
+            };
+            let version = if request.is_grpc { "HTTP/2" } else { "HTTP/1.1" };
+            let mut text = format!("{version} {status} {reason}\n");
+            for (name, value) in headers {
+                text.push_str(&format!("{name}: {value}\n"));
+            }
+            if !body.is_empty() {
+                text.push_str(&format!("\n{body}\n"));
+            }
+            text
+        }
+    }
+}
+
+/// For programs.
+pub(super) fn as_json(outcome: &Outcome<'_>, request: &Request<'_>) -> Value {
+    match outcome {
+        Outcome::Forward(edits) => {
+            let edit = |edit: &Edit<'_>| match edit {
+                Edit::Remove(name) => json!({"remove": name}),
+                Edit::Set(name, value) => json!({"set": name, "value": value.escape_ascii().to_string()}),
+            };
+            json!({"forward": edits.iter().map(edit).collect::<Vec<_>>()})
+        }
+        Outcome::Reply(reply) => {
+            let Wire { status, headers, body } = Wire::new(reply, request);
+            json!({"reply": {"status": status, "headers": headers, "body": body}})
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Every kind of path that some patterns tell apart, with one path of each kind.
+//!
+//! Patterns compare segment by segment, so a walk over all of them at once, one segment a step, comes to each kind: at each
+//! step the next segment is one that some pattern names, or one that none names.
+
+use std::collections::{BTreeSet, VecDeque};
+
+/// One kind of path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Cell {
+    /// A path of this kind, as a request has it.
+    pub(super) path: String,
+    /// The kind, written as a pattern is.
+    pub(super) shown: String,
+}
+
+/// How the kind that no pattern covers is written.
+pub(super) const OTHERS: &str = "any other path";
+
+/// More kinds than this are not looked at.
+pub(super) const MOST: usize = 2_000;
+
+struct Pattern<'a> {
+    segments: Vec<&'a str>,
+    below: bool,
+}
+
+/// Where the walk is: the path so far, the patterns that may still match, and those that match whatever follows.
+struct Walk {
+    cell: Cell,
+    alive: Vec<usize>,
+    done: BTreeSet<usize>,
+    depth: usize,
+}
+
+/// The kinds, and whether these are all of them.
+pub(super) fn of(patterns: &[&str]) -> (Vec<Cell>, bool) {
+    let patterns: Vec<_> = patterns.iter().map(|text| Pattern::of(text)).collect();
+    let other = unnamed(&patterns);
+    let below =
+        |index: &usize| patterns.get(*index).is_some_and(|pattern| pattern.below && pattern.segments.is_empty());
+    let all: Vec<_> = (0..patterns.len()).collect();
+    let start = Walk {
+        cell: Cell { path: String::new(), shown: String::new() },
+        done: all.iter().copied().filter(below).collect(),
+        alive: all,
+        depth: 0,
+    };
+    let mut cells = vec![Cell { path: "/".to_owned(), shown: "/".to_owned() }];
+    let mut seen = BTreeSet::new();
+    let mut next = VecDeque::from([start]);
+    while let Some(walk) = next.pop_front() {
+        let mut names: BTreeSet<&str> =
+            walk.alive.iter().filter_map(|index| patterns.get(*index)?.name(walk.depth)).collect();
+        names.remove("");
+        for name in names.into_iter().map(Some).chain([None]) {
+            let step = walk.step(&patterns, name, &other);
+            // What has no pattern left to match is one kind, however deep.
+            let depth = if step.alive.is_empty() { 0 } else { step.depth };
+            if !seen.insert((depth, step.alive.clone(), step.done.clone())) {
+                continue;
+            }
+            if cells.len() >= MOST {
+                return (cells, false);
+            }
+            let Cell { path, shown } = &step.cell;
+            if step.alive.is_empty() && step.done.is_empty() {
+                cells.push(Cell { path: path.clone(), shown: OTHERS.to_owned() });
+            } else {
+                let end = if step.alive.is_empty() { "/**" } else { "" };
+                cells.push(Cell { path: path.clone(), shown: format!("{shown}{end}") });
+                if !step.alive.is_empty() {
+                    cells.push(Cell { path: format!("{path}/"), shown: format!("{shown}/") });
+                    next.push_back(step);
+                }
+            }
+        }
+    }
+    (cells, true)
+}
+
+impl<'a> Pattern<'a> {
+    fn of(text: &'a str) -> Self {
+        let path = text.strip_prefix('/').unwrap_or(text);
+        let (path, below) = match path.strip_suffix("**") {
+            Some(path) => (path.strip_suffix('/').unwrap_or(path), true),
+            None => (path, false),
+        };
+        let segments = if below && path.is_empty() { Vec::new() } else { path.split('/').collect() };
+        Self { segments, below }
+    }
+
+    /// The name that it asks for there; none where it takes any.
+    fn name(&self, depth: usize) -> Option<&'a str> {
+        self.segments.get(depth).copied().filter(|segment| *segment != "*" && !segment.starts_with('{'))
+    }
+}
+
+impl Walk {
+    /// With one more segment: that name, or one that no pattern names.
+    fn step(&self, patterns: &[Pattern<'_>], name: Option<&str>, other: &str) -> Self {
+        let depth = self.depth.saturating_add(1);
+        let mut done = self.done.clone();
+        let mut alive = Vec::new();
+        for index in &self.alive {
+            let Some(pattern) = patterns.get(*index).filter(|pattern| pattern.segments.len() >= depth) else {
+                continue;
+            };
+            if pattern.name(self.depth).is_some_and(|wanted| Some(wanted) != name) {
+                continue;
+            }
+            if pattern.below && pattern.segments.len() == depth {
+                done.insert(*index);
+            } else {
+                alive.push(*index);
+            }
+        }
+        let encoded = |name: &str| -> String {
+            let byte = |byte: u8| {
+                if byte.is_ascii_graphic() { char::from(byte).to_string() } else { format!("%{byte:02X}") }
+            };
+            name.bytes().map(byte).collect()
+        };
+        let Cell { path, shown } = &self.cell;
+        let cell = Cell {
+            path: format!("{path}/{}", name.map_or_else(|| other.to_owned(), encoded)),
+            shown: format!("{shown}/{}", name.unwrap_or("*")),
+        };
+        Self { cell, alive, done, depth }
+    }
+}
+
+/// A name that no pattern has, in any letter case.
+fn unnamed(patterns: &[Pattern<'_>]) -> String {
+    let mut name = "some".to_owned();
+    let taken = |name: &str| {
+        patterns.iter().any(|pattern| pattern.segments.iter().any(|segment| segment.eq_ignore_ascii_case(name)))
+    };
+    while taken(&name) {
+        name.push('e');
+    }
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(patterns: &[&str]) -> Vec<String> {
+        of(patterns).0.into_iter().map(|cell| cell.shown).collect()
+    }
+
+    #[test]
+    fn each_kind_of_path_is_there_once() {
+        assert_eq!(shown(&[]), ["/", "any other path"]);
+        assert_eq!(shown(&["/"]), ["/", "any other path"]);
+        assert_eq!(shown(&["/**"]), ["/", "/*/**"]);
+        assert_eq!(shown(&["/a/*"]), ["/", "/a", "/a/", "any other path", "/a/*", "/a/*/"]);
+        assert_eq!(
+            shown(&["/docs/**", "/docs/*"]),
+            ["/", "/docs", "/docs/", "any other path", "/docs/*", "/docs/*/", "/docs/*/*/**"]
+        );
+    }
+}

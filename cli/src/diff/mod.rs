@@ -1,0 +1,182 @@
+//! `portcullis diff`: which access a change of the policy opens, and which it closes.
+
+mod cells;
+mod keys;
+mod networks;
+mod paths;
+#[cfg(test)]
+mod property;
+mod settings;
+
+use std::path::PathBuf;
+
+use anstyle::Style;
+use anyhow::{Context as _, Result};
+use clap::Args;
+use portcullis::Timestamp;
+use portcullis::document::{Document, Mode};
+use serde_json::json;
+
+use crate::check::asked;
+use crate::files::{Merged, PolicyFile, now};
+use crate::output::{GREEN, Output, RED, YELLOW};
+
+const EXAMPLES: &str = "Examples:
+  portcullis diff old.yaml new.yaml
+  git show main:policy.yaml > old.yaml && portcullis diff old.yaml policy.yaml --fail-on-open
+  portcullis diff policy.yaml policy.yaml --old-store before.json --new-store keys.json
+
+Exit status: 0 compared, 1 with --fail-on-open: something opens, or may open; 2 usage or input error.";
+
+/// Say which access a change of the policy opens and closes
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Diff {
+    /// The policy as it was
+    old: PathBuf,
+    /// The policy as it will be
+    new: PathBuf,
+    /// The store as it was [default: keys.json beside OLD, where there is one]
+    #[arg(long, value_name = "FILE")]
+    old_store: Option<PathBuf>,
+    /// The store as it will be [default: keys.json beside NEW, where there is one]
+    #[arg(long, value_name = "FILE")]
+    new_store: Option<PathBuf>,
+    /// The time, instead of now: what has expired opens nothing
+    #[arg(long, value_name = "RFC3339")]
+    now: Option<String>,
+    /// Exit with 1 where something opens or may open
+    #[arg(long)]
+    fail_on_open: bool,
+    /// How to print it
+    #[arg(long, value_enum, default_value = "text")]
+    output: Output,
+}
+
+/// What a change does to who comes in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Effect {
+    Opens,
+    MayOpen,
+    Closes,
+    Neither,
+}
+
+/// One line of the comparison.
+#[derive(Debug)]
+struct Change {
+    effect: Effect,
+    /// What it is about: a field of the policy, `keys`, `roles` or `paths`.
+    about: &'static str,
+    what: String,
+    place: Option<String>,
+}
+
+/// One of the two policies.
+#[derive(Debug)]
+struct Side {
+    merged: Merged,
+    document: Document,
+    /// Key entries that the gate refuses: they open nothing.
+    refused: Vec<String>,
+}
+
+impl Effect {
+    /// In the order of the output.
+    const ALL: [Self; 4] = [Self::Opens, Self::MayOpen, Self::Closes, Self::Neither];
+
+    fn title(self) -> (&'static str, Style) {
+        match self {
+            Self::Opens => ("OPENS", RED),
+            Self::MayOpen => ("MAY OPEN", YELLOW),
+            Self::Closes => ("CLOSES", GREEN),
+            Self::Neither => ("NEITHER", Style::new().bold()),
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Opens => "opens",
+            Self::MayOpen => "may_open",
+            Self::Closes => "closes",
+            Self::Neither => "neither",
+        }
+    }
+}
+
+impl Change {
+    fn new(effect: Effect, about: &'static str, what: impl Into<String>) -> Self {
+        Self { effect, about, what: what.into(), place: None }
+    }
+}
+
+impl Side {
+    fn of(merged: Merged) -> Result<Self> {
+        let document = merged.document()?;
+        // An environment in which every variable is set, to a value that is its own.
+        let loaded = merged.compile(&|name| Some(stand_in(name).into_bytes()))?;
+        let refused = loaded.refused_entries.into_iter().map(|entry| entry.path).collect();
+        Ok(Self { merged, document, refused })
+    }
+}
+
+/// What a variable is taken to hold.
+fn stand_in(variable: &str) -> String {
+    format!("the-value-of-{variable}")
+}
+
+impl Diff {
+    pub(crate) fn run(self) -> Result<bool> {
+        let now = self.now.as_deref().map_or_else(now, |text| asked::time(text).context("--now"))?;
+        let side = |file, store| Side::of(PolicyFile { file, store }.read()?);
+        let (old, new) = (side(self.old, self.old_store)?, side(self.new, self.new_store)?);
+        let changes = compare(&old, &new, now)?;
+        if self.output == Output::Json {
+            let row = |change: &Change| {
+                json!({
+                    "effect": change.effect.name(), "about": change.about, "what": change.what, "place": change.place,
+                })
+            };
+            anstream::println!("{:#}", json!({"changes": changes.iter().map(row).collect::<Vec<_>>()}));
+        } else {
+            anstream::print!("{}", as_text(&changes, new.document.mode));
+        }
+        let opens = changes.iter().any(|change| matches!(change.effect, Effect::Opens | Effect::MayOpen));
+        Ok(!(self.fail_on_open && opens))
+    }
+}
+
+fn as_text(changes: &[Change], mode: Mode) -> String {
+    let mut text = String::new();
+    for effect in Effect::ALL {
+        let (title, style) = effect.title();
+        let mut lines = changes.iter().filter(|change| change.effect == effect).peekable();
+        if lines.peek().is_some() {
+            text.push_str(&format!("{style}{title}{style:#}\n"));
+        }
+        for change in lines {
+            let place = change.place.as_ref().map(|place| format!(" ({place})")).unwrap_or_default();
+            text.push_str(&format!("  {}: {}{place}\n", change.about, change.what));
+        }
+    }
+    if text.is_empty() {
+        return "the same access\n".to_owned();
+    }
+    if mode != Mode::Enforce {
+        text.push_str("The new policy does not enforce: all but the mode counts once it does.\n");
+    }
+    text
+}
+
+/// Every change, what opens first.
+///
+/// # Errors
+/// A policy that the gate would refuse.
+fn compare(old: &Side, new: &Side, now: Timestamp) -> Result<Vec<Change>> {
+    let mut changes = settings::compare(old, new);
+    changes.extend(paths::compare(old, new)?);
+    changes.extend(networks::compare(old, new));
+    changes.extend(keys::compare(old, new, now));
+    changes.sort_by_key(|change| change.effect);
+    Ok(changes)
+}

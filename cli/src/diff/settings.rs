@@ -1,0 +1,136 @@
+//! What stands in one field: the mode, preflights, key sources, identities, headers, texts.
+
+use portcullis::document::{CorsPreflight, KeySource, Mode, Upstream};
+
+use super::Effect::{Closes, MayOpen, Neither, Opens};
+use super::{Change, Side};
+
+pub(super) fn compare(old: &Side, new: &Side) -> Vec<Change> {
+    let mut changes = Vec::new();
+    mode(old, new, &mut changes);
+    let (before, after) = (&old.document, &new.document);
+    match (before.cors_preflight, after.cors_preflight) {
+        (CorsPreflight::Authenticate, CorsPreflight::Allow) => {
+            changes.push(Change::new(Opens, "cors_preflight", "preflights go through without a key"));
+        }
+        (CorsPreflight::Allow, CorsPreflight::Authenticate) => {
+            changes.push(Change::new(Closes, "cors_preflight", "preflights need a key"));
+        }
+        _ => {}
+    }
+    sources(&before.key_sources, &after.key_sources, &mut changes);
+    identities(old, new, &mut changes);
+    upstream(&before.upstream, &after.upstream, &mut changes);
+    let texts = [
+        ("name", before.name.as_str() != after.name.as_str()),
+        ("reply", texts_of(old) != texts_of(new)),
+        ("access_log", before.access_log != after.access_log),
+    ];
+    for (about, _) in texts.iter().filter(|(_, differs)| *differs) {
+        changes.push(Change::new(Neither, about, "changed"));
+    }
+    changes
+}
+
+fn texts_of(side: &Side) -> (&str, &str) {
+    (side.document.reply.realm.as_str(), side.document.reply.detail.as_str())
+}
+
+fn mode(old: &Side, new: &Side, changes: &mut Vec<Change>) {
+    let name = |side: &Side| {
+        let name = match side.document.mode {
+            Mode::Enforce => "enforce",
+            Mode::Report => "report",
+            Mode::Disabled => "disabled",
+        };
+        let by_store = if side.merged.overridden_mode.is_some() { " (by the store)" } else { "" };
+        format!("{name}{by_store}")
+    };
+    let both = format!("{} -> {}", name(old), name(new));
+    let (effect, what) = match (old.document.mode, new.document.mode) {
+        (before, after) if before == after => return,
+        (Mode::Enforce, _) => (Opens, "EVERY REQUEST goes through, whatever the rest of the policy says"),
+        (_, Mode::Enforce) => (Closes, "what the rest of the policy denies is denied from now on"),
+        _ => (Neither, "every request goes through, as before"),
+    };
+    let place = new.merged.node.get("mode").and_then(|mode| mode.at).map(|_| new.merged.place("mode"));
+    changes.push(Change { place, ..Change::new(effect, "mode", format!("{both}: {what}")) });
+}
+
+fn sources(old: &[KeySource], new: &[KeySource], changes: &mut Vec<Change>) {
+    let name = |source: &KeySource| match source {
+        KeySource::Bearer => "Authorization: Bearer".to_owned(),
+        KeySource::Header(name) => format!("header {}", name.as_str()),
+        KeySource::Query(name) => format!("query {}", name.as_str()),
+        KeySource::Cookie(name) => format!("cookie {}", name.as_str()),
+    };
+    for source in new.iter().filter(|source| !old.contains(source)) {
+        let name = name(source);
+        changes.push(Change::new(Opens, "key_sources", format!("a key may stand in {name}")));
+        changes.push(Change::new(Closes, "key_sources", format!("a second credential, in {name}, is refused")));
+    }
+    for source in old.iter().filter(|source| !new.contains(source)) {
+        let name = name(source);
+        changes.push(Change::new(Closes, "key_sources", format!("a key may no longer stand in {name}")));
+        let what =
+            format!("what stands in {name} beside a valid key elsewhere was refused, and is no longer looked at");
+        changes.push(Change::new(MayOpen, "key_sources", what));
+    }
+    let same = old.len() == new.len() && new.iter().all(|source| old.contains(source));
+    if same && old != new {
+        changes.push(Change::new(Neither, "key_sources", "in another order"));
+    }
+}
+
+fn identities(old: &Side, new: &Side, changes: &mut Vec<Change>) {
+    let patterns = |side: &Side| -> Vec<String> {
+        side.document.trusted_identities.iter().map(|pattern| pattern.as_str().to_owned()).collect()
+    };
+    let (before, after) = (patterns(old), patterns(new));
+    let covered = |pattern: &str, others: &[String]| others.iter().any(|other| covers(other, pattern));
+    for (index, pattern) in after.iter().enumerate().filter(|(_, pattern)| !covered(pattern, &before)) {
+        let place = Some(new.merged.place(&format!("trusted_identities[{index}]")));
+        changes.push(Change { place, ..Change::new(Opens, "trusted_identities", format!("{pattern} needs no key")) });
+    }
+    for (index, pattern) in before.iter().enumerate().filter(|(_, pattern)| !covered(pattern, &after)) {
+        let place = Some(old.merged.place(&format!("trusted_identities[{index}]")));
+        let narrower = after.iter().any(|other| covers(pattern, other));
+        let what = if narrower { "not all of it goes without a key any more" } else { "needs a key" };
+        changes.push(Change { place, ..Change::new(Closes, "trusted_identities", format!("{pattern}: {what}")) });
+    }
+}
+
+/// Whether a pattern of identities covers all that another one does.
+fn covers(wide: &str, narrow: &str) -> bool {
+    let (mut wide, mut narrow) = (wide.split('/'), narrow.split('/'));
+    loop {
+        match (wide.next(), narrow.next()) {
+            (None, None) => return true,
+            (Some("*"), Some(segment)) if !segment.is_empty() => {}
+            (Some(literal), Some(segment)) if literal == segment => {}
+            _ => return false,
+        }
+    }
+}
+
+fn upstream(old: &Upstream, new: &Upstream, changes: &mut Vec<Change>) {
+    let names =
+        |of: &Upstream| [&of.consumer_header, &of.roles_header, &of.key_id_header].map(|name| name.as_str().to_owned());
+    let (before, after) = (names(old), names(new));
+    for name in before.iter().filter(|name| !after.contains(name)) {
+        let what = format!("{name} that a caller sends is no longer removed: no service may believe it");
+        changes.push(Change::new(Opens, "upstream", what));
+    }
+    for name in after.iter().filter(|name| !before.contains(name)) {
+        changes.push(Change::new(Closes, "upstream", format!("{name} that a caller sends is removed")));
+    }
+    if before != after {
+        let what = format!("consumer, roles and key id stand in {}, which was {}", after.join(", "), before.join(", "));
+        changes.push(Change::new(Neither, "upstream", what));
+    }
+    if old.forward_credential != new.forward_credential {
+        let what =
+            if new.forward_credential { "the service sees the keys" } else { "the service no longer sees the keys" };
+        changes.push(Change::new(Neither, "upstream", what));
+    }
+}

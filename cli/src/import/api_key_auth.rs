@@ -1,0 +1,155 @@
+//! Envoy's own filter, `envoy.filters.http.api_key_auth`: in a whole bootstrap, or its configuration alone.
+
+use anyhow::{Result, bail};
+
+use super::found::{Found, FoundKey, refused};
+use super::source::Source;
+use crate::yaml::{Node, Position, Tree};
+
+const FILTER: &str = "envoy.extensions.filters.http.api_key_auth.v3.ApiKeyAuth";
+
+/// What the filter holds.
+///
+/// # Errors
+/// Where there is no such filter, or more than one.
+pub(super) fn find(source: &Source) -> Result<Found> {
+    let node = source.node()?;
+    let mut filters = Vec::new();
+    let mut found = Found::default();
+    search(&node, &mut filters, &mut found);
+    let filter = match filters.as_slice() {
+        [] if node.get("credentials").is_some() || sources(&node).is_some() => &node,
+        [] => bail!("{} has no filter envoy.filters.http.api_key_auth", source.name),
+        [one] => *one,
+        [first, second, ..] => bail!(
+            "{} has several filters envoy.filters.http.api_key_auth ({} and {}): whoever has a key of one would pass all, \
+             so import the configuration of one of them alone",
+            source.name,
+            source.place(first.at),
+            source.place(second.at)
+        ),
+    };
+    found.leave_unknown(filter, "", &["@type", "credentials", "key_sources", "keySources", "forwarding"]);
+    if !std::ptr::eq(filter, &node) {
+        found.note(None, "of this file, only the filter is looked at: routes and listeners stay with Envoy");
+    }
+    let credentials = filter.get("credentials").map(Node::items).unwrap_or_default();
+    for (index, credential) in credentials.iter().enumerate() {
+        credential_of(credential, &format!("credentials[{index}]"), &mut found);
+    }
+    key_sources(filter, &mut found);
+    forwarding(filter, &mut found);
+    Ok(found)
+}
+
+/// JSON has other names than YAML for these (proto3's JSON mapping), and Envoy takes both.
+fn sources(filter: &Node) -> Option<&Node> {
+    filter.get("key_sources").or_else(|| filter.get("keySources"))
+}
+
+/// Finds the filters, and says of settings for single routes that they are not taken. Recursion ends where the reader's own
+/// limit of depth ends.
+fn search<'a>(node: &'a Node, filters: &mut Vec<&'a Node>, found: &mut Found) {
+    let kind = node.get("@type").and_then(Node::text).unwrap_or_default();
+    let kind = kind.rsplit('/').next().unwrap_or_default();
+    if kind == FILTER {
+        return filters.push(node);
+    }
+    if kind.strip_prefix(FILTER) == Some("PerRoute") {
+        let message = "settings for one route alone: its keys, and which clients may come in there, are not taken: \
+                       write rules, and name their roles at the consumers";
+        return found.leave(node.at, message);
+    }
+    let children = node.members().iter().map(|(_, value)| value).chain(node.items());
+    children.for_each(|child| search(child, filters, found));
+}
+
+fn credential_of(credential: &Node, place: &str, found: &mut Found) {
+    found.leave_unknown(credential, place, &["key", "client"]);
+    let text = |name| credential.get(name).and_then(Node::text);
+    match (text("key"), text("client")) {
+        (Some(key), Some(client)) => {
+            let at = credential.get("key").and_then(|key| key.at);
+            found.push(key, FoundKey::of(key, at, client));
+        }
+        _ => found.leave(credential.at, "key not taken: key and client must both be text: quote them"),
+    }
+}
+
+/// Sources as Envoy and Envoy Gateway name them, and where each stands.
+pub(super) fn set_sources(sources: Vec<(&'static str, String, Option<Position>)>, comment: &str, found: &mut Found) {
+    let mut items: Vec<Node> = Vec::new();
+    for (kind, name, at) in sources {
+        let item = match kind {
+            "header" if name.eq_ignore_ascii_case("authorization") => {
+                found.note(at, "the header Authorization is the key source `bearer` here: a key without the word Bearer is not taken");
+                Node::from("bearer")
+            }
+            "header" => Node::map([(kind, Node::from(name.to_ascii_lowercase()))]),
+            _ => Node::map([(kind, Node::from(name))]),
+        };
+        match refused("key_sources", &Node::list([item.clone()])) {
+            Some(why) => found.leave(at, format!("a key source that {why}")),
+            None if items.contains(&item) => {}
+            None => items.push(item),
+        }
+    }
+    if items.iter().any(|item| item.get("header").is_some()) {
+        found.note(
+            None,
+            "Envoy drops the word Bearer before a key in any header; here it is dropped in Authorization alone",
+        );
+    }
+    if !items.is_empty() {
+        found.set("key_sources", Node::list(items), comment);
+    }
+}
+
+fn key_sources(filter: &Node, found: &mut Found) {
+    let Some(sources) = sources(filter) else {
+        return found.leave(filter.at, "key_sources is missing: where a key may stand is left to the policy");
+    };
+    let mut named = Vec::new();
+    for (index, source) in sources.items().iter().enumerate() {
+        found.leave_unknown(source, &format!("key_sources[{index}]"), &["header", "query", "cookie"]);
+        for kind in ["header", "query", "cookie"] {
+            if let Some(name) = source.get(kind).and_then(Node::text).filter(|name| !name.is_empty()) {
+                named.push((kind, name.to_owned(), source.at));
+            }
+        }
+    }
+    set_sources(named, "key_sources of envoy.filters.http.api_key_auth.", found);
+}
+
+fn forwarding(filter: &Node, found: &mut Found) {
+    let forwarding = filter.get("forwarding");
+    if let Some(forwarding) = forwarding {
+        found.leave_unknown(forwarding, "forwarding", &["header", "hide_credentials", "hideCredentials"]);
+    }
+    let header = forwarding.and_then(|forwarding| forwarding.get("header"));
+    let hide = forwarding
+        .and_then(|forwarding| forwarding.get("hide_credentials").or_else(|| forwarding.get("hideCredentials")));
+    set_upstream(header, hide, "forwarding of envoy.filters.http.api_key_auth.", found);
+}
+
+/// What the upstream hears: the client's name in a header, and the key itself where it is not hidden.
+pub(super) fn set_upstream(header: Option<&Node>, hide: Option<&Node>, comment: &str, found: &mut Found) {
+    let mut members = Vec::new();
+    if let Some(name) = header.and_then(Node::text).filter(|name| !name.is_empty()) {
+        let name = Node::from(name.to_ascii_lowercase());
+        match refused("upstream", &Node::map([("consumer_header", name.clone())])) {
+            Some(why) => {
+                found.leave(header.and_then(|header| header.at), format!("the header for the client's name {why}"))
+            }
+            None => members.push(("consumer_header", name)),
+        }
+    }
+    let hidden = hide.is_some_and(|hide| hide.tree == Tree::Bool(true));
+    members.push(("forward_credential", Node::from(!hidden)));
+    let comment = if hidden {
+        comment.to_owned()
+    } else {
+        format!("{comment} The key goes on to the upstream: it was not hidden.")
+    };
+    found.set("upstream", Node::map(members), comment);
+}

@@ -1,0 +1,121 @@
+//! DEEPaaS: one bearer token, of its configuration file (oslo.config's ini format) or of the environment.
+
+use std::path::Path;
+
+use anyhow::{Result, bail};
+
+use super::found::{Found, FoundKey, list, shown};
+use super::source::{Source, line};
+use crate::yaml::Position;
+
+/// Whose the token is.
+const CONSUMER: &str = "deepaas";
+const OPTION: &str = "auth_bearer_token";
+const VARIABLE: &str = "DEEPAAS_AUTH_BEARER_TOKEN";
+
+/// The token of the file that is named, or else of the environment, and what it opens.
+///
+/// # Errors
+/// Where there is neither, or where the file is no such file.
+pub(super) fn find(file: Option<&Path>) -> Result<(Source, Found)> {
+    let variable = std::env::var_os(VARIABLE).filter(|value| !value.is_empty());
+    let mut found = Found::default();
+    let (source, token) = match (file, &variable) {
+        (Some(file), variable) => {
+            let source = Source::read(file)?;
+            let token = token(&source, &mut found)?;
+            let differs = |(token, _): &(String, _)| variable.as_ref().is_some_and(|value| value != token.as_str());
+            if token.as_ref().is_none_or(differs) && variable.is_some() {
+                found.leave(None, format!("{VARIABLE} is set to another token: to import that one, name no file"));
+            }
+            (source, token)
+        }
+        (None, Some(value)) => {
+            let source = Source { name: VARIABLE.to_owned(), text: String::new() };
+            let Some(token) = value.to_str() else { bail!("{VARIABLE} is no UTF-8, so no request could present it") };
+            (source, Some((token.to_owned(), None)))
+        }
+        (None, None) => bail!(
+            "DEEPaaS is open to everybody until it has a token: there is nothing to import. Name its configuration file, \
+             or set {VARIABLE}"
+        ),
+    };
+    found.set("name", CONSUMER.into(), "From DEEPaaS.");
+    match token {
+        Some((token, at)) => {
+            found.push(&token, FoundKey::of(&token, at, CONSUMER));
+            found.set("mode", "enforce".into(), "There was a token.");
+        }
+        None => {
+            found.note(None, format!("no {OPTION}: DEEPaaS lets everybody in, so mode is disabled"));
+            found.set("mode", "disabled".into(), "There was no token: DEEPaaS lets everybody in.");
+        }
+    }
+    found.set("key_sources", list(["bearer"]), "DEEPaaS takes its token as Authorization: Bearer alone.");
+    let protected = list(["/v2/models/**"]);
+    found.set(
+        "protected_paths",
+        protected,
+        "DEEPaaS asks for its token here alone: /, /v2/ and the documentation are open.",
+    );
+    found.note(None, "the gate takes the token out of the request: start DEEPaaS itself without one");
+    Ok((source, found))
+}
+
+/// The option in the section `[DEFAULT]`, and where it stands. As oslo.config has it: the last one counts, quotes around a
+/// value are dropped, a line that begins with a blank goes on with the one before.
+fn token(source: &Source, found: &mut Found) -> Result<Option<(String, Option<Position>)>> {
+    let mut section = None;
+    let mut token: Option<(String, Option<Position>)> = None;
+    let mut in_token = false;
+    let mut others = Vec::new();
+    for (index, text) in source.text.lines().enumerate() {
+        let number = index.saturating_add(1);
+        let trimmed = text.trim();
+        if trimmed.is_empty() || trimmed.starts_with(['#', ';']) {
+            in_token = false;
+            continue;
+        }
+        if text.starts_with([' ', '\t']) {
+            if in_token && let Some((value, _)) = &mut token {
+                // A token of several lines: no request can present it, and it is told so.
+                value.push('\n');
+                value.push_str(trimmed);
+            }
+            continue;
+        }
+        in_token = false;
+        if let Some(name) = trimmed.strip_prefix('[') {
+            let Some(name) = name.strip_suffix(']') else { bail!("{}:{number}: a section without its ]", source.name) };
+            section = Some(name.to_owned());
+            continue;
+        }
+        let Some(section) = &section else {
+            bail!("{}:{number}: no section yet: begin it with [DEFAULT]", source.name)
+        };
+        let Some((name, value)) = trimmed.split_once(['=', ':']) else {
+            bail!("{}:{number}: no setting: write it as name = value", source.name)
+        };
+        let (name, value) = (name.trim(), value.trim());
+        if name != OPTION {
+            others.push(shown(name));
+        } else if section != "DEFAULT" {
+            found.leave(line(index), format!("{OPTION} is not in the section [DEFAULT], where DEEPaaS looks for it"));
+        } else {
+            if token.is_some() {
+                found.note(line(index), format!("{OPTION} is given again: the last one counts"));
+            }
+            in_token = true;
+            token = Some((unquoted(value).to_owned(), line(index)));
+        }
+    }
+    if !others.is_empty() {
+        found.note(None, format!("not about access, stays with DEEPaaS: {}", others.join(", ")));
+    }
+    Ok(token.filter(|(value, _)| !value.is_empty()))
+}
+
+fn unquoted(value: &str) -> &str {
+    let inside = |quote: char| value.strip_prefix(quote).and_then(|rest| rest.strip_suffix(quote));
+    inside('"').or_else(|| inside('\'')).unwrap_or(value)
+}

@@ -1,0 +1,161 @@
+//! Envoy Gateway: Secrets that hold a key for each client, and the SecurityPolicy that says where a key may stand.
+
+use anyhow::{Result, bail};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+
+use super::api_key_auth::{set_sources, set_upstream};
+use super::found::{Found, FoundKey, shown};
+use super::source::Source;
+use crate::yaml::{Node, Tree};
+
+/// What the documents hold.
+///
+/// # Errors
+/// Where there is no Secret and no SecurityPolicy among them, or more policies than one.
+pub(super) fn find(source: &Source) -> Result<Found> {
+    let mut objects = Vec::new();
+    for document in source.nodes()? {
+        flatten(document, &mut objects);
+    }
+    let kind = |object: &Node| object.get("kind").and_then(Node::text).unwrap_or_default().to_owned();
+    let policies: Vec<&Node> = objects.iter().filter(|object| kind(object) == "SecurityPolicy").collect();
+    let (with_keys, others): (Vec<&Node>, Vec<&Node>) = policies.into_iter().partition(|policy| auth(policy).is_some());
+    let mut found = Found::default();
+    for policy in others {
+        found.leave(policy.at, "a SecurityPolicy without apiKeyAuth");
+    }
+    let references = match with_keys.as_slice() {
+        [] => None,
+        [policy] => security_policy(policy, &mut found),
+        [first, second, ..] => bail!(
+            "{} has several SecurityPolicies with apiKeyAuth ({} and {}): import one of them at a time",
+            source.name,
+            source.place(first.at),
+            source.place(second.at)
+        ),
+    };
+    let secrets: Vec<&Node> = objects.iter().filter(|object| kind(object) == "Secret").collect();
+    if secrets.is_empty() && with_keys.is_empty() {
+        bail!("{} has no Secret and no SecurityPolicy with apiKeyAuth", source.name);
+    }
+    for object in &objects {
+        if !matches!(kind(object).as_str(), "Secret" | "SecurityPolicy") {
+            found.leave(object.at, "neither a Secret nor a SecurityPolicy");
+        }
+    }
+    let mut clients = Vec::new();
+    match &references {
+        // The order of the references decides which of two keys of one client counts.
+        Some(names) => {
+            for (name, at) in names {
+                match secrets.iter().find(|secret| secret_name(secret) == Some(name)) {
+                    Some(secret) => keys(secret, &mut clients, &mut found),
+                    None => {
+                        found.leave(*at, "credentialRefs names a Secret that is not in this file: its keys are missing")
+                    }
+                }
+            }
+            for secret in secrets {
+                if !names.iter().any(|(name, _)| secret_name(secret) == Some(name)) {
+                    found.leave(secret.at, "a Secret that the SecurityPolicy does not name");
+                }
+            }
+        }
+        None => secrets.into_iter().for_each(|secret| keys(secret, &mut clients, &mut found)),
+    }
+    Ok(found)
+}
+
+/// `kubectl get -o yaml` wraps several objects into a List.
+fn flatten(document: Node, objects: &mut Vec<Node>) {
+    let is_list = document.get("kind").and_then(Node::text).is_some_and(|kind| kind.ends_with("List"));
+    match document.tree {
+        Tree::Null => {}
+        Tree::Map(members) if is_list => {
+            for (_, items) in members.into_iter().filter(|(name, _)| name.text == "items") {
+                if let Tree::List(items) = items.tree {
+                    objects.extend(items);
+                }
+            }
+        }
+        _ => objects.push(document),
+    }
+}
+
+fn auth(policy: &Node) -> Option<&Node> {
+    policy.get("spec")?.get("apiKeyAuth")
+}
+
+fn secret_name(secret: &Node) -> Option<&str> {
+    secret.get("metadata")?.get("name")?.text()
+}
+
+/// The Secrets that it names, and where it does.
+fn security_policy<'a>(policy: &'a Node, found: &mut Found) -> Option<Vec<(&'a str, Option<crate::yaml::Position>)>> {
+    let auth = auth(policy)?;
+    if let Some(spec) = policy.get("spec") {
+        found.leave_unknown(spec, "spec", &["apiKeyAuth", "targetRef", "targetRefs", "targetSelectors"]);
+    }
+    found.note(
+        policy.at,
+        "which routes it applies to is not looked at: the gate applies to all that goes through its filter",
+    );
+    let known = ["credentialRefs", "extractFrom", "forwardClientIDHeader", "sanitize"];
+    found.leave_unknown(auth, "spec.apiKeyAuth", &known);
+    let mut sources = Vec::new();
+    for extract in auth.get("extractFrom").map(Node::items).unwrap_or_default() {
+        found.leave_unknown(extract, "spec.apiKeyAuth.extractFrom", &["headers", "params", "cookies"]);
+        for (member, kind) in [("headers", "header"), ("params", "query"), ("cookies", "cookie")] {
+            let names = extract.get(member).map(Node::items).unwrap_or_default();
+            sources.extend(names.iter().filter_map(|name| Some((kind, name.text()?.to_owned(), name.at))));
+        }
+    }
+    set_sources(sources, "extractFrom of the SecurityPolicy.", found);
+    let comment = "forwardClientIDHeader and sanitize of the SecurityPolicy.";
+    set_upstream(auth.get("forwardClientIDHeader"), auth.get("sanitize"), comment, found);
+    let references = auth.get("credentialRefs").map(Node::items).unwrap_or_default();
+    Some(references.iter().filter_map(|one| Some((one.get("name")?.text()?, one.at))).collect())
+}
+
+fn keys(secret: &Node, clients: &mut Vec<String>, found: &mut Found) {
+    if secret.get("type").is_some_and(|kind| kind.text() != Some("Opaque")) {
+        return found.leave(secret.at, "a Secret that is not of the type Opaque");
+    }
+    let members = |name| secret.get(name).map(Node::members).unwrap_or_default();
+    let plain = members("stringData");
+    // What stands in stringData too is overwritten by it.
+    let encoded = members("data").iter().filter(|(name, _)| !plain.iter().any(|(other, _)| other.text == name.text));
+    let decoded = encoded.map(|(name, value)| (name, value, value.text().and_then(decode)));
+    let plain = plain.iter().map(|(name, value)| (name, value, value.text().map(str::to_owned)));
+    let all: Vec<_> = plain.chain(decoded).collect();
+    let mut own = Vec::new();
+    for (client, value, text) in all {
+        let Some(text) = text else {
+            found.leave(
+                value.at,
+                format!("key not taken: the value of client {} is no base64 of text", shown(&client.text)),
+            );
+            continue;
+        };
+        let key = FoundKey::of(&text, value.at, client.text.as_str());
+        if clients.contains(&client.text) {
+            found.leave(value.at, "key not taken: an earlier Secret has a key of this client, and that one counts");
+            continue;
+        }
+        if text.ends_with('\n') {
+            found.leave(
+                value.at,
+                "key not taken: it ends with a line break, so no request could present it: encode it with printf",
+            );
+            continue;
+        }
+        own.push(client.text.clone());
+        found.push(&text, key);
+    }
+    clients.extend(own);
+}
+
+fn decode(text: &str) -> Option<String> {
+    String::from_utf8(BASE64_STANDARD.decode(text.trim()).ok()?).ok()
+}

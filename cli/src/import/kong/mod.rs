@@ -1,0 +1,140 @@
+//! Kong's declarative configuration: consumers and their keys, and what the plugins `key-auth` and `acl` ask for.
+
+mod access;
+mod plugins;
+mod routes;
+
+use std::collections::BTreeMap;
+
+use anyhow::{Result, bail};
+use portcullis::Timestamp;
+
+use crate::import::found::{Expiry, Found, FoundKey};
+use crate::import::source::{Source, rfc3339};
+use crate::yaml::{Node, Tree};
+use routes::Routing;
+
+/// What the configuration holds.
+///
+/// # Errors
+/// Where it is none.
+pub(super) fn find(source: &Source, now: Timestamp) -> Result<Found> {
+    let node = source.node()?;
+    let entities = ["consumers", "services", "routes", "plugins", "keyauth_credentials"];
+    if !entities.iter().any(|entity| node.get(entity).is_some()) {
+        bail!("{} is no declarative configuration of Kong: it has none of {}", source.name, entities.join(", "));
+    }
+    let mut found = Found::default();
+    let known = ["_format_version", "_transform", "_comment", "_info", "acls", "upstreams"];
+    found.leave_unknown(&node, "", &[&entities[..], &known].concat());
+    let people = people(&node, &mut found);
+    for person in &people {
+        for credential in &person.credentials {
+            key(credential, person, now, &mut found)?;
+        }
+    }
+    plugins::settings(&Routing::read(&node, &mut found), &mut found);
+    Ok(found)
+}
+
+/// A consumer with what stands at it, and what the top level has for it.
+struct Person<'a> {
+    name: &'a str,
+    credentials: Vec<&'a Node>,
+    groups: Vec<String>,
+}
+
+fn people<'a>(node: &'a Node, found: &mut Found) -> Vec<Person<'a>> {
+    let mut people = Vec::new();
+    let mut index = BTreeMap::new();
+    for consumer in node.get("consumers").map(Node::items).unwrap_or_default() {
+        let text = |name| consumer.get(name).and_then(Node::text);
+        let handles: Vec<&str> = ["username", "custom_id", "id"].into_iter().filter_map(text).collect();
+        let Some(name) = handles.first() else {
+            found.leave(consumer.at, "a consumer without username, custom_id and id: its keys are not taken");
+            continue;
+        };
+        let known = [
+            "username",
+            "custom_id",
+            "id",
+            "tags",
+            "created_at",
+            "updated_at",
+            "keyauth_credentials",
+            "acls",
+            "plugins",
+        ];
+        found.leave_unknown(consumer, "consumers[]", &known);
+        let credentials = consumer.get("keyauth_credentials").map(Node::items).unwrap_or_default().iter().collect();
+        let mut person = Person { name, credentials, groups: Vec::new() };
+        for acl in consumer.get("acls").map(Node::items).unwrap_or_default() {
+            group(acl, &mut person, found);
+        }
+        index.extend(handles.into_iter().map(|handle| (handle, people.len())));
+        people.push(person);
+    }
+    for (member, what) in [("keyauth_credentials", "key not taken"), ("acls", "group not taken")] {
+        for entry in node.get(member).map(Node::items).unwrap_or_default() {
+            let owner = entry.get("consumer");
+            let member = |name| owner.and_then(|owner| owner.get(name)).and_then(Node::text);
+            let owner = owner.and_then(Node::text).or_else(|| member("username")).or_else(|| member("id"));
+            match owner.and_then(|owner| index.get(owner)).and_then(|place| people.get_mut(*place)) {
+                Some(person) if what == "key not taken" => person.credentials.push(entry),
+                Some(person) => group(entry, person, found),
+                None => found.leave(entry.at, format!("{what}: its consumer is not in this file")),
+            }
+        }
+    }
+    people
+}
+
+fn group(acl: &Node, person: &mut Person<'_>, found: &mut Found) {
+    match acl.get("group").and_then(Node::text) {
+        Some(group) if person.groups.iter().any(|other| other == group) => {}
+        Some(group) => person.groups.push(group.to_owned()),
+        None => found.leave(acl.at, "group not taken: it is no text"),
+    }
+}
+
+fn key(credential: &Node, person: &Person<'_>, now: Timestamp, found: &mut Found) -> Result<()> {
+    found.leave_unknown(credential, "keyauth_credentials[]", &["key", "id", "tags", "ttl", "created_at", "consumer"]);
+    let value = credential.get("key");
+    let at = value.and_then(|key| key.at).or(credential.at);
+    let Some(text) = value.and_then(Node::text) else {
+        let message = "key not taken: it is no text (quote it), or Kong makes it up: add it with `portcullis keys add`";
+        found.leave(at, message);
+        return Ok(());
+    };
+    if text.starts_with("{vault://") || text.contains("${{") {
+        found.leave(
+            at,
+            "key not taken: it is a reference to a key that stands elsewhere: add it with `portcullis keys add`",
+        );
+        return Ok(());
+    }
+    let mut key = FoundKey::of(text, at, person.name);
+    key.roles = Some(person.groups.clone());
+    key.id = credential.get("id").and_then(Node::text).map(str::to_owned);
+    let number = |name| match credential.get(name).map(|node| &node.tree) {
+        Some(Tree::Number(number)) => number.as_i64(),
+        _ => None,
+    };
+    let created = number("created_at");
+    key.created = created.and_then(|at| rfc3339(Timestamp(at)).ok());
+    if credential.get("ttl").is_some() {
+        let end = number("ttl").and_then(|ttl| created.unwrap_or(now.0).checked_add(ttl));
+        match end.and_then(|end| Some((Timestamp(end), rfc3339(Timestamp(end)).ok()?))) {
+            Some((at, text)) => key.expires = Some(Expiry { text, at }),
+            None => {
+                found.leave(at, "key not taken: its ttl is no number of seconds");
+                return Ok(());
+            }
+        }
+        if created.is_none() {
+            found.note(at, "its ttl is counted from now, as Kong counts it from the start: created_at is not there");
+        }
+    }
+    found.push(text, key);
+    Ok(())
+}

@@ -1,0 +1,111 @@
+//! The settings of `key-auth`: where a key may stand, whether it goes on, and what the upstream hears.
+
+use super::access;
+use super::routes::{Plugin, Routing};
+use crate::import::found::{Found, refused};
+use crate::yaml::{Node, Tree};
+
+/// The settings of a policy that asks for what the plugins ask for.
+pub(super) fn settings(routing: &Routing<'_>, found: &mut Found) {
+    found.set("name", "kong".into(), "From Kong's declarative configuration.");
+    let plugins: Vec<&Plugin<'_>> = routing.all("key-auth").collect();
+    if plugins.is_empty() {
+        found.leave(None, "no plugin key-auth is on, so Kong asks for no key; here every path needs one");
+    }
+    for plugin in &plugins {
+        let known = [
+            "key_names",
+            "hide_credentials",
+            "anonymous",
+            "key_in_header",
+            "key_in_query",
+            "key_in_body",
+            "run_on_preflight",
+            "realm",
+        ];
+        plugin.leave_unknown(&known, found);
+        if plugin.config("anonymous").is_some_and(|anonymous| anonymous.text() != Some("")) {
+            found.leave(
+                plugin.at,
+                "anonymous: Kong lets callers without a key in as this consumer; here they need a key",
+            );
+        }
+        if plugin.is_on("key_in_body", false) {
+            found.leave(plugin.at, "key_in_body: the gate does not read bodies");
+        }
+    }
+    sources(&plugins, found);
+    access::settings(routing, found);
+    if let Some(first) = plugins.first() {
+        if plugins.iter().any(|plugin| !plugin.is_on("run_on_preflight", true)) {
+            found.set(
+                "cors_preflight",
+                "allow".into(),
+                "run_on_preflight was false. Only true preflights pass, not all OPTIONS.",
+            );
+        }
+        if let Some(realm) = first.config("realm") {
+            let reply = Node::map([("realm", Node::from(realm.text().unwrap_or_default()))]);
+            match refused("reply", &reply) {
+                Some(why) => found.leave(realm.at, format!("a realm that {why}")),
+                None => found.set("reply", reply, "realm of the plugin key-auth."),
+            }
+        }
+    }
+    upstream(&plugins, found);
+}
+
+fn sources(plugins: &[&Plugin<'_>], found: &mut Found) {
+    let mut items: Vec<Node> = Vec::new();
+    let default = Node::list([Node::from("apikey")]);
+    for plugin in plugins {
+        let names = plugin.config("key_names").unwrap_or(&default);
+        for name in names.items() {
+            let Some(text) = name.text() else {
+                found.leave(name.at, "a name in key_names that is no text");
+                continue;
+            };
+            let header = ("header", text.to_ascii_lowercase(), plugin.is_on("key_in_header", true));
+            let query = ("query", text.to_owned(), plugin.is_on("key_in_query", true));
+            for (kind, text, _) in [header, query].into_iter().filter(|(_, _, on)| *on) {
+                let item = Node::map([(kind, Node::from(text))]);
+                match refused("key_sources", &Node::list([item.clone()])) {
+                    Some(why) => found.leave(name.at, format!("a name in key_names that {why}")),
+                    None if items.contains(&item) => {}
+                    None => items.push(item),
+                }
+            }
+        }
+    }
+    if items.is_empty() {
+        return;
+    }
+    if plugins.len() > 1 {
+        found.note(None, "several plugins key-auth are one here: every place of a key counts on every path");
+    }
+    found.set(
+        "key_sources",
+        Node::list(items),
+        "key_names of the plugin key-auth. Kong looks into the query too: URLs end up in logs, so drop it if you can.",
+    );
+}
+
+/// The names of Kong's own headers, so that upstreams go on to find what they look for.
+fn upstream(plugins: &[&Plugin<'_>], found: &mut Found) {
+    let hidden = plugins.iter().filter(|plugin| plugin.is_on("hide_credentials", false)).count();
+    if hidden > 0 && hidden < plugins.len() {
+        found.note(None, "hide_credentials differs: here the key is hidden everywhere");
+    }
+    let forward = hidden == 0 && !plugins.is_empty();
+    let members = [
+        ("consumer_header", Node::from("x-consumer-username")),
+        ("roles_header", "x-consumer-groups".into()),
+        ("key_id_header", "x-credential-identifier".into()),
+        ("forward_credential", Tree::Bool(forward).into()),
+    ];
+    found.set(
+        "upstream",
+        Node::map(members),
+        "Kong's names for these. forward_credential: hide_credentials of key-auth.",
+    );
+}

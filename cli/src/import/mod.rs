@@ -1,0 +1,227 @@
+//! `portcullis import`: takes keys and settings over from another system. Keys go to the store, as digests; settings go to
+//! a policy that does not exist yet, or are shown to whoever writes the one that does.
+
+mod api_key_auth;
+mod deepaas;
+mod envoy_gateway;
+mod found;
+mod kong;
+mod lines;
+mod orchestra;
+mod policy;
+mod report;
+mod rxinfer;
+mod source;
+mod table;
+mod take;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
+use clap::{Args, Subcommand};
+
+use crate::files::{Merged, merge, now};
+use crate::output::Output;
+use crate::store::{Locked, Store};
+use crate::yaml::Node;
+use found::Found;
+use policy::Target;
+use report::Report;
+use source::Source;
+
+const EXAMPLES: &str = "Examples:
+  portcullis import orchestra api_keys.json
+  portcullis import deepaas deepaas.conf
+  portcullis import kong kong.yaml --dry-run
+  kubectl get secret api-keys -o yaml | portcullis import envoy-gateway -
+  portcullis import csv keys.csv --output json
+
+Keys go to keys.json, as digests. Settings go to policy.yaml where there is none yet; where there is one it is left alone,
+and what belongs there is printed.
+
+Exit status: 0 all was taken, 1 something was left out (it is said what, where and why), 2 usage or input error.";
+
+/// Take keys and settings over from another system
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Import {
+    #[command(subcommand)]
+    kind: Kind,
+}
+
+#[derive(Debug, Subcommand)]
+enum Kind {
+    /// Orchestra's api_keys.json: keys, local networks, and whether callers from outside need a key
+    #[command(after_help = "Examples:
+  portcullis import orchestra api_keys.json
+  API_KEYS_FILE=/etc/orchestra/api_keys.json portcullis import orchestra
+
+Exit status: 0 all was taken, 1 something was left out, 2 usage or input error.")]
+    Orchestra(Common),
+    /// DEEPaaS: the token of its configuration file, or of DEEPAAS_AUTH_BEARER_TOKEN
+    #[command(after_help = "Examples:
+  portcullis import deepaas deepaas.conf
+  DEEPAAS_AUTH_BEARER_TOKEN=\"$TOKEN\" portcullis import deepaas
+
+Exit status: 0 all was taken, 1 something was left out, 2 usage or input error.")]
+    Deepaas(Common),
+    /// RxInferServer: its collection of tokens, as mongoexport writes it
+    #[command(after_help = "Examples:
+  mongoexport --db rxinferserver --collection tokens --out tokens.json
+  portcullis import rxinfer tokens.json
+
+Exit status: 0 all was taken, 1 something was left out, 2 usage or input error.")]
+    Rxinfer(rxinfer::Rxinfer),
+    /// Envoy's own filter envoy.filters.http.api_key_auth: a whole bootstrap, or the filter's configuration
+    #[command(after_help = "Examples:
+  portcullis import api-key-auth envoy.yaml
+
+Exit status: 0 all was taken, 1 something was left out, 2 usage or input error.")]
+    ApiKeyAuth(Common),
+    /// Envoy Gateway: a Secret of API keys, and the SecurityPolicy that uses it
+    #[command(after_help = "Examples:
+  portcullis import envoy-gateway api-keys.yaml
+  kubectl get secret,securitypolicy -o yaml | portcullis import envoy-gateway -
+
+Exit status: 0 all was taken, 1 something was left out, 2 usage or input error.")]
+    EnvoyGateway(Common),
+    /// Kong's declarative configuration: consumers, key-auth and acl
+    #[command(after_help = "Examples:
+  portcullis import kong kong.yaml
+  portcullis import kong kong.yaml --dry-run
+
+Exit status: 0 all was taken, 1 something was left out, 2 usage or input error.")]
+    Kong(Common),
+    /// A list of keys, one a line; lines that begin with # are comments
+    #[command(after_help = "Examples:
+  portcullis import list keys.txt --consumer ci
+  pass show ci-key | portcullis import list - --consumer ci
+
+Exit status: 0 all was taken, 1 something was left out, 2 usage or input error.")]
+    List(lines::Lines),
+    /// A table with a header row: key or sha256, consumer, roles, id, expires, disabled, description
+    #[command(after_help = "Examples:
+  portcullis import csv keys.csv
+
+Exit status: 0 all was taken, 1 something was left out, 2 usage or input error.")]
+    Csv(Common),
+}
+
+/// What every kind has.
+#[derive(Debug, Args)]
+pub(super) struct Common {
+    /// The file to read; `-` is standard input
+    #[arg(value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// The store of keys
+    #[arg(long, value_name = "FILE", default_value = Store::NAME)]
+    store: PathBuf,
+    /// The policy [default: policy.yaml beside the store]
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
+    /// Write nothing, and say what would be
+    #[arg(long)]
+    dry_run: bool,
+    /// How to print what was taken
+    #[arg(long, value_enum, default_value = "text")]
+    output: Output,
+}
+
+impl Import {
+    pub(crate) fn run(self) -> Result<bool> {
+        match self.kind {
+            Kind::Orchestra(common) => {
+                let source = orchestra::source(common.file.as_deref())?;
+                let found = orchestra::find(&source)?;
+                common.take(&source, found)
+            }
+            Kind::Deepaas(common) => {
+                let (source, found) = deepaas::find(common.file.as_deref())?;
+                common.take(&source, found)
+            }
+            Kind::Rxinfer(rxinfer) => {
+                let source = rxinfer.common.source()?;
+                let found = rxinfer::find(&source, rxinfer.dev_token)?;
+                rxinfer.common.take(&source, found)
+            }
+            Kind::ApiKeyAuth(common) => {
+                let source = common.source()?;
+                let found = api_key_auth::find(&source)?;
+                common.take(&source, found)
+            }
+            Kind::EnvoyGateway(common) => {
+                let source = common.source()?;
+                let found = envoy_gateway::find(&source)?;
+                common.take(&source, found)
+            }
+            Kind::Kong(common) => {
+                let source = common.source()?;
+                let found = kong::find(&source, now()?)?;
+                common.take(&source, found)
+            }
+            Kind::List(lines) => {
+                let source = lines.common.source()?;
+                let found = lines::find(&source, &lines.consumer);
+                lines.common.take(&source, found)
+            }
+            Kind::Csv(common) => {
+                let source = common.source()?;
+                let found = table::find(&source)?;
+                common.take(&source, found)
+            }
+        }
+    }
+}
+
+/// Orchestra's file as a policy with its keys, for whoever runs straight from it, and what is left out.
+///
+/// # Errors
+/// Where it cannot be read, or is no such file.
+pub(crate) fn orchestra_as_policy(file: &Path) -> Result<(Merged, Vec<String>)> {
+    let source = Source::read(file)?;
+    let mut found = orchestra::find(&source)?;
+    policy::leave_out_keys(&mut found);
+    let settings = found.settings.iter().map(|setting| (setting.member, setting.value.clone()));
+    let settings = merge(Node::map(settings), None, file)?;
+    let (now, mut store) = (now()?, Store::default());
+    take::take(&mut found, &settings.document()?, &mut store, now, &source::rfc3339(now)?);
+    let left_out = found.left_out.iter().map(|remark| format!("{}: {}", source.place(remark.at), remark.message));
+    Ok((merge(settings.node, Some(&store), file)?, left_out.collect()))
+}
+
+impl Common {
+    fn source(&self) -> Result<Source> {
+        match &self.file {
+            Some(file) => Source::read(file),
+            None => bail!("name the file to import (`-` is standard input)"),
+        }
+    }
+
+    /// Writes what was found, and says what came of it. Whether all of it was taken.
+    fn take(&self, source: &Source, mut found: Found) -> Result<bool> {
+        let now = now()?;
+        let mut locked = if self.dry_run { None } else { Some(Locked::open(&self.store)?) };
+        let mut store = match &locked {
+            Some(locked) => locked.store.clone(),
+            None if self.store.try_exists()? => Store::read(&self.store)?,
+            None => Store::default(),
+        };
+        policy::leave_out_keys(&mut found);
+        let target = Target::read(self.policy.as_deref(), &self.store, &mut found)?;
+        let taken = take::take(&mut found, &target.document, &mut store, now, &source::rfc3339(now)?);
+        target.check(&store)?;
+        if let Some(locked) = &mut locked {
+            if !taken.keys.is_empty() {
+                locked.store = store;
+                locked.save()?;
+            }
+            target.write()?;
+        }
+        found.left_out.sort_by_key(|remark| remark.at);
+        found.notes.sort_by_key(|remark| remark.at);
+        let report =
+            Report { source, store: &self.store, dry_run: self.dry_run, taken: &taken, found: &found, target: &target };
+        report.print(self.output);
+        Ok(found.left_out.is_empty() && target.to_do.is_empty())
+    }
+}

@@ -1,0 +1,127 @@
+//! The settings of a source, and the policy that they belong to. A policy that is there is never edited: people write it.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, anyhow};
+use portcullis::{Document, Policy};
+use serde_json::Value;
+
+use super::found::{Found, Setting, holds, refused};
+use super::take::is_key;
+use crate::files::{environment, merge, read_policy};
+use crate::store::{Store, write_atomically};
+use crate::yaml::{Node, Tree};
+
+/// The policy that goes with the store.
+#[derive(Debug)]
+pub(super) struct Target {
+    /// Its path.
+    pub(super) path: PathBuf,
+    /// What it says, or will say once it is written.
+    pub(super) document: Document,
+    /// The settings that a policy which is there lacks: for people to put there.
+    pub(super) to_do: Vec<Setting>,
+    /// The text of one that is to be written.
+    pub(super) text: Option<String>,
+    node: Node,
+}
+
+/// Leaves out settings that hold a key, and those that the gate would refuse.
+pub(super) fn leave_out_keys(found: &mut Found) {
+    let is_key = is_key(found);
+    let settings = std::mem::take(&mut found.settings);
+    for setting in settings {
+        let member = setting.member;
+        if holds(&setting.value, &is_key) {
+            found.leave(None, format!("{member} not taken: a key stands in it"));
+        } else if let Some(why) = refused(member, &setting.value) {
+            found.leave(None, format!("{member} not taken: {why}"));
+        } else {
+            found.settings.push(setting);
+        }
+    }
+}
+
+impl Target {
+    /// Reads the policy beside the store, or composes one of the settings where there is none.
+    ///
+    /// # Errors
+    /// Where there is one that the gate would refuse.
+    pub(super) fn read(path: Option<&Path>, store: &Path, found: &mut Found) -> Result<Self> {
+        let path = path.map_or_else(|| store.with_file_name("policy.yaml"), Path::to_owned);
+        if path.try_exists()? {
+            let node = read_policy(&path)?;
+            let document = document(&node).map_err(|error| anyhow!("{}: {error}", path.display()))?;
+            let now = effective(&document)?;
+            let mut to_do = Vec::new();
+            for setting in &found.settings {
+                let mut with = node.clone();
+                with.set(setting.member, setting.value.clone());
+                if document_of(&with).is_none_or(|with| with != now) {
+                    to_do.push(setting.clone());
+                }
+            }
+            return Ok(Self { path, document, to_do, text: None, node });
+        }
+        let text = if found.settings.is_empty() { None } else { Some(compose(&found.settings)?) };
+        let node = match &text {
+            Some(text) => Node::parse(text).map_err(|error| anyhow!("{error}"))?,
+            None => Node::from(Tree::Map(Vec::new())),
+        };
+        let document = document(&node)?;
+        Ok(Self { path, document, to_do: Vec::new(), text, node })
+    }
+
+    /// Whether the gate would take policy and store together.
+    ///
+    /// # Errors
+    /// Where it would not.
+    pub(super) fn check(&self, store: &Store) -> Result<()> {
+        let merged = merge(self.node.clone(), Some(store), &self.path)?;
+        let refused = |refusal| anyhow!("{refusal}: the gate would refuse the result, so nothing was written");
+        Policy::load(&merged.node.to_json()?, &environment).map(drop).map_err(refused)
+    }
+
+    /// Writes a policy where there was none.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub(super) fn write(&self) -> Result<()> {
+        self.text.as_ref().map_or(Ok(()), |text| write_atomically(&self.path, text.as_bytes(), 0o644))
+    }
+}
+
+fn document(node: &Node) -> Result<Document> {
+    Document::read(&node.to_json()?).map_err(|refusal| anyhow!("the gate would refuse this policy: {refusal}"))
+}
+
+/// What a policy comes to, every default filled in.
+fn effective(document: &Document) -> Result<Value> {
+    Ok(serde_json::to_value(document)?)
+}
+
+fn document_of(node: &Node) -> Option<Value> {
+    document(node).and_then(|document| effective(&document)).ok()
+}
+
+/// The text of settings, each under where it came from.
+///
+/// # Errors
+/// None: it is only memory that is written to.
+pub(super) fn fragment(settings: &[Setting]) -> Result<String> {
+    let mut text = String::new();
+    for setting in settings {
+        for line in setting.comment.lines() {
+            writeln!(text, "# {line}")?;
+        }
+        text.push_str(&Node::map([(setting.member, setting.value.clone())]).to_yaml()?);
+    }
+    Ok(text)
+}
+
+fn compose(settings: &[Setting]) -> Result<String> {
+    let head = "# Written by `portcullis import`, and yours from now on: read it, change it, keep it in version control.\n\
+                # The keys are in keys.json. `portcullis lint` checks both.\n\n";
+    Ok(format!("{head}version: 1\n{}", fragment(settings)?))
+}

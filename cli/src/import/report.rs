@@ -1,0 +1,100 @@
+//! What came of an import.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::found::{Found, Remark};
+use super::policy::{Target, fragment};
+use super::source::Source;
+use super::take::Taken;
+use crate::output::{GREEN, Output, YELLOW, count, note};
+
+/// So many keys are listed for people; programs get them all.
+const LISTED: usize = 20;
+
+/// What came of an import.
+pub(super) struct Report<'a> {
+    pub(super) source: &'a Source,
+    pub(super) store: &'a Path,
+    pub(super) dry_run: bool,
+    pub(super) taken: &'a Taken,
+    pub(super) found: &'a Found,
+    pub(super) target: &'a Target,
+}
+
+impl Report<'_> {
+    /// Prints it.
+    pub(super) fn print(&self, output: Output) {
+        match output {
+            Output::Text => self.text(),
+            Output::Json => anstream::println!("{:#}", self.json()),
+        }
+    }
+
+    /// The settings that go to the policy, or that somebody has to put there.
+    fn settings(&self) -> String {
+        let settings = if self.target.text.is_some() { &self.found.settings } else { &self.target.to_do };
+        fragment(settings).unwrap_or_default()
+    }
+
+    fn text(&self) {
+        let keys = &self.taken.keys;
+        let store = self.store.display();
+        let policy = self.target.path.display();
+        let will = if self.dry_run { "would take" } else { "took" };
+        for key in keys.iter().take(LISTED) {
+            let place = self.source.place(key.at);
+            anstream::eprintln!("  {GREEN}key{GREEN:#}       {} {}  {place}", key.consumer, key.id);
+        }
+        if let Some(more) = keys.len().checked_sub(LISTED).filter(|more| *more > 0) {
+            anstream::eprintln!("  … and {more} more: --output json lists them all");
+        }
+        for remark in &self.found.notes {
+            anstream::eprintln!("  note      {}: {}", self.source.place(remark.at), remark.message);
+        }
+        for remark in &self.found.left_out {
+            anstream::eprintln!("  {YELLOW}left out{YELLOW:#}  {}: {}", self.source.place(remark.at), remark.message);
+        }
+        let already = match self.taken.already {
+            0 => String::new(),
+            number => format!(", {number} there already"),
+        };
+        let left = match self.found.left_out.len() {
+            0 => String::new(),
+            number => format!(", left out {}", count(number, "thing")),
+        };
+        note(format_args!("{}: {will} {} into {store}{already}{left}", self.source.name, count(keys.len(), "key")));
+        if self.target.text.is_some() {
+            let will = if self.dry_run { "would write" } else { "wrote" };
+            note(format_args!("{will} {policy} with {}", count(self.found.settings.len(), "setting")));
+        } else if !self.target.to_do.is_empty() {
+            note(format_args!("{policy} is yours and was left alone: put this there"));
+        }
+        if self.dry_run || self.target.text.is_none() {
+            anstream::print!("{}", self.settings());
+        }
+    }
+
+    fn json(&self) -> Value {
+        let remarks = |remarks: &[Remark]| -> Vec<Value> {
+            let row = |one: &Remark| json!({"place": self.source.place(one.at), "message": one.message});
+            remarks.iter().map(row).collect()
+        };
+        let key = |key: &super::take::TakenKey| json!({"place": self.source.place(key.at), "consumer": key.consumer, "id": key.id});
+        json!({
+            "source": self.source.name,
+            "dry_run": self.dry_run,
+            "store": self.store.display().to_string(),
+            "policy": {
+                "file": self.target.path.display().to_string(),
+                "written": self.target.text.is_some() && !self.dry_run,
+                "settings": self.settings(),
+            },
+            "taken": self.taken.keys.iter().map(key).collect::<Vec<_>>(),
+            "already": self.taken.already,
+            "notes": remarks(&self.found.notes),
+            "left_out": remarks(&self.found.left_out),
+        })
+    }
+}

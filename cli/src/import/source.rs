@@ -1,0 +1,96 @@
+//! The file that is imported: other people's, so anything may be in it. No message shows a part of it.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use portcullis::Timestamp;
+
+use super::found::Expiry;
+use crate::yaml::{Node, Position};
+
+/// More than 100,000 keys need in any format.
+const LARGEST: u64 = 64 * 1024 * 1024;
+
+/// A source, as text.
+#[derive(Debug)]
+pub(super) struct Source {
+    /// What it is called in messages.
+    pub(super) name: String,
+    /// What it holds.
+    pub(super) text: String,
+}
+
+impl Source {
+    /// Reads a file, or standard input for `-`.
+    ///
+    /// # Errors
+    /// Where it cannot be read, is very large, or is no UTF-8.
+    pub(super) fn read(file: &Path) -> Result<Self> {
+        let (name, mut reader): (String, Box<dyn std::io::Read>) = if file == Path::new("-") {
+            ("standard input".to_owned(), Box::new(std::io::stdin().lock()))
+        } else {
+            let name = file.display().to_string();
+            let file = File::open(file).with_context(|| format!("cannot read {name}"))?;
+            (name, Box::new(file))
+        };
+        let mut bytes = Vec::new();
+        let limit = LARGEST.saturating_add(1);
+        reader.by_ref().take(limit).read_to_end(&mut bytes).with_context(|| format!("cannot read {name}"))?;
+        if u64::try_from(bytes.len())? > LARGEST {
+            bail!("{name} is larger than {} MiB: split it", LARGEST / (1024 * 1024));
+        }
+        let text = match String::from_utf8(bytes) {
+            Ok(text) if !text.contains('\0') => text,
+            Ok(_) => bail!("{name} is no text: it has a NUL byte (is it binary, or UTF-16? save it as UTF-8)"),
+            Err(error) => {
+                let at = error.utf8_error().valid_up_to();
+                bail!("{name} is no UTF-8 (at byte {at}): save it as UTF-8")
+            }
+        };
+        let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
+        Ok(Self { name, text })
+    }
+
+    /// As one document of YAML or JSON.
+    ///
+    /// # Errors
+    /// Where it is none.
+    pub(super) fn node(&self) -> Result<Node> {
+        Node::parse(&self.text).map_err(|error| anyhow!("{} is not valid YAML or JSON: {error}", self.name))
+    }
+
+    /// As all its documents of YAML or JSON.
+    ///
+    /// # Errors
+    /// Where one of them is none.
+    pub(super) fn nodes(&self) -> Result<Vec<Node>> {
+        Node::parse_all(&self.text).map_err(|error| anyhow!("{} is not valid YAML or JSON: {error}", self.name))
+    }
+
+    /// `FILE:LINE:COLUMN`.
+    pub(super) fn place(&self, at: Option<Position>) -> String {
+        at.map_or_else(|| self.name.clone(), |at| format!("{}:{at}", self.name))
+    }
+}
+
+/// The place of the start of a line, counted from 0.
+pub(super) fn line(index: usize) -> Option<Position> {
+    Some(Position { line: u64::try_from(index).unwrap_or(u64::MAX).saturating_add(1), column: 1 })
+}
+
+/// A point in time as the store has it.
+///
+/// # Errors
+/// Where it lies beyond the year 9999.
+pub(super) fn rfc3339(at: Timestamp) -> Result<String> {
+    let at = time::OffsetDateTime::from_unix_timestamp(at.0)?;
+    Ok(at.format(&time::format_description::well_known::Rfc3339)?)
+}
+
+/// The end of a key, written as a date-time of RFC 3339, or as a date, which is its first moment in UTC.
+pub(super) fn expiry(text: &str) -> Option<Expiry> {
+    let text = if text.len() == 10 { format!("{text}T00:00:00Z") } else { text.to_owned() };
+    Timestamp::from_rfc3339(&text).map(|at| Expiry { text, at })
+}

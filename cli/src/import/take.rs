@@ -1,0 +1,230 @@
+//! Taking found keys into the store: each is taken, is there already, or is left out for a reason.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use portcullis::Timestamp;
+use portcullis::digest::Digest;
+use portcullis::document::{Document, KeySource, Secret};
+
+use super::found::{Expiry, Fits, Found, FoundKey, refused};
+use crate::store::{Store, StoredKey};
+use crate::yaml::{Node, Position};
+
+const NAMED_AFTER: &str =
+    "its consumer's name, or a role, holds a key itself, and names are no secret: give another name";
+
+/// What came of the keys.
+#[derive(Debug, Default)]
+pub(super) struct Taken {
+    /// Those that the store has now, and had not before.
+    pub(super) keys: Vec<TakenKey>,
+    /// How many were there already.
+    pub(super) already: usize,
+}
+
+/// A key that was taken.
+#[derive(Debug)]
+pub(super) struct TakenKey {
+    /// Where it stood.
+    pub(super) at: Option<Position>,
+    /// Whose it is.
+    pub(super) consumer: String,
+    /// Its public handle.
+    pub(super) id: String,
+}
+
+/// What already has keys: the policy and the store.
+struct Present {
+    owners: HashMap<Digest, String>,
+    ids: HashSet<String>,
+    /// The roles of the consumers that are there.
+    roles: BTreeMap<String, BTreeSet<String>>,
+    in_policy: HashSet<String>,
+}
+
+impl Present {
+    fn of(policy: &Document, store: &Store) -> Self {
+        let mut present =
+            Self { owners: HashMap::new(), ids: HashSet::new(), roles: BTreeMap::new(), in_policy: HashSet::new() };
+        for (name, stored) in &store.consumers {
+            present.roles.insert(name.clone(), stored.roles.iter().cloned().collect());
+            for key in &stored.keys {
+                present.ids.insert(key.id.clone());
+                present.owners.extend(Digest::from_hex(&key.sha256).map(|digest| (digest, name.clone())));
+            }
+        }
+        for consumer in &policy.consumers {
+            let name = consumer.name.as_str();
+            present.in_policy.insert(name.to_owned());
+            let roles = consumer.roles.iter().map(|role| role.as_str().to_owned()).collect();
+            present.roles.insert(name.to_owned(), roles);
+            for key in &consumer.keys {
+                let digest = match &key.secret {
+                    Secret::Sha256(digest) => *digest,
+                    Secret::Plaintext(key) => Some(Digest::of(key.expose().as_bytes())),
+                    Secret::Env(_) => None,
+                };
+                let id = key.id.as_ref().map(|id| id.as_str().to_owned());
+                present.ids.extend(id.or_else(|| digest.map(|digest| digest.handle())));
+                present.owners.extend(digest.map(|digest| (digest, name.to_owned())));
+            }
+        }
+        present
+    }
+}
+
+/// Whether a text is one of the keys of a source.
+pub(super) fn is_key(found: &Found) -> impl Fn(&str) -> bool + use<> {
+    let digests: HashSet<Digest> = found.keys.iter().map(|key| key.digest).collect();
+    move |text: &str| digests.contains(&Digest::of(text.as_bytes()))
+}
+
+/// Takes the keys of `found` into `store`, and says of the rest why not.
+pub(super) fn take(found: &mut Found, policy: &Document, store: &mut Store, now: Timestamp, made: &str) -> Taken {
+    let is_key = is_key(found);
+    let mut present = Present::of(policy, store);
+    let bearer_alone = policy.key_sources.iter().all(|source| matches!(source, KeySource::Bearer));
+    let keys = std::mem::take(&mut found.keys);
+    let claims = claims(&keys);
+    let mut unfit: HashMap<String, Option<String>> = HashMap::new();
+    let mut seen: HashMap<Digest, Option<Position>> = HashMap::new();
+    let mut taken = Taken::default();
+    for key in keys {
+        let at = key.at;
+        let problem = unpresentable(key.fits, bearer_alone)
+            .map(str::to_owned)
+            .or_else(|| expired(key.expires.as_ref(), now))
+            .or_else(|| contested(&key, &claims, &present))
+            .or_else(|| key.named_after.then(|| NAMED_AFTER.to_owned()))
+            .or_else(|| unfit.entry(key.consumer.clone()).or_insert_with(|| unfit_name(&key.consumer, &is_key)).clone())
+            .or_else(|| unfit_roles(&key, &is_key))
+            .or_else(|| other_roles(&key, &present));
+        if let Some(problem) = problem {
+            found.leave(at, format!("key not taken: {problem}"));
+            continue;
+        }
+        if let Some(first) = seen.insert(key.digest, at) {
+            let line = first.map(|first| format!(" as in line {}", first.line)).unwrap_or_default();
+            found.note(at, format!("the same key{line}: taken once"));
+            continue;
+        }
+        if present.owners.contains_key(&key.digest) {
+            taken.already = taken.already.saturating_add(1);
+            continue;
+        }
+        let id = id(&key, &present.ids, &is_key, found);
+        let description = key.description.clone().filter(|text| {
+            let fits = !is_key(text) && refused("description", &Node::from(text.as_str())).is_none();
+            if !fits {
+                found.note(at, "description not taken: it is the key itself, empty or too long");
+            }
+            fits
+        });
+        present.ids.insert(id.clone());
+        let stored = store.consumers.entry(key.consumer.clone()).or_default();
+        if let (Some(roles), false) = (&key.roles, present.in_policy.contains(&key.consumer)) {
+            stored.roles.clone_from(roles);
+            present.roles.insert(key.consumer.clone(), roles.iter().cloned().collect());
+        }
+        let mut entry = StoredKey::default();
+        entry.id.clone_from(&id);
+        entry.sha256 = key.digest.to_hex();
+        entry.description = description;
+        entry.created = Some(key.created.unwrap_or_else(|| made.to_owned()));
+        entry.expires = key.expires.map(|expiry| expiry.text);
+        entry.disabled = key.disabled;
+        stored.keys.push(entry);
+        taken.keys.push(TakenKey { at, consumer: key.consumer, id });
+    }
+    taken
+}
+
+/// Who claims each key of a source.
+fn claims(keys: &[FoundKey]) -> HashMap<Digest, BTreeSet<String>> {
+    let mut claims: HashMap<Digest, BTreeSet<String>> = HashMap::new();
+    for key in keys {
+        claims.entry(key.digest).or_default().insert(key.consumer.clone());
+    }
+    claims
+}
+
+fn unpresentable(fits: Fits, bearer_alone: bool) -> Option<&'static str> {
+    match fits {
+        Fits::Nowhere => Some(
+            "no request could present it: a key is 1 to 1024 visible ASCII characters without blanks: give its owner another",
+        ),
+        Fits::NoBearer if bearer_alone => Some(
+            "no request could present it: it has characters that a bearer token cannot have (RFC 9110 section 11.2): \
+             give its owner another",
+        ),
+        _ => None,
+    }
+}
+
+fn expired(expires: Option<&Expiry>, now: Timestamp) -> Option<String> {
+    expires.filter(|expiry| expiry.at <= now).map(|expiry| format!("it expired at {}", expiry.text))
+}
+
+/// The same key of two consumers: nobody knows whose call it is, so it is nobody's.
+fn contested(key: &FoundKey, claims: &HashMap<Digest, BTreeSet<String>>, present: &Present) -> Option<String> {
+    if claims.get(&key.digest).is_some_and(|names| names.len() > 1) {
+        return Some("two consumers have it, so nobody knows whose call it is: give each one of its own".to_owned());
+    }
+    let owner = present.owners.get(&key.digest).filter(|owner| **owner != key.consumer)?;
+    Some(format!("it is a key of consumer {owner} already: give each consumer one of its own"))
+}
+
+fn unfit_name(name: &str, is_key: &impl Fn(&str) -> bool) -> Option<String> {
+    if is_key(name) {
+        return Some(NAMED_AFTER.to_owned());
+    }
+    let consumers = Node::list([Node::map([("name", Node::from(name))])]);
+    refused("consumers", &consumers).map(|why| format!("its consumer's name {why}"))
+}
+
+fn unfit_roles(key: &FoundKey, is_key: &impl Fn(&str) -> bool) -> Option<String> {
+    let roles = key.roles.as_ref().filter(|roles| !roles.is_empty())?;
+    if roles.iter().any(|role| is_key(role)) {
+        return Some(NAMED_AFTER.to_owned());
+    }
+    let roles = Node::list(roles.iter().map(|role| Node::from(role.as_str())));
+    let consumers = Node::list([Node::map([("name", Node::from("x")), ("roles", roles)])]);
+    refused("consumers", &consumers).map(|why| format!("a role of its consumer {why}"))
+}
+
+/// A key must not get more, or less, than it had.
+fn other_roles(key: &FoundKey, present: &Present) -> Option<String> {
+    let wanted: BTreeSet<String> = key.roles.as_ref()?.iter().cloned().collect();
+    let there = present.roles.get(&key.consumer).filter(|there| **there != wanted)?;
+    let name = |roles: &BTreeSet<String>| match roles.len() {
+        0 => "no role".to_owned(),
+        _ => format!("the roles {}", roles.iter().cloned().collect::<Vec<_>>().join(", ")),
+    };
+    Some(format!(
+        "consumer {} has {} already, and {} in this place: make them the same, or name another consumer",
+        key.consumer,
+        name(there),
+        name(&wanted)
+    ))
+}
+
+/// The id of the source where it can be one, or else the first digits of the digest.
+fn id(key: &FoundKey, ids: &HashSet<String>, is_key: &impl Fn(&str) -> bool, found: &mut Found) -> String {
+    let handle = key.digest.handle();
+    let Some(id) = &key.id else { return handle };
+    let why = if is_key(id) {
+        "it is a key itself".to_owned()
+    } else if ids.contains(id) {
+        "another key has it".to_owned()
+    } else {
+        let entry = Node::map([("id", Node::from(id.as_str())), ("sha256", key.digest.to_hex().into())]);
+        let keys = Node::list([entry]);
+        let consumers = Node::list([Node::map([("name", Node::from("x")), ("keys", keys)])]);
+        match refused("consumers", &consumers) {
+            Some(why) => format!("it {why}"),
+            None => return id.clone(),
+        }
+    };
+    found.note(key.at, format!("its id is not kept ({why}): it is {handle} here"));
+    handle
+}

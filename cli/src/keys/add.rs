@@ -1,0 +1,114 @@
+//! `portcullis keys add`: keys that somebody has already.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, anyhow, bail};
+use clap::Args;
+use portcullis::Request;
+use portcullis::credential::{Presented, find};
+use portcullis::digest::Digest;
+use portcullis::document::{Document, KeySource};
+
+use super::entry::Entry;
+use super::input::{Line, read_keys};
+use super::key_format::{is_typo, weakness};
+use crate::files::{Merged, StoreFile, now};
+use crate::output::{Progress, count, note};
+use crate::store::Locked;
+
+const EXAMPLES: &str = "Examples:
+  portcullis keys add --consumer ci < key.txt
+  portcullis keys add --consumer ci --file keys.txt --expires 2027-02-01
+  portcullis keys add --consumer ci --sha256 209c6ca829ca9a6046ee97478da9a5a5ad2dc5c502730d3d8209341f1380b853
+
+Keys come on standard input or in a file, one a line; all of them are added, or none.
+
+Exit status: 0 done, 2 usage or input error.";
+
+/// Keep the digest of a key that somebody has already
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Add {
+    #[command(flatten)]
+    entry: Entry,
+    /// The file with the keys, instead of standard input
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// The SHA-256 of the key instead of the key, as 64 hex digits; may be repeated
+    #[arg(long, value_name = "HEX", conflicts_with = "file")]
+    sha256: Vec<String>,
+}
+
+impl Add {
+    pub(crate) fn run(self, files: &StoreFile) -> Result<bool> {
+        // Read before the lock is taken: somebody may type.
+        let keys = if self.sha256.is_empty() { read_keys(self.file.as_deref())? } else { Vec::new() };
+        let mut locked = Locked::open(files.path())?;
+        let policy = files.policy()?;
+        let examiner = Examiner::new(policy.as_ref())?;
+        let progress = Progress::new(keys.len(), "adding keys");
+        let given = keys.iter().map(|line| progress.step(|| examiner.digest(line)));
+        let digests = given.chain(self.sha256.iter().zip(1..).map(read_digest)).collect::<Result<Vec<_>>>()?;
+        drop(progress);
+        let added = self.entry.put(&mut locked.store, policy.as_ref(), digests, now()?)?;
+        locked.save()?;
+        added.notes.iter().for_each(note);
+        match added.keys.as_slice() {
+            [one] => note(format_args!("key {} of {} added", one.key.id, one.consumer)),
+            all => note(format_args!("{} of {} added", count(all.len(), "key"), self.entry.consumer)),
+        }
+        Ok(true)
+    }
+}
+
+/// A digest as an argument. It is not quoted: it may be the key itself.
+fn read_digest((text, number): (&String, usize)) -> Result<(String, Digest)> {
+    let place = format!("--sha256 number {number}");
+    let digest = Digest::from_hex(text)
+        .ok_or_else(|| anyhow!("{place} is no SHA-256: give 64 hex digits (printf %s \"$KEY\" | sha256sum)"))?;
+    if digest == Digest::of(b"") {
+        bail!("{place} is the SHA-256 of nothing: was the variable empty?");
+    }
+    Ok((place, digest))
+}
+
+/// Looks at keys as the gate would.
+struct Examiner {
+    /// The default: `Authorization: Bearer`, and `X-API-Key`.
+    sources: Vec<KeySource>,
+    takes_bearer: bool,
+}
+
+impl Examiner {
+    fn new(policy: Option<&Merged>) -> Result<Self> {
+        let sources = Document::read(b"{}").map_err(|refusal| anyhow!("{refusal}"))?.key_sources;
+        let taken = policy.map(Merged::document).transpose()?.map_or_else(|| sources.clone(), |own| own.key_sources);
+        Ok(Self { sources, takes_bearer: taken.contains(&KeySource::Bearer) })
+    }
+
+    /// The digest of a key that a request can present. What is unwise about it is told.
+    fn digest(&self, line: &Line) -> Result<(String, Digest)> {
+        let Line { number, key } = line;
+        let place = format!("line {number}");
+        if !self.finds("x-api-key", key.clone()) {
+            bail!("{place}: no request can present this: a key is 1 to 1024 visible ASCII characters (0x21 to 0x7E)");
+        }
+        if self.takes_bearer && !self.finds("authorization", [b"Bearer ", key.as_slice()].concat()) {
+            note(format_args!("{place}: this key cannot come as `Authorization: Bearer`, only in another key source"));
+        }
+        if is_typo(key) {
+            note(format_args!("{place}: the checksum is wrong: a key of `portcullis keys generate` with a typo?"));
+        } else if let Some(why) = weakness(key) {
+            note(format_args!(
+                "{place}: this key {why}, so it can be guessed: `portcullis keys generate` makes better ones"
+            ));
+        }
+        Ok((place, Digest::of(key)))
+    }
+
+    /// Whether the gate finds a key in a request with this header alone.
+    fn finds(&self, header: &str, value: Vec<u8>) -> bool {
+        let headers = [(header.to_owned(), value)];
+        matches!(find(&Request::new(&headers), None, &self.sources), Presented::Key { .. })
+    }
+}

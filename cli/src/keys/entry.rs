@@ -1,0 +1,186 @@
+//! A new entry of the store: whose it is, what is said about it, and that the gate will take it.
+
+use std::collections::HashMap;
+
+use anyhow::{Result, anyhow, bail};
+use clap::Args;
+use portcullis::digest::Digest;
+use portcullis::{Document, Timestamp};
+
+use super::known::AllKeys;
+use super::when::{When, rfc3339};
+use crate::files::Merged;
+use crate::store::{Store, StoredKey};
+use crate::yaml::Node;
+
+/// What `generate` and `add` say of the keys that they put into the store.
+#[derive(Debug, Args)]
+pub(crate) struct Entry {
+    /// Whose key it is; a consumer that nobody knows yet is made
+    #[arg(long, value_name = "NAME")]
+    pub(crate) consumer: String,
+    /// A role of the consumer, where the policy does not name the consumer; may be repeated
+    #[arg(long = "role", value_name = "ROLE")]
+    roles: Vec<String>,
+    /// The public handle [default: the first 16 hex digits of the key's SHA-256]
+    #[arg(long)]
+    id: Option<String>,
+    /// A remark
+    #[arg(long, value_name = "TEXT")]
+    description: Option<String>,
+    /// When it stops being valid: 90d, 2027-02-01, or a date-time [default: never]
+    #[arg(long, value_name = "WHEN")]
+    expires: Option<When>,
+    /// When it starts being valid [default: now]
+    #[arg(long, value_name = "WHEN")]
+    not_before: Option<When>,
+}
+
+impl Entry {
+    /// Puts keys into the store. The digests come with the place where each was given, for messages.
+    ///
+    /// # Errors
+    /// Where one is there already, or where the gate would refuse the entry. The store is then to be thrown away.
+    pub(crate) fn put(
+        &self,
+        store: &mut Store,
+        policy: Option<&Merged>,
+        digests: Vec<(String, Digest)>,
+        now: Timestamp,
+    ) -> Result<Added> {
+        if self.id.is_some() && digests.len() != 1 {
+            bail!("--id is for one key: several get theirs from their digests");
+        }
+        let expires = self.expires.map(|when| when.from(now));
+        if expires.is_some_and(|expires| expires <= now) {
+            bail!("--expires is in the past: nobody could use the key");
+        }
+        let notes = self.put_roles(store, policy)?;
+        let time = |at: Option<Timestamp>| at.map(rfc3339).transpose();
+        let blueprint = StoredKey {
+            description: self.description.clone(),
+            created: Some(rfc3339(now)?),
+            not_before: time(self.not_before.map(|when| when.from(now)))?,
+            expires: time(expires)?,
+            ..StoredKey::default()
+        };
+        let new = |(place, digest)| NewEntry::new(&self.consumer, place, digest, self.id.as_deref(), &blueprint);
+        let keys: Vec<_> = digests.into_iter().map(new).collect();
+        // In what the gate could refuse they are all alike.
+        for new in keys.iter().take(1) {
+            check(&self.consumer, &self.roles, &new.key)?;
+        }
+        add_unique(store, policy, &keys)?;
+        Ok(Added { keys, notes })
+    }
+
+    /// A consumer's roles have one home. Gives what is to be told of them.
+    fn put_roles(&self, store: &mut Store, policy: Option<&Merged>) -> Result<Vec<String>> {
+        let name = &self.consumer;
+        let in_policy = policy.and_then(|policy| {
+            let index = policy
+                .node
+                .get("consumers")?
+                .items()
+                .iter()
+                .position(|one| one.get("name").and_then(Node::text) == Some(name))?;
+            Some(policy.place(&format!("consumers[{index}]")))
+        });
+        let is_new = !store.consumers.contains_key(name);
+        if let Some(place) = in_policy.as_ref().filter(|_| !self.roles.is_empty()) {
+            bail!("--role: the policy names the consumer {name}: write its roles there ({place})");
+        }
+        let mut notes = Vec::new();
+        if is_new && in_policy.is_none() {
+            notes.push(format!("{name} is a new consumer"));
+        }
+        let stored = store.consumers.entry(name.clone()).or_default();
+        let before = stored.roles.len();
+        for role in &self.roles {
+            if !stored.roles.contains(role) {
+                stored.roles.push(role.clone());
+            }
+        }
+        if !is_new && stored.roles.len() > before {
+            notes.push(format!("every key of {name} has these roles now: {}", stored.roles.join(", ")));
+        }
+        Ok(notes)
+    }
+}
+
+/// Keys that came into the store, and what is to be told when it is written.
+#[derive(Debug)]
+pub(crate) struct Added {
+    /// The keys.
+    pub(crate) keys: Vec<NewEntry>,
+    /// What they changed.
+    pub(crate) notes: Vec<String>,
+}
+
+/// A key that comes into the store.
+#[derive(Debug)]
+pub(crate) struct NewEntry {
+    /// Whose it is.
+    pub(crate) consumer: String,
+    /// The entry.
+    pub(crate) key: StoredKey,
+    /// Where it was given.
+    place: String,
+}
+
+impl NewEntry {
+    /// A key like `blueprint` in all but the key itself and its id.
+    pub(crate) fn new(consumer: &str, place: String, digest: Digest, id: Option<&str>, blueprint: &StoredKey) -> Self {
+        let id = id.map_or_else(|| digest.handle(), str::to_owned);
+        let key = StoredKey { id, sha256: digest.to_hex(), ..blueprint.clone() };
+        Self { consumer: consumer.to_owned(), key, place }
+    }
+}
+
+/// Adds keys that nobody has yet, with ids that nobody has, also not in the policy.
+///
+/// # Errors
+/// The first that is there, and whose it is.
+pub(crate) fn add_unique(store: &mut Store, policy: Option<&Merged>, keys: &[NewEntry]) -> Result<()> {
+    let all = AllKeys::of(store, policy)?;
+    let mut given = HashMap::new();
+    for NewEntry { consumer, key, place } in keys {
+        let digest = key.digest();
+        if let Some(known) = digest.and_then(|digest| all.by_digest(&digest)) {
+            let at = known.place.as_ref().map(|at| format!(" ({at})")).unwrap_or_default();
+            bail!("{place}: this key is known already: it is {} of {}{at}", known.id, known.consumer);
+        }
+        if let Some(known) = all.by_id(&key.id) {
+            bail!("--id {}: a key of {} has this id: give another one", key.id, known.consumer);
+        }
+        if let Some(other) = given.insert(digest, place) {
+            bail!("{place}: this key is the one of {other}: give it once");
+        }
+        store.consumers.entry(consumer.clone()).or_default().keys.push(key.clone());
+    }
+    Ok(())
+}
+
+/// Asks the gate's own reader whether it takes an entry.
+///
+/// # Errors
+/// What it would refuse the policy for, in terms of the command's options.
+pub(crate) fn check(consumer: &str, roles: &[String], key: &StoredKey) -> Result<()> {
+    let consumer = Node::map([
+        ("name", consumer.into()),
+        ("roles", Node::list(roles.iter().map(|role| role.as_str().into()))),
+        ("keys", Node::list([key.to_node()])),
+    ]);
+    let document = Node::map([("consumers", Node::list([consumer]))]);
+    Document::read(&document.to_json()?).map(drop).map_err(|mut refusal| {
+        let place = refusal.path.strip_prefix("consumers[0].").unwrap_or_default();
+        refusal.path = match place.split(['[', '.']).next_back().unwrap_or_default() {
+            _ if place.starts_with("name") => "--consumer".to_owned(),
+            _ if place.starts_with("roles") => "--role".to_owned(),
+            "id" => "--id".to_owned(),
+            "description" => "--description".to_owned(),
+            _ => format!("key {}", key.id),
+        };
+        anyhow!("{refusal}")
+    })
+}

@@ -1,0 +1,83 @@
+//! `portcullis keys generate`: new keys, printed once.
+
+use std::io::Write as _;
+
+use anyhow::{Context as _, Result};
+use clap::Args;
+use serde_json::json;
+
+use super::entry::{Entry, NewEntry};
+use super::key_format::NewKey;
+use crate::files::{StoreFile, now};
+use crate::output::{Output, Progress, count, note};
+use crate::store::Locked;
+
+const EXAMPLES: &str = "Examples:
+  portcullis keys generate --consumer ci --expires 90d
+  KEY=$(portcullis keys generate --consumer ci --role predict --id ci-2026-11)
+  portcullis keys generate --consumer edge --count 100 > edge-keys.txt
+
+The key alone goes to standard output. It is printed once: the store has its SHA-256.
+
+Exit status: 0 done, 2 usage or input error.";
+
+/// Make a new key, print it once, and keep its digest
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Generate {
+    #[command(flatten)]
+    entry: Entry,
+    /// How many
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    count: u32,
+    /// How to print them
+    #[arg(long, value_enum, default_value = "text")]
+    output: Output,
+}
+
+impl Generate {
+    pub(crate) fn run(self, files: &StoreFile) -> Result<bool> {
+        let mut locked = Locked::open(files.path())?;
+        let policy = files.policy()?;
+        let count = usize::try_from(self.count)?;
+        let progress = Progress::new(count, "making keys");
+        let secrets: Vec<_> = (0..count).map(|_| progress.step(NewKey::generate)).collect::<Result<_>>()?;
+        let digests = secrets.iter().map(|secret| (String::from("a new key"), secret.digest())).collect();
+        let added = self.entry.put(&mut locked.store, policy.as_ref(), digests, now()?)?;
+        drop(progress);
+        hand_over(&locked, &added.keys, &secrets, self.output)?;
+        added.notes.iter().for_each(note);
+        Ok(true)
+    }
+}
+
+/// Prints new keys, and puts the store in its place. Whatever is likely to fail comes before the keys are printed, and the
+/// store is replaced after that: it never has a key that nobody was shown.
+///
+/// # Errors
+/// Where one of the two fails, and what that means for the keys.
+pub(super) fn hand_over(locked: &Locked, keys: &[NewEntry], secrets: &[NewKey], output: Output) -> Result<()> {
+    let text = match output {
+        Output::Text => secrets.iter().flat_map(|secret| [secret.expose(), "\n"]).collect(),
+        Output::Json => {
+            let row = |(NewEntry { consumer, key, .. }, secret): (&NewEntry, &NewKey)| {
+                json!({"id": key.id, "consumer": consumer, "key": secret.expose(), "description": key.description,
+                    "not_before": key.not_before, "expires": key.expires})
+            };
+            format!("{:#}\n", json!({"keys": keys.iter().zip(secrets).map(row).collect::<Vec<_>>()}))
+        }
+    };
+    let staged = locked.stage()?;
+    let mut stdout = std::io::stdout().lock();
+    let printed = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    printed.context("the key could not be printed, so it is not in the store either")?;
+    staged.commit().context("what was printed is not in the store: it opens nothing")?;
+    match keys {
+        [NewEntry { consumer, key, .. }] => {
+            let until = key.expires.as_ref().map_or_else(|| "never expires".to_owned(), |at| format!("expires {at}"));
+            note(format_args!("key {} of {consumer}, which {until}, is shown this once", key.id));
+        }
+        keys => note(format_args!("{} are shown this once", count(keys.len(), "key"))),
+    }
+    Ok(())
+}

@@ -1,0 +1,45 @@
+//! Keys that are given to a command: on standard input or in a file, one a line, never as an argument.
+
+use std::io::{IsTerminal as _, Read as _};
+use std::path::Path;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::output::note;
+
+/// Reads keys, one a line, from a file or else from standard input. Blanks around a key are no part of it: no request
+/// can present them.
+///
+/// # Errors
+/// Where they cannot be read, or where there are none.
+pub(crate) fn read_keys(file: Option<&Path>) -> Result<Vec<Line>> {
+    let mut text = Vec::new();
+    match file {
+        Some(file) => text = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?,
+        None => {
+            let mut input = std::io::stdin().lock();
+            if input.is_terminal() {
+                note("type or paste the key, one a line, then press Ctrl-D");
+            }
+            input.read_to_end(&mut text).context("cannot read standard input")?;
+        }
+    }
+    let lines = text.split(|byte| *byte == b'\n').zip(1..).map(|(line, number)| (line.trim_ascii(), number));
+    let keys: Vec<_> =
+        lines.filter(|(key, _)| !key.is_empty()).map(|(key, number)| Line { number, key: key.to_vec() }).collect();
+    if keys.is_empty() {
+        bail!(
+            "no key was given: give it on standard input{}",
+            if file.is_some() { " or in a file with one" } else { "" }
+        );
+    }
+    Ok(keys)
+}
+
+/// A line of the input with a key. It has no `Debug`: nothing prints it.
+pub(crate) struct Line {
+    /// From 1.
+    pub(crate) number: usize,
+    /// The key.
+    pub(crate) key: Vec<u8>,
+}

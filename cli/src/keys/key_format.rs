@@ -1,0 +1,165 @@
+//! What a key looks like: `pk_`, 32 random characters of base62, `_`, and a checksum in 6 characters of base62.
+//!
+//! The checksum is the CRC-32 (IEEE 802.3) of all that stands before its `_`, `pk_` included: as a number to the base of
+//! 62, six digits, the highest first, where the digits are `0-9A-Za-z`. It makes no key safer. It tells a typo from a stranger,
+//! and a scanner for secrets a key from any other text.
+
+use std::fmt;
+
+use anyhow::{Context as _, Result};
+use portcullis::digest::Digest;
+
+const PREFIX: &str = "pk_";
+const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+/// 32 characters of 62 are 190 bits.
+const RANDOM: usize = 32;
+/// 62 to the power of 6 is more than 2 to the power of 32.
+const CHECKSUM: usize = 6;
+
+/// A new key: shown once, and never by accident.
+pub(crate) struct NewKey(String);
+
+/// Without the key.
+impl fmt::Debug for NewKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("NewKey(...)")
+    }
+}
+
+impl NewKey {
+    /// A key that nobody else has, from the operating system's randomness.
+    ///
+    /// # Errors
+    /// Where the operating system gives none.
+    pub(crate) fn generate() -> Result<Self> {
+        let mut key = String::from(PREFIX);
+        while key.len() < PREFIX.len() + RANDOM {
+            let mut bytes = [0_u8; 2 * RANDOM];
+            getrandom::fill(&mut bytes).context("the operating system gives no random numbers")?;
+            let missing = PREFIX.len() + RANDOM - key.len();
+            key.extend(bytes.iter().filter_map(|byte| unbiased(*byte)).take(missing));
+        }
+        let checksum = checksum(&key);
+        Ok(Self(format!("{key}_{checksum}")))
+    }
+
+    /// The key itself, for whoever asked for it.
+    pub(crate) fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// What is kept of it.
+    pub(crate) fn digest(&self) -> Digest {
+        Digest::of(self.0.as_bytes())
+    }
+}
+
+/// A digit for a random byte. The last few bytes of 256 would make some digits likelier than others: they make none.
+fn unbiased(byte: u8) -> Option<char> {
+    let digit = DIGITS.get(usize::from(byte) % DIGITS.len())?;
+    (usize::from(byte) < 256 / DIGITS.len() * DIGITS.len()).then(|| char::from(*digit))
+}
+
+fn checksum(text: &str) -> String {
+    let mut rest = crc32fast::hash(text.as_bytes()) as usize;
+    let mut digits = [b'0'; CHECKSUM];
+    for digit in digits.iter_mut().rev() {
+        *digit = DIGITS.get(rest % DIGITS.len()).copied().unwrap_or(b'0');
+        rest /= DIGITS.len();
+    }
+    digits.iter().map(|digit| char::from(*digit)).collect()
+}
+
+/// Whether a text is meant to be one of our keys, and is not: a letter is wrong, missing or too many.
+pub(crate) fn is_typo(key: &[u8]) -> bool {
+    let Ok(key) = std::str::from_utf8(key) else { return false };
+    let Some(rest) = key.strip_prefix(PREFIX) else { return false };
+    let (random, given) = rest.split_once('_').unwrap_or((rest, ""));
+    let base62 = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    // Other systems have keys that begin with `pk_` too, such as `pk_live_...`.
+    if random.len() < RANDOM - 8 || !base62(random) || !base62(given) {
+        return false;
+    }
+    random.len() < 30 || given != checksum(&format!("{PREFIX}{random}"))
+}
+
+/// Why a key could be guessed, in words that go on after `the key`. A random key of 20 characters is neither.
+pub(crate) fn weakness(key: &[u8]) -> Option<String> {
+    let mut different = key.to_vec();
+    different.sort_unstable();
+    different.dedup();
+    match (key.len(), different.len()) {
+        (length, _) if length < 20 => Some(format!("is short ({length} characters)")),
+        (_, different) if different < 10 => Some(format!("has only {different} different characters")),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_has_its_form_and_is_no_typo() {
+        let key = NewKey::generate().unwrap();
+        let parts: Vec<_> = key.expose().split('_').collect();
+        assert_eq!(parts.iter().map(|part| part.len()).collect::<Vec<_>>(), [2, 32, 6]);
+        assert!(key.expose().strip_prefix("pk_").unwrap().bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'));
+        assert!(!is_typo(key.expose().as_bytes()));
+        assert_eq!(weakness(key.expose().as_bytes()), None);
+        assert_eq!(format!("{key:?}"), "NewKey(...)");
+        assert_ne!(NewKey::generate().unwrap().expose(), key.expose());
+    }
+
+    const CHECKSUMS: [(&str, &str); 4] = [
+        ("", "000000"),
+        ("pk_", "3vSgx9"),
+        ("pk_00000000000000000000000000000000", "0sTLlr"),
+        ("pk_example0example0example0example0", "0zoDkg"),
+    ];
+
+    /// Written with another implementation (Python's zlib.crc32), so that others can check our keys by this page.
+    #[test]
+    fn the_checksum_is_what_its_definition_says() {
+        for (text, digits) in CHECKSUMS {
+            assert_eq!(checksum(text), digits);
+        }
+    }
+
+    #[test]
+    fn every_wrong_letter_is_a_typo_and_so_is_every_letter_too_few_or_too_many() {
+        let key = NewKey::generate().unwrap();
+        let key = key.expose();
+        for at in PREFIX.len()..key.len() {
+            let (before, after) = key.split_at(at);
+            let other = if after.starts_with('a') { "b" } else { "a" };
+            for typo in
+                [format!("{before}{other}{}", &after[1..]), format!("{before}{}", &after[1..]), before.to_owned()]
+            {
+                let is_short = typo.len() < PREFIX.len() + RANDOM - 8;
+                assert_eq!(is_typo(typo.as_bytes()), !is_short, "{typo} of {key}");
+            }
+            assert!(is_typo(format!("{before}x{after}").as_bytes()), "{before}x{after}");
+        }
+        for stranger in
+            ["", "pk_", "secret", "pk_demo_ci_not_a_secret", "sk_live_51H8", "pk_test_TYooMQauvdEDq54NiTphI7jx"]
+        {
+            assert!(!is_typo(stranger.as_bytes()), "{stranger}");
+        }
+        assert!(!is_typo(b"pk_\xff"));
+    }
+
+    #[test]
+    fn each_digit_is_as_likely_as_the_others() {
+        let mut times = std::collections::BTreeMap::new();
+        (0..=u8::MAX).filter_map(unbiased).for_each(|digit| *times.entry(digit).or_insert(0) += 1);
+        assert_eq!((times.len(), times.values().min(), times.values().max()), (62, Some(&4), Some(&4)));
+    }
+
+    #[test]
+    fn what_can_be_guessed_is_weak() {
+        assert_eq!(weakness(b"hunter2").as_deref(), Some("is short (7 characters)"));
+        assert_eq!(weakness(b"abababababababababababab").as_deref(), Some("has only 2 different characters"));
+        assert_eq!(weakness(b"9f86d081884c7d659a2feaa0c55ad015"), None);
+    }
+}

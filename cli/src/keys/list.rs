@@ -1,0 +1,111 @@
+//! `portcullis keys list`: all keys, and never a key.
+
+use std::fmt::Write as _;
+
+use anstyle::{AnsiColor, Style};
+use anyhow::Result;
+use clap::Args;
+use comfy_table::{Table, presets};
+use serde_json::{Value, json};
+
+use super::known::{AllKeys, Known, State};
+use super::when::{Span, rfc3339};
+use crate::files::{StoreFile, now};
+use crate::mode::Modes;
+use crate::output::{Output, RED, YELLOW, note, print};
+use crate::store::Store;
+
+const EXAMPLES: &str = "Examples:
+  portcullis keys list
+  portcullis keys list --consumer ci --soon 30d
+  portcullis keys list --output json
+
+Exit status: 0 done, 2 usage or input error.";
+
+/// List keys: ids, owners, states, and never a key
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct List {
+    /// Only the keys of this consumer
+    #[arg(long, value_name = "NAME")]
+    consumer: Option<String>,
+    /// How long before its end a key is said to expire
+    #[arg(long, value_name = "SPAN", default_value = "14d")]
+    soon: Span,
+    /// How to print them
+    #[arg(long, value_enum, default_value = "text")]
+    output: Output,
+}
+
+impl List {
+    pub(crate) fn run(self, files: &StoreFile) -> Result<bool> {
+        let store = Store::read(files.path())?;
+        let policy = files.policy()?;
+        let all = AllKeys::of(&store, policy.as_ref())?;
+        let now = now()?;
+        let chosen = all.keys.iter().filter(|key| self.consumer.as_deref().is_none_or(|name| *key.consumer == *name));
+        let keys: Vec<_> = chosen.map(|key| (key, key.state(now, self.soon))).collect();
+        let modes = Modes::of(&store, policy.as_ref());
+        if self.output == Output::Json {
+            let rows = keys.iter().map(|(key, state)| as_json(key, *state)).collect::<Result<Vec<_>>>()?;
+            print(&format!("{:#}\n", json!({"mode_override": store.mode_override, "keys": rows})))?;
+            return Ok(true);
+        }
+        let mut text = if store.mode_override.is_some() { format!("{modes}\n") } else { String::new() };
+        if keys.is_empty() {
+            note("no keys: `portcullis keys generate --consumer NAME` makes one");
+        } else {
+            text.push_str(&as_table(&keys, &files.path().display().to_string())?);
+        }
+        print(&text)?;
+        Ok(true)
+    }
+}
+
+fn style(state: State) -> Style {
+    match state {
+        State::Active => Style::new(),
+        State::ExpiresIn(_) => YELLOW,
+        State::ValidIn(_) | State::Disabled => Style::new().dimmed(),
+        State::Expired => AnsiColor::Red.on_default(),
+        State::Refused => RED,
+    }
+}
+
+fn as_table(keys: &[(&Known, State)], store: &str) -> Result<String> {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING);
+    table.set_header(["ID", "CONSUMER", "ROLES", "STATE", "CREATED", "EXPIRES", "WHERE"]);
+    for (key, state) in keys {
+        let expires = key.expires.map(rfc3339).transpose()?;
+        table.add_row([
+            key.id.as_str(),
+            &key.consumer,
+            &key.roles.join(","),
+            &state.to_string(),
+            key.created.as_deref().unwrap_or("-"),
+            expires.as_deref().unwrap_or("never"),
+            key.place.as_deref().unwrap_or(store),
+        ]);
+    }
+    let mut text = String::new();
+    let styles = std::iter::once(Style::new().bold()).chain(keys.iter().map(|(_, state)| style(*state)));
+    for (line, style) in table.lines().zip(styles) {
+        writeln!(text, "{style}{}{style:#}", line.trim())?;
+    }
+    Ok(text)
+}
+
+fn as_json(key: &Known, state: State) -> Result<Value> {
+    Ok(json!({
+        "id": key.id,
+        "consumer": *key.consumer,
+        "roles": *key.roles,
+        "description": key.description,
+        "state": state.name(),
+        "created": key.created,
+        "not_before": key.not_before.map(rfc3339).transpose()?,
+        "expires": key.expires.map(rfc3339).transpose()?,
+        "policy": key.place,
+    }))
+}

@@ -1,0 +1,70 @@
+//! `portcullis keys`: the keys of the store.
+
+mod add;
+mod change;
+mod entry;
+mod generate;
+mod input;
+mod key_format;
+mod known;
+mod list;
+mod rotate;
+mod selection;
+mod verify;
+mod when;
+
+use anyhow::Result;
+use clap::{Args, Subcommand};
+
+use crate::files::StoreFile;
+
+const EXAMPLES: &str = "Examples:
+  KEY=$(portcullis keys generate --consumer ci --expires 90d)
+  portcullis keys list
+  portcullis keys rotate 209c6ca829ca9a60 --overlap 7d
+  portcullis keys disable 209c6ca829ca9a60
+
+A gate learns of a change when its policy is rendered again: `portcullis run` and `portcullis render --watch` do so
+by themselves.
+
+Exit status: 0 done, 1 refused (`verify`), 2 usage or input error.";
+
+/// Make, list, change and remove keys
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Keys {
+    #[command(flatten)]
+    files: StoreFile,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Generate(generate::Generate),
+    Add(add::Add),
+    List(list::List),
+    Remove(change::Remove),
+    Disable(change::Disable),
+    Enable(change::Enable),
+    Expire(change::Expire),
+    Rotate(rotate::Rotate),
+    Verify(verify::Verify),
+}
+
+impl Keys {
+    pub(crate) fn run(self) -> Result<bool> {
+        let files = &self.files;
+        match self.command {
+            Command::Generate(generate) => generate.run(files),
+            Command::Add(add) => add.run(files),
+            Command::List(list) => list.run(files),
+            Command::Remove(remove) => remove.run(files),
+            Command::Disable(disable) => disable.run(files),
+            Command::Enable(enable) => enable.run(files),
+            Command::Expire(expire) => expire.run(files),
+            Command::Rotate(rotate) => rotate.run(files),
+            Command::Verify(verify) => verify.run(files),
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! Which keys of the store a command is about.
+
+use std::collections::HashSet;
+
+use anyhow::{Result, anyhow, bail};
+use clap::Args;
+use portcullis::digest::Digest;
+
+use super::input::{Line, read_keys};
+use super::key_format::is_typo;
+use super::known::AllKeys;
+use crate::files::StoreFile;
+use crate::output::{count, note};
+use crate::store::{Locked, StoredKey};
+
+/// Ids, or keys on standard input.
+#[derive(Debug, Args)]
+pub(crate) struct Selection {
+    /// The id of a key; or `-` for keys on standard input, one a line
+    #[arg(required = true, value_name = "ID")]
+    ids: Vec<String>,
+}
+
+/// The store, and the ids of the keys in it that were meant.
+pub(crate) struct Selected {
+    /// The store.
+    pub(crate) locked: Locked,
+    ids: HashSet<String>,
+}
+
+impl Selection {
+    /// Locks the store and finds the keys: all of them, or it is an error.
+    ///
+    /// # Errors
+    /// The first that is not in the store.
+    pub(crate) fn open(&self, files: &StoreFile) -> Result<Selected> {
+        // Read before the lock is taken: somebody may type.
+        let lines = if self.ids.iter().any(|id| id == "-") { read_keys(None)? } else { Vec::new() };
+        let locked = Locked::open(files.path())?;
+        // The store alone: a key can be switched off also where the policy is broken.
+        let stored = AllKeys::of(&locked.store, None)?;
+        let by_key = lines.iter().map(|line| find_key(&stored, line, files));
+        let by_id = self
+            .ids
+            .iter()
+            .zip(1..)
+            .filter(|(id, _)| *id != "-")
+            .map(|(id, number)| find_id(&stored, id, number, files));
+        let ids = by_key.chain(by_id).collect::<Result<_>>()?;
+        Ok(Selected { locked, ids })
+    }
+}
+
+impl Selected {
+    /// The keys that were meant, with their consumers.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = (&String, &StoredKey)> {
+        let all = self
+            .locked
+            .store
+            .consumers
+            .iter()
+            .flat_map(|(name, stored)| stored.keys.iter().map(move |key| (name, key)));
+        all.filter(|(_, key)| self.ids.contains(&key.id))
+    }
+
+    /// Changes each of them.
+    ///
+    /// # Errors
+    /// The first of `change`.
+    pub(crate) fn change(&mut self, mut change: impl FnMut(&str, &mut StoredKey) -> Result<()>) -> Result<()> {
+        for (name, stored) in &mut self.locked.store.consumers {
+            for key in stored.keys.iter_mut().filter(|key| self.ids.contains(&key.id)) {
+                change(name, key)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes each of them, and a consumer of which then nothing is left.
+    pub(crate) fn remove(&mut self) {
+        self.locked.store.consumers.retain(|_, stored| {
+            let before = stored.keys.len();
+            stored.keys.retain(|key| !self.ids.contains(&key.id));
+            stored.keys.len() == before || !stored.is_empty()
+        });
+    }
+
+    /// Writes the store, and says what was done.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub(crate) fn save(&self, done: &str) -> Result<()> {
+        self.locked.save()?;
+        match self.ids.iter().next() {
+            Some(id) if self.ids.len() == 1 => note(format_args!("key {id} {done}")),
+            _ => note(format_args!("{} {done}", count(self.ids.len(), "key"))),
+        }
+        Ok(())
+    }
+}
+
+/// The id of the key in the store that stands in a line of the input.
+fn find_key(stored: &AllKeys, line: &Line, files: &StoreFile) -> Result<String> {
+    let Line { number, key } = line;
+    let digest = Digest::of(key);
+    if let Some(known) = stored.by_digest(&digest) {
+        return Ok(known.id.clone());
+    }
+    if let Some(place) = in_policy(files, |all| all.by_digest(&digest).and_then(|known| known.place.clone()))? {
+        bail!("line {number}: this key stands in the policy, at {place}: change it there");
+    }
+    let hint = if is_typo(key) { " (its checksum is wrong: a typo?)" } else { "" };
+    Err(anyhow!("line {number}: this key is not in {}{hint}", files.path().display()))
+}
+
+/// An argument that is the id of a key in the store. Anything else may be a key by mistake, and is not quoted.
+fn find_id(stored: &AllKeys, id: &str, number: usize, files: &StoreFile) -> Result<String> {
+    if stored.by_id(id).is_some() {
+        return Ok(id.to_owned());
+    }
+    if stored.by_digest(&Digest::of(id.as_bytes())).is_some() || is_typo(id.as_bytes()) {
+        bail!(
+            "argument {number} is a key and not its id: the shell's history has it now, so better rotate it. Give a key \
+             on standard input, with `-` as the ID"
+        );
+    }
+    if let Some(place) = in_policy(files, |all| all.by_id(id).and_then(|known| known.place.clone()))? {
+        bail!("{id} stands in the policy, at {place}: change it there");
+    }
+    let mut like = stored.keys.iter().filter(|known| known.id.starts_with(id) && !id.is_empty());
+    match (like.next(), like.next()) {
+        (Some(one), None) => bail!("no key has the id {id}: is {} meant?", one.id),
+        _ => bail!("argument {number} is no id of a key in {}: see `portcullis keys list`", files.path().display()),
+    }
+}
+
+fn in_policy(files: &StoreFile, find: impl Fn(&AllKeys) -> Option<String>) -> Result<Option<String>> {
+    let Some(policy) = files.policy()? else { return Ok(None) };
+    Ok(find(&AllKeys::of(&Default::default(), Some(&policy))?))
+}

@@ -1,0 +1,67 @@
+//! `portcullis keys verify`: whose key is this?
+
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+use clap::Args;
+use portcullis::digest::Digest;
+use serde_json::json;
+
+use super::input::read_keys;
+use super::key_format::is_typo;
+use super::known::AllKeys;
+use super::when::Span;
+use crate::files::{StoreFile, now};
+use crate::output::{GREEN, Output, RED, print};
+use crate::store::Store;
+
+const EXAMPLES: &str = "Examples:
+  portcullis keys verify < key.txt
+  printf %s \"$KEY\" | portcullis keys verify
+  portcullis keys verify --file key.txt --output json
+
+Exit status: 0 the key is valid now, 1 it is not, or nobody's, 2 usage or input error.";
+
+/// Say whose a key is, and whether it is valid now
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Verify {
+    /// The file with the key, instead of standard input
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// How to print it
+    #[arg(long, value_enum, default_value = "text")]
+    output: Output,
+}
+
+impl Verify {
+    pub(crate) fn run(self, files: &StoreFile) -> Result<bool> {
+        let keys = read_keys(self.file.as_deref())?;
+        let [line] = keys.as_slice() else { bail!("there are several keys: give one") };
+        let store = Store::read(files.path())?;
+        let all = AllKeys::of(&store, files.policy()?.as_ref())?;
+        let known = all.by_digest(&Digest::of(&line.key));
+        let state = known.map(|known| Ok::<_, anyhow::Error>(known.state(now()?, Span::seconds(0)))).transpose()?;
+        let is_valid = state.is_some_and(|state| state.is_valid());
+        if self.output == Output::Json {
+            let row = json!({
+                "valid": is_valid,
+                "state": state.map_or("unknown", |state| state.name()),
+                "id": known.map(|known| &known.id),
+                "consumer": known.map(|known| &*known.consumer),
+                "typo": known.is_none() && is_typo(&line.key),
+            });
+            print(&format!("{row:#}\n"))?;
+            return Ok(is_valid);
+        }
+        let style = if is_valid { GREEN } else { RED };
+        print(&match (known, state) {
+            (Some(known), Some(state)) => format!("{style}{state}{style:#} {} of {}\n", known.id, known.consumer),
+            _ if is_typo(&line.key) => {
+                format!("{style}typo{style:#} its checksum is wrong: a letter is wrong, missing or too many\n")
+            }
+            _ => format!("{style}unknown{style:#} nobody's key\n"),
+        })?;
+        Ok(is_valid)
+    }
+}

@@ -1,0 +1,149 @@
+//! Points in time and spans, as people write them.
+
+use std::str::FromStr;
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use portcullis::Timestamp;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+/// The last second that RFC 3339 can write.
+const LAST: i64 = 253_402_300_799;
+
+/// A number of seconds, such as `7d`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Span(i64);
+
+/// A span from now, a date, or a date-time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum When {
+    /// So long from now.
+    In(Span),
+    /// Then.
+    At(Timestamp),
+}
+
+/// Seconds of each unit, the longest first.
+const UNITS: [(&str, i64); 5] = [("w", 7 * 86_400), ("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)];
+
+impl FromStr for Span {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let seconds = || {
+            let (number, unit) = match text {
+                "0" => ("0", 1),
+                _ => UNITS.iter().find_map(|(name, unit)| Some((text.strip_suffix(name)?, *unit)))?,
+            };
+            let digits = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+            digits.then(|| number.parse().ok()).flatten().and_then(|number: i64| number.checked_mul(unit))
+        };
+        seconds().map(Self).ok_or_else(|| anyhow!("write a number with s, m, h, d or w, such as 7d"))
+    }
+}
+
+impl FromStr for When {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let at = Timestamp::from_rfc3339(text).or_else(|| Timestamp::from_rfc3339(&format!("{text}T00:00:00Z")));
+        match (at, text.parse()) {
+            (Some(at), _) => Ok(Self::At(at)),
+            (None, Ok(span)) => Ok(Self::In(span)),
+            (None, Err(_)) => bail!(
+                "write a span such as 90d, a date such as 2027-02-01 (its first second in UTC), or a date-time such as 2027-02-01T12:00:00Z"
+            ),
+        }
+    }
+}
+
+impl Span {
+    /// What so many seconds are.
+    pub(crate) fn seconds(seconds: i64) -> Self {
+        Self(seconds)
+    }
+
+    /// So long after `now`; what is later than any date is the last one.
+    pub(crate) fn after(self, now: Timestamp) -> Timestamp {
+        Timestamp(now.0.saturating_add(self.0).min(LAST))
+    }
+}
+
+/// In the longest unit that fits.
+impl std::fmt::Display for Span {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (name, unit) = UNITS.iter().skip(1).find(|(_, unit)| self.0 >= *unit).unwrap_or(&("s", 1));
+        write!(f, "{}{name}", self.0 / unit)
+    }
+}
+
+impl When {
+    /// The point in time, told at `now`.
+    pub(crate) fn from(self, now: Timestamp) -> Timestamp {
+        match self {
+            Self::In(span) => span.after(now),
+            Self::At(at) => at,
+        }
+    }
+}
+
+/// As the policy has it, in UTC.
+///
+/// # Errors
+/// Where it is after the year 9999 or before the year 0.
+pub(crate) fn rfc3339(at: Timestamp) -> Result<String> {
+    OffsetDateTime::from_unix_timestamp(at.0)
+        .ok()
+        .and_then(|at| at.format(&Rfc3339).ok())
+        .context("a time out of range")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_as_people_write_them() {
+        for (text, seconds) in [
+            ("90d", 1_000 + 90 * 86_400),
+            ("2w", 1_000 + 14 * 86_400),
+            ("12h", 1_000 + 43_200),
+            ("5m", 1_300),
+            ("1s", 1_001),
+            ("0", 1_000),
+            ("99999999999999d", LAST),
+            ("2027-02-01", 1_801_440_000),
+            ("2027-02-01T00:00:00Z", 1_801_440_000),
+            ("2027-02-01T02:00:00+02:00", 1_801_440_000),
+        ] {
+            let read: Result<When> = text.parse();
+            assert_eq!(read.unwrap().from(Timestamp(1_000)), Timestamp(seconds), "{text}");
+        }
+        for text in [
+            "",
+            "d",
+            "90",
+            "-1d",
+            "+1d",
+            "1.5d",
+            "90 d",
+            "90D",
+            "tomorrow",
+            "2027-02-30",
+            "01/02/2027",
+            "9999999999999999999d",
+        ] {
+            assert!(text.parse::<When>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn times_are_written_as_the_policy_has_them() {
+        assert_eq!(rfc3339(Timestamp(1_801_440_000)).unwrap(), "2027-02-01T00:00:00Z");
+        assert_eq!(rfc3339(Timestamp(LAST)).unwrap(), "9999-12-31T23:59:59Z");
+        assert!(rfc3339(Timestamp(i64::MAX)).is_err());
+        for (seconds, text) in [(0, "0s"), (59, "59s"), (3_599, "59m"), (86_399, "23h"), (14 * 86_400, "14d")] {
+            assert_eq!(Span::seconds(seconds).to_string(), text);
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! The gate as an `EnvoyExtensionPolicy` of Envoy Gateway.
+
+use anyhow::{Result, bail};
+use clap::Args;
+
+use super::NAME;
+use super::document::Sealed;
+use super::remote::{Module, Origin};
+use crate::yaml::Node;
+
+/// What the gate stands in front of.
+#[derive(Debug, Args)]
+#[group(id = "targets", required = true, multiple = true, args = ["gateway", "route"])]
+pub(crate) struct Attached {
+    /// A Gateway: all of its routes, but those with an EnvoyExtensionPolicy of their own; may be repeated
+    #[arg(long, value_name = "NAME", value_parser = super::object_name)]
+    gateway: Vec<String>,
+    /// An HTTPRoute: the gate of its Gateway no longer counts for it; may be repeated
+    #[arg(long, value_name = "NAME", value_parser = super::object_name)]
+    route: Vec<String>,
+    /// The name of the resource
+    #[arg(long, default_value = NAME, value_parser = super::object_name)]
+    name: String,
+    /// Its namespace, which the Gateway or the route is in too
+    #[arg(long, default_value = "default", value_parser = super::object_name)]
+    namespace: String,
+    #[command(flatten)]
+    origin: Origin,
+}
+
+const GROUP: &str = "gateway.networking.k8s.io";
+
+impl Attached {
+    /// The resource.
+    ///
+    /// # Errors
+    /// Where Envoy Gateway cannot get the module.
+    pub(crate) fn resource(&self, policy: &Sealed) -> Result<Node> {
+        let gateways = self.gateway.iter().map(|name| (GROUP, "Gateway", name.as_str()));
+        let routes = self.route.iter().map(|name| (GROUP, "HTTPRoute", name.as_str()));
+        let mut spec = super::targets(gateways.chain(routes));
+        let mut wasm = Node::map([
+            ("name", self.name.as_str().into()),
+            ("rootID", NAME.into()),
+            // The default, written out. FAIL_RELOAD cannot be asked for.
+            ("failOpen", false.into()),
+            ("code", self.code()?),
+        ]);
+        if !policy.variables.is_empty() {
+            let names = Node::list(policy.variables.iter().map(|name| name.as_str().into()));
+            wasm.set("env", Node::map([("hostKeys", names)]));
+        }
+        wasm.set("config", policy.node.clone());
+        spec.set("wasm", Node::list([wasm]));
+        let version = "gateway.envoyproxy.io/v1alpha1";
+        Ok(super::object(version, "EnvoyExtensionPolicy", &self.name, &self.namespace, spec))
+    }
+
+    fn code(&self) -> Result<Node> {
+        let (kind, member, url, sha256) = match self.origin.module()? {
+            Module::Image { reference, sha256 } => ("Image", "image", reference, sha256),
+            Module::Http { url, sha256 } => ("HTTP", "http", url, sha256),
+            Module::File { .. } => bail!("--url file://: Envoy Gateway takes oci:// and https:// alone"),
+        };
+        let mut from = Node::map([("url", url.into()), ("sha256", sha256.into())]);
+        match (&self.origin.pull_secret, kind) {
+            (Some(secret), "Image") => from.set("pullSecretRef", Node::map([("name", secret.as_str().into())])),
+            (Some(_), _) => bail!("--pull-secret: is for oci:// alone"),
+            (None, _) => {}
+        }
+        Ok(Node::map([("type", kind.into()), (member, from)]))
+    }
+}

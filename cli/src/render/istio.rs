@@ -1,0 +1,248 @@
+//! The gate as a resource of Istio.
+
+use anyhow::{Result, bail};
+use clap::{Args, ValueEnum};
+
+use super::document::Sealed;
+use super::remote::{Module, Origin};
+use super::{NAME, envoy};
+use crate::yaml::Node;
+
+/// Where in a mesh the gate is, and as what.
+#[derive(Debug, Args)]
+pub(crate) struct Mesh {
+    /// The kind of resource
+    #[arg(long, value_enum, default_value = "wasm-plugin")]
+    kind: Kind,
+    /// The name of the resource: it takes the place of one of that name in its namespace, and of no other
+    #[arg(long, default_value = NAME, value_parser = super::object_name)]
+    name: String,
+    /// Its namespace: the gate is for that alone; in Istio's root namespace it is for the whole mesh
+    #[arg(long, default_value = ROOT, value_parser = super::object_name)]
+    namespace: String,
+    /// Only pods with this label; may be repeated
+    #[arg(long, value_name = "LABEL=VALUE", value_delimiter = ',', value_parser = label)]
+    selector: Vec<(String, String)>,
+    /// These pods are a gateway: the gate stands in what a gateway listens on
+    #[arg(long, requires = "selector")]
+    ingress: bool,
+    /// Instead: a Gateway of the Gateway API, in that namespace
+    #[arg(long, value_name = "NAME", value_parser = super::object_name, requires = "namespace", conflicts_with = "selector")]
+    gateway: Option<String>,
+    /// Instead: a Service behind a waypoint, in that namespace
+    #[arg(long, value_name = "NAME", value_parser = super::object_name, requires = "namespace", conflicts_with_all = ["selector", "gateway"])]
+    service: Option<String>,
+    #[command(flatten)]
+    origin: Origin,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Kind {
+    /// Every Istio
+    WasmPlugin,
+    /// Istio 1.30 and later
+    TrafficExtension,
+    /// Patches of Envoy's own configuration: before every other filter
+    EnvoyFilter,
+}
+
+/// The traffic that the gate sees.
+enum Place<'a> {
+    /// What comes to the sidecars of pods; of all pods without a label.
+    Sidecars(&'a [(String, String)]),
+    /// What comes to a gateway, by the labels of its pods.
+    Ingress(&'a [(String, String)]),
+    /// What comes to a Gateway of the Gateway API.
+    Gateway(&'a str),
+    /// What goes through the waypoint of a Service.
+    Waypoint(&'a str),
+}
+
+/// Istio's root namespace, unless the mesh's configuration says otherwise.
+const ROOT: &str = "istio-system";
+
+impl Mesh {
+    /// The resource.
+    ///
+    /// # Errors
+    /// Where the kind of resource cannot say what is asked for.
+    pub(crate) fn resource(&self, policy: &Sealed) -> Result<Node> {
+        for (number, (label, _)) in self.selector.iter().enumerate() {
+            if self.selector.iter().take(number).any(|(other, _)| other == label) {
+                bail!("--selector: {label} is given twice: no pod has two values of a label");
+            }
+        }
+        let module = self.origin.module()?;
+        match self.kind {
+            Kind::EnvoyFilter => self.envoy_filter(policy, &module),
+            Kind::WasmPlugin => {
+                let mut spec = self.target();
+                self.wasm(&mut spec, policy, &module);
+                spec.set("phase", "AUTHN".into());
+                self.traffic(&mut spec);
+                spec.set("pluginConfig", policy.node.clone());
+                Ok(self.object("extensions.istio.io/v1alpha1", "WasmPlugin", spec))
+            }
+            Kind::TrafficExtension => {
+                let mut spec = self.target();
+                spec.set("phase", "AUTHN".into());
+                self.traffic(&mut spec);
+                let mut wasm = Node::map::<&str>([]);
+                self.wasm(&mut wasm, policy, &module);
+                wasm.set("pluginConfig", policy.node.clone());
+                spec.set("wasm", wasm);
+                Ok(self.object("extensions.istio.io/v1alpha1", "TrafficExtension", spec))
+            }
+        }
+    }
+
+    /// Whom the gate is for, in words.
+    pub(crate) fn scope(&self) -> String {
+        let Self { namespace, .. } = self;
+        let pods = match self.place() {
+            Place::Gateway(name) => return format!("the Gateway {name} of the namespace {namespace}"),
+            Place::Waypoint(name) => {
+                return format!("the Service {name} of the namespace {namespace}, behind a waypoint");
+            }
+            Place::Ingress(labels) => format!("the gateways with {}", joined(labels)),
+            Place::Sidecars([]) => "every sidecar".to_owned(),
+            Place::Sidecars(labels) => format!("the sidecars with {}", joined(labels)),
+        };
+        if namespace == ROOT {
+            format!("{pods} of the whole mesh ({ROOT} is Istio's root namespace; --namespace narrows it)")
+        } else {
+            format!("{pods} of the namespace {namespace}")
+        }
+    }
+
+    fn place(&self) -> Place<'_> {
+        match (&self.gateway, &self.service) {
+            (Some(name), _) => Place::Gateway(name),
+            (None, Some(name)) => Place::Waypoint(name),
+            (None, None) if self.ingress => Place::Ingress(&self.selector),
+            (None, None) => Place::Sidecars(&self.selector),
+        }
+    }
+
+    fn object(&self, version: &str, kind: &str, spec: Node) -> Node {
+        super::object(version, kind, &self.name, &self.namespace, spec)
+    }
+
+    /// What an `EnvoyFilter` has too, but for the selector.
+    fn target(&self) -> Node {
+        match self.place() {
+            Place::Sidecars([]) => Node::map::<&str>([]),
+            Place::Sidecars(labels) | Place::Ingress(labels) => {
+                Node::map([("selector", Node::map([("matchLabels", label_map(labels))]))])
+            }
+            Place::Gateway(name) => super::targets([("gateway.networking.k8s.io", "Gateway", name)]),
+            Place::Waypoint(name) => super::targets([("", "Service", name)]),
+        }
+    }
+
+    /// What comes in. Without it, calls that go out are gated too, and gateways. Without ports: Istio gives no number to the
+    /// listener for ports that no Service names. A waypoint has no ports either, and is not to be narrowed.
+    fn traffic(&self, spec: &mut Node) {
+        let mode = match self.place() {
+            Place::Sidecars(_) => "SERVER",
+            Place::Ingress(_) | Place::Gateway(_) => "CLIENT",
+            Place::Waypoint(_) => return,
+        };
+        spec.set("match", Node::list([Node::map([("mode", mode.into())])]));
+    }
+
+    fn wasm(&self, spec: &mut Node, policy: &Sealed, module: &Module) {
+        let (url, sha256) = match module {
+            Module::Image { reference, sha256 } => (format!("oci://{reference}"), Some(sha256)),
+            Module::Http { url, sha256 } => (url.clone(), Some(sha256)),
+            Module::File { path } => (format!("file://{path}"), None),
+        };
+        spec.set("url", url.into());
+        if let Some(sha256) = sha256 {
+            spec.set("sha256", sha256.as_str().into());
+        }
+        if let Some(secret) = &self.origin.pull_secret {
+            spec.set("imagePullSecret", secret.as_str().into());
+        }
+        spec.set("pluginName", NAME.into());
+        spec.set("failStrategy", "FAIL_RELOAD".into());
+        if !policy.variables.is_empty() {
+            let host = |name: &String| Node::map([("name", name.as_str().into()), ("valueFrom", "HOST".into())]);
+            spec.set("vmConfig", Node::map([("env", Node::list(policy.variables.iter().map(host)))]));
+        }
+    }
+
+    /// The filter as a resource, which Istio's agent completes with the module, and its place in the listeners. While there
+    /// is no module, the agent sends a filter that denies everybody.
+    fn envoy_filter(&self, policy: &Sealed, module: &Module) -> Result<Node> {
+        if self.origin.pull_secret.is_some() {
+            bail!("--pull-secret: an EnvoyFilter has none: use --kind wasm-plugin");
+        }
+        let context = match self.place() {
+            Place::Sidecars(_) => "SIDECAR_INBOUND",
+            Place::Ingress(_) | Place::Gateway(_) => "GATEWAY",
+            Place::Waypoint(_) => bail!("--service: an EnvoyFilter is not for one Service: use --kind wasm-plugin"),
+        };
+        let code = match module {
+            Module::Image { reference, sha256 } => remote(&format!("oci://{reference}"), sha256),
+            Module::Http { url, sha256 } => remote(url, sha256),
+            Module::File { path } => Node::map([("local", Node::map([("filename", path.as_str().into())]))]),
+        };
+        // A proxy may get resources of several namespaces.
+        let name = format!("{}/{}", self.namespace, self.name);
+        let extension = Node::map([
+            ("name", name.as_str().into()),
+            ("typed_config", envoy::wasm(&name, code, &policy.node, &policy.variables)),
+        ]);
+        let filter = Node::map([("name", name.as_str().into()), ("config_discovery", envoy::from_control_plane())]);
+        let manager = Node::map([("name", "envoy.filters.network.http_connection_manager".into())]);
+        let listener = Node::map([("filterChain", Node::map([("filter", manager)]))]);
+        let place = Node::map([("context", context.into()), ("listener", listener)]);
+        let patches = [
+            patch("EXTENSION_CONFIG", None, "ADD", extension),
+            patch("HTTP_FILTER", Some(place), "INSERT_FIRST", filter),
+        ];
+        let mut spec = match self.place() {
+            Place::Sidecars(labels @ [_, ..]) | Place::Ingress(labels) => {
+                Node::map([("workloadSelector", Node::map([("labels", label_map(labels))]))])
+            }
+            _ => self.target(),
+        };
+        spec.set("configPatches", Node::list(patches));
+        Ok(self.object("networking.istio.io/v1alpha3", "EnvoyFilter", spec))
+    }
+}
+
+/// Fetched by the agent, not by Envoy, which would need a cluster.
+fn remote(url: &str, sha256: &str) -> Node {
+    let uri = Node::map([("uri", url.into()), ("cluster", "_".into()), ("timeout", "30s".into())]);
+    Node::map([("remote", Node::map([("http_uri", uri), ("sha256", sha256.into())]))])
+}
+
+fn patch(to: &str, place: Option<Node>, operation: &str, value: Node) -> Node {
+    let mut patch = Node::map([("applyTo", Node::from(to))]);
+    if let Some(place) = place {
+        patch.set("match", place);
+    }
+    patch.set("patch", Node::map([("operation", operation.into()), ("value", value)]));
+    patch
+}
+
+fn label_map(labels: &[(String, String)]) -> Node {
+    Node::map(labels.iter().map(|(name, value)| (name.as_str(), value.as_str().into())))
+}
+
+fn joined(labels: &[(String, String)]) -> String {
+    labels.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(",")
+}
+
+fn label(text: &str) -> Result<(String, String), String> {
+    let is_plain =
+        |text: &str, others: &[u8]| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || others.contains(&byte));
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() && is_plain(name, b"-._/") && is_plain(value, b"-._") => {
+            Ok((name.to_owned(), value.to_owned()))
+        }
+        _ => Err("write it as LABEL=VALUE, such as app=models".to_owned()),
+    }
+}

@@ -1,0 +1,240 @@
+//! `portcullis render`: the policy and its keys as configuration for Envoy, Istio and Envoy Gateway.
+
+pub(crate) mod document;
+pub(crate) mod envoy;
+mod gateway;
+mod istio;
+mod output;
+mod remote;
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Args, Subcommand};
+
+use crate::module;
+use crate::output::note;
+use crate::yaml::Node;
+use document::Sealed;
+use envoy::{Admin, Filter, Gate, Proxy, Tls, Upstream};
+use output::{Format, Source};
+
+macro_rules! examples {
+    ($($example:literal),+) => {
+        concat!("Examples:\n", $("  ", $example, "\n",)+
+            "\nExit status: 0 done, 1 the gate would refuse a key entry, 2 usage or input error.")
+    };
+}
+
+/// What the gate is called where nothing else is said: the filter, its VM, the resource; and its `root_id`.
+pub(crate) const NAME: &str = "portcullis";
+
+/// Write the policy and its keys as configuration for Envoy, Istio or Envoy Gateway. No key is in it: digests only
+#[derive(Debug, Args)]
+#[command(after_help = examples!(
+    "portcullis render envoy --upstream 127.0.0.1:5000 > envoy.yaml",
+    "portcullis render ecds -o gate.yaml --watch",
+    "portcullis render istio --namespace shop --mode report --url oci://registry.example.com/portcullis:0.1.0 --sha256 \"$DIGEST\""
+))]
+pub(crate) struct Render {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// The entry of `http_filters` alone, for an Envoy that is there
+    #[command(after_help = examples!("portcullis render filter --module /usr/local/lib/portcullis.wasm"))]
+    Filter {
+        #[command(flatten)]
+        source: Source,
+        #[command(flatten)]
+        gate: GateArguments,
+    },
+    /// A bootstrap that Envoy starts with: a listener, the gate, the upstream
+    #[command(after_help = examples!(
+        "portcullis render envoy --upstream 127.0.0.1:5000 > envoy.yaml",
+        "portcullis render envoy --upstream models:8000 --listen 0.0.0.0:8443 --tls-cert chain.pem --tls-key key.pem",
+        "portcullis render envoy --upstream 127.0.0.1:5000 --ecds /etc/portcullis/gate/gate.yaml > envoy.yaml"
+    ))]
+    Envoy {
+        #[command(flatten)]
+        source: Source,
+        #[command(flatten)]
+        gate: GateArguments,
+        #[command(flatten)]
+        proxy: ProxyArguments,
+    },
+    /// The file that a running Envoy takes a new policy from, without a restart
+    #[command(after_help = examples!(
+        "portcullis render ecds -o /etc/portcullis/gate/gate.yaml",
+        "portcullis render ecds -o /etc/portcullis/gate/gate.yaml --watch"
+    ))]
+    Ecds {
+        #[command(flatten)]
+        source: Source,
+        #[command(flatten)]
+        filter: FilterArguments,
+    },
+    /// A WasmPlugin, TrafficExtension or EnvoyFilter
+    #[command(after_help = examples!(
+        "portcullis render istio --namespace shop --mode report --url oci://registry.example.com/portcullis:0.1.0 --sha256 \"$DIGEST\"",
+        "portcullis render istio --namespace shop --selector app=models --url https://files.example.com/portcullis.wasm",
+        "portcullis render istio --selector istio=ingressgateway --ingress --url oci://registry.example.com/portcullis@sha256:..."
+    ))]
+    Istio {
+        #[command(flatten)]
+        source: Source,
+        #[command(flatten)]
+        mesh: istio::Mesh,
+    },
+    /// An EnvoyExtensionPolicy of Envoy Gateway
+    #[command(after_help = examples!(
+        "portcullis render envoy-gateway --gateway eg --url https://files.example.com/portcullis.wasm",
+        "portcullis render envoy-gateway --route orders --url oci://registry.example.com/portcullis:0.1.0 --sha256 \"$DIGEST\""
+    ))]
+    EnvoyGateway {
+        #[command(flatten)]
+        source: Source,
+        #[command(flatten)]
+        attached: gateway::Attached,
+    },
+    /// The document that the gate gets, alone
+    #[command(after_help = examples!("portcullis render policy", "portcullis render policy --format json"))]
+    Policy {
+        #[command(flatten)]
+        source: Source,
+        /// How to write it
+        #[arg(long, value_enum, default_value = "yaml")]
+        format: Format,
+    },
+    /// The module: the filter itself, as WebAssembly
+    #[command(after_help = examples!("portcullis render module > portcullis.wasm"))]
+    Module,
+}
+
+#[derive(Debug, Args)]
+struct FilterArguments {
+    /// The name of the filter; each gate of an Envoy has one of its own
+    #[arg(long, default_value = NAME, value_parser = object_name)]
+    name: String,
+    /// The module, where Envoy runs
+    #[arg(long, value_name = "FILE", default_value = "portcullis.wasm")]
+    module: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct GateArguments {
+    #[command(flatten)]
+    filter: FilterArguments,
+    /// Leave the policy to that file, which `render ecds` writes: a change of it needs no restart
+    #[arg(long, value_name = "FILE", conflicts_with = "module")]
+    ecds: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct ProxyArguments {
+    /// Where requests go that pass
+    #[arg(long, value_name = "HOST:PORT")]
+    upstream: Upstream,
+    /// Where Envoy listens
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+    /// Envoy's admin interface, at an address or a socket (an absolute path): it shows the policy, and can stop Envoy
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    admin: Option<Admin>,
+    /// Listen with TLS: the certificate chain, a PEM file where Envoy runs
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// Its private key
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+}
+
+impl Render {
+    pub(crate) fn run(self) -> Result<bool> {
+        match self.what {
+            What::Filter { source, gate } => {
+                source.run(Format::Yaml, |policy| Ok(Node::list([envoy::filter(&gate.with(policy))])))
+            }
+            What::Ecds { source, filter } => {
+                source.run(Format::Yaml, |policy| Ok(envoy::discovery_response(&filter.with(policy))))
+            }
+            What::Envoy { source, gate, proxy } => {
+                source.run(Format::Yaml, |policy| Ok(envoy::bootstrap(&proxy.around(gate.with(policy)))))
+            }
+            What::Istio { source, mesh } => source.run(Format::Yaml, |policy| {
+                let resource = mesh.resource(policy)?;
+                note(format_args!("the gate is for {}", mesh.scope()));
+                Ok(resource)
+            }),
+            What::EnvoyGateway { source, attached } => source.run(Format::Yaml, |policy| attached.resource(policy)),
+            What::Policy { source, format } => source.run(format, |policy| Ok(policy.node.clone())),
+            What::Module => {
+                std::io::stdout().write_all(module::BYTES)?;
+                Ok(true)
+            }
+        }
+    }
+}
+
+impl FilterArguments {
+    fn with(&self, policy: &Sealed) -> Filter {
+        Filter {
+            name: self.name.clone(),
+            module: self.module.clone(),
+            policy: policy.node.clone(),
+            variables: policy.variables.clone(),
+        }
+    }
+}
+
+impl GateArguments {
+    fn with(&self, policy: &Sealed) -> Gate {
+        match &self.ecds {
+            Some(file) => Gate::Discovered { name: self.filter.name.clone(), file: file.clone() },
+            None => Gate::Inline(self.filter.with(policy)),
+        }
+    }
+}
+
+impl ProxyArguments {
+    fn around(&self, gate: Gate) -> Proxy {
+        let tls = self.tls_cert.clone().zip(self.tls_key.clone());
+        Proxy {
+            listen: self.listen,
+            upstream: self.upstream.clone(),
+            admin: self.admin.clone(),
+            tls: tls.map(|(certificate, key)| Tls { certificate, key }),
+            gate,
+            access_log: None,
+        }
+    }
+}
+
+/// An object of Kubernetes.
+fn object(version: &str, kind: &str, name: &str, namespace: &str, spec: Node) -> Node {
+    let metadata = Node::map([("name", name.into()), ("namespace", namespace.into())]);
+    Node::map([("apiVersion", version.into()), ("kind", kind.into()), ("metadata", metadata), ("spec", spec)])
+}
+
+/// The beginning of a `spec`: the objects that it is about.
+fn targets<'a>(targets: impl IntoIterator<Item = (&'a str, &'a str, &'a str)>) -> Node {
+    let target = |(group, kind, name): (&str, &str, &str)| {
+        Node::map([("group", group.into()), ("kind", kind.into()), ("name", name.into())])
+    };
+    Node::map([("targetRefs", Node::list(targets.into_iter().map(target)))])
+}
+
+/// A name that Kubernetes takes, and that means nothing else anywhere.
+fn object_name(text: &str) -> Result<String, String> {
+    let sign = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte);
+    let ends = |end: Option<u8>| end.is_some_and(|byte| byte.is_ascii_alphanumeric());
+    let (first, last) = (text.bytes().next(), text.bytes().last());
+    if text.len() <= 253 && text.bytes().all(sign) && ends(first) && ends(last) {
+        return Ok(text.to_owned());
+    }
+    Err("write lower-case letters, digits, - and ., a letter or digit first and last".to_owned())
+}

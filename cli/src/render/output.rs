@@ -1,0 +1,166 @@
+//! From the policy to a file, once or whenever something changes.
+
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+
+use anyhow::{Result, bail};
+use clap::{Args, ValueEnum};
+
+use super::document::Sealed;
+use crate::files::PolicyFile;
+use crate::output::note;
+use crate::store::{Mode, write_atomically};
+use crate::watch;
+use crate::yaml::Node;
+
+/// What is rendered, and where to.
+#[derive(Debug, Args)]
+pub(crate) struct Source {
+    #[command(flatten)]
+    policy: PolicyFile,
+    /// With this mode, whatever the policy and the store say
+    #[arg(long, value_enum)]
+    mode: Option<Mode>,
+    /// Write there, at once or not at all, and only if something changes; a new file is for its owner alone
+    #[arg(long, short, value_name = "FILE")]
+    output_file: Option<PathBuf>,
+    /// Go on, and write again whenever the policy or the store changes; what the gate would refuse is not written
+    #[arg(long, requires = "output_file")]
+    watch: bool,
+}
+
+/// How a document is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// With every text in quotes
+    Yaml,
+    /// On one line
+    Json,
+}
+
+/// What `--watch` waits for.
+#[derive(Debug, Clone, Copy)]
+enum Event {
+    Changed,
+    End,
+}
+
+/// What was rendered, and what whoever applies it should know.
+struct Rendered {
+    text: String,
+    digest: String,
+    notes: Vec<String>,
+}
+
+impl Source {
+    /// Renders once, and with `--watch` again and again.
+    ///
+    /// # Errors
+    /// Where something cannot be read, rendered, or written.
+    pub(crate) fn run(&self, format: Format, document: impl Fn(&Sealed) -> Result<Node>) -> Result<bool> {
+        if !self.watch {
+            return self.write(format, &document);
+        }
+        let (sender, events) = mpsc::channel();
+        watch::on_signal(sender.clone(), Event::End)?;
+        // Before the first look at the files: no change is missed.
+        let _watcher = watch::on_change(self.policy.files(), sender, Event::Changed)?;
+        if !self.write(format, &document)? {
+            return Ok(false);
+        }
+        note(format_args!("watching {}", self.names()));
+        for event in events {
+            let written = match event {
+                Event::End => return Ok(true),
+                Event::Changed => self.write(format, &document),
+            };
+            if let Err(error) = &written {
+                note(format_args!("{error:#}"));
+            }
+            if !written.unwrap_or(false) {
+                note("nothing is written: what was rendered last stays");
+            }
+        }
+        bail!("the files can no longer be watched")
+    }
+
+    /// Renders once. False: the gate would refuse an entry, and nothing is written.
+    fn write(&self, format: Format, document: &impl Fn(&Sealed) -> Result<Node>) -> Result<bool> {
+        let Some(Rendered { text, digest, notes }) = self.render(format, document)? else { return Ok(false) };
+        let Some(file) = &self.output_file else {
+            notes.iter().for_each(note);
+            std::io::stdout().write_all(text.as_bytes())?;
+            return Ok(true);
+        };
+        self.is_no_source(file)?;
+        if fs::read(file).is_ok_and(|old| old == text.as_bytes()) {
+            note(format_args!("{} has policy {digest} already", file.display()));
+            return Ok(true);
+        }
+        notes.iter().for_each(note);
+        let mode = fs::metadata(file).map_or(0o600, |old| old.permissions().mode() & 0o777);
+        write_atomically(file, text.as_bytes(), mode)?;
+        note(format_args!("{} is written: policy {digest}", file.display()));
+        Ok(true)
+    }
+
+    fn render(&self, format: Format, document: &impl Fn(&Sealed) -> Result<Node>) -> Result<Option<Rendered>> {
+        let merged = self.policy.read()?;
+        let overridden = merged.overridden_mode.clone();
+        let sealed = Sealed::new(merged, self.mode)?;
+        if !sealed.refused.is_empty() {
+            sealed.refused.iter().for_each(|entry| note(format_args!("{entry}")));
+            return Ok(None);
+        }
+        let mode = sealed.node.get("mode").and_then(Node::text).unwrap_or("enforce");
+        let mut notes = Vec::new();
+        match (self.mode, overridden) {
+            (Some(_), _) => notes.push(format!("mode {mode}, by --mode")),
+            (None, Some(own)) => notes.push(format!("mode {mode}, by the store; the policy says {own}")),
+            (None, None) => {}
+        }
+        if !sealed.variables.is_empty() {
+            let names = sealed.variables.join(", ");
+            notes.push(format!(
+                "the gate reads {names} from Envoy's environment: without it that key counts for nothing"
+            ));
+        }
+        notes.extend(sealed.plaintext.iter().map(|place| {
+            format!(
+                "{place}: a key stands there itself; only its SHA-256 is rendered: better keep that alone, as `sha256`"
+            )
+        }));
+        let body = document(&sealed)?;
+        let text = match format {
+            Format::Yaml => {
+                let version = env!("CARGO_PKG_VERSION");
+                let (names, digest) = (self.names(), &sealed.digest);
+                let head = format!("# Rendered by portcullis {version} from {names}; digest {digest}; do not edit");
+                format!("{head}\n{}", body.to_yaml()?)
+            }
+            Format::Json => format!("{}\n", String::from_utf8(body.to_json()?)?),
+        };
+        Ok(Some(Rendered { text, digest: sealed.digest, notes }))
+    }
+
+    /// The names of the files that are there: no paths, since they differ between machines.
+    fn names(&self) -> String {
+        let there = [Some(self.policy.path().to_owned()), self.policy.store_path()].into_iter().flatten();
+        let name = |file: PathBuf| file.file_name().unwrap_or_default().to_string_lossy().escape_debug().to_string();
+        there.map(name).collect::<Vec<_>>().join(" and ")
+    }
+
+    /// Nobody's policy or keys are written over.
+    fn is_no_source(&self, output: &Path) -> Result<()> {
+        let Ok(output) = fs::canonicalize(output) else { return Ok(()) };
+        for source in self.policy.files() {
+            if fs::canonicalize(&source).is_ok_and(|source| source == output) {
+                bail!("--output-file {}: that is what is rendered: name another file", source.display());
+            }
+        }
+        Ok(())
+    }
+}

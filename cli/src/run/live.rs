@@ -1,0 +1,313 @@
+//! The gate while it runs: what is live, and how a change becomes it.
+
+use std::fs::{self, Permissions};
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use portcullis::document::Mode;
+
+use super::admin::Admin;
+use super::process::Process;
+use super::source::{Additions, Ready, Source, TOKEN};
+use super::{ADMIN_ADDRESS, BOOTSTRAP, Event, access, upstream};
+use crate::module;
+use crate::output::{GREEN, RED, YELLOW, count, note};
+use crate::render::NAME;
+use crate::render::envoy::{self, Filter, Gate, Proxy, Tls, Upstream};
+use crate::store::write_atomically;
+
+/// How long Envoy may take to start, which compiles the module, and to take a change.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How long requests that are under way may take to end.
+const DRAIN: Duration = Duration::from_secs(10);
+/// How often to look.
+const PULSE: Duration = Duration::from_millis(50);
+
+/// The proxy that is asked for.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    pub(super) listen: SocketAddr,
+    pub(super) upstream: Upstream,
+    pub(super) tls: Option<Tls>,
+    /// The admin interface. None: on a socket of its own.
+    pub(super) admin: Option<envoy::Admin>,
+}
+
+/// A running gate.
+#[derive(Debug)]
+pub(super) struct Live {
+    source: Source,
+    additions: Additions,
+    process: Process,
+    admin: Admin,
+    wanted: Wanted,
+    module: PathBuf,
+    file: PathBuf,
+    /// What is written to the file.
+    written: Vec<u8>,
+    /// What Envoy has yet to take.
+    pending: Option<Pending>,
+    is_started: bool,
+}
+
+/// A policy on its way.
+#[derive(Debug)]
+struct Pending {
+    /// The gauge that shows its digest once it is live.
+    gauge: String,
+    digest: u64,
+    /// What is said then.
+    summary: String,
+    mode: Mode,
+    /// How many Envoy had refused before.
+    refused: u64,
+    since: Instant,
+}
+
+/// The counter of refused policies.
+const REFUSED: &str = "extension_config_discovery.http_filter.portcullis.config_fail";
+
+impl Live {
+    /// Writes all that Envoy reads into a private directory, and starts it there.
+    ///
+    /// # Errors
+    /// Where the directory cannot be written, or Envoy not be started.
+    pub(super) fn start(
+        envoy: &Path,
+        wanted: Wanted,
+        source: Source,
+        additions: Additions,
+        ready: Ready,
+        quiet: bool,
+        events: Sender<Event>,
+    ) -> Result<Self> {
+        let private = Permissions::from_mode(0o700);
+        let directory = tempfile::Builder::new().prefix("portcullis-").permissions(private).tempdir();
+        let directory = directory.context("cannot make a temporary directory (TMPDIR says where)")?;
+        let at = |name: &str| std::path::absolute(directory.path().join(name));
+        let (module, file, socket) = (at("portcullis.wasm")?, at("gate.json")?, at("admin.sock")?);
+        // sockaddr_un(7): 108 bytes with a NUL at the end.
+        if socket.as_os_str().len() > 107 {
+            bail!("{} is too long for the name of a socket: set TMPDIR to a shorter directory", socket.display());
+        }
+        let address = wanted.admin.clone().unwrap_or(envoy::Admin::Socket(socket));
+        let admin = Admin { address: address.clone(), told: at(ADMIN_ADDRESS)? };
+        let (filter, pending) = describe(&module, &ready, 0);
+        let written = envoy::discovery_response(&filter).to_json()?;
+        let proxy = Proxy {
+            listen: wanted.listen,
+            upstream: wanted.upstream.clone(),
+            admin: Some(address),
+            tls: wanted.tls.clone(),
+            gate: Gate::Discovered { name: NAME.to_owned(), file: file.clone() },
+            access_log: Some(access::FORMAT.to_owned()),
+        };
+        fs::write(&module, module::BYTES)?;
+        fs::write(&file, &written)?;
+        fs::write(at(BOOTSTRAP)?, envoy::bootstrap(&proxy).to_json()?)?;
+        let hidden = matches!(source, Source::Token(..)).then_some(TOKEN);
+        let process = Process::start(envoy, directory.path(), hidden, quiet, events)?;
+        // From here on it goes when Envoy does.
+        let _ = directory.keep();
+        tell(&ready.remarks);
+        Ok(Self {
+            source,
+            additions,
+            process,
+            admin,
+            wanted,
+            module,
+            file,
+            written,
+            pending: Some(pending),
+            is_started: false,
+        })
+    }
+
+    /// Until somebody stops it (true), or Envoy ends by itself (false).
+    ///
+    /// # Errors
+    /// None that is not one of the system's.
+    pub(super) fn go_on(mut self, events: &Receiver<Event>) -> Result<bool> {
+        loop {
+            let pulse = if self.pending.is_some() { PULSE } else { Duration::MAX };
+            match events.recv_timeout(pulse) {
+                Ok(Event::Changed) => self.change(),
+                Ok(Event::Stop) => return Ok(self.stop(events)),
+                Ok(Event::Ended(status)) => {
+                    self.process.end();
+                    note(format_args!("{RED}Envoy ended by itself{RED:#} ({})", how(status)));
+                    return Ok(false);
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    if !self.look() {
+                        self.process.end();
+                        return Ok(false);
+                    }
+                }
+                Err(RecvTimeoutError::Disconnected) => bail!("nothing tells any more when to end"),
+            }
+        }
+    }
+
+    /// Gives Envoy what the files hold now, unless the gate would refuse it.
+    fn change(&mut self) {
+        let changed = self.source.read(&self.additions).and_then(|ready| self.write(&ready));
+        if let Err(error) = changed {
+            note(format_args!("{RED}refused{RED:#}: {error:#}. The policy before it stays live"));
+        }
+    }
+
+    fn write(&mut self, ready: &Ready) -> Result<()> {
+        let (filter, pending) = describe(&self.module, ready, self.admin.stat(REFUSED).unwrap_or_default());
+        let text = envoy::discovery_response(&filter).to_json()?;
+        if text == self.written {
+            return Ok(());
+        }
+        tell(&ready.remarks);
+        write_atomically(&self.file, &text, 0o600)?;
+        (self.written, self.pending) = (text, Some(pending));
+        Ok(())
+    }
+
+    /// Looks what has become of the policy that is on its way. Whether to go on.
+    fn look(&mut self) -> bool {
+        let Some(pending) = &self.pending else { return true };
+        let is_up = self.is_started || self.admin.is_ready();
+        let trouble = if is_up && self.admin.stat(&pending.gauge) == Some(pending.digest) {
+            if !self.is_started {
+                self.is_started = true;
+                self.welcome();
+            }
+            self.announce();
+            None
+        } else if is_up && self.admin.stat(REFUSED).unwrap_or_default() > pending.refused {
+            Some("Envoy refused the policy, for the reason above")
+        } else if pending.since.elapsed() > PATIENCE {
+            Some("Envoy has not taken the policy in a minute")
+        } else {
+            return true;
+        };
+        self.pending = None;
+        let Some(trouble) = trouble else { return true };
+        let then = if self.is_started { ". The policy before it stays live" } else { "" };
+        note(format_args!("{RED}{trouble}{RED:#}{then}"));
+        self.is_started
+    }
+
+    fn welcome(&self) {
+        let scheme = if self.wanted.tls.is_some() { "https" } else { "http" };
+        let listen = self.admin.listener().unwrap_or(self.wanted.listen);
+        let place = upstream::name(&self.wanted.upstream);
+        note(format_args!("{GREEN}listening on {scheme}://{listen}{GREEN:#}, in front of {place}. Ctrl-C ends it"));
+        if let (envoy::Admin::Address(_), Ok(admin)) = (&self.admin.address, self.admin.listens()) {
+            note(format_args!("Envoy's admin interface is at http://{admin}: whoever reaches it can stop the gate"));
+        }
+        if self.wanted.tls.is_none() && !listen.ip().is_loopback() {
+            note(format_args!(
+                "{YELLOW}warning:{YELLOW:#} keys cross the network in plain text: give --tls-cert and --tls-key"
+            ));
+        }
+        upstream::watch(self.wanted.upstream.clone(), listen);
+    }
+
+    /// Says that what was on its way is live, and what that opens.
+    fn announce(&self) {
+        let Some(Pending { digest, summary, mode, .. }) = &self.pending else { return };
+        note(format_args!("policy {digest:012x} is live: {summary}; from {}", self.source));
+        let place = upstream::name(&self.wanted.upstream);
+        match (mode, &self.source) {
+            (Mode::Enforce, _) => {}
+            (Mode::Report, _) => note(format_args!(
+                "{YELLOW}warning:{YELLOW:#} mode report: nothing is denied, and each request says what would have been"
+            )),
+            (Mode::Disabled, Source::Nowhere) => note(format_args!(
+                "{RED}WARNING: THE GATE IS OPEN.{RED:#} There is no key and no policy: every caller gets to every path \
+                 of {place}. To close it, set {TOKEN}, or give --api-keys FILE or --policy FILE (`portcullis init` \
+                 writes one)"
+            )),
+            (Mode::Disabled, _) => note(format_args!(
+                "{RED}WARNING: THE GATE IS OPEN.{RED:#} Its mode is disabled: every caller gets to every path of \
+                 {place}. To close it, choose mode enforce"
+            )),
+        }
+    }
+
+    /// Takes no more requests, lets those that are under way end, and ends Envoy.
+    fn stop(self, events: &Receiver<Event>) -> bool {
+        let has_ended = |patience: Duration| {
+            let deadline = Instant::now() + patience;
+            while let Some(left) = deadline.checked_duration_since(Instant::now()) {
+                match events.recv_timeout(left) {
+                    Ok(Event::Changed) => {}
+                    Ok(Event::Ended(_)) => return true,
+                    // Whoever asks twice is in a hurry.
+                    Ok(Event::Stop) | Err(_) => return false,
+                }
+            }
+            false
+        };
+        let active = || self.admin.stat("http.main.downstream_rq_active").unwrap_or_default();
+        let _ = self.admin.post("/drain_listeners");
+        let waiting = usize::try_from(active()).unwrap_or(usize::MAX);
+        if waiting > 0 {
+            note(format_args!("waiting for {} to end (Ctrl-C: at once)", count(waiting, "request")));
+        }
+        let deadline = Instant::now() + DRAIN;
+        while active() > 0 && Instant::now() < deadline {
+            if !matches!(events.recv_timeout(PULSE), Err(RecvTimeoutError::Timeout) | Ok(Event::Changed)) {
+                break;
+            }
+        }
+        if self.admin.post("/quitquitquit").is_ok() {
+            has_ended(DRAIN);
+        }
+        self.process.end();
+        note("stopped");
+        true
+    }
+}
+
+/// The gate with this policy, and what shows that it is live.
+fn describe(module: &Path, ready: &Ready, refused: u64) -> (Filter, Pending) {
+    let policy = &ready.loaded.policy;
+    let filter = Filter {
+        name: NAME.to_owned(),
+        module: module.to_owned(),
+        policy: ready.sealed.node.clone(),
+        variables: ready.sealed.variables.clone(),
+    };
+    let mode = match policy.mode() {
+        Mode::Enforce => "enforce",
+        Mode::Report => "report",
+        Mode::Disabled => "disabled",
+    };
+    let pending = Pending {
+        gauge: format!("wasmcustom.portcullis.{}.policy_digest", policy.name()),
+        digest: policy.digest().first_48_bits(),
+        summary: format!("mode {mode}, {}", count(policy.keyring().len(), "key")),
+        mode: policy.mode(),
+        refused,
+        since: Instant::now(),
+    };
+    (filter, pending)
+}
+
+fn tell(remarks: &[String]) {
+    for remark in remarks {
+        note(format_args!("{YELLOW}warning:{YELLOW:#} {remark}"));
+    }
+}
+
+/// How a process ended, by the status that its shell has for it.
+fn how(status: Option<i32>) -> String {
+    match status {
+        Some(status) if status > 128 => format!("by signal {}", status.saturating_sub(128)),
+        Some(status) => format!("with status {status}"),
+        None => "without a status".to_owned(),
+    }
+}

@@ -1,0 +1,150 @@
+//! `portcullis run`: Envoy with the gate in front of a service that is already there, in the foreground.
+
+mod access;
+mod admin;
+mod install;
+mod live;
+mod process;
+mod source;
+mod upstream;
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use clap::Args;
+
+use crate::files::PolicyFile;
+use crate::render::envoy::{Admin, Tls, Upstream};
+use crate::store::Mode;
+use crate::watch;
+use live::Live;
+use source::{Additions, Source, Token};
+
+const EXAMPLES: &str = "Examples:
+  portcullis run --upstream 127.0.0.1:5000
+  portcullis run --upstream 127.0.0.1:5000 --policy policy.yaml --listen 0.0.0.0:8080
+  DEEPAAS_AUTH_BEARER_TOKEN=\"$TOKEN\" portcullis run --upstream 127.0.0.1:5000
+  portcullis run --upstream 127.0.0.1:8000 --api-keys api_keys.json --public /health
+  portcullis run --upstream 127.0.0.1:5000 --listen 0.0.0.0:8443 --tls-cert cert.pem --tls-key key.pem
+
+The policy is that of --policy, --bearer-token or --api-keys; else that of DEEPAAS_AUTH_BEARER_TOKEN or API_KEYS_FILE; else
+policy.yaml, where there is one. With none of them everything passes. A change of a file is live without a restart.
+
+Exit status: 0 stopped by Ctrl-C or SIGTERM, 1 Envoy ended by itself or did not start, 2 usage or input error.";
+
+/// Run Envoy with the gate in front of a service
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Run {
+    /// The service: where requests go that pass
+    #[arg(long, value_name = "HOST:PORT")]
+    upstream: Upstream,
+    /// Where to listen; port 0 is any free one
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080", value_parser = listen_address)]
+    listen: SocketAddr,
+    /// The policy, as YAML or JSON [default: policy.yaml, where there is one]
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
+    /// The store of keys [default: keys.json beside the policy, where there is one]
+    #[arg(long, value_name = "FILE", requires = "policy")]
+    store: Option<PathBuf>,
+    /// One token, as DEEPaaS takes it. It shows in the list of processes: DEEPAAS_AUTH_BEARER_TOKEN in the environment does not
+    #[arg(long, value_name = "TOKEN", conflicts_with_all = ["policy", "api_keys"], allow_hyphen_values = true)]
+    bearer_token: Option<Token>,
+    /// Orchestra's file of keys
+    #[arg(long, value_name = "FILE", conflicts_with = "policy")]
+    api_keys: Option<PathBuf>,
+    /// A path that needs no key, such as /health or /docs/**; may be repeated
+    #[arg(long, value_name = "PATH")]
+    public: Vec<String>,
+    /// The mode, whatever the policy and the store say
+    #[arg(long, value_enum)]
+    mode: Option<Mode>,
+    /// A certificate chain to listen with, as PEM
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// Its private key, as PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// The Envoy to run [default: the one on PATH, or else one that is installed]
+    #[arg(long, value_name = "PATH")]
+    envoy: Option<PathBuf>,
+    /// Where Envoy's admin interface listens, for `portcullis status` [default: nowhere that others reach]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    admin: Option<Admin>,
+    /// Print no line for each request
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+/// What happens while it runs.
+#[derive(Debug, Clone, Copy)]
+enum Event {
+    /// A file of the policy is another one.
+    Changed,
+    /// Somebody wants it to end.
+    Stop,
+    /// Envoy has ended, with this status.
+    Ended(Option<i32>),
+}
+
+/// The files of the private directory.
+const BOOTSTRAP: &str = "bootstrap.json";
+const ADMIN_ADDRESS: &str = "admin-address";
+
+impl Run {
+    pub(crate) fn run(self) -> Result<bool> {
+        let additions = Additions { public: self.public, mode: self.mode };
+        additions.check()?;
+        let policy = self.policy.map(|file| PolicyFile { file, store: self.store });
+        let source = Source::choose(policy, self.bearer_token, self.api_keys)?;
+        let tls = self.tls_cert.zip(self.tls_key).map(|(certificate, key)| tls(&certificate, &key)).transpose()?;
+        if upstream::is_the_gate(&self.upstream, self.listen) {
+            bail!(
+                "--upstream {0}: the gate itself listens there: give one of them another port",
+                upstream::name(&self.upstream)
+            );
+        }
+        let (sender, events) = mpsc::channel();
+        watch::on_signal(sender.clone(), Event::Stop)?;
+        // From before the files are read: no change is missed.
+        let files = source.files();
+        let _watcher =
+            (!files.is_empty()).then(|| watch::on_change(files, sender.clone(), Event::Changed)).transpose()?;
+        let ready = source.read(&additions)?;
+        let envoy = install::find(self.envoy.as_deref(), &events)?;
+        is_free(self.listen)?;
+        let proxy = live::Wanted { listen: self.listen, upstream: self.upstream, tls, admin: self.admin };
+        Live::start(&envoy, proxy, source, additions, ready, self.quiet, sender)?.go_on(&events)
+    }
+}
+
+/// Envoy shares a port with another Envoy that listens there, and half of the requests would go there.
+fn is_free(listen: SocketAddr) -> Result<()> {
+    TcpListener::bind(listen).map(drop).with_context(|| {
+        format!(
+            "cannot listen at {listen}: stop what listens there, or choose another with --listen (port 0: any free one)"
+        )
+    })
+}
+
+fn listen_address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "write it as ADDRESS:PORT, such as 127.0.0.1:8080, 0.0.0.0:8080 or [::1]:0".to_owned())
+}
+
+/// Both files are what they should be, before Envoy says so in its own words.
+fn tls(certificate: &Path, key: &Path) -> Result<Tls> {
+    for (option, file, label, what) in [
+        ("--tls-cert", certificate, "CERTIFICATE-----", "certificate"),
+        ("--tls-key", key, "PRIVATE KEY-----", "private key"),
+    ] {
+        let text =
+            std::fs::read_to_string(file).with_context(|| format!("{option} {}: cannot read it", file.display()))?;
+        if !text.lines().any(|line| line.starts_with("-----BEGIN ") && line.trim_end().ends_with(label)) {
+            return Err(anyhow!("{option} {}: there is no {what} as PEM in it", file.display()));
+        }
+    }
+    Ok(Tls { certificate: std::path::absolute(certificate)?, key: std::path::absolute(key)? })
+}

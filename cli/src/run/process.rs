@@ -1,0 +1,101 @@
+//! Envoy as a process that ends with this one, whatever ends this one, and takes its directory with it.
+
+use std::io::{BufRead as _, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::Sender;
+use std::thread::{self, JoinHandle};
+
+use anyhow::{Context as _, Result};
+
+use super::{Event, access};
+use crate::output::{RED, YELLOW, note};
+
+/// Runs a command, and kills it when the pipe on standard input ends, which the kernel closes for a process that is killed.
+/// The directory goes when the command has ended. Ends with the command's own status.
+const KEEPER: &str = r#"directory=$1; shift; exec 3<&0
+"$@" </dev/null 3<&- & child=$!
+{ cat <&3; kill -KILL "$child"; } >/dev/null 2>&1 & leash=$!
+exec 3<&-; wait "$child"; status=$?
+kill "$leash" 2>/dev/null; rm -rf -- "$directory"; exit "$status""#;
+
+/// A running Envoy.
+#[derive(Debug)]
+pub(super) struct Process {
+    leash: Option<ChildStdin>,
+    printers: Vec<JoinHandle<()>>,
+}
+
+impl Process {
+    /// Starts Envoy on the bootstrap of its private directory; [`Event::Ended`] says when it has ended.
+    ///
+    /// # Errors
+    /// Where there is no shell.
+    pub(super) fn start(
+        envoy: &Path,
+        directory: &Path,
+        hidden: Option<&str>,
+        quiet: bool,
+        events: Sender<Event>,
+    ) -> Result<Self> {
+        let mut command = Command::new("/bin/sh");
+        command
+            .args(["-c", KEEPER, "portcullis-keeper"])
+            .args([directory, envoy])
+            .arg("--config-path")
+            .arg(directory.join(super::BOOTSTRAP))
+            .arg("--admin-address-path")
+            .arg(directory.join(super::ADMIN_ADDRESS))
+            .args(["--disable-hot-restart", "--service-node", "portcullis", "--service-cluster", "portcullis"])
+            .args(["--file-flush-interval-msec", "100", "--log-level", "warning", "--log-format", "%l\t%v"])
+            // Of the gate's own lines, what it refuses is told before Envoy hears of it.
+            .args(["--component-log-level", "wasm:critical"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        // Ctrl-C is for this process alone, which then ends Envoy in order.
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        if let Some(name) = hidden {
+            command.env_remove(name);
+        }
+        let mut keeper = command.spawn().context("cannot start /bin/sh, which keeps Envoy")?;
+        let leash = keeper.stdin.take();
+        let mut printers = Vec::new();
+        if let (Some(requests), Some(log)) = (keeper.stdout.take(), keeper.stderr.take()) {
+            printers.push(thread::spawn(move || access::print(requests, quiet)));
+            printers.push(thread::spawn(move || print_log(log)));
+        }
+        thread::spawn(move || tell_end(keeper, &events));
+        Ok(Self { leash, printers })
+    }
+
+    /// Ends it, if it has not ended, and prints what there is of it to print.
+    pub(super) fn end(mut self) {
+        drop(self.leash.take());
+        for printer in self.printers.drain(..) {
+            let _ = printer.join();
+        }
+    }
+}
+
+fn tell_end(mut keeper: Child, events: &Sender<Event>) {
+    let status = keeper.wait().ok().and_then(|status| status.code());
+    let _ = events.send(Event::Ended(status));
+}
+
+/// Envoy's warnings and errors, each with its mark.
+fn print_log(log: impl Read) {
+    for line in BufReader::new(log).split(b'\n').map_while(Result::ok) {
+        let line = String::from_utf8_lossy(&line);
+        let (level, message) = line.split_once('\t').unwrap_or(("", &line));
+        if EXPECTED.iter().any(|expected| message.contains(expected)) || message.trim().is_empty() {
+            continue;
+        }
+        let style = if matches!(level, "error" | "critical") { RED } else { YELLOW };
+        let message: String = message.chars().map(|sign| if sign.is_control() { ' ' } else { sign }).collect();
+        note(format_args!("{style}envoy{style:#}: {message}"));
+    }
+}
+
+/// What Envoy warns of at every start: a gate on one machine has the limits of its system.
+const EXPECTED: [&str; 1] = ["There is no configured limit to the number of allowed active downstream connections"];

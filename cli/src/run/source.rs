@@ -1,0 +1,203 @@
+//! Where the policy comes from, and what is asked for on top of it.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, anyhow, bail};
+use portcullis::credential::{is_presentable, is_token68};
+use portcullis::digest::Digest;
+use portcullis::{Document, Loaded};
+
+use crate::files::{Merged, PolicyFile, environment, merge};
+use crate::import;
+use crate::render::document::Sealed;
+use crate::store::Mode;
+use crate::yaml::{Node, Tree};
+
+/// Where DEEPaaS has its token.
+pub(super) const TOKEN: &str = "DEEPAAS_AUTH_BEARER_TOKEN";
+/// Where Orchestra has the name of its file of keys.
+pub(super) const API_KEYS: &str = "API_KEYS_FILE";
+/// What people write.
+const POLICY: &str = "policy.yaml";
+
+/// A token as it was given, which nothing shows.
+#[derive(Clone)]
+pub(super) struct Token(String);
+
+impl From<String> for Token {
+    fn from(token: String) -> Self {
+        Self(token)
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(not shown)")
+    }
+}
+
+/// Where the policy comes from.
+#[derive(Debug)]
+pub(super) enum Source {
+    /// `policy.yaml` and `keys.json`.
+    Files(PolicyFile),
+    /// Orchestra's `api_keys.json`.
+    ApiKeys(PathBuf),
+    /// One token that opens a DEEPaaS, and who said so.
+    Token(Digest, &'static str),
+    /// From nowhere: the gate is open.
+    Nowhere,
+}
+
+/// What is asked for on the command line on top of it.
+#[derive(Debug)]
+pub(super) struct Additions {
+    /// More of `public_paths`.
+    pub(super) public: Vec<String>,
+    /// Another mode.
+    pub(super) mode: Option<Mode>,
+}
+
+/// A policy that the gate takes.
+#[derive(Debug)]
+pub(super) struct Ready {
+    /// The document, without keys.
+    pub(super) sealed: Sealed,
+    /// The same, compiled as in the gate.
+    pub(super) loaded: Loaded,
+    /// What whoever runs this should know.
+    pub(super) remarks: Vec<String>,
+}
+
+impl Source {
+    /// What was asked for, or else what the environment or the working directory has.
+    ///
+    /// # Errors
+    /// A token that no request could present, or two sources in the environment.
+    pub(super) fn choose(policy: Option<PolicyFile>, token: Option<Token>, api_keys: Option<PathBuf>) -> Result<Self> {
+        match (policy, token, api_keys) {
+            (Some(file), ..) => return Ok(Self::Files(file)),
+            (_, Some(token), _) => return Self::token(token.0.as_bytes(), "--bearer-token"),
+            (_, _, Some(file)) => return Ok(Self::ApiKeys(file)),
+            (None, None, None) => {}
+        }
+        let set = |name| environment(name).filter(|value| !value.is_empty());
+        match (set(TOKEN), std::env::var_os(API_KEYS).filter(|value| !value.is_empty())) {
+            (Some(_), Some(_)) => {
+                bail!(
+                    "{TOKEN} and {API_KEYS} are both set: unset one, or say which with --policy, --bearer-token or --api-keys"
+                )
+            }
+            (Some(token), None) => Self::token(&token, TOKEN),
+            (None, Some(file)) => Ok(Self::ApiKeys(file.into())),
+            (None, None) if Path::new(POLICY).exists() => {
+                Ok(Self::Files(PolicyFile { file: POLICY.into(), store: None }))
+            }
+            (None, None) => Ok(Self::Nowhere),
+        }
+    }
+
+    fn token(token: &[u8], from: &'static str) -> Result<Self> {
+        let token = token.strip_suffix(b"\n").unwrap_or(token);
+        if !(is_presentable(token) && is_token68(token)) {
+            bail!(
+                "{from}: no request could present this token (not shown): it must be 1 to 1024 letters, digits and \
+                 -._~+/ alone, with = at its end alone"
+            );
+        }
+        Ok(Self::Token(Digest::of(token), from))
+    }
+
+    /// The files that it is made of; one may come later.
+    pub(super) fn files(&self) -> Vec<PathBuf> {
+        match self {
+            Self::Files(files) => files.files(),
+            Self::ApiKeys(file) => vec![file.clone()],
+            Self::Token(..) | Self::Nowhere => Vec::new(),
+        }
+    }
+
+    /// Reads and compiles it.
+    ///
+    /// # Errors
+    /// Where a file cannot be read, or where the gate would refuse what it holds.
+    pub(super) fn read(&self, additions: &Additions) -> Result<Ready> {
+        let (mut merged, mut remarks) = match self {
+            Self::Files(files) => (files.read()?, Vec::new()),
+            Self::ApiKeys(file) => import::orchestra_as_policy(file)?,
+            Self::Token(digest, from) => (merge(deepaas(digest), None, Path::new(from))?, Vec::new()),
+            Self::Nowhere => {
+                let open = Node::map([("mode", Node::from("disabled"))]);
+                (merge(open, None, Path::new("no policy"))?, Vec::new())
+            }
+        };
+        additions.add_to(&mut merged);
+        // Each decision, for the line that is printed of a request.
+        merged.node.set("access_log", true.into());
+        let loaded = merged.compile(&environment)?;
+        if let (Some(own), None) = (&merged.overridden_mode, additions.mode) {
+            remarks.push(format!("the mode is that of the store; the policy itself says {own}"));
+        }
+        let refused = loaded.refused_entries.iter();
+        remarks.extend(refused.map(|entry| format!("{}: key entry refused: {entry}", merged.place(&entry.path))));
+        Ok(Ready { sealed: Sealed::new(merged, None)?, loaded, remarks })
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Files(files) => match files.store_path() {
+                Some(store) => write!(f, "{} with the keys of {}", files.path().display(), store.display()),
+                None => write!(f, "{}", files.path().display()),
+            },
+            Self::ApiKeys(file) => write!(f, "Orchestra's {}", file.display()),
+            Self::Token(_, from) => write!(f, "{from}"),
+            Self::Nowhere => f.write_str("no policy"),
+        }
+    }
+}
+
+impl Additions {
+    /// Refuses paths that no policy takes, before anything starts.
+    ///
+    /// # Errors
+    /// The first of them.
+    pub(super) fn check(&self) -> Result<()> {
+        for path in &self.public {
+            let document = Node::map([("public_paths", Node::list([path.as_str().into()]))]);
+            Document::read(&document.to_json()?).map_err(|refusal| anyhow!("--public: {refusal}"))?;
+        }
+        Ok(())
+    }
+
+    fn add_to(&self, merged: &mut Merged) {
+        if let Some(mode) = self.mode {
+            merged.node.set("mode", mode.name().into());
+        }
+        if self.public.is_empty() {
+            return;
+        }
+        let more = self.public.iter().map(|path| Node::from(path.as_str()));
+        match merged.node.get_mut("public_paths") {
+            Some(Node { tree: Tree::List(paths), .. }) => paths.extend(more),
+            // Something else than a list: the gate's own refusal says so.
+            Some(_) => {}
+            None => merged.node.set("public_paths", Node::list(more)),
+        }
+    }
+}
+
+/// What DEEPaaS protects by its own flag: the models alone.
+fn deepaas(digest: &Digest) -> Node {
+    let key = Node::map([("id", Node::from("token")), ("sha256", digest.to_hex().into())]);
+    let consumer = Node::map([("name", Node::from("deepaas")), ("keys", Node::list([key]))]);
+    Node::map([
+        ("name", Node::from("deepaas")),
+        ("key_sources", Node::list(["bearer".into()])),
+        ("consumers", Node::list([consumer])),
+        ("protected_paths", Node::list(["/v2/models/**".into()])),
+        ("reply", Node::map([("detail", "A valid bearer token is required.".into())])),
+    ])
+}

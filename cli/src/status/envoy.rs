@@ -1,0 +1,211 @@
+//! What one Envoy says of its gates.
+//!
+//! A gate tells in statistics of its own (`wasmcustom.portcullis.NAME.`). A policy that comes by ECDS has Envoy's own beside
+//! them: the version that is served, when it was taken, and how many were refused. Of the last one that came, taken or not,
+//! the configuration dump knows; where it came later than what is served, it was refused.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use portcullis::Timestamp;
+use serde_json::Value;
+
+use super::Wanted;
+use super::admin::Admin;
+
+/// A running Envoy.
+#[derive(Debug)]
+pub(super) struct Envoy {
+    /// Its version, such as `1.40.0`.
+    pub(super) version: String,
+    /// For how many seconds it runs.
+    pub(super) uptime: u64,
+    /// Its gates by name.
+    pub(super) gates: BTreeMap<String, Gate>,
+    /// Where filters come by ECDS: each by its name. The gate is one of them, and may go by another name.
+    pub(super) updates: BTreeMap<String, Updates>,
+}
+
+/// A gate. Its numbers are those of its statistics, and 0 where it has none of the name.
+#[derive(Debug, Default)]
+pub(super) struct Gate {
+    /// 48 bits of the digest of the policy that it serves.
+    pub(super) digest: u64,
+    /// How many keys that has.
+    pub(super) keys: u64,
+    /// How many key entries of it were refused.
+    pub(super) refused_entries: u64,
+    /// Whether it denies anything: mode `enforce`.
+    pub(super) is_enforcing: bool,
+    /// Decisions by what became of them (`allowed`, `denied`, `reported`) and why, since Envoy started.
+    pub(super) decisions: BTreeMap<String, BTreeMap<String, u64>>,
+}
+
+/// What came of a filter's updates since Envoy started.
+#[derive(Debug, Default)]
+pub(super) struct Updates {
+    /// The version that is served; empty where none ever was.
+    pub(super) version: String,
+    /// How many were refused.
+    pub(super) refused: u64,
+    /// The version of the last one, where that was refused.
+    pub(super) last_refused: Option<String>,
+    /// When the served one was taken, in milliseconds since 1970.
+    taken: u64,
+}
+
+const GATE: &str = "wasmcustom.portcullis.";
+const UPDATES: &str = "extension_config_discovery.http_filter.";
+
+impl Envoy {
+    /// Asks an Envoy.
+    ///
+    /// # Errors
+    /// Where it cannot be asked, or is none.
+    pub(super) fn ask(admin: &Admin, timeout: Duration) -> Result<Self> {
+        let get = |page: &str| admin.get(page, timeout);
+        let info = get("/server_info")?;
+        let text = |name: &str| info.get(name).and_then(Value::as_str);
+        // COMMIT/VERSION/STATE/BUILD/TLS
+        let version = text("version").and_then(|version| version.split('/').nth(1));
+        let uptime = text("uptime_current_epoch").and_then(|text| text.strip_suffix('s')?.parse().ok());
+        let (version, uptime) = version
+            .zip(uptime)
+            .context("its /server_info says no version and uptime: is this Envoy's admin interface?")?;
+        let mut envoy = Self { version: version.to_owned(), uptime, gates: BTreeMap::new(), updates: BTreeMap::new() };
+        let stats = get(
+            "/stats?format=json&filter=%5E(wasmcustom%5C.portcullis|extension_config_discovery%5C.http_filter)%5C.",
+        )?;
+        for stat in stats.get("stats").and_then(Value::as_array).into_iter().flatten() {
+            // Histograms have no name.
+            if let Some((name, value)) = stat.get("name").and_then(Value::as_str).zip(stat.get("value")) {
+                envoy.note(name, value);
+            }
+        }
+        for (name, updates) in envoy.updates.iter_mut().filter(|(_, updates)| updates.refused > 0) {
+            // The mask leaves the policy out, and the keys that may be in it.
+            let page = format!(
+                "/config_dump?resource=ecds_filters&mask=version_info,last_updated&name_regex=%5E{}%24",
+                escaped(name)
+            );
+            updates.note_last(&get(&page)?);
+        }
+        Ok(envoy)
+    }
+
+    fn note(&mut self, name: &str, value: &Value) {
+        if let Some((gate, name)) = name.strip_prefix(GATE).and_then(|rest| rest.split_once('.')) {
+            self.gates.entry(gate.to_owned()).or_default().note(name, value.as_u64().unwrap_or_default());
+        } else if let Some((filter, name)) = name.strip_prefix(UPDATES).and_then(|rest| rest.rsplit_once('.')) {
+            self.updates.entry(filter.to_owned()).or_default().note(name, value);
+        }
+    }
+
+    /// With what is wrong, each in words that read on after the address.
+    pub(super) fn examined(self, wanted: Option<&Wanted>) -> (Self, Vec<String>) {
+        let mut findings = Vec::new();
+        let mut names: Vec<&str> = self.gates.keys().map(String::as_str).collect();
+        if names.is_empty() {
+            names.push("none");
+        }
+        match wanted {
+            Some(Wanted { file, gate, digest }) => match self.gates.get(gate) {
+                Some(serves) if serves.digest != *digest => findings.push(format!(
+                    "gate {gate} serves policy {:012x}, and {file} gives {digest:012x}: hand over what \
+                     `portcullis render` makes of it",
+                    serves.digest
+                )),
+                Some(_) => {}
+                None => {
+                    findings.push(format!("there is no gate {gate}, as {file} names it (gates: {})", names.join(", ")))
+                }
+            },
+            None if self.gates.is_empty() => {
+                findings
+                    .push("there is no gate: is the filter in its configuration, and has Envoy its statistics?".into());
+            }
+            None => {}
+        }
+        for (name, gate) in self.gates.iter().filter(|(_, gate)| gate.refused_entries > 0) {
+            let entries = if gate.refused_entries == 1 { "key entry is" } else { "key entries are" };
+            findings.push(format!("gate {name}: {} {entries} refused: Envoy's log says why", gate.refused_entries));
+        }
+        for (name, updates) in &self.updates {
+            if let Some(version) = &updates.last_refused {
+                let kept = if updates.version.is_empty() {
+                    "nothing is served, and every request denied".to_owned()
+                } else {
+                    format!("version {} goes on", updates.version)
+                };
+                findings.push(format!(
+                    "filter {name} refused its last update, version {version}: {kept}; Envoy's log says why"
+                ));
+            }
+        }
+        (self, findings)
+    }
+}
+
+impl Gate {
+    fn note(&mut self, name: &str, value: u64) {
+        match name {
+            "policy_digest" => self.digest = value,
+            "keys" => self.keys = value,
+            "refused_entries" => self.refused_entries = value,
+            "enforcing" => self.is_enforcing = value == 1,
+            _ => {
+                if let Some((outcome, reason)) = name.split_once('.').filter(|_| value > 0) {
+                    self.decisions.entry(outcome.to_owned()).or_default().insert(reason.to_owned(), value);
+                }
+            }
+        }
+    }
+}
+
+impl Updates {
+    fn note(&mut self, name: &str, value: &Value) {
+        match name {
+            "version_text" => self.version = value.as_str().unwrap_or_default().to_owned(),
+            "update_rejected" => self.refused = value.as_u64().unwrap_or_default(),
+            "update_time" => self.taken = value.as_u64().unwrap_or_default(),
+            _ => {}
+        }
+    }
+
+    /// Takes from a configuration dump whether the last update is the one that is served.
+    fn note_last(&mut self, dump: &Value) {
+        for config in dump.get("configs").and_then(Value::as_array).into_iter().flatten() {
+            let text = |name: &str| config.get(name).and_then(Value::as_str).unwrap_or_default();
+            if milliseconds(text("last_updated")).is_some_and(|came| came > self.taken) {
+                self.last_refused = Some(text("version_info").to_owned());
+            }
+        }
+    }
+}
+
+/// A time with milliseconds, as Envoy writes it, since 1970.
+fn milliseconds(text: &str) -> Option<u64> {
+    let seconds = u64::try_from(Timestamp::from_rfc3339(text)?.0).ok()?;
+    let fraction = text.split_once('.').map_or("", |(_, rest)| rest.trim_end_matches('Z'));
+    let digits: String = fraction.chars().chain("000".chars()).take(3).collect();
+    seconds.checked_mul(1000)?.checked_add(digits.parse().ok()?)
+}
+
+/// A name in a regular expression in a URL: whatever is no letter and no digit as one of any.
+fn escaped(name: &str) -> String {
+    name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '.' }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_of_envoy_has_milliseconds() {
+        assert_eq!(milliseconds("2026-11-24T17:33:27.485Z"), Some(1_795_541_607_485));
+        assert_eq!(milliseconds("2026-11-24T17:33:27.4Z"), Some(1_795_541_607_400));
+        assert_eq!(milliseconds("2026-11-24T17:33:27Z"), Some(1_795_541_607_000));
+        assert_eq!(milliseconds("yesterday"), None);
+    }
+}

@@ -1,0 +1,107 @@
+//! `portcullis status`: which policy running Envoys serve, and what they refused.
+
+mod admin;
+mod envoy;
+mod report;
+mod socket;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Result, anyhow, bail};
+use clap::Args;
+
+use crate::files::PolicyFile;
+use crate::output::Output;
+use admin::Admin;
+use envoy::Envoy;
+
+const EXAMPLES: &str = "Examples:
+  portcullis status
+  portcullis status policy.yaml --admin http://10.0.0.7:9901 --admin http://10.0.0.8:9901
+  portcullis status policy.yaml --output json
+
+An Envoy counts decisions, and not which key was used: its access log tells, with `access_log: true` in the policy.
+
+Exit status: 0 all is well, 1 an Envoy serves another policy, refused the last update or some keys, or has no such gate,
+2 usage or input error, or an Envoy cannot be asked.";
+
+/// Ask running Envoys which policy they serve
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Status {
+    /// The policy that they should serve, as YAML or JSON [default: none is compared]
+    #[arg(value_name = "POLICY")]
+    policy: Option<PathBuf>,
+    /// The store of keys [default: keys.json beside the policy, where there is one]
+    #[arg(long, value_name = "FILE", requires = "policy")]
+    store: Option<PathBuf>,
+    /// The admin interface of an Envoy, or the path of its socket; may be repeated
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9901")]
+    admin: Vec<String>,
+    /// How long an Envoy may take to answer
+    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = clap::value_parser!(u64).range(1..=600))]
+    timeout: u64,
+    /// How to print it
+    #[arg(long, value_enum, default_value = "text")]
+    output: Output,
+}
+
+/// What an Envoy should serve.
+pub(crate) struct Wanted {
+    /// The policy's file.
+    file: String,
+    /// The name of the gate.
+    gate: String,
+    /// 48 bits of the policy's digest.
+    digest: u64,
+}
+
+/// What became of asking one Envoy.
+struct Answer {
+    admin: Admin,
+    /// What it said, and what is wrong with that; or why it could not be asked.
+    envoy: Result<(Envoy, Vec<String>)>,
+}
+
+impl Status {
+    pub(crate) fn run(self) -> Result<bool> {
+        let wanted = self.wanted()?;
+        let admins = self.admin.iter().map(|text| Admin::parse(text)).collect::<Result<Vec<_>>>()?;
+        let timeout = Duration::from_secs(self.timeout);
+        // Each on a thread of its own: ten that are dead take no longer than one.
+        let answers = std::thread::scope(|scope| {
+            let asked: Vec<_> = admins
+                .into_iter()
+                .map(|admin| {
+                    let wanted = wanted.as_ref();
+                    let thread = scope.spawn({
+                        let admin = admin.clone();
+                        move || Envoy::ask(&admin, timeout).map(|envoy| envoy.examined(wanted))
+                    });
+                    (admin, thread)
+                })
+                .collect();
+            let answer = |(admin, thread): (Admin, std::thread::ScopedJoinHandle<'_, _>)| {
+                let envoy = thread.join().unwrap_or_else(|_| Err(anyhow!("asking it failed")));
+                Answer { admin, envoy }
+            };
+            asked.into_iter().map(answer).collect::<Vec<_>>()
+        });
+        match self.output {
+            Output::Text => report::text(&answers, wanted.as_ref()),
+            Output::Json => report::json(&answers, wanted.as_ref()),
+        }
+        match answers.iter().filter(|answer| answer.envoy.is_err()).count() {
+            0 => Ok(answers.iter().flat_map(|answer| &answer.envoy).all(|(_, findings)| findings.is_empty())),
+            dead => bail!("{dead} of {} could not be asked", crate::output::count(answers.len(), "Envoy")),
+        }
+    }
+
+    fn wanted(&self) -> Result<Option<Wanted>> {
+        let Some(file) = &self.policy else { return Ok(None) };
+        let (_, loaded) = PolicyFile { file: file.clone(), store: self.store.clone() }.load()?;
+        let (gate, digest) = (loaded.policy.name().to_owned(), loaded.policy.digest().first_48_bits());
+        Ok(Some(Wanted { file: file.display().to_string(), gate, digest }))
+    }
+}

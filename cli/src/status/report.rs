@@ -1,0 +1,118 @@
+//! What was found out, for people and for programs.
+
+use comfy_table::{Table, presets};
+use serde_json::{Value, json};
+
+use super::envoy::{Envoy, Gate};
+use super::{Answer, Wanted};
+use crate::output::{GREEN, RED};
+
+/// A table of all gates, and below it what is wrong.
+pub(super) fn text(answers: &[Answer], wanted: Option<&Wanted>) {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING);
+    table.set_header(["ADMIN", "ENVOY", "UP", "GATE", "POLICY", "MODE", "KEYS", "UPDATES REFUSED", "DECISIONS"]);
+    for Answer { admin, envoy } in answers {
+        let Ok((envoy, _)) = envoy else {
+            table.add_row([admin.to_string(), "-".to_owned()]);
+            continue;
+        };
+        let begin = [admin.to_string(), envoy.version.clone(), span(envoy.uptime)];
+        for (name, gate) in &envoy.gates {
+            table.add_row(begin.iter().cloned().chain(row(envoy, name, gate)));
+        }
+        if envoy.gates.is_empty() {
+            table.add_row(begin);
+        }
+    }
+    anstream::println!("{}", table.trim_fmt());
+    let mut is_well = true;
+    for Answer { admin, envoy } in answers {
+        let wrong = match envoy {
+            Ok((_, findings)) => findings.clone(),
+            Err(error) => vec![format!("{error:#}")],
+        };
+        for finding in wrong {
+            is_well = false;
+            anstream::println!("{RED}error{RED:#} {admin}: {finding}");
+        }
+    }
+    if let Some(wanted) = wanted.filter(|_| is_well) {
+        anstream::println!("{GREEN}ok{GREEN:#} all serve {}, policy {:012x}", wanted.file, wanted.digest);
+    }
+}
+
+fn row(envoy: &Envoy, name: &str, gate: &Gate) -> [String; 6] {
+    // By ECDS alone, and where Envoy keeps these statistics: Istio's proxies do so when told.
+    let refused = if envoy.updates.is_empty() {
+        "-".to_owned()
+    } else {
+        envoy.updates.values().fold(0_u64, |sum, updates| sum.saturating_add(updates.refused)).to_string()
+    };
+    let refused_entries = Some(gate.refused_entries).filter(|count| *count > 0);
+    let keys = refused_entries.map_or(String::new(), |count| format!(", {count} refused"));
+    let decisions: Vec<String> = gate
+        .decisions
+        .iter()
+        .flat_map(|(outcome, reasons)| reasons.iter().map(move |(reason, count)| format!("{outcome} {reason} {count}")))
+        .collect();
+    [
+        name.to_owned(),
+        format!("{:012x}", gate.digest),
+        mode(gate).to_owned(),
+        format!("{}{keys}", gate.keys),
+        refused,
+        if decisions.is_empty() { "none yet".to_owned() } else { decisions.join("\n") },
+    ]
+}
+
+/// The gauge tells no more than that.
+fn mode(gate: &Gate) -> &'static str {
+    if gate.is_enforcing { "enforce" } else { "report or disabled" }
+}
+
+/// `3d 4h`, `2h 5m`, `7m 9s`, `12s`.
+fn span(seconds: u64) -> String {
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds}s"),
+        (0, 0, _) => format!("{minutes}m {}s", seconds % 60),
+        (0, _, _) => format!("{hours}h {}m", minutes % 60),
+        _ => format!("{days}d {}h", hours % 24),
+    }
+}
+
+/// The same as an object.
+pub(super) fn json(answers: &[Answer], wanted: Option<&Wanted>) {
+    let wanted =
+        wanted.map(|wanted| json!({"file": wanted.file, "gate": wanted.gate, "digest": digest(wanted.digest)}));
+    let envoys: Vec<Value> = answers.iter().map(answer).collect();
+    anstream::println!("{:#}", json!({"policy": wanted, "envoys": envoys}));
+}
+
+fn answer(Answer { admin, envoy }: &Answer) -> Value {
+    let (envoy, findings) = match envoy {
+        Ok(answer) => answer,
+        Err(error) => return json!({"admin": admin.to_string(), "error": format!("{error:#}")}),
+    };
+    let gates = envoy.gates.iter().map(|(name, gate)| {
+        json!({
+            "name": name, "digest": digest(gate.digest), "mode": mode(gate), "keys": gate.keys,
+            "refused_entries": gate.refused_entries, "decisions": gate.decisions,
+        })
+    });
+    let updates = envoy.updates.iter().map(|(name, updates)| {
+        json!({
+            "filter": name, "version": updates.version, "refused": updates.refused, "last_refused": updates.last_refused,
+        })
+    });
+    json!({
+        "admin": admin.to_string(), "version": envoy.version, "uptime_seconds": envoy.uptime,
+        "gates": gates.collect::<Vec<_>>(), "updates": updates.collect::<Vec<_>>(), "findings": findings,
+    })
+}
+
+/// As the gate's log has it, and `portcullis lint`.
+fn digest(bits: u64) -> String {
+    format!("{bits:012x}")
+}

@@ -1,0 +1,109 @@
+//! The store under a lock: a lock file beside it keeps two commands apart.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::ErrorKind;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, anyhow};
+
+use super::Store;
+use super::replace::Staged;
+use crate::output::note;
+
+/// A store that nobody else changes until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Locked {
+    path: PathBuf,
+    /// What is in it.
+    pub(crate) store: Store,
+    _lock: File,
+}
+
+impl Locked {
+    /// Locks the store at `path` and reads it; an empty one where there is none yet.
+    ///
+    /// # Errors
+    /// Where its directory cannot be written, or where it is no store.
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        // A store that is a link stays one: what it points to is replaced.
+        let path = match fs::canonicalize(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound && !path.is_symlink() => path.to_owned(),
+            resolved => resolved.with_context(|| format!("cannot open the store {}", path.display()))?,
+        };
+        let lock = lock(&path).with_context(|| format!("cannot lock the store {}", path.display()))?;
+        let store = if path.try_exists()? { Store::read(&path)? } else { Store::default() };
+        Ok(Self { path, store, _lock: lock })
+    }
+
+    /// Replaces the file, at once or not at all.
+    ///
+    /// # Errors
+    /// Where it cannot be written; the old one then stands as it was.
+    pub(crate) fn save(&self) -> Result<()> {
+        self.stage()?.commit()
+    }
+
+    /// Does all of [`save`](Self::save) that can fail for want of room or permission; what is left is to commit it.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub(crate) fn stage(&self) -> Result<Staged> {
+        let text = self.store.to_text()?;
+        let stage = || {
+            // Only who has the lock makes this file: one that is there was left by a crash.
+            let temporary = beside(&self.path, "new")?;
+            match fs::remove_file(&temporary) {
+                Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
+                _ => {}
+            }
+            let name = temporary.file_name().unwrap_or_default();
+            Staged::new(tempfile::Builder::new().prefix(name).rand_bytes(0), &self.path, text.as_bytes(), 0o600)
+        };
+        stage().with_context(|| format!("cannot write {}", self.path.display()))
+    }
+}
+
+/// The lock of the file at `path`, which itself is replaced and so cannot carry one.
+fn lock(path: &Path) -> Result<File> {
+    let lock_path = beside(path, "lock")?;
+    let open = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&lock_path);
+    let lock = open.with_context(|| lock_path.display().to_string())?;
+    match lock.try_lock() {
+        Err(TryLockError::WouldBlock) => {
+            note(format_args!("another command has {}: waiting for it", path.display()));
+            lock.lock()?;
+        }
+        Err(TryLockError::Error(error)) => return Err(error.into()),
+        Ok(()) => {}
+    }
+    Ok(lock)
+}
+
+/// The hidden file `.NAME.suffix` beside the file NAME.
+fn beside(path: &Path, suffix: &str) -> Result<PathBuf> {
+    let name = path.file_name().ok_or_else(|| anyhow!("{} is no file name", path.display()))?;
+    Ok(path.with_file_name(format!(".{}.{suffix}", name.to_string_lossy())))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+    use crate::store::Mode;
+
+    #[test]
+    fn it_is_replaced_for_its_owner_alone_and_leaves_nothing_behind() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("keys.json");
+        let mut locked = Locked::open(&path).unwrap();
+        locked.store.mode_override = Some(Mode::Report);
+        locked.save().unwrap();
+        drop(locked);
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(Locked::open(&path).unwrap().store.mode_override, Some(Mode::Report));
+        let names: Vec<_> = fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(names.len(), 2, "the store and its lock: {names:?}");
+    }
+}

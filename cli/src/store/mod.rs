@@ -1,0 +1,266 @@
+//! The store, `keys.json`: what the command writes. Key entries by consumer, digests only, and an override of the mode.
+//!
+//! One key a line, sorted, so that a difference between two versions can be read. Members that somebody added are kept.
+
+mod locked;
+mod replace;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, anyhow};
+use clap::ValueEnum;
+use portcullis::digest::Digest;
+use serde::de::{Deserializer, Error, MapAccess, Visitor};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+pub(crate) use self::locked::Locked;
+pub(crate) use self::replace::write_atomically;
+use crate::yaml::Node;
+
+/// All that the command keeps.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+pub(crate) struct Store {
+    /// The version of the format: 1.
+    #[serde(default)]
+    pub(crate) version: Version,
+    /// The mode, whatever the policy says.
+    #[serde(default)]
+    pub(crate) mode_override: Option<Mode>,
+    /// Keys, by the name of their consumer.
+    #[serde(default, deserialize_with = "each_once")]
+    pub(crate) consumers: BTreeMap<String, Stored>,
+    /// What somebody added.
+    #[serde(flatten)]
+    pub(crate) others: Map<String, Value>,
+}
+
+/// Version 1: the only one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "u64")]
+pub(crate) struct Version;
+
+impl TryFrom<u64> for Version {
+    type Error = &'static str;
+
+    fn try_from(number: u64) -> Result<Self, Self::Error> {
+        if number == 1 { Ok(Self) } else { Err("a version of the format that this command does not know") }
+    }
+}
+
+/// The gate's modes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Mode {
+    /// Deny what is to be denied
+    Enforce,
+    /// Decide and count, let everything through
+    Report,
+    /// Let everything through undecided
+    Disabled,
+}
+
+/// What the store has of a consumer.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+pub(crate) struct Stored {
+    /// Its roles, where no policy names the consumer.
+    #[serde(default)]
+    pub(crate) roles: Vec<String>,
+    /// Its keys.
+    #[serde(default)]
+    pub(crate) keys: Vec<StoredKey>,
+    /// What somebody added.
+    #[serde(flatten)]
+    pub(crate) others: Map<String, Value>,
+}
+
+/// One key. Times are RFC 3339 texts, as the policy has them.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct StoredKey {
+    /// Its public handle.
+    pub(crate) id: String,
+    /// The SHA-256 of the key, as 64 hex digits.
+    pub(crate) sha256: String,
+    /// A remark.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) description: Option<String>,
+    /// When it came into the store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) created: Option<String>,
+    /// Not valid before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) not_before: Option<String>,
+    /// Not valid from then on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) expires: Option<String>,
+    /// Switched off.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) disabled: bool,
+    /// What somebody added.
+    #[serde(flatten)]
+    pub(crate) others: Map<String, Value>,
+}
+
+impl Mode {
+    /// As the policy writes it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Enforce => "enforce",
+            Self::Report => "report",
+            Self::Disabled => "disabled",
+        }
+    }
+}
+
+impl Stored {
+    /// Whether nothing is lost without it.
+    pub(crate) fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl StoredKey {
+    /// The digest, where the text is one. Somebody may have written it, in either case.
+    pub(crate) fn digest(&self) -> Option<Digest> {
+        Digest::from_hex(&self.sha256)
+    }
+
+    /// The entry that the gate gets: without what only the store knows.
+    pub(crate) fn to_node(&self) -> Node {
+        let text = |name, value: &Option<String>| value.as_ref().map(|value| (name, Node::from(value.as_str())));
+        let always = [("id", Node::from(self.id.as_str())), ("sha256", self.sha256.as_str().into())];
+        let given = [
+            text("description", &self.description),
+            text("not_before", &self.not_before),
+            text("expires", &self.expires),
+            self.disabled.then(|| ("disabled", true.into())),
+        ];
+        Node::map(always.into_iter().chain(given.into_iter().flatten()))
+    }
+}
+
+impl Store {
+    /// What the file is called, beside the policy.
+    pub(crate) const NAME: &str = "keys.json";
+
+    /// Reads a store.
+    ///
+    /// # Errors
+    /// Where there is none, or where it is none.
+    pub(crate) fn read(path: &Path) -> Result<Self> {
+        let place = path.display();
+        let text = fs::read_to_string(path).with_context(|| format!("cannot read the store {place}"))?;
+        Self::parse(&text).with_context(|| format!("{place} is no store of keys"))
+    }
+
+    /// Reads the text of a store. The message shows none of it: somebody may have put a key there.
+    pub(crate) fn parse(text: &str) -> Result<Self> {
+        serde_json::from_str(text).map_err(|error| {
+            let what = match error.classify() {
+                serde_json::error::Category::Data => "something has another type or version than belongs there",
+                _ => "not valid JSON",
+            };
+            anyhow!("{what} (line {}, column {}): mend it, or restore a copy", error.line(), error.column())
+        })
+    }
+
+    /// The text of the store: sorted, one key a line.
+    ///
+    /// # Errors
+    /// None: it is only memory that is written to.
+    pub(crate) fn to_text(&self) -> Result<String> {
+        let mut text = String::from("{\n  \"version\": 1");
+        let mut member = |name: &str, value: &str| text.push_str(&format!(",\n  {}: {value}", Value::from(name)));
+        member("mode_override", &serde_json::to_string(&self.mode_override)?);
+        for (name, value) in &self.others {
+            member(name, &serde_json::to_string(value)?);
+        }
+        text.push_str(",\n  \"consumers\": {");
+        for (number, (name, stored)) in self.consumers.iter().enumerate() {
+            text.push_str(if number == 0 { "\n" } else { ",\n" });
+            text.push_str(&format!("    {}: {{", Value::from(name.as_str())));
+            if !stored.roles.is_empty() {
+                text.push_str(&format!("\"roles\": {}, ", serde_json::to_string(&stored.roles)?));
+            }
+            for (name, value) in &stored.others {
+                text.push_str(&format!("{}: {}, ", Value::from(name.as_str()), serde_json::to_string(value)?));
+            }
+            text.push_str("\"keys\": [");
+            let mut keys: Vec<_> = stored.keys.iter().collect();
+            keys.sort_by(|one, other| one.id.cmp(&other.id));
+            for (number, key) in keys.iter().enumerate() {
+                text.push_str(if number == 0 { "\n      " } else { ",\n      " });
+                text.push_str(&serde_json::to_string(key)?);
+            }
+            text.push_str("]}");
+        }
+        text.push_str("\n  }\n}\n");
+        Ok(text)
+    }
+}
+
+/// Members of which none stands twice, as after a careless merge: the reader would keep one, and the keys of the other
+/// would be lost.
+fn each_once<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, Stored>, D::Error> {
+    struct EachOnce;
+
+    impl<'de> Visitor<'de> for EachOnce {
+        type Value = BTreeMap<String, Stored>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("consumers by name")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
+            let mut consumers = BTreeMap::new();
+            while let Some((name, stored)) = members.next_entry()? {
+                if consumers.insert(name, stored).is_some() {
+                    return Err(A::Error::custom("a consumer stands twice"));
+                }
+            }
+            Ok(consumers)
+        }
+    }
+
+    deserializer.deserialize_map(EachOnce)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_somebody_added_survives() {
+        let text = r#"{"version": 1, "owner": {"team": "ml"}, "consumers": {"b": {"note": 1, "keys": [
+            {"id": "2", "sha256": "00", "ticket": "T-1", "disabled": true}, {"id": "1", "sha256": "11"}]}, "a": {}}}"#;
+        let store = Store::parse(text).unwrap();
+        let written = store.to_text().unwrap();
+        assert_eq!(
+            written,
+            r#"{
+  "version": 1,
+  "mode_override": null,
+  "owner": {"team":"ml"},
+  "consumers": {
+    "a": {"keys": []},
+    "b": {"note": 1, "keys": [
+      {"id":"1","sha256":"11"},
+      {"id":"2","sha256":"00","disabled":true,"ticket":"T-1"}]}
+  }
+}
+"#
+        );
+        assert_eq!(Store::parse(&written).unwrap().to_text().unwrap(), written);
+    }
+
+    #[test]
+    fn a_file_that_is_no_store_is_told_without_its_contents() {
+        for text in ["secret", r#"{"version": 2}"#, r#"{"consumers": ["secret"]}"#, r#"{"mode_override": "secret"}"#] {
+            let error = Store::parse(text).unwrap_err().to_string();
+            assert!(error.contains("line 1") && !error.contains("secret"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! Tells when files have changed, and when somebody wants the command to end.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+/// How long nothing must happen before a change counts: whoever writes in place has then finished.
+const QUIET: Duration = Duration::from_millis(100);
+/// How often it may begin anew.
+const PATIENCE: usize = 20;
+
+/// Sends `event` whenever one of the files is another one than before; one that is not there yet may come. Changes that
+/// follow each other closely are one. It ends with what is returned.
+///
+/// # Errors
+/// Where a directory cannot be watched.
+pub(crate) fn on_change<E: Clone + Send + 'static>(
+    files: Vec<PathBuf>,
+    sender: Sender<E>,
+    event: E,
+) -> Result<RecommendedWatcher> {
+    let (touch, touched) = mpsc::channel();
+    let mut watcher = notify::recommended_watcher(move |happened: notify::Result<notify::Event>| {
+        if !happened.is_ok_and(|happened| matches!(happened.kind, EventKind::Access(_))) {
+            // Nobody listens any more only when the command ends.
+            let _ = touch.send(());
+        }
+    })?;
+    // Files are replaced by renaming another one onto them, or by moving a link that leads there: only a directory sees that.
+    for directory in files.iter().flat_map(|file| directories(file)).collect::<BTreeSet<_>>() {
+        let watched = watcher.watch(&directory, RecursiveMode::NonRecursive);
+        watched.with_context(|| format!("cannot watch the directory {}", directory.display()))?;
+    }
+    let mut before = stamps(&files);
+    thread::spawn(move || {
+        while touched.recv().is_ok() {
+            settle(&touched);
+            let now = stamps(&files);
+            if now != before {
+                before = now;
+                if sender.send(event.clone()).is_err() {
+                    break;
+                }
+            }
+        }
+    });
+    Ok(watcher)
+}
+
+/// Sends `event` at SIGINT (Ctrl-C) and SIGTERM, which then no longer end the process by themselves.
+///
+/// # Errors
+/// Where the system does not let signals be caught.
+pub(crate) fn on_signal<E: Clone + Send + 'static>(sender: Sender<E>, event: E) -> Result<()> {
+    let mut signals = Signals::new([SIGINT, SIGTERM]).context("cannot catch signals")?;
+    thread::spawn(move || {
+        for _ in signals.forever() {
+            if sender.send(event.clone()).is_err() {
+                break;
+            }
+        }
+    });
+    Ok(())
+}
+
+fn settle(touched: &Receiver<()>) {
+    for _ in 0..PATIENCE {
+        match touched.recv_timeout(QUIET) {
+            Ok(()) => touched.try_iter().for_each(drop),
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
+        }
+    }
+}
+
+/// The directory of a file, and where it is a link, that of what it leads to.
+fn directories(file: &Path) -> impl Iterator<Item = PathBuf> {
+    let parent = |file: &Path| file.parent().map(Path::to_owned);
+    let own = parent(file).map(|parent| if parent.as_os_str().is_empty() { ".".into() } else { parent });
+    own.into_iter().chain(fs::canonicalize(file).ok().as_deref().and_then(parent))
+}
+
+/// What tells a version of a file from another: where it is on the disk, how long it is, and when it was changed.
+fn stamps(files: &[PathBuf]) -> Vec<Option<[i128; 7]>> {
+    let stamp = |file: &PathBuf| {
+        let file = fs::metadata(file).ok()?;
+        let whole = [file.dev(), file.ino(), file.size()].map(i128::from);
+        let [device, node, size] = whole;
+        let [mtime, mtime_nsec, ctime, ctime_nsec] =
+            [file.mtime(), file.mtime_nsec(), file.ctime(), file.ctime_nsec()].map(i128::from);
+        Some([device, node, size, mtime, mtime_nsec, ctime, ctime_nsec])
+    };
+    files.iter().map(stamp).collect()
+}

@@ -1,0 +1,126 @@
+//! What becomes of the file that is written to, once and while the command watches.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use super::{POLICY, STORE, command, folder, render};
+
+#[test]
+fn a_file_is_replaced_only_by_another_one_and_keeps_its_mode() {
+    let folder = folder();
+    let file = folder.path().join("gate.yaml");
+    let state = || {
+        let metadata = fs::metadata(&file).expect("it is there");
+        (metadata.ino(), metadata.permissions().mode() & 0o777)
+    };
+    let write = |arguments: &[&str]| {
+        let (code, text, said) = render(folder.path(), &[&["ecds", "--output-file", "gate.yaml"], arguments].concat());
+        assert_eq!((code, text.as_str()), (0, ""), "{said}");
+        said
+    };
+    assert!(write(&[]).starts_with("portcullis: gate.yaml is written: policy "));
+    assert_eq!(state().1, 0o600, "a new file is for its owner alone");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).expect("its owner may");
+    let before = state();
+    assert!(write(&[]).contains("already"));
+    assert_eq!(state(), before, "nothing has changed");
+    write(&["--mode", "report"]);
+    assert_eq!(state().1, 0o644);
+    assert_ne!(state().0, before.0, "renamed onto it, not written into it");
+    let (_, printed, _) = render(folder.path(), &["ecds", "--mode", "report"]);
+    assert_eq!(fs::read_to_string(&file).expect("it is there"), printed);
+    let mut names: Vec<_> =
+        fs::read_dir(folder.path()).expect("it is there").map(|entry| entry.expect("an entry").file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["gate.yaml", "keys.json", "policy.yaml", "token"], "nothing else is left behind");
+}
+
+/// A command that watches, ended with its owner.
+struct Watching {
+    child: Child,
+    said: std::io::Lines<BufReader<std::process::ChildStderr>>,
+}
+
+impl Watching {
+    fn start(folder: &Path) -> Self {
+        let mut child =
+            command(folder, &["ecds", "-o", "gate.yaml", "--watch"]).stderr(Stdio::piped()).spawn().expect("it runs");
+        let said = BufReader::new(child.stderr.take().expect("a pipe")).lines();
+        let mut watching = Self { child, said };
+        watching.says("watching policy.yaml");
+        watching
+    }
+
+    /// Waits for a line with these words.
+    fn says(&mut self, words: &str) -> String {
+        let found = self.said.by_ref().map_while(Result::ok).find(|line| line.contains(words));
+        found.unwrap_or_else(|| panic!("it ended without saying: {words}"))
+    }
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn watching_writes_what_changes_keeps_what_is_refused_and_ends_when_told_to() {
+    let folder = folder();
+    let file = |name: &str| folder.path().join(name);
+    let read = || fs::read_to_string(file("gate.yaml")).expect("it is there");
+    fs::remove_file(file("keys.json")).expect("there is a store");
+    let mut watching = Watching::start(folder.path());
+
+    // In place, as many editors do.
+    fs::write(file("policy.yaml"), POLICY.replace("/healthz", "/ready")).expect("the policy is changed");
+    watching.says("gate.yaml is written");
+    assert!(read().contains("'/ready'"));
+
+    // A store that was not there, by rename, as `keys` does it.
+    fs::write(file("next"), STORE).expect("a file");
+    fs::rename(file("next"), file("keys.json")).expect("one directory");
+    watching.says("gate.yaml is written");
+    assert!(read().contains("'batch-1'"));
+
+    let before = read();
+    fs::write(file("policy.yaml"), "public_path: [/]").expect("the policy is changed");
+    watching.says("unknown field `public_path`");
+    watching.says("nothing is written: what was rendered last stays");
+    assert_eq!(read(), before);
+
+    fs::write(file("policy.yaml"), POLICY).expect("the policy is changed");
+    watching.says("gate.yaml is written");
+    assert!(read().contains("'/healthz'"));
+
+    for signal in ["-TERM", "-INT"] {
+        let mut watching = Watching::start(folder.path());
+        let told = Command::new("kill").args([signal, &watching.child.id().to_string()]).status().expect("kill runs");
+        assert!(told.success());
+        assert_eq!(watching.child.wait().expect("it ends").code(), Some(0), "{signal}");
+    }
+}
+
+/// As Kubernetes replaces a mounted ConfigMap: `policy.yaml` leads through a link, and it is the link that moves.
+#[test]
+fn a_link_that_moves_is_a_change() {
+    let folder = folder();
+    let path = |name: &str| folder.path().join(name);
+    let version = |name: &str, text: String| {
+        fs::create_dir(path(name)).expect("a directory");
+        fs::write(path(name).join("policy.yaml"), text).expect("a file in it");
+        std::os::unix::fs::symlink(name, path("..next")).expect("a link");
+        fs::rename(path("..next"), path("..data")).expect("one directory");
+    };
+    fs::remove_file(path("policy.yaml")).expect("it was there");
+    version("..one", POLICY.to_owned());
+    std::os::unix::fs::symlink("..data/policy.yaml", path("policy.yaml")).expect("a link");
+    let mut watching = Watching::start(folder.path());
+    version("..two", POLICY.replace("/healthz", "/ready"));
+    watching.says("gate.yaml is written");
+    assert!(fs::read_to_string(path("gate.yaml")).expect("it is there").contains("'/ready'"));
+}

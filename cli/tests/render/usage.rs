@@ -1,0 +1,75 @@
+//! What is refused before anything is rendered, and what help there is.
+
+use std::fs;
+
+use super::{FILE, IMAGE, POLICY, SHA256, folder, render};
+
+#[test]
+fn what_cannot_be_meant_is_refused_with_the_fix() {
+    let folder = folder();
+    let image = IMAGE[1];
+    for (arguments, message) in [
+        (&["envoy"][..], "--upstream <HOST:PORT>"),
+        (&["envoy", "--upstream", "127.0.0.1"], "write it as HOST:PORT"),
+        (&["envoy", "--upstream", "http://127.0.0.1:5000"], "write it as HOST:PORT"),
+        (&["envoy", "--upstream", "::1:5000"], "write it as HOST:PORT"),
+        (&["envoy", "--upstream", "a:1", "--admin", "9901"], "write it as ADDRESS:PORT"),
+        (&["envoy", "--upstream", "a:1", "--tls-cert", "chain.pem"], "--tls-key <FILE>"),
+        (&["filter", "--name", "Not A Name"], "write lower-case letters"),
+        (&["filter", "--watch"], "--output-file <FILE>"),
+        (&["policy", "-o", "policy.yaml"], "that is what is rendered: name another file"),
+        (&["policy", "-o", "./keys.json"], "that is what is rendered: name another file"),
+        (&["policy", "-o", "token"], "it is a directory"),
+        (&["istio", "--url", image], "give the image's digest too"),
+        (&["istio", "--url", "registry.example.com/portcullis"], "write it as oci://"),
+        (&["istio", "--url", image, "--sha256", "latest"], "a SHA-256 has 64 hex digits"),
+        (&["istio", "--url", "file:///opt/x.wasm", "--sha256", SHA256], "nothing compares a file with a --sha256"),
+        (&["istio", "--url", image, "--sha256", SHA256, "--gateway", "edge"], "--namespace <NAMESPACE>"),
+        (&["istio", "--url", image, "--sha256", SHA256, "--service", "models"], "--namespace <NAMESPACE>"),
+        (&["istio", "--url", image, "--sha256", SHA256, "--ingress"], "--selector <LABEL=VALUE>"),
+        (&["istio", "--url", image, "--sha256", SHA256, "--selector", "app"], "write it as LABEL=VALUE"),
+        (&["istio", "--url", image, "--sha256", SHA256, "--selector", "a=1,a=2"], "a is given twice"),
+        (
+            &["istio", "--url", image, "--sha256", SHA256, "--kind", "envoy-filter", "--pull-secret", "registry"],
+            "use --kind wasm-plugin",
+        ),
+        (
+            &[
+                "istio",
+                "--url",
+                image,
+                "--sha256",
+                SHA256,
+                "--kind",
+                "envoy-filter",
+                "--namespace",
+                "shop",
+                "--service",
+                "a",
+            ],
+            "use --kind wasm-plugin",
+        ),
+        (&["envoy-gateway", "--url", image, "--sha256", SHA256], "--gateway <NAME>|--route <NAME>"),
+        (&["envoy-gateway", "--gateway", "eg", "--url", "file:///opt/x.wasm"], "takes oci:// and https:// alone"),
+        (&["envoy-gateway", "--gateway", "eg", "--url", FILE[1], "--pull-secret", "registry"], "is for oci:// alone"),
+    ] {
+        let (code, text, said) = render(folder.path(), arguments);
+        assert_eq!((code, text.as_str()), (2, ""), "{arguments:?}: {said}");
+        assert!(said.contains(message), "{arguments:?}: {said}");
+    }
+    assert_eq!(fs::read_to_string(folder.path().join("policy.yaml")).expect("it is there"), POLICY);
+}
+
+#[test]
+fn every_help_has_examples_and_tells_the_exit_status() {
+    let folder = folder();
+    for command in
+        [&[][..], &["filter"], &["envoy"], &["ecds"], &["istio"], &["envoy-gateway"], &["policy"], &["module"]]
+    {
+        let (code, text, _) = render(folder.path(), &[command, &["--help"]].concat());
+        assert!(
+            code == 0 && text.contains("Examples:\n") && text.contains("Exit status: 0 done"),
+            "{command:?}: {text}"
+        );
+    }
+}

@@ -1,0 +1,141 @@
+//! The trail of a decision: what each step saw before it passed the request on, or answered. The filter keeps none.
+
+use crate::document::Mode;
+
+/// Hears the steps of a decision, in their order. `()` hears nothing and costs nothing: no event is even made.
+pub trait Recorder {
+    /// Takes an event, which is made only if somebody listens.
+    fn record(&mut self, event: impl FnOnce() -> Event);
+}
+
+impl Recorder for () {
+    #[inline(always)]
+    fn record(&mut self, _: impl FnOnce() -> Event) {}
+}
+
+impl Recorder for Vec<Event> {
+    fn record(&mut self, event: impl FnOnce() -> Event) {
+        self.push(event());
+    }
+}
+
+/// What one step saw. Numbers are places in the document's lists. No event holds a credential.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// Step 1: the mode.
+    Mode(Mode),
+    /// Step 2: whether an API sends such a request target.
+    Target(Result<(), BadTarget>),
+    /// Step 2: whether a `Connection` header names an identity header.
+    Connection {
+        /// It does, and the request is refused.
+        names_identity: bool,
+    },
+    /// Steps 3 and 4 are left out: a backend may take this request for another method or path than it shows.
+    Overridden,
+    /// Step 3: whether this is a CORS preflight that is let through.
+    CorsPreflight(Preflight),
+    /// Step 4: whether the path is public.
+    PublicPath(Result<Public, NotPublic>),
+    /// Step 5: the trusted range that the peer is in.
+    TrustedNetwork(Result<usize, Untrusted>),
+    /// Step 5: the trusted identity that the peer has.
+    TrustedIdentity(Result<usize, Unidentified>),
+    /// Step 6: the key source where the one credential stands.
+    Credential(usize),
+    /// Step 7: the key is known, and valid now.
+    Key,
+    /// Step 8: one reading of the path. Readings that say the same are all here.
+    Reading {
+        /// The path, as it was read.
+        path: Vec<u8>,
+        /// The rule that counts for it; without one, any valid key will do.
+        rule: Option<usize>,
+        /// Whether the consumer has what it asks for.
+        permitted: bool,
+    },
+    /// Step 8: the path may be anything, so every rule counts.
+    AnyPath {
+        /// Whether the consumer has what every rule asks for.
+        permitted: bool,
+    },
+}
+
+/// Why no API sends a request target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BadTarget {
+    /// It does not begin with `/`, or has a byte that is not visible ASCII, or a `#`.
+    Bytes,
+    /// Its path has a `%` without two hex digits.
+    MalformedEscape,
+    /// Its path has, at some depth of decoding, a NUL, a backslash or a dot segment.
+    ForbiddenPart,
+    /// Its path still changes after several rounds of decoding.
+    EndlessEscapes,
+}
+
+/// What a request is to the CORS step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Preflight {
+    /// The policy lets none through.
+    NotAllowed,
+    /// It is none.
+    None,
+    /// It is one, and goes through.
+    Allowed,
+}
+
+/// Why a path is public.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Public {
+    /// A public pattern covers it.
+    Pattern(usize),
+    /// No reading of it is under a protected pattern.
+    Unprotected,
+}
+
+/// Why a path is not public.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotPublic {
+    /// The policy has neither public nor protected paths.
+    Nothing,
+    /// It is not plain: decoding could change its structure.
+    NotPlain,
+    /// It is under no public pattern, with this method; nor is it unprotected.
+    Outside {
+        /// A pattern that covers the path, and does not have the method.
+        other_method: Option<usize>,
+    },
+}
+
+/// Why a peer's address is not trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Untrusted {
+    /// The policy trusts no range.
+    NoRange,
+    /// A browser made the request for a page of another site.
+    CrossSite,
+    /// A header names another client.
+    Forwarded,
+    /// There is no address that could be read.
+    NoPeer,
+    /// The address stands for others: 127.0.0.6 or ::6.
+    StandsForAnother,
+    /// It is in no trusted range.
+    Outside,
+    /// Envoy took it from a header: its port is 0.
+    FromHeader,
+    /// The listener recorded another one, or none.
+    NotRecorded,
+}
+
+/// Why a peer's mTLS identity is not trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unidentified {
+    /// The policy trusts no identity.
+    NoneTrusted,
+    /// The peer has none.
+    NoIdentity,
+    /// It is none of the trusted ones.
+    Outside,
+}

@@ -1,0 +1,128 @@
+//! A shell as somebody has it who follows a page: one command after the other, in one directory, with programs that go on in
+//! the background.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::symlink;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+
+use tempfile::TempDir;
+
+use crate::poll;
+
+/// The shell; dropping it ends it, and all that it has in the background.
+#[derive(Debug)]
+pub struct Session {
+    shell: Child,
+    input: Option<ChildStdin>,
+    directory: TempDir,
+    commands: usize,
+}
+
+/// What a command has said, on standard output and error, and its exit status.
+#[derive(Debug)]
+pub struct Said {
+    /// The words. Of a command in the background, those so far.
+    pub text: String,
+    /// The exit status.
+    pub status: i32,
+    /// Where the words of a command in the background go on.
+    pub file: PathBuf,
+}
+
+impl Session {
+    /// Starts a shell in an empty directory, with these programs on its PATH before all others.
+    ///
+    /// # Panics
+    /// If there is no shell, or a directory cannot be written.
+    pub fn start(programs: &[(&str, PathBuf)]) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let [place, bin, out] = ["place", "bin", "out"].map(|name| directory.path().join(name));
+        for new in [&place, &bin, &out] {
+            fs::create_dir(new).expect("a directory in it");
+        }
+        for (name, program) in programs {
+            symlink(program, bin.join(name)).expect("a link in it");
+        }
+        let mut shell = Command::new("/bin/sh")
+            .current_dir(&place)
+            .env("PATH", format!("{}:{}", bin.display(), std::env::var("PATH").unwrap_or_default()))
+            .env("HOME", &place)
+            .env_remove("XDG_CACHE_HOME")
+            .stdin(Stdio::piped())
+            // A group of its own, which can be ended as one.
+            .process_group(0)
+            .spawn()
+            .expect("a shell at /bin/sh");
+        let mut input = shell.stdin.take().expect("a pipe");
+        // It ends with its input, and so with whoever holds that, however that one ends.
+        writeln!(input, "trap 'kill $(jobs -p) 2>/dev/null; wait' EXIT").expect("the shell reads");
+        Self { shell, input: Some(input), directory, commands: 0 }
+    }
+
+    /// Where its commands run.
+    pub fn place(&self) -> PathBuf {
+        self.directory.path().join("place")
+    }
+
+    /// Runs a command to its end, or into the background.
+    ///
+    /// # Panics
+    /// If it does not end.
+    pub fn run(&mut self, command: &str) -> Said {
+        self.commands += 1;
+        let file = self.directory.path().join(format!("out/{}", self.commands));
+        let status = file.with_extension("status");
+        let (words, next) = (file.display(), file.with_extension("next"));
+        // The shell's own input is no command's.
+        let run = format!("{{ {command}\n}} >{words} 2>&1 </dev/null");
+        let line = format!("{run}; echo $? >{0}; mv {0} {1}", next.display(), status.display());
+        writeln!(self.input.as_mut().expect("it is held until the end"), "{line}").expect("the shell reads");
+        let status = poll::until(&format!("$ {command} ends"), || fs::read_to_string(&status).ok());
+        Said { text: text(&file), status: status.trim().parse().expect("a number"), file }
+    }
+
+    /// The process ids of all programs of that name that run under the shell.
+    pub fn processes(&self, name: &str) -> BTreeSet<u32> {
+        let mut found = BTreeSet::new();
+        let mut left = vec![self.shell.id()];
+        while let Some(process) = left.pop() {
+            let comm = fs::read_to_string(format!("/proc/{process}/comm")).unwrap_or_default();
+            if comm.trim() == name {
+                found.insert(process);
+            }
+            // Each thread has children of its own.
+            let threads = fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().map_while(Result::ok);
+            for thread in threads {
+                let children = text(&thread.path().join("children"));
+                left.extend(children.split_whitespace().filter_map(|id| id.parse::<u32>().ok()));
+            }
+        }
+        found
+    }
+
+    /// Ends the shell, and waits for what it has in the background.
+    pub fn end(&mut self) {
+        drop(self.input.take());
+        if std::thread::panicking() {
+            // A command in the foreground may be what it waits for.
+            let group = format!("-{}", self.shell.id());
+            let _ = Command::new("kill").args(["-TERM", "--", &group]).status();
+        }
+        let _ = self.shell.wait();
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// What stands in a file, as far as it is text.
+pub fn text(file: &Path) -> String {
+    fs::read(file).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+}

@@ -1,0 +1,200 @@
+//! `portcullis status` asks real Envoys: which policy each serves, what it refused, and who does not answer.
+
+use std::net::{SocketAddr, TcpListener};
+use std::process::Command;
+
+use portcullis_tests::bootstrap::Gate;
+use portcullis_tests::fleet::{Fleet, policy, text};
+use portcullis_tests::leash::Leashed;
+use portcullis_tests::listener::Kind;
+use portcullis_tests::paths::{self, workspace};
+use portcullis_tests::poll;
+use portcullis_tests::stage::{bootstrap, listener};
+use portcullis_tests::upstream::Upstream;
+use serde_json::{Value, json};
+
+/// The policy with the first key is in `policy.yaml`, where the command runs.
+fn status(arguments: &[&str], admins: &[SocketAddr]) -> (i32, String, String) {
+    let directory = tempfile::tempdir().expect("a directory");
+    std::fs::write(directory.path().join("policy.yaml"), first().to_string()).expect("a file in it");
+    let output = Command::new(workspace().join("target/release/portcullis"))
+        .arg("status")
+        .args(arguments)
+        .args(admins.iter().flat_map(|admin| ["--admin".to_owned(), admin.to_string()]))
+        // An interface that is asked by way of a proxy would be another one.
+        .env("http_proxy", "http://127.0.0.1:1")
+        .current_dir(directory.path())
+        .output()
+        .expect("the command is built");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("its output is text");
+    (output.status.code().expect("it ends by itself"), text(output.stdout), text(output.stderr))
+}
+
+fn json_status(arguments: &[&str], admins: &[SocketAddr]) -> (i32, Value) {
+    let (code, output, _) = status(&[arguments, &["--output", "json"]].concat(), admins);
+    (code, serde_json::from_str(&output).expect("it is JSON"))
+}
+
+fn first() -> Value {
+    policy("status", "status-first-key")
+}
+
+fn second() -> Value {
+    policy("status", "status-second-key")
+}
+
+#[test]
+fn an_admin_interface_at_a_socket_is_asked_as_any_other() {
+    let upstream = Upstream::start();
+    let mut document = bootstrap(vec![listener("main", Kind::Edge, &first())], &upstream).document();
+    // Relative to where Envoy runs: beside the sockets of its listeners.
+    document["admin"] = json!({"address": {"pipe": {"path": "admin.sock"}}});
+    let directory = tempfile::tempdir().expect("a directory");
+    std::fs::write(directory.path().join("envoy.json"), document.to_string()).expect("a file in it");
+    let mut command = Command::new(paths::envoy());
+    command.current_dir(directory.path()).args(["--config-path", "envoy.json", "--disable-hot-restart"]);
+    let log = std::fs::File::create(directory.path().join("log")).expect("a file in it");
+    let _envoy = Leashed::start(&command, log);
+    let socket = directory.path().join("admin.sock");
+    let socket = socket.to_str().expect("its name is text");
+    poll::until("Envoy answers", || {
+        let (code, output, _) = status(&["--admin", socket], &[]);
+        (code == 0 && output.contains("enforce")).then_some(())
+    });
+}
+
+fn admin(fleet: &Fleet) -> SocketAddr {
+    fleet.stage.envoy.admin().address()
+}
+
+fn serving(policy: &Value) -> Fleet {
+    Fleet::start(&[("main", &text(policy))])
+}
+
+fn update(fleet: &mut Fleet, policy: &Gate, counter: &str) {
+    let before = fleet.counters("main")[counter];
+    fleet.update("main", policy);
+    poll::until("the update is counted", || (fleet.counters("main")[counter] > before).then_some(()));
+}
+
+#[test]
+fn envoys_that_serve_the_policy_of_the_files_are_well() {
+    let (one, other) = (serving(&first()), serving(&first()));
+    assert_eq!((one.status("main", "status-first-key"), one.status("main", "status-stranger")), (200, 401));
+    let digest = format!("{:012x}", one.metric("status", "policy_digest").expect("a gauge"));
+    let (code, output, error) = status(&["policy.yaml"], &[admin(&one), admin(&other)]);
+    assert_eq!((code, error.as_str()), (0, ""), "{output}");
+    for words in [
+        format!("http://{}", admin(&one)),
+        format!("http://{}", admin(&other)),
+        "enforce".to_owned(),
+        "allowed key 1".to_owned(),
+        "denied unknown_key 1".to_owned(),
+        format!("ok all serve policy.yaml, policy {digest}"),
+    ] {
+        assert!(output.contains(&words), "no `{words}` in:\n{output}");
+    }
+    let (code, answer) = json_status(&[], &[admin(&one)]);
+    let envoy = &answer["envoys"][0];
+    assert_eq!(
+        (code, &envoy["gates"]),
+        (
+            0,
+            &json!([{
+                "name": "status", "digest": digest, "mode": "enforce", "keys": 1, "refused_entries": 0,
+                "decisions": {"allowed": {"key": 1}, "denied": {"unknown_key": 1}},
+            }])
+        )
+    );
+    assert_eq!(envoy["updates"], json!([{"filter": "main", "version": "1", "refused": 0, "last_refused": null}]));
+    assert!(envoy["version"].as_str().is_some_and(|version| version.starts_with("1.")), "{envoy}");
+    assert!(envoy["uptime_seconds"].is_u64() && envoy["findings"] == json!([]), "{envoy}");
+}
+
+#[test]
+fn an_envoy_that_serves_another_policy_is_told_apart() {
+    let (right, wrong) = (serving(&first()), serving(&second()));
+    let (code, output, _) = status(&["policy.yaml"], &[admin(&right), admin(&wrong)]);
+    let digest = |fleet: &Fleet| format!("{:012x}", fleet.metric("status", "policy_digest").expect("a gauge"));
+    let finding = format!(
+        "error http://{}: gate status serves policy {}, and policy.yaml gives {}: ",
+        admin(&wrong),
+        digest(&wrong),
+        digest(&right)
+    );
+    assert_eq!(code, 1, "{output}");
+    assert!(output.contains(&finding), "{output}");
+    assert!(!output.contains(&format!("error http://{}", admin(&right))), "{output}");
+    // A control: nothing is compared where nothing is given.
+    assert_eq!(status(&[], &[admin(&right), admin(&wrong)]).0, 0);
+}
+
+#[test]
+fn a_gate_of_another_name_is_not_the_one() {
+    let fleet = serving(&policy("other", "status-first-key"));
+    let (code, output, _) = status(&["policy.yaml"], &[admin(&fleet)]);
+    assert_eq!(code, 1, "{output}");
+    assert!(output.contains("there is no gate status, as policy.yaml names it (gates: other)"), "{output}");
+}
+
+#[test]
+fn a_refused_update_is_told_until_a_good_one_comes() {
+    let mut fleet = serving(&first());
+    let mut wrong = second();
+    wrong["colour"] = json!("red");
+    update(&mut fleet, &text(&wrong), "update_rejected");
+    let (code, output, _) = status(&[], &[admin(&fleet)]);
+    assert_eq!(code, 1, "{output}");
+    assert!(output.contains("filter main refused its last update, version 2: version 1 goes on;"), "{output}");
+    let (_, answer) = json_status(&[], &[admin(&fleet)]);
+    let updates = |refused: u64, last: Value, version: &str| json!([{"filter": "main", "version": version, "refused": refused, "last_refused": last}]);
+    assert_eq!(answer["envoys"][0]["updates"], updates(1, json!("2"), "1"));
+
+    update(&mut fleet, &text(&second()), "update_success");
+    let (code, answer) = json_status(&[], &[admin(&fleet)]);
+    assert_eq!((code, &answer["envoys"][0]["updates"]), (0, &updates(1, Value::Null, "3")), "{answer}");
+}
+
+#[test]
+fn a_gate_without_a_policy_and_refused_keys_are_told() {
+    let mut fleet = Fleet::start(&[("main", &Gate::Text("{".to_owned()))]);
+    let (code, output, _) = status(&[], &[admin(&fleet)]);
+    assert_eq!(code, 1, "{output}");
+    assert!(output.contains("there is no gate: "), "{output}");
+    assert!(output.contains("version 1: nothing is served, and every request denied"), "{output}");
+
+    let mut policy = first();
+    policy["consumers"][0]["keys"] = json!([{"plaintext": "status-first-key"}, {"sha256": "9f86d0"}]);
+    policy["mode"] = json!("report");
+    update(&mut fleet, &text(&policy), "update_success");
+    let (code, output, _) = status(&[], &[admin(&fleet)]);
+    assert_eq!(code, 1, "{output}");
+    assert!(output.contains("gate status: 1 key entry is refused: Envoy's log says why"), "{output}");
+    assert!(output.contains("report or disabled") && output.contains("1, 1 refused"), "{output}");
+}
+
+#[test]
+fn who_does_not_answer_is_named_and_the_others_are_shown() {
+    let fleet = serving(&first());
+    let closed = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port of the kernel");
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port of the kernel");
+    let silent_address = silent.local_addr().expect("it has an address");
+    let stranger = Upstream::start();
+    let admins = [closed, silent_address, stranger.address(), admin(&fleet)];
+    let (code, output, error) = status(&["policy.yaml", "--timeout", "1"], &admins);
+    assert_eq!((code, error.as_str()), (2, "portcullis: 3 of 4 Envoys could not be asked\n"), "{output}");
+    for (address, words) in [
+        (closed, "it cannot be reached: Connection refused"),
+        (silent_address, "it does not answer within 1 s"),
+        (stranger.address(), "is this Envoy's admin interface?"),
+    ] {
+        let line = output.lines().find(|line| line.starts_with(&format!("error http://{address}: ")));
+        assert!(line.is_some_and(|line| line.contains(words)), "no `{words}` in:\n{output}");
+    }
+    assert!(output.contains("enforce") && !output.contains("ok all serve"), "{output}");
+    let (code, answer) = json_status(&["--timeout", "1"], &[closed, admin(&fleet)]);
+    assert_eq!(
+        (code, answer["envoys"][0]["gates"].is_null(), answer["envoys"][1]["gates"].is_array()),
+        (2, true, true)
+    );
+}
