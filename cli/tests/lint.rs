@@ -224,6 +224,8 @@ fn all_that_is_refused_is_told_at_once() {
         (1, &["/dev/stdin:1:7", "/dev/stdin:2:7", "/dev/stdin:4:35", "/dev/stdin:5:16", "/dev/stdin:6:1"][..]),
         "{output}"
     );
+    let (code, output, _) = lint(TempDir::new().expect("a directory").path(), &["-"], "hunter2");
+    assert!(code == 1 && output.contains("error[refused]") && !output.contains("hunter2"), "{output}");
     let (code, output, _) =
         lint(TempDir::new().expect("a directory").path(), &["--envoy", "-", "--output", "json"], "a: 1\na: hunter2\n");
     assert!(code == 1 && output.contains("\"syntax\"") && !output.contains("hunter2"), "{output}");
