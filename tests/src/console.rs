@@ -118,7 +118,10 @@ impl Page {
 
     /// A shell script that runs the commands, and leaves in `out` what each says, and its exit status.
     pub fn script(&self, out: &Path) -> String {
-        let mut script = String::from("trap 'kill $(jobs -p) 2>/dev/null; wait' EXIT\n");
+        // Not `$(jobs -p)`: some shells list none in a command substitution.
+        let jobs = out.join("jobs");
+        let jobs = jobs.display();
+        let mut script = format!("trap 'jobs -p >{jobs}; kill $(cat {jobs}) 2>/dev/null; wait' EXIT\n");
         for (number, (shown, _)) in self.commands.iter().enumerate() {
             let out = out.join(number.to_string());
             script.push_str(&format!(

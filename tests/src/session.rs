@@ -59,7 +59,10 @@ impl Session {
             .expect("a shell at /bin/sh");
         let mut input = shell.stdin.take().expect("a pipe");
         // It ends with its input, and so with whoever holds that, however that one ends.
-        writeln!(input, "trap 'kill $(jobs -p) 2>/dev/null; wait' EXIT").expect("the shell reads");
+        // Not `$(jobs -p)`: some shells list none in a command substitution.
+        let jobs = out.join("jobs");
+        let jobs = jobs.display();
+        writeln!(input, "trap 'jobs -p >{jobs}; kill $(cat {jobs}) 2>/dev/null; wait' EXIT").expect("the shell reads");
         Self { shell, input: Some(input), directory, commands: 0 }
     }
 
