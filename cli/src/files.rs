@@ -133,7 +133,8 @@ impl Merged {
 /// Where it cannot be read, is not YAML, or is a whole configuration of Envoy or Kubernetes.
 pub(crate) fn read_policy(file: &Path) -> Result<Node> {
     let place = file.display();
-    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read the policy {place}"))?;
+    let text = std::fs::read_to_string(file)
+        .with_context(|| format!("cannot read the policy {place} (`portcullis init` writes one)"))?;
     let node = Node::parse(&text).map_err(|error| anyhow!("{place} is not valid YAML: {error}"))?;
     policy_alone(node, file)
 }

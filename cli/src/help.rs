@@ -25,11 +25,9 @@ fn words(line: &str) -> Option<Vec<String>> {
         }
     }
     words.retain(|word| !word.is_empty());
-    Some(words)
+    // What the shell would put there has a form.
+    Some(words.into_iter().map(|word| word.replace("$DIGEST", &"0".repeat(64))).collect())
 }
-
-/// Named while they are not there yet.
-const NOT_BUILT: [&str; 6] = ["import", "render", "diff", "status", "run", "schema"];
 
 #[test]
 fn every_help_has_examples_that_parse_and_exit_statuses() {
@@ -38,15 +36,12 @@ fn every_help_has_examples_that_parse_and_exit_statuses() {
     let commands = all(&command, "");
     assert!(commands.len() > 20, "the whole tree: {}", commands.len());
     for (name, command) in commands {
-        if NOT_BUILT.iter().any(|one| name.starts_with(&format!("portcullis {one} "))) {
-            continue;
-        }
         let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
         assert!(help.starts_with("Examples:\n  ") && help.contains("\n\nExit status: 0 "), "{name}: {help}");
         let examples = help.lines().skip(1).take_while(|line| !line.is_empty());
-        for example in examples.filter(|line| NOT_BUILT.iter().all(|one| !line.contains(&format!("portcullis {one}"))))
-        {
-            let words = words(example).unwrap_or_else(|| panic!("{name}: no call of portcullis in {example}"));
+        let calls: Vec<_> = examples.filter_map(|line| Some((line, words(line)?))).collect();
+        assert!(!calls.is_empty(), "{name}: no example calls portcullis");
+        for (example, words) in calls {
             if let Err(error) = Arguments::try_parse_from(&words) {
                 panic!("{example}: {error}");
             }

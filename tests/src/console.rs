@@ -101,11 +101,6 @@ impl Page {
         &self.commands
     }
 
-    /// How many commands there are.
-    pub fn commands(&self) -> usize {
-        self.commands.len()
-    }
-
     /// Writes the page's files.
     ///
     /// # Panics
@@ -114,39 +109,6 @@ impl Page {
         for (name, contents) in &self.files {
             fs::write(directory.join(name), contents).expect("a file of the page");
         }
-    }
-
-    /// A shell script that runs the commands, and leaves in `out` what each says, and its exit status.
-    pub fn script(&self, out: &Path) -> String {
-        // Not `$(jobs -p)`: some shells list none in a command substitution.
-        let jobs = out.join("jobs");
-        let jobs = jobs.display();
-        let mut script = format!("trap 'jobs -p >{jobs}; kill $(cat {jobs}) 2>/dev/null; wait' EXIT\n");
-        for (number, (shown, _)) in self.commands.iter().enumerate() {
-            let out = out.join(number.to_string());
-            script.push_str(&format!(
-                "{{ {}\n}} >{out} 2>&1; echo $? >{out}.status\n",
-                shown.command,
-                out = out.display()
-            ));
-        }
-        script
-    }
-
-    /// What is not as the page says, after its script has run.
-    pub fn failures(&self, out: &Path) -> Vec<String> {
-        let read = |name: String| fs::read(out.join(name)).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-        let failures = self.commands.iter().enumerate().filter_map(|(number, (shown, status))| {
-            let (said, ended) = (read(number.to_string()).unwrap_or_default(), read(format!("{number}.status")));
-            let ended = ended.unwrap_or_else(|_| "nothing: it was not run".to_owned());
-            let what = match shown.missing(&said) {
-                _ if ended.trim() != status.to_string() => format!("ends with {}, not {status}", ended.trim()),
-                Some(missing) => format!("promises: {missing}"),
-                None => return None,
-            };
-            Some(format!("$ {}\n{what}\nand says:\n{said}", shown.command))
-        });
-        failures.collect()
     }
 }
 
@@ -177,16 +139,15 @@ mod tests {
     }
 
     #[test]
-    fn the_commands_of_a_page_share_a_shell_and_its_files() {
-        let page = "<!-- file: a.txt -->\n```yaml\nhello\n```\n```console\n$ A=$(cat a.txt)\n$ echo $A; echo two >&2; false\n…\nhello\ntwo\n# exit 1\n\
-                    $ echo $A\nbye\n$ false\n```\n";
+    fn a_page_has_files_and_each_command_an_exit_status() {
+        let page =
+            "<!-- file: a.txt -->\n```yaml\nhello\n```\n```console\n$ cat a.txt\n…\nhello\n# exit 1\n$ true\n```\n";
         let (page, directory) = (super::Page::read(page), tempfile::tempdir().expect("a directory"));
         page.write_files(directory.path());
-        let script = page.script(directory.path());
-        std::process::Command::new("sh").args(["-c", &script]).current_dir(directory.path()).status().expect("sh runs");
-        let failures = page.failures(directory.path());
-        assert_eq!(failures.len(), 2, "{failures:?}");
-        assert!(failures[0].contains("promises: bye") && failures[1].contains("ends with 1, not 0"), "{failures:?}");
+        assert_eq!(std::fs::read_to_string(directory.path().join("a.txt")).expect("the file"), "hello\n");
+        let shown: Vec<_> =
+            page.shown().iter().map(|(one, status)| (one.command.as_str(), one.promised.len(), *status)).collect();
+        assert_eq!(shown, [("cat a.txt", 1, 1), ("true", 0, 0)]);
     }
 
     #[test]
