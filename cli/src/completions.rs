@@ -7,7 +7,9 @@ use clap_complete::Shell;
 const EXAMPLES: &str = "Examples:
   portcullis completions bash > ~/.local/share/bash-completion/completions/portcullis
   portcullis completions zsh > ~/.zfunc/_portcullis
-  portcullis completions fish > ~/.config/fish/completions/portcullis.fish";
+  portcullis completions fish > ~/.config/fish/completions/portcullis.fish
+
+Exit status: 0 done, 2 usage error.";
 
 /// Print a completion script for a shell
 #[derive(Debug, Args)]

@@ -22,13 +22,14 @@ const POLICY: &str = include_str!("starter.yaml");
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Init {
     /// Where to, made where it is missing [default: here]
-    #[arg(long, value_name = "DIRECTORY", default_value = "", hide_default_value = true)]
-    directory: PathBuf,
+    #[arg(long, value_name = "DIRECTORY")]
+    directory: Option<PathBuf>,
 }
 
 impl Init {
     pub(crate) fn run(self) -> Result<bool> {
-        let (policy, store) = (self.directory.join("policy.yaml"), self.directory.join(Store::NAME));
+        let directory = self.directory.unwrap_or_default();
+        let (policy, store) = (directory.join("policy.yaml"), directory.join(Store::NAME));
         for file in [&policy, &store] {
             if file.is_symlink() || file.exists() {
                 bail!(
@@ -37,8 +38,7 @@ impl Init {
                 );
             }
         }
-        std::fs::create_dir_all(&self.directory)
-            .with_context(|| format!("cannot make {}", self.directory.display()))?;
+        std::fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
         Locked::open(&store)?.save()?;
         write_atomically(&policy, POLICY.as_bytes(), 0o644)?;
         note(format_args!(

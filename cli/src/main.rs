@@ -4,6 +4,8 @@ mod check;
 mod completions;
 mod diff;
 mod files;
+#[cfg(test)]
+mod help;
 mod import;
 mod init;
 mod keys;

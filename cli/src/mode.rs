@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::files::{Merged, StoreFile};
 use crate::output::{Output, RED, note, print};
 use crate::store::{Locked, Mode, Store};
+use crate::yaml::Node;
 
 const EXAMPLES: &str = "Examples:
   portcullis mode status
@@ -88,19 +89,20 @@ impl ModeCommand {
 /// What the policy asks for, and what the store makes of it.
 #[derive(Debug)]
 pub(crate) struct Modes {
-    policy: String,
+    /// None where there is no policy that could be read.
+    policy: Option<String>,
     store: Option<Mode>,
 }
 
 impl Modes {
     /// Those of a store and its policy.
     pub(crate) fn of(store: &Store, policy: Option<&Merged>) -> Self {
-        let own = policy.and_then(|policy| policy.node.get("mode")?.text());
-        Self { policy: own.unwrap_or("enforce").to_owned(), store: store.mode_override }
+        let own = |policy: &Merged| policy.node.get("mode").and_then(Node::text).unwrap_or("enforce").to_owned();
+        Self { policy: policy.map(own), store: store.mode_override }
     }
 
     fn effective(&self) -> &str {
-        self.store.map_or(self.policy.as_str(), |mode| mode.name())
+        self.store.map_or(self.policy.as_deref().unwrap_or("enforce"), |mode| mode.name())
     }
 }
 
@@ -111,9 +113,11 @@ impl fmt::Display for Modes {
             "disabled" => write!(f, "mode: {RED}disabled: THE GATE IS OPEN, everybody passes without a key{RED:#}")?,
             mode => write!(f, "mode: {mode}")?,
         }
-        match self.store {
-            Some(_) => write!(f, " (the store overrides the policy, which asks for {})", self.policy),
-            None => f.write_str(" (as the policy asks for)"),
+        match (self.store, &self.policy) {
+            (Some(_), Some(own)) => write!(f, " (the store overrides the policy, which asks for {own})"),
+            (Some(_), None) => f.write_str(" (by the store)"),
+            (None, Some(_)) => f.write_str(" (as the policy asks for)"),
+            (None, None) => f.write_str(" (the default)"),
         }
     }
 }

@@ -224,6 +224,8 @@ fn all_that_is_refused_is_told_at_once() {
         (1, &["/dev/stdin:1:7", "/dev/stdin:2:7", "/dev/stdin:4:35", "/dev/stdin:5:16", "/dev/stdin:6:1"][..]),
         "{output}"
     );
+    let (code, output, _) = lint(TempDir::new().expect("a directory").path(), &["-"], "hunter2");
+    assert!(code == 1 && output.contains("error[refused]") && !output.contains("hunter2"), "{output}");
     let (code, output, _) =
         lint(TempDir::new().expect("a directory").path(), &["--envoy", "-", "--output", "json"], "a: 1\na: hunter2\n");
     assert!(code == 1 && output.contains("\"syntax\"") && !output.contains("hunter2"), "{output}");
@@ -242,7 +244,10 @@ fn what_cannot_be_read_or_allowed_is_an_input_error() {
         (&["envoy.yaml"], "portcullis: envoy.yaml is a whole configuration: give the policy alone"),
         (&["--allow", "fail-open"], "portcullis: --allow fail-open: it is an error, which cannot be allowed: mend it"),
         (&["--allow", "no-such-code"], "error: invalid value 'no-such-code' for '--allow <CODE>'"),
-        (&["--soon", "14"], "error: invalid value '14' for '--soon <DAYS>': write a number of days, such as 14d"),
+        (
+            &["--soon", "14"],
+            "error: invalid value '14' for '--soon <SPAN>': write a number with s, m, h, d or w, such as 7d",
+        ),
     ] {
         let (code, output, error) = lint(directory.path(), arguments, "");
         assert_eq!((code, output.as_str()), (2, ""), "{arguments:?}: {error}");

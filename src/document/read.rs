@@ -94,11 +94,11 @@ impl Reader {
     }
 
     /// Whether a message may show a value that stands here: none where somebody may have put a key. That is anywhere in a
-    /// key entry, but for what begins as a date where one belongs; where a list of consumers or a consumer should be; and
-    /// among the sources of keys.
+    /// key entry, but for what begins as a date where one belongs; where a list of consumers or a consumer should be; among
+    /// the sources of keys; and in the place of the whole document.
     fn may_show(&self, text: &str) -> bool {
         match self.path.as_slice() {
-            [Step::Member("consumers")] | [Step::Member("consumers"), Step::Index(_)] => false,
+            [] | [Step::Member("consumers")] | [Step::Member("consumers"), Step::Index(_)] => false,
             [Step::Member("key_sources"), ..] => is_header_like(text),
             [.., Step::Member("not_before" | "expires")] => is_date_like(text),
             _ => !self.is_in_keys(),

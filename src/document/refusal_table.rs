@@ -13,7 +13,8 @@ const REFUSED: &[(&str, &str)] = &[
         "{} {}",
         "the document: not valid JSON (line 1, column 4): give the policy as JSON text, or as YAML in a google.protobuf.Struct",
     ),
-    ("[]", "the document: this is a list, expected a policy document (an object)"),
+    ("[]", "the document: found a list, expected a policy document (an object)"),
+    ("\"hunter2\"", "the document: found text, expected a policy document (an object)"),
     (
         r#"{"rulez": []}"#,
         "the document: unknown field `rulez`: known here are version, name, description, mode, access_log, key_sources, \

@@ -48,7 +48,9 @@ impl Asked {
 /// # Errors
 /// Where it does not begin with a slash.
 pub(super) fn path(path: &str) -> Result<&str> {
-    if path.starts_with('/') { Ok(path) } else { bail!("{path}: begin it with /") }
+    // Not the query, which may hold a key.
+    let shown = path.split('?').next().unwrap_or_default();
+    if path.starts_with('/') { Ok(path) } else { bail!("{shown}: begin it with /") }
 }
 
 /// `peer` as `source.address` has it.

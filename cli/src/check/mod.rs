@@ -93,7 +93,8 @@ impl Check {
         let checked = Checked::of(&policy, &merged, &asked);
         // What is not enforced: what would be, if it were.
         let enforced = (policy.mode() != GateMode::Enforce).then(|| in_mode(&merged, Mode::Enforce));
-        let enforced = enforced.map(|merged| Ok::<_, anyhow::Error>((load(&merged)?, merged))).transpose()?;
+        let enforced = enforced.map(|merged| Ok::<_, anyhow::Error>((merged.compile(&environment)?.policy, merged)));
+        let enforced = enforced.transpose()?;
         let enforced = enforced.as_ref().map(|(policy, merged)| Checked::of(policy, merged, &asked));
         if self.output == Output::Json {
             let mut json = checked.as_json();

@@ -16,6 +16,10 @@ impl Wire {
         let mut headers: Vec<_> = reply.headers.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
         if !request.is_grpc {
             headers.push(("content-length", reply.body.len().to_string()));
+            if reply.status == 400 {
+                // Envoy hangs up on whoever sends what nobody should (measured, HTTP/1).
+                headers.push(("connection", "close".to_owned()));
+            }
             let body = if request.method == b"HEAD" { String::new() } else { reply.body.to_owned() };
             return Self { status: reply.status, headers, body };
         }

@@ -32,6 +32,13 @@ enum Access {
 /// What a line tells: how a kind of path changes. Lines are put together from many answers.
 type Told = (Effect, Access, Access, Option<String>);
 
+/// What is told already: effects by kind of path, and changes of any kind.
+#[derive(Default)]
+struct Said {
+    kinds: BTreeSet<(usize, Effect)>,
+    changes: BTreeSet<(Effect, Access, Access)>,
+}
+
 /// How a request is sent.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Shape {
@@ -50,11 +57,12 @@ pub(super) fn compare(old: &Side, new: &Side) -> Result<Vec<Change>> {
     let patterns: Vec<_> = patterns.iter().map(String::as_str).collect();
     let (kinds, complete) = cells::of(&patterns);
     let mut told: BTreeMap<Told, BTreeMap<usize, BTreeSet<Shape>>> = BTreeMap::new();
-    let mut said = BTreeSet::new();
+    let mut said = Said::default();
     for (index, cell) in kinds.iter().enumerate() {
         for shape in shapes.iter().filter(|shape| matches!(shape, Shape::Method(_))) {
             for line in answers(&gates, &cell.path, shape) {
-                said.insert((index, line.0));
+                said.kinds.insert((index, line.0));
+                said.changes.insert((line.0, line.1.clone(), line.2.clone()));
                 told.entry(line).or_default().entry(index).or_default().insert(shape.clone());
             }
         }
@@ -109,21 +117,17 @@ fn lines(line: Told, found: BTreeMap<usize, BTreeSet<Shape>>, kinds: &[Cell], al
 }
 
 /// What changes only for paths and methods that are sent otherwise than as they are written, where some backend takes them
-/// for the same: one line for each effect, and none for a kind of path of which the same is `said`.
-fn disguised(
-    gates: &(Gate<'_>, Gate<'_>),
-    kinds: &[Cell],
-    shapes: &[Shape],
-    said: &BTreeSet<(usize, Effect)>,
-) -> Vec<Change> {
+/// for the same: one line for each effect, and none for what is `said`.
+fn disguised(gates: &(Gate<'_>, Gate<'_>), kinds: &[Cell], shapes: &[Shape], said: &Said) -> Vec<Change> {
     let mut found: BTreeMap<Effect, (usize, Change)> = BTreeMap::new();
     for (index, cell) in kinds.iter().enumerate() {
         for (path, shape) in disguises(&cell.path).iter().flat_map(|path| shapes.iter().map(move |shape| (path, shape)))
         {
             for (effect, before, after, place) in answers(gates, path, shape) {
-                if !said.contains(&(index, effect)) {
+                let change = (effect, before, after);
+                if !said.kinds.contains(&(index, effect)) && !said.changes.contains(&change) {
                     let shape = methods(&BTreeSet::from([shape.clone()]), shapes);
-                    let what = format!("{shape} {path}: {} -> {}", before.words(), after.words());
+                    let what = format!("{shape} {path}: {} -> {}", change.1.words(), change.2.words());
                     let first = || (0, Change { place, ..Change::new(effect, "paths", what) });
                     let count = &mut found.entry(effect).or_insert_with(first).0;
                     *count = count.saturating_add(1);
@@ -276,6 +280,7 @@ fn disguises(path: &str) -> Vec<String> {
         format!("{path}.json"),
         format!("{path}."),
         format!("{path}%C3%A9"),
+        format!("{path}/%C3%A9"),
         format!("{path}/"),
     ];
     disguises.extend(encoded);

@@ -5,7 +5,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
 use super::api_key_auth::{set_sources, set_upstream};
-use super::found::{Found, FoundKey, shown};
+use super::found::{Found, FoundKey};
 use super::source::Source;
 use crate::yaml::{Node, Tree};
 
@@ -132,10 +132,7 @@ fn keys(secret: &Node, clients: &mut Vec<String>, found: &mut Found) {
     let mut own = Vec::new();
     for (client, value, text) in all {
         let Some(text) = text else {
-            found.leave(
-                value.at,
-                format!("key not taken: the value of client {} is no base64 of text", shown(&client.text)),
-            );
+            found.leave(value.at, "key not taken: it is no base64 of text");
             continue;
         };
         let key = FoundKey::of(&text, value.at, client.text.as_str());

@@ -41,6 +41,17 @@ and what belongs there is printed.
 
 Exit status: 0 all was taken, 1 something was left out (it is said what, where and why), 2 usage or input error.";
 
+/// The end of the help of one kind.
+macro_rules! examples {
+    ($examples:literal) => {
+        concat!(
+            "Examples:\n",
+            $examples,
+            "\n\nExit status: 0 all was taken, 1 something was left out, 2 usage or input error."
+        )
+    };
+}
+
 /// Take keys and settings over from another system
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -52,58 +63,34 @@ pub(crate) struct Import {
 #[derive(Debug, Subcommand)]
 enum Kind {
     /// Orchestra's api_keys.json: keys, local networks, and whether callers from outside need a key
-    #[command(after_help = "Examples:
-  portcullis import orchestra api_keys.json
-  API_KEYS_FILE=/etc/orchestra/api_keys.json portcullis import orchestra
-
-Exit status: 0 all was taken, 1 something was left out, 2 usage or input error.")]
+    #[command(after_help = examples!("  portcullis import orchestra api_keys.json
+  API_KEYS_FILE=/etc/orchestra/api_keys.json portcullis import orchestra"))]
     Orchestra(Common),
     /// DEEPaaS: the token of its configuration file, or of DEEPAAS_AUTH_BEARER_TOKEN
-    #[command(after_help = "Examples:
-  portcullis import deepaas deepaas.conf
-  DEEPAAS_AUTH_BEARER_TOKEN=\"$TOKEN\" portcullis import deepaas
-
-Exit status: 0 all was taken, 1 something was left out, 2 usage or input error.")]
+    #[command(after_help = examples!("  portcullis import deepaas deepaas.conf
+  DEEPAAS_AUTH_BEARER_TOKEN=\"$TOKEN\" portcullis import deepaas"))]
     Deepaas(Common),
     /// RxInferServer: its collection of tokens, as mongoexport writes it
-    #[command(after_help = "Examples:
-  mongoexport --db rxinferserver --collection tokens --out tokens.json
-  portcullis import rxinfer tokens.json
-
-Exit status: 0 all was taken, 1 something was left out, 2 usage or input error.")]
+    #[command(after_help = examples!("  mongoexport --db rxinferserver --collection tokens --out tokens.json
+  portcullis import rxinfer tokens.json"))]
     Rxinfer(rxinfer::Rxinfer),
     /// Envoy's own filter envoy.filters.http.api_key_auth: a whole bootstrap, or the filter's configuration
-    #[command(after_help = "Examples:
-  portcullis import api-key-auth envoy.yaml
-
-Exit status: 0 all was taken, 1 something was left out, 2 usage or input error.")]
+    #[command(after_help = examples!("  portcullis import api-key-auth envoy.yaml"))]
     ApiKeyAuth(Common),
     /// Envoy Gateway: a Secret of API keys, and the SecurityPolicy that uses it
-    #[command(after_help = "Examples:
-  portcullis import envoy-gateway api-keys.yaml
-  kubectl get secret,securitypolicy -o yaml | portcullis import envoy-gateway -
-
-Exit status: 0 all was taken, 1 something was left out, 2 usage or input error.")]
+    #[command(after_help = examples!("  portcullis import envoy-gateway api-keys.yaml
+  kubectl get secret,securitypolicy -o yaml | portcullis import envoy-gateway -"))]
     EnvoyGateway(Common),
     /// Kong's declarative configuration: consumers, key-auth and acl
-    #[command(after_help = "Examples:
-  portcullis import kong kong.yaml
-  portcullis import kong kong.yaml --dry-run
-
-Exit status: 0 all was taken, 1 something was left out, 2 usage or input error.")]
+    #[command(after_help = examples!("  portcullis import kong kong.yaml
+  portcullis import kong kong.yaml --dry-run"))]
     Kong(Common),
     /// A list of keys, one a line; lines that begin with # are comments
-    #[command(after_help = "Examples:
-  portcullis import list keys.txt --consumer ci
-  pass show ci-key | portcullis import list - --consumer ci
-
-Exit status: 0 all was taken, 1 something was left out, 2 usage or input error.")]
+    #[command(after_help = examples!("  portcullis import list keys.txt --consumer ci
+  pass show ci-key | portcullis import list - --consumer ci"))]
     List(lines::Lines),
     /// A table with a header row: key or sha256, consumer, roles, id, expires, disabled, description
-    #[command(after_help = "Examples:
-  portcullis import csv keys.csv
-
-Exit status: 0 all was taken, 1 something was left out, 2 usage or input error.")]
+    #[command(after_help = examples!("  portcullis import csv keys.csv"))]
     Csv(Common),
 }
 

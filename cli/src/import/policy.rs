@@ -55,9 +55,10 @@ impl Target {
             let document = document(&node).map_err(|error| anyhow!("{}: {error}", path.display()))?;
             let now = effective(&document)?;
             let mut to_do = Vec::new();
-            for setting in &found.settings {
+            // A policy that is there has a name of its own.
+            for setting in found.settings.iter().filter(|setting| setting.member != "name") {
                 let mut with = node.clone();
-                with.set(setting.member, setting.value.clone());
+                put(&mut with, setting.member, &setting.value);
                 if document_of(&with).is_none_or(|with| with != now) {
                     to_do.push(setting.clone());
                 }
@@ -92,6 +93,16 @@ impl Target {
     }
 }
 
+/// Puts a member there; of an object, only the members that are given.
+fn put(node: &mut Node, name: &str, value: &Node) {
+    match node.get_mut(name) {
+        Some(there) if !there.members().is_empty() && !value.members().is_empty() => {
+            value.members().iter().for_each(|(name, value)| there.set(&name.text, value.clone()));
+        }
+        _ => node.set(name, value.clone()),
+    }
+}
+
 fn document(node: &Node) -> Result<Document> {
     Document::read(&node.to_json()?).map_err(|refusal| anyhow!("the gate would refuse this policy: {refusal}"))
 }
@@ -112,6 +123,7 @@ fn document_of(node: &Node) -> Option<Value> {
 pub(super) fn fragment(settings: &[Setting]) -> Result<String> {
     let mut text = String::new();
     for setting in settings {
+        text.push('\n');
         for line in setting.comment.lines() {
             writeln!(text, "# {line}")?;
         }

@@ -13,6 +13,9 @@ use crate::yaml::{Node, Position};
 const NAMED_AFTER: &str =
     "its consumer's name, or a role, holds a key itself, and names are no secret: give another name";
 
+const MAY_LESS: &str = "the key is there already, but here it is disabled or expires sooner: `portcullis keys disable` or \
+                        `portcullis keys expire` makes it so";
+
 /// What came of the keys.
 #[derive(Debug, Default)]
 pub(super) struct Taken {
@@ -33,9 +36,16 @@ pub(super) struct TakenKey {
     pub(super) id: String,
 }
 
+/// A key that is there.
+struct Owned {
+    consumer: String,
+    disabled: bool,
+    expires: Option<Timestamp>,
+}
+
 /// What already has keys: the policy and the store.
 struct Present {
-    owners: HashMap<Digest, String>,
+    owners: HashMap<Digest, Owned>,
     ids: HashSet<String>,
     /// The roles of the consumers that are there.
     roles: BTreeMap<String, BTreeSet<String>>,
@@ -50,7 +60,12 @@ impl Present {
             present.roles.insert(name.clone(), stored.roles.iter().cloned().collect());
             for key in &stored.keys {
                 present.ids.insert(key.id.clone());
-                present.owners.extend(Digest::from_hex(&key.sha256).map(|digest| (digest, name.clone())));
+                let owned = Owned {
+                    consumer: name.clone(),
+                    disabled: key.disabled,
+                    expires: key.expires.as_deref().and_then(Timestamp::from_rfc3339),
+                };
+                present.owners.extend(Digest::from_hex(&key.sha256).map(|digest| (digest, owned)));
             }
         }
         for consumer in &policy.consumers {
@@ -66,7 +81,8 @@ impl Present {
                 };
                 let id = key.id.as_ref().map(|id| id.as_str().to_owned());
                 present.ids.extend(id.or_else(|| digest.map(|digest| digest.handle())));
-                present.owners.extend(digest.map(|digest| (digest, name.to_owned())));
+                let owned = Owned { consumer: name.to_owned(), disabled: key.disabled, expires: key.expires };
+                present.owners.extend(digest.map(|digest| (digest, owned)));
             }
         }
         present
@@ -103,13 +119,16 @@ pub(super) fn take(found: &mut Found, policy: &Document, store: &mut Store, now:
             found.leave(at, format!("key not taken: {problem}"));
             continue;
         }
-        if let Some(first) = seen.insert(key.digest, at) {
-            let line = first.map(|first| format!(" as in line {}", first.line)).unwrap_or_default();
-            found.note(at, format!("the same key{line}: taken once"));
-            continue;
-        }
-        if present.owners.contains_key(&key.digest) {
-            taken.already = taken.already.saturating_add(1);
+        let first = seen.insert(key.digest, at);
+        if let Some(owned) = present.owners.get(&key.digest) {
+            match first {
+                _ if may_less(&key, owned) => found.leave(at, MAY_LESS),
+                Some(first) => {
+                    let line = first.map(|first| format!(" as in line {}", first.line)).unwrap_or_default();
+                    found.note(at, format!("the same key{line}: taken once"));
+                }
+                None => taken.already = taken.already.saturating_add(1),
+            }
             continue;
         }
         let id = id(&key, &present.ids, &is_key, found);
@@ -126,6 +145,9 @@ pub(super) fn take(found: &mut Found, policy: &Document, store: &mut Store, now:
             stored.roles.clone_from(roles);
             present.roles.insert(key.consumer.clone(), roles.iter().cloned().collect());
         }
+        let expires = key.expires.as_ref().map(|expiry| expiry.at);
+        let owned = Owned { consumer: key.consumer.clone(), disabled: key.disabled, expires };
+        present.owners.insert(key.digest, owned);
         let mut entry = StoredKey::default();
         entry.id.clone_from(&id);
         entry.sha256 = key.digest.to_hex();
@@ -137,6 +159,12 @@ pub(super) fn take(found: &mut Found, policy: &Document, store: &mut Store, now:
         taken.keys.push(TakenKey { at, consumer: key.consumer, id });
     }
     taken
+}
+
+/// Whether a key that is there is switched off, or ends sooner, in the source.
+fn may_less(key: &FoundKey, there: &Owned) -> bool {
+    let sooner = |expiry: &Expiry| there.expires.is_none_or(|expires| expiry.at < expires);
+    (key.disabled && !there.disabled) || key.expires.as_ref().is_some_and(sooner)
 }
 
 /// Who claims each key of a source.
@@ -170,7 +198,7 @@ fn contested(key: &FoundKey, claims: &HashMap<Digest, BTreeSet<String>>, present
     if claims.get(&key.digest).is_some_and(|names| names.len() > 1) {
         return Some("two consumers have it, so nobody knows whose call it is: give each one of its own".to_owned());
     }
-    let owner = present.owners.get(&key.digest).filter(|owner| **owner != key.consumer)?;
+    let owner = present.owners.get(&key.digest).map(|owned| &owned.consumer).filter(|owner| **owner != key.consumer)?;
     Some(format!("it is a key of consumer {owner} already: give each consumer one of its own"))
 }
 

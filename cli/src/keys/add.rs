@@ -39,6 +39,9 @@ pub(crate) struct Add {
     sha256: Vec<String>,
 }
 
+/// As many warnings are read; of a long file the rest is counted.
+const SHOWN: usize = 10;
+
 impl Add {
     pub(crate) fn run(self, files: &StoreFile) -> Result<bool> {
         // Read before the lock is taken: somebody may type.
@@ -47,9 +50,14 @@ impl Add {
         let policy = files.policy()?;
         let examiner = Examiner::new(policy.as_ref())?;
         let progress = Progress::new(keys.len(), "adding keys");
-        let given = keys.iter().map(|line| progress.step(|| examiner.digest(line)));
+        let mut warnings = Vec::new();
+        let given = keys.iter().map(|line| progress.step(|| examiner.digest(line, &mut warnings)));
         let digests = given.chain(self.sha256.iter().zip(1..).map(read_digest)).collect::<Result<Vec<_>>>()?;
         drop(progress);
+        warnings.iter().take(SHOWN).for_each(note);
+        if let Some(more) = warnings.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+            note(format_args!("and {} like these", count(more, "warning")));
+        }
         let added = self.entry.put(&mut locked.store, policy.as_ref(), digests, now()?)?;
         locked.save()?;
         added.notes.iter().for_each(note);
@@ -86,20 +94,21 @@ impl Examiner {
         Ok(Self { sources, takes_bearer: taken.contains(&KeySource::Bearer) })
     }
 
-    /// The digest of a key that a request can present. What is unwise about it is told.
-    fn digest(&self, line: &Line) -> Result<(String, Digest)> {
+    /// The digest of a key that a request can present. What is unwise about it is a warning.
+    fn digest(&self, line: &Line, warnings: &mut Vec<String>) -> Result<(String, Digest)> {
         let Line { number, key } = line;
         let place = format!("line {number}");
         if !self.finds("x-api-key", key.clone()) {
             bail!("{place}: no request can present this: a key is 1 to 1024 visible ASCII characters (0x21 to 0x7E)");
         }
         if self.takes_bearer && !self.finds("authorization", [b"Bearer ", key.as_slice()].concat()) {
-            note(format_args!("{place}: this key cannot come as `Authorization: Bearer`, only in another key source"));
+            warnings
+                .push(format!("{place}: this key cannot come as `Authorization: Bearer`, only in another key source"));
         }
         if is_typo(key) {
-            note(format_args!("{place}: the checksum is wrong: a key of `portcullis keys generate` with a typo?"));
+            warnings.push(format!("{place}: the checksum is wrong: a key of `portcullis keys generate` with a typo?"));
         } else if let Some(why) = weakness(key) {
-            note(format_args!(
+            warnings.push(format!(
                 "{place}: this key {why}, so it can be guessed: `portcullis keys generate` makes better ones"
             ));
         }

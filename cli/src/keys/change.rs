@@ -107,7 +107,7 @@ impl Expire {
             key.expires = Some(at.clone());
             check(consumer, &[], key).context("`disable` or `remove` it instead")
         })?;
-        selected.save(&format!("expires {at}"))?;
+        selected.save(&format!("made to expire {at}"))?;
         Ok(true)
     }
 }

@@ -71,7 +71,7 @@ pub(super) fn hand_over(locked: &Locked, keys: &[NewEntry], secrets: &[NewKey], 
     let mut stdout = std::io::stdout().lock();
     let printed = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
     printed.context("the key could not be printed, so it is not in the store either")?;
-    staged.commit().context("what was printed is not in the store: it opens nothing")?;
+    staged.commit().context("what was printed may not be in the store (`portcullis keys verify` says so)")?;
     match keys {
         [NewEntry { consumer, key, .. }] => {
             let until = key.expires.as_ref().map_or_else(|| "never expires".to_owned(), |at| format!("expires {at}"));

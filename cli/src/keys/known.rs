@@ -7,6 +7,7 @@ use anyhow::Result;
 use portcullis::Timestamp;
 use portcullis::digest::Digest;
 use portcullis::document::{Consumer, KeyEntry};
+use portcullis::refusal::EntryProblem;
 
 use super::when::Span;
 use crate::files::{Merged, environment};
@@ -34,8 +35,8 @@ pub(crate) struct Known {
     disabled: bool,
     /// None where it is no digest, or an unset variable.
     digest: Option<Digest>,
-    /// Whether the gate refuses the entry, or the whole policy for it.
-    is_refused: bool,
+    /// Why it opens nothing whatever the time is.
+    problem: Option<State>,
 }
 
 /// What the gate would say of a key now.
@@ -53,6 +54,8 @@ pub(crate) enum State {
     Disabled,
     /// The gate refuses the entry, or the whole policy for it: `lint` says why.
     Refused,
+    /// It stands in a variable that is not set here; Envoy may have it.
+    Unset,
 }
 
 impl State {
@@ -65,6 +68,7 @@ impl State {
             Self::Expired => "expired",
             Self::Disabled => "disabled",
             Self::Refused => "refused",
+            Self::Unset => "unset_variable",
         }
     }
 
@@ -80,6 +84,7 @@ impl std::fmt::Display for State {
         match self {
             Self::ExpiresIn(span) => write!(f, "expires in {span}"),
             Self::ValidIn(span) => write!(f, "not yet: in {span}"),
+            Self::Unset => f.write_str("unset here"),
             _ => f.write_str(self.name()),
         }
     }
@@ -89,8 +94,10 @@ impl Known {
     /// What the gate would say of it at `now`; it expires soon where it does so within `soon`.
     pub(crate) fn state(&self, now: Timestamp, soon: Span) -> State {
         let until = |at: Timestamp| Span::seconds(at.0.saturating_sub(now.0));
+        if let Some(problem) = self.problem {
+            return problem;
+        }
         match (self.not_before, self.expires) {
-            _ if self.is_refused => State::Refused,
             _ if self.disabled => State::Disabled,
             (Some(from), _) if now < from => State::ValidIn(until(from)),
             (_, Some(at)) if at <= now => State::Expired,
@@ -103,6 +110,7 @@ impl Known {
         let time = |text: &Option<String>| text.as_deref().map(Timestamp::from_rfc3339);
         let (not_before, expires) = (time(&key.not_before), time(&key.expires));
         let digest = key.digest();
+        let is_refused = digest.is_none() || not_before == Some(None) || expires == Some(None);
         Self {
             consumer: Rc::clone(consumer),
             roles: Rc::clone(roles),
@@ -113,13 +121,17 @@ impl Known {
             expires: expires.flatten(),
             place: None,
             disabled: key.disabled,
-            is_refused: digest.is_none() || not_before == Some(None) || expires == Some(None),
+            problem: is_refused.then_some(State::Refused),
             digest,
         }
     }
 
     fn in_policy(consumer: &Rc<str>, roles: &Rc<[String]>, key: &KeyEntry, place: String) -> Self {
-        let digest = key.secret.resolve(&environment).ok();
+        let (digest, problem) = match key.secret.resolve(&environment) {
+            Ok(digest) => (Some(digest), None),
+            Err(EntryProblem::UnsetVariable(_)) => (None, Some(State::Unset)),
+            Err(_) => (None, Some(State::Refused)),
+        };
         Self {
             consumer: Rc::clone(consumer),
             roles: Rc::clone(roles),
@@ -134,7 +146,7 @@ impl Known {
             expires: key.expires,
             place: Some(place),
             disabled: key.disabled,
-            is_refused: digest.is_none(),
+            problem,
             digest,
         }
     }
@@ -143,7 +155,7 @@ impl Known {
 /// All keys, by consumer, and what finds one of them.
 #[derive(Debug)]
 pub(crate) struct AllKeys {
-    /// Those of the policy, then those of the store, sorted.
+    /// Sorted by consumer and id.
     pub(crate) keys: Vec<Known>,
     by_id: HashMap<String, usize>,
     by_digest: HashMap<Digest, usize>,
@@ -186,7 +198,7 @@ impl AllKeys {
         }
         for index in twice {
             if let Some(key) = keys.get_mut(index) {
-                key.is_refused = true;
+                key.problem = Some(State::Refused);
             }
         }
         Ok(Self { keys, by_id, by_digest })

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::known::{AllKeys, Known, State};
 use super::when::{Span, rfc3339};
-use crate::files::{StoreFile, now};
+use crate::files::{Merged, StoreFile, now};
 use crate::mode::Modes;
 use crate::output::{Output, RED, YELLOW, note, print};
 use crate::store::Store;
@@ -40,12 +40,18 @@ pub(crate) struct List {
 impl List {
     pub(crate) fn run(self, files: &StoreFile) -> Result<bool> {
         let store = Store::read(files.path())?;
-        let policy = files.policy()?;
-        let all = AllKeys::of(&store, policy.as_ref())?;
+        // Keys can be listed also where the policy is broken.
+        let together = |policy: Option<Merged>| {
+            let all = AllKeys::of(&store, policy.as_ref())?;
+            Ok((all, Modes::of(&store, policy.as_ref())))
+        };
+        let (all, modes) = files.policy().and_then(together).or_else(|error| {
+            note(format_args!("what stands in the policy is not listed: {error:#}"));
+            together(None)
+        })?;
         let now = now()?;
         let chosen = all.keys.iter().filter(|key| self.consumer.as_deref().is_none_or(|name| *key.consumer == *name));
         let keys: Vec<_> = chosen.map(|key| (key, key.state(now, self.soon))).collect();
-        let modes = Modes::of(&store, policy.as_ref());
         if self.output == Output::Json {
             let rows = keys.iter().map(|(key, state)| as_json(key, *state)).collect::<Result<Vec<_>>>()?;
             print(&format!("{:#}\n", json!({"mode_override": store.mode_override, "keys": rows})))?;
@@ -68,7 +74,7 @@ fn style(state: State) -> Style {
         State::ExpiresIn(_) => YELLOW,
         State::ValidIn(_) | State::Disabled => Style::new().dimmed(),
         State::Expired => AnsiColor::Red.on_default(),
-        State::Refused => RED,
+        State::Refused | State::Unset => RED,
     }
 }
 

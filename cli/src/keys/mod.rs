@@ -11,7 +11,7 @@ mod list;
 mod rotate;
 mod selection;
 mod verify;
-mod when;
+pub(crate) mod when;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};

@@ -19,7 +19,7 @@ const EXAMPLES: &str = "Examples:
   portcullis keys rotate - --overlap 0 < leaked-key.txt
 
 Both keys pass in the overlap. The old one never lives longer than it would have; the new one is valid for as long as the
-old one was made for, unless --expires says otherwise.
+old one was made for, unless --expires says otherwise; for one that has expired, it must.
 
 Exit status: 0 done, 2 usage or input error.";
 
@@ -85,6 +85,9 @@ impl Rotate {
         let lifetime = time(&old.expires).zip(time(&old.created)).map(|(end, start)| end.0.saturating_sub(start.0));
         let expires = match (self.expires, lifetime) {
             (Some(when), _) => Some(when.from(now)),
+            _ if time(&old.expires).is_some_and(|end| end <= now) => {
+                bail!("{} has expired: say with --expires how long the new key is valid, such as 90d", old.id)
+            }
             (None, Some(seconds)) => Some(Span::seconds(seconds).after(now)),
             (None, None) => None,
         };

@@ -11,7 +11,7 @@ use super::key_format::is_typo;
 use super::known::AllKeys;
 use crate::files::StoreFile;
 use crate::output::{count, note};
-use crate::store::{Locked, StoredKey};
+use crate::store::{Locked, Store, StoredKey};
 
 /// Ids, or keys on standard input.
 #[derive(Debug, Args)]
@@ -36,6 +36,10 @@ impl Selection {
     pub(crate) fn open(&self, files: &StoreFile) -> Result<Selected> {
         // Read before the lock is taken: somebody may type.
         let lines = if self.ids.iter().any(|id| id == "-") { read_keys(None)? } else { Vec::new() };
+        if !files.path().exists() {
+            // Rather than to lock, and to find nothing in, what is not there.
+            Store::read(files.path())?;
+        }
         let locked = Locked::open(files.path())?;
         // The store alone: a key can be switched off also where the policy is broken.
         let stored = AllKeys::of(&locked.store, None)?;
@@ -136,5 +140,5 @@ fn find_id(stored: &AllKeys, id: &str, number: usize, files: &StoreFile) -> Resu
 
 fn in_policy(files: &StoreFile, find: impl Fn(&AllKeys) -> Option<String>) -> Result<Option<String>> {
     let Some(policy) = files.policy()? else { return Ok(None) };
-    Ok(find(&AllKeys::of(&Default::default(), Some(&policy))?))
+    Ok(find(&AllKeys::of(&Store::default(), Some(&policy))?))
 }

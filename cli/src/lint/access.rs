@@ -84,12 +84,14 @@ fn addresses(subject: &Subject<'_>, document: &Document, findings: &mut Vec<Find
             PRIVATE.iter().find(|(_, first, last)| holds_any(range, &[first]) && holds_any(range, &[last]))
         {
             let message = format!(
-                "all of {whole}: load balancers, NAT gateways and container bridges live there, and everybody behind one is local"
+                "all of {whole}: load balancers, NAT gateways and container bridges live there, and everybody behind \
+                 one is local"
             );
             warn(Code::WholePrivateNetwork, &message, "name the networks that you have, without those");
         }
         if !subject.has_listener && holds_loopback(range) {
-            let message = "callers on this machine need no key: so does everybody who comes through a proxy here that sends no forwarding header, such as a tunnel";
+            let message = "callers on this machine need no key: so does everybody who comes through a proxy here that \
+                           sends no forwarding header, such as a tunnel";
             warn(Code::TrustsLoopback, message, "remove it, unless nothing on the machine passes connections on");
         }
     }
@@ -97,9 +99,9 @@ fn addresses(subject: &Subject<'_>, document: &Document, findings: &mut Vec<Find
         && !ranges.is_empty()
         && document.trusted_networks.client_address == ClientAddress::RemoteIp
     {
-        let message = "remote_ip trusts the address that Envoy detected: without use_remote_address any caller chooses it, and with \
-                       it every caller behind a proxy has the proxy's, unless xff_num_trusted_hops is exactly the number of \
-                       proxies in front";
+        let message = "remote_ip trusts the address that Envoy detected: without use_remote_address any caller \
+                       chooses it, and with it every caller behind a proxy has the proxy's, unless \
+                       xff_num_trusted_hops is exactly the number of proxies in front";
         let fix = "write direct, or show lint the listener: --envoy FILE";
         findings.push(subject.finding(Code::RemoteIp, "trusted_networks.client_address", message, fix));
     }
@@ -107,10 +109,13 @@ fn addresses(subject: &Subject<'_>, document: &Document, findings: &mut Vec<Find
 
 fn identities(subject: &Subject<'_>, document: &Document, findings: &mut Vec<Finding>) {
     for (index, identity) in document.trusted_identities.iter().enumerate() {
-        let mut segments = identity.as_str().split('/').skip(3);
-        let is_gateway = |name: &str| name.contains("gateway") || name.contains("ingress") || name.ends_with("-istio");
-        if segments.any(is_gateway) {
-            let message = "this looks like the identity of a gateway: whoever comes through it is trusted";
+        let segments: Vec<&str> = identity.as_str().split('/').skip(2).collect();
+        let is_gateway = |name: &&str| name.contains("gateway") || name.contains("ingress") || name.ends_with("-istio");
+        let domain = segments.first().unwrap_or(&"");
+        let of_istio = format!("spiffe://{domain}/ns/istio-system/sa/istio-ingressgateway-service-account");
+        if segments.iter().skip(1).any(is_gateway) || identity.matches(of_istio.as_bytes()) {
+            let message =
+                "this is, or includes, what looks like the identity of a gateway: whoever comes through it is trusted";
             let fix = "remove it, or see docs/guides/istio.md on a gate at the gateway and one behind it";
             findings.push(subject.finding(
                 Code::GatewayIdentity,

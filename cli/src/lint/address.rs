@@ -30,12 +30,14 @@ impl Manager<'_> {
         match client_address {
             ClientAddress::Direct => {
                 if let Some(prelude) = prelude {
-                    let message = "client_address: direct takes what the PROXY protocol says for the peer: whoever reaches this listener is local by saying so";
+                    let message = "client_address: direct takes what the PROXY protocol says for the peer: whoever \
+                                   reaches this listener is local by saying so";
                     find(
                         Code::ProxyProtocol,
                         Some(prelude),
                         message,
-                        "write client_address: remote_ip, and let nobody but the load balancer connect; or filter_state",
+                        "write client_address: remote_ip, and let nobody but the load balancer connect; or \
+                         filter_state",
                     );
                 }
             }
@@ -48,7 +50,8 @@ impl Manager<'_> {
                         Code::NobodyLocal,
                         None,
                         &message,
-                        "put set_filter_state with %DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT% before the gate: see envoy/sidecar-peer.yaml",
+                        "put set_filter_state with %DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT% before the gate: \
+                         see envoy/sidecar-peer.yaml",
                     );
                 }
             }
@@ -65,7 +68,8 @@ impl Manager<'_> {
             && !is_set(self.node, "skip_xff_append")
             && document.trusted_networks.ranges.iter().any(holds_loopback)
         {
-            let message = "for a peer on this machine Envoy appends an address of its own to X-Forwarded-For, and the gate takes it for somebody else's call: it is not local";
+            let message = "for a peer on this machine Envoy appends an address of its own to X-Forwarded-For, and the \
+                           gate takes it for somebody else's call: it is not local";
             find(Code::NobodyLocal, field(self.node, "use_remote_address"), message, "set skip_xff_append: true");
         }
     }
@@ -73,7 +77,8 @@ impl Manager<'_> {
     /// Who can make up the address that `remote_ip` trusts.
     fn believed(&self, is_remote: bool, prelude: Option<&Node>, find: &mut Find<'_>) {
         const CLAIMED: &str = "anybody who can connect, and is not one of your proxies, is local by saying so";
-        const FIX: &str = "let nobody but the proxies connect, and let them overwrite what callers write; or write client_address: direct";
+        const FIX: &str = "let nobody but the proxies connect, and let them overwrite what callers write; or write \
+                           client_address: direct";
         let detection = field(self.node, "original_ip_detection_extensions").filter(|list| !list.items().is_empty());
         let hops = field(self.node, "xff_num_trusted_hops")
             .filter(|hops| !matches!(&hops.tree, Tree::Number(number) if number.as_u64() == Some(0)));
@@ -89,12 +94,14 @@ impl Manager<'_> {
                 }
             }
             None if !is_remote => {
-                let message = "client_address: remote_ip, and without use_remote_address the last address in X-Forwarded-For is the client's: anybody is local by saying so";
+                let message = "client_address: remote_ip, and without use_remote_address the last address in \
+                               X-Forwarded-For is the client's: anybody is local by saying so";
                 find(
                     Code::ForgedAddress,
                     field(self.node, "use_remote_address"),
                     message,
-                    "set use_remote_address: true, and xff_num_trusted_hops to the number of proxies in front; or write client_address: direct",
+                    "set use_remote_address: true, and xff_num_trusted_hops to the number of proxies in front; or \
+                     write client_address: direct",
                 );
             }
             None if hops.is_some() => find(Code::ClaimedAddress, hops, CLAIMED, FIX),

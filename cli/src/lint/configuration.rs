@@ -1,7 +1,7 @@
 //! Whole configurations: reads the files, finds the gates in them, and looks at each and at all together.
 
-use std::io::Read as _;
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use portcullis::Timestamp;
@@ -106,14 +106,9 @@ pub(super) fn examine(files: &[PathBuf], times: (Timestamp, Timestamp)) -> Resul
     let mut all = Vec::new();
     let mut sources = Vec::new();
     for path in files {
+        let path = if path.as_os_str() == "-" { Path::new("/dev/stdin") } else { path };
         let file = path.display().to_string();
-        let mut text = String::new();
-        let read = if file == "-" {
-            std::io::stdin().read_to_string(&mut text).map(|_| ())
-        } else {
-            std::fs::read_to_string(path).map(|read| text = read)
-        };
-        read.with_context(|| format!("cannot read the configuration {file}"))?;
+        let text = fs::read_to_string(path).with_context(|| format!("cannot read the configuration {file}"))?;
         let mut examined = Examined { file: file.clone(), findings: Vec::new(), policies: Vec::new() };
         match Node::parse_all(&text) {
             Ok(documents) => {

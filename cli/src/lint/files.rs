@@ -104,7 +104,8 @@ fn read_store(path: &Path, policy: &Node, policy_file: &str, findings: &mut Vec<
         .with_context(|| format!("cannot read the store {file} (`portcullis init` makes one)"))?;
     let here = Place { file: file.clone(), at: None };
     if fs::metadata(path).is_ok_and(|data| data.permissions().mode() & 0o077 != 0) {
-        let message = "others than its owner can read or write the store: its digests tell whose key is which, and who writes it owns the door";
+        let message = "others than its owner can read or write the store: its digests tell whose key is which, and \
+                       who writes it owns the door";
         findings.push(Finding::new(Code::StoreReadable, here.clone(), message, format!("chmod 600 {file}")));
     }
     let mut store = match Store::parse(&text) {

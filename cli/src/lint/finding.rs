@@ -7,7 +7,7 @@ use crate::output::{RED, YELLOW};
 use crate::yaml::Position;
 
 /// Where something stands.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Place {
     /// The file, as it was given.
     pub(crate) file: String,

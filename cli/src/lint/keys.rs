@@ -9,6 +9,7 @@ use portcullis::document::{Consumer, Document, KeyEntry, Secret};
 use super::code::Code;
 use super::finding::Finding;
 use super::policy::Subject;
+use crate::keys::when::Span;
 
 /// The keys of `envoy/envoy.yaml`, which protect nothing.
 const DEMO_KEYS: [&str; 2] = ["pk_demo_ci_not_a_secret", "pk_demo_admin_not_a_secret"];
@@ -127,9 +128,17 @@ fn examine_key(subject: &Subject<'_>, path: &str, key: &KeyEntry, findings: &mut
         }
         None => {}
     }
-    if matches!(key.secret, Secret::Plaintext(_)) {
-        let fix = "give its sha256 (printf %s \"$KEY\" | sha256sum), or put it into a variable and name that in env";
-        warn(Code::PlaintextKey, "the key itself stands in the policy: whoever reads it can call", fix);
+    let in_sight = match &key.secret {
+        Secret::Plaintext(_) => Some("in the policy"),
+        Secret::Env(variable) if subject.variables.shows(variable.as_str()) => {
+            Some("among the variables of the module")
+        }
+        _ => None,
+    };
+    if let Some(place) = in_sight {
+        let fix = "give its sha256 (printf %s \"$KEY\" | sha256sum), or put it into a variable of the proxy's environment \
+                   and name that in env";
+        warn(Code::PlaintextKey, &format!("the key itself stands {place}: whoever reads it can call"), fix);
     }
     let (now, soon) = subject.times;
     match key.expires {
@@ -138,17 +147,9 @@ fn examine_key(subject: &Subject<'_>, path: &str, key: &KeyEntry, findings: &mut
             warn(Code::ExpiredKey, "the key has expired", "remove it, or give its consumer a new one")
         }
         Some(expires) if expires <= soon => {
-            let days = expires.0.saturating_sub(now.0).checked_div(86_400).unwrap_or_default();
-            let when = if days < 1 {
-                "today".to_owned()
-            } else {
-                format!("in {}", crate::output::count(usize::try_from(days).unwrap_or_default(), "day"))
-            };
-            warn(
-                Code::ExpiresSoon,
-                &format!("the key expires {when}"),
-                "give its consumer a new one: `portcullis keys rotate`",
-            );
+            let left = Span::seconds(expires.0.saturating_sub(now.0));
+            let fix = "give its consumer a new one: `portcullis keys rotate`";
+            warn(Code::ExpiresSoon, &format!("the key expires in {left}"), fix);
         }
         _ => {}
     }

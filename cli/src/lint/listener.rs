@@ -182,14 +182,16 @@ impl<'a> Manager<'a> {
         ];
         let missing: Vec<_> = missing.iter().filter(|(_, is_there)| !is_there).map(|(setting, _)| *setting).collect();
         if !missing.is_empty() {
-            let message = "`..`, `//` or `%2F` reach the gate and the service as they were sent; the gate weighs each reading of a path, and denies more than it must";
+            let message = "`..`, `//` or `%2F` reach the gate and the service as they were sent; the gate weighs each \
+                           reading of a path, and denies more than it must";
             let fix = format!("set {}", missing.join(", "));
             findings.push(self.find(Code::PathNormalization, None, message, &fix));
         }
         let action = field(self.node, "common_http_protocol_options")
             .and_then(|options| field(options, "headers_with_underscores_action"));
         if !action.is_some_and(|action| matches!(action.text(), Some("REJECT_REQUEST" | "DROP_HEADER"))) {
-            let message = "headers with underscores pass: x_api_key is another header than x-api-key to Envoy, and the same one to many services";
+            let message = "headers with underscores pass: x_api_key is another header than x-api-key to Envoy, and \
+                           the same one to many services";
             let fix = "set common_http_protocol_options: {headers_with_underscores_action: REJECT_REQUEST}";
             findings.push(self.find(Code::Underscores, action, message, fix));
         }
@@ -226,7 +228,8 @@ fn shared_vms(gates: &[Gate<'_>], findings: &mut Vec<Finding>) {
         };
         if gates.iter().take(number).any(differs) {
             let message = format!(
-                "another gate has the vm_id {id:?} with other environment_variables: before Envoy 1.39 both see those of one"
+                "another gate has the vm_id {id:?} with other environment_variables: before Envoy 1.39 both see those \
+                 of one"
             );
             findings.push(Finding::new(
                 Code::SharedVm,

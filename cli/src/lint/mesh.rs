@@ -48,7 +48,8 @@ fn istio(spec: &Node, find: &mut Find<'_>) {
     let matches = spec.get("match");
     // A waypoint has targetRefs, and takes no match.
     if modes(spec).len() > 1 && spec.get("targetRefs").is_none() {
-        let message = "the gate stands in what goes out of each sidecar too, and in gateways: calls that a service makes need a key";
+        let message = "the gate stands in what goes out of each sidecar too, and in gateways: calls that a service \
+                       makes need a key";
         find(
             Code::MatchMissing,
             matches,
@@ -63,7 +64,8 @@ fn istio(spec: &Node, find: &mut Find<'_>) {
         }
     }
     if text_of(spec, "phase") != Some("AUTHN") {
-        let message = "the gate comes after Istio's own authentication, and unless it is in phase AUTHZ after its authorization too: what those answer, they answer without a key";
+        let message = "the gate comes after Istio's own authentication, and unless it is in phase AUTHZ after its \
+                       authorization too: what those answer, they answer without a key";
         find(Code::LatePhase, spec.get("phase"), message, "write phase: AUTHN");
     }
 }

@@ -17,10 +17,10 @@ use std::path::PathBuf;
 
 use anyhow::{Result, anyhow};
 use clap::Args;
-use portcullis::Timestamp;
 use serde_json::json;
 
 use crate::files::now;
+use crate::keys::when::Span;
 use crate::output::{Output, count};
 use code::Code;
 use finding::Finding;
@@ -52,8 +52,8 @@ pub(crate) struct Lint {
     #[arg(long, value_name = "FILE")]
     envoy: Vec<PathBuf>,
     /// How long before its end a key expires soon
-    #[arg(long, value_name = "DAYS", default_value = "14d", value_parser = days)]
-    soon: i64,
+    #[arg(long, value_name = "SPAN", default_value = "14d")]
+    soon: Span,
     /// Do not show this warning; may be repeated
     #[arg(long, value_name = "CODE", hide_possible_values = true)]
     allow: Vec<Code>,
@@ -63,13 +63,6 @@ pub(crate) struct Lint {
     /// How to print it
     #[arg(long, value_enum, default_value = "text")]
     output: Output,
-}
-
-/// `14d`, in seconds.
-fn days(text: &str) -> Result<i64, String> {
-    let number = text.strip_suffix('d').and_then(|number| number.parse::<u32>().ok());
-    let number = number.ok_or("write a number of days, such as 14d")?;
-    Ok(i64::from(number).saturating_mul(86_400))
 }
 
 /// What was found in one file.
@@ -88,7 +81,7 @@ impl Lint {
             return Err(anyhow!("--allow {}: it is an error, which cannot be allowed: mend it", code.name()));
         }
         let now = now()?;
-        let times = (now, Timestamp(now.0.saturating_add(self.soon)));
+        let times = (now, self.soon.after(now));
         let mut examined = Vec::new();
         if self.policy.is_some() || self.envoy.is_empty() {
             let policy = self.policy.clone().unwrap_or_else(|| "policy.yaml".into());
@@ -97,7 +90,7 @@ impl Lint {
         examined.extend(configuration::examine(&self.envoy, times)?);
         for one in &mut examined {
             one.findings.retain(|finding| !self.allow.contains(&finding.code));
-            one.findings.sort_by_key(|finding| (finding.place.file.clone(), finding.place.at));
+            one.findings.sort_by(|one, other| one.place.cmp(&other.place));
         }
         self.print(&examined);
         let errors = examined.iter().map(Examined::errors).sum::<usize>();

@@ -51,6 +51,11 @@ impl Variables {
         }
     }
 
+    /// Whether the value stands in the configuration.
+    pub(crate) fn shows(&self, name: &str) -> bool {
+        matches!(self, Self::Given { values, .. } if values.iter().any(|(one, _)| one == name))
+    }
+
     /// The value: where it comes from the environment of the proxy, that of this process stands in.
     pub(crate) fn get(&self, name: &str) -> Option<Vec<u8>> {
         match self {
@@ -141,7 +146,8 @@ impl Subject<'_> {
             EntryProblem::UnsetVariable(name) if !self.variables.has(name.as_str()) => {
                 let message =
                     format!("{}: the module is not given the variable {name}, so this key works nowhere", entry.path);
-                let fix = "name it among the variables of the plugin (vm_config.environment_variables, vmConfig.env, env.hostKeys)";
+                let fix = "name it among the variables of the plugin (vm_config.environment_variables, vmConfig.env, \
+                           env.hostKeys)";
                 Finding::new(Code::UnlistedVariable, place, message, fix)
             }
             // Whether a variable is set is a matter of where Envoy runs, and not of the document.

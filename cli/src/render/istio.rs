@@ -38,7 +38,7 @@ pub(crate) struct Mesh {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Kind {
-    /// Every Istio
+    /// Istio 1.27 and later: before, it has no FAIL_RELOAD
     WasmPlugin,
     /// Istio 1.30 and later
     TrafficExtension,

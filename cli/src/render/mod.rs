@@ -7,11 +7,11 @@ mod istio;
 mod output;
 mod remote;
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
 
 use crate::module;
@@ -173,7 +173,11 @@ impl Render {
             What::EnvoyGateway { source, attached } => source.run(Format::Yaml, |policy| attached.resource(policy)),
             What::Policy { source, format } => source.run(format, |policy| Ok(policy.node.clone())),
             What::Module => {
-                std::io::stdout().write_all(module::BYTES)?;
+                let mut output = std::io::stdout();
+                if output.is_terminal() {
+                    bail!("the module is no text: send it to a file: portcullis render module > portcullis.wasm");
+                }
+                output.write_all(module::BYTES)?;
                 Ok(true)
             }
         }

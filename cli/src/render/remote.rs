@@ -64,6 +64,12 @@ impl Origin {
     /// # Errors
     /// Where it is not pinned, or to two things.
     pub(crate) fn module(&self) -> Result<Module> {
+        if self.url.has_credentials() {
+            // Not shown: there is a password in it.
+            bail!(
+                "--url: no user and no password in it: everybody can read them in what is rendered (see --pull-secret)"
+            );
+        }
         let given = self.sha256.clone().map(|Sha256(hex)| hex);
         match &self.url {
             Url::Image(whole) => {
@@ -96,6 +102,18 @@ impl Origin {
             Url::File(path) if given.is_none() => Ok(Module::File { path: path.clone() }),
             Url::File(path) => bail!("--url file://{path}: nothing compares a file with a --sha256: leave it out"),
         }
+    }
+}
+
+impl Url {
+    fn has_credentials(&self) -> bool {
+        let rest = match self {
+            Self::Image(reference) => reference,
+            Self::Http(url) => url.split_once("://").map_or("", |(_, rest)| rest),
+            Self::File(_) => "",
+        };
+        // An image may have its digest behind another `@`, after its host.
+        rest.split_once('/').is_some_and(|(host, _)| host.contains('@'))
     }
 }
 

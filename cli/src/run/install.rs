@@ -38,7 +38,8 @@ pub(super) fn find(named: Option<&Path>, events: &Receiver<Event>) -> Result<Pat
         .max_by_key(|(version, _)| *version)
         .context("no wheel")?;
     let path = match named {
-        Some(path) if is_program(path) => path.to_owned(),
+        // Without a directory it would be looked for on PATH.
+        Some(path) if is_program(path) => std::path::absolute(path)?,
         Some(path) => bail!("--envoy {}: this is no program: name the binary itself", path.display()),
         None => match on_path() {
             Some(path) => path,
@@ -69,6 +70,7 @@ pub(super) fn find(named: Option<&Path>, events: &Receiver<Event>) -> Result<Pat
 
 fn on_path() -> Option<PathBuf> {
     std::env::split_paths(&std::env::var_os("PATH")?)
+        .filter(|directory| directory.is_absolute())
         .map(|directory| directory.join("envoy"))
         .find(|path| is_program(path))
 }

@@ -113,9 +113,11 @@ impl Run {
         let files = source.files();
         let _watcher =
             (!files.is_empty()).then(|| watch::on_change(files, sender.clone(), Event::Changed)).transpose()?;
-        let ready = source.read(&additions)?;
-        let envoy = install::find(self.envoy.as_deref(), &events)?;
+        source.read(&additions)?;
         is_free(self.listen)?;
+        let envoy = install::find(self.envoy.as_deref(), &events)?;
+        // Again: to install Envoy takes time, and nobody listened for changes.
+        let ready = source.read(&additions)?;
         let proxy = live::Wanted { listen: self.listen, upstream: self.upstream, tls, admin: self.admin };
         Live::start(&envoy, proxy, source, additions, ready, self.quiet, sender)?.go_on(&events)
     }

@@ -11,7 +11,7 @@ use portcullis::{Document, Loaded};
 use crate::files::{Merged, PolicyFile, environment, merge};
 use crate::import;
 use crate::render::document::Sealed;
-use crate::store::Mode;
+use crate::store::{Mode, Store};
 use crate::yaml::{Node, Tree};
 
 /// Where DEEPaaS has its token.
@@ -93,6 +93,13 @@ impl Source {
             (None, Some(file)) => Ok(Self::ApiKeys(file.into())),
             (None, None) if Path::new(POLICY).exists() => {
                 Ok(Self::Files(PolicyFile { file: POLICY.into(), store: None }))
+            }
+            // Whoever has keys does not mean to be open.
+            (None, None) if Path::new(Store::NAME).exists() => {
+                bail!(
+                    "there is {} here, and no {POLICY} that says what its keys open: `portcullis init` writes one",
+                    Store::NAME
+                )
             }
             (None, None) => Ok(Self::Nowhere),
         }

@@ -59,7 +59,7 @@ fn ways_around(upstream: &Upstream, addresses: &[SocketAddr], own: &[IpAddr], li
     let is_here = |address: &SocketAddr| address.ip().is_loopback() || own.contains(&address.ip());
     if !addresses.iter().all(is_here) {
         return vec![format!(
-            "the upstream {place} is another machine: whoever reaches that network goes around the gate. Let its \
+            "the upstream {place} is not on this machine: whoever reaches its network goes around the gate. Let its \
              firewall take connections to port {port} from this machine alone"
         )];
     }
@@ -125,7 +125,7 @@ mod tests {
     fn an_upstream_on_another_machine_is_told() {
         let address = "192.0.2.1:80".parse().unwrap();
         let warnings = ways_around(&upstream(address), &[address], &[], "127.0.0.1:1".parse().unwrap());
-        assert!(warnings[0].contains("another machine"), "{warnings:?}");
+        assert!(warnings[0].contains("not on this machine"), "{warnings:?}");
     }
 
     #[test]

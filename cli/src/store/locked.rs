@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, anyhow};
 
 use super::Store;
-use super::replace::Staged;
+use super::replace::{Staged, keep_owner};
 use crate::output::note;
 
 /// A store that nobody else changes until this is dropped.
@@ -69,6 +69,8 @@ fn lock(path: &Path) -> Result<File> {
     let lock_path = beside(path, "lock")?;
     let open = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&lock_path);
     let lock = open.with_context(|| lock_path.display().to_string())?;
+    // The owner must be able to lock it the next time. Who may not give it away did not make it, or says so on writing.
+    let _ = keep_owner(path, &lock);
     match lock.try_lock() {
         Err(TryLockError::WouldBlock) => {
             note(format_args!("another command has {}: waiting for it", path.display()));

@@ -24,8 +24,7 @@ use crate::yaml::Node;
 /// All that the command keeps.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 pub(crate) struct Store {
-    /// The version of the format: 1.
-    #[serde(default)]
+    /// The version of the format: 1. Without it, a file is no store.
     pub(crate) version: Version,
     /// The mode, whatever the policy says.
     #[serde(default)]
@@ -152,7 +151,10 @@ impl Store {
     /// Where there is none, or where it is none.
     pub(crate) fn read(path: &Path) -> Result<Self> {
         let place = path.display();
-        let text = fs::read_to_string(path).with_context(|| format!("cannot read the store {place}"))?;
+        let text = fs::read_to_string(path).with_context(|| match path.exists() {
+            true => format!("cannot read the store {place}"),
+            false => format!("there is no store {place} (--store names another, `portcullis init` makes one)"),
+        })?;
         Self::parse(&text).with_context(|| format!("{place} is no store of keys"))
     }
 
@@ -160,7 +162,9 @@ impl Store {
     pub(crate) fn parse(text: &str) -> Result<Self> {
         serde_json::from_str(text).map_err(|error| {
             let what = match error.classify() {
-                serde_json::error::Category::Data => "something has another type or version than belongs there",
+                serde_json::error::Category::Data => {
+                    "something is missing, or has another type or version than belongs there"
+                }
                 _ => "not valid JSON",
             };
             anyhow!("{what} (line {}, column {}): mend it, or restore a copy", error.line(), error.column())
@@ -258,7 +262,13 @@ mod tests {
 
     #[test]
     fn a_file_that_is_no_store_is_told_without_its_contents() {
-        for text in ["secret", r#"{"version": 2}"#, r#"{"consumers": ["secret"]}"#, r#"{"mode_override": "secret"}"#] {
+        for text in [
+            "secret",
+            r#"{"valid_keys": ["secret"]}"#,
+            r#"{"version": 2}"#,
+            r#"{"version": 1, "consumers": ["secret"]}"#,
+            r#"{"version": 1, "mode_override": "secret"}"#,
+        ] {
             let error = Store::parse(text).unwrap_err().to_string();
             assert!(error.contains("line 1") && !error.contains("secret"), "{error}");
         }

@@ -61,12 +61,16 @@ fn directory(path: &Path) -> &Path {
 }
 
 /// Gives a new file to the owner of the one that it will replace, who could not read it otherwise.
-fn keep_owner(old: &Path, new: &File) -> Result<()> {
+///
+/// # Errors
+/// Where that is another user, and this one may not do so.
+pub(super) fn keep_owner(old: &Path, new: &File) -> Result<()> {
     let Ok(old) = fs::metadata(old) else { return Ok(()) };
-    let made = new.metadata()?;
-    if (old.uid(), old.gid()) == (made.uid(), made.gid()) {
-        return Ok(());
+    let user = new.metadata()?.uid();
+    match fchown(new, Some(old.uid()), Some(old.gid())) {
+        Err(error) if old.uid() != user => {
+            Err(error).with_context(|| format!("it belongs to user {}: run this as that user", old.uid()))
+        }
+        _ => Ok(()),
     }
-    fchown(new, Some(old.uid()), Some(old.gid()))
-        .with_context(|| format!("it belongs to user {} (group {}): run this as that user", old.uid(), old.gid()))
 }

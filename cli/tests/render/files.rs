@@ -54,10 +54,20 @@ impl Watching {
         watching
     }
 
+    /// Waits until these words stand in what is written. Of a file that is written in place, a part may be taken first.
+    fn writes(&mut self, file: &Path, words: &str) {
+        loop {
+            self.says("gate.yaml is written");
+            if fs::read_to_string(file).expect("it is there").contains(words) {
+                return;
+            }
+        }
+    }
+
     /// Waits for a line with these words.
-    fn says(&mut self, words: &str) -> String {
+    fn says(&mut self, words: &str) {
         let found = self.said.by_ref().map_while(Result::ok).find(|line| line.contains(words));
-        found.unwrap_or_else(|| panic!("it ended without saying: {words}"))
+        assert!(found.is_some(), "it ended without saying: {words}");
     }
 }
 
@@ -72,30 +82,29 @@ impl Drop for Watching {
 fn watching_writes_what_changes_keeps_what_is_refused_and_ends_when_told_to() {
     let folder = folder();
     let file = |name: &str| folder.path().join(name);
-    let read = || fs::read_to_string(file("gate.yaml")).expect("it is there");
+    let gate = file("gate.yaml");
+    let replace = |name: &str, text: &str| {
+        fs::write(file("next"), text).expect("a file");
+        fs::rename(file("next"), file(name)).expect("one directory");
+    };
     fs::remove_file(file("keys.json")).expect("there is a store");
     let mut watching = Watching::start(folder.path());
 
-    // In place, as many editors do.
-    fs::write(file("policy.yaml"), POLICY.replace("/healthz", "/ready")).expect("the policy is changed");
-    watching.says("gate.yaml is written");
-    assert!(read().contains("'/ready'"));
+    fs::write(file("policy.yaml"), POLICY.replace("/healthz", "/ready")).expect("the policy is changed in place");
+    watching.writes(&gate, "'/ready'");
 
     // A store that was not there, by rename, as `keys` does it.
-    fs::write(file("next"), STORE).expect("a file");
-    fs::rename(file("next"), file("keys.json")).expect("one directory");
-    watching.says("gate.yaml is written");
-    assert!(read().contains("'batch-1'"));
+    replace("keys.json", STORE);
+    watching.writes(&gate, "'batch-1'");
 
-    let before = read();
-    fs::write(file("policy.yaml"), "public_path: [/]").expect("the policy is changed");
+    let before = fs::read_to_string(&gate).expect("it is there");
+    replace("policy.yaml", "public_path: [/]");
     watching.says("unknown field `public_path`");
     watching.says("nothing is written: what was rendered last stays");
-    assert_eq!(read(), before);
+    assert_eq!(fs::read_to_string(&gate).expect("it is there"), before);
 
-    fs::write(file("policy.yaml"), POLICY).expect("the policy is changed");
-    watching.says("gate.yaml is written");
-    assert!(read().contains("'/healthz'"));
+    replace("policy.yaml", POLICY);
+    watching.writes(&gate, "'/healthz'");
 
     for signal in ["-TERM", "-INT"] {
         let mut watching = Watching::start(folder.path());
@@ -121,6 +130,5 @@ fn a_link_that_moves_is_a_change() {
     std::os::unix::fs::symlink("..data/policy.yaml", path("policy.yaml")).expect("a link");
     let mut watching = Watching::start(folder.path());
     version("..two", POLICY.replace("/healthz", "/ready"));
-    watching.says("gate.yaml is written");
-    assert!(fs::read_to_string(path("gate.yaml")).expect("it is there").contains("'/ready'"));
+    watching.writes(&path("gate.yaml"), "'/ready'");
 }

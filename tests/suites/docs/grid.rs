@@ -1,13 +1,14 @@
 //! The grid of addresses in the reference, against a real Envoy: every kind of listener, every mode, every caller.
 
-use portcullis_tests::bootstrap::Listener;
-use portcullis_tests::http1;
+use portcullis_tests::bootstrap::{Bootstrap, Listener};
 use portcullis_tests::listener::{DETECTION_HEADER, Kind};
 use portcullis_tests::net::{connect, connect_unix};
 use portcullis_tests::stage::{Stage, listener, verdict};
+use portcullis_tests::{http1, paths};
 use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr};
+use std::process::Command;
 
 use super::page::Page;
 use super::{REFERENCE, codes};
@@ -106,4 +107,40 @@ fn the_grid_of_addresses_is_what_a_real_envoy_shows() {
         }
     }
     assert_eq!(wrong.join("\n"), "");
+}
+
+/// The codes that lint gives a listener whose gate has that policy.
+fn linted(kind: Kind, mode: &str) -> Vec<String> {
+    let (upstream, module) = ((Ipv4Addr::LOCALHOST, 1).into(), paths::module());
+    let listeners = vec![listener("main", kind, &policy(mode))];
+    let document = Bootstrap { listeners, upstream, module, environment: Vec::new() }.document();
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("envoy.json");
+    std::fs::write(&file, document.to_string()).expect("the directory takes a file");
+    let command = paths::workspace().join("target/release/portcullis");
+    let output = Command::new(command).args(["lint", "--output", "json", "--envoy"]).arg(file).output();
+    let output: Value = serde_json::from_slice(&output.expect("`make build` made it").stdout).expect("it is JSON");
+    let findings = output["findings"].as_array().expect("a list of findings").iter();
+    findings.map(|finding| finding["code"].as_str().expect("a code").to_owned()).collect()
+}
+
+/// Lint warns of what the grid shows: where anybody is local by saying so, and where nobody is.
+#[test]
+fn lint_knows_the_listeners_of_the_grid() {
+    let reference = Page::read(REFERENCE);
+    let rows = reference.tables("passes behind").concat();
+    for ((name, kind), row) in KINDS.into_iter().zip(&rows) {
+        for mode in MODES {
+            let found = linted(kind, mode);
+            let has = |codes: &[&str]| found.iter().any(|code| codes.contains(&code.as_str()));
+            // Two hops: who says two addresses at once chooses the one; the grid has callers that say one.
+            let by_saying = codes(row[4]).any(|one| one == mode) || (kind == Kind::Hops2 && mode == "remote_ip");
+            let warned = has(&["proxy-protocol", "forged-address", "claimed-address"]);
+            assert_eq!(warned, by_saying, "{name}, {mode}: {found:?}");
+            assert_eq!(has(&["nobody-local"]), row[1] == "nobody" && !warned, "{name}, {mode}: {found:?}");
+        }
+    }
+    for kind in [Kind::Edge, Kind::Sidecar] {
+        assert!(linted(kind, "filter_state").contains(&"nobody-local".to_owned()), "nothing records the peer");
+    }
 }

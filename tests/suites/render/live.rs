@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Stdio};
 
 use portcullis::digest::Digest;
+use portcullis_tests::bootstrap::replace;
 use portcullis_tests::envoy::{Envoy, Options, V4};
 use portcullis_tests::http1::{Client, request};
 use portcullis_tests::message::{Reply, pairs};
@@ -166,13 +167,13 @@ fn a_change_of_the_files_reaches_a_running_envoy_and_a_refused_one_does_not() {
     let asks = |key| status(&envoy, "/v2", &[("x-api-key", key)]);
     assert_eq!((asks(KEY), asks(SECOND)), (200, 401));
 
-    fs::write(file("policy.yaml"), policy(SECOND, "")).expect("the policy is changed");
+    replace(folder.path(), "policy.yaml", &policy(SECOND, ""));
     poll::until("the new key works", || (asks(SECOND) == 200).then_some(()));
     assert_eq!(asks(KEY), 401, "and the old one no longer");
 
-    fs::write(file("policy.yaml"), "public_path: []").expect("the policy is changed");
+    replace(folder.path(), "policy.yaml", "public_path: []");
     watching.says("nothing is written");
-    fs::write(file("policy.yaml"), policy(KEY, "")).expect("the policy is changed again");
+    replace(folder.path(), "policy.yaml", &policy(KEY, ""));
     poll::until("the first key works again", || (asks(KEY) == 200).then_some(()));
     let counters = envoy.admin().stats("extension_config_discovery.http_filter.portcullis.").expect("it answers");
     let count = |name: &str| counters[&format!("extension_config_discovery.http_filter.portcullis.{name}")];
@@ -183,8 +184,7 @@ fn a_change_of_the_files_reaches_a_running_envoy_and_a_refused_one_does_not() {
     let store =
         format!(r#"{{"version": 1, "consumers": {{"ci": {{"keys": [{{"id": "second", "sha256": "{digest}"}}]}}}}}}"#);
     for (text, expected) in [(store.as_str(), 200), (r#"{"version": 1}"#, 401)] {
-        fs::write(file("next"), text).expect("a file");
-        fs::rename(file("next"), file("keys.json")).expect("one directory");
+        replace(folder.path(), "keys.json", text);
         poll::until("the store takes effect", || (asks(SECOND) == expected).then_some(()));
         assert_eq!(asks(KEY), 200);
     }

@@ -57,7 +57,9 @@ fn public_paths(routing: &Routing<'_>, found: &mut Found) {
 fn would_open(prefix: &Prefix, open: &Route<'_>, shut: &Route<'_>) -> bool {
     shut.prefixes.iter().any(|other| {
         let special = shut.narrowed || other.is_regex || shut.methods.len() > open.methods.len();
-        is_below(&other.text, &prefix.text) || (special && prefix.text.starts_with(&other.text))
+        // The pattern /a/** covers /a too, which Kong's /a/ does not.
+        let wider = prefix.text.len() > 1 && prefix.text.ends_with('/');
+        is_below(&other.text, &prefix.text) || ((special || wider) && prefix.text.starts_with(&other.text))
     })
 }
 
@@ -102,22 +104,19 @@ fn rules(routing: &Routing<'_>, found: &mut Found) {
             found.note(restriction.at, "a route below has no acl in Kong; here this rule covers it too");
         }
     }
-    // The first rule that matches counts, so the longest prefix stands first.
-    restrictions.sort_by_key(|restriction| std::cmp::Reverse(restriction.prefix.len()));
     let mut rules: Vec<Node> = Vec::new();
-    for restriction in restrictions {
-        let rule = member(&restriction.prefix, &restriction.methods, Some(&restriction.roles));
-        match refused("rules", &Node::list([rule.clone()])) {
-            Some(why) => {
-                found.leave(restriction.at, format!("an acl, so every valid key passes here: its path or group {why}"))
-            }
-            None if rules.contains(&rule) => {}
-            None => rules.push(rule),
+    for restriction in &restrictions {
+        let rule = rule(restriction, found);
+        if !rules.contains(&rule) {
+            rules.push(rule);
         }
     }
+    // The first rule that matches counts, so the longest prefix stands first.
+    let length = |rule: &Node| rule.get("path").and_then(Node::text).map(str::len);
+    rules.sort_by_key(|rule| std::cmp::Reverse(length(rule)));
     if !rules.is_empty() {
-        let comment = "Groups of the plugin acl, as roles. Kong's /a is also /ab; here it is /a and all below.";
-        found.set("rules", Node::list(rules), comment);
+        found.note(None, "an acl on /a holds for /ab too in Kong; here its rule is for /a and all below");
+        found.set("rules", Node::list(rules), "Groups of the plugin acl, as roles.");
     }
 }
 
@@ -141,6 +140,23 @@ fn restrict(acl: &Plugin<'_>, route: &Route<'_>, restrictions: &mut Vec<Restrict
             roles,
         });
     }
+}
+
+/// A rule for these groups; where its path cannot be said here, one that lets nobody into the place above.
+fn rule(restriction: &Restriction, found: &mut Found) -> Node {
+    let rule = member(&restriction.prefix, &restriction.methods, Some(&restriction.roles));
+    let Some(why) = refused("rules", &Node::list([rule.clone()])) else { return rule };
+    let message = format!("an acl on a path that {why}; nobody passes there until the rule with {NOBODY} is written");
+    found.leave(restriction.at, message);
+    let mut place = restriction.prefix.as_str();
+    while let Some((above, _)) = place.rsplit_once('/') {
+        let rule = member(above, &[], Some(&[NOBODY.to_owned()]));
+        if refused("rules", &Node::list([rule.clone()])).is_none() {
+            return rule;
+        }
+        place = above;
+    }
+    member("/", &[], Some(&[NOBODY.to_owned()]))
 }
 
 /// The groups that an acl lets in.

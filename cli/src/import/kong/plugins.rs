@@ -83,11 +83,13 @@ fn sources(plugins: &[&Plugin<'_>], found: &mut Found) {
     if plugins.len() > 1 {
         found.note(None, "several plugins key-auth are one here: every place of a key counts on every path");
     }
-    found.set(
-        "key_sources",
-        Node::list(items),
-        "key_names of the plugin key-auth. Kong looks into the query too: URLs end up in logs, so drop it if you can.",
-    );
+    let comment = match items.iter().any(|item| item.get("query").is_some()) {
+        true => {
+            "key_names of the plugin key-auth. Kong looks into the query too: URLs end up in logs, so drop it if you can."
+        }
+        false => "key_names of the plugin key-auth.",
+    };
+    found.set("key_sources", Node::list(items), comment);
 }
 
 /// The names of Kong's own headers, so that upstreams go on to find what they look for.

@@ -1,0 +1,255 @@
+//! `portcullis import`: what each source becomes decides as the source did, or stays shut.
+
+#[path = "import/place.rs"]
+mod place;
+
+use place::{OUTSIDE, Place, line_with};
+
+#[test]
+fn orchestra_decides_as_before() {
+    let place = Place::new();
+    let (status, _, said) = place.import(&["orchestra"], "orchestra.json");
+    assert_eq!(status, 1, "{said}");
+    for (part, left) in [
+        ("orchestra.json:5:3:", "no request could present it"),
+        ("orchestra.json:7:3:", "valid_keys[4] is no text"),
+        (":10:98:", "local_networks[5] is most of the Internet"),
+        (":10:111:", "local_networks[6] is no address"),
+        (":11:2:", "rate_limit: not a setting"),
+        (":6:3:", "the same key as in line 3: taken once"),
+        ("took 2 keys", "left out 5 things"),
+    ] {
+        assert!(line_with(&said, part).contains(left), "{part}: {said}");
+    }
+    place.decides(&[
+        ("POST", "/infer", "", OUTSIDE, "deny no_credential"),
+        ("POST", "/infer", "X-API-Key: orch-front-5f1c9a7be2", OUTSIDE, "allow key"),
+        ("POST", "/infer", "X-API-Key: orch-notebook-77e0", OUTSIDE, "allow key"),
+        ("POST", "/infer", "X-API-Key: orch-guess", OUTSIDE, "deny unknown_key"),
+        ("POST", "/infer", "Authorization: Bearer orch-front-5f1c9a7be2", OUTSIDE, "deny no_credential"),
+        ("POST", "/infer", "", "127.0.0.1:40000", "allow trusted_network"),
+        ("POST", "/infer", "", "[::1]:40000", "allow trusted_network"),
+        ("POST", "/infer", "", "10.1.9.9:40000", "allow trusted_network"),
+        ("POST", "/infer", "", "192.168.7.8:40000", "allow trusted_network"),
+        ("POST", "/infer", "", "10.2.0.1:40000", "deny no_credential"),
+        ("POST", "/infer", "X-Forwarded-For: 127.0.0.1", OUTSIDE, "deny no_credential"),
+    ]);
+}
+
+#[test]
+fn orchestra_that_asks_nobody_for_a_key_is_disabled() {
+    let place = Place::new();
+    place.write(
+        "elsewhere.json",
+        r#"{"valid_keys": ["Stray-Secret-9"], "require_auth_for_external": false, "local_networks": []}"#,
+    );
+    let (status, _, said) = place.run(&["import", "orchestra"], &[("API_KEYS_FILE", "elsewhere.json")]);
+    assert!(status == 0 && said.contains("mode is disabled"), "{said}");
+    place.decides(&[("POST", "/infer", "", OUTSIDE, "allow disabled")]);
+}
+
+#[test]
+fn deepaas_decides_as_before() {
+    let file = Place::new();
+    let (status, _, said) = file.import(&["deepaas"], "deepaas.conf");
+    assert!(status == 0 && said.contains("stays with DEEPaaS: debug, workers, enabled"), "{said}");
+    let variable = Place::new();
+    let (status, _, said) =
+        variable.run(&["import", "deepaas"], &[("DEEPAAS_AUTH_BEARER_TOKEN", "deep-token-8812aa+/=")]);
+    assert!(status == 0 && said.contains("DEEPAAS_AUTH_BEARER_TOKEN: took 1 key"), "{said}");
+    for place in [file, variable] {
+        place.decides(&[
+            ("GET", "/", "", OUTSIDE, "allow public_path"),
+            ("GET", "/v2/", "", OUTSIDE, "allow public_path"),
+            ("GET", "/v2/models/", "", OUTSIDE, "deny no_credential"),
+            ("POST", "/v2/models/demo/predict", "", "127.0.0.1:40000", "deny no_credential"),
+            ("POST", "/v2/models/demo/predict", "Authorization: Bearer deep-token-8812aa+/=", OUTSIDE, "allow key"),
+            ("POST", "/v2/models/demo/predict", "Authorization: Bearer deep-guess", OUTSIDE, "deny unknown_key"),
+            ("POST", "/v2/models/demo/predict", "X-API-Key: deep-token-8812aa+/=", OUTSIDE, "deny no_credential"),
+        ]);
+    }
+}
+
+#[test]
+fn deepaas_without_a_token_is_open_and_says_so() {
+    let place = Place::new();
+    let (status, _, said) = place.run(&["import", "deepaas"], &[]);
+    assert!(status == 2 && said.contains("DEEPaaS is open to everybody until it has a token"), "{said}");
+    place.write("deepaas.conf", "[DEFAULT]\nauth_bearer_token =\n");
+    let (status, _, said) = place.run(&["import", "deepaas", "deepaas.conf"], &[]);
+    assert!(status == 0 && said.contains("DEEPaaS lets everybody in, so mode is disabled"), "{said}");
+    place.decides(&[("GET", "/v2/models/", "", OUTSIDE, "allow disabled")]);
+}
+
+#[test]
+fn rxinfer_decides_as_before() {
+    let place = Place::new();
+    let (status, _, said) = place.import(&["rxinfer"], "rxinfer.json");
+    assert!(status == 1 && line_with(&said, "rxinfer.json:3:1").contains("no token"), "{said}");
+    let user = "Authorization: Bearer 3b0e7c1e-58ad-4d3b-9a50-5b1b2d6a1f01";
+    let admin = "Authorization: Bearer 3b0e7c1e-58ad-4d3b-9a50-5b1b2d6a1f02";
+    let rows = [
+        ("GET", "/v1/ping", "", OUTSIDE, "allow public_path"),
+        ("POST", "/v1/token/generate", "", OUTSIDE, "allow public_path"),
+        ("GET", "/v1/models", "", OUTSIDE, "deny no_credential"),
+        ("GET", "/v1/models", user, OUTSIDE, "allow key"),
+        ("GET", "/v1/models", "Authorization: Bearer dev-token", OUTSIDE, "deny unknown_key"),
+    ];
+    place.decides(&rows);
+    assert!(place.read("keys.json").contains(r#""rxinfer-65f1c0ffee65f1c0ffee0002": {"roles": ["user","admin"]"#));
+    // The roles are there for the rules that somebody writes.
+    let rules = "rules: [{path: \"/v1/models/secret-v1/**\", roles: [admin]}]\n";
+    place.write("policy.yaml", place.read("policy.yaml") + rules);
+    place.decides(&[
+        ("GET", "/v1/models/secret-v1", user, OUTSIDE, "deny missing_role"),
+        ("GET", "/v1/models/secret-v1", admin, OUTSIDE, "allow key"),
+    ]);
+    let (_, _, said) = place.import(&["rxinfer", "--dev-token"], "rxinfer.json");
+    assert!(said.contains("took 1 key") && said.contains("everybody knows it"), "{said}");
+    place.decides(&[("GET", "/v1/models", "Authorization: Bearer dev-token", OUTSIDE, "allow key")]);
+}
+
+#[test]
+fn envoys_own_filter_decides_as_before() {
+    let place = Place::new();
+    let (status, _, said) = place.import(&["api-key-auth"], "api-key-auth.yaml");
+    assert!(status == 1 && line_with(&said, ":18:23").contains("is no name of a consumer"), "{said}");
+    assert!(line_with(&said, ":35:21").contains("settings for one route alone"), "{said}");
+    let rows = [
+        ("GET", "/", "", OUTSIDE, "deny no_credential"),
+        ("GET", "/", "Authorization: Bearer envoy-mobile-31ab77", OUTSIDE, "allow key"),
+        ("GET", "/", "X-API-Key: envoy-batch-90cd12", OUTSIDE, "allow key"),
+        ("GET", "/?api_key=envoy-batch-90cd12", "", OUTSIDE, "allow key"),
+        ("GET", "/", "X-API-Key: envoy-admin-55aa", OUTSIDE, "deny unknown_key"),
+        ("GET", "/", "X-API-Key: envoy-odd-44ef", OUTSIDE, "deny unknown_key"),
+    ];
+    place.decides(&rows);
+    assert!(place.read("policy.yaml").contains("consumer_header: 'x-client-id'"));
+    // The configuration of the filter alone, as JSON with the names that JSON has.
+    let alone = Place::new();
+    alone.write(
+        "filter.json",
+        r#"{"credentials": [{"key": "envoy-mobile-31ab77", "client": "mobile"}], "keySources": [{"header": "X-API-Key"}],
+            "forwarding": {"hideCredentials": true}}"#,
+    );
+    let (status, _, said) = alone.run(&["import", "api-key-auth", "filter.json"], &[]);
+    assert!(status == 0, "{said}");
+    alone.decides(&[rows[0], ("GET", "/", "X-API-Key: envoy-mobile-31ab77", OUTSIDE, "allow key")]);
+}
+
+#[test]
+fn envoy_gateway_decides_as_before() {
+    let place = Place::new();
+    let (status, _, said) = place.import(&["envoy-gateway"], "envoy-gateway.yaml");
+    assert_eq!(status, 1, "{said}");
+    for (part, left) in [
+        (":10:14:", "ends with a line break"),
+        (":11:14:", "is no base64"),
+        (":17:25:", "an earlier Secret"),
+        (":18:3:", "does not name"),
+        (":29:59:", "not in this file"),
+        (":35:3:", "spec.cors"),
+    ] {
+        assert!(line_with(&said, part).contains(left), "{part}: {said}");
+    }
+    place.decides(&[
+        ("GET", "/", "", OUTSIDE, "deny no_credential"),
+        ("GET", "/", "X-API-Key: eg-client1-ab12cd34", OUTSIDE, "allow key"),
+        ("GET", "/?api_key=eg-client5-12ef", "", OUTSIDE, "allow key"),
+        ("GET", "/", "X-API-Key: eg-client4-77aa88bb", OUTSIDE, "allow key"),
+        ("GET", "/", "X-API-Key: eg-client1-second", OUTSIDE, "deny unknown_key"),
+        ("GET", "/", "X-API-Key: eg-client6-99cc", OUTSIDE, "deny unknown_key"),
+    ]);
+}
+
+#[test]
+fn kong_decides_as_before_or_stays_shut() {
+    let place = Place::new();
+    let (status, _, said) = place.import(&["kong"], "kong.yaml");
+    assert_eq!(status, 1, "{said}");
+    for (part, left) in [
+        (":7:11: its id", "it holds the key itself"),
+        (":8:11:", "it expired at 2023-11-14T23:13:20Z"),
+        (":12:3:", "basicauth_credentials"),
+        (":14:31:", "a reference to a key"),
+        (":17:3:", "its consumer is not in this file"),
+        (":35:7:", "nobody passes there"),
+        (":40:5:", "needs a key here"),
+        (":42:3:", "rate-limiting: not about keys"),
+    ] {
+        assert!(line_with(&said, part).contains(left), "{part}: {said}");
+    }
+    assert!(place.read("keys.json").contains("0f8a8a4e-0000-4000-8000-000000000001"), "the id is kept");
+    let (alice, bob) = ("apikey: kong-alice-11aa22bb", "apikey: kong-bob-second-99");
+    place.decides(&[
+        ("GET", "/api/x", "", OUTSIDE, "deny no_credential"),
+        ("GET", "/api/x", bob, OUTSIDE, "allow key"),
+        ("GET", "/api/x?apikey=kong-bob-55ee66ff", "", OUTSIDE, "deny no_credential"),
+        ("GET", "/api/x", "apikey: kong-alice-expired", OUTSIDE, "deny unknown_key"),
+        ("GET", "/api/admin/users", bob, OUTSIDE, "deny missing_role"),
+        ("GET", "/api/admin/users", alice, OUTSIDE, "allow key"),
+        ("GET", "/api/reports/1", alice, OUTSIDE, "deny missing_role"),
+        ("GET", "/docs/index.html", "", OUTSIDE, "allow public_path"),
+        ("POST", "/docs/index.html", "", OUTSIDE, "deny no_credential"),
+        ("GET", "/elsewhere", "", OUTSIDE, "deny no_credential"),
+    ]);
+}
+
+#[test]
+fn what_kong_restricts_by_more_than_paths_stays_shut() {
+    let place = Place::new();
+    place.write(
+        "kong.yaml",
+        r#"
+consumers: [{username: x, keyauth_credentials: [{key: Stray-Secret-9}], acls: [{group: x}]}]
+plugins: [{name: key-auth}]
+routes:
+- {paths: [/p], hosts: [a.example], plugins: [{name: acl, config: {allow: [x]}}]}
+- {paths: [/p], hosts: [b.example], plugins: [{name: acl, config: {allow: [y]}}]}
+- {paths: ["~/q/v[0-9]+"], plugins: [{name: acl, config: {allow: [x]}}]}
+- {paths: ["/r%20s/t"], plugins: [{name: acl, config: {allow: [x]}}]}
+- {paths: [/s], plugins: [{name: acl, config: {whitelist: ["a group"]}}]}
+- {paths: [/t], plugins: [{name: acl, config: {whitelist: [x]}}]}
+"#,
+    );
+    let (status, _, said) = place.run(&["import", "kong", "kong.yaml"], &[]);
+    assert_eq!(status, 1, "{said}");
+    let key = "apikey: Stray-Secret-9";
+    for path in ["/p", "/q/v1", "/r%20s/t", "/s/1", "/other"] {
+        place.decides(&[("GET", path, key, OUTSIDE, "deny missing_role")]);
+    }
+    place.decides(&[("GET", "/t/1", key, OUTSIDE, "allow key")]);
+}
+
+#[test]
+fn a_list_and_a_table_are_taken() {
+    let place = Place::new();
+    let (status, _, said) = place.import(&["list", "--consumer", "ci"], "list.txt");
+    assert!(status == 1 && line_with(&said, "list.txt:5:1").contains("no request could present it"), "{said}");
+    let (status, _, said) = place.import(&["csv"], "keys.csv");
+    assert_eq!(status, 1, "{said}");
+    for (part, left) in [
+        (":1:1:", "column team"),
+        (":5:1:", "it expired at 2020-01-01T00:00:00Z"),
+        (":6:1:", "expires is no date"),
+        (":7:1:", "consumer alice has the roles read, write already"),
+        (":8:1:", "two consumers have it"),
+        (":9:1:", "two consumers have it"),
+        (":10:1:", "holds a key itself"),
+        (":11:1:", "names no consumer"),
+        (":4:1: its id", "it holds the key itself"),
+    ] {
+        assert!(line_with(&said, part).contains(left), "{part}: {said}");
+    }
+    place.write("policy.yaml", "rules: [{path: \"/w\", roles: [write]}]\n");
+    place.decides(&[
+        ("GET", "/", "X-API-Key: list-one-7a7a7a", OUTSIDE, "allow key"),
+        ("GET", "/", "X-API-Key: list-two-8b8b8b", OUTSIDE, "allow key"),
+        ("GET", "/w", "X-API-Key: csv-alice-1111aaaa", OUTSIDE, "allow key"),
+        ("GET", "/w", "X-API-Key: secret", OUTSIDE, "deny missing_role"),
+        ("GET", "/", "X-API-Key: secret", OUTSIDE, "allow key"),
+        ("GET", "/", "X-API-Key: csv-carol-2222bbbb", OUTSIDE, "deny disabled_key"),
+        ("GET", "/", "X-API-Key: csv-dave-3333cccc", OUTSIDE, "deny unknown_key"),
+        ("GET", "/", "X-API-Key: csv-both-6666ffff", OUTSIDE, "deny unknown_key"),
+    ]);
+}

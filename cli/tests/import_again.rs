@@ -1,0 +1,141 @@
+//! `portcullis import`: what it leaves alone, what it refuses, and what it tells programs.
+
+use std::fs;
+
+#[path = "import/place.rs"]
+mod place;
+
+use place::{OUTSIDE, Place, line_with};
+
+#[test]
+fn what_is_imported_again_is_there_once() {
+    for (kind, fixture) in [
+        (&["orchestra"][..], "orchestra.json"),
+        (&["deepaas"], "deepaas.conf"),
+        (&["rxinfer"], "rxinfer.json"),
+        (&["api-key-auth"], "api-key-auth.yaml"),
+        (&["envoy-gateway"], "envoy-gateway.yaml"),
+        (&["kong"], "kong.yaml"),
+        (&["list", "--consumer", "ci"], "list.txt"),
+        (&["csv"], "keys.csv"),
+    ] {
+        let place = Place::new();
+        let (first, ..) = place.import(kind, fixture);
+        let files = (place.read("keys.json"), place.read("policy.yaml"));
+        assert!(files.0.contains("sha256"), "{fixture}");
+        let (second, output, said) = place.import(kind, fixture);
+        assert_eq!((second, output.as_str()), (first, ""), "{said}");
+        assert!(said.contains("took 0 keys") && said.contains("there already"), "{said}");
+        assert_eq!((place.read("keys.json"), place.read("policy.yaml")), files, "{fixture}");
+    }
+}
+
+#[test]
+fn a_policy_that_is_there_is_left_alone_and_what_belongs_there_is_printed() {
+    let place = Place::new();
+    let policy = "# mine\nkey_sources: [bearer]\nprotected_paths: [\"/v2/models/**\"]\nconsumers: [{name: deepaas, roles: [predict]}]\n";
+    place.write("policy.yaml", policy);
+    let (status, output, said) = place.import(&["deepaas"], "deepaas.conf");
+    assert!(status == 0 && output.is_empty(), "it says all that already: {output}{said}");
+    assert!(!place.read("keys.json").contains("roles"), "the policy has them");
+    place.write("policy.yaml", format!("{policy}mode: report\n"));
+    let (status, output, said) = place.import(&["deepaas"], "deepaas.conf");
+    assert_eq!((status, output.as_str()), (1, "\n# There was a token.\nmode: 'enforce'\n"), "{said}");
+    assert!(said.contains("policy.yaml is yours and was left alone: put this there"), "{said}");
+    assert_eq!(place.read("policy.yaml"), format!("{policy}mode: report\n"));
+    place.decides(&[("GET", "/v2/models/", "", OUTSIDE, "report no_credential")]);
+}
+
+#[test]
+fn a_key_stays_with_who_has_it() {
+    let place = Place::new();
+    place.write("policy.yaml", "consumers: [{name: ops, keys: [{sha256: \"2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b\"}]}]\n");
+    place.write("list.txt", "secret\n");
+    let (status, _, said) = place.run(&["import", "list", "list.txt", "--consumer", "ci"], &[]);
+    assert!(status == 1 && said.contains("it is a key of consumer ops already"), "{said}");
+}
+
+#[test]
+fn a_key_that_may_less_in_the_source_is_told() {
+    let place = Place::new();
+    place.write("keys.csv", "key,consumer,expires,disabled\nStray-Secret-9,ci,,\nStray-Secret-9,ci,,true\n");
+    let (status, _, said) = place.run(&["import", "csv", "keys.csv"], &[]);
+    assert!(
+        status == 1 && line_with(&said, "keys.csv:3:1").contains("here it is disabled or expires sooner"),
+        "{said}"
+    );
+    place.write("keys.csv", "key,consumer,expires\nStray-Secret-9,ci,2999-01-01\n");
+    let (status, _, said) = place.run(&["import", "csv", "keys.csv"], &[]);
+    assert!(
+        status == 1 && line_with(&said, "keys.csv:2:1").contains("here it is disabled or expires sooner"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_dry_run_writes_nothing() {
+    let place = Place::new();
+    let (_, output, said) = place.import(&["orchestra", "--dry-run"], "orchestra.json");
+    assert!(said.contains("would take 2 keys") && said.contains("would write policy.yaml"), "{said}");
+    assert!(output.contains("mode: 'enforce'"), "{output}");
+    assert_eq!(fs::read_dir(place.0.path()).expect("a directory").count(), 0);
+}
+
+#[test]
+fn a_report_for_programs_has_everything() {
+    let place = Place::new();
+    let (status, output, said) = place.import(&["csv", "--output", "json"], "keys.csv");
+    assert_eq!((status, said.as_str()), (1, ""));
+    let report: serde_json::Value = serde_json::from_str(&output).expect("it is JSON");
+    let length = |name: &str| report[name].as_array().map(Vec::len);
+    assert_eq!((length("taken"), length("left_out"), length("notes")), (Some(3), Some(8), Some(1)), "{output}");
+    assert_eq!(report["taken"][0]["consumer"], "alice");
+}
+
+#[test]
+fn input_errors_say_what_to_do_and_show_no_key() {
+    let laughs = {
+        let next =
+            |(one, other): (char, char)| format!("{other}: &{other} [{}]\n", vec![format!("*{one}"); 9].join(","));
+        let doubled: String = ('a'..='i').zip('b'..='j').map(next).collect();
+        format!("a: &a [x,x,x,x,x,x,x,x,x]\n{doubled}valid_keys: *j\n")
+    };
+    for (kind, text, message) in [
+        ("orchestra", &b"{\"valid_keys\": [\"Stray-Secret-9\""[..], "is not valid YAML or JSON: line 1"),
+        ("orchestra", b"{\"valid_keys\": [\"Stray-Secret-9\"], \"valid_keys\": []}", "duplicate mapping key"),
+        ("orchestra", b"valid_keys: {Stray-Secret-9: 1, Stray-Secret-9: 2}", "duplicate mapping key"),
+        ("orchestra", b"Stray-Secret-9", "is no api_keys.json of Orchestra"),
+        ("orchestra", b"\xff\xfe{\0", "is no UTF-8 (at byte 0): save it as UTF-8"),
+        ("orchestra", b"{\0}", "it has a NUL byte"),
+        ("orchestra", &[b'['; 100_000], "is not valid YAML or JSON"),
+        ("kong", laughs.as_bytes(), "is not valid YAML or JSON"),
+        ("kong", b"Stray-Secret-9: 1", "is no declarative configuration of Kong"),
+        ("api-key-auth", b"Stray-Secret-9: 1", "has no filter envoy.filters.http.api_key_auth"),
+        ("envoy-gateway", b"kind: Stray-Secret-9", "has no Secret and no SecurityPolicy"),
+        ("rxinfer", b"{\"token\": \"Stray-Secret-9\"", "source:1: no JSON: export the collection"),
+        ("deepaas", b"Stray-Secret-9", "source:1: no section yet"),
+        ("deepaas", b"[DEFAULT]\nStray-Secret-9", "source:2: no setting: write it as name = value"),
+        ("csv", b"Stray-Secret-9,x", "source:1: the header row must name the columns"),
+        ("csv", b"key,consumer,key\nStray-Secret-9,x,", "source:1: the column key stands there twice"),
+    ] {
+        let place = Place::new();
+        place.write("source", text);
+        let (status, output, said) = place.run(&["import", kind, "source"], &[]);
+        assert_eq!((status, output.as_str()), (2, ""), "{kind}: {said}");
+        assert!(said.contains(message), "{kind}: {said}");
+        assert!(!place.path("policy.yaml").exists(), "{kind}");
+    }
+    let place = Place::new();
+    let (status, _, said) = place.run(&["import", "kong"], &[]);
+    assert!(status == 2 && said.contains("name the file to import"), "{said}");
+    let (status, _, said) = place.run(&["import", "orchestra", "/dev/zero"], &[]);
+    assert!(status == 2 && said.contains("/dev/zero is larger than 64 MiB: split it"), "{said}");
+}
+
+#[test]
+fn every_help_has_examples() {
+    for kind in ["orchestra", "deepaas", "rxinfer", "api-key-auth", "envoy-gateway", "kong", "list", "csv"] {
+        let (status, output, _) = Place::new().run(&["import", kind, "--help"], &[]);
+        assert!(status == 0 && output.contains("Examples:\n") && output.contains("Exit status:"), "{output}");
+    }
+}

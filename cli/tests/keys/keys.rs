@@ -1,0 +1,295 @@
+//! `keys list`, `remove`, `disable`, `enable`, `expire` and `verify`, and the store that they share.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+use std::process::Stdio;
+
+use super::Place;
+
+const POLICY: &str = "mode: report
+consumers:
+  - name: ci
+    roles: [predict]
+    keys:
+      - {id: in-policy, plaintext: example-key-of-the-policy}
+      - {env: UNSET}
+";
+
+#[test]
+fn a_key_is_switched_off_and_on_expires_and_is_removed() {
+    let place = Place::new();
+    let key = place.generate(&["--consumer", "ci", "--id", "one"]);
+    for (arguments, state) in [
+        (&["disable", "one"][..], "disabled"),
+        (&["enable", "one"], "active"),
+        (&["expire", "one"], "expired"),
+        (&["expire", "one", "--at", "30d"], "active"),
+        (&["remove", "one"], "unknown"),
+    ] {
+        let done = place.run(&[&["keys"], arguments].concat(), "");
+        assert!(done.status == 0 && done.output.is_empty() && done.error.contains("key one "), "{done:?}");
+        assert_eq!(place.verify(&key), state, "{arguments:?}");
+    }
+    assert!(!place.read("keys.json").contains("ci"), "nothing is left of the consumer");
+}
+
+#[test]
+fn keys_are_meant_by_id_or_by_themselves_on_standard_input() {
+    let place = Place::new();
+    let keys: Vec<_> =
+        ["a", "b", "c"].map(|id| place.generate(&["--consumer", "ci", "--role", "r", "--id", id])).to_vec();
+    let done = place.run(&["keys", "disable", "a", "-"], &format!("{}\n{}\n", keys[1], keys[2]));
+    assert!(done.status == 0 && done.error.contains("3 keys disabled"), "{done:?}");
+    assert!(keys.iter().all(|key| place.verify(key) == "disabled"));
+    place.must(&["keys", "remove", "a", "b", "c"]);
+    assert!(place.read("keys.json").contains("\"ci\": {\"roles\": [\"r\"], "), "the roles stay for the next key");
+}
+
+#[test]
+fn what_is_not_in_the_store_changes_nothing_and_no_key_is_shown() {
+    let place = Place::with_policy(POLICY);
+    let key = place.generate(&["--consumer", "ci", "--id", "ci-2026-11"]);
+    place.run(&["keys", "add", "--consumer", "ci", "--id", "weak"], "hunter2");
+    let before = place.read("keys.json");
+    let typo = key.replace(&key[10..12], if key[10..12] == *"00" { "11" } else { "00" });
+    for (arguments, input, message) in [
+        (&["ci-2026-11", "other"][..], "", "argument 2 is no id of a key in keys.json: see `portcullis keys list`"),
+        (&["ci-2026"], "", "no key has the id ci-2026: is ci-2026-11 meant?"),
+        (&["in-policy"], "", "in-policy stands in the policy, at policy.yaml:6:9: change it there"),
+        (
+            &["-"],
+            "example-key-of-the-policy",
+            "line 1: this key stands in the policy, at policy.yaml:6:9: change it there",
+        ),
+        (&["-"], "other-secret", "line 1: this key is not in keys.json"),
+        (&["-"], &typo, "line 1: this key is not in keys.json (its checksum is wrong: a typo?)"),
+        (&["-"], "", "no key was given"),
+        (&[&key], "", "argument 1 is a key and not its id"),
+        (&["hunter2"], "", "argument 1 is a key and not its id"),
+        (&[&typo], "", "argument 1 is a key and not its id"),
+    ] {
+        for command in ["remove", "disable", "enable", "expire", "rotate"] {
+            let done = place.run(&[&["keys", command], arguments].concat(), input);
+            done.says(2, message);
+            let shown = ["hunter2", "example-key", "other", "pk_"].iter().find(|secret| done.error.contains(**secret));
+            assert_eq!((shown, done.output.as_str()), (None, ""), "{done:?}");
+        }
+    }
+    assert_eq!(place.read("keys.json"), before);
+}
+
+#[test]
+fn a_key_that_is_not_valid_yet_is_not_made_to_expire_before() {
+    let place = Place::new();
+    place.generate(&["--consumer", "ci", "--id", "later", "--not-before", "2100-01-01"]);
+    place
+        .run(&["keys", "expire", "later"], "")
+        .says(2, "`disable` or `remove` it instead: key later: the key expires before it is valid");
+}
+
+#[test]
+fn a_key_is_switched_off_also_where_the_policy_is_broken() {
+    let place = Place::new();
+    let key = place.generate(&["--consumer", "ci", "--id", "one"]);
+    place.write("policy.yaml", "consumers: [{name: hunter2, nonsense");
+    place.must(&["keys", "disable", "one"]);
+    let done = place.run(&["keys", "list"], "");
+    assert!(
+        done.status == 0
+            && done.error.contains("what stands in the policy is not listed: policy.yaml is not valid YAML"),
+        "{done:?}"
+    );
+    assert!(done.output.contains("disabled") && !done.error.contains("hunter2"), "{done:?}");
+    fs::remove_file(place.path("policy.yaml")).expect("it is there");
+    assert_eq!(place.verify(&key), "disabled");
+}
+
+#[test]
+fn the_list_has_every_key_wherever_it_stands_and_its_state() {
+    let place = Place::with_policy(POLICY);
+    for (id, more) in [
+        ("active", &[][..]),
+        ("later", &["--not-before", "2100-01-01"]),
+        ("soon", &["--expires", "75h"]),
+        ("off", &[]),
+        ("past", &[]),
+    ] {
+        place.generate(&[&["--consumer", "ops", "--role", "admin", "--id", id], more].concat());
+    }
+    place.must(&["keys", "disable", "off"]);
+    place.must(&["keys", "expire", "past"]);
+    let table = place.must(&["keys", "list"]);
+    let rows: Vec<Vec<_>> =
+        table.lines().map(|line| line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect()).collect();
+    let states: Vec<_> = rows.iter().map(|row| (row[0], row[1], row[2], row[3])).collect();
+    assert!(
+        matches!(
+            states.as_slice(),
+            [
+                ("ID", "CONSUMER", "ROLES", "STATE"),
+                ("?", "ci", "predict", "unset here"),
+                ("in-policy", "ci", "predict", "active"),
+                ("active", "ops", "admin", "active"),
+                ("later", "ops", "admin", _),
+                ("off", "ops", "admin", "disabled"),
+                ("past", "ops", "admin", "expired"),
+                ("soon", "ops", "admin", "expires in 3d"),
+            ]
+        ),
+        "{table}"
+    );
+    assert!(rows[4][3].starts_with("not yet: in "), "{table}");
+    assert!(table.contains("policy.yaml:6:9") && table.contains("keys.json"), "{table}");
+    assert!(!table.contains("example-key"), "{table}");
+    assert_eq!(place.must(&["keys", "list", "--consumer", "ci"]).lines().count(), 3);
+    let table = place.must(&["keys", "list", "--soon", "1d"]);
+    assert!(table.lines().any(|line| line.starts_with("soon ") && line.contains(" active ")), "{table}");
+}
+
+#[test]
+fn an_override_of_the_mode_is_the_first_line_of_the_list() {
+    let place = Place::with_policy(POLICY);
+    place.generate(&["--consumer", "ci"]);
+    assert!(place.must(&["keys", "list"]).starts_with("ID "));
+    place.must(&["mode", "disabled"]);
+    let list = place.must(&["keys", "list"]);
+    assert!(list.starts_with("mode: disabled: THE GATE IS OPEN"), "{list}");
+    assert!(list.contains("(the store overrides the policy, which asks for report)\nID "), "{list}");
+}
+
+#[test]
+fn colours_are_for_terminals_alone() {
+    let place = Place::new();
+    place.generate(&["--consumer", "ci", "--expires", "3d"]);
+    let list = |variable: &str| {
+        let output = place.command().args(["keys", "list"]).env(variable, "1").output().expect("it runs");
+        String::from_utf8(output.stdout).expect("text")
+    };
+    assert!(list("CLICOLOR_FORCE").contains("\u{1b}[33m"), "yellow");
+    assert!(!list("NO_COLOR").contains('\u{1b}'));
+}
+
+#[test]
+fn a_reader_who_has_seen_enough_is_no_error() {
+    let place = Place::new();
+    place.generate(&["--consumer", "ci"]);
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin("portcullis"));
+    command.args(["keys", "list"]).current_dir(place.path("")).stdout(Stdio::from(writer));
+    assert!(command.status().expect("it runs").success());
+}
+
+#[test]
+fn a_typo_is_told_apart_from_a_stranger() {
+    let place = Place::new();
+    let key = place.generate(&["--consumer", "ci", "--id", "one"]);
+    assert_eq!(place.run(&["keys", "verify"], &format!(" {key}\r\n")).output, "active one of ci\n");
+    assert_eq!(place.verify(&key[..key.len() - 1]), "typo");
+    assert_eq!(place.verify("pk_live_51H8sG2eZvKYlo2C"), "unknown");
+    let json = place.run(&["keys", "verify", "--output", "json"], "stranger");
+    assert!(json.status == 1 && json.output.contains("\"state\": \"unknown\""), "{json:?}");
+    place.run(&["keys", "verify"], &format!("{key}\n{key}")).says(2, "there are several keys: give one");
+    place.write("key.txt", &key);
+    assert_eq!(place.must(&["keys", "verify", "--file", "key.txt"]), "active one of ci\n");
+}
+
+#[test]
+fn a_key_that_stands_twice_is_refused_by_the_gate_and_so_it_is_here() {
+    let place = Place::with_policy(POLICY);
+    place.write(
+        "keys.json",
+        r#"{"version": 1, "consumers": {"ops": {"keys": [
+        {"id": "twice", "sha256": "2BB80D537B1DA3E38BD30361AA855686BDE0EACD7162FEF6A25FE97BF527A25B"},
+        {"id": "again", "sha256": "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b"},
+        {"id": "bad", "sha256": "no"}, {"id": "worse", "sha256": "no", "expires": "some day"}]}}}"#,
+    );
+    for id in ["twice", "again", "bad", "worse"] {
+        assert_eq!(place.key(id)["state"], "refused", "{id}");
+    }
+    assert_eq!(place.verify("secret"), "refused");
+    place.must(&["keys", "remove", "again", "bad", "worse"]);
+    assert_eq!(place.verify("secret"), "active");
+}
+
+#[test]
+fn what_somebody_added_to_the_store_survives_every_command() {
+    let place = Place::new();
+    place.write("keys.json", r#"{"version": 1, "owner": {"team": "ml"}, "consumers": {"b": {"note": 1, "keys": [
+        {"id": "2", "sha256": "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b", "ticket": "T-1"}]}}}"#);
+    place.must(&["keys", "disable", "2"]);
+    place.must(&["mode", "report"]);
+    place.generate(&["--consumer", "a"]);
+    let store: serde_json::Value = serde_json::from_str(&place.read("keys.json")).expect("it is JSON");
+    let key = &store["consumers"]["b"]["keys"][0];
+    assert_eq!(
+        (&store["owner"]["team"], &store["consumers"]["b"]["note"], &key["ticket"]),
+        (&"ml".into(), &1.into(), &"T-1".into())
+    );
+    place.must(&["keys", "remove", "2"]);
+    assert!(place.read("keys.json").contains("\"b\": {\"note\": 1, "));
+}
+
+#[test]
+fn a_file_that_is_no_store_is_left_as_it_is() {
+    let place = Place::new();
+    for (text, message) in [
+        ("", "not valid JSON"),
+        ("hunter2", "not valid JSON"),
+        (r#"{"version": 2, "consumers": {}}"#, "another type or version"),
+        (r#"{"version": 1, "consumers": {"ci": {"keys": []}, "ci": {"keys": []}}}"#, "another type or version"),
+    ] {
+        place.write("keys.json", text);
+        for arguments in [&["keys", "generate", "--consumer", "ci"][..], &["keys", "list"], &["mode", "report"]] {
+            let done = place.run(arguments, "");
+            done.says(2, message);
+            assert!(!done.error.contains("hunter2"), "{done:?}");
+            assert_eq!(place.read("keys.json"), text);
+        }
+    }
+    let place = Place::new();
+    place
+        .run(&["keys", "list"], "")
+        .says(2, "there is no store keys.json (--store names another, `portcullis init` makes one)");
+}
+
+#[test]
+fn a_store_is_for_its_owner_alone_whatever_it_was() {
+    let place = Place::new();
+    place.generate(&["--consumer", "ci"]);
+    fs::set_permissions(place.path("keys.json"), fs::Permissions::from_mode(0o666)).expect("it is ours");
+    place.must(&["mode", "report"]);
+    assert_eq!(fs::metadata(place.path("keys.json")).expect("it is there").mode() & 0o777, 0o600);
+}
+
+#[test]
+fn a_store_that_is_a_link_stays_one() {
+    let place = Place::new();
+    fs::create_dir(place.path("shared")).expect("a directory");
+    symlink("shared/keys.json", place.path("keys.json")).expect("a link");
+    place.run(&["mode", "report"], "").says(2, "cannot open the store keys.json");
+    place.must(&["mode", "report", "--store", "shared/keys.json"]);
+    place.must(&["mode", "enforce"]);
+    assert!(place.path("keys.json").is_symlink());
+    assert!(place.read("shared/keys.json").contains("enforce"));
+}
+
+#[test]
+fn a_disk_without_room_leaves_the_old_store() {
+    let place = Place::new();
+    place.generate(&["--consumer", "ci", "--count", "20"]);
+    let before = place.read("keys.json");
+    let command = assert_cmd::cargo::cargo_bin("portcullis");
+    // A file may have one block here, and a write beyond it fails instead of ending the process.
+    let script = "trap '' XFSZ; ulimit -f 1; exec \"$0\" keys generate --consumer new";
+    let output = std::process::Command::new("sh")
+        .args(["-c", script])
+        .arg(command)
+        .current_dir(place.path(""))
+        .output()
+        .expect("sh runs");
+    let done = super::Done::of(output);
+    done.says(2, "cannot write");
+    assert_eq!((done.output.as_str(), place.read("keys.json")), ("", before));
+    assert_eq!(place.names(), [".keys.json.lock", "keys.json"]);
+}

@@ -1,0 +1,250 @@
+//! `keys generate`, `add` and `rotate`: how keys come into the store.
+
+use std::process::Stdio;
+
+use super::{Done, Place};
+
+const POLICY: &str = "consumers:\n  - name: ci\n    roles: [predict]\n    keys:\n      - {id: in-policy, plaintext: example-key-of-the-policy}\n";
+
+#[test]
+fn a_new_key_is_printed_once_and_only_its_digest_is_kept() {
+    let place = Place::new();
+    let done = place.run(&["keys", "generate", "--consumer", "ci", "--role", "predict", "--expires", "90d"], "");
+    let key = done.output.strip_suffix('\n').expect("the key alone, in a line");
+    assert!(key.starts_with("pk_") && key.len() == 42, "{key}");
+    assert!(done.status == 0 && !done.error.contains(key), "{done:?}");
+    let store = place.read("keys.json");
+    assert!(!store.contains(key) && !store.contains("pk_"), "{store}");
+    assert_eq!(place.verify(key), "active");
+    let listed = &place.keys()[0];
+    assert_eq!(
+        (&listed["consumer"], &listed["roles"][0], &listed["state"]),
+        (&"ci".into(), &"predict".into(), &"active".into())
+    );
+    assert!(!place.must(&["keys", "list"]).contains("pk_"));
+}
+
+#[test]
+fn what_is_said_of_a_key_is_kept_with_it() {
+    let place = Place::new();
+    place.generate(&[
+        "--consumer",
+        "ci",
+        "--id",
+        "one",
+        "--description",
+        "for the nightly build",
+        "--not-before",
+        "2030-01-01",
+        "--expires",
+        "2031-01-01T12:00:00+02:00",
+    ]);
+    let key = place.key("one");
+    assert_eq!(key["description"], "for the nightly build");
+    assert_eq!((&key["not_before"], &key["expires"]), (&"2030-01-01T00:00:00Z".into(), &"2031-01-01T10:00:00Z".into()));
+    assert_eq!(key["state"], "not_yet_valid");
+}
+
+#[test]
+fn many_keys_are_all_different_and_as_json_they_come_with_their_ids() {
+    let place = Place::new();
+    let output = place.must(&["keys", "generate", "--consumer", "ci", "--count", "3", "--output", "json"]);
+    let json: serde_json::Value = serde_json::from_str(&output).expect("it is JSON");
+    let keys = json["keys"].as_array().expect("a list");
+    assert_eq!(keys.len(), 3);
+    for key in keys {
+        let done = place.run(&["keys", "verify"], key["key"].as_str().expect("the key"));
+        assert!(done.output.contains(key["id"].as_str().expect("the id")), "{done:?}");
+    }
+    place
+        .run(&["keys", "generate", "--consumer", "ci", "--count", "2", "--id", "x"], "")
+        .says(2, "--id is for one key");
+}
+
+/// Nobody can use a key that nobody was shown.
+#[test]
+fn what_could_not_be_printed_is_not_in_the_store() {
+    let place = Place::new();
+    place.generate(&["--consumer", "ci"]);
+    let before = place.read("keys.json");
+    let closed_pipe = {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        Stdio::from(writer)
+    };
+    let full_disk = Stdio::from(std::fs::File::create("/dev/full").expect("a device"));
+    for output in [closed_pipe, full_disk] {
+        let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin("portcullis"));
+        command.args(["keys", "generate", "--consumer", "new"]).current_dir(place.path(""));
+        let done = Done::of(command.stdout(output).stderr(Stdio::piped()).output().expect("it runs"));
+        done.says(2, "the key could not be printed, so it is not in the store either");
+        assert_eq!(place.read("keys.json"), before);
+        assert_eq!(place.names(), [".keys.json.lock", "keys.json"]);
+    }
+}
+
+#[test]
+fn a_key_that_cannot_be_kept_is_not_printed() {
+    let place = Place::new();
+    for (arguments, message) in [
+        (&["--consumer", "a b"][..], "--consumer: \"a b\" is no name of a consumer: use"),
+        (&["--consumer", "a", "--role", "a,b"], "--role: \"a,b\" is no name of a role: use"),
+        (&["--consumer", "a", "--id", "ü"], "--id: the value (not shown: it may be a key) is no id of a key: use"),
+        (&["--consumer", "a", "--expires", "2020-01-01"], "--expires is in the past"),
+        (&["--consumer", "a", "--expires", "1d", "--not-before", "2d"], "the key expires before it is valid"),
+        (&["--consumer", "a", "--expires", "soon"], "write a span such as 90d, a date such as 2027-02-01"),
+        (&["--consumer", "a", "--count", "0"], "0 is not in 1..=1000000"),
+        (&["--consumer", "a", "--store", "nowhere/keys.json"], "cannot lock the store nowhere/keys.json"),
+        (&["--consumer", "a", "--policy", "nowhere.yaml"], "cannot read the policy nowhere.yaml"),
+    ] {
+        let done = place.run(&[&["keys", "generate"], arguments].concat(), "");
+        done.says(2, message);
+        assert_eq!(done.output, "");
+    }
+    assert_eq!(place.names(), [".keys.json.lock"], "nothing but the lock");
+}
+
+#[test]
+fn roles_have_one_home() {
+    let place = Place::with_policy(POLICY);
+    let done = place.run(&["keys", "generate", "--consumer", "ci", "--role", "admin"], "");
+    done.says(2, "--role: the policy names the consumer ci: write its roles there (policy.yaml:2:5)");
+    place.generate(&["--consumer", "ci", "--id", "one"]);
+    assert_eq!(place.key("one")["roles"][0], "predict", "the policy's");
+    let done = place.run(&["keys", "generate", "--consumer", "ops", "--role", "admin", "--id", "two"], "");
+    assert!(done.error.contains("ops is a new consumer"), "{done:?}");
+    let done = place.run(&["keys", "generate", "--consumer", "ops", "--role", "predict"], "");
+    assert!(done.error.contains("every key of ops has these roles now: admin, predict"), "{done:?}");
+    assert_eq!(place.key("two")["roles"].as_array().map(Vec::len), Some(2));
+}
+
+#[test]
+fn a_key_that_is_there_already_is_told_with_its_owner() {
+    let place = Place::with_policy(POLICY);
+    let key = place.generate(&["--consumer", "ops", "--id", "one"]);
+    let add = |input: &str, more: &[&str]| place.run(&[&["keys", "add", "--consumer", "new"], more].concat(), input);
+    add(&key, &[]).says(2, "line 1: this key is known already: it is one of ops");
+    add("example-key-of-the-policy", &[]).says(2, "it is in-policy of ci (policy.yaml:5:9)");
+    add("fresh-key-of-somebody-1\nfresh-key-of-somebody-1\n", &[]).says(2, "line 2: this key is the one of line 1");
+    add("fresh-key-of-somebody-1", &["--id", "one"]).says(2, "--id one: a key of ops has this id");
+    add("fresh-key-of-somebody-1", &["--id", "in-policy"]).says(2, "--id in-policy: a key of ci has this id");
+    assert_eq!(place.keys().len(), 2, "nothing was added");
+}
+
+#[test]
+fn keys_are_added_from_standard_input_or_a_file_all_or_none() {
+    let place = Place::new();
+    let keys = "first-key-of-somebody-1\r\n\n  second-key-of-somebody-2\n";
+    let done = place.run(&["keys", "add", "--consumer", "ci", "--role", "predict"], keys);
+    assert!(done.status == 0 && done.error.contains("2 keys of ci added"), "{done:?}");
+    place.write("more.txt", "third-key-of-somebody-3");
+    place.must(&["keys", "add", "--consumer", "ci", "--file", "more.txt", "--id", "third"]);
+    for key in ["first-key-of-somebody-1", "second-key-of-somebody-2", "third-key-of-somebody-3"] {
+        assert_eq!(place.verify(key), "active");
+        assert!(!place.read("keys.json").contains(key));
+    }
+    let before = place.read("keys.json");
+    for (input, message) in [
+        ("", "no key was given: give it on standard input"),
+        ("good-key-of-somebody-12\nbad key-of-somebody-123", "line 2: no request can present this: a key is 1 to 1024"),
+        ("bäd-key-of-somebody-123", "line 1: no request can present this"),
+        (&"x".repeat(1025), "line 1: no request can present this"),
+    ] {
+        let done = place.run(&["keys", "add", "--consumer", "ci"], input);
+        done.says(2, message);
+        assert!(!done.error.contains("somebody"), "{done:?}");
+    }
+    assert_eq!(place.read("keys.json"), before);
+}
+
+#[test]
+fn what_is_unwise_about_a_key_is_told_and_not_the_key() {
+    let place = Place::new();
+    let typo = format!("pk_{}_{}", "a".repeat(32), "000000");
+    for (key, warning) in [
+        ("hunter2", "this key is short (7 characters)"),
+        ("abababababababababababab", "this key has only 2 different characters"),
+        ("{not-for-a-bearer-12345}", "this key cannot come as `Authorization: Bearer`"),
+        (&typo, "the checksum is wrong: a key of `portcullis keys generate` with a typo?"),
+    ] {
+        let done = place.run(&["keys", "add", "--consumer", "ci"], key);
+        assert!(done.status == 0 && done.error.contains(warning) && !done.error.contains(key), "{done:?}");
+    }
+    let done = place.run(&["keys", "add", "--consumer", "ci"], "c2hvcnQgYnV0IHJhbmRvbQ==");
+    assert!(done.status == 0 && done.error.lines().count() == 1, "nothing is unwise about it: {done:?}");
+}
+
+#[test]
+fn of_many_warnings_some_are_shown_and_the_rest_is_counted() {
+    let place = Place::new();
+    let keys: String = (0..12).map(|number| format!("weak-{number}\n")).collect();
+    let done = place.run(&["keys", "add", "--consumer", "ci"], &keys);
+    assert!(done.error.contains("line 10: ") && !done.error.contains("line 11: "), "{done:?}");
+    assert!(done.error.contains("and 2 warnings like these"), "{done:?}");
+}
+
+#[test]
+fn a_digest_may_be_given_instead_of_the_key() {
+    let place = Place::new();
+    let digest = "2BB80D537B1DA3E38BD30361AA855686BDE0EACD7162FEF6A25FE97BF527A25B"; // of: secret
+    place.must(&["keys", "add", "--consumer", "ci", "--sha256", digest]);
+    assert_eq!(place.verify("secret"), "active");
+    for (text, message) in [
+        ("hunter2", "--sha256 number 1 is no SHA-256: give 64 hex digits"),
+        ("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855", "is the SHA-256 of nothing"),
+        (digest, "--sha256 number 1: this key is known already"),
+    ] {
+        let done = place.run(&["keys", "add", "--consumer", "ci", "--sha256", text], "");
+        done.says(2, message);
+        assert!(!done.error.contains("hunter2"), "{done:?}");
+    }
+}
+
+#[test]
+fn after_a_rotation_both_keys_pass_until_the_overlap_ends() {
+    let place = Place::new();
+    let old = place.generate(&["--consumer", "ci", "--role", "predict", "--id", "old", "--description", "nightly"]);
+    let new = place.must(&["keys", "rotate", "old", "--id", "new", "--overlap", "7d"]);
+    assert_eq!((place.verify(&old), place.verify(new.trim())), ("active".to_owned(), "active".to_owned()));
+    let (old_key, new_key) = (place.key("old"), place.key("new"));
+    assert_eq!((&old_key["state"], &new_key["state"]), (&"expires_soon".into(), &"active".into()));
+    assert_eq!((&new_key["description"], &new_key["consumer"]), (&"nightly".into(), &"ci".into()));
+    assert!(new_key["expires"].is_null() && new_key["roles"][0] == "predict", "{new_key}");
+    let newest = place.run(&["keys", "rotate", "-", "--overlap", "0"], new.trim()).output;
+    assert_eq!((place.verify(new.trim()), place.verify(newest.trim())), ("expired".to_owned(), "active".to_owned()));
+}
+
+#[test]
+fn a_rotated_key_never_lives_longer_and_its_successor_as_long_as_it_was_made_for() {
+    let place = Place::new();
+    place.generate(&["--consumer", "ci", "--id", "old", "--expires", "1d"]);
+    let before = place.key("old")["expires"].clone();
+    place.must(&["keys", "rotate", "old", "--id", "new", "--overlap", "7d"]);
+    assert_eq!(place.key("old")["expires"], before);
+    assert_eq!(place.key("new")["state"], "expires_soon");
+    place.must(&["keys", "rotate", "new", "--id", "newer", "--expires", "2100-01-01"]);
+    assert_eq!(place.key("newer")["expires"], "2100-01-01T00:00:00Z");
+}
+
+#[test]
+fn what_is_off_or_not_yet_valid_is_not_rotated() {
+    let place = Place::new();
+    place.generate(&["--consumer", "ci", "--id", "off"]);
+    place.generate(&["--consumer", "ci", "--id", "later", "--not-before", "2100-01-01"]);
+    place.must(&["keys", "disable", "off"]);
+    place.generate(&["--consumer", "ci", "--id", "past"]);
+    place.must(&["keys", "expire", "past"]);
+    let before = place.read("keys.json");
+    for (id, message) in [
+        ("past", "past has expired: say with --expires how long"),
+        ("off", "off is disabled: `enable` it first"),
+        ("later", "it is not valid yet"),
+    ] {
+        let done = place.run(&["keys", "rotate", id], "");
+        done.says(2, message);
+        assert_eq!(done.output, "");
+    }
+    assert_eq!(place.read("keys.json"), before);
+    place.must(&["keys", "rotate", "past", "--expires", "90d"]);
+    assert_eq!(place.key("past")["state"], "expired", "as it was");
+}

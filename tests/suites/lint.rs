@@ -1,0 +1,128 @@
+//! What `portcullis lint` says that Envoy does, on a real Envoy: the examples of its errors open the gate, or are refused.
+
+use std::fs;
+use std::path::Path;
+
+use portcullis_tests::envoy::{Envoy, Options, V4};
+use portcullis_tests::message::pairs;
+use portcullis_tests::net::connect;
+use portcullis_tests::{http1, paths};
+use serde_json::{Value, json};
+
+/// The variable of the first gate.
+const ENVIRONMENT: &[(&str, &str)] = &[("PORTCULLIS_TOKEN", "lint-suite-token-of-ops")];
+
+/// The listener of each gate of the examples.
+const LISTENERS: [&str; 2] = ["main", "other"];
+
+fn example(file: &str) -> Value {
+    let text = fs::read_to_string(paths::workspace().join("cli/tests/lint").join(file)).expect("an example");
+    let module = paths::module().display().to_string();
+    serde_saphyr::from_str(&text.replace("target/portcullis.wasm", &module)).expect("it is YAML")
+}
+
+/// The connection manager of a listener.
+fn manager(document: &mut Value, listener: usize) -> &mut Value {
+    &mut document["static_resources"]["listeners"][listener]["filter_chains"][0]["filters"][0]["typed_config"]
+}
+
+/// The example, changed, with free ports and without an upstream; the second gate comes from `gate`.
+fn document(directory: &Path, gate: &Value, change: impl FnOnce(&mut Value)) -> Value {
+    let file = directory.join("gate.json");
+    fs::write(&file, gate.to_string()).expect("the directory takes a file");
+    let mut document = example("envoy.yaml");
+    document["admin"] = json!({"address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}}});
+    for listener in 0..LISTENERS.len() {
+        document["static_resources"]["listeners"][listener]["address"]["socket_address"]["port_value"] = json!(0);
+        let route = &mut manager(&mut document, listener)["route_config"]["virtual_hosts"][0]["routes"][0];
+        *route = json!({"match": {"prefix": "/"}, "direct_response": {"status": 200}});
+    }
+    let source = &mut manager(&mut document, 1)["http_filters"][1]["config_discovery"]["config_source"];
+    source["path_config_source"]["path"] = json!(file);
+    change(&mut document);
+    document
+}
+
+/// What callers without a key get at both listeners, forwarded for somebody so that no address is trusted.
+fn statuses(gate: &Value, change: impl FnOnce(&mut Value)) -> [u16; 2] {
+    let directory = tempfile::tempdir().expect("a directory");
+    let envoy = Envoy::start_with(
+        &document(directory.path(), gate, change),
+        Options { environment: ENVIRONMENT, ..Options::default() },
+    );
+    LISTENERS.map(|listener| {
+        let stream = connect(V4, envoy.address(listener, V4)).expect("Envoy listens");
+        let headers = pairs(&[("x-forwarded-for", "203.0.113.7")]);
+        let request = http1::request(b"GET", b"/x", b"gate.test", &headers, None);
+        http1::Client::new(stream).send(&request).expect("Envoy replies").status
+    })
+}
+
+#[test]
+fn the_passing_example_asks_for_a_key() {
+    assert_eq!(statuses(&example("gate.yaml"), |_| {}), [401, 401]);
+}
+
+#[test]
+fn a_disabled_gate_is_open() {
+    let gate = example("gate.yaml");
+    let for_a_route = |document: &mut Value| {
+        let off = json!({"@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", "disabled": true});
+        let route = &mut manager(document, 0)["route_config"]["virtual_hosts"][0]["routes"][0];
+        route["typed_per_filter_config"] = json!({"portcullis": off});
+    };
+    assert_eq!(statuses(&gate, for_a_route), [200, 401]);
+    let everywhere = |document: &mut Value| manager(document, 0)["http_filters"][0]["disabled"] = json!(true);
+    assert_eq!(statuses(&gate, everywhere), [200, 401]);
+}
+
+#[test]
+fn a_default_that_is_no_gate_is_open_where_the_gate_is_refused() {
+    let mut refused = example("gate.yaml");
+    refused["resources"][0]["typed_config"]["config"]["configuration"]["value"] = json!("{\"consumer\": []}");
+    assert_eq!(statuses(&refused, |_| {}), [401, 500], "without a default");
+    let with_default = |document: &mut Value| {
+        let cors = "type.googleapis.com/envoy.extensions.filters.http.cors.v3.Cors";
+        let discovery = &mut manager(document, 1)["http_filters"][1]["config_discovery"];
+        discovery["default_config"] = json!({"@type": cors});
+        discovery["type_urls"].as_array_mut().expect("a list").push(json!(cors));
+    };
+    assert_eq!(statuses(&refused, with_default), [401, 200]);
+}
+
+/// And one without a digest for a module from afar.
+#[test]
+fn envoy_refuses_a_gate_after_the_router() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let refused = |change: &dyn Fn(&mut Value)| {
+        let document = document(directory.path(), &example("gate.yaml"), change);
+        Envoy::try_start(&document).map(|_| "it serves".to_owned()).unwrap_or_else(|log| log)
+    };
+    let after = refused(&|document| {
+        let filters = manager(document, 1)["http_filters"].as_array_mut().expect("a list");
+        filters.swap(1, 2);
+    });
+    assert!(after.contains("must be the last filter in a http filter chain"), "{after}");
+    let unpinned = refused(&|document| {
+        let vm = &mut manager(document, 0)["http_filters"][0]["typed_config"]["config"]["vm_config"];
+        let uri = json!({"uri": "https://example.com/portcullis.wasm", "cluster": "backend", "timeout": "1s"});
+        vm["code"] = json!({"remote": {"http_uri": uri}});
+    });
+    assert!(unpinned.contains("Sha256"), "{unpinned}");
+}
+
+/// Envoy does without an optional filter that it does not have.
+#[test]
+fn an_optional_filter_is_left_out() {
+    let unknown = |document: &mut Value, is_optional: bool| {
+        let filters = &mut manager(document, 1)["http_filters"];
+        filters[0] = json!({"name": "unknown", "is_optional": is_optional, "typed_config": {
+            "@type": "type.googleapis.com/xds.type.v3.TypedStruct", "type_url": "type.googleapis.com/no.such.Filter", "value": {}
+        }});
+    };
+    assert_eq!(statuses(&example("gate.yaml"), |document| unknown(document, true)), [401, 401]);
+    let directory = tempfile::tempdir().expect("a directory");
+    let document = document(directory.path(), &example("gate.yaml"), |document| unknown(document, false));
+    let log = Envoy::try_start(&document).map(|_| String::new()).unwrap_or_else(|log| log);
+    assert!(log.contains("registered implementation"), "{log}");
+}

