@@ -233,9 +233,12 @@ impl fmt::Display for Position {
     }
 }
 
-/// Enough for 100,000 consumers with their keys. Aliases have limits of their own.
+/// Enough for 100,000 consumers with their keys, and little of what aliases repeat: nobody's file grows in memory.
 fn limits() -> serde_saphyr::Options {
-    serde_saphyr::options! { budget: serde_saphyr::budget! { max_nodes: 2_000_000, max_events: 4_000_000 } }
+    serde_saphyr::options! {
+        budget: serde_saphyr::budget! { max_nodes: 2_000_000, max_events: 4_000_000 },
+        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: 100_000 },
+    }
 }
 
 /// A parser's message without its excerpt of the file, which may hold a key, and without advice for programmers.

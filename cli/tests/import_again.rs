@@ -53,6 +53,10 @@ fn a_key_stays_with_who_has_it() {
     place.write("list.txt", "secret\n");
     let (status, _, said) = place.run(&["import", "list", "list.txt", "--consumer", "ci"], &[]);
     assert!(status == 1 && said.contains("it is a key of consumer ops already"), "{said}");
+    place.write("policy.yaml", "consumers: [{name: ops, keys: [{env: OPS_TOKEN}]}]\n");
+    let arguments = ["import", "list", "list.txt", "--consumer", "ci"];
+    let (status, _, said) = place.run(&arguments, &[("OPS_TOKEN", "secret\n")]);
+    assert!(status == 1 && said.contains("it is a key of consumer ops already"), "{said}");
 }
 
 #[test]

@@ -5,7 +5,8 @@ use serde::de::{Error, MapAccess};
 use serde_json::{Value, json};
 
 use super::names::{Description, Methods, RoleName, StateKey};
-use super::read::{Read, Reader, object, read_members};
+use super::object::{object, read_members};
+use super::read::{Read, Reader};
 use super::refusal::{Invalid, Problem};
 use super::schema::{either, one_of, with};
 use crate::network::Range;

@@ -3,7 +3,8 @@
 use serde::Serialize;
 
 use super::names::{HeaderName, Realm, Sentence};
-use super::read::{Read, object, read_members};
+use super::object::{object, read_members};
+use super::read::Read;
 
 object! {
     /// What a denied caller hears.

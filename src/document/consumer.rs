@@ -5,7 +5,8 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use super::names::{ConsumerName, Description, KeyId, Plaintext, RoleName, VariableName};
-use super::read::{Read, Reader, Text, object, read_members, read_text};
+use super::object::{object, read_members};
+use super::read::{Read, Reader, Text, read_text};
 use super::refusal::{Invalid, Problem};
 use super::schema::{exactly_one, pattern, with};
 use crate::digest::Digest;

@@ -5,7 +5,8 @@ use serde::de::{Error, MapAccess};
 use serde_json::Value;
 
 use super::names::{HeaderName, ParameterName};
-use super::read::{Read, Reader, object};
+use super::object::object;
+use super::read::{Read, Reader};
 use super::refusal::{Invalid, Problem};
 use super::schema::{either, exactly_one, one_of, with};
 

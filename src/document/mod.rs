@@ -8,6 +8,7 @@ mod answer;
 mod consumer;
 mod key_source;
 pub(crate) mod names;
+mod object;
 mod protobuf;
 pub(crate) mod read;
 pub(crate) mod refusal;
@@ -27,7 +28,8 @@ pub use names::{
     ConsumerName, Description, GateName, HeaderName, KeyId, Method, Methods, ParameterName, Plaintext, Realm, RoleName,
     Sentence, StateKey, VariableName,
 };
-use read::{Read, Reader, Text, object, read_text};
+use object::object;
+use read::{Read, Reader, Text, read_text};
 use refusal::{Invalid, Problem, Refusal};
 use schema::{one_of, with};
 

@@ -3,23 +3,8 @@
 //! serde's own messages show values, keys among them, and do not say where: so nothing here lets serde explain.
 //!
 //! A type says what it can be read from by implementing [`Read`], one method a JSON type; the rest is refused for it. A value
-//! that is written as text implements [`Text`] and is listed in `read_text!`. An object is declared in `object!`, which knows from
-//! its members how it is read and what its [schema](super::schema) is:
-//!
-//! ```text
-//! object! {
-//!     /// Peers that need no key, by address.
-//!     pub struct TrustedNetworks {
-//!         /// The addresses.
-//!         pub ranges: Vec<Range> = or(Vec::new()),
-//!     }
-//! }
-//!
-//! impl Read for TrustedNetworks {
-//!     const EXPECTED: &'static str = "an object: {ranges}";
-//!     read_members!();
-//! }
-//! ```
+//! that is written as text implements [`Text`] and is listed in `read_text!`; an object is declared by its members, in
+//! [`object`](super::object).
 
 use core::fmt;
 use core::marker::PhantomData;
@@ -332,73 +317,3 @@ macro_rules! read_text {
     )+};
 }
 pub(crate) use read_text;
-
-/// Declares an object and its members: each is `required`, `optional` (an `Option`), or has a default.
-macro_rules! object {
-    (
-        $(#[$attribute:meta])*
-        $visible:vis struct $name:ident {
-            $($(#[doc = $remark:literal])* $shown:vis $field:ident: $type:ty = $how:ident $(($default:expr))?),+ $(,)?
-        }
-    ) => {
-        $(#[$attribute])*
-        $visible struct $name {
-            $($(#[doc = $remark])* $shown $field: $type),+
-        }
-
-        impl $name {
-            fn members<'de, A: serde::de::MapAccess<'de>>(
-                reader: &mut $crate::document::read::Reader,
-                mut members: A,
-            ) -> Result<Self, A::Error> {
-                const KNOWN: &[&str] = &[$(stringify!($field)),+];
-                $(let mut $field = None;)+
-                while let Some(name) = reader.name(&mut members, KNOWN)? {
-                    match name {
-                        $(stringify!($field) => reader.member(&mut members, name, &mut $field)?,)+
-                        _ => {}
-                    }
-                }
-                Ok(Self { $($field: object!(@read reader $field $how $(($default))?)),+ })
-            }
-
-            fn members_schema() -> serde_json::Value {
-                use $crate::document::schema::{Member, object};
-                object([$(
-                    (stringify!($field), concat!($($remark),*), object!(@schema $type, $how $(($default))?))
-                ),+])
-            }
-        }
-    };
-    (@read $reader:ident $field:ident required) => {
-        match $field {
-            Some(value) => value,
-            None => {
-                return Err($reader.refuse($crate::document::refusal::Problem::MissingField { name: stringify!($field) }));
-            }
-        }
-    };
-    (@read $reader:ident $field:ident optional) => { $field };
-    (@read $reader:ident $field:ident or ($default:expr)) => { $field.unwrap_or_else(|| $default) };
-    (@schema $type:ty, required) => { Member::required::<$type>() };
-    (@schema $type:ty, optional) => { Member::optional(core::marker::PhantomData::<$type>) };
-    (@schema $type:ty, or ($default:expr)) => { Member::or::<$type>(&$default) };
-}
-pub(crate) use object;
-
-/// Makes what `object!` declares a [`Read`] of nothing but the object.
-macro_rules! read_members {
-    () => {
-        fn schema() -> serde_json::Value {
-            Self::members_schema()
-        }
-
-        fn object<'de, A: serde::de::MapAccess<'de>>(
-            reader: &mut $crate::document::read::Reader,
-            members: A,
-        ) -> Result<Self, A::Error> {
-            Self::members(reader, members)
-        }
-    };
-}
-pub(crate) use read_members;

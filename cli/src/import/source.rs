@@ -13,8 +13,7 @@ use crate::yaml::{Node, Position};
 /// More than 100,000 keys need in any format.
 const LARGEST: u64 = 64 * 1024 * 1024;
 
-/// A source, as text.
-#[derive(Debug)]
+/// A source, as text. It holds keys, so nothing prints it: it has no `Debug`.
 pub(super) struct Source {
     /// What it is called in messages.
     pub(super) name: String,

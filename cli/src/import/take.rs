@@ -7,6 +7,7 @@ use portcullis::digest::Digest;
 use portcullis::document::{Document, KeySource, Secret};
 
 use super::found::{Expiry, Fits, Found, FoundKey, refused};
+use crate::files::environment;
 use crate::store::{Store, StoredKey};
 use crate::yaml::{Node, Position};
 
@@ -77,7 +78,11 @@ impl Present {
                 let digest = match &key.secret {
                     Secret::Sha256(digest) => *digest,
                     Secret::Plaintext(key) => Some(Digest::of(key.expose().as_bytes())),
-                    Secret::Env(_) => None,
+                    Secret::Env(variable) => environment(variable.as_str()).map(|key| {
+                        // The gate drops a final newline too.
+                        let key = key.strip_suffix(b"\n").unwrap_or(&key);
+                        Digest::of(key.strip_suffix(b"\r").unwrap_or(key))
+                    }),
                 };
                 let id = key.id.as_ref().map(|id| id.as_str().to_owned());
                 present.ids.extend(id.or_else(|| digest.map(|digest| digest.handle())));

@@ -73,7 +73,7 @@ impl Envoy {
         let (version, uptime) = version
             .zip(uptime)
             .context("its /server_info says no version and uptime: is this Envoy's admin interface?")?;
-        let mut envoy = Self { version: version.to_owned(), uptime, gates: BTreeMap::new(), updates: BTreeMap::new() };
+        let mut envoy = Self { version: printable(version), uptime, gates: BTreeMap::new(), updates: BTreeMap::new() };
         let stats = get(
             "/stats?format=json&filter=%5E(wasmcustom%5C.portcullis|extension_config_discovery%5C.http_filter)%5C.",
         )?;
@@ -96,9 +96,9 @@ impl Envoy {
 
     fn note(&mut self, name: &str, value: &Value) {
         if let Some((gate, name)) = name.strip_prefix(GATE).and_then(|rest| rest.split_once('.')) {
-            self.gates.entry(gate.to_owned()).or_default().note(name, value.as_u64().unwrap_or_default());
+            self.gates.entry(printable(gate)).or_default().note(name, value.as_u64().unwrap_or_default());
         } else if let Some((filter, name)) = name.strip_prefix(UPDATES).and_then(|rest| rest.rsplit_once('.')) {
-            self.updates.entry(filter.to_owned()).or_default().note(name, value);
+            self.updates.entry(printable(filter)).or_default().note(name, value);
         }
     }
 
@@ -156,7 +156,7 @@ impl Gate {
             "enforcing" => self.is_enforcing = value == 1,
             _ => {
                 if let Some((outcome, reason)) = name.split_once('.').filter(|_| value > 0) {
-                    self.decisions.entry(outcome.to_owned()).or_default().insert(reason.to_owned(), value);
+                    self.decisions.entry(printable(outcome)).or_default().insert(printable(reason), value);
                 }
             }
         }
@@ -166,7 +166,7 @@ impl Gate {
 impl Updates {
     fn note(&mut self, name: &str, value: &Value) {
         match name {
-            "version_text" => self.version = value.as_str().unwrap_or_default().to_owned(),
+            "version_text" => self.version = printable(value.as_str().unwrap_or_default()),
             "update_rejected" => self.refused = value.as_u64().unwrap_or_default(),
             "update_time" => self.taken = value.as_u64().unwrap_or_default(),
             _ => {}
@@ -178,7 +178,7 @@ impl Updates {
         for config in dump.get("configs").and_then(Value::as_array).into_iter().flatten() {
             let text = |name: &str| config.get(name).and_then(Value::as_str).unwrap_or_default();
             if milliseconds(text("last_updated")).is_some_and(|came| came > self.taken) {
-                self.last_refused = Some(text("version_info").to_owned());
+                self.last_refused = Some(printable(text("version_info")));
             }
         }
     }
@@ -190,6 +190,11 @@ fn milliseconds(text: &str) -> Option<u64> {
     let fraction = text.split_once('.').map_or("", |(_, rest)| rest.trim_end_matches('Z'));
     let digits: String = fraction.chars().chain("000".chars()).take(3).collect();
     seconds.checked_mul(1000)?.checked_add(digits.parse().ok()?)
+}
+
+/// Without what a terminal would obey: others choose these names.
+fn printable(text: &str) -> String {
+    text.replace(char::is_control, "?")
 }
 
 /// A name in a regular expression in a URL: whatever is no letter and no digit as one of any.
