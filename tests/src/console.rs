@@ -1,6 +1,5 @@
 //! The commands that a page shows in its ```console blocks, each with the lines that it promises.
 
-use std::fs;
 use std::path::Path;
 use std::process::Command;
 
@@ -63,53 +62,44 @@ impl Shown {
     }
 }
 
-/// A page whose commands belong together: they run in one shell, in one directory, which holds the page's files.
+/// A part of a page whose commands belong together: a file, and the commands below it.
 ///
 /// A fenced block below a line `<!-- file: NAME -->` is a file. A line `…` stands for any lines, and a last line `# exit 1` for
 /// the exit status; without it a command succeeds. What it says on standard error counts too.
 #[derive(Debug)]
-pub struct Page {
-    files: Vec<(String, String)>,
-    commands: Vec<(Shown, i32)>,
+pub struct Part {
+    /// Its name, and what is in it. The first part of a page has none.
+    pub file: Option<(String, String)>,
+    /// The commands, each with its exit status.
+    pub commands: Vec<(Shown, i32)>,
 }
 
-impl Page {
-    /// Reads a page in Markdown.
-    ///
-    /// # Panics
-    /// If a file's block is not closed, or as [`read`].
-    pub fn read(page: &str) -> Self {
-        let mut files = Vec::new();
-        for part in page.split("<!-- file: ").skip(1) {
-            let (name, rest) = part.split_once(" -->\n").expect("`<!-- file: NAME -->` is a line");
-            let (_, block) = rest.split_once('\n').expect("a block follows");
-            files.push((name.to_owned(), block.split_once("```").expect("the block is closed").0.to_owned()));
-        }
-        let shown: String = page.lines().filter(|line| line.trim() != "…").flat_map(|line| [line, "\n"]).collect();
-        let commands = read(&shown).into_iter().map(|mut shown| {
-            let status = shown.promised.last().and_then(|line| line.strip_prefix("# exit ")).map(str::to_owned);
-            if status.is_some() {
-                shown.promised.pop();
-            }
-            (shown, status.map_or(0, |status| status.parse().expect("an exit status is a number")))
-        });
-        Self { files, commands: commands.collect() }
-    }
+/// The parts of a page in Markdown, in order.
+///
+/// # Panics
+/// If a file's block is not closed, or as [`read`].
+pub fn parts(page: &str) -> Vec<Part> {
+    let mut parts = page.split("<!-- file: ");
+    let first = parts.next().map(|part| Part { file: None, commands: commands(part) });
+    let others = parts.map(|part| {
+        let (name, rest) = part.split_once(" -->\n").expect("`<!-- file: NAME -->` is a line");
+        let (_, block) = rest.split_once('\n').expect("a block follows");
+        let (contents, rest) = block.split_once("```\n").expect("the block is closed");
+        Part { file: Some((name.to_owned(), contents.to_owned())), commands: commands(rest) }
+    });
+    first.into_iter().chain(others).collect()
+}
 
-    /// The commands in order, each with its exit status.
-    pub fn shown(&self) -> &[(Shown, i32)] {
-        &self.commands
-    }
-
-    /// Writes the page's files.
-    ///
-    /// # Panics
-    /// If that is not possible.
-    pub fn write_files(&self, directory: &Path) {
-        for (name, contents) in &self.files {
-            fs::write(directory.join(name), contents).expect("a file of the page");
+fn commands(page: &str) -> Vec<(Shown, i32)> {
+    let page: String = page.lines().filter(|line| line.trim() != "…").flat_map(|line| [line, "\n"]).collect();
+    let commands = read(&page).into_iter().map(|mut shown| {
+        let status = shown.promised.last().and_then(|line| line.strip_prefix("# exit ")).map(str::to_owned);
+        if status.is_some() {
+            shown.promised.pop();
         }
-    }
+        (shown, status.map_or(0, |status| status.parse().expect("an exit status is a number")))
+    });
+    commands.collect()
 }
 
 fn keeps(line: &str, promise: &str) -> bool {
@@ -140,14 +130,14 @@ mod tests {
 
     #[test]
     fn a_page_has_files_and_each_command_an_exit_status() {
-        let page =
-            "<!-- file: a.txt -->\n```yaml\nhello\n```\n```console\n$ cat a.txt\n…\nhello\n# exit 1\n$ true\n```\n";
-        let (page, directory) = (super::Page::read(page), tempfile::tempdir().expect("a directory"));
-        page.write_files(directory.path());
-        assert_eq!(std::fs::read_to_string(directory.path().join("a.txt")).expect("the file"), "hello\n");
-        let shown: Vec<_> =
-            page.shown().iter().map(|(one, status)| (one.command.as_str(), one.promised.len(), *status)).collect();
-        assert_eq!(shown, [("cat a.txt", 1, 1), ("true", 0, 0)]);
+        let page = "```console\n$ ls\n```\n<!-- file: a.txt -->\n```yaml\nhello\n```\n```console\n$ cat a.txt\n…\nhello\n# exit 1\n$ true\n```\n";
+        let parts = super::parts(page);
+        assert_eq!(parts[0].file, None);
+        assert_eq!(parts[1].file, Some(("a.txt".to_owned(), "hello\n".to_owned())));
+        let commands = parts.iter().flat_map(|part| &part.commands);
+        let commands: Vec<_> =
+            commands.map(|(one, status)| (one.command.as_str(), one.promised.len(), *status)).collect();
+        assert_eq!(commands, [("ls", 0, 0), ("cat a.txt", 1, 1), ("true", 0, 0)]);
     }
 
     #[test]

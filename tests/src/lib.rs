@@ -17,6 +17,7 @@ pub mod crd;
 pub mod envoy;
 pub mod expect;
 pub mod fleet;
+pub mod follow;
 pub mod front;
 pub mod gateway;
 pub mod http1;

@@ -1,0 +1,85 @@
+//! A page, followed as a user does it: its files written, its commands run in one shell, and every line that it shows comes
+//! back.
+
+use std::collections::BTreeSet;
+use std::net::TcpListener;
+use std::process::id;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::time::Duration;
+use std::{fs, iter};
+
+use crate::console::{self, Shown};
+use crate::session::{Session, text};
+use crate::{paths, poll};
+
+/// What a change may take until it is served: the promise of the guides.
+const LIVE: Duration = Duration::from_secs(2);
+
+/// The ports that pages write: of the gate, of Envoy's admin interface, of the service.
+const WRITTEN: [u16; 3] = [8080, 9901, 5000];
+
+/// A port that nobody has, outside of the range from which the kernel gives ports to others; another one at each call.
+fn free_port() -> u16 {
+    static TAKEN: AtomicU32 = AtomicU32::new(0);
+    let port = || u16::try_from(20_000 + (id() * 7 + TAKEN.fetch_add(1, Relaxed)) % 10_000).expect("below 65536");
+    iter::repeat_with(port).find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).expect("a port is free")
+}
+
+/// Follows a page, on free ports. A command that ends with `&` or `GATE=$!` goes on in the background, `kill $GATE` ends that
+/// one; no other command may start, end or replace an Envoy.
+///
+/// # Panics
+/// If a command does not end as the page says, or does not say what the page shows: within 2 seconds for curl, since Envoy takes
+/// a moment to see a new file, and at once for all others.
+pub fn follow(name: &str, page: &str) {
+    let page = WRITTEN.iter().fold(page.to_owned(), |page, written| {
+        page.replace(&format!("127.0.0.1:{written}"), &format!("127.0.0.1:{}", free_port()))
+    });
+    let parts = console::parts(&page);
+    assert!(parts.iter().any(|part| !part.commands.is_empty()), "{name} shows no command");
+    let release = |name: &'static str| (name, paths::workspace().join("target/release").join(name));
+    let mut session =
+        Session::start(&[release("portcullis"), release("portcullis-backend"), ("envoy", paths::envoy())]);
+    let mut running = BTreeSet::new();
+    for part in parts {
+        if let Some((file, contents)) = part.file {
+            fs::write(session.place().join(file), contents).expect("a file of the page");
+        }
+        for (shown, status) in &part.commands {
+            step(&mut session, name, shown, *status, &mut running);
+        }
+    }
+    session.end();
+}
+
+/// One command. `running`: the Envoys before it, and then those after it.
+fn step(session: &mut Session, name: &str, shown: &Shown, status: i32, running: &mut BTreeSet<u32>) {
+    let command = &shown.command;
+    let mut said = session.run(command);
+    let is_as_promised = |text: &str, ended: i32| shown.missing(text).is_none() && ended == status;
+    let (starts, stops) = (command.ends_with('&') || command.ends_with("=$!"), command.starts_with("kill "));
+    if starts {
+        poll::until(&format!("{name}: $ {command}\nsays what it promises"), || {
+            said.text = text(&said.file);
+            is_as_promised(&said.text, said.status).then_some(())
+        });
+    } else if command.starts_with("curl ") {
+        // Who only looks may look again.
+        poll::within(LIVE, &format!("{name}: $ {command}\npromises {:?}", shown.promised), || {
+            let as_promised = is_as_promised(&said.text, said.status);
+            if !as_promised {
+                said = session.run(command);
+            }
+            as_promised.then_some(())
+        });
+    }
+    assert!(
+        is_as_promised(&said.text, said.status),
+        "{name}: $ {command}\npromises {:?} and status {status}, ends with {} and says:\n{}",
+        shown.promised,
+        said.status,
+        said.text
+    );
+    let before = std::mem::replace(running, session.processes("envoy"));
+    assert!(starts || stops || *running == before, "{name}: $ {command}\nEnvoy was {before:?}, and is {running:?}");
+}

@@ -1,0 +1,26 @@
+//! `docs/command/*.md` and the guides for DEEPaaS, Orchestra and RxInferServer, as a user follows them, on a real Envoy: a key that
+//! is revoked is refused within 2 seconds by the same Envoy.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use libtest_mimic::{Arguments, Trial};
+use portcullis_tests::follow::follow;
+use portcullis_tests::paths::workspace;
+
+const GUIDES: [&str; 3] = ["guides/deepaas.md", "guides/orchestra.md", "guides/rxinfer.md"];
+
+fn main() {
+    let docs = workspace().join("docs");
+    let entries = fs::read_dir(docs.join("command")).expect("docs/command").map(|entry| entry.expect("a page"));
+    let names = entries.map(|entry| format!("command/{}", entry.file_name().to_string_lossy()));
+    let names: BTreeSet<_> = names.chain(GUIDES.map(str::to_owned)).collect();
+    let trials = names.into_iter().map(|name| {
+        let page = fs::read_to_string(docs.join(&name)).expect("a page is text");
+        Trial::test(name.clone(), move || {
+            follow(&name, &page);
+            Ok(())
+        })
+    });
+    libtest_mimic::run(&Arguments::from_args(), trials.collect()).exit();
+}
