@@ -133,10 +133,20 @@ impl Merged {
 /// Where it cannot be read, is not YAML, or is a whole configuration of Envoy or Kubernetes.
 pub(crate) fn read_policy(file: &Path) -> Result<Node> {
     let place = file.display();
-    let text = std::fs::read_to_string(file)
-        .with_context(|| format!("cannot read the policy {place} (`portcullis init` writes one)"))?;
+    let text = read_text(file)?;
     let node = Node::parse(&text).map_err(|error| anyhow!("{place} is not valid YAML: {error}"))?;
     policy_alone(node, file)
+}
+
+/// The text of a policy.
+///
+/// # Errors
+/// Where it cannot be read; where there is none, with how to come by one.
+pub(crate) fn read_text(file: &Path) -> Result<String> {
+    std::fs::read_to_string(file).with_context(|| {
+        let remedy = if file.exists() { "" } else { " (`portcullis init` writes one)" };
+        format!("cannot read the policy {}{remedy}", file.display())
+    })
 }
 
 /// A policy, where that is all that a file holds. Nothing at all is the policy `{}`.

@@ -23,6 +23,7 @@ mod yaml;
 
 use std::process::ExitCode;
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Parser, Subcommand};
 
 const EXAMPLES: &str = "Examples:
@@ -71,8 +72,19 @@ enum Command {
     Completions(completions::Completions),
 }
 
+/// The arguments. One too many is not shown: whoever gives a key there would find it in the log of a build.
+fn parse() -> Arguments {
+    Arguments::try_parse().unwrap_or_else(|mut error| {
+        let is_option = |context: &ContextValue| matches!(context, ContextValue::String(one) if one.starts_with('-'));
+        if error.kind() == ErrorKind::UnknownArgument && !error.get(ContextKind::InvalidArg).is_some_and(is_option) {
+            error.insert(ContextKind::InvalidArg, ContextValue::String("not shown: it may be a key".to_owned()));
+        }
+        error.exit()
+    })
+}
+
 fn main() -> ExitCode {
-    let result = match Arguments::parse().command {
+    let result = match parse().command {
         Command::Init(init) => init.run(),
         Command::Keys(keys) => keys.run(),
         Command::Mode(mode) => mode.run(),

@@ -20,6 +20,33 @@ fn run(policy: &str, arguments: &[&str]) -> (i32, String, String) {
 }
 
 #[test]
+fn a_key_as_an_argument_is_refused_and_not_shown() {
+    for arguments in [
+        &["keys", "verify", "hunter2"][..],
+        &["keys", "add", "--consumer", "ci", "hunter2"],
+        &["keys", "remove", "hunter2"],
+        &["keys", "list", "hunter2"],
+        &["check", "policy.yaml", "hunter2", "--path", "/"],
+    ] {
+        let files = [("policy.yaml", POLICY), ("keys.json", "{\"version\": 1, \"consumers\": {}}")];
+        let (code, output, error) = common::run(&files, arguments, "");
+        assert_eq!((code, output.as_str()), (2, ""), "{arguments:?}");
+        assert!(!error.contains("hunter2"), "{arguments:?}: {error}");
+    }
+    let (_, _, error) = run(POLICY, &["lint", "--strickt"]);
+    assert!(error.contains("unexpected argument '--strickt'"), "{error}");
+}
+
+#[test]
+fn without_a_policy_every_command_says_how_to_come_by_one() {
+    for arguments in [&["lint"][..], &["check", "--path", "/"], &["render", "filter"]] {
+        let (code, _, error) = common::run(&[], arguments, "");
+        let message = "portcullis: cannot read the policy policy.yaml (`portcullis init` writes one): No such file";
+        assert!(code == 2 && error.starts_with(message), "{arguments:?}: {error}");
+    }
+}
+
+#[test]
 fn input_errors_say_what_to_do_and_show_no_key() {
     for (policy, arguments, message) in [
         (

@@ -235,7 +235,10 @@ fn all_that_is_refused_is_told_at_once() {
 fn what_cannot_be_read_or_allowed_is_an_input_error() {
     let directory = directory();
     for (arguments, message) in [
-        (&["nowhere.yaml"][..], "portcullis: cannot read the policy nowhere.yaml: No such file"),
+        (
+            &["nowhere.yaml"][..],
+            "portcullis: cannot read the policy nowhere.yaml (`portcullis init` writes one): No such file",
+        ),
         (
             &["--store", "nowhere.json"],
             "portcullis: cannot read the store nowhere.json (`portcullis init` makes one): No such",

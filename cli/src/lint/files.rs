@@ -12,7 +12,7 @@ use super::Examined;
 use super::code::Code;
 use super::finding::{Finding, Place};
 use super::policy::{Subject, Variables};
-use crate::files::{PolicyFile, merge, policy_alone};
+use crate::files::{PolicyFile, merge, policy_alone, read_text};
 use crate::store::Store;
 use crate::yaml::{Node, Position};
 
@@ -25,7 +25,7 @@ pub(super) fn examine(policy: PathBuf, store: Option<PathBuf>, times: (Timestamp
     let files = PolicyFile { file: if is_stdin { "/dev/stdin".into() } else { policy }, store };
     let file = files.path().display().to_string();
     let mut examined = Examined { file: file.clone(), findings: Vec::new(), policies: Vec::new() };
-    let text = fs::read_to_string(files.path()).with_context(|| format!("cannot read the policy {file}"))?;
+    let text = read_text(files.path())?;
     let own = match Node::parse(&text) {
         Ok(node) => policy_alone(node, files.path())?,
         Err(error) => {
