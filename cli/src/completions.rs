@@ -4,8 +4,11 @@ use anyhow::Result;
 use clap::{Args, CommandFactory as _};
 use clap_complete::Shell;
 
+use crate::output::print_bytes;
+
 const EXAMPLES: &str = "Examples:
-  portcullis completions bash > ~/.local/share/bash-completion/completions/portcullis
+  portcullis completions bash > \\
+      ~/.local/share/bash-completion/completions/portcullis
   portcullis completions zsh > ~/.zfunc/_portcullis
   portcullis completions fish > ~/.config/fish/completions/portcullis.fish
 
@@ -22,7 +25,9 @@ pub(crate) struct Completions {
 
 impl Completions {
     pub(crate) fn run(self) -> Result<bool> {
-        clap_complete::generate(self.shell, &mut crate::Arguments::command(), "portcullis", &mut std::io::stdout());
+        let mut script = Vec::new();
+        clap_complete::generate(self.shell, &mut crate::Arguments::command(), "portcullis", &mut script);
+        print_bytes(&script)?;
         Ok(true)
     }
 }

@@ -38,7 +38,8 @@ fn every_help_has_examples_that_parse_and_exit_statuses() {
     for (name, command) in commands {
         let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
         assert!(help.starts_with("Examples:\n  ") && help.contains("\n\nExit status: 0 "), "{name}: {help}");
-        let examples = help.lines().skip(1).take_while(|line| !line.is_empty());
+        let folded = help.replace(" \\\n", "").replace("|\n", "| ");
+        let examples = folded.lines().skip(1).take_while(|line| !line.is_empty());
         let calls: Vec<_> = examples.filter_map(|line| Some((line, words(line)?))).collect();
         assert!(!calls.is_empty(), "{name}: no example calls portcullis");
         for (example, words) in calls {
@@ -47,6 +48,21 @@ fn every_help_has_examples_that_parse_and_exit_statuses() {
             }
             let parent = name.trim_end();
             assert!(words.join(" ").starts_with(parent), "an example of {parent}: {example}");
+        }
+    }
+}
+
+#[test]
+fn help_is_whole_in_eighty_columns() {
+    for (name, command) in all(&Arguments::command(), "") {
+        let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        let lines: Vec<_> = help.lines().collect();
+        for (number, line) in lines.iter().enumerate().filter(|(_, line)| line.chars().count() > 80) {
+            // A paragraph on one line is wrapped where the terminal ends; an example would no longer be one.
+            let is_paragraph = [number.checked_sub(1), Some(number + 1)]
+                .into_iter()
+                .all(|beside| beside.and_then(|beside| lines.get(beside)).is_none_or(|line| line.is_empty()));
+            assert!(is_paragraph && !line.starts_with(' '), "{name}: {line}");
         }
     }
 }

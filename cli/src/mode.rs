@@ -17,7 +17,7 @@ const EXAMPLES: &str = "Examples:
   portcullis mode toggle
   portcullis mode policy
 
-A gate learns of a change when its policy is rendered again: `portcullis run` and `portcullis render --watch` do so
+A gate learns of a change when its policy is rendered again: `portcullis run` and `portcullis render --watch` do so \
 by themselves.
 
 Exit status: 0 done, 2 usage or input error.";

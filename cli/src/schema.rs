@@ -4,13 +4,15 @@ use anyhow::Result;
 use clap::Args;
 use portcullis::Document;
 
+use crate::output::print;
+
 const EXAMPLES: &str = "Examples:
   portcullis schema > policy.schema.json
 
 Editors check and complete policy.yaml with it, where its first line is:
   # yaml-language-server: $schema=./policy.schema.json
 
-It takes whatever the gate takes. What only the whole document tells, such as an id that is given twice, `portcullis lint`
+It takes whatever the gate takes. What only the whole document tells, such as an id that is given twice, `portcullis lint` \
 finds.
 
 Exit status: 0 done, 2 usage error.";
@@ -22,7 +24,7 @@ pub(crate) struct Schema {}
 
 impl Schema {
     pub(crate) fn run(self) -> Result<bool> {
-        anstream::println!("{:#}", Document::json_schema());
+        print(&format!("{:#}\n", Document::json_schema()))?;
         Ok(true)
     }
 }

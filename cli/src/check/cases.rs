@@ -14,7 +14,7 @@ use super::asked::{self, Asked};
 use super::expectation::Expectation;
 use super::{Checked, load, trail};
 use crate::files::Merged;
-use crate::output::{GREEN, Output, RED, count};
+use crate::output::{GREEN, Output, RED, count, print};
 use crate::yaml::{Node, Tree};
 
 const MEMBERS: [&str; 11] =
@@ -91,17 +91,19 @@ pub(super) fn run(file: &Path, mut merged: Merged, now: Timestamp, output: Outpu
             }));
         } else if let Some((expected, came)) = miss {
             let why = got.steps.last().map(trail::Step::line).unwrap_or_default();
-            anstream::println!("{RED}failed{RED:#} {}: {}", case.place, case.name);
-            anstream::println!("  expected  {expected}\n  got       {came}\n  because   {why}\n");
+            print(&format!(
+                "{RED}failed{RED:#} {}: {}\n  expected  {expected}\n  got       {came}\n  because   {why}\n\n",
+                case.place, case.name
+            ))?;
         }
     }
     let passed = cases.len().saturating_sub(failed);
     if output == Output::Json {
-        anstream::println!("{:#}", json!({"passed": passed, "failed": failed, "cases": json}));
+        print(&format!("{:#}\n", json!({"passed": passed, "failed": failed, "cases": json})))?;
     } else {
         let style = if failed == 0 { GREEN } else { RED };
         let cases = count(cases.len(), "case");
-        anstream::println!("{}: {cases}, {passed} passed, {style}{failed} failed{style:#}", file.display());
+        print(&format!("{}: {cases}, {passed} passed, {style}{failed} failed{style:#}\n", file.display()))?;
     }
     Ok(failed == 0)
 }

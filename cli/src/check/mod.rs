@@ -16,17 +16,19 @@ use serde_json::{Value, json};
 
 use self::asked::Asked;
 use crate::files::{Merged, PolicyFile, environment, now};
-use crate::output::{GREEN, Output, RED, YELLOW, note};
+use crate::output::{GREEN, Output, RED, YELLOW, note, print};
 use crate::store::Mode;
 
 const EXAMPLES: &str = "Examples:
   portcullis check --path /v2/models
-  printf 'X-API-Key: %s' \"$KEY\" | portcullis check --path /v2/models --header-file -
-  portcullis check policy.yaml --method DELETE --path /v2/models/iris -H 'X-API-Key: my-test-key'
+  printf 'X-API-Key: %s' \"$KEY\" |
+      portcullis check --path /v2/models --header-file -
+  portcullis check policy.yaml --method DELETE --path /v2/models/iris \\
+      -H 'X-API-Key: my-test-key'
   portcullis check --path /v2 --peer 10.0.0.7:1234 --output json
   portcullis check --cases cases.yaml
 
-Exit status: 0 the request goes on (in mode report too), or every case holds; 1 it is denied, or a case fails;
+Exit status: 0 the request goes on (in mode report too), or every case holds; 1 it is denied, or a case fails; \
 2 usage or input error.";
 
 /// Decide about one request with a policy, as the gate would, and say why
@@ -101,14 +103,14 @@ impl Check {
             if let (Value::Object(members), Some(enforced)) = (&mut json, enforced) {
                 members.insert("enforced".to_owned(), enforced.as_json());
             }
-            anstream::println!("{json:#}");
+            print(&format!("{json:#}\n"))?;
         } else {
-            anstream::print!("{}\n{}", checked.as_text(), trail::as_text(&checked.steps));
+            print(&format!("{}\n{}", checked.as_text(), trail::as_text(&checked.steps)))?;
             if let Some(enforced) = enforced {
-                anstream::print!("\nIn mode enforce:\n\n{}", enforced.as_text());
+                print(&format!("\nIn mode enforce:\n\n{}", enforced.as_text()))?;
                 // A report has the same trail.
                 if policy.mode() == GateMode::Disabled {
-                    anstream::print!("\n{}", trail::as_text(&enforced.steps));
+                    print(&format!("\n{}", trail::as_text(&enforced.steps)))?;
                 }
             }
         }

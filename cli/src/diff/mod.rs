@@ -19,12 +19,14 @@ use serde_json::json;
 
 use crate::check::asked;
 use crate::files::{Merged, PolicyFile, now};
-use crate::output::{GREEN, Output, RED, YELLOW};
+use crate::output::{GREEN, Output, RED, YELLOW, print};
 
 const EXAMPLES: &str = "Examples:
   portcullis diff old.yaml new.yaml
-  git show main:policy.yaml > old.yaml && portcullis diff old.yaml policy.yaml --fail-on-open
-  portcullis diff policy.yaml policy.yaml --old-store before.json --new-store keys.json
+  git show main:policy.yaml > old.yaml
+  portcullis diff old.yaml policy.yaml --fail-on-open
+  portcullis diff policy.yaml policy.yaml \\
+      --old-store before.json --new-store keys.json
 
 Exit status: 0 compared, 1 with --fail-on-open: something opens, or may open; 2 usage or input error.";
 
@@ -137,9 +139,9 @@ impl Diff {
                     "effect": change.effect.name(), "about": change.about, "what": change.what, "place": change.place,
                 })
             };
-            anstream::println!("{:#}", json!({"changes": changes.iter().map(row).collect::<Vec<_>>()}));
+            print(&format!("{:#}\n", json!({"changes": changes.iter().map(row).collect::<Vec<_>>()})))?;
         } else {
-            anstream::print!("{}", as_text(&changes, new.document.mode));
+            print(&as_text(&changes, new.document.mode))?;
         }
         let opens = changes.iter().any(|change| matches!(change.effect, Effect::Opens | Effect::MayOpen));
         Ok(!(self.fail_on_open && opens))

@@ -36,7 +36,7 @@ const EXAMPLES: &str = "Examples:
   kubectl get secret api-keys -o yaml | portcullis import envoy-gateway -
   portcullis import csv keys.csv --output json
 
-Keys go to keys.json, as digests. Settings go to policy.yaml where there is none yet; where there is one it is left alone,
+Keys go to keys.json, as digests. Settings go to policy.yaml where there is none yet; where there is one it is left alone, \
 and what belongs there is printed.
 
 Exit status: 0 all was taken, 1 something was left out (it is said what, where and why), 2 usage or input error.";
@@ -79,7 +79,8 @@ enum Kind {
     ApiKeyAuth(Common),
     /// Envoy Gateway: a Secret of API keys, and the SecurityPolicy that uses it
     #[command(after_help = examples!("  portcullis import envoy-gateway api-keys.yaml
-  kubectl get secret,securitypolicy -o yaml | portcullis import envoy-gateway -"))]
+  kubectl get secret,securitypolicy -o yaml |
+      portcullis import envoy-gateway -"))]
     EnvoyGateway(Common),
     /// Kong's declarative configuration: consumers, key-auth and acl
     #[command(after_help = examples!("  portcullis import kong kong.yaml
@@ -208,7 +209,7 @@ impl Common {
         found.notes.sort_by_key(|remark| remark.at);
         let report =
             Report { source, store: &self.store, dry_run: self.dry_run, taken: &taken, found: &found, target: &target };
-        report.print(self.output);
+        report.print(self.output)?;
         Ok(found.left_out.is_empty() && target.to_do.is_empty())
     }
 }

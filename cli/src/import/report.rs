@@ -2,13 +2,14 @@
 
 use std::path::Path;
 
+use anyhow::Result;
 use serde_json::{Value, json};
 
 use super::found::{Found, Remark};
 use super::policy::{Target, fragment};
 use super::source::Source;
 use super::take::Taken;
-use crate::output::{GREEN, Output, YELLOW, count, note};
+use crate::output::{GREEN, Output, YELLOW, count, note, print, tell};
 
 /// So many keys are listed for people; programs get them all.
 const LISTED: usize = 20;
@@ -25,10 +26,10 @@ pub(super) struct Report<'a> {
 
 impl Report<'_> {
     /// Prints it.
-    pub(super) fn print(&self, output: Output) {
+    pub(super) fn print(&self, output: Output) -> Result<()> {
         match output {
             Output::Text => self.text(),
-            Output::Json => anstream::println!("{:#}", self.json()),
+            Output::Json => print(&format!("{:#}\n", self.json())),
         }
     }
 
@@ -38,23 +39,23 @@ impl Report<'_> {
         fragment(settings).unwrap_or_default()
     }
 
-    fn text(&self) {
+    fn text(&self) -> Result<()> {
         let keys = &self.taken.keys;
         let store = self.store.display();
         let policy = self.target.path.display();
         let will = if self.dry_run { "would take" } else { "took" };
         for key in keys.iter().take(LISTED) {
             let place = self.source.place(key.at);
-            anstream::eprintln!("  {GREEN}key{GREEN:#}       {} {}  {place}", key.consumer, key.id);
+            tell(format_args!("  {GREEN}key{GREEN:#}       {} {}  {place}", key.consumer, key.id));
         }
         if let Some(more) = keys.len().checked_sub(LISTED).filter(|more| *more > 0) {
-            anstream::eprintln!("  … and {more} more: --output json lists them all");
+            tell(format_args!("  … and {more} more: --output json lists them all"));
         }
         for remark in &self.found.notes {
-            anstream::eprintln!("  note      {}: {}", self.source.place(remark.at), remark.message);
+            tell(format_args!("  note      {}: {}", self.source.place(remark.at), remark.message));
         }
         for remark in &self.found.left_out {
-            anstream::eprintln!("  {YELLOW}left out{YELLOW:#}  {}: {}", self.source.place(remark.at), remark.message);
+            tell(format_args!("  {YELLOW}left out{YELLOW:#}  {}: {}", self.source.place(remark.at), remark.message));
         }
         let already = match self.taken.already {
             0 => String::new(),
@@ -72,8 +73,9 @@ impl Report<'_> {
             note(format_args!("{policy} is yours and was left alone: put this there"));
         }
         if self.dry_run || self.target.text.is_none() {
-            anstream::print!("{}", self.settings());
+            print(&self.settings())?;
         }
+        Ok(())
     }
 
     fn json(&self) -> Value {

@@ -19,7 +19,8 @@ use crate::store::Locked;
 const EXAMPLES: &str = "Examples:
   portcullis keys add --consumer ci < key.txt
   portcullis keys add --consumer ci --file keys.txt --expires 2027-02-01
-  portcullis keys add --consumer ci --sha256 209c6ca829ca9a6046ee97478da9a5a5ad2dc5c502730d3d8209341f1380b853
+  portcullis keys add --consumer ci --sha256 \\
+      209c6ca829ca9a6046ee97478da9a5a5ad2dc5c502730d3d8209341f1380b853
 
 Keys come on standard input or in a file, one a line; all of them are added, or none.
 

@@ -24,7 +24,7 @@ const EXAMPLES: &str = "Examples:
   portcullis keys rotate 209c6ca829ca9a60 --overlap 7d
   portcullis keys disable 209c6ca829ca9a60
 
-A gate learns of a change when its policy is rendered again: `portcullis run` and `portcullis render --watch` do so
+A gate learns of a change when its policy is rendered again: `portcullis run` and `portcullis render --watch` do so \
 by themselves.
 
 Exit status: 0 done, 1 refused (`verify`), 2 usage or input error.";

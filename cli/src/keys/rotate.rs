@@ -18,7 +18,7 @@ const EXAMPLES: &str = "Examples:
   KEY=$(portcullis keys rotate ci-2026-11 --id ci-2027-02 --overlap 14d)
   portcullis keys rotate - --overlap 0 < leaked-key.txt
 
-Both keys pass in the overlap. The old one never lives longer than it would have; the new one is valid for as long as the
+Both keys pass in the overlap. The old one never lives longer than it would have; the new one is valid for as long as the \
 old one was made for, unless --expires says otherwise; for one that has expired, it must.
 
 Exit status: 0 done, 2 usage or input error.";

@@ -21,7 +21,7 @@ use serde_json::json;
 
 use crate::files::now;
 use crate::keys::when::Span;
-use crate::output::{Output, count};
+use crate::output::{Output, count, print};
 use code::Code;
 use finding::Finding;
 
@@ -92,13 +92,13 @@ impl Lint {
             one.findings.retain(|finding| !self.allow.contains(&finding.code));
             one.findings.sort_by(|one, other| one.place.cmp(&other.place));
         }
-        self.print(&examined);
+        print(&self.report(&examined))?;
         let errors = examined.iter().map(Examined::errors).sum::<usize>();
         let findings = examined.iter().map(|one| one.findings.len()).sum::<usize>();
         Ok(errors == 0 && !(self.strict && findings > 0))
     }
 
-    fn print(&self, examined: &[Examined]) {
+    fn report(&self, examined: &[Examined]) -> String {
         if self.output == Output::Json {
             let errors = examined.iter().map(Examined::errors).sum::<usize>();
             let findings: Vec<_> = examined.iter().flat_map(|one| &one.findings).map(Finding::to_json).collect();
@@ -107,18 +107,17 @@ impl Lint {
                 policies.map(|(file, (name, digest))| json!({"file": file, "name": name, "digest": digest})).collect();
             let warnings = findings.len().saturating_sub(errors);
             let all = json!({"errors": errors, "warnings": warnings, "policies": policies, "findings": findings});
-            anstream::println!("{all:#}");
-            return;
+            return format!("{all:#}\n");
         }
+        let mut report = String::new();
         for one in examined {
-            for finding in &one.findings {
-                anstream::print!("{}", finding.to_text());
-            }
+            report.extend(one.findings.iter().map(Finding::to_text));
             let (errors, all) = (one.errors(), one.findings.len());
             let (errors, warnings) = (count(errors, "error"), count(all.saturating_sub(errors), "warning"));
             let digests: String = one.policies.iter().map(|(_, digest)| format!(", digest {digest}")).collect();
-            anstream::println!("{}: {errors}, {warnings}{digests}", one.file);
+            report.extend([format!("{}: {errors}, {warnings}{digests}\n", one.file)]);
         }
+        report
     }
 }
 

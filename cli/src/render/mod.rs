@@ -7,7 +7,7 @@ mod istio;
 mod output;
 mod remote;
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -15,7 +15,7 @@ use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
 
 use crate::module;
-use crate::output::note;
+use crate::output::{note, print_bytes};
 use crate::yaml::Node;
 use document::Sealed;
 use envoy::{Admin, Filter, Gate, Proxy, Tls, Upstream};
@@ -36,7 +36,8 @@ pub(crate) const NAME: &str = "portcullis";
 #[command(after_help = examples!(
     "portcullis render envoy --upstream 127.0.0.1:5000 > envoy.yaml",
     "portcullis render ecds -o gate.yaml --watch",
-    "portcullis render istio --namespace shop --mode report --url oci://registry.example.com/portcullis:0.1.0 --sha256 \"$DIGEST\""
+    "portcullis render istio --namespace shop --mode report \\
+      --url oci://registry.example.com/portcullis:0.1.0 --sha256 \"$DIGEST\""
 ))]
 pub(crate) struct Render {
     #[command(subcommand)]
@@ -56,8 +57,10 @@ enum What {
     /// A bootstrap that Envoy starts with: a listener, the gate, the upstream
     #[command(after_help = examples!(
         "portcullis render envoy --upstream 127.0.0.1:5000 > envoy.yaml",
-        "portcullis render envoy --upstream models:8000 --listen 0.0.0.0:8443 --tls-cert chain.pem --tls-key key.pem",
-        "portcullis render envoy --upstream 127.0.0.1:5000 --ecds /etc/portcullis/gate/gate.yaml > envoy.yaml"
+        "portcullis render envoy --upstream models:8000 --listen 0.0.0.0:8443 \\
+      --tls-cert chain.pem --tls-key key.pem",
+        "portcullis render envoy --upstream 127.0.0.1:5000 \\
+      --ecds /etc/portcullis/gate/gate.yaml > envoy.yaml"
     ))]
     Envoy {
         #[command(flatten)]
@@ -80,9 +83,12 @@ enum What {
     },
     /// A WasmPlugin, TrafficExtension or EnvoyFilter
     #[command(after_help = examples!(
-        "portcullis render istio --namespace shop --mode report --url oci://registry.example.com/portcullis:0.1.0 --sha256 \"$DIGEST\"",
-        "portcullis render istio --namespace shop --selector app=models --url https://files.example.com/portcullis.wasm",
-        "portcullis render istio --selector istio=ingressgateway --ingress --url oci://registry.example.com/portcullis@sha256:..."
+        "portcullis render istio --namespace shop --mode report \\
+      --url oci://registry.example.com/portcullis:0.1.0 --sha256 \"$DIGEST\"",
+        "portcullis render istio --namespace shop --selector app=models \\
+      --url https://files.example.com/portcullis.wasm",
+        "portcullis render istio --selector istio=ingressgateway --ingress \\
+      --url oci://registry.example.com/portcullis@sha256:..."
     ))]
     Istio {
         #[command(flatten)]
@@ -92,8 +98,10 @@ enum What {
     },
     /// An EnvoyExtensionPolicy of Envoy Gateway
     #[command(after_help = examples!(
-        "portcullis render envoy-gateway --gateway eg --url https://files.example.com/portcullis.wasm",
-        "portcullis render envoy-gateway --route orders --url oci://registry.example.com/portcullis:0.1.0 --sha256 \"$DIGEST\""
+        "portcullis render envoy-gateway --gateway eg \\
+      --url https://files.example.com/portcullis.wasm",
+        "portcullis render envoy-gateway --route orders \\
+      --url oci://registry.example.com/portcullis:0.1.0 --sha256 \"$DIGEST\""
     ))]
     EnvoyGateway {
         #[command(flatten)]
@@ -173,11 +181,10 @@ impl Render {
             What::EnvoyGateway { source, attached } => source.run(Format::Yaml, |policy| attached.resource(policy)),
             What::Policy { source, format } => source.run(format, |policy| Ok(policy.node.clone())),
             What::Module => {
-                let mut output = std::io::stdout();
-                if output.is_terminal() {
+                if std::io::stdout().is_terminal() {
                     bail!("the module is no text: send it to a file: portcullis render module > portcullis.wasm");
                 }
-                output.write_all(module::BYTES)?;
+                print_bytes(module::BYTES)?;
                 Ok(true)
             }
         }

@@ -1,7 +1,6 @@
 //! From the policy to a file, once or whenever something changes.
 
 use std::fs;
-use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
@@ -11,7 +10,7 @@ use clap::{Args, ValueEnum};
 
 use super::document::Sealed;
 use crate::files::PolicyFile;
-use crate::output::note;
+use crate::output::{note, print};
 use crate::store::{Mode, write_atomically};
 use crate::watch;
 use crate::yaml::Node;
@@ -92,7 +91,7 @@ impl Source {
         let Some(Rendered { text, digest, notes }) = self.render(format, document)? else { return Ok(false) };
         let Some(file) = &self.output_file else {
             notes.iter().for_each(note);
-            std::io::stdout().write_all(text.as_bytes())?;
+            print(&text)?;
             return Ok(true);
         };
         self.is_no_source(file)?;

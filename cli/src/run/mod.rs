@@ -24,12 +24,15 @@ use source::{Additions, Source, Token};
 
 const EXAMPLES: &str = "Examples:
   portcullis run --upstream 127.0.0.1:5000
-  portcullis run --upstream 127.0.0.1:5000 --policy policy.yaml --listen 0.0.0.0:8080
+  portcullis run --upstream 127.0.0.1:5000 --policy policy.yaml \\
+      --listen 0.0.0.0:8080
   DEEPAAS_AUTH_BEARER_TOKEN=\"$TOKEN\" portcullis run --upstream 127.0.0.1:5000
-  portcullis run --upstream 127.0.0.1:8000 --api-keys api_keys.json --public /health
-  portcullis run --upstream 127.0.0.1:5000 --listen 0.0.0.0:8443 --tls-cert cert.pem --tls-key key.pem
+  portcullis run --upstream 127.0.0.1:8000 --api-keys api_keys.json \\
+      --public /health
+  portcullis run --upstream 127.0.0.1:5000 --listen 0.0.0.0:8443 \\
+      --tls-cert cert.pem --tls-key key.pem
 
-The policy is that of --policy, --bearer-token or --api-keys; else that of DEEPAAS_AUTH_BEARER_TOKEN or API_KEYS_FILE; else
+The policy is that of --policy, --bearer-token or --api-keys; else that of DEEPAAS_AUTH_BEARER_TOKEN or API_KEYS_FILE; else \
 policy.yaml, where there is one. With none of them everything passes. A change of a file is live without a restart.
 
 Exit status: 0 stopped by Ctrl-C or SIGTERM, 1 Envoy ended by itself or did not start, 2 usage or input error.";

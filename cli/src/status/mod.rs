@@ -18,12 +18,13 @@ use envoy::Envoy;
 
 const EXAMPLES: &str = "Examples:
   portcullis status
-  portcullis status policy.yaml --admin http://10.0.0.7:9901 --admin http://10.0.0.8:9901
+  portcullis status policy.yaml --admin http://10.0.0.7:9901 \\
+      --admin http://10.0.0.8:9901
   portcullis status policy.yaml --output json
 
 An Envoy counts decisions, and not which key was used: its access log tells, with `access_log: true` in the policy.
 
-Exit status: 0 all is well, 1 an Envoy serves another policy, refused the last update or some keys, or has no such gate,
+Exit status: 0 all is well, 1 an Envoy serves another policy, refused the last update or some keys, or has no such gate, \
 2 usage or input error, or an Envoy cannot be asked.";
 
 /// Ask running Envoys which policy they serve
@@ -89,8 +90,8 @@ impl Status {
             asked.into_iter().map(answer).collect::<Vec<_>>()
         });
         match self.output {
-            Output::Text => report::text(&answers, wanted.as_ref()),
-            Output::Json => report::json(&answers, wanted.as_ref()),
+            Output::Text => report::text(&answers, wanted.as_ref())?,
+            Output::Json => report::json(&answers, wanted.as_ref())?,
         }
         match answers.iter().filter(|answer| answer.envoy.is_err()).count() {
             0 => Ok(answers.iter().flat_map(|answer| &answer.envoy).all(|(_, findings)| findings.is_empty())),

@@ -1,14 +1,15 @@
 //! What was found out, for people and for programs.
 
+use anyhow::Result;
 use comfy_table::{Table, presets};
 use serde_json::{Value, json};
 
 use super::envoy::{Envoy, Gate};
 use super::{Answer, Wanted};
-use crate::output::{GREEN, RED};
+use crate::output::{GREEN, RED, print};
 
 /// A table of all gates, and below it what is wrong.
-pub(super) fn text(answers: &[Answer], wanted: Option<&Wanted>) {
+pub(super) fn text(answers: &[Answer], wanted: Option<&Wanted>) -> Result<()> {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING);
     table.set_header(["ADMIN", "ENVOY", "UP", "GATE", "POLICY", "MODE", "KEYS", "UPDATES REFUSED", "DECISIONS"]);
@@ -25,7 +26,7 @@ pub(super) fn text(answers: &[Answer], wanted: Option<&Wanted>) {
             table.add_row(begin);
         }
     }
-    anstream::println!("{}", table.trim_fmt());
+    print(&format!("{}\n", table.trim_fmt()))?;
     let mut is_well = true;
     for Answer { admin, envoy } in answers {
         let wrong = match envoy {
@@ -34,12 +35,13 @@ pub(super) fn text(answers: &[Answer], wanted: Option<&Wanted>) {
         };
         for finding in wrong {
             is_well = false;
-            anstream::println!("{RED}error{RED:#} {admin}: {finding}");
+            print(&format!("{RED}error{RED:#} {admin}: {finding}\n"))?;
         }
     }
     if let Some(wanted) = wanted.filter(|_| is_well) {
-        anstream::println!("{GREEN}ok{GREEN:#} all serve {}, policy {:012x}", wanted.file, wanted.digest);
+        print(&format!("{GREEN}ok{GREEN:#} all serve {}, policy {:012x}\n", wanted.file, wanted.digest))?;
     }
+    Ok(())
 }
 
 fn row(envoy: &Envoy, name: &str, gate: &Gate) -> [String; 6] {
@@ -83,11 +85,11 @@ fn span(seconds: u64) -> String {
 }
 
 /// The same as an object.
-pub(super) fn json(answers: &[Answer], wanted: Option<&Wanted>) {
+pub(super) fn json(answers: &[Answer], wanted: Option<&Wanted>) -> Result<()> {
     let wanted =
         wanted.map(|wanted| json!({"file": wanted.file, "gate": wanted.gate, "digest": digest(wanted.digest)}));
     let envoys: Vec<Value> = answers.iter().map(answer).collect();
-    anstream::println!("{:#}", json!({"policy": wanted, "envoys": envoys}));
+    print(&format!("{:#}\n", json!({"policy": wanted, "envoys": envoys})))
 }
 
 fn answer(Answer { admin, envoy }: &Answer) -> Value {
