@@ -47,6 +47,24 @@ fn without_a_policy_every_command_says_how_to_come_by_one() {
 }
 
 #[test]
+fn run_is_not_open_by_accident() {
+    let run = ["run", "--upstream", "127.0.0.1:1", "--listen", "127.0.0.1:0", "--envoy", "./nowhere"];
+    for (variable, arguments, message) in [
+        ("DEEPAAS_AUTH_BEARER_TOKEN", &[][..], "portcullis: DEEPAAS_AUTH_BEARER_TOKEN is set, and empty: "),
+        ("API_KEYS_FILE", &[], "portcullis: API_KEYS_FILE is set, and empty: "),
+        ("UNSET", &["--policy", "."], "portcullis: . is no regular file: "),
+    ] {
+        let directory = tempfile::TempDir::new().unwrap();
+        let mut command = assert_cmd::Command::cargo_bin("portcullis").unwrap();
+        let command = command.args(run).args(arguments).env(variable, "").current_dir(directory.path());
+        let output = command.output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{error}");
+        assert!(error.starts_with(message), "{error}");
+    }
+}
+
+#[test]
 fn input_errors_say_what_to_do_and_show_no_key() {
     for (policy, arguments, message) in [
         (

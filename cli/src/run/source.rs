@@ -101,6 +101,10 @@ impl Source {
                     Store::NAME
                 )
             }
+            // A secret that did not arrive.
+            (None, None) if let Some(name) = [TOKEN, API_KEYS].into_iter().find(|name| environment(name).is_some()) => {
+                bail!("{name} is set, and empty: give it a value, or unset it to have the gate open")
+            }
             (None, None) => Ok(Self::Nowhere),
         }
     }
@@ -130,6 +134,10 @@ impl Source {
     /// # Errors
     /// Where a file cannot be read, or where the gate would refuse what it holds.
     pub(super) fn read(&self, additions: &Additions) -> Result<Ready> {
+        // A pipe is empty the second time that it is read, or keeps its reader waiting while changes go unseen.
+        if let Some(file) = self.files().iter().find(|file| file.exists() && !file.is_file()) {
+            bail!("{} is no regular file: it is read again whenever it changes", file.display());
+        }
         let (mut merged, mut remarks) = match self {
             Self::Files(files) => (files.read()?, Vec::new()),
             Self::ApiKeys(file) => import::orchestra_as_policy(file)?,

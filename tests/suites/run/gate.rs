@@ -34,7 +34,7 @@ pub(crate) fn folder(files: &[(&str, &str)]) -> TempDir {
 pub(crate) fn command(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Command {
     let mut command = Command::new(paths::command());
     command.arg("run").args(arguments).current_dir(folder);
-    command.env("TMPDIR", folder.join("tmp")).env("DEEPAAS_AUTH_BEARER_TOKEN", "").env("API_KEYS_FILE", "");
+    command.env("TMPDIR", folder.join("tmp")).env_remove("DEEPAAS_AUTH_BEARER_TOKEN").env_remove("API_KEYS_FILE");
     let path =
         format!("{}:{}", paths::envoy().parent().expect("a folder").display(), std::env::var("PATH").expect("PATH"));
     command.env("PATH", path).envs(environment.iter().copied());
