@@ -27,7 +27,7 @@ const COMMANDS: [(&str, i32); 21] = [
     ("render module", 0),
     ("import list keys.txt --consumer ci --dry-run", 0),
     ("import list keys.txt --consumer ci --dry-run --output json", 0),
-    ("status --admin ./nowhere.sock", 2),
+    ("status --admin /nowhere.sock", 2),
     ("schema", 0),
     ("completions bash", 0),
 ];

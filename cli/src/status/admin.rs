@@ -51,7 +51,9 @@ impl Admin {
             }
             Some(authority) if authority.port_u16().is_some() => Ok(Self::Url(format!("http://{authority}"))),
             _ => {
-                bail!("--admin {text}: write http://HOST:PORT, such as http://127.0.0.1:9901, or the path of a socket")
+                bail!(
+                    "--admin {text}: write http://HOST:PORT, such as http://127.0.0.1:9901, or the absolute path of a socket"
+                )
             }
         }
     }
@@ -93,7 +95,9 @@ const LARGEST: u64 = 64 << 20;
 fn explain(error: ureq::Error, timeout: Duration) -> anyhow::Error {
     match error {
         ureq::Error::Timeout(_) => anyhow!("it does not answer within {} s", timeout.as_secs()),
-        ureq::Error::Io(error) => anyhow!("it cannot be reached: {error}"),
+        ureq::Error::Io(error) => anyhow!(
+            "it cannot be reached: {error} (`portcullis run` has an admin interface there with --admin ADDRESS:PORT)"
+        ),
         ureq::Error::HostNotFound => anyhow!("there is no host of that name"),
         error => anyhow!("it does not speak HTTP as Envoy does: {error}"),
     }
