@@ -83,11 +83,15 @@ impl StoreFile {
     /// # Errors
     /// Where it cannot be read.
     pub(crate) fn policy(&self) -> Result<Option<Merged>> {
-        let file = self.policy.clone().or_else(|| {
+        self.policy_path().map(|file| merge(read_policy(&file)?, None, &file)).transpose()
+    }
+
+    /// Where the policy is, where there is one.
+    pub(crate) fn policy_path(&self) -> Option<PathBuf> {
+        self.policy.clone().or_else(|| {
             let beside = self.store.with_file_name("policy.yaml");
             beside.is_file().then_some(beside)
-        });
-        file.map(|file| merge(read_policy(&file)?, None, &file)).transpose()
+        })
     }
 }
 

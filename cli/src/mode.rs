@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
@@ -69,6 +69,13 @@ impl ModeCommand {
                 ))?,
             }
             return Ok(true);
+        }
+        if self.files.path().symlink_metadata().is_err() && self.files.policy_path().is_none() {
+            bail!(
+                "there is neither a store {} nor a policy beside it, so no gate would learn of this: --store names \
+                 another, `portcullis init` makes both",
+                self.files.path().display()
+            );
         }
         let mut locked = Locked::open(self.files.path())?;
         let before = Modes::of(&locked.store, policy.as_ref());

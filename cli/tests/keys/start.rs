@@ -87,6 +87,7 @@ fn a_gate_is_switched_also_where_its_policy_is_broken() {
     );
     assert!(place.read("keys.json").contains("\"mode_override\": \"disabled\""));
     let place = Place::new();
+    place.must(&["keys", "generate", "--consumer", "ci"]);
     assert_eq!(place.run(&["mode", "policy"], "").error, "portcullis: mode: enforce (the default)\n");
     assert_eq!(place.run(&["mode", "report"], "").error, "portcullis: mode: report (by the store)\n");
 }
