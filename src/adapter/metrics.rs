@@ -1,17 +1,28 @@
 //! The gate's metrics. Their names hold the gate's name, because all gates of one Envoy share one set of stats:
 //! `wasmcustom.portcullis.NAME.allowed.REASON`, `.denied.REASON`, and `.reported.REASON` for what `report` mode would
-//! have denied. What is a state and no event is a gauge: a configuration is loaded once a VM.
+//! have denied; `.key.ID`, where the policy asks for it. What is a state and no event is a gauge: a configuration is loaded once a VM.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::MetricType;
 
+use crate::digest::Digest;
 use crate::document::Mode;
-use crate::{DENIALS, Decision, GRANTS, Policy};
+use crate::{Caller, DENIALS, Decision, GRANTS, Grant, Policy};
 
 /// The ids of the counters, by the place of the reason's name.
 pub(super) struct Metrics {
     allowed: [u32; GRANTS.len()],
     denied: [u32; DENIALS.len()],
+    keys: Option<RefCell<Keys>>,
+}
+
+/// The counters of the keys that have been used: nobody sees a hundred thousand of them for the three that are.
+struct Keys {
+    prefix: String,
+    ids: BTreeMap<Digest, u32>,
 }
 
 impl Metrics {
@@ -32,6 +43,10 @@ impl Metrics {
         Self {
             allowed: GRANTS.map(|reason| counter("allowed", reason)),
             denied: DENIALS.map(|reason| counter(denied, reason)),
+            keys: policy.key_metrics().then(|| {
+                let prefix = format!("portcullis.{}.key.", policy.name());
+                RefCell::new(Keys { prefix, ids: BTreeMap::new() })
+            }),
         }
     }
 
@@ -44,5 +59,20 @@ impl Metrics {
         if let Some(id) = id {
             let _ = hostcalls::increment_metric(*id, 1);
         }
+        if let (Some(keys), Decision::Allow(Grant::Key(caller))) = (&self.keys, decision)
+            && let Ok(mut keys) = keys.try_borrow_mut()
+        {
+            keys.count(caller);
+        }
+    }
+}
+
+impl Keys {
+    fn count(&mut self, caller: &Caller<'_>) {
+        let Self { prefix, ids } = self;
+        let id = ids.entry(caller.key.digest).or_insert_with(|| {
+            hostcalls::define_metric(MetricType::Counter, &format!("{prefix}{}", caller.key.id())).unwrap_or_default()
+        });
+        let _ = hostcalls::increment_metric(*id, 1);
     }
 }

@@ -49,6 +49,9 @@ object! {
         pub mode: Mode = or(Mode::Enforce),
         /// Whether each decision is written to filter state, for access logs. Default false.
         pub access_log: bool = or(false),
+        /// Whether the uses of each key are counted. Default false.
+        #[serde(skip_serializing_if = "core::ops::Not::not")]
+        pub key_metrics: bool = or(false),
         /// Where a key may stand. Default: `bearer`, and the header `x-api-key`.
         pub key_sources: Vec<KeySource> = or(vec![KeySource::Bearer, KeySource::Header(HeaderName::fixed("x-api-key"))]),
         /// Who may come in. Default: nobody.

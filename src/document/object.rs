@@ -21,12 +21,12 @@ macro_rules! object {
     (
         $(#[$attribute:meta])*
         $visible:vis struct $name:ident {
-            $($(#[doc = $remark:literal])* $shown:vis $field:ident: $type:ty = $how:ident $(($default:expr))?),+ $(,)?
+            $($(#[doc = $remark:literal])* $(#[serde($($serde:tt)*)])? $shown:vis $field:ident: $type:ty = $how:ident $(($default:expr))?),+ $(,)?
         }
     ) => {
         $(#[$attribute])*
         $visible struct $name {
-            $($(#[doc = $remark])* $shown $field: $type),+
+            $($(#[doc = $remark])* $(#[serde($($serde)*)])? $shown $field: $type),+
         }
 
         impl $name {

@@ -17,8 +17,8 @@ const REFUSED: &[(&str, &str)] = &[
     ("\"hunter2\"", "the document: found text, expected a policy document (an object)"),
     (
         r#"{"rulez": []}"#,
-        "the document: unknown field `rulez`: known here are version, name, description, mode, access_log, key_sources, \
-         consumers, public_paths, protected_paths, trusted_networks, trusted_identities, cors_preflight, rules, reply, upstream",
+        "the document: unknown field `rulez`: known here are version, name, description, mode, access_log, key_metrics, \
+         key_sources, consumers, public_paths, protected_paths, trusted_networks, trusted_identities, cors_preflight, rules, reply, upstream",
     ),
     (r#"{"name": "a", "name": "b"}"#, "the document: `name` is given twice: keep one"),
     (r#"{"version": 2}"#, r#"version: "2" is a version of the format that this filter does not know: write 1"#),
@@ -40,6 +40,7 @@ const REFUSED: &[(&str, &str)] = &[
         "mode: false is a boolean, expected enforce, report or disabled: quote it (YAML reads a bare off, no or yes as a boolean)",
     ),
     (r#"{"mode": "off"}"#, r#"mode: "off" is no mode: write enforce, report or disabled"#),
+    (r#"{"key_metrics": 1}"#, "key_metrics: 1 is a number, expected true or false"),
     (r#"{"access_log": "yes"}"#, r#"access_log: "yes" is text, expected true or false"#),
     (r#"{"public_paths": null}"#, "public_paths: no value, expected a list: give one, or remove the field"),
     (

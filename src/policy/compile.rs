@@ -51,6 +51,7 @@ impl Policy {
             name: document.name,
             mode: document.mode,
             access_log: document.access_log,
+            key_metrics: document.key_metrics,
             digest,
             key_sources: document.key_sources,
             consumers,

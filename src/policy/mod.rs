@@ -20,6 +20,7 @@ pub struct Policy {
     name: GateName,
     mode: Mode,
     access_log: bool,
+    key_metrics: bool,
     digest: Digest,
     key_sources: Vec<KeySource>,
     consumers: Vec<Consumer>,
@@ -45,6 +46,12 @@ impl Policy {
     #[must_use]
     pub fn mode(&self) -> Mode {
         self.mode
+    }
+
+    /// Whether the uses of each key are to be counted.
+    #[must_use]
+    pub fn key_metrics(&self) -> bool {
+        self.key_metrics
     }
 
     /// Whether each decision is to be written to filter state.

@@ -87,7 +87,7 @@ impl Envoy {
             .arg("--admin-address-path")
             .arg(directory.path().join(ADMIN))
             .args(["--disable-hot-restart", "--concurrency", &options.workers.to_string()])
-            .args(["--service-node", "node", "--service-cluster", "cluster"])
+            .args(["--service-node", "node", "--service-cluster", "cluster", "--file-flush-interval-msec", "100"])
             .args(["--log-level", "warning", "--component-log-level", &format!("wasm:{}", options.wasm_log)]);
         let process = Leashed::start(&command, log);
         let mut envoy = Self { process, directory, admin: Admin::new((Ipv4Addr::LOCALHOST, 0).into()) };

@@ -2,7 +2,7 @@
 //! back.
 
 use std::collections::BTreeSet;
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::process::id;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
@@ -29,8 +29,8 @@ fn free_port() -> u16 {
 /// one; no other command may start, end or replace an Envoy.
 ///
 /// # Panics
-/// If a command does not end as the page says, or does not say what the page shows: within 2 seconds for curl, since Envoy takes
-/// a moment to see a new file, and at once for all others.
+/// If a command does not end as the page says, or does not say what the page shows: within 2 seconds for curl and cat, since
+/// Envoy takes a moment to see a new file and to write its log, and at once for all others.
 pub fn follow(name: &str, page: &str) {
     let page = WRITTEN.iter().fold(page.to_owned(), |page, written| {
         page.replace(&format!("127.0.0.1:{written}"), &format!("127.0.0.1:{}", free_port()))
@@ -58,12 +58,17 @@ fn step(session: &mut Session, name: &str, shown: &Shown, status: i32, running: 
     let mut said = session.run(command);
     let is_as_promised = |text: &str, ended: i32| shown.missing(text).is_none() && ended == status;
     let (starts, stops) = (command.ends_with('&') || command.ends_with("=$!"), command.starts_with("kill "));
+    if starts && command.contains("--listen 127.0.0.1:") {
+        // Where nothing is shown, it is that somebody answers there.
+        let port = command.rsplit_once("--listen ").map(|(_, rest)| rest.split(' ').next().unwrap_or(rest).to_owned());
+        poll::until(&format!("{name}: $ {command}\nlistens"), || TcpStream::connect(port.as_deref()?).ok());
+    }
     if starts {
         poll::until(&format!("{name}: $ {command}\nsays what it promises"), || {
             said.text = text(&said.file);
             is_as_promised(&said.text, said.status).then_some(())
         });
-    } else if command.starts_with("curl ") {
+    } else if command.starts_with("curl ") || command.starts_with("cat ") {
         // Who only looks may look again.
         poll::within(LIVE, &format!("{name}: $ {command}\npromises {:?}", shown.promised), || {
             let as_promised = is_as_promised(&said.text, said.status);

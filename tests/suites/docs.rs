@@ -180,11 +180,15 @@ fn the_reference_has_every_metric_and_reason_and_no_other() {
     let column = |name| reference.tables(name).concat().iter().map(|row| named(row[0])).collect::<Vec<_>>();
     assert_eq!(column("REASON"), [GRANTS.as_slice(), &DENIALS].concat());
 
-    let policy = |name: &str, mode: &str| json!({"version": 1, "name": name, "mode": mode});
+    let policy = |name: &str, mode: &str| {
+        json!({"version": 1, "name": name, "mode": mode, "key_metrics": true,
+            "consumers": [{"name": "ci", "keys": [{"id": "ID", "plaintext": "docs-of-metrics"}]}]})
+    };
     let stage = Stage::start(vec![
         listener("enforcing", Kind::Edge, &policy("NAME", "enforce")),
         listener("reporting", Kind::Edge, &policy("NAME", "report")),
     ]);
+    stage.ask("enforcing", "/", &[("x-api-key", "docs-of-metrics")]);
     let stats = stage.envoy.admin().stats("wasmcustom.").expect("the admin interface answers");
     let general = |name: &String| match name.rsplit_once('.') {
         Some((group, reason)) if GRANTS.contains(&reason) || DENIALS.contains(&reason) => format!("{group}.REASON"),

@@ -48,6 +48,7 @@ fn paths() -> Vec<Path> {
         path("a good key that expires one day", policy(), request("GET", "/v2", &expiring)),
         path("a good key in a query", policy(), request("GET", &format!("/v2?api_key={KEY}"), &[])),
         path("a good key, with an access log", with("access_log", json!(true)), request("GET", "/v2", &key)),
+        path("a good key, whose uses are counted", with("key_metrics", json!(true)), request("GET", "/v2", &key)),
         path("no credential", policy(), request("GET", "/v2", &[])),
         path("no credential, with an access log", with("access_log", json!(true)), request("GET", "/v2", &[])),
         path("an unknown key", policy(), request("GET", "/v2", &[("authorization", "Bearer pk_nobody_has_this_one")])),

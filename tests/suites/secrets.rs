@@ -115,6 +115,8 @@ fn a_secret_in_envoys_log_is_found() {
     let stage = Stage { envoy: Envoy::start(&document), upstream };
     assert_eq!(stage.ask("main", "/x", &[("x-api-key", "secrets-that-is-logged")]).0, 401);
     let Stage { envoy, .. } = stage;
+    // A request is logged when its stream is gone, which is after its reply.
+    poll::until("the request is logged", || envoy.log().contains("came in").then_some(()));
     let leak = envoy.end().expect("the access log holds the key");
     assert!(leak.contains("Envoy's log holds `secrets-that-is-logged` in: secrets-that-is-logged came in"), "{leak}");
     assert_eq!(secrets::found_in(b"nothing of the sort"), None);

@@ -102,13 +102,32 @@ fn envoys_that_serve_the_policy_of_the_files_are_well() {
             0,
             &json!([{
                 "name": "status", "digest": digest, "mode": "enforce", "keys": 1, "refused_entries": 0,
-                "decisions": {"allowed": {"key": 1}, "denied": {"unknown_key": 1}},
+                "decisions": {"allowed": {"key": 1}, "denied": {"unknown_key": 1}}, "key_uses": {},
             }])
         )
     );
     assert_eq!(envoy["updates"], json!([{"filter": "main", "version": "1", "refused": 0, "last_refused": null}]));
     assert!(envoy["version"].as_str().is_some_and(|version| version.starts_with("1.")), "{envoy}");
     assert!(envoy["uptime_seconds"].is_u64() && envoy["findings"] == json!([]), "{envoy}");
+}
+
+#[test]
+fn the_uses_of_each_key_are_told_where_the_policy_asks_for_it() {
+    let mut policy = first();
+    policy["key_metrics"] = json!(true);
+    policy["consumers"][0]["keys"] = json!([
+        {"id": "used.twice", "plaintext": "status-first-key"},
+        {"id": "never-used", "plaintext": "status-second-key"},
+        {"id": "switched-off", "plaintext": "status-third-key", "disabled": true},
+    ]);
+    let fleet = serving(&policy);
+    for (key, code) in [("status-first-key", 200), ("status-first-key", 200), ("status-third-key", 401)] {
+        assert_eq!(fleet.status("main", key), code);
+    }
+    let (_, answer) = json_status(&[], &[admin(&fleet)]);
+    assert_eq!(answer["envoys"][0]["gates"][0]["key_uses"], json!({"used.twice": 2}));
+    let (_, output, _) = status(&[], &[admin(&fleet)]);
+    assert!(output.lines().any(|line| line.ends_with("used.twice 2")), "{output}");
 }
 
 #[test]

@@ -25,6 +25,7 @@ pub(super) fn compare(old: &Side, new: &Side) -> Vec<Change> {
         ("name", before.name.as_str() != after.name.as_str()),
         ("reply", texts_of(old) != texts_of(new)),
         ("access_log", before.access_log != after.access_log),
+        ("key_metrics", before.key_metrics != after.key_metrics),
     ];
     for (about, _) in texts.iter().filter(|(_, differs)| *differs) {
         changes.push(Change::new(Neither, about, "changed"));

@@ -40,6 +40,8 @@ pub(super) struct Gate {
     pub(super) is_enforcing: bool,
     /// Decisions by what became of them (`allowed`, `denied`, `reported`) and why, since Envoy started.
     pub(super) decisions: BTreeMap<String, BTreeMap<String, u64>>,
+    /// How often each key was used since Envoy started, by its id: of those that were, and where `key_metrics` counts them.
+    pub(super) key_uses: BTreeMap<String, u64>,
 }
 
 /// What came of a filter's updates since Envoy started.
@@ -155,6 +157,10 @@ impl Gate {
             "refused_entries" => self.refused_entries = value,
             "enforcing" => self.is_enforcing = value == 1,
             _ => {
+                if let Some(id) = name.strip_prefix("key.").filter(|_| value > 0) {
+                    self.key_uses.insert(printable(id), value);
+                    return;
+                }
                 if let Some((outcome, reason)) = name.split_once('.').filter(|_| value > 0) {
                     self.decisions.entry(printable(outcome)).or_default().insert(printable(reason), value);
                 }

@@ -22,7 +22,7 @@ const EXAMPLES: &str = "Examples:
       --admin http://10.0.0.8:9901
   portcullis status policy.yaml --output json
 
-An Envoy counts decisions, and not which key was used: its access log tells, with `access_log: true` in the policy.
+An Envoy counts the uses of each key with `key_metrics: true` in the policy; else it counts decisions alone.
 
 Exit status: 0 all is well, 1 an Envoy serves another policy, refused the last update or some keys, or has no such gate, \
 2 usage or input error, or an Envoy cannot be asked.";

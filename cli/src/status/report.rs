@@ -12,7 +12,18 @@ use crate::output::{GREEN, RED, print};
 pub(super) fn text(answers: &[Answer], wanted: Option<&Wanted>) -> Result<()> {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING);
-    table.set_header(["ADMIN", "ENVOY", "UP", "GATE", "POLICY", "MODE", "KEYS", "UPDATES REFUSED", "DECISIONS"]);
+    table.set_header([
+        "ADMIN",
+        "ENVOY",
+        "UP",
+        "GATE",
+        "POLICY",
+        "MODE",
+        "KEYS",
+        "UPDATES REFUSED",
+        "DECISIONS",
+        "KEYS USED",
+    ]);
     for Answer { admin, envoy } in answers {
         let Ok((envoy, _)) = envoy else {
             table.add_row([admin.to_string(), "-".to_owned()]);
@@ -44,7 +55,7 @@ pub(super) fn text(answers: &[Answer], wanted: Option<&Wanted>) -> Result<()> {
     Ok(())
 }
 
-fn row(envoy: &Envoy, name: &str, gate: &Gate) -> [String; 6] {
+fn row(envoy: &Envoy, name: &str, gate: &Gate) -> [String; 7] {
     // By ECDS alone, and where Envoy keeps these statistics: Istio's proxies do so when told.
     let refused = if envoy.updates.is_empty() {
         "-".to_owned()
@@ -58,6 +69,7 @@ fn row(envoy: &Envoy, name: &str, gate: &Gate) -> [String; 6] {
         .iter()
         .flat_map(|(outcome, reasons)| reasons.iter().map(move |(reason, count)| format!("{outcome} {reason} {count}")))
         .collect();
+    let uses: Vec<String> = gate.key_uses.iter().map(|(id, count)| format!("{id} {count}")).collect();
     [
         name.to_owned(),
         format!("{:012x}", gate.digest),
@@ -65,6 +77,8 @@ fn row(envoy: &Envoy, name: &str, gate: &Gate) -> [String; 6] {
         format!("{}{keys}", gate.keys),
         refused,
         if decisions.is_empty() { "none yet".to_owned() } else { decisions.join("\n") },
+        // None used, or none counted.
+        if gate.key_uses.is_empty() { "-".to_owned() } else { uses.join("\n") },
     ]
 }
 
@@ -100,7 +114,7 @@ fn answer(Answer { admin, envoy }: &Answer) -> Value {
     let gates = envoy.gates.iter().map(|(name, gate)| {
         json!({
             "name": name, "digest": digest(gate.digest), "mode": mode(gate), "keys": gate.keys,
-            "refused_entries": gate.refused_entries, "decisions": gate.decisions,
+            "refused_entries": gate.refused_entries, "decisions": gate.decisions, "key_uses": gate.key_uses,
         })
     });
     let updates = envoy.updates.iter().map(|(name, updates)| {
