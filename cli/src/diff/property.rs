@@ -260,7 +260,7 @@ fn told_under(goes: &str, denied: &str) -> Vec<&'static str> {
 }
 
 proptest! {
-    // The same policies in each run: what fails is a regression. 20,000 others were tried when this was written.
+    // The same policies in each run: what fails is a regression. 6,000 others were tried when this was written.
     #![proptest_config(ProptestConfig { cases: 96, rng_seed: RngSeed::Fixed(5), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
