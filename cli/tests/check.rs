@@ -30,6 +30,26 @@ fn check(policy: &str, arguments: &[&str]) -> (i32, String) {
     (code, output)
 }
 
+#[test]
+fn host_is_the_authority_as_envoy_has_it() {
+    let from_here = ["--path", "/v2", "--peer", "10.0.0.7:1", "-H", "Origin: https://shop"];
+    let (code, output) = check(POLICY, &[&from_here[..], &["-H", "Host: shop"]].concat());
+    assert!(code == 0 && output.starts_with("allow trusted_network"), "{output}");
+    let (code, output) = check(POLICY, &[&from_here[..], &["-H", "Host: elsewhere"]].concat());
+    assert!(code == 1 && output.starts_with("deny no_credential"), "{output}");
+}
+
+#[test]
+fn what_is_no_header_is_refused() {
+    for header in [": secret", ":path: secret", "x api key: secret"] {
+        let (code, output, error) =
+            common::run(&[("policy.yaml", POLICY)], &["check", "--path", "/", "-H", header], "");
+        assert_eq!((code, output.as_str()), (2, ""), "{header}");
+        assert!(error.contains("--header number 1") && error.contains("has no name of a header"), "{error}");
+        assert!(!error.contains("secret"), "{error}");
+    }
+}
+
 /// The line of a step, without its number and name.
 fn step<'a>(output: &'a str, number: &str, name: &str) -> &'a str {
     let line = output.lines().find_map(|line| line.trim_start().strip_prefix(&format!("{number}  {name} ")));
@@ -338,6 +358,12 @@ fn a_table_that_is_none_is_told_with_its_place() {
         ("cases: [{name: a, path: /, expect: allowed}]", "cases.yaml:1:36: allowed: is no decision and no reason"),
         ("cases: [{name: a, path: /, expect: {}}]", "expects nothing"),
         ("cases: [{name: a, path: /, expect: {status: '401'}}]", "cases.yaml:1:45: status: write a number"),
+        ("cases: [{name: a, path: /, expect: {status: 401.5}}]", "cases.yaml:1:45: status: write a number"),
+        ("cases: [{name: a, path: /, expect: {status: -401}}]", "cases.yaml:1:45: status: write a number"),
+        (
+            "cases: [{name: a, path: /, headers: {':path': /x}, expect: allow}]",
+            "cases.yaml:1:47: headers: has no name of a header",
+        ),
         ("cases: [{name: a, path: /, expect: {reason: deny}}]", "reason: a decision, and no reason"),
         ("cases: [{name: a, path: /, expect: {decision: key}}]", "decision: write allow, deny or report"),
         (

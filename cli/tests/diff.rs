@@ -146,6 +146,16 @@ fn the_stores_count_too() {
 }
 
 #[test]
+fn what_is_the_same_is_so_however_many_paths_it_has() {
+    let paths: String = (0..900).map(|number| format!("  - /place{number}/x\n")).collect();
+    let policy = format!("public_paths:\n{paths}");
+    assert_eq!(
+        diff(&policy, &format!("{policy}# the same\n"), &["--fail-on-open"]),
+        (0, "the same access\n".to_owned())
+    );
+}
+
+#[test]
 fn json_has_every_change() {
     let (code, output) = diff("{}", "public_paths: [/]", &["--output", "json"]);
     let json: serde_json::Value = serde_json::from_str(&output).expect("it is JSON");

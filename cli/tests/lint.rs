@@ -214,6 +214,26 @@ fn a_finding_is_told_where_the_key_stands() {
 }
 
 #[test]
+fn a_file_cannot_draw_over_what_is_found_in_it() {
+    let directory = directory();
+    let path = directory.path().join("envoy.yaml");
+    let text = fs::read_to_string(&path).expect("the file is there");
+    let name = "- {name: \"cache\\e[2K\", typed_config: {'@type': type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua}}\n";
+    let gate = "          - name: portcullis\n";
+    assert!(text.contains(gate));
+    fs::write(&path, text.replacen(gate, &format!("          {name}{gate}"), 1)).expect("the file is written");
+    let output = Command::cargo_bin("portcullis")
+        .expect("the command is built")
+        .args(["lint", "--envoy", "envoy.yaml"])
+        .current_dir(directory.path())
+        .env("CLICOLOR_FORCE", "1")
+        .output()
+        .expect("it runs");
+    let output = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.contains("cache?[2K stands before the gate"), "{output}");
+}
+
+#[test]
 fn all_that_is_refused_is_told_at_once() {
     let policy = "mode: on\nname: a b\nconsumers:\n- {name: x, keys: [{sha256: ab}], colour: red}\nreply: {realm: 1}\nreplies: {}\n";
     let (code, output, _) = lint(TempDir::new().expect("a directory").path(), &["-"], policy);

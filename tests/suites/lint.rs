@@ -72,8 +72,10 @@ fn a_disabled_gate_is_open() {
         route["typed_per_filter_config"] = json!({"portcullis": off});
     };
     assert_eq!(statuses(&gate, for_a_route), [200, 401]);
-    let everywhere = |document: &mut Value| manager(document, 0)["http_filters"][0]["disabled"] = json!(true);
-    assert_eq!(statuses(&gate, everywhere), [200, 401]);
+    for yes in [json!(true), json!("True"), json!("1")] {
+        let everywhere = |document: &mut Value| manager(document, 0)["http_filters"][0]["disabled"] = yes.clone();
+        assert_eq!(statuses(&gate, everywhere), [200, 401], "{yes}");
+    }
 }
 
 #[test]

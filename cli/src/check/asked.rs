@@ -29,9 +29,21 @@ impl Asked {
         Self { pairs, peer: None, identity: None, filter_state: None, now }
     }
 
-    /// Adds a header, its name in lower case as Envoy hands it over.
-    pub(super) fn header(&mut self, name: &str, value: &str) {
-        self.pairs.push((name.to_ascii_lowercase(), value.as_bytes().to_vec()));
+    /// Adds a header, as Envoy hands it over: its name in lower case, and `Host` as `:authority`.
+    ///
+    /// # Errors
+    /// Where the name is none (RFC 9110, section 5.1). The message does not show it, since it may be a key.
+    pub(super) fn header(&mut self, name: &str, value: &str) -> Result<()> {
+        let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+        if name.is_empty() || !name.bytes().all(is_token) {
+            bail!("has no name of a header: write one such as X-API-Key");
+        }
+        let (name, value) = (name.to_ascii_lowercase(), value.as_bytes().to_vec());
+        match self.pairs.iter_mut().find(|(pair, _)| name == "host" && pair == ":authority") {
+            Some((_, authority)) => *authority = value,
+            None => self.pairs.push((name, value)),
+        }
+        Ok(())
     }
 
     /// Adds a query parameter.

@@ -124,13 +124,10 @@ fn read(place: Place<'_>, row: &Node, now: Timestamp, keys: &mut StandIns<'_>) -
             bail!("{}: headers: expected an object: NAME: VALUE, or NAME: [VALUE, VALUE]", place.of(headers));
         }
         for (name, value) in headers.members() {
-            match &value.tree {
-                Tree::List(values) => {
-                    for value in values {
-                        asked.header(&name.text, place.text(value, "headers")?);
-                    }
-                }
-                _ => asked.header(&name.text, place.text(value, "headers")?),
+            let values = if let Tree::List(values) = &value.tree { values } else { std::slice::from_ref(value) };
+            for value in values {
+                let added = asked.header(&name.text, place.text(value, "headers")?);
+                added.map_err(|error| anyhow!("{}: headers: {error}", place.of(value)))?;
             }
         }
     }
@@ -201,10 +198,10 @@ impl<'a> StandIns<'a> {
             members.push(("sha256".to_owned().into(), Digest::of(key.as_bytes()).to_hex().into()));
         }
         match &self.source {
-            Some(KeySource::Header(name)) => asked.header(name.as_str(), &key),
-            Some(KeySource::Cookie(name)) => asked.header("cookie", &format!("{}={key}", name.as_str())),
+            Some(KeySource::Header(name)) => asked.header(name.as_str(), &key)?,
+            Some(KeySource::Cookie(name)) => asked.header("cookie", &format!("{}={key}", name.as_str()))?,
             Some(KeySource::Query(name)) => asked.query(name.as_str(), &key),
-            Some(KeySource::Bearer) | None => asked.header("authorization", &format!("Bearer {key}")),
+            Some(KeySource::Bearer) | None => asked.header("authorization", &format!("Bearer {key}"))?,
         }
         Ok(())
     }

@@ -121,17 +121,15 @@ impl Check {
         let path = asked::path(self.path.as_deref().unwrap_or_default()).context("--path")?;
         let mut asked = Asked::new(&self.method, path, &self.authority, now);
         for (index, line) in self.headers.iter().enumerate() {
-            let header = asked::header(line);
-            let (name, value) =
-                header.map_err(|error| anyhow!("--header number {} {error}", index.saturating_add(1)))?;
-            asked.header(name, value);
+            let added = asked::header(line).and_then(|(name, value)| asked.header(name, value));
+            added.map_err(|error| anyhow!("--header number {} {error}", index.saturating_add(1)))?;
         }
         if let Some(file) = &self.header_file {
             let text = asked::header_file(file)?;
             for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
                 let place = || format!("{}: line {}", file.display(), index.saturating_add(1));
-                let (name, value) = asked::header(line).map_err(|error| anyhow!("{} {error}", place()))?;
-                asked.header(name, value);
+                let added = asked::header(line).and_then(|(name, value)| asked.header(name, value));
+                added.map_err(|error| anyhow!("{} {error}", place()))?;
             }
         }
         asked.peer = self.peer.as_deref().map(asked::peer).transpose().context("--peer")?;

@@ -187,12 +187,15 @@ fn rules(subject: &Subject<'_>, document: &Document, findings: &mut Vec<Finding>
             public.path.includes(&rule.path) && covers(public.methods.as_ref(), rule.methods.as_ref())
         };
         if let Some((number, _)) = document.public_paths.iter().enumerate().find(opens) {
-            let message = format!("public_paths[{number}] opens all that this rule is for: nobody is asked for a role");
+            let message = format!(
+                "public_paths[{number}] opens all that this rule is for: only callers who write the path otherwise (`//`, \
+                 other letter case) are asked for a role"
+            );
             findings.push(subject.finding(
                 Code::PublicRule,
                 &path,
                 &message,
-                format!("remove the rule, or narrow public_paths[{number}]"),
+                format!("narrow public_paths[{number}], or remove the rule"),
             ));
         }
     }

@@ -74,9 +74,22 @@ pub(super) fn text_of<'a>(node: &'a Node, name: &str) -> Option<&'a str> {
     field(node, name).and_then(Node::text)
 }
 
-/// Whether a member is true.
+/// Whether a member is true. Text may say so too: Envoy reads it as protobuf's `safe_strtob` does.
 pub(super) fn is_set(node: &Node, name: &str) -> bool {
-    field(node, name).is_some_and(|value| value.tree == Tree::Bool(true))
+    field(node, name).is_some_and(|value| match &value.tree {
+        Tree::Bool(value) => *value,
+        Tree::Text(text) => ["true", "t", "yes", "y", "1"].iter().any(|yes| text.eq_ignore_ascii_case(yes)),
+        _ => false,
+    })
+}
+
+/// Whether a value is one of an enum, by its name, in any letter case, or by its number, as text too: Envoy takes all.
+pub(super) fn is_enum(value: &Node, name: &str, number: u64) -> bool {
+    match &value.tree {
+        Tree::Text(text) => text.eq_ignore_ascii_case(name) || text.parse() == Ok(number),
+        Tree::Number(value) => value.as_u64() == Some(number),
+        _ => false,
+    }
 }
 
 /// The type of a `google.protobuf.Any`, and what it holds; also by way of a `TypedStruct`.

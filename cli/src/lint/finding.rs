@@ -30,7 +30,9 @@ pub(crate) struct Finding {
 
 impl Finding {
     pub(crate) fn new(code: Code, place: Place, message: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self { code, place, message: message.into(), fix: fix.into() }
+        // Others may have written the file: no terminal obeys what it names.
+        let printable = |text: String| text.replace(char::is_control, "?");
+        Self { code, place, message: printable(message.into()), fix: printable(fix.into()) }
     }
 
     /// For people: three lines.

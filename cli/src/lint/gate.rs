@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::Examined;
 use super::code::Code;
-use super::configuration::{Source, field, text_of, typed};
+use super::configuration::{Source, field, is_enum, is_set, text_of, typed};
 use super::finding::{Finding, Place};
 use super::policy::{Subject, Taken, Variables};
 use crate::yaml::{Node, Position, Tree};
@@ -64,8 +64,8 @@ impl<'a> Gate<'a> {
         ];
         let policy = policy_of(source, field(plugin, "configuration"), plugin.at)?;
         is_gate(&names, &policy.0).then_some(())?;
-        let failure = field(plugin, "failure_policy")
-            .or_else(|| field(plugin, "fail_open").filter(|open| open.tree == Tree::Bool(true)));
+        let opens = field(plugin, "fail_open").filter(|_| is_set(plugin, "fail_open"));
+        let failure = field(plugin, "failure_policy");
         let given = vm.and_then(|vm| field(vm, "environment_variables"));
         let texts = |name| given.and_then(|given| field(given, name));
         Some(Self {
@@ -82,11 +82,11 @@ impl<'a> Gate<'a> {
                     .map(|(name, value)| (name.text.clone(), value.text().unwrap_or_default().to_owned()))
                     .collect(),
             },
-            on_failure: match failure.map(|node| (node, &node.tree)) {
-                Some((node, Tree::Bool(true))) => OnFailure::Open(node),
-                Some((node, policy)) if is_enum(policy, "FAIL_OPEN", 3) => OnFailure::Open(node),
-                Some((_, policy)) if is_enum(policy, "FAIL_RELOAD", 1) => OnFailure::Best,
-                other => OnFailure::Close(other.map(|(node, _)| node)),
+            on_failure: match (opens, failure) {
+                (Some(node), _) => OnFailure::Open(node),
+                (None, Some(node)) if is_enum(node, "FAIL_OPEN", 3) => OnFailure::Open(node),
+                (None, Some(node)) if is_enum(node, "FAIL_RELOAD", 1) => OnFailure::Best,
+                (None, other) => OnFailure::Close(other),
             },
             module: Module { url, sha256: remote.and_then(|remote| field(remote, "sha256")) },
             taken: None,
@@ -226,15 +226,6 @@ fn is_gate(names: &[Option<&str>], policy: &Node) -> bool {
         ["key_sources", "public_paths", "protected_paths", "trusted_networks", "trusted_identities"];
     names.iter().flatten().any(|name| name.contains("portcullis"))
         || TELLING.iter().any(|member| policy.get(member).is_some())
-}
-
-/// Whether a value is one of an enum, by its name or its number: Envoy takes both.
-fn is_enum(value: &Tree, name: &str, number: u64) -> bool {
-    match value {
-        Tree::Text(text) => text == name,
-        Tree::Number(value) => value.as_u64() == Some(number),
-        _ => false,
-    }
 }
 
 fn list(node: Option<&Node>) -> Vec<String> {

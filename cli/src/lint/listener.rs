@@ -1,10 +1,10 @@
 //! Connection managers of Envoy: what stands before and after the gate, and what they do to paths and headers.
 
 use super::code::Code;
-use super::configuration::{Source, field, is_set, text_of, typed, walk};
+use super::configuration::{Source, field, is_enum, is_set, text_of, typed, walk};
 use super::finding::{Finding, Place};
 use super::gate::Gate;
-use crate::yaml::{Node, Tree};
+use crate::yaml::Node;
 
 /// A connection manager, and the listener that it is in.
 pub(super) struct Manager<'a> {
@@ -167,14 +167,10 @@ impl<'a> Manager<'a> {
     }
 
     fn paths(&self, findings: &mut Vec<Finding>) {
-        let settles = |action: &Node| match &action.tree {
-            Tree::Text(text) => {
-                matches!(text.as_str(), "REJECT_REQUEST" | "UNESCAPE_AND_REDIRECT" | "UNESCAPE_AND_FORWARD")
-            }
-            Tree::Number(number) => number.as_u64() >= Some(2),
-            _ => false,
-        };
-        let escapes = field(self.node, "path_with_escaped_slashes_action").is_some_and(settles);
+        let is_one = |action: &Node, names: &[(&str, u64)]| names.iter().any(|(name, n)| is_enum(action, name, *n));
+        let settle = [("REJECT_REQUEST", 2), ("UNESCAPE_AND_REDIRECT", 3), ("UNESCAPE_AND_FORWARD", 4)];
+        let escapes = field(self.node, "path_with_escaped_slashes_action");
+        let escapes = escapes.is_some_and(|action| is_one(action, &settle));
         let missing = [
             ("normalize_path: true", is_set(self.node, "normalize_path")),
             ("merge_slashes: true", is_set(self.node, "merge_slashes")),
@@ -189,7 +185,7 @@ impl<'a> Manager<'a> {
         }
         let action = field(self.node, "common_http_protocol_options")
             .and_then(|options| field(options, "headers_with_underscores_action"));
-        if !action.is_some_and(|action| matches!(action.text(), Some("REJECT_REQUEST" | "DROP_HEADER"))) {
+        if !action.is_some_and(|action| is_one(action, &[("REJECT_REQUEST", 1), ("DROP_HEADER", 2)])) {
             let message = "headers with underscores pass: x_api_key is another header than x-api-key to Envoy, and \
                            the same one to many services";
             let fix = "set common_http_protocol_options: {headers_with_underscores_action: REJECT_REQUEST}";

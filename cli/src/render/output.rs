@@ -94,7 +94,9 @@ impl Source {
             print(&text)?;
             return Ok(true);
         };
-        self.is_no_source(file)?;
+        // A link stays one: what it leads to is replaced.
+        let file = &fs::canonicalize(file).unwrap_or_else(|_| file.clone());
+        self.check_target(file)?;
         if fs::read(file).is_ok_and(|old| old == text.as_bytes()) {
             note(format_args!("{} has policy {digest} already", file.display()));
             return Ok(true);
@@ -152,9 +154,11 @@ impl Source {
         there.map(name).collect::<Vec<_>>().join(" and ")
     }
 
-    /// Nobody's policy or keys are written over.
-    fn is_no_source(&self, output: &Path) -> Result<()> {
-        let Ok(output) = fs::canonicalize(output) else { return Ok(()) };
+    /// Nobody's policy or keys are written over, and no device is replaced by a file.
+    fn check_target(&self, output: &Path) -> Result<()> {
+        if fs::metadata(output).is_ok_and(|there| !there.is_file() && !there.is_dir()) {
+            bail!("--output-file {}: that is no regular file: leave it out to print", output.display());
+        }
         for source in self.policy.files() {
             if fs::canonicalize(&source).is_ok_and(|source| source == output) {
                 bail!("--output-file {}: that is what is rendered: name another file", source.display());

@@ -107,13 +107,15 @@ impl Origin {
 
 impl Url {
     fn has_credentials(&self) -> bool {
-        let rest = match self {
-            Self::Image(reference) => reference,
-            Self::Http(url) => url.split_once("://").map_or("", |(_, rest)| rest),
-            Self::File(_) => "",
-        };
-        // An image may have its digest behind another `@`, after its host.
-        rest.split_once('/').is_some_and(|(host, _)| host.contains('@'))
+        match self {
+            // Its digest may stand behind another `@`, after its host.
+            Self::Image(reference) => reference.split_once('/').is_some_and(|(host, _)| host.contains('@')),
+            Self::Http(url) => {
+                let rest = url.split_once("://").map_or("", |(_, rest)| rest);
+                rest.split(['/', '?', '#']).next().is_some_and(|host| host.contains('@'))
+            }
+            Self::File(_) => false,
+        }
     }
 }
 

@@ -38,6 +38,18 @@ fn a_file_is_replaced_only_by_another_one_and_keeps_its_mode() {
     assert_eq!(names, ["gate.yaml", "keys.json", "policy.yaml", "token"], "nothing else is left behind");
 }
 
+#[test]
+fn where_a_link_leads_is_what_is_replaced() {
+    let folder = folder();
+    let at = |name: &str| folder.path().join(name);
+    fs::write(at("real.yaml"), "old").expect("it is written");
+    std::os::unix::fs::symlink("real.yaml", at("gate.yaml")).expect("a link");
+    let (code, _, said) = render(folder.path(), &["policy", "-o", "gate.yaml"]);
+    assert_eq!(code, 0, "{said}");
+    assert!(at("gate.yaml").is_symlink(), "it stays a link");
+    assert_ne!(fs::read_to_string(at("real.yaml")).expect("it is there"), "old");
+}
+
 /// A command that watches, ended with its owner.
 struct Watching {
     child: Child,

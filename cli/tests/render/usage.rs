@@ -8,6 +8,7 @@ use super::{FILE, IMAGE, POLICY, SHA256, folder, render};
 fn what_cannot_be_meant_is_refused_with_the_fix() {
     let folder = folder();
     let image = IMAGE[1];
+    let _socket = std::os::unix::net::UnixListener::bind(folder.path().join("socket")).expect("a socket");
     for (arguments, message) in [
         (&["envoy"][..], "--upstream <HOST:PORT>"),
         (&["envoy", "--upstream", "127.0.0.1"], "write it as HOST:PORT"),
@@ -20,8 +21,11 @@ fn what_cannot_be_meant_is_refused_with_the_fix() {
         (&["policy", "-o", "policy.yaml"], "that is what is rendered: name another file"),
         (&["policy", "-o", "./keys.json"], "that is what is rendered: name another file"),
         (&["policy", "-o", "token"], "it is a directory"),
+        (&["policy", "-o", "socket"], "that is no regular file"),
         (&["istio", "--url", image], "give the image's digest too"),
         (&["istio", "--url", "https://ci:hunter2@files.example.com/portcullis.wasm"], "no user and no password in it"),
+        (&["istio", "--url", "https://ci:hunter2@files.example.com"], "no user and no password in it"),
+        (&["istio", "--url", "https://ci:hunter2@files.example.com?x=/"], "no user and no password in it"),
         (&["istio", "--url", "oci://ci:hunter2@registry.example.com/portcullis:1"], "no user and no password in it"),
         (&["istio", "--url", "registry.example.com/portcullis"], "write it as oci://"),
         (&["istio", "--url", image, "--sha256", "latest"], "a SHA-256 has 64 hex digits"),
