@@ -54,13 +54,18 @@ enum Action {
 
 impl ModeCommand {
     pub(crate) fn run(self) -> Result<bool> {
+        let (policy, store) = (self.files.policy(), self.files.path());
+        if matches!(policy, Ok(None)) && !store.is_symlink() && !store.exists() {
+            // Rather than to say that a gate is switched, where there is none.
+            Store::read(store)?;
+        }
         // A gate can be switched also where its policy cannot be read.
-        let policy = self.files.policy().unwrap_or_else(|error| {
+        let policy = policy.unwrap_or_else(|error| {
             note(format_args!("what the policy asks for is unknown: {error:#}"));
             None
         });
         if self.action == Action::Status {
-            let modes = Modes::of(&Store::read(self.files.path())?, policy.as_ref());
+            let modes = Modes::of(&Store::read(store)?, policy.as_ref());
             match self.output {
                 Output::Text => print(&format!("{modes}\n"))?,
                 Output::Json => print(&format!(
@@ -70,7 +75,7 @@ impl ModeCommand {
             }
             return Ok(true);
         }
-        let mut locked = Locked::open(self.files.path())?;
+        let mut locked = Locked::open(store)?;
         let before = Modes::of(&locked.store, policy.as_ref());
         locked.store.mode_override = match self.action {
             Action::Enforce => Some(Mode::Enforce),
