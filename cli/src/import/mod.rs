@@ -208,7 +208,7 @@ impl Common {
         found.notes.sort_by_key(|remark| remark.at);
         let report =
             Report { source, store: &self.store, dry_run: self.dry_run, taken: &taken, found: &found, target: &target };
-        report.print(self.output);
+        report.print(self.output)?;
         Ok(found.left_out.is_empty() && target.to_do.is_empty())
     }
 }

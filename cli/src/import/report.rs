@@ -2,13 +2,14 @@
 
 use std::path::Path;
 
+use anyhow::Result;
 use serde_json::{Value, json};
 
 use super::found::{Found, Remark};
 use super::policy::{Target, fragment};
 use super::source::Source;
 use super::take::Taken;
-use crate::output::{GREEN, Output, YELLOW, count, note};
+use crate::output::{GREEN, Output, YELLOW, count, note, print};
 
 /// So many keys are listed for people; programs get them all.
 const LISTED: usize = 20;
@@ -25,10 +26,13 @@ pub(super) struct Report<'a> {
 
 impl Report<'_> {
     /// Prints it.
-    pub(super) fn print(&self, output: Output) {
+    ///
+    /// # Errors
+    /// Where standard output cannot be written.
+    pub(super) fn print(&self, output: Output) -> Result<()> {
         match output {
             Output::Text => self.text(),
-            Output::Json => anstream::println!("{:#}", self.json()),
+            Output::Json => print(&format!("{:#}\n", self.json())),
         }
     }
 
@@ -38,7 +42,7 @@ impl Report<'_> {
         fragment(settings).unwrap_or_default()
     }
 
-    fn text(&self) {
+    fn text(&self) -> Result<()> {
         let keys = &self.taken.keys;
         let store = self.store.display();
         let policy = self.target.path.display();
@@ -71,9 +75,7 @@ impl Report<'_> {
         } else if !self.target.to_do.is_empty() {
             note(format_args!("{policy} is yours and was left alone: put this there"));
         }
-        if self.dry_run || self.target.text.is_none() {
-            anstream::print!("{}", self.settings());
-        }
+        if self.dry_run || self.target.text.is_none() { print(&self.settings()) } else { Ok(()) }
     }
 
     fn json(&self) -> Value {
