@@ -40,13 +40,13 @@ impl Digest {
     /// 64 lower-case hex digits.
     #[must_use]
     pub fn to_hex(&self) -> String {
-        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(&self.0)
     }
 
     /// The first 16 hex digits: the default id of a key, its public handle in logs and headers.
     #[must_use]
     pub fn handle(&self) -> String {
-        self.0.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+        hex(self.0.first_chunk::<8>().map_or(&[], |first| first))
     }
 
     /// The first 48 bits as a number, which a gauge (and a double) holds exactly.
@@ -66,6 +66,12 @@ impl fmt::Debug for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Digest({}...)", self.handle())
     }
+}
+
+/// Two lower-case hex digits a byte.
+fn hex(bytes: &[u8]) -> String {
+    let digits = |byte: &u8| [byte >> 4, byte & 15].map(|digit| char::from_digit(digit.into(), 16).unwrap_or_default());
+    bytes.iter().flat_map(digits).collect()
 }
 
 /// The byte that two hex digits stand for.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
@@ -54,13 +54,18 @@ enum Action {
 
 impl ModeCommand {
     pub(crate) fn run(self) -> Result<bool> {
+        let (policy, store) = (self.files.policy(), self.files.path());
+        if matches!(policy, Ok(None)) && !store.is_symlink() && !store.exists() {
+            // Rather than to say that a gate is switched, where there is none.
+            Store::read(store)?;
+        }
         // A gate can be switched also where its policy cannot be read.
-        let policy = self.files.policy().unwrap_or_else(|error| {
+        let policy = policy.unwrap_or_else(|error| {
             note(format_args!("what the policy asks for is unknown: {error:#}"));
             None
         });
         if self.action == Action::Status {
-            let modes = Modes::of(&Store::read(self.files.path())?, policy.as_ref());
+            let modes = Modes::of(&Store::read(store)?, policy.as_ref());
             match self.output {
                 Output::Text => print(&format!("{modes}\n"))?,
                 Output::Json => print(&format!(
@@ -70,14 +75,7 @@ impl ModeCommand {
             }
             return Ok(true);
         }
-        if self.files.path().symlink_metadata().is_err() && self.files.policy_path().is_none() {
-            bail!(
-                "there is neither a store {} nor a policy beside it, so no gate would learn of this: --store names \
-                 another, `portcullis init` makes both",
-                self.files.path().display()
-            );
-        }
-        let mut locked = Locked::open(self.files.path())?;
+        let mut locked = Locked::open(store)?;
         let before = Modes::of(&locked.store, policy.as_ref());
         locked.store.mode_override = match self.action {
             Action::Enforce => Some(Mode::Enforce),

@@ -65,16 +65,6 @@ fn run_is_not_open_by_accident() {
 }
 
 #[test]
-fn a_mode_that_no_gate_would_learn_of_is_not_set() {
-    for action in ["enforce", "disabled", "toggle", "policy"] {
-        let (code, _, error) = common::run(&[], &["mode", action], "");
-        assert!(code == 2 && error.contains("neither a store keys.json nor a policy"), "{action}: {error}");
-        let (code, _, error) = run(POLICY, &["mode", action]);
-        assert_eq!(code, 0, "{action}: {error}");
-    }
-}
-
-#[test]
 fn input_errors_say_what_to_do_and_show_no_key() {
     for (policy, arguments, message) in [
         (

@@ -162,6 +162,30 @@ fn envoy_gateway_decides_as_before() {
     ]);
 }
 
+/// `kubectl get --all-namespaces` shows Secrets of one name in several namespaces.
+#[test]
+fn a_secret_of_another_namespace_is_not_the_one_that_is_meant() {
+    let place = Place::new();
+    place.write(
+        "all.yaml",
+        r#"
+kind: List
+items:
+- {kind: Secret, metadata: {name: keys, namespace: other}, stringData: {mallory: Stray-Secret-9}}
+- {kind: Secret, metadata: {name: keys, namespace: shop}, stringData: {alice: eg-client1-ab12cd34}}
+- kind: SecurityPolicy
+  metadata: {name: p, namespace: shop}
+  spec: {apiKeyAuth: {credentialRefs: [{name: keys}], extractFrom: [{headers: [x-api-key]}]}}
+"#,
+    );
+    let (status, _, said) = place.run(&["import", "envoy-gateway", "all.yaml"], &[]);
+    assert!(status == 1 && line_with(&said, "all.yaml:4:3").contains("does not name"), "{said}");
+    place.decides(&[
+        ("GET", "/", "X-API-Key: eg-client1-ab12cd34", OUTSIDE, "allow key"),
+        ("GET", "/", "X-API-Key: Stray-Secret-9", OUTSIDE, "deny unknown_key"),
+    ]);
+}
+
 #[test]
 fn kong_decides_as_before_or_stays_shut() {
     let place = Place::new();
@@ -219,6 +243,36 @@ routes:
         place.decides(&[("GET", path, key, OUTSIDE, "deny missing_role")]);
     }
     place.decides(&[("GET", "/t/1", key, OUTSIDE, "allow key")]);
+}
+
+/// Without `key-auth`, Kong may still ask for something else.
+#[test]
+fn what_kong_guards_by_another_plugin_is_not_public() {
+    let place = Place::new();
+    place.write(
+        "kong.yaml",
+        r#"
+consumers: [{username: x, keyauth_credentials: [{key: Stray-Secret-9}]}]
+services:
+- {name: own, plugins: [{name: ip-restriction, config: {allow: [10.0.0.0/8]}}], routes: [{paths: [/own]}]}
+routes:
+- {paths: [/api], plugins: [{name: key-auth}]}
+- {paths: [/admin], plugins: [{name: jwt}]}
+- {paths: [/house], plugins: [{name: plugin-of-the-house}]}
+- {paths: [/docs], plugins: [{name: cors}]}
+"#,
+    );
+    let (status, _, said) = place.run(&["import", "kong", "kong.yaml"], &[]);
+    assert!(status == 1 && line_with(&said, "the plugin jwt").contains("nothing is public where it runs"), "{said}");
+    for (path, decision) in [
+        ("/api", "deny no_credential"),
+        ("/admin", "deny no_credential"),
+        ("/own", "deny no_credential"),
+        ("/house", "deny no_credential"),
+        ("/docs", "allow public_path"),
+    ] {
+        place.decides(&[("GET", path, "", OUTSIDE, decision)]);
+    }
 }
 
 #[test]

@@ -27,6 +27,25 @@ pub trait Host {
     fn mtls_identity(&self) -> Option<Vec<u8>>;
 }
 
+/// A host that knows nothing: for what is decided by the request alone.
+impl Host for () {
+    fn now(&self) -> Option<Timestamp> {
+        None
+    }
+
+    fn source_address(&self) -> Option<Vec<u8>> {
+        None
+    }
+
+    fn filter_state(&self, _: &str) -> Option<Vec<u8>> {
+        None
+    }
+
+    fn mtls_identity(&self) -> Option<Vec<u8>> {
+        None
+    }
+}
+
 impl Policy {
     /// Decides about a request. Pure but for what it asks the host, and total: no input panics. `trail` hears each step;
     /// who wants none gives `&mut ()`.

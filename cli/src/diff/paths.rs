@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 use portcullis::trail::{Event, Public};
-use portcullis::{Decision, Grant, Host, Policy, Request, Timestamp};
+use portcullis::{Decision, Grant, Policy, Request};
 
 use super::Effect::{Closes, MayOpen, Neither, Opens};
 use super::cells::{self, Cell};
@@ -223,7 +223,7 @@ impl<'a> Gate<'a> {
         let pairs: Vec<_> = pairs.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect();
         let mut events = Vec::new();
         let place = |path: &str| Some(self.side.merged.place(path));
-        match self.policy.decide(&Request::new(&pairs), &Nowhere, &mut events) {
+        match self.policy.decide(&Request::new(&pairs), &(), &mut events) {
             Decision::Allow(Grant::PublicPath) => {
                 let place = events.iter().find_map(|event| match event {
                     Event::PublicPath(Ok(Public::Pattern(index))) => place(&format!("public_paths[{index}]")),
@@ -247,26 +247,6 @@ impl<'a> Gate<'a> {
             }
             Decision::Deny(_) => None,
         }
-    }
-}
-
-struct Nowhere;
-
-impl Host for Nowhere {
-    fn now(&self) -> Option<Timestamp> {
-        None
-    }
-
-    fn source_address(&self) -> Option<Vec<u8>> {
-        None
-    }
-
-    fn filter_state(&self, _: &str) -> Option<Vec<u8>> {
-        None
-    }
-
-    fn mtls_identity(&self) -> Option<Vec<u8>> {
-        None
     }
 }
 

@@ -7,7 +7,7 @@ use base64::prelude::BASE64_STANDARD;
 use super::api_key_auth::{set_sources, set_upstream};
 use super::found::{Found, FoundKey};
 use super::source::Source;
-use crate::yaml::{Node, Tree};
+use crate::yaml::{Node, Position, Tree};
 
 /// What the documents hold.
 ///
@@ -47,17 +47,18 @@ pub(super) fn find(source: &Source) -> Result<Found> {
     let mut clients = Vec::new();
     match &references {
         // The order of the references decides which of two keys of one client counts.
-        Some(names) => {
-            for (name, at) in names {
-                match secrets.iter().find(|secret| secret_name(secret) == Some(name)) {
+        Some(references) => {
+            for reference in references {
+                match secrets.iter().find(|secret| reference.is_to(secret)) {
                     Some(secret) => keys(secret, &mut clients, &mut found),
-                    None => {
-                        found.leave(*at, "credentialRefs names a Secret that is not in this file: its keys are missing")
-                    }
+                    None => found.leave(
+                        reference.at,
+                        "credentialRefs names a Secret that is not in this file: its keys are missing",
+                    ),
                 }
             }
             for secret in secrets {
-                if !names.iter().any(|(name, _)| secret_name(secret) == Some(name)) {
+                if !references.iter().any(|reference| reference.is_to(secret)) {
                     found.leave(secret.at, "a Secret that the SecurityPolicy does not name");
                 }
             }
@@ -87,12 +88,27 @@ fn auth(policy: &Node) -> Option<&Node> {
     policy.get("spec")?.get("apiKeyAuth")
 }
 
-fn secret_name(secret: &Node) -> Option<&str> {
-    secret.get("metadata")?.get("name")?.text()
+/// What a SecurityPolicy names, and where it does.
+struct Reference<'a> {
+    at: Option<Position>,
+    name: &'a str,
+    namespace: Option<&'a str>,
 }
 
-/// The Secrets that it names, and where it does.
-fn security_policy<'a>(policy: &'a Node, found: &mut Found) -> Option<Vec<(&'a str, Option<crate::yaml::Position>)>> {
+impl Reference<'_> {
+    /// Whether this is the Secret. Where one of the two does not say its namespace, the name decides.
+    fn is_to(&self, secret: &Node) -> bool {
+        let namespaces = self.namespace.zip(metadata(secret, "namespace"));
+        metadata(secret, "name") == Some(self.name) && namespaces.is_none_or(|(this, its)| this == its)
+    }
+}
+
+fn metadata<'a>(object: &'a Node, member: &str) -> Option<&'a str> {
+    object.get("metadata")?.get(member)?.text()
+}
+
+/// The Secrets that it names: of its own namespace, unless it says another.
+fn security_policy<'a>(policy: &'a Node, found: &mut Found) -> Option<Vec<Reference<'a>>> {
     let auth = auth(policy)?;
     if let Some(spec) = policy.get("spec") {
         found.leave_unknown(spec, "spec", &["apiKeyAuth", "targetRef", "targetRefs", "targetSelectors"]);
@@ -115,7 +131,12 @@ fn security_policy<'a>(policy: &'a Node, found: &mut Found) -> Option<Vec<(&'a s
     let comment = "forwardClientIDHeader and sanitize of the SecurityPolicy.";
     set_upstream(auth.get("forwardClientIDHeader"), auth.get("sanitize"), comment, found);
     let references = auth.get("credentialRefs").map(Node::items).unwrap_or_default();
-    Some(references.iter().filter_map(|one| Some((one.get("name")?.text()?, one.at))).collect())
+    let own = metadata(policy, "namespace");
+    let reference = |one: &'a Node| {
+        let namespace = one.get("namespace").and_then(Node::text).or(own);
+        Some(Reference { at: one.at, name: one.get("name")?.text()?, namespace })
+    };
+    Some(references.iter().filter_map(reference).collect())
 }
 
 fn keys(secret: &Node, clients: &mut Vec<String>, found: &mut Found) {

@@ -26,6 +26,9 @@ pub(super) struct Report<'a> {
 
 impl Report<'_> {
     /// Prints it.
+    ///
+    /// # Errors
+    /// Where standard output cannot be written.
     pub(super) fn print(&self, output: Output) -> Result<()> {
         match output {
             Output::Text => self.text(),
@@ -72,10 +75,7 @@ impl Report<'_> {
         } else if !self.target.to_do.is_empty() {
             note(format_args!("{policy} is yours and was left alone: put this there"));
         }
-        if self.dry_run || self.target.text.is_none() {
-            print(&self.settings())?;
-        }
-        Ok(())
+        if self.dry_run || self.target.text.is_none() { print(&self.settings()) } else { Ok(()) }
     }
 
     fn json(&self) -> Value {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use portcullis::Timestamp;
 use portcullis::digest::Digest;
-use portcullis::document::{Document, KeySource, Secret};
+use portcullis::document::{Document, KeySource};
 
 use super::found::{Expiry, Fits, Found, FoundKey, refused};
 use crate::files::environment;
@@ -75,15 +75,7 @@ impl Present {
             let roles = consumer.roles.iter().map(|role| role.as_str().to_owned()).collect();
             present.roles.insert(name.to_owned(), roles);
             for key in &consumer.keys {
-                let digest = match &key.secret {
-                    Secret::Sha256(digest) => *digest,
-                    Secret::Plaintext(key) => Some(Digest::of(key.expose().as_bytes())),
-                    Secret::Env(variable) => environment(variable.as_str()).map(|key| {
-                        // The gate drops a final newline too.
-                        let key = key.strip_suffix(b"\n").unwrap_or(&key);
-                        Digest::of(key.strip_suffix(b"\r").unwrap_or(key))
-                    }),
-                };
+                let digest = key.secret.resolve(&environment).ok();
                 let id = key.id.as_ref().map(|id| id.as_str().to_owned());
                 present.ids.extend(id.or_else(|| digest.map(|digest| digest.handle())));
                 let owned = Owned { consumer: name.to_owned(), disabled: key.disabled, expires: key.expires };
@@ -107,7 +99,7 @@ pub(super) fn take(found: &mut Found, policy: &Document, store: &mut Store, now:
     let bearer_alone = policy.key_sources.iter().all(|source| matches!(source, KeySource::Bearer));
     let keys = std::mem::take(&mut found.keys);
     let claims = claims(&keys);
-    let mut unfit: HashMap<String, Option<String>> = HashMap::new();
+    let unfit = Unfit::of(&keys);
     let mut seen: HashMap<Digest, Option<Position>> = HashMap::new();
     let mut taken = Taken::default();
     for key in keys {
@@ -117,8 +109,7 @@ pub(super) fn take(found: &mut Found, policy: &Document, store: &mut Store, now:
             .or_else(|| expired(key.expires.as_ref(), now))
             .or_else(|| contested(&key, &claims, &present))
             .or_else(|| key.named_after.then(|| NAMED_AFTER.to_owned()))
-            .or_else(|| unfit.entry(key.consumer.clone()).or_insert_with(|| unfit_name(&key.consumer, &is_key)).clone())
-            .or_else(|| unfit_roles(&key, &is_key))
+            .or_else(|| unfit.names(&key, &is_key))
             .or_else(|| other_roles(&key, &present));
         if let Some(problem) = problem {
             found.leave(at, format!("key not taken: {problem}"));
@@ -136,7 +127,7 @@ pub(super) fn take(found: &mut Found, policy: &Document, store: &mut Store, now:
             }
             continue;
         }
-        let id = id(&key, &present.ids, &is_key, found);
+        let id = id(&key, &present.ids, &unfit, &is_key, found);
         let description = key.description.clone().filter(|text| {
             let fits = !is_key(text) && refused("description", &Node::from(text.as_str())).is_none();
             if !fits {
@@ -207,22 +198,56 @@ fn contested(key: &FoundKey, claims: &HashMap<Digest, BTreeSet<String>>, present
     Some(format!("it is a key of consumer {owner} already: give each consumer one of its own"))
 }
 
-fn unfit_name(name: &str, is_key: &impl Fn(&str) -> bool) -> Option<String> {
-    if is_key(name) {
-        return Some(NAMED_AFTER.to_owned());
-    }
-    let consumers = Node::list([Node::map([("name", Node::from(name))])]);
-    refused("consumers", &consumers).map(|why| format!("its consumer's name {why}"))
+/// What the gate refuses of the texts of a source, and why.
+struct Unfit {
+    consumers: HashMap<String, String>,
+    roles: HashMap<String, String>,
+    ids: HashMap<String, String>,
 }
 
-fn unfit_roles(key: &FoundKey, is_key: &impl Fn(&str) -> bool) -> Option<String> {
-    let roles = key.roles.as_ref().filter(|roles| !roles.is_empty())?;
-    if roles.iter().any(|role| is_key(role)) {
-        return Some(NAMED_AFTER.to_owned());
+impl Unfit {
+    fn of(keys: &[FoundKey]) -> Self {
+        let consumer =
+            |member, items| Node::list([Node::map([("name", Node::from("x")), (member, Node::list(items))])]);
+        let digest = Digest::of(b"x").to_hex();
+        let entry = |id: &str| Node::map([("id", Node::from(id)), ("sha256", digest.as_str().into())]);
+        Self {
+            consumers: refusals(keys.iter().map(|key| &key.consumer), |names| {
+                Node::list(names.iter().map(|name| Node::map([("name", Node::from(*name))])))
+            }),
+            roles: refusals(keys.iter().flat_map(|key| key.roles.iter().flatten()), |roles| {
+                consumer("roles", roles.iter().map(|role| Node::from(*role)).collect::<Vec<_>>())
+            }),
+            ids: refusals(keys.iter().filter_map(|key| key.id.as_ref()), |ids| {
+                consumer("keys", ids.iter().map(|id| entry(id)).collect())
+            }),
+        }
     }
-    let roles = Node::list(roles.iter().map(|role| Node::from(role.as_str())));
-    let consumers = Node::list([Node::map([("name", Node::from("x")), ("roles", roles)])]);
-    refused("consumers", &consumers).map(|why| format!("a role of its consumer {why}"))
+
+    /// What is wrong with the names of a key's consumer and its roles.
+    fn names(&self, key: &FoundKey, is_key: &impl Fn(&str) -> bool) -> Option<String> {
+        let mut names = key.roles.iter().flatten().chain([&key.consumer]);
+        if names.any(|name| is_key(name)) {
+            return Some(NAMED_AFTER.to_owned());
+        }
+        let consumer = self.consumers.get(&key.consumer).map(|why| format!("its consumer's name {why}"));
+        let role = || key.roles.iter().flatten().find_map(|role| self.roles.get(role));
+        consumer.or_else(|| role().map(|why| format!("a role of its consumer {why}")))
+    }
+}
+
+/// Which of these texts the gate refuses in a list of consumers. All are tried together first: nearly always it takes them.
+fn refusals<'a>(
+    texts: impl Iterator<Item = &'a String>,
+    consumers: impl Fn(&[&str]) -> Node,
+) -> HashMap<String, String> {
+    let texts: HashSet<&str> = texts.map(String::as_str).collect();
+    let texts: Vec<&str> = texts.into_iter().collect();
+    let why = |texts: &[&str]| refused("consumers", &consumers(texts));
+    if why(&texts).is_none() {
+        return HashMap::new();
+    }
+    texts.into_iter().filter_map(|text| Some((text.to_owned(), why(&[text])?))).collect()
 }
 
 /// A key must not get more, or less, than it had.
@@ -242,21 +267,23 @@ fn other_roles(key: &FoundKey, present: &Present) -> Option<String> {
 }
 
 /// The id of the source where it can be one, or else the first digits of the digest.
-fn id(key: &FoundKey, ids: &HashSet<String>, is_key: &impl Fn(&str) -> bool, found: &mut Found) -> String {
+fn id(
+    key: &FoundKey,
+    ids: &HashSet<String>,
+    unfit: &Unfit,
+    is_key: &impl Fn(&str) -> bool,
+    found: &mut Found,
+) -> String {
     let handle = key.digest.handle();
     let Some(id) = &key.id else { return handle };
     let why = if is_key(id) {
         "it is a key itself".to_owned()
     } else if ids.contains(id) {
         "another key has it".to_owned()
+    } else if let Some(why) = unfit.ids.get(id) {
+        format!("it {why}")
     } else {
-        let entry = Node::map([("id", Node::from(id.as_str())), ("sha256", key.digest.to_hex().into())]);
-        let keys = Node::list([entry]);
-        let consumers = Node::list([Node::map([("name", Node::from("x")), ("keys", keys)])]);
-        match refused("consumers", &consumers) {
-            Some(why) => format!("it {why}"),
-            None => return id.clone(),
-        }
+        return id.clone();
     };
     found.note(key.at, format!("its id is not kept ({why}): it is {handle} here"));
     handle

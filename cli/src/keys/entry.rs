@@ -55,6 +55,7 @@ impl Entry {
         if expires.is_some_and(|expires| expires <= now) {
             bail!("--expires is in the past: nobody could use the key");
         }
+        self.holds_no_key(&digests)?;
         let notes = self.put_roles(store, policy)?;
         let time = |at: Option<Timestamp>| at.map(rfc3339).transpose();
         let blueprint = StoredKey {
@@ -72,6 +73,20 @@ impl Entry {
         }
         add_unique(store, policy, &keys)?;
         Ok(Added { keys, notes })
+    }
+
+    /// What is said about a key is listed and logged, so it must not be the key.
+    fn holds_no_key(&self, digests: &[(String, Digest)]) -> Result<()> {
+        let options = [("--id", &self.id), ("--description", &self.description)];
+        let options = options.into_iter().filter_map(|(option, text)| Some((option, text.as_ref()?)));
+        let roles = self.roles.iter().map(|role| ("--role", role));
+        for (option, text) in options.chain(roles).chain([("--consumer", &self.consumer)]) {
+            let own = Digest::of(text.as_bytes());
+            if digests.iter().any(|(_, digest)| *digest == own) {
+                bail!("{option} is the key itself, which the shell's history has now: better `generate` another key");
+            }
+        }
+        Ok(())
     }
 
     /// A consumer's roles have one home. Gives what is to be told of them.

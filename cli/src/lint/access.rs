@@ -4,7 +4,7 @@ use portcullis::document::{
     ClientAddress, Document, KeySource, Method, Methods, Mode, ProtectedPath, PublicPath, Rule,
 };
 use portcullis::network::Range;
-use portcullis::{Decision, Grant, Host, Policy, Request, Timestamp};
+use portcullis::{Decision, Grant, Policy, Request};
 
 use super::code::Code;
 use super::finding::Finding;
@@ -213,7 +213,7 @@ fn unprotected_rules(subject: &Subject<'_>, document: &Document, findings: &mut 
         let headers = [(":method", "GET"), (":path", example.as_str()), (":authority", "localhost")];
         let headers = headers.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
         let request = Request::new(&headers);
-        if matches!(loaded.policy.decide(&request, &Nobody, &mut ()), Decision::Allow(Grant::PublicPath)) {
+        if matches!(loaded.policy.decide(&request, &(), &mut ()), Decision::Allow(Grant::PublicPath)) {
             let message =
                 format!("no protected path covers {example}: it needs no key, and nobody is asked for a role");
             let fix = "name the path in protected_paths too";
@@ -228,27 +228,6 @@ fn example(pattern: &str) -> String {
         if segment == "*" || segment == "**" || segment.starts_with('{') { "any" } else { segment }.to_owned()
     };
     pattern.split('/').map(names).collect::<Vec<_>>().join("/")
-}
-
-/// A peer that nothing is known of.
-struct Nobody;
-
-impl Host for Nobody {
-    fn now(&self) -> Option<Timestamp> {
-        None
-    }
-
-    fn source_address(&self) -> Option<Vec<u8>> {
-        None
-    }
-
-    fn filter_state(&self, _: &str) -> Option<Vec<u8>> {
-        None
-    }
-
-    fn mtls_identity(&self) -> Option<Vec<u8>> {
-        None
-    }
 }
 
 /// A rule before this one that answers for each of its paths and methods; of several that do so together, the first.

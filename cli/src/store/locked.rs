@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, bail};
 
 use super::Store;
 use super::replace::{Staged, keep_owner};
@@ -67,10 +67,22 @@ impl Locked {
 /// The lock of the file at `path`, which itself is replaced and so cannot carry one.
 fn lock(path: &Path) -> Result<File> {
     let lock_path = beside(path, "lock")?;
-    let open = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&lock_path);
+    let open = match OpenOptions::new().create_new(true).write(true).mode(0o600).open(&lock_path) {
+        // The owner of the store must be able to lock it the next time. Only what was made here is given away: whoever
+        // may write to the directory could put a link to another's file there. Who may not give it away is told on writing.
+        Ok(lock) => {
+            let _ = keep_owner(path, &lock);
+            Ok(lock)
+        }
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            if !fs::symlink_metadata(&lock_path)?.is_file() {
+                bail!("{} is no file: remove it", lock_path.display());
+            }
+            OpenOptions::new().write(true).open(&lock_path)
+        }
+        failed => failed,
+    };
     let lock = open.with_context(|| lock_path.display().to_string())?;
-    // The owner must be able to lock it the next time. Who may not give it away did not make it, or says so on writing.
-    let _ = keep_owner(path, &lock);
     match lock.try_lock() {
         Err(TryLockError::WouldBlock) => {
             note(format_args!("another command has {}: waiting for it", path.display()));

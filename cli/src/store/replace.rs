@@ -31,6 +31,9 @@ impl Staged {
         if path.is_dir() {
             bail!("it is a directory");
         }
+        if path.exists() && !path.is_file() {
+            bail!("it is no regular file");
+        }
         // It begins as its owner's alone, whatever it is to be.
         let mut file = builder.tempfile_in(directory(path))?;
         keep_owner(path, file.as_file())?;

@@ -268,10 +268,29 @@ fn a_store_that_is_a_link_stays_one() {
     fs::create_dir(place.path("shared")).expect("a directory");
     symlink("shared/keys.json", place.path("keys.json")).expect("a link");
     place.run(&["mode", "report"], "").says(2, "cannot open the store keys.json");
-    place.must(&["keys", "generate", "--consumer", "ci", "--store", "shared/keys.json"]);
+    place.generate(&["--consumer", "ci", "--store", "shared/keys.json"]);
     place.must(&["mode", "enforce"]);
     assert!(place.path("keys.json").is_symlink());
     assert!(place.read("shared/keys.json").contains("enforce"));
+}
+
+/// Whoever may write to the directory of a store cannot have the files of another user made or given away.
+#[test]
+fn a_lock_that_is_a_link_is_not_followed() {
+    let place = Place::new();
+    place.generate(&["--consumer", "ci"]);
+    let before = place.read("keys.json");
+    fs::remove_file(place.path(".keys.json.lock")).expect("it is there");
+    symlink("of-another-user", place.path(".keys.json.lock")).expect("a link");
+    for other in [None, Some("theirs")] {
+        if let Some(text) = other {
+            place.write("of-another-user", text);
+        }
+        let done = place.run(&["mode", "disabled"], "");
+        done.says(2, ".keys.json.lock is no file: remove it");
+        assert_eq!(fs::read_to_string(place.path("of-another-user")).ok().as_deref(), other);
+    }
+    assert_eq!(place.read("keys.json"), before);
 }
 
 #[test]

@@ -158,6 +158,19 @@ fn keys_are_added_from_standard_input_or_a_file_all_or_none() {
 }
 
 #[test]
+fn nothing_that_is_said_of_a_key_is_the_key() {
+    let place = Place::new();
+    let key = "my-key-of-somebody-0123456789";
+    for option in ["--id", "--description", "--role", "--consumer"] {
+        let consumer = if option == "--consumer" { &[][..] } else { &["--consumer", "ci"] };
+        let done = place.run(&[&["keys", "add", option, key], consumer].concat(), key);
+        done.says(2, &format!("{option} is the key itself"));
+        assert!(!done.error.contains(key), "{done:?}");
+    }
+    assert_eq!(place.names(), [".keys.json.lock"], "nothing is kept");
+}
+
+#[test]
 fn what_is_unwise_about_a_key_is_told_and_not_the_key() {
     let place = Place::new();
     let typo = format!("pk_{}_{}", "a".repeat(32), "000000");

@@ -87,7 +87,7 @@ fn a_gate_is_switched_also_where_its_policy_is_broken() {
     );
     assert!(place.read("keys.json").contains("\"mode_override\": \"disabled\""));
     let place = Place::new();
-    place.must(&["keys", "generate", "--consumer", "ci"]);
+    place.generate(&["--consumer", "ci"]);
     assert_eq!(place.run(&["mode", "policy"], "").error, "portcullis: mode: enforce (the default)\n");
     assert_eq!(place.run(&["mode", "report"], "").error, "portcullis: mode: report (by the store)\n");
 }
@@ -103,4 +103,14 @@ fn bash_completes_the_commands() {
     let bash = std::process::Command::new("bash").args(["--norc", "-c", complete]).current_dir(place.path("")).output();
     let output = bash.expect("bash runs");
     assert_eq!(String::from_utf8_lossy(&output.stdout), "rotate\n", "{output:?}");
+}
+
+/// Where there is no gate, none is switched, and nobody is told that one is.
+#[test]
+fn without_a_policy_and_a_store_there_is_no_mode_to_change() {
+    let place = Place::new();
+    for action in ["enforce", "report", "disabled", "toggle", "policy", "status"] {
+        place.run(&["mode", action], "").says(2, "there is no store keys.json");
+    }
+    assert!(place.names().is_empty(), "{:?}", place.names());
 }

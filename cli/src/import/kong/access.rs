@@ -23,9 +23,8 @@ pub(super) fn settings(routing: &Routing<'_>, found: &mut Found) {
 }
 
 fn public_paths(routing: &Routing<'_>, found: &mut Found) {
-    // A route without key-auth is open, but acl without it lets nobody in.
-    let is_open = |index: usize| routing.on("key-auth", index).is_none() && routing.on("acl", index).is_none();
-    let (open, shut): (Vec<_>, Vec<_>) = routing.routes.iter().enumerate().partition(|(index, _)| is_open(*index));
+    let (open, shut): (Vec<_>, Vec<_>) =
+        routing.routes.iter().enumerate().partition(|(index, _)| routing.is_open(*index));
     if shut.is_empty() {
         // Nothing asks for a key at all: that is said elsewhere.
         return;

@@ -34,7 +34,34 @@ pub(super) struct Prefix {
     pub(super) is_regex: bool,
 }
 
-/// A plugin that is switched on.
+/// Plugins that are not about keys and turn nobody away for who they are. Any other, such as `jwt`, may guard what it runs on.
+const LETS_ALL_IN: [&str; 23] = [
+    "correlation-id",
+    "cors",
+    "datadog",
+    "file-log",
+    "grpc-gateway",
+    "grpc-web",
+    "http-log",
+    "loggly",
+    "opentelemetry",
+    "prometheus",
+    "proxy-cache",
+    "proxy-cache-advanced",
+    "rate-limiting",
+    "rate-limiting-advanced",
+    "request-size-limiting",
+    "request-transformer",
+    "response-ratelimiting",
+    "response-transformer",
+    "statsd",
+    "syslog",
+    "tcp-log",
+    "udp-log",
+    "zipkin",
+];
+
+/// A plugin that is switched on, and may turn callers away.
 #[derive(Clone, Copy)]
 pub(super) struct Plugin<'a> {
     /// Its name.
@@ -125,8 +152,11 @@ impl<'a> Routing<'a> {
         if node.get("consumer").is_some_and(|consumer| consumer.tree != Tree::Null) {
             return found.leave(node.at, format!("{plugin} of one consumer"));
         }
-        if !matches!(name, "key-auth" | "acl") {
+        if LETS_ALL_IN.contains(&name) {
             return found.leave(node.at, format!("{plugin}: not about keys"));
+        }
+        if !matches!(name, "key-auth" | "acl") {
+            found.leave(node.at, format!("{plugin}: not about keys; nothing is public where it runs"));
         }
         match scope {
             Some(scope) => self.plugins.push(Plugin { name, at: node.at, node, scope }),
@@ -146,9 +176,18 @@ impl<'a> Routing<'a> {
 
     /// The one that runs on this route.
     pub(super) fn on(&self, name: &str, index: usize) -> Option<&Plugin<'a>> {
+        self.scopes(index).find_map(|scope| self.all(name).find(|plugin| plugin.scope == scope))
+    }
+
+    /// Whether nothing that runs on this route may turn a caller away. An acl without `key-auth` lets nobody in.
+    pub(super) fn is_open(&self, index: usize) -> bool {
+        !self.scopes(index).any(|scope| self.plugins.iter().any(|plugin| plugin.scope == scope))
+    }
+
+    /// Where a plugin may stand that runs on this route, the most special place first.
+    fn scopes(&self, index: usize) -> impl Iterator<Item = Scope> {
         let service = self.routes.get(index).and_then(|route| route.service).map(Scope::Service);
-        let scopes = [Some(Scope::Route(index)), service, Some(Scope::Everywhere)];
-        scopes.into_iter().flatten().find_map(|scope| self.all(name).find(|plugin| plugin.scope == scope))
+        [Some(Scope::Route(index)), service, Some(Scope::Everywhere)].into_iter().flatten()
     }
 }
 
