@@ -89,22 +89,22 @@ impl Source {
     /// Renders once. False: the gate would refuse an entry, and nothing is written.
     fn write(&self, format: Format, document: &impl Fn(&Sealed) -> Result<Node>) -> Result<bool> {
         let Some(Rendered { text, digest, notes }) = self.render(format, document)? else { return Ok(false) };
-        let Some(file) = &self.output_file else {
+        let Some(given) = &self.output_file else {
             notes.iter().for_each(note);
             print(&text)?;
             return Ok(true);
         };
         // A link stays one: what it leads to is replaced.
-        let file = &fs::canonicalize(file).unwrap_or_else(|_| file.clone());
+        let file = &fs::canonicalize(given).unwrap_or_else(|_| given.clone());
         self.check_target(file)?;
         if fs::read(file).is_ok_and(|old| old == text.as_bytes()) {
-            note(format_args!("{} has policy {digest} already", file.display()));
+            note(format_args!("{} has policy {digest} already", given.display()));
             return Ok(true);
         }
         notes.iter().for_each(note);
         let mode = fs::metadata(file).map_or(0o600, |old| old.permissions().mode() & 0o777);
         write_atomically(file, text.as_bytes(), mode)?;
-        note(format_args!("{} is written: policy {digest}", file.display()));
+        note(format_args!("{} is written: policy {digest}", given.display()));
         Ok(true)
     }
 
