@@ -187,11 +187,13 @@ impl AllKeys {
             keys.extend(stored.keys.iter().map(|key| Known::stored(&name, &roles, key)));
         }
         keys.sort_by(|one, other| (&one.consumer, &one.id).cmp(&(&other.consumer, &other.id)));
-        let by_id = keys.iter().enumerate().map(|(index, key)| (key.id.clone(), index)).collect();
-        let mut by_digest = HashMap::new();
-        // The gate refuses both of two entries with one key: which would count?
+        let (mut by_id, mut by_digest) = (HashMap::new(), HashMap::new());
+        // The gate refuses both of two entries with one key, and a policy with two of one id: which would count?
         let mut twice = Vec::new();
         for (index, key) in keys.iter().enumerate() {
+            if let Some(other) = by_id.insert(key.id.clone(), index).filter(|_| key.digest.is_some()) {
+                twice.extend([index, other]);
+            }
             if let Some(other) = key.digest.and_then(|digest| by_digest.insert(digest, index)) {
                 twice.extend([index, other]);
             }

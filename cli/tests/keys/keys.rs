@@ -213,6 +213,17 @@ fn a_key_that_stands_twice_is_refused_by_the_gate_and_so_it_is_here() {
 }
 
 #[test]
+fn two_keys_of_one_id_are_refused_by_the_gate_and_so_they_are_here() {
+    let place = Place::new();
+    let digests = ["2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b", &"0".repeat(64)];
+    let keys = digests.map(|digest| format!(r#"{{"id": "one", "sha256": "{digest}"}}"#));
+    place
+        .write("keys.json", &format!(r#"{{"version": 1, "consumers": {{"ops": {{"keys": [{}]}}}}}}"#, keys.join(", ")));
+    assert_eq!(place.key("one")["state"], "refused");
+    assert_eq!(place.verify("secret"), "refused");
+}
+
+#[test]
 fn what_somebody_added_to_the_store_survives_every_command() {
     let place = Place::new();
     place.write("keys.json", r#"{"version": 1, "owner": {"team": "ml"}, "consumers": {"b": {"note": 1, "keys": [
