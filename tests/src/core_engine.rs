@@ -109,25 +109,3 @@ impl Host for Told {
         self.identity.clone().map(String::into_bytes)
     }
 }
-
-/// A host that knows nothing, for decisions that ask nothing of it.
-#[derive(Debug)]
-pub struct Nowhere;
-
-impl Host for Nowhere {
-    fn now(&self) -> Option<Timestamp> {
-        None
-    }
-
-    fn source_address(&self) -> Option<Vec<u8>> {
-        None
-    }
-
-    fn filter_state(&self, _: &str) -> Option<Vec<u8>> {
-        None
-    }
-
-    fn mtls_identity(&self) -> Option<Vec<u8>> {
-        None
-    }
-}

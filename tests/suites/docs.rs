@@ -20,7 +20,6 @@ use std::path::{Path, PathBuf};
 use page::{Block, Claim, Page, codes};
 use portcullis::refusal::Problem;
 use portcullis::{DENIALS, Document, GRANTS, Loaded, Policy, Request};
-use portcullis_tests::core_engine::Nowhere;
 use portcullis_tests::envoy::validate;
 use portcullis_tests::listener::Kind;
 use portcullis_tests::paths::{module, workspace};
@@ -210,7 +209,7 @@ fn reason(policy: &Value, path: &str) -> &'static str {
     let [text, _] = load(&policy, false);
     let pairs = [(":method", "GET"), (":path", path), (":authority", "gate.test"), ("x-api-key", "docs-suite-key")];
     let pairs = pairs.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
-    text.expect("the policy stands").policy.decide(&Request::new(&pairs), &Nowhere, &mut ()).reason()
+    text.expect("the policy stands").policy.decide(&Request::new(&pairs), &(), &mut ()).reason()
 }
 
 #[test]
