@@ -5,11 +5,10 @@ use std::collections::BTreeMap;
 use portcullis::Timestamp;
 use portcullis::digest::Digest;
 use portcullis::document::{Consumer, Secret};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use super::Effect::{Closes, Neither, Opens};
 use super::{Change, Side, stand_in};
+use crate::keys::when::rfc3339;
 
 /// A key that the gate has, but for the key.
 struct Held<'a> {
@@ -167,6 +166,6 @@ fn more(one: Option<Window>, other: Option<Window>) -> bool {
 }
 
 fn date(at: Timestamp) -> String {
-    let time = OffsetDateTime::from_unix_timestamp(at.0).ok().and_then(|time| time.format(&Rfc3339).ok());
+    let time = rfc3339(at).ok();
     time.unwrap_or_else(|| at.0.to_string())
 }

@@ -79,15 +79,6 @@ pub(super) fn line(index: usize) -> Option<Position> {
     Some(Position { line: u64::try_from(index).unwrap_or(u64::MAX).saturating_add(1), column: 1 })
 }
 
-/// A point in time as the store has it.
-///
-/// # Errors
-/// Where it lies beyond the year 9999.
-pub(super) fn rfc3339(at: Timestamp) -> Result<String> {
-    let at = time::OffsetDateTime::from_unix_timestamp(at.0)?;
-    Ok(at.format(&time::format_description::well_known::Rfc3339)?)
-}
-
 /// The end of a key, written as a date-time of RFC 3339, or as a date, which is its first moment in UTC.
 pub(super) fn expiry(text: &str) -> Option<Expiry> {
     let text = if text.len() == 10 { format!("{text}T00:00:00Z") } else { text.to_owned() };

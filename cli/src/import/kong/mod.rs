@@ -10,7 +10,8 @@ use anyhow::{Result, bail};
 use portcullis::Timestamp;
 
 use crate::import::found::{Expiry, Found, FoundKey};
-use crate::import::source::{Source, rfc3339};
+use crate::import::source::Source;
+use crate::keys::when::rfc3339;
 use crate::yaml::{Node, Tree};
 use routes::Routing;
 
