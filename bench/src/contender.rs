@@ -7,12 +7,14 @@ use portcullis_tests::envoy::V4;
 use portcullis_tests::http1::Client;
 use portcullis_tests::message::{Pair, Reply};
 use portcullis_tests::net::connect;
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::stage::{CHECK, HOST, SEEN, TOLD};
 
 /// The kinds of contender, which differ in colour.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// No filter at all.
     Nothing,
@@ -23,6 +25,9 @@ pub enum Kind {
     /// The gate.
     Gate,
 }
+
+/// The name of the contender without a filter.
+pub const NOTHING: &str = "nothing";
 
 /// What must become of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,8 +60,12 @@ pub struct Contender {
     pub path: &'static str,
     /// The request's headers beside the host.
     pub headers: Vec<(String, String)>,
+    /// Bearer tokens that take turns in the place of the one in the headers, where there are any.
+    pub tokens: Vec<String>,
     /// What must become of it.
     pub outcome: Outcome,
+    /// The contender without a filter whose cost is taken off.
+    pub baseline: &'static str,
     /// The contender in Lua that does the same.
     pub lua: Option<&'static str>,
     /// The hand-written module that makes the same hostcalls.
@@ -78,7 +87,9 @@ impl Contender {
             routes: 1,
             path: "/v2/models",
             headers: CLIENT.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+            tokens: Vec::new(),
             outcome: Outcome::Seen(Vec::new()),
+            baseline: NOTHING,
             lua: None,
             floor: None,
         }
@@ -123,6 +134,20 @@ impl Contender {
     /// The request as it is measured.
     pub fn request(&self) -> Vec<u8> {
         self.bytes(HOST)
+    }
+
+    /// The requests that take turns.
+    pub fn requests(&self) -> Vec<Vec<u8>> {
+        if self.tokens.is_empty() {
+            return vec![self.request()];
+        }
+        let mut one = self.clone();
+        let mut with = |token: &String| {
+            one.headers.retain(|(name, _)| name != "authorization");
+            one.headers.push(("authorization".to_owned(), format!("Bearer {token}")));
+            one.request()
+        };
+        self.tokens.iter().map(&mut with).collect()
     }
 
     fn bytes(&self, host: &str) -> Vec<u8> {

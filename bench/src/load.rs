@@ -18,7 +18,8 @@ pub struct Load {
     poll: Poll,
     events: Events,
     connections: Vec<Connection>,
-    request: Vec<u8>,
+    requests: Vec<Vec<u8>>,
+    next: usize,
     status: u16,
 }
 
@@ -31,11 +32,11 @@ struct Connection {
 }
 
 impl Load {
-    /// Connects. Each reply must have this status.
+    /// Connects. The requests take turns; each reply must have this status.
     ///
     /// # Errors
     /// What the socket calls answer.
-    pub fn connect(to: SocketAddr, connections: usize, request: &[u8], status: u16) -> io::Result<Self> {
+    pub fn connect(to: SocketAddr, connections: usize, requests: Vec<Vec<u8>>, status: u16) -> io::Result<Self> {
         let poll = Poll::new()?;
         let connect = |place: usize| {
             let stream = std::net::TcpStream::connect(to)?;
@@ -46,7 +47,7 @@ impl Load {
             Ok(Connection { stream, inbox: vec![0; BUFFER], filled: 0, asked: Instant::now() })
         };
         let connections = (0..connections).map(connect).collect::<io::Result<Vec<_>>>()?;
-        Ok(Self { poll, events: Events::with_capacity(64), connections, request: request.to_vec(), status })
+        Ok(Self { poll, events: Events::with_capacity(64), connections, requests, next: 0, status })
     }
 
     /// Sends `requests` requests over all connections, or over the first `only`, and waits for every reply. Latencies, in
@@ -59,7 +60,7 @@ impl Load {
         let mut left = requests;
         let mut open = 0_usize;
         for connection in self.connections.iter_mut().take(only.min(requests)) {
-            connection.ask(&self.request)?;
+            connection.ask(turn(&self.requests, &mut self.next))?;
             left -= 1;
             open += 1;
         }
@@ -78,7 +79,7 @@ impl Load {
                     latencies.saturating_record(u64::try_from(took).unwrap_or(u64::MAX));
                     open -= 1;
                     if left > 0 {
-                        connection.ask(&self.request)?;
+                        connection.ask(turn(&self.requests, &mut self.next))?;
                         left -= 1;
                         open += 1;
                     }
@@ -87,6 +88,11 @@ impl Load {
         }
         Ok(begin.elapsed())
     }
+}
+
+fn turn<'a>(requests: &'a [Vec<u8>], next: &mut usize) -> &'a [u8] {
+    *next = (*next + 1) % requests.len();
+    &requests[*next]
 }
 
 impl Connection {

@@ -29,6 +29,12 @@ pub struct Options {
     /// The number of rounds
     #[arg(long)]
     pub rounds: Option<usize>,
+    /// Measure a policy of 1,000,000 keys too
+    #[arg(long)]
+    pub million: bool,
+    /// Where latest.json, latest.md and latest.svg go; nothing is written without
+    #[arg(long, value_name = "FOLDER")]
+    pub write: Option<PathBuf>,
     /// The filter on the bare SDK
     #[arg(long, value_name = "FILE", default_value = "target/portcullis-bench-sdk.wasm")]
     pub sdk: PathBuf,

@@ -1,6 +1,7 @@
 //! The measurement: rounds, in each of which every contender is loaded once, in another order. What drifts drifts for all.
 
 use hdrhistogram::Histogram;
+use serde::Serialize;
 
 use crate::contender::Contender;
 use crate::load::Load;
@@ -11,7 +12,7 @@ use crate::statistics::median;
 const BASELINES: usize = 3;
 
 /// How much is asked.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize)]
 pub struct Plan {
     /// Rounds.
     pub rounds: usize,
@@ -23,6 +24,13 @@ pub struct Plan {
     pub connections: usize,
     /// Requests of each contender in a round on one connection, where latency is that of a request alone.
     pub alone: usize,
+}
+
+impl Plan {
+    /// Sure to about half a microsecond on a busy virtual machine.
+    pub const FULL: Self = Self { rounds: 200, requests: 500, warm_up: 20_000, connections: 8, alone: 60 };
+    /// In under two minutes.
+    pub const QUICK: Self = Self { rounds: 60, requests: 500, warm_up: 8_000, connections: 8, alone: 40 };
 }
 
 /// What was seen of one contender.
@@ -53,7 +61,7 @@ pub fn race(
         let address = stage.address(contender);
         contender.check(address)?;
         let failed = |error| format!("{}: {error}", contender.name);
-        let mut load = Load::connect(address, plan.connections, &contender.request(), contender.status()).map_err(failed)?;
+        let mut load = Load::connect(address, plan.connections, contender.requests(), contender.status()).map_err(failed)?;
         load.run(plan.warm_up, plan.connections, &mut histogram()).map_err(failed)?;
         let run = Run { cpu: Vec::new(), throughput: Vec::new(), busy: histogram(), alone: histogram() };
         lanes.push((load, run));
@@ -61,21 +69,18 @@ pub fn race(
     let mut random = fastrand::Rng::with_seed(7);
     let mut order: Vec<usize> = (0..lanes.len()).collect();
     // Every figure is a difference to the baseline: in each round it is measured several times.
-    order.extend([0; BASELINES - 1]);
+    let is_baseline = |place: usize| contenders[place].baseline == contenders[place].name;
+    let baselines = order.iter().copied().filter(|place| is_baseline(*place)).collect::<Vec<_>>();
+    order.extend((1..BASELINES).flat_map(|_| baselines.clone()));
     for round in 0..plan.rounds {
         random.shuffle(&mut order);
-        let mut baselines = Vec::with_capacity(BASELINES);
+        let mut slices = vec![Vec::new(); lanes.len()];
         for &place in &order {
             let (load, run) = &mut lanes[place];
             let slice = measure(stage, load, run, plan);
-            let (cpu, throughput) = slice.map_err(|error| format!("{}: {error}", contenders[place].name))?;
-            if place == 0 {
-                baselines.push((cpu, throughput));
-                if baselines.len() < BASELINES {
-                    continue;
-                }
-            }
-            let slices = if place == 0 { baselines.as_slice() } else { &[(cpu, throughput)] };
+            slices[place].push(slice.map_err(|error| format!("{}: {error}", contenders[place].name))?);
+        }
+        for ((_, run), slices) in lanes.iter_mut().zip(slices) {
             run.cpu.push(median(&mut slices.iter().map(|slice| slice.0).collect::<Vec<_>>()));
             run.throughput.push(median(&mut slices.iter().map(|slice| slice.1).collect::<Vec<_>>()));
         }

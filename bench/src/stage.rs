@@ -32,14 +32,7 @@ pub struct Stage {
 impl Stage {
     /// Starts Envoy with the listeners of these contenders, on the first core.
     pub fn start(contenders: &[Contender], authorization: SocketAddr) -> Self {
-        let document = json!({
-            "admin": {"address": socket(SocketAddr::from(([127, 0, 0, 1], 0)))},
-            "static_resources": {
-                "clusters": [cluster("authorization", &socket(authorization))],
-                "listeners": contenders.iter().map(listener).collect::<Vec<_>>()
-            }
-        });
-        let envoy = Envoy::start_with(&document, Options { wasm_log: "warning", ..Options::default() });
+        let envoy = Envoy::start_with(&document(contenders, authorization), Options { wasm_log: "warning", ..Options::default() });
         let worker = Thread::named(&envoy.process(), "wrk:worker");
         worker.keep_on(0);
         Self { envoy, worker }
@@ -49,6 +42,17 @@ impl Stage {
     pub fn address(&self, contender: &Contender) -> SocketAddr {
         self.envoy.address(&contender.name, V4)
     }
+}
+
+/// The configuration with the listeners of these contenders.
+pub fn document(contenders: &[Contender], authorization: SocketAddr) -> Value {
+    json!({
+        "admin": {"address": socket(SocketAddr::from(([127, 0, 0, 1], 0)))},
+        "static_resources": {
+            "clusters": [cluster("authorization", &socket(authorization))],
+            "listeners": contenders.iter().map(listener).collect::<Vec<_>>()
+        }
+    })
 }
 
 fn listener(contender: &Contender) -> Value {

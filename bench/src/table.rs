@@ -1,14 +1,18 @@
 //! The results as numbers: what each contender adds, and in which ratio to others of the same round.
 
-use crate::contender::Contender;
+use serde::Serialize;
+
+use crate::contender::{Contender, Kind};
 use crate::race::Run;
 use crate::statistics::{Estimate, Series};
 
 /// What one contender costs.
-#[derive(Debug)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Row {
     /// Its name.
     pub name: String,
+    /// Its kind.
+    pub kind: Kind,
     /// Microseconds of processor time a request, all in all.
     pub total: Estimate,
     /// Microseconds of processor time a request above the baseline.
@@ -25,12 +29,16 @@ pub struct Row {
     pub busy: [f64; 4],
 }
 
-/// The rows, in the order of the contenders, whose first is the baseline.
+/// The rows, in the order of the contenders. Each has its baseline among them.
 pub fn rows(contenders: &[Contender], runs: &[Run]) -> Vec<Row> {
     let totals: Vec<Series> = runs.iter().filter_map(|run| Series::of(&run.cpu)).collect();
-    let Some(baseline) = totals.first() else { return Vec::new() };
-    let added: Vec<Series> = totals.iter().map(|total| total.with(baseline, |one, other| one - other)).collect();
     let place = |name: &str| contenders.iter().position(|contender| contender.name == name);
+    let baseline = |contender: &Contender| totals.get(place(contender.baseline)?);
+    let added: Vec<Series> = contenders
+        .iter()
+        .zip(&totals)
+        .filter_map(|(contender, total)| Some(total.with(baseline(contender)?, |one, other| one - other)))
+        .collect();
     let row = |(number, (contender, run)): (usize, (&Contender, &Run))| {
         let ratio = |other: Option<&str>| {
             let other = added.get(place(other?)?)?;
@@ -38,6 +46,7 @@ pub fn rows(contenders: &[Contender], runs: &[Run]) -> Vec<Row> {
         };
         Some(Row {
             name: contender.name.clone(),
+            kind: contender.kind,
             total: totals.get(number)?.estimate(),
             added: added.get(number)?.estimate(),
             to_lua: ratio(contender.lua),

@@ -24,7 +24,7 @@ const REQUEST_HEADERS: u32 = 0;
 const REQUEST_TRAILERS: u32 = 1;
 const PLUGIN_CONFIGURATION: u32 = 7;
 const CONTINUE: u32 = 0;
-/// The root context. Requests count on from it.
+/// The first root context. Requests and later roots count on from it.
 const ROOT: u32 = 1;
 
 /// What a request brings, and what Envoy knows about it.
@@ -133,6 +133,7 @@ pub struct Vm {
     store: Store<Host>,
     instance: Instance,
     memory: Memory,
+    root: u32,
     last: u32,
 }
 
@@ -183,7 +184,7 @@ impl Vm {
         }
         let instance = program.linker.instantiate_and_start(&mut store, &program.module).expect("the module has its imports");
         let memory = instance.get_memory(&store, "memory").expect("the module exports its memory");
-        let mut vm = Self { store, instance, memory, last: ROOT };
+        let mut vm = Self { store, instance, memory, root: ROOT, last: ROOT };
         let size = u32::try_from(configuration.len()).expect("a configuration below 4 GiB");
         let configured = vm.call::<(), ()>("_initialize", ()).and_then(|()| {
             vm.call::<_, ()>("proxy_on_context_create", (ROOT, 0_u32))?;
@@ -196,6 +197,31 @@ impl Vm {
             Ok(0) => Err(format!("refused: {log}")),
             Ok(_) => Ok(vm),
             Err(error) => Err(format!("trap: {error}: {log}")),
+        }
+    }
+
+    /// Loads another configuration as Envoy does: in a root context of its own, then the one before goes.
+    ///
+    /// # Errors
+    /// A trap, or a configuration that the module refuses; with its log.
+    ///
+    /// # Panics
+    /// If the configuration is larger than a VM.
+    pub fn update(&mut self, configuration: &[u8]) -> Result<(), String> {
+        self.store.data_mut().configuration = configuration.to_vec();
+        let size = u32::try_from(configuration.len()).expect("a configuration below 4 GiB");
+        let (before, root) = (self.root, self.last.checked_add(1).expect("fewer than 2^32 contexts"));
+        (self.root, self.last) = (root, root);
+        let configured = self.call::<_, ()>("proxy_on_context_create", (root, 0_u32)).and_then(|()| {
+            let answer = self.call::<_, u32>("proxy_on_configure", (root, size))?;
+            self.call::<_, u32>("proxy_on_done", before)?;
+            self.call::<_, ()>("proxy_on_delete", before)?;
+            Ok(answer)
+        });
+        match configured {
+            Ok(0) => Err(format!("refused: {}", self.log().join("\n"))),
+            Ok(_) => Ok(()),
+            Err(error) => Err(format!("trap: {error}: {}", self.log().join("\n"))),
         }
     }
 
@@ -250,7 +276,7 @@ impl Vm {
     fn run(&mut self, has_trailers: bool) -> Answer {
         self.last = self.last.checked_add(1).expect("fewer than 2^32 requests");
         let id = self.last;
-        self.call::<_, ()>("proxy_on_context_create", (id, ROOT))?;
+        self.call::<_, ()>("proxy_on_context_create", (id, self.root))?;
         let fields = u32::try_from(self.store.data().stream.headers.len()).expect("few headers");
         let end_of_stream = u32::from(!has_trailers);
         let mut action = self.call::<_, u32>("proxy_on_request_headers", (id, fields, end_of_stream))?;

@@ -3,11 +3,12 @@
 pub mod built_in;
 pub mod gate;
 pub mod lua;
+pub mod scale;
 pub mod wasm;
 
 use portcullis_tests::proxy_wasm::Program;
 
-use crate::contender::{Contender, Kind, Outcome};
+use crate::contender::{Contender, Kind, NOTHING, Outcome};
 use crate::options::Module;
 use wasm::Workshop;
 
@@ -48,7 +49,5 @@ pub fn all(modules: &[Module], sdk: Option<&std::path::Path>, shop: &Workshop) -
     Ok(all)
 }
 
-/// The name of the baseline.
-pub const NOTHING: &str = "nothing";
 /// [`KEY`] as a bearer token.
 pub const BEARER: &str = "Bearer pk_benchmark7Jx2mQ9vLw4TzR8cYdN1sKpFhB_3k5XaE";

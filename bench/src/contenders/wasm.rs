@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use portcullis_tests::bootstrap::watched;
 use portcullis_tests::proxy_wasm::{Program, Stream, Vm};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -30,17 +31,55 @@ impl Workshop {
 
     fn build(&self, name: &str, calls: &[Call]) -> Result<PathBuf, String> {
         let bytes = wat::parse_str(text(calls)).map_err(|error| format!("the floor `{name}`: {error}"))?;
-        let safe: String = name.chars().map(|each| if each.is_ascii_alphanumeric() { each } else { '-' }).collect();
-        let file = self.directory.path().join(format!("{safe}.wasm"));
+        let file = self.directory.path().join(format!("{}.wasm", safe(name)));
         fs::write(&file, bytes).map_err(|error| format!("{}: {error}", file.display()))?;
         Ok(file)
     }
+
+    /// A wasm filter whose configuration is in a file: what is large does not go through the bootstrap.
+    ///
+    /// # Errors
+    /// A file that cannot be written.
+    pub fn discovered(&self, name: &str, module: &Path, configuration: &str) -> Result<Value, String> {
+        let directory = self.directory.path().join(safe(name));
+        fs::create_dir_all(&directory).map_err(|error| format!("{}: {error}", directory.display()))?;
+        publish(&directory, name, 1, module, configuration).map_err(|error| format!("{}: {error}", directory.display()))?;
+        Ok(json!({"name": name, "config_discovery": {"type_urls": [WASM], "config_source": watched(&directory, FILE)}}))
+    }
+
+    /// Gives the filter of that name another configuration.
+    ///
+    /// # Errors
+    /// A file that cannot be written.
+    pub fn replace(&self, name: &str, version: u32, module: &Path, configuration: &str) -> Result<(), String> {
+        let directory = self.directory.path().join(safe(name));
+        publish(&directory, name, version, module, configuration)
+            .map_err(|error| format!("{}: {error}", directory.display()))
+    }
+}
+
+const WASM: &str = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm";
+const FILE: &str = "filter.json";
+
+fn safe(name: &str) -> String {
+    name.chars().map(|each| if each.is_ascii_alphanumeric() { each } else { '-' }).collect()
+}
+
+/// Not by the suites' own function, which keeps every digest to search the log for it.
+fn publish(directory: &Path, name: &str, version: u32, module: &Path, configuration: &str) -> std::io::Result<()> {
+    let mut resource = filter(name, module, configuration);
+    resource["@type"] = json!("type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig");
+    resource["name"] = json!(name);
+    let document = json!({"version_info": version.to_string(), "resources": [resource]});
+    let next = directory.join("next");
+    fs::write(&next, document.to_string())?;
+    fs::rename(&next, directory.join(FILE))
 }
 
 /// A wasm filter in a VM of its own.
 pub fn filter(vm: &str, module: &Path, configuration: &str) -> Value {
     json!({"name": "portcullis", "typed_config": {
-        "@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm",
+        "@type": WASM,
         "config": {
             "name": "portcullis",
             "root_id": "portcullis",
