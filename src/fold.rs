@@ -26,9 +26,11 @@ pub(crate) enum Ending {
 }
 
 impl Fold {
-    /// Every combination, the exact one first.
+    /// Nothing: each byte counts.
+    pub(crate) const EXACT: Self = Self { ending: Ending::Exact, case: false };
+
+    /// Every combination, the exact one last.
     pub(crate) const ALL: [Self; 8] = [
-        Self { ending: Ending::Exact, case: false },
         Self { ending: Ending::Exact, case: true },
         Self { ending: Ending::Slash, case: false },
         Self { ending: Ending::Slash, case: true },
@@ -36,6 +38,7 @@ impl Fold {
         Self { ending: Ending::Names, case: true },
         Self { ending: Ending::Dropped, case: false },
         Self { ending: Ending::Dropped, case: true },
+        Self::EXACT,
     ];
 
     /// Folds one segment.

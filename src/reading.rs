@@ -2,8 +2,8 @@
 //! demanded.
 
 use crate::fold::Fold;
-use crate::pattern::Segments;
 use crate::target::{Target, decode, decode_but};
+use crate::tree::{FoldedTrees, Tree};
 
 /// The most readings of one path, before folding: somebody's resource has a handful.
 const MOST: usize = 32;
@@ -20,61 +20,70 @@ const STEPS: [Step; 6] =
 
 /// Every reading of one path.
 #[derive(Debug)]
-pub(crate) struct Readings(Vec<Reading>);
-
-/// A path, folded.
-#[derive(Debug)]
-struct Reading {
-    /// The index in [`Fold::ALL`] of the fold that a pattern must be in to compare with it.
-    fold: usize,
-    path: Vec<u8>,
+pub(crate) enum Readings<'a> {
+    /// The path itself, in each fold ([`Shape::has_one_reading`](crate::shape::Shape::has_one_reading)): most paths.
+    One(&'a [u8]),
+    /// Several, before folding.
+    Several(Vec<Vec<u8>>),
 }
 
-impl Readings {
+impl<'a> Readings<'a> {
     /// Of the path of a target, and of what follows the host that some find in it: everything that the steps make of it,
     /// in every order, and each of that folded in every way. Each step makes a path shorter, so this ends. `None`: more than
     /// [`MOST`] or [`LARGEST`], so the path may be anything.
-    pub(crate) fn of(target: &Target<'_>) -> Option<Self> {
-        let mut bases = vec![target.path.to_vec()];
-        bases.extend(without_host(target.path));
-        let mut next = 0_usize;
-        while let Some(path) = bases.get(next) {
-            let more: Vec<Vec<u8>> = STEPS.iter().filter_map(|step| step(path)).collect();
-            for path in more {
-                // Two steps may come to the same.
-                if !bases.contains(&path) {
-                    bases.push(path);
-                }
-            }
-            let bytes = bases.iter().fold(0_usize, |sum, path| sum.saturating_add(path.len()));
-            if bases.len() > MOST || bytes > LARGEST {
-                return None;
-            }
-            next = next.saturating_add(1);
+    pub(crate) fn of(target: &Target<'a>) -> Option<Self> {
+        if target.shape.has_one_reading() && target.path.len() <= LARGEST {
+            return Some(Self::One(target.path));
         }
-        let mut readings = Vec::with_capacity(bases.len().saturating_mul(Fold::ALL.len()));
-        for base in bases {
-            for (index, fold) in Fold::ALL.iter().enumerate().skip(1) {
-                readings.push(Reading { fold: index, path: fold.path(&base) });
-            }
-            readings.push(Reading { fold: 0, path: base });
-        }
-        Some(Self(readings))
+        several(target.path).map(Self::Several)
     }
 
-    /// Each reading, with the index of its fold.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, Segments<'_>)> {
-        self.0.iter().map(|reading| (reading.fold, Segments::of(&reading.path)))
+    /// Whether `holds` for each reading, and each tree that it must be compared with. Where both are the same as before,
+    /// it is not asked again.
+    pub(crate) fn all(&self, trees: &FoldedTrees, mut holds: impl FnMut(&Tree, &[u8]) -> bool) -> bool {
+        match self {
+            Self::One(path) => trees.distinct().iter().all(|tree| holds(tree, path)),
+            Self::Several(bases) => bases.iter().all(|base| {
+                let folded = Fold::ALL.map(|fold| fold.path(base));
+                let mut all = folded.iter().enumerate();
+                all.all(|(fold, path)| {
+                    let tree = trees.number(fold);
+                    let mut before = folded.iter().enumerate().take(fold);
+                    before.any(|(other, same)| trees.number(other) == tree && same == path)
+                        || trees.distinct().get(tree).is_some_and(|tree| holds(tree, path))
+                })
+            }),
+        }
     }
+}
 
-    /// Those whose last segment has dots, cut at each: routers that serve several formats find `/a` in `/a.json`.
-    pub(crate) fn without_suffix(&self) -> impl Iterator<Item = (usize, Segments<'_>)> {
-        self.0.iter().flat_map(|Reading { fold, path }| {
-            let name = path.iter().rposition(|byte| *byte == b'/').unwrap_or_default();
-            let dots = path.iter().enumerate().skip(name).filter(|(_, byte)| **byte == b'.').take(MOST);
-            dots.filter_map(|(dot, _)| Some((*fold, Segments::of(path.get(..dot)?))))
-        })
+/// What the steps make of a path, in every order; it is the first itself.
+fn several(path: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let mut bases = vec![path.to_vec()];
+    bases.extend(without_host(path));
+    let mut next = 0_usize;
+    while let Some(path) = bases.get(next) {
+        let more: Vec<Vec<u8>> = STEPS.iter().filter_map(|step| step(path)).collect();
+        for path in more {
+            // Two steps may come to the same.
+            if !bases.contains(&path) {
+                bases.push(path);
+            }
+        }
+        let bytes = bases.iter().fold(0_usize, |sum, path| sum.saturating_add(path.len()));
+        if bases.len() > MOST || bytes > LARGEST {
+            return None;
+        }
+        next = next.saturating_add(1);
     }
+    Some(bases)
+}
+
+/// A path whose last segment has dots, cut at each: routers that serve several formats find `/a` in `/a.json`.
+pub(crate) fn without_suffix(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let name = path.iter().rposition(|byte| *byte == b'/').unwrap_or_default();
+    let dots = path.iter().enumerate().skip(name).filter(|(_, byte)| **byte == b'.').take(MOST);
+    dots.filter_map(|(dot, _)| path.get(..dot))
 }
 
 /// One round of percent-decoding after the path was split: a `%2F` stays within its segment.
@@ -125,13 +134,13 @@ fn with_slashes_merged(path: &[u8]) -> Option<Vec<u8>> {
 mod tests {
     use super::*;
     use crate::document::read::Text as _;
-    use crate::pattern::{FoldedPattern, PathPattern};
+    use crate::pattern::PathPattern;
 
     /// Whether any reading of the path falls under the pattern.
     fn reaches(path: &str, pattern: &str) -> bool {
         let target = Target::parse(path.as_bytes()).unwrap_or_else(|bad| panic!("{path} is refused: {bad:?}"));
-        let pattern = FoldedPattern::new(&PathPattern::read(pattern).unwrap());
-        Readings::of(&target).expect("a handful").iter().any(|(fold, path)| pattern.covers(fold, &path))
+        let pattern = FoldedTrees::new([PathPattern::read(pattern).unwrap()].iter());
+        !Readings::of(&target).expect("a handful").all(&pattern, |tree, path| !tree.covers(path))
     }
 
     #[test]
@@ -187,8 +196,22 @@ mod tests {
             assert!(reaches(path, "/x/y"), "{path}");
         }
         let target = Target::parse(b"///x//y").unwrap();
-        let readings = Readings::of(&target).expect("a handful");
-        assert!(readings.0.iter().any(|reading| reading.path == b"/x//y"));
+        let Some(Readings::Several(all)) = Readings::of(&target) else { panic!("several") };
+        assert!(all.contains(&b"/x//y".to_vec()));
+    }
+
+    #[test]
+    fn a_path_with_one_reading_has_no_other() {
+        let mut single = 0;
+        crate::shape::short_paths(&mut |path| {
+            let Ok(target) = Target::parse(path) else { return };
+            let bases = several(path).expect("a handful");
+            let is_same = |fold: Fold| fold.path(path) == path;
+            let is_single = bases == [path] && Fold::ALL.into_iter().all(is_same);
+            assert_eq!(target.shape.has_one_reading(), is_single, "{}", path.escape_ascii());
+            single += usize::from(is_single);
+        });
+        assert!(single > 100, "{single} paths have one reading");
     }
 
     #[test]
