@@ -101,7 +101,7 @@ pub(crate) fn is_blank(letter: char) -> bool {
 
 /// Lower case. Text beyond ASCII goes by way of upper case, which joins letters such as ſ and s or ẞ and ss; an İ loses its
 /// dot, as it does in a Turkish locale, and full-width letters become the ASCII ones that a best-fit conversion makes of them.
-fn fold_case(bytes: &[u8]) -> Cow<'_, [u8]> {
+pub(crate) fn fold_case(bytes: &[u8]) -> Cow<'_, [u8]> {
     if !bytes.is_ascii() {
         let narrow = |letter: char| match letter {
             '\u{FF01}'..='\u{FF5E}' => char::from_u32(u32::from(letter).saturating_sub(0xFEE0)).unwrap_or(letter),

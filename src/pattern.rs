@@ -10,6 +10,7 @@ use crate::document::read::{Text, read_text};
 use crate::document::refusal::Invalid;
 use crate::document::schema::pattern;
 use crate::fold::{Ending, Fold, trim_name};
+use crate::shape::Shape;
 
 /// The most segments of a pattern.
 const LONGEST: usize = 64;
@@ -69,6 +70,12 @@ impl PathPattern {
     /// Whether the pattern ends with `**`.
     pub(crate) fn goes_below(&self) -> bool {
         self.0.ends_with("/**")
+    }
+
+    /// Whether the pattern is the same in two folds. One that would be its own only reading is, without a closer look.
+    pub(crate) fn is_alike(&self, one: Fold, other: Fold) -> bool {
+        Shape::of(self.0.as_bytes()).is_some_and(|(shape, _)| shape.has_one_reading())
+            || self.segments(one).eq(self.segments(other))
     }
 
     /// The segments before a `**`, as they compare with paths that were folded in the same way.

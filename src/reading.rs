@@ -1,7 +1,9 @@
 //! The widest reading of a path: every way in which some backend may understand it. A role that any of them demands is
 //! demanded.
 
-use crate::fold::Fold;
+use std::borrow::Cow;
+
+use crate::fold::{Ending, Fold, fold_case};
 use crate::target::{Target, decode, decode_but};
 use crate::tree::{FoldedTrees, Tree};
 
@@ -23,6 +25,9 @@ const STEPS: [Step; 6] =
 pub(crate) enum Readings<'a> {
     /// The path itself, in each fold ([`Shape::has_one_reading`](crate::shape::Shape::has_one_reading)): most paths.
     One(&'a [u8]),
+    /// The path as sent and in lower case, each with and without a slash at its end
+    /// ([`Shape::keeps_its_names`](crate::shape::Shape::keeps_its_names)).
+    Cased(&'a [u8], Cow<'a, [u8]>),
     /// Several, before folding.
     Several(Vec<Vec<u8>>),
 }
@@ -32,10 +37,17 @@ impl<'a> Readings<'a> {
     /// in every order, and each of that folded in every way. Each step makes a path shorter, so this ends. `None`: more than
     /// [`MOST`] or [`LARGEST`], so the path may be anything.
     pub(crate) fn of(target: &Target<'a>) -> Option<Self> {
-        if target.shape.has_one_reading() && target.path.len() <= LARGEST {
-            return Some(Self::One(target.path));
+        let Target { path, shape, .. } = *target;
+        if path.len() > LARGEST {
+            return None;
         }
-        several(target.path).map(Self::Several)
+        if shape.has_one_reading() {
+            return Some(Self::One(path));
+        }
+        if shape.keeps_its_names() {
+            return Some(Self::Cased(path, fold_case(path)));
+        }
+        several(path).map(Self::Several)
     }
 
     /// Whether `holds` for each reading, and each tree that it must be compared with. Where both are the same as before,
@@ -43,18 +55,35 @@ impl<'a> Readings<'a> {
     pub(crate) fn all(&self, trees: &FoldedTrees, mut holds: impl FnMut(&Tree, &[u8]) -> bool) -> bool {
         match self {
             Self::One(path) => trees.distinct().iter().all(|tree| holds(tree, path)),
-            Self::Several(bases) => bases.iter().all(|base| {
-                let folded = Fold::ALL.map(|fold| fold.path(base));
-                let mut all = folded.iter().enumerate();
-                all.all(|(fold, path)| {
-                    let tree = trees.number(fold);
-                    let mut before = folded.iter().enumerate().take(fold);
-                    before.any(|(other, same)| trees.number(other) == tree && same == path)
-                        || trees.distinct().get(tree).is_some_and(|tree| holds(tree, path))
-                })
-            }),
+            Self::Cased(sent, lower) => in_each_fold(trees, &in_four_ways(sent, lower), &mut holds),
+            Self::Several(bases) => {
+                bases.iter().all(|base| in_each_fold(trees, &Fold::ALL.map(|fold| fold.path(base)), &mut holds))
+            }
         }
     }
+}
+
+/// Whether `holds` for a path, as it is in each fold of [`Fold::ALL`].
+fn in_each_fold<P: AsRef<[u8]>>(
+    trees: &FoldedTrees,
+    folded: &[P; Fold::ALL.len()],
+    holds: &mut impl FnMut(&Tree, &[u8]) -> bool,
+) -> bool {
+    let mut all = folded.iter().map(AsRef::as_ref).enumerate();
+    all.all(|(fold, path)| {
+        let tree = trees.number(fold);
+        let mut before = folded.iter().map(AsRef::as_ref).enumerate().take(fold);
+        before.any(|(other, same)| trees.number(other) == tree && same == path)
+            || trees.distinct().get(tree).is_some_and(|tree| holds(tree, path))
+    })
+}
+
+/// A path that keeps its names, in each fold.
+fn in_four_ways<'a>(sent: &'a [u8], lower: &'a [u8]) -> [&'a [u8]; Fold::ALL.len()] {
+    Fold::ALL.map(|fold| {
+        let path = if fold.case { lower } else { sent };
+        if fold.ending == Ending::Exact || path == b"/" { path } else { path.strip_suffix(b"/").unwrap_or(path) }
+    })
 }
 
 /// What the steps make of a path, in every order; it is the first itself.
@@ -201,17 +230,20 @@ mod tests {
     }
 
     #[test]
-    fn a_path_with_one_reading_has_no_other() {
-        let mut single = 0;
+    fn what_one_pass_says_of_the_readings_is_what_they_are() {
+        let (mut single, mut kept) = (0, 0);
         crate::shape::short_paths(&mut |path| {
-            let Ok(target) = Target::parse(path) else { return };
+            let Ok(Target { shape, .. }) = Target::parse(path) else { return };
             let bases = several(path).expect("a handful");
-            let is_same = |fold: Fold| fold.path(path) == path;
-            let is_single = bases == [path] && Fold::ALL.into_iter().all(is_same);
-            assert_eq!(target.shape.has_one_reading(), is_single, "{}", path.escape_ascii());
+            let folded = Fold::ALL.map(|fold| fold.path(path));
+            let is_single = bases == [path] && folded.iter().all(|folded| folded == path);
+            assert_eq!(shape.has_one_reading(), is_single, "{}", path.escape_ascii());
+            let keeps = bases == [path] && in_four_ways(path, &fold_case(path)).into_iter().eq(&folded);
+            assert_eq!(shape.keeps_its_names(), keeps, "{}", path.escape_ascii());
             single += usize::from(is_single);
+            kept += usize::from(keeps);
         });
-        assert!(single > 100, "{single} paths have one reading");
+        assert!(single > 100 && kept > single, "{single} paths have one reading, {kept} keep their names");
     }
 
     #[test]

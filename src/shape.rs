@@ -74,16 +74,23 @@ impl Shape {
         self.0 & EMPTY_SEGMENT != 0
     }
 
-    /// Whether the only reading of the path is the path itself, in each fold. That is so exactly where
+    /// Whether each reading of the path is the path itself, but for letter case and a slash at its end. That is so exactly
+    /// where
     ///
     /// * no step changes it: there is no escape to decode, no `?` or `#` to cut it at, no parameter to drop, and no two
     ///   slashes that could be merged or begin a host;
-    /// * and no fold does: no letter is in upper case, no slash at the end can be dropped (`/` stays), no name has a dot at
-    ///   its end. Blanks, and letters that fold with others, are not visible ASCII: only an escape can stand for them.
+    /// * and no fold trims a name: none has a dot at its end. Blanks, and letters that fold with others, are not visible
+    ///   ASCII: only an escape can stand for them.
     ///
     /// A dot at the beginning of a name changes nothing: the names that are dots alone have one at their end too.
+    pub(crate) fn keeps_its_names(self) -> bool {
+        self.0 & (ESCAPE | PARAMETER | EMPTY_SEGMENT | DOT_LAST) == 0
+    }
+
+    /// Whether the only reading of the path is the path itself: it also has no letter in upper case, and no slash at the end
+    /// but that of `/`.
     pub(crate) fn has_one_reading(self) -> bool {
-        self.0 & (ESCAPE | PARAMETER | UPPER_CASE | EMPTY_SEGMENT | DOT_LAST | SLASH_LAST) == 0
+        self.keeps_its_names() && self.0 & (UPPER_CASE | SLASH_LAST) == 0
     }
 }
 
@@ -126,6 +133,9 @@ mod tests {
         }
         for path in ["/A", "/a/", "//", "/a//b", "/a.", "/a./b", "/...", "/a;b", "/%61"] {
             assert!(!has_one(path), "{path}");
+        }
+        for (path, keeps) in [("/A/", true), ("/a//", false), ("/a.", false), ("/a;b", false), ("/%61", false)] {
+            assert_eq!(Shape::of(path.as_bytes()).unwrap().0.keeps_its_names(), keeps, "{path}");
         }
     }
 }

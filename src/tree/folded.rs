@@ -21,7 +21,7 @@ impl FoldedTrees {
     ) -> Self {
         let mut folds: Vec<Fold> = Vec::new();
         let of_fold = Fold::ALL.map(|fold| {
-            let is_alike = |other: &Fold| patterns.clone().all(|one| one.segments(fold).eq(one.segments(*other)));
+            let is_alike = |other: &Fold| patterns.clone().all(|one| one.is_alike(fold, *other));
             folds.iter().position(is_alike).unwrap_or_else(|| {
                 folds.push(fold);
                 folds.len().saturating_sub(1)
