@@ -7,7 +7,8 @@ use std::io::{self, Write};
 use sha2::{Digest as _, Sha256};
 
 use super::Policy;
-use super::rules::{Protected, Rules};
+use super::open::{Protected, PublicPaths};
+use super::rules::Rules;
 use crate::credential::is_presentable;
 use crate::digest::Digest;
 use crate::document::refusal::{EntryProblem, Invalid, Problem, Refusal, RefusedEntry};
@@ -56,7 +57,7 @@ impl Policy {
             key_sources: document.key_sources,
             consumers,
             keyring,
-            public_paths: document.public_paths,
+            public_paths: PublicPaths::new(document.public_paths),
             protected_paths: document.protected_paths.as_deref().map(Protected::new),
             trusted_networks: document.trusted_networks,
             trusted_identities: document.trusted_identities,
