@@ -10,7 +10,7 @@ use rules::{Protected, Rules};
 
 use crate::digest::Digest;
 use crate::document::{ClientAddress, CorsPreflight, GateName, KeySource, Mode, PublicPath, TrustedNetworks, Upstream};
-use crate::keyring::{Consumer, Keyring};
+use crate::keyring::Keyring;
 use crate::reply::Replies;
 use crate::spiffe::IdentityPattern;
 
@@ -23,7 +23,6 @@ pub struct Policy {
     key_metrics: bool,
     digest: Digest,
     key_sources: Vec<KeySource>,
-    consumers: Vec<Consumer>,
     keyring: Keyring,
     public_paths: Vec<PublicPath>,
     protected_paths: Option<Protected>,
