@@ -196,25 +196,25 @@ impl Policy {
         };
         trail.record(|| Event::Credential(source));
         // 7. The key that it is, and whether that is valid now.
-        let key = self.keyring.find(&Digest::of(&presented)).ok_or(Denial::UnknownKey { source })?;
-        let consumer = self.consumers.get(key.consumer).ok_or(Denial::UnknownKey { source })?;
+        let (consumer, key) = self.keyring.find(&Digest::of(&presented)).ok_or(Denial::UnknownKey { source })?;
         let caller = Caller { consumer, key, source };
-        if key.disabled {
+        if key.is_disabled() {
             return Err(Denial::DisabledKey(caller));
         }
-        if key.not_before.is_some() || key.expires.is_some() {
+        let (not_before, expires) = (key.not_before(), key.expires());
+        if not_before.is_some() || expires.is_some() {
             // Without a clock nothing is known to have begun, or to last.
             let now = host.now();
-            if key.not_before.is_some_and(|from| now.is_none_or(|now| now < from)) {
+            if not_before.is_some_and(|from| now.is_none_or(|now| now < from)) {
                 return Err(Denial::KeyNotYetValid(caller));
             }
-            if key.expires.is_some_and(|until| now.is_none_or(|now| now >= until)) {
+            if expires.is_some_and(|until| now.is_none_or(|now| now >= until)) {
                 return Err(Denial::ExpiredKey(caller));
             }
         }
         trail.record(|| Event::Key);
         // 8. What the path asks for.
-        if !self.rules.permit(consumer, request, target, trail) {
+        if !self.rules.permit(&consumer, request, target, trail) {
             return Err(Denial::MissingRole(caller));
         }
         Ok(caller)

@@ -12,7 +12,7 @@ use rules::Rules;
 
 use crate::digest::Digest;
 use crate::document::{ClientAddress, CorsPreflight, GateName, KeySource, Mode, TrustedNetworks, Upstream};
-use crate::keyring::{Consumer, Keyring};
+use crate::keyring::Keyring;
 use crate::reply::Replies;
 use crate::spiffe::IdentityPattern;
 
@@ -25,7 +25,6 @@ pub struct Policy {
     key_metrics: bool,
     digest: Digest,
     key_sources: Vec<KeySource>,
-    consumers: Vec<Consumer>,
     keyring: Keyring,
     public_paths: PublicPaths,
     protected_paths: Option<Protected>,
