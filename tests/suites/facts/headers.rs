@@ -91,6 +91,21 @@ fn a_forged_identity_header_selects_no_route() {
     assert_eq!(get(&stage, "/open", &[("x-portcullis-consumer", "ci")]).status, 200);
 }
 
+/// Why no route that matches an identity header may leave the gate out.
+#[test]
+fn which_filters_there_are_goes_by_the_first_selection_that_saw_the_forged_header() {
+    let stage = stage(|manager| {
+        let mut open = route_by("x-portcullis-consumer", "ci");
+        open["typed_per_filter_config"] = json!({"portcullis": {
+            "@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig",
+            "disabled": true
+        }});
+        prefer(manager, open);
+    });
+    assert_eq!(get(&stage, "/x", &[("x-portcullis-consumer", "ci")]).status, 203, "the gate was left out");
+    assert_eq!(get(&stage, "/x", &[]).status, 401, "a control");
+}
+
 /// So a credential that is removed there is removed from requests that the gate leaves as they are, and a forged header stays
 /// where nothing is added, unless it is removed too.
 #[test]
@@ -130,29 +145,24 @@ fn a_header_mutation_filter_can_be_conditional_and_selects_no_route() {
     assert_eq!(get(&stage, "/open", &[("x-mark", "set")]).status, 203, "a control: the route is there");
 }
 
-/// Where many routes make the second selection dear.
+/// Where many routes make the second selection dear: the virtual hosts that docs/configuration.md shows.
 #[test]
-fn a_matcher_tree_selects_routes_in_front_of_a_gate_as_a_list_does() {
-    let stage = stage(|manager| {
-        let action = |route: Value| {
-            let mut action = json!({"@type": "type.googleapis.com/envoy.config.route.v3.Route"});
-            action.as_object_mut().expect("a map").extend(route.as_object().expect("a route").clone());
-            json!({"action": {"name": "route", "typed_config": action}})
-        };
-        let host = virtual_host(manager);
-        host.as_object_mut().expect("a map").remove("routes").expect("the harness has some");
-        host["matcher"] = json!({"matcher_tree": {
-            "input": {"name": "path", "typed_config": {
-                "@type": "type.googleapis.com/envoy.type.matcher.v3.HttpRequestHeaderMatchInput",
-                "header_name": ":path"
-            }},
-            "prefix_match_map": {"map": {
-                "/": action(json!({"match": {"prefix": "/"}, "route": {"cluster": "upstream"}})),
-                "/here/": action(json!({"match": {"prefix": "/here/"}, "direct_response": {"status": 203}}))
-            }}
-        }});
-    });
-    let statuses = |headers: &[(&str, &str)]| ["/x", "/here/x", "/open"].map(|path| get(&stage, path, headers).status);
+fn a_matcher_tree_selects_routes_behind_a_gate_as_a_list_does() {
+    let page =
+        std::fs::read_to_string(paths::workspace().join("docs/configuration.md")).expect("the reference is there");
+    let shown = page.split("```yaml\n").find(|block| block.starts_with("virtual_hosts:")).expect("it shows some");
+    let (shown, _) = shown.split_once("```").expect("the block ends");
+    let mut shown: Value = serde_saphyr::from_str(shown).expect("it is YAML");
+    let map = &mut shown["virtual_hosts"][0]["matcher"]["matcher_tree"]["prefix_match_map"]["map"];
+    let mut route = |prefix: &str| map[prefix]["action"]["typed_config"]["route"]["cluster"].take();
+    assert_eq!((route("/"), route("/billing/")), (json!("backend"), json!("billing")));
+    let mut give = |prefix: &str, member: &str, value: Value| map[prefix]["action"]["typed_config"][member] = value;
+    give("/", "route", json!({"cluster": "upstream"}));
+    give("/billing/", "route", Value::Null);
+    give("/billing/", "direct_response", json!({"status": 203}));
+    let stage = stage(|manager| manager["route_config"]["virtual_hosts"] = shown["virtual_hosts"].take());
+    let statuses =
+        |headers: &[(&str, &str)]| ["/x", "/billing/x?y", "/open"].map(|path| get(&stage, path, headers).status);
     assert_eq!((statuses(&[]), statuses(&[KEY])), ([401, 401, 200], [200, 203, 200]));
     assert_eq!(arrived(&stage, "/x", &[KEY], "x-portcullis-consumer"), ["ci"]);
 }
