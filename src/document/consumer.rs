@@ -1,12 +1,11 @@
 //! Consumers and their keys.
 
-use serde::de::MapAccess;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use super::names::{ConsumerName, Description, KeyId, Plaintext, RoleName, VariableName};
 use super::object::{object, read_members};
-use super::read::{Read, Reader, Text, read_text};
+use super::read::{Read, Reader, Refused, Text, read_text};
 use super::refusal::{Invalid, Problem};
 use super::schema::{exactly_one, pattern, with};
 use crate::digest::Digest;
@@ -31,7 +30,7 @@ impl Read for Consumer {
     const EXPECTED: &'static str = "a consumer: {name, roles, keys}";
     read_members!();
 
-    fn keep(self, reader: &mut Reader) -> Option<Self> {
+    fn keep(self, reader: &mut Reader<'_>) -> Option<Self> {
         reader.taker().consumer(self);
         None
     }
@@ -109,13 +108,13 @@ impl Read for KeyEntry {
         with(Entry::members_schema(), exactly_one(&["sha256", "plaintext", "env"]))
     }
 
-    fn keep(self, reader: &mut Reader) -> Option<Self> {
+    fn keep(self, reader: &mut Reader<'_>) -> Option<Self> {
         reader.taker().key(self);
         None
     }
 
-    fn object<'de, A: MapAccess<'de>>(reader: &mut Reader, members: A) -> Result<Self, A::Error> {
-        let entry = Entry::members(reader, members)?;
+    fn object(reader: &mut Reader<'_>) -> Result<Self, Refused> {
+        let entry = Entry::members(reader)?;
         let secret = match (entry.sha256, entry.plaintext, entry.env) {
             (Some(digest), None, None) => Secret::Sha256(digest.0),
             (None, Some(plaintext), None) => Secret::Plaintext(plaintext),

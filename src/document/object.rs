@@ -30,15 +30,14 @@ macro_rules! object {
         }
 
         impl $name {
-            fn members<'de, A: serde::de::MapAccess<'de>>(
-                reader: &mut $crate::document::read::Reader,
-                mut members: A,
-            ) -> Result<Self, A::Error> {
+            fn members(
+                reader: &mut $crate::document::read::Reader<'_>,
+            ) -> Result<Self, $crate::document::read::Refused> {
                 const KNOWN: &[&str] = &[$(stringify!($field)),+];
                 $(let mut $field = None;)+
-                while let Some(name) = reader.name(&mut members, KNOWN)? {
+                while let Some(name) = reader.name(KNOWN)? {
                     match name {
-                        $(stringify!($field) => reader.member(&mut members, name, &mut $field)?,)+
+                        $(stringify!($field) => reader.member(name, &mut $field)?,)+
                         _ => {}
                     }
                 }
@@ -76,11 +75,8 @@ macro_rules! read_members {
             Self::members_schema()
         }
 
-        fn object<'de, A: serde::de::MapAccess<'de>>(
-            reader: &mut $crate::document::read::Reader,
-            members: A,
-        ) -> Result<Self, A::Error> {
-            Self::members(reader, members)
+        fn object(reader: &mut $crate::document::read::Reader<'_>) -> Result<Self, $crate::document::read::Refused> {
+            Self::members(reader)
         }
     };
 }
