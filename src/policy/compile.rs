@@ -3,7 +3,8 @@
 use std::io;
 
 use super::Policy;
-use super::rules::{Protected, Rules};
+use super::open::{Protected, PublicPaths};
+use super::rules::Rules;
 use crate::document::canonical::Canonical;
 use crate::document::refusal::{Invalid, Problem, Refusal, RefusedEntry};
 use crate::document::{Consumer, Document, KeyEntry, KeySource, Taker};
@@ -78,7 +79,7 @@ impl<'a> Compiler<'a> {
             key_metrics: document.key_metrics,
             key_sources: document.key_sources,
             keyring,
-            public_paths: document.public_paths,
+            public_paths: PublicPaths::new(document.public_paths),
             protected_paths: document.protected_paths.as_deref().map(Protected::new),
             trusted_networks: document.trusted_networks,
             trusted_identities: document.trusted_identities,

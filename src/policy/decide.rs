@@ -1,13 +1,12 @@
 //! The decision about one request: each step the first that can answer.
 
 use super::Policy;
-use super::rules::Protected;
+use super::open::Protected;
 use crate::credential::{self, Presented};
 use crate::decision::{Caller, Decision, Denial, Grant};
 use crate::digest::Digest;
 use crate::document::{ClientAddress, CorsPreflight, Mode};
 use crate::network::{Peer, parse_address};
-use crate::pattern::Segments;
 use crate::request::Request;
 use crate::target::Target;
 use crate::timestamp::Timestamp;
@@ -117,15 +116,9 @@ impl Policy {
             return Err(NotPublic::Nothing);
         }
         let decoded = target.plain().ok_or(NotPublic::NotPlain)?;
-        let is_public = |path: &[u8]| {
-            let path = Segments::of(path);
-            self.public_paths.iter().position(|public| {
-                public.path.covers(&path)
-                    && public.methods.as_ref().is_none_or(|methods| methods.include(request.method))
-            })
-        };
-        if let Some(pattern) = is_public(target.path)
-            && is_public(decoded).is_some()
+        let public = |path: &[u8]| self.public_paths.find(path, Some(request.method));
+        if let Some(pattern) = public(target.path)
+            && (target.decoded.is_empty() || public(decoded).is_some())
         {
             return Ok(Public::Pattern(pattern));
         }
@@ -139,9 +132,8 @@ impl Policy {
 
     /// For the trail alone: the pattern that would make the path public with another method.
     fn with_other_method(&self, public: Result<Public, NotPublic>, target: &Target<'_>) -> Result<Public, NotPublic> {
-        let covers = || self.public_paths.iter().position(|public| public.path.matches(target.path));
         public.map_err(|why| match why {
-            NotPublic::Outside { .. } => NotPublic::Outside { other_method: covers() },
+            NotPublic::Outside { .. } => NotPublic::Outside { other_method: self.public_paths.find(target.path, None) },
             other => other,
         })
     }

@@ -2,14 +2,16 @@
 
 mod compile;
 mod decide;
+mod open;
 mod rules;
 
 pub use compile::Loaded;
 pub use decide::Host;
-use rules::{Protected, Rules};
+use open::{Protected, PublicPaths};
+use rules::Rules;
 
 use crate::digest::Digest;
-use crate::document::{ClientAddress, CorsPreflight, GateName, KeySource, Mode, PublicPath, TrustedNetworks, Upstream};
+use crate::document::{ClientAddress, CorsPreflight, GateName, KeySource, Mode, TrustedNetworks, Upstream};
 use crate::keyring::Keyring;
 use crate::reply::Replies;
 use crate::spiffe::IdentityPattern;
@@ -24,7 +26,7 @@ pub struct Policy {
     digest: Digest,
     key_sources: Vec<KeySource>,
     keyring: Keyring,
-    public_paths: Vec<PublicPath>,
+    public_paths: PublicPaths,
     protected_paths: Option<Protected>,
     trusted_networks: TrustedNetworks,
     trusted_identities: Vec<IdentityPattern>,
