@@ -74,7 +74,7 @@ object! {
     #[derive(Debug, Clone, Serialize)]
     pub struct TrustedNetworks {
         /// The addresses.
-        pub ranges: Vec<Range> = or(Vec::new()),
+        pub ranges: Vec<Range> = list,
         /// Whose address is compared.
         pub client_address: ClientAddress = or(ClientAddress::Direct),
     }

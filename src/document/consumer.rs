@@ -1,6 +1,5 @@
 //! Consumers and their keys.
 
-use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use super::names::{ConsumerName, Description, KeyId, Plaintext, RoleName, VariableName};
@@ -13,16 +12,16 @@ use crate::timestamp::Timestamp;
 
 object! {
     /// Who may come in.
-    #[derive(Debug, Clone, Serialize)]
+    #[derive(Debug, Clone)]
     pub struct Consumer {
         /// Unique in the document.
         pub name: ConsumerName = required,
         /// A remark.
         pub description: Option<Description> = optional,
         /// What rules may ask for.
-        pub roles: Vec<RoleName> = or(Vec::new()),
+        pub roles: Vec<RoleName> = list,
         /// The consumer's keys.
-        pub keys: Vec<KeyEntry> = or(Vec::new()),
+        pub keys: Vec<KeyEntry> = list,
     }
 }
 
@@ -45,34 +44,28 @@ pub(crate) trait Taker {
 }
 
 /// One key of a consumer.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone)]
 pub struct KeyEntry {
     /// Its public handle. Default: the first 16 hex digits of the digest.
     pub id: Option<KeyId>,
     /// A remark.
     pub description: Option<Description>,
     /// The key itself, in one of its forms.
-    #[serde(flatten)]
     pub secret: Secret,
     /// Not valid before.
-    #[serde(serialize_with = "seconds")]
     pub not_before: Option<Timestamp>,
     /// Not valid from then on.
-    #[serde(serialize_with = "seconds")]
     pub expires: Option<Timestamp>,
     /// Switched off.
     pub disabled: bool,
 }
 
-/// The key of an entry, in one of its forms. Serialized, a plaintext is its digest.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
+/// The key of an entry, in one of its forms.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Secret {
     /// The SHA-256 of the key; `None` where the text is none, which refuses this entry alone.
-    #[serde(serialize_with = "hex")]
     Sha256(Option<Digest>),
     /// The key itself.
-    #[serde(rename = "sha256", serialize_with = "hex_of_plaintext")]
     Plaintext(Plaintext),
     /// The name of the environment variable that holds the key.
     Env(VariableName),
@@ -164,15 +157,3 @@ impl Text for Timestamp {
 }
 
 read_text!(Sha256Text, Timestamp);
-
-fn seconds<S: Serializer>(timestamp: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
-    timestamp.map(|timestamp| timestamp.0).serialize(serializer)
-}
-
-fn hex<S: Serializer>(digest: &Option<Digest>, serializer: S) -> Result<S::Ok, S::Error> {
-    digest.map(|digest| digest.to_hex()).serialize(serializer)
-}
-
-fn hex_of_plaintext<S: Serializer>(plaintext: &Plaintext, serializer: S) -> Result<S::Ok, S::Error> {
-    hex(&Some(Digest::of(plaintext.expose().as_bytes())), serializer)
-}

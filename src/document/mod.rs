@@ -7,6 +7,7 @@ mod access;
 mod answer;
 pub(crate) mod canonical;
 mod consumer;
+mod form;
 mod json;
 mod key_source;
 pub(crate) mod names;
@@ -56,24 +57,24 @@ object! {
         /// Whether each decision is written to filter state, for access logs. Default false.
         pub access_log: bool = or(false),
         /// Whether the uses of each key are counted. Default false.
-        #[serde(skip_serializing_if = "core::ops::Not::not")]
         pub key_metrics: bool = or(false),
         /// Where a key may stand. Default: `bearer`, and the header `x-api-key`.
         pub key_sources: Vec<KeySource> = or(vec![KeySource::Bearer, KeySource::Header(HeaderName::fixed("x-api-key"))]),
         /// Who may come in. Default: nobody.
-        pub consumers: Vec<Consumer> = or(Vec::new()),
+        #[serde(skip)]
+        pub consumers: Vec<Consumer> = list,
         /// What is open to everyone. Default: nothing.
-        pub public_paths: Vec<PublicPath> = or(Vec::new()),
+        pub public_paths: Vec<PublicPath> = list,
         /// Where given, only these need a key. Default: everything needs one.
         pub protected_paths: Option<Vec<ProtectedPath>> = optional,
         /// Peers that need no key, by address. Default: none.
         pub trusted_networks: TrustedNetworks = or(TrustedNetworks { ranges: Vec::new(), client_address: ClientAddress::Direct }),
         /// Peers that need no key, by mTLS identity. Default: none.
-        pub trusted_identities: Vec<IdentityPattern> = or(Vec::new()),
+        pub trusted_identities: Vec<IdentityPattern> = list,
         /// What happens to a CORS preflight. Default `authenticate`.
         pub cors_preflight: CorsPreflight = or(CorsPreflight::Authenticate),
         /// Which roles a path asks for. Default: any valid key will do.
-        pub rules: Vec<Rule> = or(Vec::new()),
+        pub rules: Vec<Rule> = list,
         /// What a denied caller hears.
         pub reply: Reply = or(Reply::default()),
         /// What the upstream hears.

@@ -6,7 +6,7 @@
 //!     /// Peers that need no key, by address.
 //!     pub struct TrustedNetworks {
 //!         /// The addresses.
-//!         pub ranges: Vec<Range> = or(Vec::new()),
+//!         pub ranges: Vec<Range> = list,
 //!     }
 //! }
 //!
@@ -16,7 +16,8 @@
 //! }
 //! ```
 
-/// Declares an object and its members: each is `required`, `optional` (an `Option`), or has a default.
+/// Declares an object and its members: each is `required`, `optional` (an `Option`), has a default,
+/// or is a `list` (of nothing, by default).
 macro_rules! object {
     (
         $(#[$attribute:meta])*
@@ -62,8 +63,10 @@ macro_rules! object {
     };
     (@read $reader:ident $field:ident optional) => { $field };
     (@read $reader:ident $field:ident or ($default:expr)) => { $field.unwrap_or_else(|| $default) };
+    (@read $reader:ident $field:ident list) => { $field.unwrap_or_default() };
     (@schema $type:ty, required) => { Member::required::<$type>() };
     (@schema $type:ty, optional) => { Member::optional(core::marker::PhantomData::<$type>) };
+    (@schema $type:ty, list) => { Member::list::<$type>() };
     (@schema $type:ty, or ($default:expr)) => { Member::or::<$type>(&$default) };
 }
 pub(crate) use object;
