@@ -87,11 +87,7 @@ fn bar(picture: &mut String, row: &Row, middle: f64, x: &impl Fn(f64) -> f64, sc
     );
     if !is_beyond {
         let (low, high) = (x(low), x(high));
-        let _ = writeln!(
-            picture,
-            "<path class=\"error\" d=\"M{low:.1} {:.1}v8m0-4H{high:.1}m0-4v8\"/>",
-            middle - 4.0
-        );
+        let _ = writeln!(picture, "<path class=\"error\" d=\"M{low:.1} {:.1}v8m0-4H{high:.1}m0-4v8\"/>", middle - 4.0);
     }
     let end = if is_beyond { to } else { x(high).max(to) };
     let arrow = if is_beyond { " \u{2192}" } else { "" };
@@ -102,7 +98,8 @@ fn bar(picture: &mut String, row: &Row, middle: f64, x: &impl Fn(f64) -> f64, sc
 fn scale(rows: &[&Row]) -> f64 {
     let mut ends: Vec<f64> = rows.iter().map(|row| row.added.high).collect();
     ends.sort_by(f64::total_cmp);
-    let largest = ends.windows(2).find(|pair| pair[0] > 1.0 && pair[1] > 2.0 * pair[0] && pair[1] > 20.0).map(|pair| pair[0]);
+    let largest =
+        ends.windows(2).find(|pair| pair[0] > 1.0 && pair[1] > 2.0 * pair[0] && pair[1] > 20.0).map(|pair| pair[0]);
     let largest = largest.or(ends.last().copied()).unwrap_or(1.0).max(1.0);
     let step = tick(largest);
     (largest / step).ceil() * step
@@ -115,7 +112,9 @@ fn tick(largest: f64) -> f64 {
 
 fn legend(rows: &[Row]) -> String {
     let baseline = rows.iter().find(|row| row.kind == Kind::Nothing).map_or(0.0, |row| row.total.value);
-    format!("on top of {baseline:.1} for Envoy with no filter; one worker, HTTP/1.1 keep-alive, direct response; bars: medians, lines: 95 %")
+    format!(
+        "on top of {baseline:.1} for Envoy with no filter; one worker, HTTP/1.1 keep-alive, direct response; bars: medians, lines: 95 %"
+    )
 }
 
 fn escaped(text: &str) -> String {

@@ -41,7 +41,8 @@ fn run(mut options: Options) -> Result<(), String> {
     let plan = if options.quick { Plan::QUICK } else { Plan::FULL };
     let plan = Plan { rounds: options.rounds.unwrap_or(plan.rounds), ..plan };
     let chosen = |all| chosen(all, &options.only);
-    let comparison = measure("contenders", chosen(contenders::all(&options.modules, sdk.as_deref(), &shop)?), plan, authorization)?;
+    let comparison =
+        measure("contenders", chosen(contenders::all(&options.modules, sdk.as_deref(), &shop)?), plan, authorization)?;
     let (mut at_scale, mut counts, mut reloads) = (Vec::new(), Vec::new(), Vec::new());
     if !options.quick {
         let all = chosen(scale::all(&options.modules, &shop, options.million)?);
@@ -90,7 +91,8 @@ fn chosen(all: Vec<Contender>, only: &[String]) -> Vec<Contender> {
     let of = |one: &Contender| [Some(one.baseline.to_owned()), one.lua.map(str::to_owned), one.floor.clone()];
     let mut wanted: Vec<String> = all.iter().filter(|one| asked(&one.name)).map(|one| one.name.clone()).collect();
     for _ in 0..2 {
-        let compared: Vec<String> = all.iter().filter(|one| wanted.contains(&one.name)).flat_map(of).flatten().collect();
+        let compared: Vec<String> =
+            all.iter().filter(|one| wanted.contains(&one.name)).flat_map(of).flatten().collect();
         wanted.extend(compared);
     }
     all.into_iter().filter(|one| wanted.contains(&one.name)).collect()

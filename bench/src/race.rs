@@ -61,7 +61,8 @@ pub fn race(
         let address = stage.address(contender);
         contender.check(address)?;
         let failed = |error| format!("{}: {error}", contender.name);
-        let mut load = Load::connect(address, plan.connections, contender.requests(), contender.status()).map_err(failed)?;
+        let mut load =
+            Load::connect(address, plan.connections, contender.requests(), contender.status()).map_err(failed)?;
         load.run(plan.warm_up, plan.connections, &mut histogram()).map_err(failed)?;
         let run = Run { cpu: Vec::new(), throughput: Vec::new(), busy: histogram(), alone: histogram() };
         lanes.push((load, run));

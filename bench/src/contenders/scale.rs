@@ -16,10 +16,8 @@ pub const KEYS: [usize; 3] = [1, 1_000, 100_000];
 /// How many patterns, of public paths and of rules.
 pub const PATTERNS: [usize; 3] = [10, 1_000, 10_000];
 /// How many headers, and the baseline and the Lua that have as many; five is the ordinary request.
-const HEADERS: [(usize, &str, &str); 2] = [
-    (20, "nothing, 20 headers", "lua: key, 20 headers"),
-    (60, "nothing, 60 headers", "lua: key, 60 headers"),
-];
+const HEADERS: [(usize, &str, &str); 2] =
+    [(20, "nothing, 20 headers", "lua: key, 20 headers"), (60, "nothing, 60 headers", "lua: key, 60 headers")];
 /// How many routes, of which the last matches.
 const ROUTES: (usize, &str, &str) = (1_000, "nothing, 1,000 routes", "lua: key, 1,000 routes");
 /// How many of the keys are used in turn: more than a cache of the first level has lines.
@@ -76,17 +74,21 @@ fn named(contender: &Contender, name: &str, baseline: &'static str) -> Contender
 /// With so many headers, `:authority` counted and other pseudo-headers not.
 fn padded(contender: Contender, headers: usize) -> Contender {
     let missing = headers.saturating_sub(contender.headers.len() + 1);
-    (0..missing).fold(contender, |contender, number| contender.with(&format!("x-field-{number:02}"), "a-value-of-24-characters"))
+    (0..missing).fold(contender, |contender, number| {
+        contender.with(&format!("x-field-{number:02}"), "a-value-of-24-characters")
+    })
 }
 
 /// A policy with that many consumers of one key each. The first is the one that every contender has.
 pub fn keys(count: usize) -> String {
-    let mut document = String::from(r#"{"version":1,"name":"bench","public_paths":["/","/health","/docs/**"],"consumers":["#);
+    let mut document =
+        String::from(r#"{"version":1,"name":"bench","public_paths":["/","/health","/docs/**"],"consumers":["#);
     for number in 0..count {
         let (name, digest) = (consumer(number), Digest::of(token(number).as_bytes()).to_hex());
         let id = if number == 0 { format!(r#""id":"{}","#, IDENTITY[2].1) } else { String::new() };
         let comma = if number == 0 { "" } else { "," };
-        let _ = write!(document, r#"{comma}{{"name":"{name}","roles":["predict"],"keys":[{{{id}"sha256":"{digest}"}}]}}"#);
+        let _ =
+            write!(document, r#"{comma}{{"name":"{name}","roles":["predict"],"keys":[{{{id}"sha256":"{digest}"}}]}}"#);
     }
     document.push_str("]}");
     document
@@ -110,7 +112,8 @@ pub fn public(count: usize) -> Value {
 
 /// That many rules, of which the last matches.
 pub fn rules(count: usize) -> Value {
-    let others = (1..count).map(|number| json!({"path": format!("/service-{number}/{{name}}/run"), "roles": ["admin"]}));
+    let others =
+        (1..count).map(|number| json!({"path": format!("/service-{number}/{{name}}/run"), "roles": ["admin"]}));
     let ours = json!({"path": "/v2/models/**", "roles": ["predict"]});
     let mut policy = gate::policy();
     policy["rules"] = others.chain([ours]).collect();
