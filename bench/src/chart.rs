@@ -1,5 +1,5 @@
-//! The chart: what each contender adds to a request, as bars with their intervals. Text and lines take a colour that can be read on
-//! white and on black; where the viewer says which it is, they take that one's.
+//! The chart: what each contender adds to a request, as bars with their intervals. It brings its own ground, dark where the
+//! viewer's system is: a page may be dark where the system is not.
 
 use std::fmt::Write as _;
 
@@ -16,17 +16,19 @@ const BAR: f64 = 14.0;
 
 const STYLE: &str = "
   text { font: 12px system-ui, -apple-system, 'Segoe UI', Helvetica, Arial, sans-serif; fill: #57606a; }
+  .ground { fill: #ffffff; stroke: #d1d9e0; }
   .title { font-size: 15px; font-weight: 600; fill: #24292f; }
   .label { fill: #24292f; }
-  .group { font-weight: 600; }
+  .group { font-weight: 600; fill: #24292f; }
   .grid { stroke: #8c959f; stroke-opacity: 0.3; }
   .error { stroke: #24292f; stroke-width: 1.5; fill: none; }
   .built_in { fill: #8c959f; }
   .bare { fill: #b8a26a; }
   .gate { fill: #1f883d; }
   @media (prefers-color-scheme: dark) {
+    .ground { fill: #0d1117; stroke: #3d444d; }
     text { fill: #9198a1; }
-    .title, .label { fill: #e6edf3; }
+    .title, .label, .group { fill: #e6edf3; }
     .error { stroke: #e6edf3; }
     .built_in { fill: #656c76; }
     .bare { fill: #8a7436; }
@@ -44,32 +46,35 @@ const GROUPS: [(&str, &[&str]); 4] = [
             "lua: key, one identity header",
             "lua: key",
             "floor: key",
-            "gate: key",
+            "portcullis: key",
             "ext_authz: key",
         ],
     ),
-    ("A public path", &["lua: public path", "floor: public path", "gate: public path"]),
+    ("A public path", &["lua: public path", "floor: public path", "portcullis: public path"]),
     (
         "A request that is denied",
         &[
             "api_key_auth: unknown key",
             "lua: unknown key",
             "floor: unknown key",
-            "gate: unknown key",
+            "portcullis: unknown key",
             "lua: no credential",
             "floor: no credential",
-            "gate: no credential",
+            "portcullis: no credential",
             "ext_authz: unknown key",
         ],
     ),
-    ("A filter that does nothing", &["floor: no hostcall", "floor: all pairs", "sdk: all pairs", "gate: disabled"]),
+    (
+        "A filter that does nothing",
+        &["floor: no hostcall", "floor: all pairs", "sdk: all pairs", "portcullis: disabled"],
+    ),
 ];
 
 /// A picture of the rows that stand for the rest. What is far beyond the scale of the others has its bar cut.
 pub fn svg(rows: &[Row], machine: &Machine) -> String {
     let group = |(title, names): &(&'static str, &[&str])| {
-        let found = names.iter().filter_map(|name| rows.iter().find(|row| row.name == *name)).collect::<Vec<&Row>>();
-        (*title, found)
+        let found = names.iter().flat_map(|name| rows.iter().filter(|row| is(row, name)));
+        (*title, found.collect::<Vec<&Row>>())
     };
     let groups: Vec<(&str, Vec<&Row>)> = GROUPS.iter().map(group).filter(|(_, rows)| !rows.is_empty()).collect();
     let scale = scale(&groups.iter().flat_map(|(_, rows)| rows.clone()).collect::<Vec<_>>());
@@ -81,7 +86,10 @@ pub fn svg(rows: &[Row], machine: &Machine) -> String {
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" height=\"{height}\" \
          role=\"img\" aria-label=\"Processor time that each contender adds to a request, in microseconds\">\n\
          <style>{STYLE}</style>\n\
-         <text class=\"title\" x=\"12\" y=\"24\">Processor time added to a request, microseconds (less is better)</text>\n"
+         <rect class=\"ground\" x=\"0.5\" y=\"0.5\" width=\"{:.1}\" height=\"{:.1}\" rx=\"6\"/>\n\
+         <text class=\"title\" x=\"12\" y=\"24\">Processor time added to a request, microseconds (less is better)</text>\n",
+        WIDTH - 1.0,
+        height - 1.0
     );
     let _ = writeln!(picture, "<text x=\"12\" y=\"44\">{}</text>", escaped(&legend(rows)));
     let step = tick(scale);
@@ -106,6 +114,15 @@ pub fn svg(rows: &[Row], machine: &Machine) -> String {
     }
     let _ = writeln!(picture, "<text x=\"12\" y=\"{:.1}\">{}</text>\n</svg>", bottom + 42.0, escaped(&machine.line()));
     picture
+}
+
+/// Whether a row has that name. Modules may have names of their own.
+fn is(row: &Row, name: &str) -> bool {
+    let case = |name: &str| name.split_once(": ").map(|(_, case)| case.to_owned());
+    match row.kind {
+        Kind::Gate => name.starts_with("portcullis: ") && case(&row.name) == case(name),
+        _ => row.name == name,
+    }
 }
 
 fn bar(picture: &mut String, row: &Row, middle: f64, x: &impl Fn(f64) -> f64, scale: f64) {

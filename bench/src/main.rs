@@ -32,7 +32,7 @@ fn main() -> ExitCode {
 
 fn run(mut options: Options) -> Result<(), String> {
     if options.modules.is_empty() {
-        options.modules.push("gate=target/portcullis.wasm".parse()?);
+        options.modules.push("target/portcullis.wasm".parse()?);
     }
     let machine = Machine::here();
     let shop = Workshop::open().map_err(|error| error.to_string())?;

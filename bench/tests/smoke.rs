@@ -22,7 +22,7 @@ use serde_json::Value;
 const TINY: Plan = Plan { rounds: 1, requests: 20, warm_up: 20, connections: 2, alone: 2 };
 
 fn modules() -> Vec<Module> {
-    vec![Module { name: "gate".to_owned(), file: paths::module() }]
+    vec![Module { name: "portcullis".to_owned(), file: paths::module() }]
 }
 
 /// What `make bench-sdk` leaves.
@@ -63,7 +63,7 @@ fn every_contender_answers_as_it_should_and_gets_a_row() {
     let read = |name: &str| std::fs::read_to_string(directory.path().join(name)).expect("it is written");
     let json: Value = serde_json::from_str(&read("latest.json")).expect("JSON");
     assert_eq!(json["comparison"].as_array().map(Vec::len), Some(all.len()));
-    assert!(read("latest.md").contains("| gate: key |") && read("latest.svg").ends_with("</svg>\n"));
+    assert!(read("latest.md").contains("| portcullis: key |") && read("latest.svg").ends_with("</svg>\n"));
 }
 
 #[test]
@@ -72,7 +72,7 @@ fn a_contender_that_answers_wrongly_is_not_measured() {
     let all = contenders::all(&modules(), None, &shop).unwrap_or_else(|error| panic!("{error}"));
     // It lets everybody through.
     let open = all.iter().find(|one| one.name == "floor: no hostcall").expect("it takes part").filters.clone();
-    let mut wrong: Vec<Contender> = all.iter().filter(|one| one.name == "gate: key").cloned().collect();
+    let mut wrong: Vec<Contender> = all.iter().filter(|one| one.name == "portcullis: key").cloned().collect();
     wrong[0].filters = open;
     wrong[0].baseline = "nothing";
     let stage = Stage::start(&wrong, authorization::start().expect("a port"));
