@@ -105,10 +105,17 @@ impl Policy {
             }
         }
         let Caller { consumer, key, .. } = caller;
-        edits.push(Edit::Set(upstream.consumer_header.as_str(), consumer.name.as_str().as_bytes().into()));
+        edits.push(Edit::Set(upstream.consumer_header.as_str(), consumer.name.as_bytes().into()));
         if !consumer.roles_value.is_empty() {
             edits.push(Edit::Set(upstream.roles_header.as_str(), consumer.roles_value.as_bytes().into()));
         }
-        edits.push(Edit::Set(upstream.key_id_header.as_str(), key.id().into_bytes().into()));
+        edits.push(Edit::Set(upstream.key_id_header.as_str(), bytes(key.id())));
+    }
+}
+
+fn bytes(text: Cow<'_, str>) -> Cow<'_, [u8]> {
+    match text {
+        Cow::Borrowed(text) => text.as_bytes().into(),
+        Cow::Owned(text) => text.into_bytes().into(),
     }
 }

@@ -285,8 +285,7 @@ impl Vm {
             let fields = u32::try_from(self.store.data().stream.trailers.len()).expect("few trailers");
             action = self.call::<_, u32>("proxy_on_request_trailers", (id, fields))?;
         }
-        self.call::<_, u32>("proxy_on_done", id)?;
-        self.call::<_, ()>("proxy_on_log", id)?;
+        // Envoy would call `proxy_on_done` and `proxy_on_log` before, but the module offers neither.
         self.call::<_, ()>("proxy_on_delete", id)?;
         Ok(action)
     }
