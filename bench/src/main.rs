@@ -32,7 +32,7 @@ fn main() -> ExitCode {
 
 fn run(mut options: Options) -> Result<(), String> {
     if options.modules.is_empty() {
-        options.modules.push("gate=target/portcullis.wasm".parse()?);
+        options.modules.push("target/portcullis.wasm".parse()?);
     }
     let machine = Machine::here();
     let shop = Workshop::open().map_err(|error| error.to_string())?;
@@ -45,7 +45,7 @@ fn run(mut options: Options) -> Result<(), String> {
         measure("contenders", chosen(contenders::all(&options.modules, sdk.as_deref(), &shop)?), plan, authorization)?;
     let (mut at_scale, mut counts, mut reloads) = (Vec::new(), Vec::new(), Vec::new());
     if !options.quick {
-        let all = chosen(scale::all(&options.modules, &shop, options.million)?);
+        let all = chosen(scale::all(&options.modules, &shop, &scale::FULL)?);
         at_scale = measure("scale", all, plan, authorization)?;
     }
     if options.only.is_empty() {
@@ -54,7 +54,7 @@ fn run(mut options: Options) -> Result<(), String> {
     }
     if !options.quick && options.only.is_empty() {
         for module in &options.modules {
-            for keys in scale::KEYS.into_iter().chain(options.million.then_some(1_000_000)) {
+            for keys in scale::FULL.keys.iter().copied().chain(options.million.then_some(scale::MILLION)) {
                 eprintln!("loading {} keys: {}", scale::grouped(keys), module.name);
                 reloads.push(reload(module, keys, &shop)?);
             }

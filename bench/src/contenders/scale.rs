@@ -11,10 +11,22 @@ use super::{BEARER, IDENTITY, KEY, bearer, gate};
 use crate::contender::{Contender, Kind, NOTHING, Outcome};
 use crate::options::Module;
 
-/// How many keys.
-pub const KEYS: [usize; 3] = [1, 1_000, 100_000];
-/// How many patterns, of public paths and of rules.
-pub const PATTERNS: [usize; 3] = [10, 1_000, 10_000];
+/// How much of it.
+#[derive(Debug)]
+pub struct Sizes {
+    /// How many keys.
+    pub keys: &'static [usize],
+    /// How many patterns, of public paths and of rules.
+    pub patterns: &'static [usize],
+}
+
+/// What is measured.
+pub const FULL: Sizes = Sizes { keys: &[1, 1_000, 100_000], patterns: &[10, 1_000, 10_000] };
+/// To see whether it works.
+pub const SMALL: Sizes = Sizes { keys: &[1, 1_000], patterns: &[10, 100] };
+/// To know where it breaks.
+pub const MILLION: usize = 1_000_000;
+
 /// How many headers, and the baseline and the Lua that have as many; five is the ordinary request.
 const HEADERS: [(usize, &str, &str); 2] =
     [(20, "nothing, 20 headers", "lua: key, 20 headers"), (60, "nothing, 60 headers", "lua: key, 60 headers")];
@@ -27,10 +39,10 @@ const USED: usize = 1_024;
 ///
 /// # Errors
 /// A file that cannot be written.
-pub fn all(modules: &[Module], shop: &Workshop, million: bool) -> Result<Vec<Contender>, String> {
+pub fn all(modules: &[Module], shop: &Workshop, sizes: &Sizes) -> Result<Vec<Contender>, String> {
     let nothing = bearer(Contender::new(NOTHING, Kind::Nothing, Vec::new()), KEY);
     let nothing = nothing.so(Outcome::Seen(vec![("authorization", BEARER)]));
-    let lua = lua::all().into_iter().filter(|one| one.name == LUA_KEY).next().ok_or("no Lua")?;
+    let lua = lua::all().into_iter().find(|one| one.name == LUA_KEY).ok_or("no Lua")?;
     let mut all = vec![nothing.clone(), lua.clone()];
     for (count, baseline, like) in HEADERS {
         all.push(padded(named(&nothing, baseline, baseline), count));
@@ -48,13 +60,13 @@ pub fn all(modules: &[Module], shop: &Workshop, million: bool) -> Result<Vec<Con
         let discovered = |name: &str, policy: &str| -> Result<Contender, String> {
             Ok(Contender { filters: vec![shop.discovered(&own(name), &module.file, policy)?], ..plain(name) })
         };
-        for count in KEYS.into_iter().chain(million.then_some(1_000_000)) {
+        for &count in sizes.keys {
             let name = format!("key of {}", grouped(count));
             let step = (count / USED).max(1);
             let tokens = (0..count).step_by(step).map(token).collect();
             all.push(Contender { tokens, ..discovered(&name, &keys(count))? });
         }
-        for count in PATTERNS {
+        for &count in sizes.patterns {
             all.push(discovered(&format!("key, {} public patterns", grouped(count)), &public(count).to_string())?);
             all.push(discovered(&format!("key, {} rules", grouped(count)), &rules(count).to_string())?);
         }
