@@ -22,6 +22,10 @@ export PORTCULLIS_MODULE := $(CURDIR)/$(MODULE)
 # Panic messages name source files: without the paths of this machine, so that the same source gives the same bytes.
 REMAP := RUSTFLAGS="--remap-path-prefix=$(CURDIR)=portcullis --remap-path-prefix=$${CARGO_HOME:-$$HOME/.cargo}=cargo"
 
+# The last step of a module: what its host need not call goes. Written under another name, then renamed: an Envoy that
+# watches the file never sees half of it.
+POST_LINK = $(CARGO) run --quiet --locked -p portcullis-post-link --
+
 .DEFAULT_GOAL := help
 .PHONY: help build module trap-module image push dist run envoy backends fmt lint test fuzz deny defences mutants \
         clean cargo cargo-deny cargo-mutants cyclonedx components python wasm-target
@@ -45,13 +49,12 @@ build: module ## the filter (target/portcullis.wasm), the command and the sample
 module: cargo wasm-target ## the filter alone
 	@echo '==> building the filter for $(WASM_TARGET)'
 	@$(REMAP) $(CARGO) build --profile filter --locked --target $(WASM_TARGET) -p portcullis --lib
-	@# Copied under another name, then renamed: an Envoy that watches the file never sees half of it.
-	@cp target/$(WASM_TARGET)/filter/portcullis.wasm $(MODULE).new && mv -f $(MODULE).new $(MODULE)
+	@$(POST_LINK) target/$(WASM_TARGET)/filter/portcullis.wasm $(MODULE).new && mv -f $(MODULE).new $(MODULE)
 
 trap-module: cargo wasm-target
 	@echo '==> building the test module with the trap switch'
 	@$(CARGO) build --release --locked --target $(WASM_TARGET) -p portcullis --lib --features trap-switch
-	@cp target/$(WASM_TARGET)/release/portcullis.wasm $(TRAP_MODULE).new && mv -f $(TRAP_MODULE).new $(TRAP_MODULE)
+	@$(POST_LINK) target/$(WASM_TARGET)/release/portcullis.wasm $(TRAP_MODULE).new && mv -f $(TRAP_MODULE).new $(TRAP_MODULE)
 
 image: python module ## the filter as OCI images (target/oci/)
 	@$(PYTHON) scripts/image

@@ -23,15 +23,14 @@ fn embed() -> Result<(), Box<dyn Error>> {
     let workspace = variable("CARGO_MANIFEST_DIR")?.parent().ok_or("the command has no workspace")?.to_owned();
     let destination = variable("OUT_DIR")?.join(MODULE);
     println!("cargo::rerun-if-env-changed=PORTCULLIS_MODULE");
-    let module = match env::var_os("PORTCULLIS_MODULE") {
-        Some(given) => {
-            println!("cargo::rerun-if-changed={}", Path::new(&given).display());
-            PathBuf::from(given)
-        }
-        None => build(&workspace)?,
+    let Some(given) = env::var_os("PORTCULLIS_MODULE") else {
+        let linked = std::fs::read(build(&workspace)?)?;
+        return Ok(std::fs::write(destination, portcullis_post_link::post_link(&linked)?)?);
     };
-    std::fs::copy(&module, destination).map_err(|error| {
-        let place = module.display();
+    let given = Path::new(&given);
+    println!("cargo::rerun-if-changed={}", given.display());
+    std::fs::copy(given, destination).map_err(|error| {
+        let place = given.display();
         format!("cannot embed the filter {place}: {error}. Build it with `make module`, or unset PORTCULLIS_MODULE")
     })?;
     Ok(())

@@ -64,9 +64,9 @@ pub enum Denial<'p> {
 #[derive(Debug, Clone, Copy)]
 pub struct Caller<'p> {
     /// Who the key belongs to.
-    pub consumer: &'p Consumer,
+    pub consumer: Consumer<'p>,
     /// The key.
-    pub key: &'p Key,
+    pub key: Key<'p>,
     /// The index of the key source where it stands.
     pub source: usize,
 }

@@ -55,6 +55,16 @@ impl Digest {
         self.0.iter().take(6).fold(0, |sum, byte| (sum << 8) | u64::from(*byte))
     }
 
+    /// The first 32 bits as a number.
+    pub(crate) fn first_32_bits(&self) -> u32 {
+        self.0.first_chunk().map_or(0, |first| u32::from_be_bytes(*first))
+    }
+
+    /// The 32 bytes.
+    pub(crate) fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     /// Compares all 32 bytes in a time that does not depend on where they differ.
     #[must_use]
     pub fn same(&self, other: &Self) -> bool {

@@ -26,9 +26,11 @@ pub(crate) enum Ending {
 }
 
 impl Fold {
-    /// Every combination, the exact one first.
+    /// Nothing: each byte counts.
+    pub(crate) const EXACT: Self = Self { ending: Ending::Exact, case: false };
+
+    /// Every combination, the exact one last.
     pub(crate) const ALL: [Self; 8] = [
-        Self { ending: Ending::Exact, case: false },
         Self { ending: Ending::Exact, case: true },
         Self { ending: Ending::Slash, case: false },
         Self { ending: Ending::Slash, case: true },
@@ -36,6 +38,7 @@ impl Fold {
         Self { ending: Ending::Names, case: true },
         Self { ending: Ending::Dropped, case: false },
         Self { ending: Ending::Dropped, case: true },
+        Self::EXACT,
     ];
 
     /// Folds one segment.
@@ -98,7 +101,7 @@ pub(crate) fn is_blank(letter: char) -> bool {
 
 /// Lower case. Text beyond ASCII goes by way of upper case, which joins letters such as ſ and s or ẞ and ss; an İ loses its
 /// dot, as it does in a Turkish locale, and full-width letters become the ASCII ones that a best-fit conversion makes of them.
-fn fold_case(bytes: &[u8]) -> Cow<'_, [u8]> {
+pub(crate) fn fold_case(bytes: &[u8]) -> Cow<'_, [u8]> {
     if !bytes.is_ascii() {
         let narrow = |letter: char| match letter {
             '\u{FF01}'..='\u{FF5E}' => char::from_u32(u32::from(letter).saturating_sub(0xFEE0)).unwrap_or(letter),

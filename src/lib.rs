@@ -17,7 +17,8 @@
 //!
 //! The path is read in two ways: `Target::parse` refuses, `Target::plain` is the narrow reading for what is public,
 //! `Readings` are the wide ones for what is restricted, and a `Fold` is what path and pattern have in common where a backend
-//! does not tell things apart.
+//! does not tell things apart. A `Shape` is what one pass sees of a path: most have one reading, and need no second look. A
+//! `Tree` compares a reading with all patterns of a policy at once.
 //!
 //! A policy has two forms: a [`document`] as it is written, with every default filled in, and the compiled [`Policy`].
 //!
@@ -47,10 +48,12 @@ mod reply;
 pub mod request;
 #[cfg(test)]
 mod secrecy;
+mod shape;
 pub mod spiffe;
 pub mod target;
 mod timestamp;
 pub mod trail;
+mod tree;
 
 pub use decision::{Caller, DENIALS, Decision, Denial, GRANTS, Grant};
 pub use document::Document;

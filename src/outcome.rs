@@ -142,10 +142,17 @@ impl Policy {
         }
         // None of these is there: what the caller sent was removed first.
         let Caller { consumer, key, .. } = caller;
-        edits.push(Edit::Add(upstream.consumer_header.as_str(), consumer.name.as_str().as_bytes().into()));
+        edits.push(Edit::Add(upstream.consumer_header.as_str(), consumer.name.as_bytes().into()));
         if !consumer.roles_value.is_empty() {
             edits.push(Edit::Add(upstream.roles_header.as_str(), consumer.roles_value.as_bytes().into()));
         }
-        edits.push(Edit::Add(upstream.key_id_header.as_str(), key.id().into_bytes().into()));
+        edits.push(Edit::Add(upstream.key_id_header.as_str(), bytes(key.id())));
+    }
+}
+
+fn bytes(text: Cow<'_, str>) -> Cow<'_, [u8]> {
+    match text {
+        Cow::Borrowed(text) => text.as_bytes().into(),
+        Cow::Owned(text) => text.into_bytes().into(),
     }
 }

@@ -2,6 +2,7 @@
 //! `**` last for the place itself and all below. No regular expressions, and each match ends on a segment.
 
 use core::fmt;
+use std::borrow::Cow;
 
 use serde_json::Value;
 
@@ -9,61 +10,44 @@ use crate::document::read::{Text, read_text};
 use crate::document::refusal::Invalid;
 use crate::document::schema::pattern;
 use crate::fold::{Ending, Fold, trim_name};
+use crate::shape::Shape;
 
 /// The most segments of a pattern.
 const LONGEST: usize = 64;
 
-/// The segments of a path, split once to be compared with many patterns: no more of them than matter to any pattern.
-#[derive(Debug)]
-pub(crate) struct Segments<'a>(Vec<&'a [u8]>);
-
-impl<'a> Segments<'a> {
-    /// Of a path that begins with `/`.
-    pub(crate) fn of(path: &'a [u8]) -> Self {
-        let path = path.strip_prefix(b"/").unwrap_or(path);
-        Self(path.split(|byte| *byte == b'/').take(LONGEST.saturating_add(1)).collect())
-    }
-
-    /// The path again, as far as it was split.
-    #[inline]
-    pub(crate) fn to_path(&self) -> Vec<u8> {
-        self.0.iter().flat_map(|segment| std::iter::once(b'/').chain(segment.iter().copied())).collect()
-    }
-}
-
 /// A path pattern that is canonical itself: no dot segment, empty segment, parameter, backslash or query.
 #[derive(Clone, PartialEq, Eq)]
-pub struct PathPattern {
-    text: String,
-    segments: Vec<Segment>,
-    below: bool,
-}
+pub struct PathPattern(String);
 
-#[derive(Clone, PartialEq, Eq)]
-enum Segment {
+/// A segment of a pattern, in some fold.
+#[derive(PartialEq, Eq)]
+pub(crate) enum Segment<'a> {
     /// One non-empty segment, whatever it is.
     Any,
     /// This text; `encoded` is its percent-encoded form, where that differs (RFC 3986, section 2.1).
-    Literal { text: Vec<u8>, encoded: Option<Vec<u8>> },
+    Literal { text: Cow<'a, [u8]>, encoded: Option<Cow<'a, [u8]>> },
 }
 
 impl PathPattern {
     /// The pattern as it was written.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.text
+        &self.0
     }
 
     /// Whether `path` (no query, beginning with `/`) falls under the pattern, compared byte by byte.
     #[must_use]
     pub fn matches(&self, path: &[u8]) -> bool {
-        path.first() == Some(&b'/') && self.covers(&Segments::of(path))
+        path.first() == Some(&b'/') && self.covers(Fold::EXACT, path)
     }
 
-    /// As [`matches`](Self::matches).
-    pub(crate) fn covers(&self, path: &Segments<'_>) -> bool {
-        let length = if self.below { path.0.len() >= self.segments.len() } else { path.0.len() == self.segments.len() };
-        length && self.segments.iter().zip(&path.0).all(|(segment, text)| segment.matches(text))
+    /// Whether a path that was folded falls under the pattern. This is what a pattern means;
+    /// [`Tree`](crate::tree::Tree) finds the same among many.
+    pub(crate) fn covers(&self, fold: Fold, path: &[u8]) -> bool {
+        let mut names = path.strip_prefix(b"/").unwrap_or(path).split(|byte| *byte == b'/');
+        let mut segments = self.segments(fold);
+        segments.all(|segment| names.next().is_some_and(|name| segment.matches(name)))
+            && (self.goes_below() || names.next().is_none())
     }
 
     /// Whether every path that falls under `other` falls under this pattern too, in each fold. What is not seen at once,
@@ -71,29 +55,57 @@ impl PathPattern {
     #[must_use]
     pub fn includes(&self, other: &Self) -> bool {
         Fold::ALL.into_iter().all(|fold| {
-            let (wide, narrow) = (self.fold(fold), other.fold(fold));
-            let (most, least) = (narrow.segments.len(), wide.segments.len());
-            let length = if wide.below { most >= least } else { most == least && !narrow.below };
-            length && wide.segments.iter().zip(&narrow.segments).all(|(wide, narrow)| wide.includes(narrow))
+            let (mut wide, mut narrow) = (self.segments(fold), other.segments(fold));
+            loop {
+                match (wide.next(), narrow.next()) {
+                    (Some(wide), Some(narrow)) if wide.includes(&narrow) => {}
+                    (None, Some(_)) => return self.goes_below(),
+                    (None, None) => return self.goes_below() || !other.goes_below(),
+                    _ => return false,
+                }
+            }
         })
     }
 
-    /// The pattern as it compares with paths that were folded in the same way.
-    pub(crate) fn fold(&self, fold: Fold) -> Self {
-        let mut segments: Vec<Segment> = self.segments.iter().map(|segment| segment.fold(fold)).collect();
-        if fold.ending != Ending::Exact && !self.below && segments.len() > 1 {
+    /// Whether the pattern ends with `**`.
+    pub(crate) fn goes_below(&self) -> bool {
+        self.0.ends_with("/**")
+    }
+
+    /// Whether the pattern is the same in two folds. One that would be its own only reading is, without a closer look.
+    pub(crate) fn is_alike(&self, one: Fold, other: Fold) -> bool {
+        Shape::of(self.0.as_bytes()).is_some_and(|(shape, _)| shape.has_one_reading())
+            || self.segments(one).eq(self.segments(other))
+    }
+
+    /// The segments before a `**`, as they compare with paths that were folded in the same way.
+    pub(crate) fn segments(&self, fold: Fold) -> impl Iterator<Item = Segment<'_>> {
+        let path = self.0.strip_prefix('/').unwrap_or_default();
+        let path = if self.goes_below() {
+            path.strip_suffix("/**")
+        } else {
             // `/v2/` and `/v2` are one place to whoever drops the last slash; `/` stays itself.
-            segments.pop_if(|last| matches!(last, Segment::Literal { text, .. } if text.is_empty()));
-        }
-        Self { text: self.text.clone(), segments, below: self.below }
+            let is_dropped = |last: &str| fold.ending != Ending::Exact && fold.segment(last.as_bytes()).is_empty();
+            Some(path.rsplit_once('/').filter(|(_, last)| is_dropped(last)).map_or(path, |(path, _)| path))
+        };
+        path.into_iter().flat_map(|path| path.split('/')).map(move |text| Segment::of(text, fold))
     }
 }
 
-impl Segment {
-    fn matches(&self, path: &[u8]) -> bool {
+impl<'a> Segment<'a> {
+    /// Of a text that was checked.
+    fn of(text: &'a str, fold: Fold) -> Self {
+        if text == "*" || text.starts_with('{') {
+            return Self::Any;
+        }
+        let encoded = (!text.is_ascii()).then(|| fold.segment(&percent_encoded(text)).into_owned().into());
+        Self::Literal { text: fold.segment(text.as_bytes()), encoded }
+    }
+
+    fn matches(&self, name: &[u8]) -> bool {
         match self {
-            Self::Any => !path.is_empty(),
-            Self::Literal { text, encoded } => path == text.as_slice() || encoded.as_deref() == Some(path),
+            Self::Any => !name.is_empty(),
+            Self::Literal { text, encoded } => name == &**text || encoded.as_deref() == Some(name),
         }
     }
 
@@ -103,57 +115,48 @@ impl Segment {
             _ => self == other,
         }
     }
+}
 
-    fn fold(&self, fold: Fold) -> Self {
-        let Self::Literal { text, encoded } = self else { return Self::Any };
-        let encoded = encoded.as_ref().map(|encoded| fold.segment(encoded).into_owned());
-        Self::Literal { text: fold.segment(text).into_owned(), encoded }
-    }
+/// What is not ASCII in escapes.
+fn percent_encoded(text: &str) -> Vec<u8> {
+    let byte = |b: u8| if b.is_ascii() { vec![b] } else { format!("%{b:02X}").into_bytes() };
+    text.bytes().flat_map(byte).collect()
+}
 
-    fn read(text: &str) -> Result<Self, Invalid> {
-        if text == "*" {
-            return Ok(Self::Any);
-        }
-        if let Some(name) = text.strip_prefix('{') {
-            let plain = |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-            return match name.strip_suffix('}') {
-                Some(name) if plain(name) => Ok(Self::Any),
-                _ => Err(Invalid::new(
-                    "has a segment variable that is not {name}",
-                    "write {name} with letters, digits and _, or *",
-                )),
-            };
-        }
-        if text.contains(['*', '{', '}']) {
-            return Err(Invalid::new(
-                "has a wildcard inside a segment",
-                "`*` and {name} stand for one whole segment, ** stands last and alone",
-            ));
-        }
-        if text == "." || text == ".." {
-            return Err(Invalid::new(
-                "has a dot segment, which no request that is let through has",
-                "write it resolved",
-            ));
-        }
-        if let Some(character) =
-            text.chars().find(|c| matches!(c, '\\' | ';' | '?' | '#' | '%' | ' ') || c.is_control())
-        {
-            return Err(Invalid::new(
-                format!("has {character:?}, which no canonical path has"),
-                "write the segment decoded (é, not %C3%A9), without query and parameters, or use * for it",
-            ));
-        }
-        if !text.is_empty() && trim_name(text.as_bytes()).is_empty() {
-            return Err(Invalid::new("has a name of dots or blanks alone", "use * for it"));
-        }
-        let encoded = (!text.is_ascii()).then(|| {
-            text.bytes()
-                .flat_map(|b| if b.is_ascii() { vec![b] } else { format!("%{b:02X}").into_bytes() })
-                .collect::<Vec<u8>>()
-        });
-        Ok(Self::Literal { text: text.as_bytes().to_vec(), encoded })
+/// Whether a text can be a segment of a pattern.
+fn check_segment(text: &str) -> Result<(), Invalid> {
+    if text == "*" {
+        return Ok(());
     }
+    if let Some(name) = text.strip_prefix('{') {
+        let plain = |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        return match name.strip_suffix('}') {
+            Some(name) if plain(name) => Ok(()),
+            _ => Err(Invalid::new(
+                "has a segment variable that is not {name}",
+                "write {name} with letters, digits and _, or *",
+            )),
+        };
+    }
+    if text.contains(['*', '{', '}']) {
+        return Err(Invalid::new(
+            "has a wildcard inside a segment",
+            "`*` and {name} stand for one whole segment, ** stands last and alone",
+        ));
+    }
+    if text == "." || text == ".." {
+        return Err(Invalid::new("has a dot segment, which no request that is let through has", "write it resolved"));
+    }
+    if let Some(character) = text.chars().find(|c| matches!(c, '\\' | ';' | '?' | '#' | '%' | ' ') || c.is_control()) {
+        return Err(Invalid::new(
+            format!("has {character:?}, which no canonical path has"),
+            "write the segment decoded (é, not %C3%A9), without query and parameters, or use * for it",
+        ));
+    }
+    if !text.is_empty() && trim_name(text.as_bytes()).is_empty() {
+        return Err(Invalid::new("has a name of dots or blanks alone", "use * for it"));
+    }
+    Ok(())
 }
 
 impl Text for PathPattern {
@@ -175,7 +178,7 @@ impl Text for PathPattern {
                 None => (path, false),
             },
         };
-        let mut segments = Vec::new();
+        let mut segments = 0_usize;
         if !(below && path.is_empty()) || text == "//**" {
             let mut rest = path.split('/').peekable();
             while let Some(segment) = rest.next() {
@@ -186,13 +189,14 @@ impl Text for PathPattern {
                 if segment == "**" {
                     return Err(Invalid::new("has ** in the middle", "** may only be the last segment"));
                 }
-                segments.push(Segment::read(segment)?);
+                check_segment(segment)?;
+                segments = segments.saturating_add(1);
             }
         }
-        if segments.len() > LONGEST {
+        if segments > LONGEST {
             return Err(Invalid::new("has more than 64 segments", "cut it short with ** or *"));
         }
-        Ok(Self { text: text.to_owned(), segments, below })
+        Ok(Self(text.to_owned()))
     }
 }
 
@@ -200,28 +204,13 @@ read_text!(PathPattern);
 
 impl fmt::Debug for PathPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.text, f)
+        fmt::Debug::fmt(&self.0, f)
     }
 }
 
 impl serde::Serialize for PathPattern {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.text)
-    }
-}
-
-/// A pattern, in each fold.
-#[derive(Debug)]
-pub(crate) struct FoldedPattern([PathPattern; Fold::ALL.len()]);
-
-impl FoldedPattern {
-    pub(crate) fn new(pattern: &PathPattern) -> Self {
-        Self(Fold::ALL.map(|fold| pattern.fold(fold)))
-    }
-
-    /// Whether a reading, with the index of its fold, falls under the pattern.
-    pub(crate) fn covers(&self, fold: usize, path: &Segments<'_>) -> bool {
-        self.0.get(fold).is_some_and(|pattern| pattern.covers(path))
+        serializer.serialize_str(&self.0)
     }
 }
 
@@ -295,14 +284,12 @@ mod tests {
             if wide == narrow || !wide.includes(narrow) {
                 continue;
             }
-            for (index, fold) in Fold::ALL.into_iter().enumerate() {
-                let (wide, narrow) = (FoldedPattern::new(wide), FoldedPattern::new(narrow));
+            for fold in Fold::ALL {
                 for path in &paths {
                     let folded = fold.path(path.as_bytes());
-                    let segments = Segments::of(&folded);
-                    if narrow.covers(index, &segments) {
+                    if narrow.covers(fold, &folded) {
                         seen += 1;
-                        assert!(wide.covers(index, &segments), "{path} of {narrow:?} is under {wide:?}");
+                        assert!(wide.covers(fold, &folded), "{path} of {narrow:?} is under {wide:?}");
                     }
                 }
             }

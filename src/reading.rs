@@ -1,9 +1,11 @@
 //! The widest reading of a path: every way in which some backend may understand it. A role that any of them demands is
 //! demanded.
 
-use crate::fold::Fold;
-use crate::pattern::Segments;
+use std::borrow::Cow;
+
+use crate::fold::{Ending, Fold, fold_case};
 use crate::target::{Target, decode, decode_but};
+use crate::tree::{FoldedTrees, Tree};
 
 /// The most readings of one path, before folding: somebody's resource has a handful.
 const MOST: usize = 32;
@@ -20,61 +22,97 @@ const STEPS: [Step; 6] =
 
 /// Every reading of one path.
 #[derive(Debug)]
-pub(crate) struct Readings(Vec<Reading>);
-
-/// A path, folded.
-#[derive(Debug)]
-struct Reading {
-    /// The index in [`Fold::ALL`] of the fold that a pattern must be in to compare with it.
-    fold: usize,
-    path: Vec<u8>,
+pub(crate) enum Readings<'a> {
+    /// The path itself, in each fold ([`Shape::has_one_reading`](crate::shape::Shape::has_one_reading)): most paths.
+    One(&'a [u8]),
+    /// The path as sent and in lower case, each with and without a slash at its end
+    /// ([`Shape::keeps_its_names`](crate::shape::Shape::keeps_its_names)).
+    Cased(&'a [u8], Cow<'a, [u8]>),
+    /// Several, before folding.
+    Several(Vec<Vec<u8>>),
 }
 
-impl Readings {
+impl<'a> Readings<'a> {
     /// Of the path of a target, and of what follows the host that some find in it: everything that the steps make of it,
     /// in every order, and each of that folded in every way. Each step makes a path shorter, so this ends. `None`: more than
     /// [`MOST`] or [`LARGEST`], so the path may be anything.
-    pub(crate) fn of(target: &Target<'_>) -> Option<Self> {
-        let mut bases = vec![target.path.to_vec()];
-        bases.extend(without_host(target.path));
-        let mut next = 0_usize;
-        while let Some(path) = bases.get(next) {
-            let more: Vec<Vec<u8>> = STEPS.iter().filter_map(|step| step(path)).collect();
-            for path in more {
-                // Two steps may come to the same.
-                if !bases.contains(&path) {
-                    bases.push(path);
-                }
-            }
-            let bytes = bases.iter().fold(0_usize, |sum, path| sum.saturating_add(path.len()));
-            if bases.len() > MOST || bytes > LARGEST {
-                return None;
-            }
-            next = next.saturating_add(1);
+    pub(crate) fn of(target: &Target<'a>) -> Option<Self> {
+        let Target { path, shape, .. } = *target;
+        if path.len() > LARGEST {
+            return None;
         }
-        let mut readings = Vec::with_capacity(bases.len().saturating_mul(Fold::ALL.len()));
-        for base in bases {
-            for (index, fold) in Fold::ALL.iter().enumerate().skip(1) {
-                readings.push(Reading { fold: index, path: fold.path(&base) });
-            }
-            readings.push(Reading { fold: 0, path: base });
+        if shape.has_one_reading() {
+            return Some(Self::One(path));
         }
-        Some(Self(readings))
+        if shape.keeps_its_names() {
+            return Some(Self::Cased(path, fold_case(path)));
+        }
+        several(path).map(Self::Several)
     }
 
-    /// Each reading, with the index of its fold.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, Segments<'_>)> {
-        self.0.iter().map(|reading| (reading.fold, Segments::of(&reading.path)))
+    /// Whether `holds` for each reading, and each tree that it must be compared with. Where both are the same as before,
+    /// it is not asked again.
+    pub(crate) fn all(&self, trees: &FoldedTrees, mut holds: impl FnMut(&Tree, &[u8]) -> bool) -> bool {
+        match self {
+            Self::One(path) => trees.distinct().iter().all(|tree| holds(tree, path)),
+            Self::Cased(sent, lower) => in_each_fold(trees, &in_four_ways(sent, lower), &mut holds),
+            Self::Several(bases) => {
+                bases.iter().all(|base| in_each_fold(trees, &Fold::ALL.map(|fold| fold.path(base)), &mut holds))
+            }
+        }
     }
+}
 
-    /// Those whose last segment has dots, cut at each: routers that serve several formats find `/a` in `/a.json`.
-    pub(crate) fn without_suffix(&self) -> impl Iterator<Item = (usize, Segments<'_>)> {
-        self.0.iter().flat_map(|Reading { fold, path }| {
-            let name = path.iter().rposition(|byte| *byte == b'/').unwrap_or_default();
-            let dots = path.iter().enumerate().skip(name).filter(|(_, byte)| **byte == b'.').take(MOST);
-            dots.filter_map(|(dot, _)| Some((*fold, Segments::of(path.get(..dot)?))))
-        })
+/// Whether `holds` for a path, as it is in each fold of [`Fold::ALL`].
+fn in_each_fold<P: AsRef<[u8]>>(
+    trees: &FoldedTrees,
+    folded: &[P; Fold::ALL.len()],
+    holds: &mut impl FnMut(&Tree, &[u8]) -> bool,
+) -> bool {
+    let mut all = folded.iter().map(AsRef::as_ref).enumerate();
+    all.all(|(fold, path)| {
+        let tree = trees.number(fold);
+        let mut before = folded.iter().map(AsRef::as_ref).enumerate().take(fold);
+        before.any(|(other, same)| trees.number(other) == tree && same == path)
+            || trees.distinct().get(tree).is_some_and(|tree| holds(tree, path))
+    })
+}
+
+/// A path that keeps its names, in each fold.
+fn in_four_ways<'a>(sent: &'a [u8], lower: &'a [u8]) -> [&'a [u8]; Fold::ALL.len()] {
+    Fold::ALL.map(|fold| {
+        let path = if fold.case { lower } else { sent };
+        if fold.ending == Ending::Exact || path == b"/" { path } else { path.strip_suffix(b"/").unwrap_or(path) }
+    })
+}
+
+/// What the steps make of a path, in every order; it is the first itself.
+fn several(path: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let mut bases = vec![path.to_vec()];
+    bases.extend(without_host(path));
+    let mut next = 0_usize;
+    while let Some(path) = bases.get(next) {
+        let more: Vec<Vec<u8>> = STEPS.iter().filter_map(|step| step(path)).collect();
+        for path in more {
+            // Two steps may come to the same.
+            if !bases.contains(&path) {
+                bases.push(path);
+            }
+        }
+        let bytes = bases.iter().fold(0_usize, |sum, path| sum.saturating_add(path.len()));
+        if bases.len() > MOST || bytes > LARGEST {
+            return None;
+        }
+        next = next.saturating_add(1);
     }
+    Some(bases)
+}
+
+/// A path whose last segment has dots, cut at each: routers that serve several formats find `/a` in `/a.json`.
+pub(crate) fn without_suffix(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let name = path.iter().rposition(|byte| *byte == b'/').unwrap_or_default();
+    let dots = path.iter().enumerate().skip(name).filter(|(_, byte)| **byte == b'.').take(MOST);
+    dots.filter_map(|(dot, _)| path.get(..dot))
 }
 
 /// One round of percent-decoding after the path was split: a `%2F` stays within its segment.
@@ -125,13 +163,13 @@ fn with_slashes_merged(path: &[u8]) -> Option<Vec<u8>> {
 mod tests {
     use super::*;
     use crate::document::read::Text as _;
-    use crate::pattern::{FoldedPattern, PathPattern};
+    use crate::pattern::PathPattern;
 
     /// Whether any reading of the path falls under the pattern.
     fn reaches(path: &str, pattern: &str) -> bool {
         let target = Target::parse(path.as_bytes()).unwrap_or_else(|bad| panic!("{path} is refused: {bad:?}"));
-        let pattern = FoldedPattern::new(&PathPattern::read(pattern).unwrap());
-        Readings::of(&target).expect("a handful").iter().any(|(fold, path)| pattern.covers(fold, &path))
+        let pattern = FoldedTrees::new([PathPattern::read(pattern).unwrap()].iter());
+        !Readings::of(&target).expect("a handful").all(&pattern, |tree, path| !tree.covers(path))
     }
 
     #[test]
@@ -187,8 +225,25 @@ mod tests {
             assert!(reaches(path, "/x/y"), "{path}");
         }
         let target = Target::parse(b"///x//y").unwrap();
-        let readings = Readings::of(&target).expect("a handful");
-        assert!(readings.0.iter().any(|reading| reading.path == b"/x//y"));
+        let Some(Readings::Several(all)) = Readings::of(&target) else { panic!("several") };
+        assert!(all.contains(&b"/x//y".to_vec()));
+    }
+
+    #[test]
+    fn what_one_pass_says_of_the_readings_is_what_they_are() {
+        let (mut single, mut kept) = (0, 0);
+        crate::shape::short_paths(&mut |path| {
+            let Ok(Target { shape, .. }) = Target::parse(path) else { return };
+            let bases = several(path).expect("a handful");
+            let folded = Fold::ALL.map(|fold| fold.path(path));
+            let is_single = bases == [path] && folded.iter().all(|folded| folded == path);
+            assert_eq!(shape.has_one_reading(), is_single, "{}", path.escape_ascii());
+            let keeps = bases == [path] && in_four_ways(path, &fold_case(path)).into_iter().eq(&folded);
+            assert_eq!(shape.keeps_its_names(), keeps, "{}", path.escape_ascii());
+            single += usize::from(is_single);
+            kept += usize::from(keeps);
+        });
+        assert!(single > 100 && kept > single, "{single} paths have one reading, {kept} keep their names");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use crate::digest::hex_byte;
 use crate::fold::{is_blank, trim_blanks, trim_name};
+use crate::shape::{Shape, is_visible};
 use crate::trail::BadTarget;
 
 /// How many rounds of percent-decoding a path may take to come to rest. A path that still changes after that is
@@ -19,6 +20,8 @@ pub struct Target<'a> {
     pub query: Option<&'a [u8]>,
     /// The path after one round of percent-decoding, after two, ... as long as it changes.
     pub decoded: Vec<Vec<u8>>,
+    /// What stands in the path.
+    pub(crate) shape: Shape,
 }
 
 impl<'a> Target<'a> {
@@ -31,26 +34,14 @@ impl<'a> Target<'a> {
     /// * in the path, a malformed escape, and, at any depth of decoding, a NUL, a backslash or a dot segment (with
     ///   `;parameters` too: CVE-2020-5902, CVE-2021-41773), or escapes that still change after four rounds.
     pub fn parse(target: &'a [u8]) -> Result<Self, BadTarget> {
-        let visible = |byte: &u8| matches!(byte, 0x21..=0x7E) && *byte != b'#';
-        if target.first() != Some(&b'/') || !target.iter().all(visible) {
+        let (shape, length) = Shape::of(target).ok_or(BadTarget::Bytes)?;
+        let (path, query) = target.split_at_checked(length).ok_or(BadTarget::Bytes)?;
+        let query = query.strip_prefix(b"?");
+        if query.is_some_and(|query| !query.iter().copied().all(is_visible)) {
             return Err(BadTarget::Bytes);
         }
-        let (path, query) = split_query(target);
-        if !escapes_are_well_formed(path) {
-            return Err(BadTarget::MalformedEscape);
-        }
-        if has_forbidden_part(path) {
-            return Err(BadTarget::ForbiddenPart);
-        }
-        let mut decoded: Vec<Vec<u8>> = Vec::new();
-        while let Some(next) = decode(decoded.last().map_or(path, Vec::as_slice)) {
-            if decoded.len() == ROUNDS || has_forbidden_part(&next) {
-                let endless = decoded.len() == ROUNDS;
-                return Err(if endless { BadTarget::EndlessEscapes } else { BadTarget::ForbiddenPart });
-            }
-            decoded.push(next);
-        }
-        Ok(Self { path, query, decoded })
+        let decoded = if shape.has_no_forbidden_part() { Vec::new() } else { decode_all(path)? };
+        Ok(Self { path, query, decoded, shape })
     }
 
     /// The decoded form of a *plain* path: one whose decoding cannot change its structure. It has no empty segment, no
@@ -61,11 +52,11 @@ impl<'a> Target<'a> {
     #[must_use]
     pub fn plain(&self) -> Option<&[u8]> {
         let structural = |byte: &u8| matches!(byte, b'/' | b'\\' | b'.' | b';' | b'%' | b'?' | b'#');
-        if self.path.contains(&b';') || self.path.windows(2).any(|pair| pair == b"//") {
+        if self.shape.has_parameter() || self.shape.has_empty_segment() {
             return None;
         }
         let decoded = self.decoded.first().map_or(self.path, Vec::as_slice);
-        if decoded.split(|byte| *byte == b'/').any(|name| !name.is_empty() && trim_name(name).is_empty()) {
+        if !self.shape.has_only_names() && has_no_name(decoded) {
             return None;
         }
         match self.decoded.as_slice() {
@@ -97,6 +88,25 @@ fn is_unstable(letter: char) -> bool {
             | '\u{1F100}' | '\u{2044}' | '\u{2215}' | '\u{2216}' | '\u{A5}' | '\u{20A9}')
 }
 
+/// A path after each round of decoding, as long as it changes; what no API sends is refused.
+fn decode_all(path: &[u8]) -> Result<Vec<Vec<u8>>, BadTarget> {
+    if !escapes_are_well_formed(path) {
+        return Err(BadTarget::MalformedEscape);
+    }
+    if has_forbidden_part(path) {
+        return Err(BadTarget::ForbiddenPart);
+    }
+    let mut decoded: Vec<Vec<u8>> = Vec::new();
+    while let Some(next) = decode(decoded.last().map_or(path, Vec::as_slice)) {
+        if decoded.len() == ROUNDS || has_forbidden_part(&next) {
+            let endless = decoded.len() == ROUNDS;
+            return Err(if endless { BadTarget::EndlessEscapes } else { BadTarget::ForbiddenPart });
+        }
+        decoded.push(next);
+    }
+    Ok(decoded)
+}
+
 fn escapes_are_well_formed(path: &[u8]) -> bool {
     path.split(|byte| *byte == b'%').skip(1).all(|rest| escape(rest).is_some())
 }
@@ -125,8 +135,9 @@ pub(crate) fn decode(path: &[u8]) -> Option<Vec<u8>> {
 /// As [`decode`], but for escapes of the byte `kept`.
 pub(crate) fn decode_but(path: &[u8], kept: Option<u8>) -> Option<Vec<u8>> {
     let mut parts = path.split(|byte| *byte == b'%');
+    let first = parts.next().filter(|first| first.len() < path.len())?;
     let mut decoded = Vec::with_capacity(path.len());
-    decoded.extend(parts.next()?);
+    decoded.extend(first);
     let mut changed = false;
     for part in parts {
         match (escape(part), part.get(2..)) {
@@ -148,6 +159,11 @@ pub(crate) fn decode_but(path: &[u8], kept: Option<u8>) -> Option<Vec<u8>> {
 /// that not counted.
 fn has_forbidden_part(path: &[u8]) -> bool {
     path.iter().any(|byte| matches!(byte, 0 | b'\\')) || path.split(|byte| *byte == b'/').any(is_dot_segment)
+}
+
+/// A segment of dots and blanks alone.
+fn has_no_name(path: &[u8]) -> bool {
+    path.split(|byte| *byte == b'/').any(|segment| !segment.is_empty() && trim_name(segment).is_empty())
 }
 
 fn is_dot_segment(segment: &[u8]) -> bool {
@@ -255,5 +271,21 @@ mod tests {
         ] {
             assert_eq!(Target::parse(path.as_bytes()).unwrap().plain(), None, "{path}");
         }
+    }
+
+    #[test]
+    fn one_pass_over_a_path_sees_what_a_closer_look_sees() {
+        let mut taken = 0;
+        crate::shape::short_paths(&mut |path| {
+            let shape = Shape::of(path).map(|(shape, _)| shape).unwrap();
+            if shape.has_no_forbidden_part() {
+                taken += 1;
+                assert_eq!(decode_all(path), Ok(Vec::new()), "{}", path.escape_ascii());
+            }
+            assert!(!(shape.has_only_names() && has_no_name(path)), "{}", path.escape_ascii());
+            assert_eq!(shape.has_parameter(), path.contains(&b';'), "{}", path.escape_ascii());
+            assert_eq!(shape.has_empty_segment(), path.windows(2).any(|two| two == b"//"), "{}", path.escape_ascii());
+        });
+        assert!(taken > 1_000, "{taken} paths were taken at first sight");
     }
 }

@@ -45,7 +45,7 @@ pub enum Event {
     Credential(usize),
     /// Step 7: the key is known, and valid now.
     Key,
-    /// Step 8: one reading of the path. Readings that say the same are all here.
+    /// Step 8: one reading of the path. The same reading may be here several times.
     Reading {
         /// The path, as it was read.
         path: Vec<u8>,

@@ -70,7 +70,7 @@ impl Metrics {
 impl Keys {
     fn count(&mut self, caller: &Caller<'_>) {
         let Self { prefix, ids } = self;
-        let id = ids.entry(caller.key.digest).or_insert_with(|| {
+        let id = ids.entry(caller.key.digest()).or_insert_with(|| {
             hostcalls::define_metric(MetricType::Counter, &format!("{prefix}{}", caller.key.id())).unwrap_or_default()
         });
         let _ = hostcalls::increment_metric(*id, 1);

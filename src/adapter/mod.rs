@@ -1,5 +1,6 @@
 //! The proxy-wasm adapter: Envoy's callbacks in, hostcalls out. It has no rules of its own.
 
+mod configuration;
 mod host;
 mod metrics;
 #[cfg(feature = "trap-switch")]
@@ -11,10 +12,11 @@ use std::rc::Rc;
 
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
-use proxy_wasm::types::{Action, BufferType, ContextType, LogLevel, MapType};
+use proxy_wasm::types::{Action, ContextType, LogLevel, MapType};
 
 use crate::document::Mode;
 use crate::{Decision, Edit, Edits, Loaded, Outcome, Policy, Reply, Request};
+use configuration::Configuration;
 use host::Envoy;
 use metrics::Metrics;
 
@@ -40,20 +42,18 @@ impl Context for Root {}
 impl RootContext for Root {
     /// False refuses the configuration: Envoy keeps the one that it has, and fails to start where it has none.
     fn on_configure(&mut self, size: usize) -> bool {
-        let configuration = match hostcalls::get_buffer(BufferType::PluginConfiguration, 0, size) {
-            Ok(bytes) => bytes.unwrap_or_default(),
-            Err(status) => {
-                log::error!("portcullis: policy refused: Envoy does not hand the configuration over ({status:?})");
-                return false;
-            }
-        };
+        let mut configuration = Configuration::new(size);
         let environment = |name: &str| std::env::var_os(name).map(OsString::into_vec);
-        match Policy::load(&configuration, &environment) {
-            Ok(loaded) => {
+        match (Policy::load_from(&mut configuration, &environment), configuration.failed) {
+            (Ok(loaded), _) => {
                 self.gate = Some(Rc::new(start(loaded)));
                 true
             }
-            Err(refusal) => {
+            (Err(_), Some(status)) => {
+                log::error!("portcullis: policy refused: Envoy does not hand the configuration over ({status:?})");
+                false
+            }
+            (Err(refusal), None) => {
                 log::error!("portcullis: policy refused: {refusal}");
                 false
             }
@@ -161,6 +161,6 @@ fn record(policy: &Policy, decision: &Decision<'_>) {
     write("portcullis.reason", decision.reason());
     // Empty where nobody is known: a gate before this one may have written another consumer.
     let caller = decision.caller();
-    write("portcullis.consumer", caller.map(|caller| caller.consumer.name.as_str()).unwrap_or_default());
+    write("portcullis.consumer", caller.map(|caller| caller.consumer.name).unwrap_or_default());
     write("portcullis.key_id", &caller.map(|caller| caller.key.id()).unwrap_or_default());
 }

@@ -30,6 +30,19 @@ object! {
 impl Read for Consumer {
     const EXPECTED: &'static str = "a consumer: {name, roles, keys}";
     read_members!();
+
+    fn keep(self, reader: &mut Reader) -> Option<Self> {
+        reader.taker().consumer(self);
+        None
+    }
+}
+
+/// Takes consumers and keys as soon as they are read: then they are no part of the document any more.
+pub(crate) trait Taker {
+    /// The next key of the consumer that comes next.
+    fn key(&mut self, key: KeyEntry);
+    /// The next consumer, without its keys.
+    fn consumer(&mut self, consumer: Consumer);
 }
 
 /// One key of a consumer.
@@ -94,6 +107,11 @@ impl Read for KeyEntry {
 
     fn schema() -> Value {
         with(Entry::members_schema(), exactly_one(&["sha256", "plaintext", "env"]))
+    }
+
+    fn keep(self, reader: &mut Reader) -> Option<Self> {
+        reader.taker().key(self);
+        None
     }
 
     fn object<'de, A: MapAccess<'de>>(reader: &mut Reader, members: A) -> Result<Self, A::Error> {

@@ -5,6 +5,7 @@
 
 mod access;
 mod answer;
+pub(crate) mod canonical;
 mod consumer;
 mod key_source;
 pub(crate) mod names;
@@ -16,12 +17,15 @@ pub(crate) mod refusal;
 mod refusal_table;
 pub(crate) mod schema;
 
+use std::io::{self, BufRead as _, BufReader, Read as _};
+
 use serde::de::{Error, MapAccess};
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
 pub use access::{ClientAddress, ProtectedPath, PublicPath, Rule, TrustedNetworks};
 pub use answer::{Reply, Upstream};
+pub(crate) use consumer::Taker;
 pub use consumer::{Consumer, KeyEntry, Secret};
 pub use key_source::KeySource;
 pub use names::{
@@ -34,6 +38,9 @@ use refusal::{Invalid, Problem, Refusal};
 use schema::{one_of, with};
 
 use crate::spiffe::IdentityPattern;
+
+/// How much of a configuration is read at once, in bytes.
+const PIECE: usize = 64 * 1024;
 
 object! {
     /// A policy document, version 1.
@@ -82,17 +89,28 @@ impl Document {
     /// # Errors
     /// The first thing that is wrong, with its path.
     pub fn read(configuration: &[u8]) -> Result<Self, Refusal> {
-        if configuration.is_empty() {
-            return Reader::document(b"{}");
+        let (mut configuration, mut all) = (configuration, All::default());
+        let document = Self::stream(&mut configuration, &mut all)?;
+        Ok(Self { consumers: all.consumers, ..document })
+    }
+
+    /// As [`read`](Self::read), from what comes piece by piece. The document is left without the consumers.
+    pub(crate) fn stream(configuration: &mut dyn io::Read, taker: &mut dyn Taker) -> Result<Self, Refusal> {
+        let unreadable = |message: String| Refusal { path: String::new(), problem: Problem::Syntax { message } };
+        let mut source = BufReader::with_capacity(PIECE, configuration);
+        let first = source.fill_buf().map_err(|error| unreadable(error.to_string()))?;
+        if first.is_empty() {
+            return Reader::document(BufReader::new(&mut &b"{}"[..]), taker);
         }
-        if !protobuf::is_struct(configuration) {
-            return Reader::document(configuration);
+        if !protobuf::is_struct(first) {
+            return Reader::document(source, taker);
         }
-        let json = protobuf::struct_to_json(configuration).ok_or_else(|| Refusal {
-            path: String::new(),
-            problem: Problem::Syntax { message: "not a valid google.protobuf.Struct".into() },
-        })?;
-        Reader::document(&json)
+        let mut bytes = Vec::new();
+        source.read_to_end(&mut bytes).map_err(|error| unreadable(error.to_string()))?;
+        let json = protobuf::struct_to_json(&bytes);
+        drop(bytes);
+        let json = json.ok_or_else(|| unreadable("not a valid google.protobuf.Struct".into()))?;
+        Reader::document(BufReader::new(&mut json.as_slice()), taker)
     }
 
     /// The JSON Schema (draft 2020-12) of a document. It takes whatever the gate takes, and most of what it refuses it
@@ -104,6 +122,24 @@ impl Document {
             "title": "Portcullis policy, version 1",
         });
         with(about, <Self as Read>::schema())
+    }
+}
+
+/// Takes consumers and keys to keep them.
+#[derive(Default)]
+struct All {
+    consumers: Vec<Consumer>,
+    keys: Vec<KeyEntry>,
+}
+
+impl Taker for All {
+    fn key(&mut self, key: KeyEntry) {
+        self.keys.push(key);
+    }
+
+    fn consumer(&mut self, consumer: Consumer) {
+        let keys = core::mem::take(&mut self.keys);
+        self.consumers.push(Consumer { keys, ..consumer });
     }
 }
 

@@ -8,19 +8,24 @@
 
 use core::fmt;
 use core::marker::PhantomData;
+use std::io::{self, BufReader};
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use serde_json::{Value, json};
 
+use super::consumer::Taker;
 use super::refusal::{Invalid, Problem, Refusal};
 
-/// Where the reader stands, and the refusal once there is one.
-#[derive(Debug, Default)]
-pub(crate) struct Reader {
+/// Where the reader stands, the refusal once there is one, and who takes consumers and keys.
+pub(crate) struct Reader<'t> {
     path: Vec<Step>,
     refusal: Option<Refusal>,
+    taker: &'t mut dyn Taker,
 }
+
+/// From where a document is read: always the same type, so that what reads it is in the filter once.
+type Source<'s> = BufReader<&'s mut dyn io::Read>;
 
 #[derive(Debug)]
 enum Step {
@@ -53,17 +58,21 @@ pub(crate) trait Read: Sized {
     fn list<'de, A: SeqAccess<'de>>(reader: &mut Reader, _: A) -> Result<Self, A::Error> {
         Err(reader.wrong_type::<Self, A::Error>("a list", || "this".into()))
     }
+    /// What stays in a list of these: another may have taken it.
+    fn keep(self, _: &mut Reader) -> Option<Self> {
+        Some(self)
+    }
     /// From an object.
     fn object<'de, A: MapAccess<'de>>(reader: &mut Reader, _: A) -> Result<Self, A::Error> {
         Err(reader.wrong_type::<Self, A::Error>("an object", || "this".into()))
     }
 }
 
-impl Reader {
+impl<'t> Reader<'t> {
     /// Reads a whole document from JSON text.
-    pub(crate) fn document<T: Read>(json: &[u8]) -> Result<T, Refusal> {
-        let mut reader = Self::default();
-        let mut source = serde_json::Deserializer::from_slice(json);
+    pub(crate) fn document<T: Read>(json: Source<'_>, taker: &'t mut dyn Taker) -> Result<T, Refusal> {
+        let mut reader = Self { path: Vec::new(), refusal: None, taker };
+        let mut source = serde_json::Deserializer::from_reader(json);
         let read = reader.seed::<T>().deserialize(&mut source).and_then(|value| source.end().map(|()| value));
         read.map_err(|error| {
             // Errors of serde_json's own are of the syntax: a position and no content.
@@ -121,7 +130,12 @@ impl Reader {
         place
     }
 
-    fn seed<T>(&mut self) -> Seed<'_, T> {
+    /// Who takes consumers and keys.
+    pub(super) fn taker(&mut self) -> &mut dyn Taker {
+        self.taker
+    }
+
+    fn seed<T>(&mut self) -> Seed<'_, 't, T> {
         Seed(self, PhantomData)
     }
 
@@ -174,9 +188,9 @@ fn is_date_like(text: &str) -> bool {
     text.len() <= 35 && text.bytes().all(sign) && text.as_bytes().get(4) == Some(&b'-')
 }
 
-struct Seed<'r, T>(&'r mut Reader, PhantomData<T>);
+struct Seed<'r, 't, T>(&'r mut Reader<'t>, PhantomData<T>);
 
-impl<'de, T: Read> DeserializeSeed<'de> for Seed<'_, T> {
+impl<'de, T: Read> DeserializeSeed<'de> for Seed<'_, '_, T> {
     type Value = T;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<T, D::Error> {
@@ -184,7 +198,7 @@ impl<'de, T: Read> DeserializeSeed<'de> for Seed<'_, T> {
     }
 }
 
-impl<'de, T: Read> Visitor<'de> for Seed<'_, T> {
+impl<'de, T: Read> Visitor<'de> for Seed<'_, '_, T> {
     type Value = T;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -259,13 +273,13 @@ impl<T: Read> Read for Vec<T> {
 
     fn list<'de, A: SeqAccess<'de>>(reader: &mut Reader, mut items: A) -> Result<Self, A::Error> {
         let mut list = Self::new();
-        loop {
-            reader.path.push(Step::Index(list.len()));
-            let Some(item) = items.next_element_seed(reader.seed())? else { break };
+        for index in 0.. {
+            reader.path.push(Step::Index(index));
+            let item = items.next_element_seed(reader.seed())?;
             reader.path.pop();
-            list.push(item);
+            let Some(item) = item else { break };
+            list.extend(T::keep(item, reader));
         }
-        reader.path.pop();
         Ok(list)
     }
 }

@@ -1,18 +1,14 @@
 //! From the document to the policy: what several fields can be wrong about together is found here.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
-use std::io::{self, Write};
-
-use sha2::{Digest as _, Sha256};
+use std::io;
 
 use super::Policy;
-use super::rules::{Protected, Rules};
-use crate::credential::is_presentable;
-use crate::digest::Digest;
-use crate::document::refusal::{EntryProblem, Invalid, Problem, Refusal, RefusedEntry};
-use crate::document::{self, Document, KeyEntry, KeySource, RoleName, Secret};
-use crate::keyring::{Consumer, Key, Keyring};
+use super::open::{Protected, PublicPaths};
+use super::rules::Rules;
+use crate::document::canonical::Canonical;
+use crate::document::refusal::{Invalid, Problem, Refusal, RefusedEntry};
+use crate::document::{Consumer, Document, KeyEntry, KeySource, Taker};
+use crate::keyring::{Environment, Intake};
 use crate::reply::Replies;
 use crate::request::{HOLD_THE_CLIENT, METHOD_OVERRIDES, NAMES_A_CLIENT, URL_OVERRIDES, same_name};
 
@@ -25,38 +21,65 @@ pub struct Loaded {
     pub refused_entries: Vec<RefusedEntry>,
 }
 
-/// Reads an environment variable of the VM.
-pub(crate) type Environment<'a> = dyn Fn(&str) -> Option<Vec<u8>> + 'a;
-
 impl Policy {
     /// Reads and compiles a document: JSON text, or a serialized `google.protobuf.Struct`.
     ///
     /// # Errors
     /// What is wrong with the document as a whole, with its path. A key entry that is wrong alone is no error.
     pub fn load(configuration: &[u8], environment: &Environment<'_>) -> Result<Loaded, Refusal> {
-        Self::compile(Document::read(configuration)?, environment)
+        let mut configuration = configuration;
+        Self::load_from(&mut configuration, environment)
+    }
+
+    /// Reads and compiles a document that comes piece by piece. Of its consumers, only what the policy keeps is ever held.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn load_from(configuration: &mut dyn io::Read, environment: &Environment<'_>) -> Result<Loaded, Refusal> {
+        let mut compiler = Compiler::new(environment);
+        let document = Document::stream(configuration, &mut compiler)?;
+        compiler.finish(document)
     }
 
     /// Compiles a document.
     ///
     /// # Errors
     /// As [`load`](Self::load).
-    pub fn compile(document: Document, environment: &Environment<'_>) -> Result<Loaded, Refusal> {
+    pub fn compile(mut document: Document, environment: &Environment<'_>) -> Result<Loaded, Refusal> {
+        let mut compiler = Compiler::new(environment);
+        for mut consumer in core::mem::take(&mut document.consumers) {
+            core::mem::take(&mut consumer.keys).into_iter().for_each(|key| compiler.key(key));
+            compiler.consumer(consumer);
+        }
+        compiler.finish(document)
+    }
+}
+
+/// What becomes of a document: of its keys and consumers one by one, and then of the rest.
+struct Compiler<'a> {
+    intake: Intake<'a>,
+    canonical: Canonical,
+}
+
+impl<'a> Compiler<'a> {
+    fn new(environment: &'a Environment<'a>) -> Self {
+        Self { intake: Intake::new(environment), canonical: Canonical::default() }
+    }
+
+    fn finish(self, document: Document) -> Result<Loaded, Refusal> {
         check_headers(&document)?;
         check_paths(&document)?;
-        let digest = canonical_digest(&document);
-        let (consumers, keyring, refused_entries) = compile_consumers(document.consumers, environment)?;
-        let policy = Self {
+        let (keyring, refused_entries) = self.intake.finish()?;
+        let policy = Policy {
+            digest: self.canonical.finish(&document),
             replies: Replies::new(&document.reply, &document.key_sources),
             name: document.name,
             mode: document.mode,
             access_log: document.access_log,
             key_metrics: document.key_metrics,
-            digest,
             key_sources: document.key_sources,
-            consumers,
             keyring,
-            public_paths: document.public_paths,
+            public_paths: PublicPaths::new(document.public_paths),
             protected_paths: document.protected_paths.as_deref().map(Protected::new),
             trusted_networks: document.trusted_networks,
             trusted_identities: document.trusted_identities,
@@ -65,6 +88,18 @@ impl Policy {
             upstream: document.upstream,
         };
         Ok(Loaded { policy, refused_entries })
+    }
+}
+
+impl Taker for Compiler<'_> {
+    fn key(&mut self, key: KeyEntry) {
+        self.canonical.key(&key);
+        self.intake.key(key);
+    }
+
+    fn consumer(&mut self, consumer: Consumer) {
+        self.canonical.consumer(&consumer);
+        self.intake.consumer(consumer);
     }
 }
 
@@ -151,107 +186,4 @@ fn check_paths(document: &Document) -> Result<(), Refusal> {
         return Err(refuse("protected_paths", None, "an empty list protects nothing", fix));
     }
     Ok(())
-}
-
-/// SHA-256 of the document as JSON text, defaults filled in, members in the order of the format.
-fn canonical_digest(document: &Document) -> Digest {
-    struct Sink(Sha256);
-    impl Write for Sink {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.update(bytes);
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-    let mut sink = Sink(Sha256::new());
-    // Neither the sink nor the document can fail: no map with keys that are no text, no I/O.
-    let _ = serde_json::to_writer(&mut sink, document);
-    Digest::from_bytes(sink.0.finalize().into())
-}
-
-type Compiled = (Vec<Consumer>, Keyring, Vec<RefusedEntry>);
-
-fn compile_consumers(consumers: Vec<document::Consumer>, environment: &Environment<'_>) -> Result<Compiled, Refusal> {
-    let mut compiled: Vec<Consumer> = Vec::with_capacity(consumers.len());
-    let mut names = BTreeMap::new();
-    let mut ids = BTreeMap::new();
-    let mut keys: BTreeMap<Digest, Result<(Key, String), String>> = BTreeMap::new();
-    let mut refused = Vec::new();
-    for (index, consumer) in consumers.into_iter().enumerate() {
-        let path = format!("consumers[{index}]");
-        if names.insert(consumer.name.clone(), ()).is_some() {
-            let name = Some(consumer.name.as_str());
-            return Err(refuse(format!("{path}.name"), name, "is the name of another consumer too", "join the two"));
-        }
-        for (number, entry) in consumer.keys.into_iter().enumerate() {
-            let path = format!("{path}.keys[{number}]");
-            let KeyEntry { id, secret, not_before, expires, disabled, .. } = entry;
-            if let Some(id) = &id
-                && ids.insert(id.clone(), ()).is_some()
-            {
-                let (place, id) = (format!("{path}.id"), Some(id.as_str()));
-                return Err(refuse(place, id, "is the id of another key too", "give each key an id of its own"));
-            }
-            let refuse_entry = |path: &str, id: &Option<document::KeyId>, problem| RefusedEntry {
-                path: path.to_owned(),
-                id: id.as_ref().map(|id| id.as_str().to_owned()),
-                problem,
-            };
-            let digest = match secret.resolve(environment) {
-                Ok(digest) => digest,
-                Err(problem) => {
-                    refused.push(refuse_entry(&path, &id, problem));
-                    continue;
-                }
-            };
-            match keys.entry(digest) {
-                Entry::Vacant(place) => {
-                    place.insert(Ok((Key { digest, id, consumer: index, not_before, expires, disabled }, path)));
-                }
-                // Which owner would count? Neither.
-                Entry::Occupied(mut place) => {
-                    let first = match place.get() {
-                        Ok((key, first)) => {
-                            refused.push(refuse_entry(first, &key.id, EntryProblem::DuplicateDigest(path.clone())));
-                            first.clone()
-                        }
-                        Err(first) => first.clone(),
-                    };
-                    refused.push(refuse_entry(&path, &id, EntryProblem::DuplicateDigest(first.clone())));
-                    let _ = place.insert(Err(first));
-                }
-            }
-        }
-        let roles_value = consumer.roles.iter().map(RoleName::as_str).collect::<Vec<_>>().join(",");
-        compiled.push(Consumer { name: consumer.name, roles: consumer.roles, roles_value });
-    }
-    let keys = keys.into_values().filter_map(Result::ok).map(|(key, _)| key).collect();
-    Ok((compiled, Keyring::new(keys), refused))
-}
-
-impl Secret {
-    /// The digest of the key, which may stand in the environment.
-    ///
-    /// # Errors
-    /// Why the gate refuses the entry.
-    pub fn resolve(&self, environment: &Environment<'_>) -> Result<Digest, EntryProblem> {
-        match self {
-            Self::Sha256(digest) => digest.ok_or(EntryProblem::MalformedDigest),
-            Self::Plaintext(key) if is_presentable(key.expose().as_bytes()) => Ok(Digest::of(key.expose().as_bytes())),
-            Self::Plaintext(_) => Err(EntryProblem::MalformedPlaintext),
-            Self::Env(variable) => {
-                let name = || variable.clone();
-                let value = environment(variable.as_str()).ok_or_else(|| EntryProblem::UnsetVariable(name()))?;
-                let key = value.strip_suffix(b"\n").unwrap_or(&value);
-                let key = key.strip_suffix(b"\r").unwrap_or(key);
-                match key {
-                    [] => Err(EntryProblem::EmptyVariable(name())),
-                    key if is_presentable(key) => Ok(Digest::of(key)),
-                    _ => Err(EntryProblem::MalformedVariable(name())),
-                }
-            }
-        }
-    }
 }

@@ -1,13 +1,12 @@
 //! The decision about one request: each step the first that can answer.
 
 use super::Policy;
-use super::rules::Protected;
+use super::open::Protected;
 use crate::credential::{self, Presented};
 use crate::decision::{Caller, Decision, Denial, Grant};
 use crate::digest::Digest;
 use crate::document::{ClientAddress, CorsPreflight, Mode};
 use crate::network::{Peer, parse_address};
-use crate::pattern::Segments;
 use crate::request::Request;
 use crate::target::Target;
 use crate::timestamp::Timestamp;
@@ -117,15 +116,9 @@ impl Policy {
             return Err(NotPublic::Nothing);
         }
         let decoded = target.plain().ok_or(NotPublic::NotPlain)?;
-        let is_public = |path: &[u8]| {
-            let path = Segments::of(path);
-            self.public_paths.iter().position(|public| {
-                public.path.covers(&path)
-                    && public.methods.as_ref().is_none_or(|methods| methods.include(request.method))
-            })
-        };
-        if let Some(pattern) = is_public(target.path)
-            && is_public(decoded).is_some()
+        let public = |path: &[u8]| self.public_paths.find(path, Some(request.method));
+        if let Some(pattern) = public(target.path)
+            && (target.decoded.is_empty() || public(decoded).is_some())
         {
             return Ok(Public::Pattern(pattern));
         }
@@ -139,9 +132,8 @@ impl Policy {
 
     /// For the trail alone: the pattern that would make the path public with another method.
     fn with_other_method(&self, public: Result<Public, NotPublic>, target: &Target<'_>) -> Result<Public, NotPublic> {
-        let covers = || self.public_paths.iter().position(|public| public.path.matches(target.path));
         public.map_err(|why| match why {
-            NotPublic::Outside { .. } => NotPublic::Outside { other_method: covers() },
+            NotPublic::Outside { .. } => NotPublic::Outside { other_method: self.public_paths.find(target.path, None) },
             other => other,
         })
     }
@@ -213,25 +205,25 @@ impl Policy {
         };
         trail.record(|| Event::Credential(source));
         // 7. The key that it is, and whether that is valid now.
-        let key = self.keyring.find(&Digest::of(&presented)).ok_or(Denial::UnknownKey { source })?;
-        let consumer = self.consumers.get(key.consumer).ok_or(Denial::UnknownKey { source })?;
+        let (consumer, key) = self.keyring.find(&Digest::of(&presented)).ok_or(Denial::UnknownKey { source })?;
         let caller = Caller { consumer, key, source };
-        if key.disabled {
+        if key.is_disabled() {
             return Err(Denial::DisabledKey(caller));
         }
-        if key.not_before.is_some() || key.expires.is_some() {
+        let (not_before, expires) = (key.not_before(), key.expires());
+        if not_before.is_some() || expires.is_some() {
             // Without a clock nothing is known to have begun, or to last.
             let now = host.now();
-            if key.not_before.is_some_and(|from| now.is_none_or(|now| now < from)) {
+            if not_before.is_some_and(|from| now.is_none_or(|now| now < from)) {
                 return Err(Denial::KeyNotYetValid(caller));
             }
-            if key.expires.is_some_and(|until| now.is_none_or(|now| now >= until)) {
+            if expires.is_some_and(|until| now.is_none_or(|now| now >= until)) {
                 return Err(Denial::ExpiredKey(caller));
             }
         }
         trail.record(|| Event::Key);
         // 8. What the path asks for.
-        if !self.rules.permit(consumer, request, target, trail) {
+        if !self.rules.permit(&consumer, request, target, trail) {
             return Err(Denial::MissingRole(caller));
         }
         Ok(caller)

@@ -2,15 +2,17 @@
 
 mod compile;
 mod decide;
+mod open;
 mod rules;
 
 pub use compile::Loaded;
 pub use decide::Host;
-use rules::{Protected, Rules};
+use open::{Protected, PublicPaths};
+use rules::Rules;
 
 use crate::digest::Digest;
-use crate::document::{ClientAddress, CorsPreflight, GateName, KeySource, Mode, PublicPath, TrustedNetworks, Upstream};
-use crate::keyring::{Consumer, Keyring};
+use crate::document::{ClientAddress, CorsPreflight, GateName, KeySource, Mode, TrustedNetworks, Upstream};
+use crate::keyring::Keyring;
 use crate::reply::Replies;
 use crate::spiffe::IdentityPattern;
 
@@ -23,9 +25,8 @@ pub struct Policy {
     key_metrics: bool,
     digest: Digest,
     key_sources: Vec<KeySource>,
-    consumers: Vec<Consumer>,
     keyring: Keyring,
-    public_paths: Vec<PublicPath>,
+    public_paths: PublicPaths,
     protected_paths: Option<Protected>,
     trusted_networks: TrustedNetworks,
     trusted_identities: Vec<IdentityPattern>,

@@ -1,35 +1,34 @@
 //! Which roles a path asks for, by the widest reading.
 
-use crate::document::{self, Methods, ProtectedPath, RoleName};
+use crate::document::{self, Methods, RoleName};
 use crate::keyring::Consumer;
-use crate::pattern::FoldedPattern;
 use crate::reading::Readings;
 use crate::request::Request;
 use crate::target::Target;
 use crate::trail::{Event, Recorder};
+use crate::tree::{FoldedTrees, Tree};
 
 /// The most URLs in override headers that are read.
 const MOST_URLS: usize = 4;
 
 /// The rules, in order: the first that matches a reading counts for that reading.
 #[derive(Debug)]
-pub(crate) struct Rules(Vec<Rule>);
+pub(crate) struct Rules {
+    rules: Vec<Rule>,
+    paths: FoldedTrees,
+}
 
 #[derive(Debug)]
 struct Rule {
-    pattern: FoldedPattern,
     methods: Option<Methods>,
     roles: Vec<RoleName>,
 }
 
 impl Rules {
     pub(crate) fn new(rules: Vec<document::Rule>) -> Self {
-        let compile = |rule: document::Rule| Rule {
-            pattern: FoldedPattern::new(&rule.path),
-            methods: rule.methods,
-            roles: rule.roles,
-        };
-        Self(rules.into_iter().map(compile).collect())
+        let paths = FoldedTrees::new(rules.iter().map(|rule| &rule.path));
+        let compile = |rule: document::Rule| Rule { methods: rule.methods, roles: rule.roles };
+        Self { rules: rules.into_iter().map(compile).collect(), paths }
     }
 
     /// Whether the consumer has what every reading of the path asks for. Where a header may override the method, rules of
@@ -41,24 +40,26 @@ impl Rules {
         target: &Target<'_>,
         trail: &mut impl Recorder,
     ) -> bool {
-        if self.0.is_empty() {
+        if self.rules.is_empty() {
             return true;
         }
-        let method = (!request.is_overridden).then_some(request.method);
+        if !request.is_overridden {
+            return self.permit_path(consumer, Some(request.method), target, trail);
+        }
         let urls: Vec<_> = request.override_urls().take(MOST_URLS.saturating_add(1)).collect();
         if urls.len() > MOST_URLS {
             return self.permit_anything(consumer, trail);
         }
-        self.permit_path(consumer, method, target, trail)
+        self.permit_path(consumer, None, target, trail)
             && urls.into_iter().all(|url| match override_targets(url) {
-                Some(targets) => targets.iter().all(|target| self.permit_path(consumer, method, target, trail)),
+                Some(targets) => targets.iter().all(|target| self.permit_path(consumer, None, target, trail)),
                 None => self.permit_anything(consumer, trail),
             })
     }
 
     /// What cannot be read may be anything.
     fn permit_anything(&self, consumer: &Consumer, trail: &mut impl Recorder) -> bool {
-        let permitted = self.0.iter().all(|rule| consumer.has_any(&rule.roles));
+        let permitted = self.rules.iter().all(|rule| consumer.has_any(&rule.roles));
         trail.record(|| Event::AnyPath { permitted });
         permitted
     }
@@ -72,26 +73,26 @@ impl Rules {
         trail: &mut impl Recorder,
     ) -> bool {
         let Some(readings) = Readings::of(target) else { return self.permit_anything(consumer, trail) };
-        readings.iter().all(|(fold, path)| {
-            for (index, rule) in self.0.iter().enumerate().filter(|(_, rule)| rule.pattern.covers(fold, &path)) {
-                let covers = match (&rule.methods, method) {
-                    (None, _) => Some(true),
-                    (Some(methods), Some(method)) => Some(methods.cover(method)),
-                    // The method may be one of the rule's, and may not: this rule counts, and so does the next.
-                    (Some(_), None) => None,
-                };
-                if covers == Some(false) {
-                    continue;
-                }
-                let permitted = consumer.has_any(&rule.roles);
-                trail.record(|| Event::Reading { path: path.to_path(), rule: Some(index), permitted });
-                if !permitted || covers == Some(true) {
-                    return permitted;
-                }
+        readings.all(&self.paths, |tree, path| {
+            let mut permits = |number: Option<usize>| {
+                let rule = number.and_then(|number| self.rules.get(number));
+                let permitted = rule.is_none_or(|rule| consumer.has_any(&rule.roles));
+                trail.record(|| Event::Reading { path: path.to_vec(), rule: number, permitted });
+                permitted
+            };
+            if let Some(method) = method {
+                return permits(self.first(tree, path, |methods| methods.cover(method)));
             }
-            trail.record(|| Event::Reading { path: path.to_path(), rule: None, permitted: true });
-            true
+            // The method may be one of a rule's, and may not: that rule counts, and so does the next.
+            let last = self.first(tree, path, |_| false);
+            let narrowed = tree.all(path).into_iter().take_while(|number| last.is_none_or(|last| *number < last));
+            narrowed.map(Some).all(&mut permits) && permits(last)
         })
+    }
+
+    /// The first rule for a path that has no methods, or such methods.
+    fn first(&self, tree: &Tree, path: &[u8], such: impl Fn(&Methods) -> bool) -> Option<usize> {
+        tree.first(path, |number| self.rules.get(number).is_some_and(|rule| rule.methods.as_ref().is_none_or(&such)))
     }
 }
 
@@ -119,21 +120,4 @@ fn override_targets(url: &[u8]) -> Option<Vec<Target<'_>>> {
         targets.push(Target::parse(url).ok()?);
     }
     Some(targets)
-}
-
-/// The paths that need a key, where all others do not.
-#[derive(Debug)]
-pub(crate) struct Protected(Vec<FoldedPattern>);
-
-impl Protected {
-    pub(crate) fn new(paths: &[ProtectedPath]) -> Self {
-        Self(paths.iter().map(|path| FoldedPattern::new(&path.path)).collect())
-    }
-
-    /// Whether any reading of the path falls under a protected one, with or without a suffix.
-    pub(crate) fn covers(&self, target: &Target<'_>) -> bool {
-        let Some(readings) = Readings::of(target) else { return true };
-        let mut all = readings.iter().chain(readings.without_suffix());
-        all.any(|(fold, path)| self.0.iter().any(|pattern| pattern.covers(fold, &path)))
-    }
 }

@@ -141,12 +141,20 @@ impl Envoy {
         fs::read(self.directory.path().join(LOG)).expect("the log is there as long as Envoy is")
     }
 
+    /// The process id.
+    ///
+    /// # Panics
+    /// If the process is gone.
+    pub fn process(&self) -> String {
+        self.process.child("envoy")
+    }
+
     /// Resident memory of the process, in KiB (proc(5), `VmRSS`).
     ///
     /// # Panics
     /// If the process is gone.
     pub fn resident(&self) -> u64 {
-        let status = format!("/proc/{}/status", self.process.child("envoy"));
+        let status = format!("/proc/{}/status", self.process());
         let status = fs::read_to_string(status).expect("Envoy runs");
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a process has memory");
         line.trim().trim_end_matches(" kB").parse().expect("a number")

@@ -5,10 +5,11 @@
 //! made to fail.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::OnceLock;
 
 use wasmi::errors::LinkerError;
-use wasmi::{Caller, Engine, Error, Extern, ExternType, Instance, Linker, Memory, Module, Store, Val};
+use wasmi::{Caller, Config, Engine, Error, Extern, ExternType, Instance, Linker, Memory, Module, Store, Val};
 
 use crate::message::{Pair, Reply};
 use crate::paths;
@@ -23,7 +24,7 @@ const REQUEST_HEADERS: u32 = 0;
 const REQUEST_TRAILERS: u32 = 1;
 const PLUGIN_CONFIGURATION: u32 = 7;
 const CONTINUE: u32 = 0;
-/// The root context. Requests count on from it.
+/// The first root context. Requests and later roots count on from it.
 const ROOT: u32 = 1;
 
 /// What a request brings, and what Envoy knows about it.
@@ -94,12 +95,45 @@ struct Host {
     fault: Option<Fault>,
 }
 
+/// A module, read and compiled, and what its imports are linked to.
+#[derive(Debug)]
+pub struct Program {
+    module: Module,
+    linker: Linker<Host>,
+    counts: bool,
+}
+
+impl Program {
+    /// Compiles a module; `counts` makes its VMs count instructions ([`Vm::spent`]), which slows them down.
+    ///
+    /// # Panics
+    /// If the file is missing or no proxy-wasm module.
+    pub fn read(file: &Path, counts: bool) -> Self {
+        let bytes = std::fs::read(file).expect("the module can be read");
+        let engine = Engine::new(Config::default().consume_fuel(counts));
+        let module = Module::new(&engine, &bytes).expect("the module is valid");
+        let mut linker = Linker::new(&engine);
+        define(&mut linker).expect("each name is defined once");
+        for import in module.imports() {
+            let name = format!("{}.{}", import.module(), import.name());
+            let ExternType::Func(of) = import.ty() else { panic!("an import that is no function: {name}") };
+            let unknown = move |_: Caller<'_, Host>, _: &[Val], _: &mut [Val]| {
+                Err(Error::new(format!("the module called {name}, which this host does not have")))
+            };
+            // A name that is defined stays what it is.
+            let _ = linker.func_new(import.module(), import.name(), of.clone(), unknown);
+        }
+        Self { module, linker, counts }
+    }
+}
+
 /// A VM with one configured plugin.
 #[derive(Debug)]
 pub struct Vm {
     store: Store<Host>,
     instance: Instance,
     memory: Memory,
+    root: u32,
     last: u32,
 }
 
@@ -118,7 +152,24 @@ impl Vm {
         environment: &BTreeMap<String, String>,
         fault: Option<Fault>,
     ) -> Result<Self, String> {
-        let (module, linker) = module();
+        static MODULE: OnceLock<Program> = OnceLock::new();
+        let program = MODULE.get_or_init(|| Program::read(&paths::module(), false));
+        Self::start_on(program, configuration, environment, fault)
+    }
+
+    /// As [`Vm::start`], with a module of choice.
+    ///
+    /// # Errors
+    /// A trap, or a configuration that the module refuses; with its log.
+    ///
+    /// # Panics
+    /// If it is no proxy-wasm module.
+    pub fn start_on(
+        program: &Program,
+        configuration: &[u8],
+        environment: &BTreeMap<String, String>,
+        fault: Option<Fault>,
+    ) -> Result<Self, String> {
         let variables = environment.iter().map(|(name, value)| format!("{name}={value}\0"));
         let host = Host {
             configuration: configuration.to_vec(),
@@ -127,10 +178,13 @@ impl Vm {
             fault,
             ..Host::default()
         };
-        let mut store = Store::new(module.engine(), host);
-        let instance = linker.instantiate_and_start(&mut store, module).expect("the module has its imports");
+        let mut store = Store::new(program.module.engine(), host);
+        if program.counts {
+            store.set_fuel(u64::MAX).expect("the engine counts");
+        }
+        let instance = program.linker.instantiate_and_start(&mut store, &program.module).expect("the module has its imports");
         let memory = instance.get_memory(&store, "memory").expect("the module exports its memory");
-        let mut vm = Self { store, instance, memory, last: ROOT };
+        let mut vm = Self { store, instance, memory, root: ROOT, last: ROOT };
         let size = u32::try_from(configuration.len()).expect("a configuration below 4 GiB");
         let configured = vm.call::<(), ()>("_initialize", ()).and_then(|()| {
             vm.call::<_, ()>("proxy_on_context_create", (ROOT, 0_u32))?;
@@ -143,6 +197,31 @@ impl Vm {
             Ok(0) => Err(format!("refused: {log}")),
             Ok(_) => Ok(vm),
             Err(error) => Err(format!("trap: {error}: {log}")),
+        }
+    }
+
+    /// Loads another configuration as Envoy does: in a root context of its own, then the one before goes.
+    ///
+    /// # Errors
+    /// A trap, or a configuration that the module refuses; with its log.
+    ///
+    /// # Panics
+    /// If the configuration is larger than a VM.
+    pub fn update(&mut self, configuration: &[u8]) -> Result<(), String> {
+        self.store.data_mut().configuration = configuration.to_vec();
+        let size = u32::try_from(configuration.len()).expect("a configuration below 4 GiB");
+        let (before, root) = (self.root, self.last.checked_add(1).expect("fewer than 2^32 contexts"));
+        (self.root, self.last) = (root, root);
+        let configured = self.call::<_, ()>("proxy_on_context_create", (root, 0_u32)).and_then(|()| {
+            let answer = self.call::<_, u32>("proxy_on_configure", (root, size))?;
+            self.call::<_, u32>("proxy_on_done", before)?;
+            self.call::<_, ()>("proxy_on_delete", before)?;
+            Ok(answer)
+        });
+        match configured {
+            Ok(0) => Err(format!("refused: {}", self.log().join("\n"))),
+            Ok(_) => Ok(()),
+            Err(error) => Err(format!("trap: {error}: {}", self.log().join("\n"))),
         }
     }
 
@@ -159,6 +238,12 @@ impl Vm {
     /// The size of the linear memory, in bytes. It never shrinks.
     pub fn memory(&self) -> usize {
         self.memory.data_size(&self.store)
+    }
+
+    /// How many instructions the VM has executed since it was started, as the interpreter counts them (a basic operation is
+    /// 1, and each 64 bytes of a copy); nothing where it does not count ([`Program::read`]).
+    pub fn spent(&self) -> Option<u64> {
+        self.store.get_fuel().ok().map(|left| u64::MAX - left)
     }
 
     /// Serves one request from its first callback to its last, where `fault` fails. After a trap the VM is of no use.
@@ -191,7 +276,7 @@ impl Vm {
     fn run(&mut self, has_trailers: bool) -> Answer {
         self.last = self.last.checked_add(1).expect("fewer than 2^32 requests");
         let id = self.last;
-        self.call::<_, ()>("proxy_on_context_create", (id, ROOT))?;
+        self.call::<_, ()>("proxy_on_context_create", (id, self.root))?;
         let fields = u32::try_from(self.store.data().stream.headers.len()).expect("few headers");
         let end_of_stream = u32::from(!has_trailers);
         let mut action = self.call::<_, u32>("proxy_on_request_headers", (id, fields, end_of_stream))?;
@@ -199,36 +284,22 @@ impl Vm {
             let fields = u32::try_from(self.store.data().stream.trailers.len()).expect("few trailers");
             action = self.call::<_, u32>("proxy_on_request_trailers", (id, fields))?;
         }
-        self.call::<_, u32>("proxy_on_done", id)?;
-        self.call::<_, ()>("proxy_on_log", id)?;
+        // Envoy would call `proxy_on_done` and `proxy_on_log` before, but the module offers neither.
         self.call::<_, ()>("proxy_on_delete", id)?;
         Ok(action)
     }
 
-    fn call<P: wasmi::WasmParams, R: wasmi::WasmResults>(&mut self, name: &str, parameters: P) -> Result<R, Error> {
+    /// A callback that the module does not export is none of its business: as in Envoy, it is left out.
+    fn call<P, R>(&mut self, name: &str, parameters: P) -> Result<R, Error>
+    where
+        P: wasmi::WasmParams,
+        R: wasmi::WasmResults + Default,
+    {
+        if self.instance.get_export(&self.store, name).is_none() {
+            return Ok(R::default());
+        }
         self.instance.get_typed_func::<P, R>(&self.store, name)?.call(&mut self.store, parameters)
     }
-}
-
-/// The module under test, read and compiled once, and what its imports are linked to.
-fn module() -> &'static (Module, Linker<Host>) {
-    static MODULE: OnceLock<(Module, Linker<Host>)> = OnceLock::new();
-    MODULE.get_or_init(|| {
-        let bytes = std::fs::read(paths::module()).expect("the module can be read");
-        let module = Module::new(&Engine::default(), &bytes).expect("the module is valid");
-        let mut linker = Linker::new(module.engine());
-        define(&mut linker).expect("each name is defined once");
-        for import in module.imports() {
-            let name = format!("{}.{}", import.module(), import.name());
-            let ExternType::Func(of) = import.ty() else { panic!("an import that is no function: {name}") };
-            let unknown = move |_: Caller<'_, Host>, _: &[Val], _: &mut [Val]| {
-                Err(Error::new(format!("the module called {name}, which this host does not have")))
-            };
-            // A name that is defined stays what it is.
-            let _ = linker.func_new(import.module(), import.name(), of.clone(), unknown);
-        }
-        (module, linker)
-    })
 }
 
 fn define(linker: &mut Linker<Host>) -> Result<(), LinkerError> {

@@ -68,8 +68,8 @@ impl Expectation {
             ("", self.decision.clone(), Some(got.verdict.to_owned())),
             ("", self.reason.clone(), Some(got.decision.reason().to_owned())),
             ("status ", self.status.map(|status| status.to_string()), Some(status)),
-            ("consumer ", self.consumer.clone(), caller.map(|caller| caller.consumer.name.as_str().to_owned())),
-            ("key ", self.key_id.clone(), caller.map(|caller| caller.key.id())),
+            ("consumer ", self.consumer.clone(), caller.map(|caller| caller.consumer.name.to_owned())),
+            ("key ", self.key_id.clone(), caller.map(|caller| caller.key.id().into_owned())),
         ];
         let wrong = rows.iter().any(|(_, expected, got)| expected.is_some() && expected != got);
         let mut expected = Vec::new();

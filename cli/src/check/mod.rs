@@ -190,7 +190,7 @@ impl<'a> Checked<'a> {
         };
         let mut text = format!("{style}{}{style:#} {}\n", self.verdict, self.decision.reason());
         if let Some(caller) = self.decision.caller() {
-            text.push_str(&format!("consumer {}, key {}\n", caller.consumer.name.as_str(), caller.key.id()));
+            text.push_str(&format!("consumer {}, key {}\n", caller.consumer.name, caller.key.id()));
         }
         format!("{text}\n{}", wire::as_text(&self.outcome, &self.request))
     }
@@ -200,7 +200,7 @@ impl<'a> Checked<'a> {
         json!({
             "decision": self.verdict,
             "reason": self.decision.reason(),
-            "consumer": caller.map(|caller| caller.consumer.name.as_str()),
+            "consumer": caller.map(|caller| caller.consumer.name),
             "key_id": caller.map(|caller| caller.key.id()),
             "outcome": wire::as_json(&self.outcome, &self.request),
             "trail": trail::as_json(&self.steps),

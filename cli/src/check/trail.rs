@@ -233,7 +233,7 @@ impl Words<'_> {
             let read = read.map(|path| String::from_utf8_lossy(path).into_owned());
             let read =
                 read.filter(|path| *path != self.path()).map(|path| format!(" covers {path:?}, as it may be read,"));
-            let (read, name) = (read.unwrap_or_default(), caller.consumer.name.as_str());
+            let (read, name) = (read.unwrap_or_default(), caller.consumer.name);
             let why = format!("{}{read} wants {wants}; {name} has {has}", described("rules", rule, item));
             let result = if permitted { StepResult::PassedOn } else { StepResult::Denied };
             steps.push(Step { result, ..step(why, self.place(&format!("rules[{rule}]"))) });
@@ -285,7 +285,7 @@ impl Words<'_> {
             (_, Some(until)) => format!(", expired {} ago", span(until, now)),
             (_, None) => String::new(),
         };
-        format!("{} of {}{time}", caller.key.id(), caller.consumer.name.as_str())
+        format!("{} of {}{time}", caller.key.id(), caller.consumer.name)
     }
 
     /// A key source as people call it.

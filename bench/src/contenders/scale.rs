@@ -1,0 +1,125 @@
+//! The gate with many keys and many patterns, and everybody with many headers and many routes.
+
+use std::fmt::Write as _;
+
+use portcullis::digest::Digest;
+use serde_json::{Value, json};
+
+use super::lua::{self, LUA_KEY};
+use super::wasm::{Workshop, filter};
+use super::{BEARER, IDENTITY, KEY, bearer, gate};
+use crate::contender::{Contender, Kind, NOTHING, Outcome};
+use crate::options::Module;
+
+/// How many keys.
+pub const KEYS: [usize; 3] = [1, 1_000, 100_000];
+/// How many patterns, of public paths and of rules.
+pub const PATTERNS: [usize; 3] = [10, 1_000, 10_000];
+/// How many headers, and the baseline and the Lua that have as many; five is the ordinary request.
+const HEADERS: [(usize, &str, &str); 2] = [
+    (20, "nothing, 20 headers", "lua: key, 20 headers"),
+    (60, "nothing, 60 headers", "lua: key, 60 headers"),
+];
+/// How many routes, of which the last matches.
+const ROUTES: (usize, &str, &str) = (1_000, "nothing, 1,000 routes", "lua: key, 1,000 routes");
+/// How many of the keys are used in turn: more than a cache of the first level has lines.
+const USED: usize = 1_024;
+
+/// All of them, the baselines first.
+///
+/// # Errors
+/// A file that cannot be written.
+pub fn all(modules: &[Module], shop: &Workshop, million: bool) -> Result<Vec<Contender>, String> {
+    let nothing = bearer(Contender::new(NOTHING, Kind::Nothing, Vec::new()), KEY);
+    let nothing = nothing.so(Outcome::Seen(vec![("authorization", BEARER)]));
+    let lua = lua::all().into_iter().filter(|one| one.name == LUA_KEY).next().ok_or("no Lua")?;
+    let mut all = vec![nothing.clone(), lua.clone()];
+    for (count, baseline, like) in HEADERS {
+        all.push(padded(named(&nothing, baseline, baseline), count));
+        all.push(padded(named(&lua, like, baseline), count));
+    }
+    let (routes, baseline, like) = ROUTES;
+    all.push(Contender { routes, ..named(&nothing, baseline, baseline) });
+    all.push(Contender { routes, ..named(&lua, like, baseline) });
+    for module in modules {
+        let own = |name: &str| format!("{}: {name}", module.name);
+        let plain = |name: &str| -> Contender {
+            let filters = vec![filter(&own(name), &module.file, &gate::policy().to_string())];
+            bearer(Contender::new(&own(name), Kind::Gate, filters), KEY).so(Outcome::Seen(IDENTITY.to_vec()))
+        };
+        let discovered = |name: &str, policy: &str| -> Result<Contender, String> {
+            Ok(Contender { filters: vec![shop.discovered(&own(name), &module.file, policy)?], ..plain(name) })
+        };
+        for count in KEYS.into_iter().chain(million.then_some(1_000_000)) {
+            let name = format!("key of {}", grouped(count));
+            let step = (count / USED).max(1);
+            let tokens = (0..count).step_by(step).map(token).collect();
+            all.push(Contender { tokens, ..discovered(&name, &keys(count))? });
+        }
+        for count in PATTERNS {
+            all.push(discovered(&format!("key, {} public patterns", grouped(count)), &public(count).to_string())?);
+            all.push(discovered(&format!("key, {} rules", grouped(count)), &rules(count).to_string())?);
+        }
+        for (count, baseline, like) in HEADERS {
+            let one = padded(plain(&format!("key, {count} headers")), count);
+            all.push(Contender { baseline, lua: Some(like), ..one });
+        }
+        all.push(Contender { routes, baseline, lua: Some(like), ..plain("key, 1,000 routes") });
+    }
+    Ok(all)
+}
+
+fn named(contender: &Contender, name: &str, baseline: &'static str) -> Contender {
+    Contender { name: name.to_owned(), baseline, ..contender.clone() }
+}
+
+/// With so many headers, `:authority` counted and other pseudo-headers not.
+fn padded(contender: Contender, headers: usize) -> Contender {
+    let missing = headers.saturating_sub(contender.headers.len() + 1);
+    (0..missing).fold(contender, |contender, number| contender.with(&format!("x-field-{number:02}"), "a-value-of-24-characters"))
+}
+
+/// A policy with that many consumers of one key each. The first is the one that every contender has.
+pub fn keys(count: usize) -> String {
+    let mut document = String::from(r#"{"version":1,"name":"bench","public_paths":["/","/health","/docs/**"],"consumers":["#);
+    for number in 0..count {
+        let (name, digest) = (consumer(number), Digest::of(token(number).as_bytes()).to_hex());
+        let id = if number == 0 { format!(r#""id":"{}","#, IDENTITY[2].1) } else { String::new() };
+        let comma = if number == 0 { "" } else { "," };
+        let _ = write!(document, r#"{comma}{{"name":"{name}","roles":["predict"],"keys":[{{{id}"sha256":"{digest}"}}]}}"#);
+    }
+    document.push_str("]}");
+    document
+}
+
+fn consumer(number: usize) -> String {
+    if number == 0 { IDENTITY[0].1.to_owned() } else { format!("consumer-{number:07}") }
+}
+
+/// The key of a consumer of [`keys`].
+fn token(number: usize) -> String {
+    if number == 0 { KEY.to_owned() } else { format!("pk_benchmark{number:028}_5kXaEq") }
+}
+
+/// That many public patterns, of which none matches.
+pub fn public(count: usize) -> Value {
+    let mut policy = gate::policy();
+    policy["public_paths"] = (0..count).map(|number| format!("/service-{number}/docs/**")).collect();
+    policy
+}
+
+/// That many rules, of which the last matches.
+pub fn rules(count: usize) -> Value {
+    let others = (1..count).map(|number| json!({"path": format!("/service-{number}/{{name}}/run"), "roles": ["admin"]}));
+    let ours = json!({"path": "/v2/models/**", "roles": ["predict"]});
+    let mut policy = gate::policy();
+    policy["rules"] = others.chain([ours]).collect();
+    policy
+}
+
+/// `100,000`.
+pub fn grouped(number: usize) -> String {
+    let digits = number.to_string();
+    let groups = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy);
+    groups.collect::<Vec<_>>().join(",")
+}

@@ -1,0 +1,127 @@
+//! Wasm filters: how one is configured, the hand-written modules, and the bare SDK.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use portcullis_tests::bootstrap::watched;
+use portcullis_tests::proxy_wasm::{Program, Stream, Vm};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::gate::Case;
+use super::{BEARER, KEY, bearer};
+use crate::contender::{Contender, Kind, Outcome};
+use crate::floor::{Call, text};
+
+/// Where hand-written modules are put.
+#[derive(Debug)]
+pub struct Workshop {
+    directory: TempDir,
+}
+
+impl Workshop {
+    /// An empty one.
+    ///
+    /// # Errors
+    /// No temporary directory.
+    pub fn open() -> std::io::Result<Self> {
+        Ok(Self { directory: TempDir::new()? })
+    }
+
+    fn build(&self, name: &str, calls: &[Call]) -> Result<PathBuf, String> {
+        let bytes = wat::parse_str(text(calls)).map_err(|error| format!("the floor `{name}`: {error}"))?;
+        let file = self.directory.path().join(format!("{}.wasm", safe(name)));
+        fs::write(&file, bytes).map_err(|error| format!("{}: {error}", file.display()))?;
+        Ok(file)
+    }
+
+    /// A wasm filter whose configuration is in a file: what is large does not go through the bootstrap.
+    ///
+    /// # Errors
+    /// A file that cannot be written.
+    pub fn discovered(&self, name: &str, module: &Path, configuration: &str) -> Result<Value, String> {
+        let directory = self.directory.path().join(safe(name));
+        fs::create_dir_all(&directory).map_err(|error| format!("{}: {error}", directory.display()))?;
+        publish(&directory, name, 1, module, configuration).map_err(|error| format!("{}: {error}", directory.display()))?;
+        Ok(json!({"name": name, "config_discovery": {"type_urls": [WASM], "config_source": watched(&directory, FILE)}}))
+    }
+
+    /// Gives the filter of that name another configuration.
+    ///
+    /// # Errors
+    /// A file that cannot be written.
+    pub fn replace(&self, name: &str, version: u32, module: &Path, configuration: &str) -> Result<(), String> {
+        let directory = self.directory.path().join(safe(name));
+        publish(&directory, name, version, module, configuration)
+            .map_err(|error| format!("{}: {error}", directory.display()))
+    }
+}
+
+const WASM: &str = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm";
+const FILE: &str = "filter.json";
+
+fn safe(name: &str) -> String {
+    name.chars().map(|each| if each.is_ascii_alphanumeric() { each } else { '-' }).collect()
+}
+
+/// Not by the suites' own function, which keeps every digest to search the log for it.
+fn publish(directory: &Path, name: &str, version: u32, module: &Path, configuration: &str) -> std::io::Result<()> {
+    let mut resource = filter(name, module, configuration);
+    resource["@type"] = json!("type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig");
+    resource["name"] = json!(name);
+    let document = json!({"version_info": version.to_string(), "resources": [resource]});
+    let next = directory.join("next");
+    fs::write(&next, document.to_string())?;
+    fs::rename(&next, directory.join(FILE))
+}
+
+/// A wasm filter in a VM of its own.
+pub fn filter(vm: &str, module: &Path, configuration: &str) -> Value {
+    json!({"name": "portcullis", "typed_config": {
+        "@type": WASM,
+        "config": {
+            "name": "portcullis",
+            "root_id": "portcullis",
+            "failure_policy": "FAIL_RELOAD",
+            "configuration": {"@type": "type.googleapis.com/google.protobuf.StringValue", "value": configuration},
+            "vm_config": {"vm_id": vm, "runtime": "envoy.wasm.runtime.v8", "code": {"local": {"filename": module}}}
+        }
+    }})
+}
+
+/// The hand-written modules that have nothing to do with a key, and the SDK with as little.
+pub(super) fn bare(shop: &Workshop, sdk: Option<&Path>) -> Result<Vec<Contender>, String> {
+    let passes = |name: &str, module: &Path| {
+        let contender = Contender::new(name, Kind::Bare, vec![filter(name, module, "")]);
+        bearer(contender, KEY).so(Outcome::Seen(vec![("authorization", BEARER)]))
+    };
+    let mut all = vec![
+        passes("floor: no hostcall", &shop.build("none", &[])?),
+        passes("floor: all pairs", &shop.build("pairs", &[Call::Pairs])?),
+    ];
+    all.extend(sdk.map(|module| passes("sdk: all pairs", module)));
+    Ok(all)
+}
+
+/// The module that makes the hostcalls which `program` makes in that case.
+pub(super) fn floor(shop: &Workshop, program: &Program, case: &Case) -> Result<Contender, String> {
+    let mut vm = Vm::start_on(program, case.policy.to_string().as_bytes(), &BTreeMap::new(), None)?;
+    let exchange = vm.serve(stream(&case.contender), None);
+    let name = floor_name(&case.contender.name);
+    let module = shop.build(&name, &Call::of(&exchange)?)?;
+    let mut contender = case.contender.clone();
+    contender.filters = vec![filter(&name, &module, "")];
+    Ok(Contender { name, kind: Kind::Bare, lua: None, floor: None, ..contender })
+}
+
+/// The name of the floor of a case.
+pub(super) fn floor_name(case: &str) -> String {
+    format!("floor: {case}")
+}
+
+/// A request as the interpreter's host tells it.
+pub fn stream(contender: &Contender) -> Stream {
+    let properties = BTreeMap::from([("source.address".to_owned(), b"127.0.0.1:40000".to_vec())]);
+    Stream { headers: contender.pairs(), properties, now: 1_800_000_000, ..Stream::default() }
+}

@@ -1,0 +1,68 @@
+//! Where the figures come from: they are worth nothing without.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::thread::available_parallelism;
+
+use portcullis_tests::paths;
+use serde::Serialize;
+use time::OffsetDateTime;
+
+/// The machine, and the versions of what ran on it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Machine {
+    /// The processor's own name.
+    pub processor: String,
+    /// The cores that may be used.
+    pub cores: usize,
+    /// Megabytes of memory.
+    pub memory_mb: u64,
+    /// Whether it is virtual.
+    pub is_virtual: bool,
+    /// The kernel's version.
+    pub kernel: String,
+    /// Envoy's version.
+    pub envoy: String,
+    /// The compiler's version.
+    pub rustc: String,
+    /// The day, UTC.
+    pub date: String,
+}
+
+impl Machine {
+    /// This one, today.
+    pub fn here() -> Self {
+        let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        let field = |name: &str| cpu.lines().find(|line| line.starts_with(name))?.split_once(':').map(|(_, value)| value.trim());
+        let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+        let kib = memory.split_whitespace().nth(1).and_then(|number| number.parse::<u64>().ok());
+        let now = OffsetDateTime::now_utc().date();
+        Self {
+            processor: field("model name").unwrap_or("unknown").to_owned(),
+            cores: available_parallelism().map_or(1, usize::from),
+            memory_mb: kib.unwrap_or_default() / 1024,
+            is_virtual: field("flags").is_some_and(|flags| flags.split(' ').any(|flag| flag == "hypervisor")),
+            kernel: fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned(),
+            envoy: version(&paths::envoy(), "version: ").and_then(|line| line.split('/').nth(1).map(str::to_owned)).unwrap_or_default(),
+            rustc: version(Path::new("rustc"), "").unwrap_or_default(),
+            date: now.to_string(),
+        }
+    }
+
+    /// All of it in one line.
+    pub fn line(&self) -> String {
+        let Self { processor, cores, memory_mb, kernel, envoy, rustc, date, .. } = self;
+        let kind = if self.is_virtual { "virtual machine" } else { "machine" };
+        let rustc = rustc.split(" (").next().unwrap_or_default();
+        format!("{kind}, {cores} cores of {processor}, {memory_mb} MB, Linux {kernel}, Envoy {envoy}, {rustc}, {date}")
+    }
+}
+
+/// What a program says of its version, behind `mark`.
+fn version(program: &Path, mark: &str) -> Option<String> {
+    let output = Command::new(program).arg("--version").output().ok()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let line = text.lines().find(|line| !line.trim().is_empty())?.trim();
+    Some(line.split_once(mark).map_or(line, |(_, after)| after).trim().to_owned())
+}

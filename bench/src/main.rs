@@ -1,0 +1,109 @@
+//! `portcullis-bench`: measures, and writes down what it has measured.
+#![allow(clippy::print_stdout, reason = "a command")]
+
+use std::io::IsTerminal as _;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use portcullis_bench::contender::Contender;
+use portcullis_bench::contenders::wasm::Workshop;
+use portcullis_bench::contenders::{self, gate, scale};
+use portcullis_bench::counting::{Count, count};
+use portcullis_bench::machine::Machine;
+use portcullis_bench::options::{Module, Options};
+use portcullis_bench::race::{Plan, race};
+use portcullis_bench::reload::reload;
+use portcullis_bench::report::Report;
+use portcullis_bench::stage::{self, Stage};
+use portcullis_bench::table::{Row, rows};
+use portcullis_bench::{authorization, cpu};
+use portcullis_tests::envoy::{Envoy, Options as EnvoyOptions};
+
+fn main() -> ExitCode {
+    match run(Options::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("portcullis-bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(mut options: Options) -> Result<(), String> {
+    if options.modules.is_empty() {
+        options.modules.push("gate=target/portcullis.wasm".parse()?);
+    }
+    let machine = Machine::here();
+    let shop = Workshop::open().map_err(|error| error.to_string())?;
+    let authorization = authorization::start().map_err(|error| error.to_string())?;
+    let sdk = options.sdk.canonicalize().ok();
+    let plan = if options.quick { Plan::QUICK } else { Plan::FULL };
+    let plan = Plan { rounds: options.rounds.unwrap_or(plan.rounds), ..plan };
+    let chosen = |all| chosen(all, &options.only);
+    let comparison = measure("contenders", chosen(contenders::all(&options.modules, sdk.as_deref(), &shop)?), plan, authorization)?;
+    let (mut at_scale, mut counts, mut reloads) = (Vec::new(), Vec::new(), Vec::new());
+    if !options.quick {
+        let all = chosen(scale::all(&options.modules, &shop, options.million)?);
+        at_scale = measure("scale", all, plan, authorization)?;
+    }
+    if options.only.is_empty() {
+        eprintln!("counting");
+        counts = counted(&options.modules, authorization)?;
+    }
+    if !options.quick && options.only.is_empty() {
+        for module in &options.modules {
+            for keys in scale::KEYS.into_iter().chain(options.million.then_some(1_000_000)) {
+                eprintln!("loading {} keys: {}", scale::grouped(keys), module.name);
+                reloads.push(reload(module, keys, &shop)?);
+            }
+        }
+    }
+    let modules = Report::sizes(&options.modules);
+    let report = Report { machine, plan, modules, comparison, scale: at_scale, counts, reloads };
+    println!("{}", report.markdown());
+    match &options.write {
+        Some(directory) => report.write(directory).map_err(|error| format!("{}: {error}", directory.display())),
+        None => Ok(()),
+    }
+}
+
+fn measure(what: &str, all: Vec<Contender>, plan: Plan, authorization: SocketAddr) -> Result<Vec<Row>, String> {
+    if all.len() < 2 {
+        return Ok(Vec::new());
+    }
+    eprintln!("{what}: {} of them, {} rounds of {} requests", all.len(), plan.rounds, plan.requests);
+    let stage = Stage::start(&all, authorization);
+    cpu::keep_here_on(1);
+    let is_watched = std::io::stderr().is_terminal();
+    let runs = race(&stage, &all, plan, |done| {
+        if is_watched {
+            eprint!("\r{what}: round {done} of {}{}", plan.rounds, if done == plan.rounds { "\n" } else { "" });
+        }
+    })?;
+    Ok(rows(&all, &runs))
+}
+
+/// Those asked for, and what they are compared with.
+fn chosen(all: Vec<Contender>, only: &[String]) -> Vec<Contender> {
+    let asked = |name: &str| only.is_empty() || only.iter().any(|text| name.contains(text.as_str()));
+    let of = |one: &Contender| [Some(one.baseline.to_owned()), one.lua.map(str::to_owned), one.floor.clone()];
+    let mut wanted: Vec<String> = all.iter().filter(|one| asked(&one.name)).map(|one| one.name.clone()).collect();
+    for _ in 0..2 {
+        let compared: Vec<String> = all.iter().filter(|one| wanted.contains(&one.name)).flat_map(of).flatten().collect();
+        wanted.extend(compared);
+    }
+    all.into_iter().filter(|one| wanted.contains(&one.name)).collect()
+}
+
+fn counted(modules: &[Module], authorization: SocketAddr) -> Result<Vec<Count>, String> {
+    let cases = gate::cases();
+    let mut counts = Vec::new();
+    for module in modules {
+        let all: Vec<Contender> = cases.iter().map(|case| gate::contender(module, case)).collect();
+        let options = EnvoyOptions { wasm_log: "trace", ..EnvoyOptions::default() };
+        let envoy = Envoy::start_with(&stage::document(&all, authorization), options);
+        counts.extend(count(module, &cases, &envoy)?);
+    }
+    Ok(counts)
+}

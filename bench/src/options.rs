@@ -1,0 +1,60 @@
+//! What the command line says.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::Parser;
+
+const EXAMPLES: &str = "\
+examples:
+  portcullis-bench                                            everything (about 10 minutes)
+  portcullis-bench --quick                                    the comparison alone, less sure (under 2 minutes)
+  portcullis-bench --quick --only gate,lua,floor              contenders whose name contains one of these
+  portcullis-bench --quick --module old=a.wasm --module new=b.wasm --only old,new
+                                                              two modules in one run";
+
+/// Side-by-side benchmarks: the gate and what a user would pick instead, in one Envoy.
+#[derive(Debug, Parser)]
+#[command(after_help = EXAMPLES)]
+pub struct Options {
+    /// The filter, as FILE or NAME=FILE; may be given again [default: gate=target/portcullis.wasm]
+    #[arg(long = "module", value_name = "[NAME=]FILE")]
+    pub modules: Vec<Module>,
+    /// Contenders whose name contains one of these; the baseline and what is compared with take part anyway
+    #[arg(long, value_name = "TEXT", value_delimiter = ',')]
+    pub only: Vec<String>,
+    /// Fewer rounds, and the comparison alone
+    #[arg(long)]
+    pub quick: bool,
+    /// The number of rounds
+    #[arg(long)]
+    pub rounds: Option<usize>,
+    /// Measure a policy of 1,000,000 keys too
+    #[arg(long)]
+    pub million: bool,
+    /// Where latest.json, latest.md and latest.svg go; nothing is written without
+    #[arg(long, value_name = "FOLDER")]
+    pub write: Option<PathBuf>,
+    /// The filter on the bare SDK
+    #[arg(long, value_name = "FILE", default_value = "target/portcullis-bench-sdk.wasm")]
+    pub sdk: PathBuf,
+}
+
+/// A filter by the name that the tables give it.
+#[derive(Debug, Clone)]
+pub struct Module {
+    /// The name.
+    pub name: String,
+    /// The file, absolute.
+    pub file: PathBuf,
+}
+
+impl FromStr for Module {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, file) = text.split_once('=').unwrap_or(("gate", text));
+        let file = PathBuf::from(file).canonicalize().map_err(|error| format!("{file}: {error}"))?;
+        Ok(Self { name: name.to_owned(), file })
+    }
+}

@@ -1,0 +1,44 @@
+//! The plugin's configuration, as Envoy hands it over: piece by piece, so that a large one never lies in linear memory as a
+//! whole, which would stay as large as that.
+
+use std::io;
+
+use proxy_wasm::hostcalls;
+use proxy_wasm::types::{BufferType, Status};
+
+/// The configuration, and how much of it was read.
+pub(super) struct Configuration {
+    at: usize,
+    size: usize,
+    /// What Envoy said when it did not hand a piece over.
+    pub(super) failed: Option<Status>,
+}
+
+impl Configuration {
+    pub(super) fn new(size: usize) -> Self {
+        Self { at: 0, size, failed: None }
+    }
+}
+
+impl io::Read for Configuration {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let most = into.len().min(self.size.saturating_sub(self.at));
+        if most == 0 {
+            return Ok(0);
+        }
+        let piece = match hostcalls::get_buffer(BufferType::PluginConfiguration, self.at, most) {
+            Ok(piece) => piece.ok_or(Status::Empty),
+            Err(status) => Err(status),
+        };
+        let piece = piece.map_err(|status| {
+            self.failed = Some(status);
+            io::ErrorKind::UnexpectedEof
+        })?;
+        let length = piece.len().min(most);
+        for (to, from) in into.iter_mut().zip(&piece) {
+            *to = *from;
+        }
+        self.at = self.at.saturating_add(length);
+        Ok(length)
+    }
+}

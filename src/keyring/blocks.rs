@@ -1,0 +1,121 @@
+//! Lists and texts in blocks. What is in them never moves: to grow needs no second copy, which would stay behind as room
+//! that a VM can never give back.
+
+/// How many items a block has.
+const ITEMS: usize = 1 << ITEM_BITS;
+const ITEM_BITS: u32 = 10;
+/// How many bytes a block of texts has.
+const BYTES: usize = 1 << BYTE_BITS;
+const BYTE_BITS: u32 = 16;
+
+/// A list.
+pub(super) struct Blocks<T>(Vec<Vec<T>>);
+
+impl<T> Default for Blocks<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T> Blocks<T> {
+    /// How many items there are.
+    pub(super) fn len(&self) -> u32 {
+        let full = self.0.len().saturating_sub(1).saturating_mul(ITEMS);
+        let len = full.saturating_add(self.0.last().map_or(0, Vec::len));
+        u32::try_from(len).unwrap_or(u32::MAX)
+    }
+
+    /// Adds an item, and returns its place; `None` if there is no place left.
+    pub(super) fn push(&mut self, item: T) -> Option<u32> {
+        let place = Some(self.len()).filter(|place| *place < u32::MAX)?;
+        block(&mut self.0, ITEMS, 1)?.push(item);
+        Some(place)
+    }
+
+    /// The item at a place.
+    pub(super) fn get(&self, place: u32) -> Option<&T> {
+        let (block, item) = split(place, ITEM_BITS)?;
+        self.0.get(block)?.get(item)
+    }
+
+    /// The item at a place.
+    pub(super) fn get_mut(&mut self, place: u32) -> Option<&mut T> {
+        let (block, item) = split(place, ITEM_BITS)?;
+        self.0.get_mut(block)?.get_mut(item)
+    }
+}
+
+/// Short texts, each behind its length.
+#[derive(Default)]
+pub(super) struct Texts(Vec<Vec<u8>>);
+
+impl Texts {
+    /// Adds a text, and returns its place; `None` if it is longer than 255 bytes, or there is no place left.
+    pub(super) fn push(&mut self, text: &str) -> Option<u32> {
+        let length = u8::try_from(text.len()).ok()?;
+        let block = block(&mut self.0, BYTES, usize::from(length).saturating_add(1))?;
+        let start = u32::try_from(block.len()).ok()?;
+        block.push(length);
+        block.extend_from_slice(text.as_bytes());
+        let number = u32::try_from(self.0.len()).ok()?.checked_sub(1)?;
+        number.checked_mul(1 << BYTE_BITS)?.checked_add(start)
+    }
+
+    /// The text at a place.
+    pub(super) fn get(&self, place: u32) -> Option<&str> {
+        let (block, start) = split(place, BYTE_BITS)?;
+        let (length, rest) = self.0.get(block)?.get(start..)?.split_first()?;
+        core::str::from_utf8(rest.get(..usize::from(*length))?).ok()
+    }
+}
+
+/// The last block, if it has room for `more`, or else a new one. The first doubles as it is needed, the others are whole.
+fn block<T>(blocks: &mut Vec<Vec<T>>, size: usize, more: usize) -> Option<&mut Vec<T>> {
+    if blocks.last().is_none_or(|last| last.len().saturating_add(more) > size) {
+        let capacity = if blocks.is_empty() { size >> 6 } else { size };
+        blocks.push(Vec::with_capacity(capacity));
+    }
+    blocks.last_mut()
+}
+
+/// The number of the block, and the place in it.
+fn split(place: u32, bits: u32) -> Option<(usize, usize)> {
+    let block = usize::try_from(place.checked_shr(bits)?).ok()?;
+    let mask = 1_u32.checked_shl(bits)?.checked_sub(1)?;
+    Some((block, usize::try_from(place & mask).ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_pushed_is_there() {
+        let (mut list, mut texts) = (Blocks::default(), Texts::default());
+        let text = |number: usize| "x".repeat(number % 256);
+        let places: Vec<u32> = (0..5000)
+            .map(|number| {
+                assert_eq!(list.push(number), u32::try_from(number).ok());
+                texts.push(&text(number)).unwrap()
+            })
+            .collect();
+        assert_eq!(list.len(), 5000);
+        for (number, place) in places.into_iter().enumerate() {
+            assert_eq!(list.get(u32::try_from(number).unwrap()), Some(&number));
+            assert_eq!(texts.get(place), Some(text(number).as_str()));
+        }
+        assert_eq!((list.get(5000), list.get(u32::MAX), texts.get(u32::MAX)), (None, None, None));
+        assert_eq!(texts.push(&"x".repeat(256)), None);
+    }
+
+    #[test]
+    fn a_block_never_grows_beyond_its_size() {
+        let (mut list, mut texts) = (Blocks::default(), Texts::default());
+        for _ in 0..2000 {
+            list.push(0_u64).unwrap();
+            texts.push(&"x".repeat(200)).unwrap();
+        }
+        assert!(list.0.iter().all(|block| block.capacity() == ITEMS));
+        assert!(texts.0.iter().all(|block| block.capacity() <= BYTES));
+    }
+}

@@ -1,0 +1,147 @@
+//! Finds equal things among many, in a time that grows with n log n at worst, whatever they are.
+//!
+//! Each thing has a hash, whose first bits tell its bucket; there are about as many buckets as things. Within a bucket the
+//! things themselves are in order. So no choice of things makes a long chain, the hash needs no secret, and the two lists are
+//! allocated once, at their size.
+
+use core::cmp::Ordering;
+
+/// Places of things, in buckets.
+#[derive(Default)]
+pub(super) struct Index {
+    /// Where each bucket ends in `order`. The next begins there.
+    ends: Vec<u32>,
+    /// The places, in the order of their buckets, and in a bucket in that of the things.
+    order: Vec<u32>,
+    /// How many bits of a hash tell the bucket.
+    bits: u32,
+}
+
+impl Index {
+    /// An index of those of the first `count` places that have a hash. Equal things must have equal hashes.
+    pub(super) fn new(count: u32, hash: &dyn Fn(u32) -> Option<u32>, compare: &dyn Fn(u32, u32) -> Ordering) -> Self {
+        let bits = count.checked_ilog2().unwrap_or_default();
+        let mut index = Self { ends: Vec::new(), order: Vec::new(), bits };
+        index.ends.resize(1_usize.checked_shl(bits).unwrap_or(1), 0);
+        let mut total = 0_u32;
+        for hash in (0..count).filter_map(hash) {
+            if let Some(size) = bucket(hash, bits).and_then(|bucket| index.ends.get_mut(bucket)) {
+                *size = size.saturating_add(1);
+                total = total.saturating_add(1);
+            }
+        }
+        let mut start = 0_u32;
+        for size in &mut index.ends {
+            // From its size to its start; and as things come in, that moves on to the end.
+            start = start.saturating_add(core::mem::replace(size, start));
+        }
+        index.order.resize(usize::try_from(total).unwrap_or_default(), 0);
+        for place in 0..count {
+            if let Some(end) = hash(place).and_then(|hash| index.ends.get_mut(bucket(hash, bits)?))
+                && let Some(slot) = usize::try_from(*end).ok().and_then(|end| index.order.get_mut(end))
+            {
+                *slot = place;
+                *end = end.saturating_add(1);
+            }
+        }
+        let mut start = 0;
+        for end in index.ends.iter().filter_map(|end| usize::try_from(*end).ok()) {
+            if let Some(bucket) = index.order.get_mut(start..end)
+                && bucket.len() > 1
+            {
+                bucket.sort_unstable_by(|one, other| compare(*one, *other).then_with(|| one.cmp(other)));
+            }
+            start = end;
+        }
+        index
+    }
+
+    /// How many things there are.
+    pub(super) fn len(&self) -> usize {
+        self.order.len()
+    }
+
+    /// The place of a thing with this hash for which `compare` says that it is equal.
+    pub(super) fn find(&self, hash: u32, compare: &dyn Fn(u32) -> Option<Ordering>) -> Option<u32> {
+        let bucket = bucket(hash, self.bits)?;
+        let end = usize::try_from(*self.ends.get(bucket)?).ok()?;
+        let start = match bucket.checked_sub(1) {
+            Some(before) => usize::try_from(*self.ends.get(before)?).ok()?,
+            None => 0,
+        };
+        let bucket = self.order.get(start..end)?;
+        let found = bucket.binary_search_by(|place| compare(*place).unwrap_or(Ordering::Less)).ok()?;
+        bucket.get(found).copied()
+    }
+
+    /// The pairs of places that hold equal things: each but the first of its kind, with the one before it.
+    pub(super) fn pairs<'a>(
+        &'a self,
+        compare: &'a dyn Fn(u32, u32) -> Ordering,
+    ) -> impl Iterator<Item = (u32, u32)> + 'a {
+        let pairs = self.order.windows(2).filter_map(|pair| <[u32; 2]>::try_from(pair).ok());
+        pairs.filter(|[one, other]| compare(*one, *other).is_eq()).map(|[one, other]| (one, other))
+    }
+}
+
+/// The bucket that the first bits of a hash tell.
+fn bucket(hash: u32, bits: u32) -> Option<usize> {
+    usize::try_from(u64::from(hash).checked_shl(bits)?.checked_shr(32)?).ok()
+}
+
+/// A hash of a text: FNV-1a, whose last bits are the well mixed ones, with those in front.
+pub(super) fn hash(text: &str) -> u32 {
+    let hash = text.bytes().fold(0x811C_9DC5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    hash.wrapping_mul(0x9E37_79B1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn index(things: &[u32], hash: fn(u32) -> u32) -> Index {
+        let at = |place: u32| things[place as usize];
+        let count = u32::try_from(things.len()).unwrap();
+        Index::new(count, &|place| (at(place) != 0).then(|| hash(at(place))), &|one, other| at(one).cmp(&at(other)))
+    }
+
+    #[test]
+    fn a_thing_is_found_where_it_is_whatever_the_hashes() {
+        let things: Vec<u32> = (0..3000_u32).map(|number| number.wrapping_mul(0x9E37_79B1) % 5000).collect();
+        for hash in [|thing| thing, |thing: u32| thing.wrapping_mul(0x9E37_79B1), |_| 7, |_| u32::MAX] {
+            let index = index(&things, hash);
+            assert_eq!(index.len(), things.iter().filter(|thing| **thing != 0).count());
+            for thing in 0..5000 {
+                let found = index.find(hash(thing), &|place| Some(things[place as usize].cmp(&thing)));
+                assert_eq!(
+                    found.map(|place| things[place as usize]),
+                    things.contains(&thing).then_some(thing).filter(|thing| *thing != 0)
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn equal_things_are_pairs_in_their_order() {
+        for (things, expected) in [
+            (&[][..], &[][..]),
+            (&[5], &[]),
+            (&[5, 6, 7], &[]),
+            (&[5, 6, 5], &[(0, 2)]),
+            (&[0, 5, 0, 5, 6, 5], &[(1, 3), (3, 5)]),
+        ] {
+            for hash in [|thing: u32| thing.wrapping_mul(0x9E37_79B1), |_| 7] {
+                let compare = |one: u32, other: u32| things[one as usize].cmp(&things[other as usize]);
+                assert_eq!(index(things, hash).pairs(&compare).collect::<Vec<_>>(), expected);
+            }
+        }
+    }
+
+    #[test]
+    fn names_with_numbers_are_spread() {
+        let names: Vec<String> = (0..4096).map(|number| format!("consumer-{number:06}")).collect();
+        let mut sizes = [0_u32; 4096];
+        names.iter().for_each(|name| sizes[bucket(hash(name), 12).unwrap()] += 1);
+        assert!(sizes.iter().all(|size| *size < 16), "{:?}", sizes.iter().max());
+    }
+}

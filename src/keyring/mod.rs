@@ -1,0 +1,186 @@
+//! Consumers and their keys, found by the digest of the key.
+//!
+//! A policy may hold a hundred thousand of them in the linear memory of a VM, which never shrinks: so they are no tree of
+//! texts, but rows of fixed size in [blocks](blocks), names and ids in one store of texts, and an [index](index).
+
+mod blocks;
+mod index;
+mod intake;
+
+use core::fmt;
+use std::borrow::Cow;
+
+use blocks::{Blocks, Texts};
+use index::Index;
+pub(crate) use intake::{Environment, Intake};
+
+use crate::digest::Digest;
+use crate::document::RoleName;
+use crate::timestamp::Timestamp;
+
+/// All keys that work, and whose they are.
+#[derive(Default)]
+pub struct Keyring {
+    keys: Blocks<Row>,
+    consumers: Blocks<Owner>,
+    /// Each list of roles that consumers have, once.
+    roles: Vec<Roles>,
+    texts: Texts,
+    times: Blocks<Timestamp>,
+    /// The keys that work, by their digests.
+    index: Index,
+}
+
+/// Who a key belongs to.
+#[derive(Debug, Clone, Copy)]
+pub struct Consumer<'p> {
+    /// The name.
+    pub name: &'p str,
+    /// The roles, in the order of the document.
+    pub roles: &'p [RoleName],
+    /// The roles as a header has them, comma-separated.
+    pub roles_value: &'p str,
+}
+
+/// One key.
+#[derive(Clone, Copy)]
+pub struct Key<'p> {
+    row: &'p Row,
+    keyring: &'p Keyring,
+}
+
+/// One key entry of the document.
+struct Row {
+    digest: Digest,
+    consumer: u32,
+    /// Its place in the texts; [`NO_ID`] where the document gives none.
+    id: u32,
+    facts: Facts,
+}
+
+const NO_ID: u32 = u32::MAX;
+
+/// What else there is to a key: the low bits are flags, the others the place of its first time.
+#[derive(Clone, Copy)]
+struct Facts(u32);
+
+impl Facts {
+    const REFUSED: u32 = 1;
+    const DISABLED: u32 = 2;
+    const BEGINS: u32 = 4;
+    const ENDS: u32 = 8;
+    const BITS: u32 = 4;
+
+    fn has(self, flag: u32) -> bool {
+        self.0 & flag != 0
+    }
+
+    fn first_time(self) -> u32 {
+        self.0 >> Self::BITS
+    }
+}
+
+struct Owner {
+    /// The place of its name in the texts.
+    name: u32,
+    /// The place of its roles.
+    roles: u32,
+    /// The place of its first key entry.
+    keys: u32,
+}
+
+#[derive(Default)]
+struct Roles {
+    names: Vec<RoleName>,
+    value: String,
+}
+
+impl Consumer<'_> {
+    /// Whether the consumer has any of the roles.
+    #[must_use]
+    pub fn has_any(&self, roles: &[RoleName]) -> bool {
+        roles.iter().any(|role| self.roles.contains(role))
+    }
+}
+
+impl<'p> Key<'p> {
+    /// The SHA-256 of the key.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        self.row.digest
+    }
+
+    /// Its public handle.
+    #[must_use]
+    pub fn id(&self) -> Cow<'p, str> {
+        match self.keyring.texts.get(self.row.id) {
+            Some(id) if self.row.id != NO_ID => id.into(),
+            _ => self.row.digest.handle().into(),
+        }
+    }
+
+    /// The first second in which it is valid, if it has one.
+    #[must_use]
+    pub fn not_before(&self) -> Option<Timestamp> {
+        let facts = self.row.facts;
+        facts.has(Facts::BEGINS).then(|| self.keyring.time(facts.first_time()))
+    }
+
+    /// The first second in which it is valid no more, if it has one.
+    #[must_use]
+    pub fn expires(&self) -> Option<Timestamp> {
+        let facts = self.row.facts;
+        let place = facts.first_time().saturating_add(facts.has(Facts::BEGINS).into());
+        facts.has(Facts::ENDS).then(|| self.keyring.time(place))
+    }
+
+    /// Whether it is switched off.
+    #[must_use]
+    pub fn is_disabled(&self) -> bool {
+        self.row.facts.has(Facts::DISABLED)
+    }
+}
+
+impl Keyring {
+    /// How many keys there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    /// Whether nobody can come in with a key.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The key with this digest, and whose it is. Where the search ends tells a caller at most how its own digest compares
+    /// with others'; the last word is a comparison in constant time.
+    #[must_use]
+    pub fn find(&self, digest: &Digest) -> Option<(Consumer<'_>, Key<'_>)> {
+        let compare = |place| self.keys.get(place).map(|row| row.digest.cmp(digest));
+        let row = self.index.find(digest.first_32_bits(), &compare).and_then(|place| self.keys.get(place))?;
+        let owner = self.consumers.get(row.consumer)?;
+        let (name, roles) = (self.texts.get(owner.name)?, self.roles.get(usize::try_from(owner.roles).ok()?)?);
+        let consumer = Consumer { name, roles: &roles.names, roles_value: &roles.value };
+        row.digest.same(digest).then_some((consumer, Key { row, keyring: self }))
+    }
+
+    /// A time that a row says is there. Were it not, the key would be neither valid yet nor any more.
+    fn time(&self, place: u32) -> Timestamp {
+        self.times.get(place).copied().unwrap_or(Timestamp(i64::MIN))
+    }
+}
+
+/// Without digests and names: there may be many.
+impl fmt::Debug for Keyring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Keyring({} keys)", self.len())
+    }
+}
+
+impl fmt::Debug for Key<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Key({})", self.id())
+    }
+}
