@@ -120,26 +120,30 @@ fn is_unstable(letter: char) -> bool {
 /// Whether a path falls under a pattern, byte by byte: `*` and `{name}` are one segment that is not empty, `**` is the place
 /// itself and all below.
 pub fn matches(pattern: &str, path: &[u8]) -> bool {
-    let text = |segment: Vec<u8>| String::from_utf8(segment).expect("patterns are text");
-    let pattern: Vec<String> = segments(pattern.as_bytes()).into_iter().map(text).collect();
+    let names = segments(pattern.as_bytes()).into_iter();
+    let pattern: Vec<Name> = names.map(|text| (text.clone(), encoded(&text))).collect();
     path.first() == Some(&b'/') && segments_match(&pattern, &segments(path))
 }
 
-/// As [`matches`], of segments. A letter beyond ASCII matches itself and its escape in upper case.
-pub fn segments_match(pattern: &[String], path: &[Vec<u8>]) -> bool {
+/// A segment of a pattern, and its escaped form: a letter beyond ASCII matches itself and its escape in upper case.
+pub type Name = (Vec<u8>, Vec<u8>);
+
+/// As [`matches`], of segments.
+pub fn segments_match(pattern: &[Name], path: &[Vec<u8>]) -> bool {
     match (pattern, path) {
-        ([last], _) if last == "**" => true,
+        ([(last, _)], _) if last == b"**" => true,
         ([], []) => true,
-        ([first, pattern @ ..], [segment, path @ ..]) => {
-            let wild = first == "*" || first.starts_with('{');
-            let same = segment == first.as_bytes() || *segment == encoded(first);
+        ([(text, escaped), pattern @ ..], [segment, path @ ..]) => {
+            let wild = text == b"*" || text.starts_with(b"{");
+            let same = segment == text || segment == escaped;
             (if wild { !segment.is_empty() } else { same }) && segments_match(pattern, path)
         }
         _ => false,
     }
 }
 
-fn encoded(text: &str) -> Vec<u8> {
-    let byte = |byte: u8| if byte.is_ascii() { vec![byte] } else { format!("%{byte:02X}").into_bytes() };
-    text.bytes().flat_map(byte).collect()
+/// What is not ASCII in escapes.
+pub fn encoded(text: &[u8]) -> Vec<u8> {
+    let byte = |byte: &u8| if byte.is_ascii() { vec![*byte] } else { format!("%{byte:02X}").into_bytes() };
+    text.iter().flat_map(byte).collect()
 }

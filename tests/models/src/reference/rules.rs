@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::document::{Document, Place};
-use super::path::{self, decode, decode_but, is_blank, segments, segments_match};
+use super::path::{self, Name, decode, decode_but, encoded, is_blank, segments, segments_match};
 use super::request::{Request, lists};
 
 /// How a path or a pattern may be written down again where a backend does not tell some things apart: how its end is trimmed,
@@ -97,16 +97,15 @@ fn in_lower_case(name: &[u8]) -> Vec<u8> {
     String::from_utf8_lossy(name).chars().map(narrow).collect::<String>().to_uppercase().to_lowercase().into_bytes()
 }
 
-/// The pattern, folded alike. Wildcards stay.
-fn folded_pattern(pattern: &str, (ending, any_case): Form) -> Vec<String> {
-    let names = segments(pattern.as_bytes());
-    let text = |name: Vec<u8>| String::from_utf8(name).expect("patterns are text");
+/// The pattern, folded alike, and so are the escapes of its letters. Wildcards stay.
+fn folded_pattern(pattern: &str, (ending, any_case): Form) -> Vec<Name> {
     let wild = |name: &[u8]| name == b"*" || name == b"**" || name.first() == Some(&b'{');
-    let fold = |name: Vec<u8>| {
-        if wild(&name) { name } else { folded(&[b"/", name.as_slice()].concat(), (ending, any_case)).swap_remove(0) }
+    let fold = |name: &[u8]| folded(&[b"/", name].concat(), (ending, any_case)).swap_remove(0);
+    let both = |name: Vec<u8>| {
+        if wild(&name) { (name.clone(), name) } else { (fold(&name), fold(&encoded(&name))) }
     };
-    let mut names: Vec<String> = names.into_iter().map(|name| text(fold(name))).collect();
-    if ending != Ending::AsItIs && names.len() > 1 && names.last().is_some_and(String::is_empty) {
+    let mut names: Vec<Name> = segments(pattern.as_bytes()).into_iter().map(both).collect();
+    if ending != Ending::AsItIs && names.len() > 1 && names.last().is_some_and(|(text, _)| text.is_empty()) {
         names.pop();
     }
     names
