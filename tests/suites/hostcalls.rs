@@ -265,6 +265,27 @@ fn memory_is_flat_over_20_000_requests_of_every_kind_and_size() {
     assert!(first == last && last < 4 << 20, "bytes after each 5,000 requests: {sizes:?}");
 }
 
+/// A policy is read piece by piece, and only what it keeps is ever held: its memory is below that of its text.
+#[test]
+fn a_hundred_thousand_keys_are_held_in_12_mib() {
+    let digest = |number: u128| format!("{:064x}", number.wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835));
+    let key = |number: u128| {
+        format!(r#"{{"id":"key-{number:06}","sha256":"{}{}"}}"#, &digest(number)[32..], &digest(number)[32..])
+    };
+    let good = format!(r#"{{"name":"good","keys":[{{"plaintext":"{KEY}"}}]}}"#);
+    let each = |number| format!(r#"{{"name":"consumer-{number:06}","keys":[{}]}}"#, key(number));
+    let of_each: Vec<String> = (1..100_000).map(each).chain([good.clone()]).collect();
+    let of_one = (1..100_000).map(key).collect::<Vec<_>>().join(",");
+    let of_one = [format!(r#"{{"name":"all","keys":[{of_one}]}}"#), good];
+    for consumers in [of_each.join(","), of_one.join(",")] {
+        let document = format!(r#"{{"consumers":[{consumers}]}}"#);
+        let mut vm = Vm::start(document.as_bytes(), &BTreeMap::new(), None).expect("the policy stands");
+        assert!(vm.log().iter().any(|line| line.contains("100000 keys, 0 refused")), "{:?}", vm.log());
+        assert!(vm.memory() <= 12 << 20, "{} bytes, for a document of {}", vm.memory(), document.len());
+        assert_eq!(verdict(&vm.serve(request("GET", "/v2", &[("x-api-key", KEY)]), None)), "goes on");
+    }
+}
+
 /// The requests of all rows of the table.
 fn table() -> Vec<Stream> {
     let files = load_all().expect("the table loads");
