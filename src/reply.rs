@@ -1,7 +1,7 @@
 //! What a denied caller hears: one function from a denial to the reply. Fixed text, made when the policy is loaded;
 //! nothing of the request is echoed, and the four ways in which a key can be wrong sound the same.
 
-use serde_json::json;
+use serde::Serialize;
 
 use crate::decision::Denial;
 use crate::document::{KeySource, Reply as Texts};
@@ -116,7 +116,16 @@ impl Replies {
 
 impl Body {
     fn new(status: u16, title: &str, detail: &str) -> Self {
-        let problem = json!({"type": "about:blank", "title": title, "status": status, "detail": detail});
-        Self { problem: problem.to_string(), text: detail.to_owned() }
+        /// Its members in the order of their names. A `json!` would have the filter know how to write every kind of number: 25 KB.
+        #[derive(Serialize)]
+        struct Problem<'a> {
+            detail: &'a str,
+            status: u16,
+            title: &'a str,
+            r#type: &'static str,
+        }
+        let problem = Problem { detail, status, title, r#type: "about:blank" };
+        // Text and a number can always be written.
+        Self { problem: serde_json::to_string(&problem).unwrap_or_default(), text: detail.to_owned() }
     }
 }
