@@ -38,6 +38,7 @@ help: ## list the targets
 	@echo
 	@echo 'settings of `make run`: PORT LOCAL_PORT BACKEND_PORT ADMIN_PORT ENVOY (see scripts/run --help)'
 	@echo 'settings of `make push`: TO PUSH_OPTIONS (see scripts/push --help)'
+	@echo 'settings of `make bench`, `make bench-quick`: BENCH_OPTIONS (see target/release/portcullis-bench --help)'
 	@echo 'settings of `make fuzz`: FUZZ_SECONDS FUZZ_TARGETS (see scripts/fuzz --help)'
 	@echo 'settings of `make compose-test`: COMPOSE COMPOSE_TEST_OPTIONS (see scripts/compose-test --help)'
 
@@ -92,12 +93,12 @@ lint: cargo components module ## formatting and clippy, natively and for the fil
 	@$(CARGO) clippy --locked --target $(WASM_TARGET) -p portcullis --lib -- -D warnings
 	@$(CARGO) clippy --locked --target $(WASM_TARGET) -p portcullis --lib --features trap-switch -- -D warnings
 
-test: lint deny build trap-module cyclonedx python ## everything that must pass: lints, unit tests, suites on a real Envoy, some fuzzing
+test: lint deny build trap-module bench-sdk cyclonedx python ## everything that must pass: lints, unit tests, suites on a real Envoy, some fuzzing
 	@echo '==> unit tests'
-	@$(CARGO) test --locked --workspace --exclude portcullis-tests
+	@$(CARGO) test --locked --workspace --exclude portcullis-tests --exclude portcullis-bench
 	@echo '==> suites on Envoy'
 	@envoy=$$($(PYTHON) scripts/get-envoy) && backends=$$($(PYTHON) scripts/get-backends) && \
-	  PORTCULLIS_ENVOY="$$envoy" PORTCULLIS_BACKENDS="$$backends" $(CARGO) test --locked -p portcullis-tests
+	  PORTCULLIS_ENVOY="$$envoy" PORTCULLIS_BACKENDS="$$backends" $(CARGO) test --locked -p portcullis-tests -p portcullis-bench
 	@echo '==> fuzz targets, a few runs each'
 	@$(CARGO) test --locked --manifest-path fuzz/Cargo.toml --lib
 	@$(PYTHON) scripts/fuzz --runs 10000
@@ -129,6 +130,23 @@ deny: cargo-deny ## what the dependencies are allowed to be (deny.toml)
 	@$(CARGO) deny --locked --workspace --log-level error check $(DENY)
 	@for lock in fuzz tests/other-host; do \
 	  $(CARGO) deny --config tests/deny.toml --manifest-path $$lock/Cargo.toml --locked --log-level error check $(DENY) || exit; done
+
+# What it prints it writes to bench/results/ too, from where the README shows it.
+.PHONY: bench bench-quick bench-sdk
+bench: module bench-sdk python ## side by side with what a user would pick instead, into bench/results/ (ten minutes)
+	@$(BENCH) --write bench/results $$BENCH_OPTIONS
+
+bench-quick: module bench-sdk python ## the comparison alone, less sure (under two minutes; nothing is written)
+	@$(BENCH) --quick $$BENCH_OPTIONS
+
+BENCH = envoy=$$($(PYTHON) scripts/get-envoy) && echo '==> building the benchmark' && \
+  $(CARGO) build --quiet --release --locked -p portcullis-bench && \
+  PORTCULLIS_ENVOY="$$envoy" exec target/release/portcullis-bench
+
+# A filter on the SDK that has nothing to do: what is left of the gate's cost without its work.
+bench-sdk: cargo wasm-target
+	@$(REMAP) $(CARGO) build --quiet --profile filter --locked --target $(WASM_TARGET) -p portcullis-bench-sdk
+	@$(or $(POST_LINK),cp) target/$(WASM_TARGET)/filter/portcullis_bench_sdk.wasm target/portcullis-bench-sdk.wasm
 
 .PHONY: compose-test
 compose-test: python module ## docker-compose.yaml on a real Docker engine, installed and started where there is none

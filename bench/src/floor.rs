@@ -40,7 +40,8 @@ impl Call {
 
     fn read(call: &str, exchange: &Exchange) -> Result<Self, String> {
         let (name, about) = call.split_once(' ').unwrap_or((call, ""));
-        let value = |name: &str| values(&exchange.stream.headers, name).first().map_or_else(Vec::new, |value| value.to_vec());
+        let value =
+            |name: &str| values(&exchange.stream.headers, name).first().map_or_else(Vec::new, |value| value.to_vec());
         Ok(match name {
             "get_header_map_pairs" => Self::Pairs,
             // Only the keys of filter state have dots in them.

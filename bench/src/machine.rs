@@ -34,7 +34,9 @@ impl Machine {
     /// This one, today.
     pub fn here() -> Self {
         let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-        let field = |name: &str| cpu.lines().find(|line| line.starts_with(name))?.split_once(':').map(|(_, value)| value.trim());
+        let field = |name: &str| {
+            cpu.lines().find(|line| line.starts_with(name))?.split_once(':').map(|(_, value)| value.trim())
+        };
         let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
         let kib = memory.split_whitespace().nth(1).and_then(|number| number.parse::<u64>().ok());
         let now = OffsetDateTime::now_utc().date();
@@ -44,7 +46,9 @@ impl Machine {
             memory_mb: kib.unwrap_or_default() / 1024,
             is_virtual: field("flags").is_some_and(|flags| flags.split(' ').any(|flag| flag == "hypervisor")),
             kernel: fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned(),
-            envoy: version(&paths::envoy(), "version: ").and_then(|line| line.split('/').nth(1).map(str::to_owned)).unwrap_or_default(),
+            envoy: version(&paths::envoy(), "version: ")
+                .and_then(|line| line.split('/').nth(1).map(str::to_owned))
+                .unwrap_or_default(),
             rustc: version(Path::new("rustc"), "").unwrap_or_default(),
             date: now.to_string(),
         }

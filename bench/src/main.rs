@@ -32,7 +32,7 @@ fn main() -> ExitCode {
 
 fn run(mut options: Options) -> Result<(), String> {
     if options.modules.is_empty() {
-        options.modules.push("gate=target/portcullis.wasm".parse()?);
+        options.modules.push("target/portcullis.wasm".parse()?);
     }
     let machine = Machine::here();
     let shop = Workshop::open().map_err(|error| error.to_string())?;
@@ -41,10 +41,11 @@ fn run(mut options: Options) -> Result<(), String> {
     let plan = if options.quick { Plan::QUICK } else { Plan::FULL };
     let plan = Plan { rounds: options.rounds.unwrap_or(plan.rounds), ..plan };
     let chosen = |all| chosen(all, &options.only);
-    let comparison = measure("contenders", chosen(contenders::all(&options.modules, sdk.as_deref(), &shop)?), plan, authorization)?;
+    let comparison =
+        measure("contenders", chosen(contenders::all(&options.modules, sdk.as_deref(), &shop)?), plan, authorization)?;
     let (mut at_scale, mut counts, mut reloads) = (Vec::new(), Vec::new(), Vec::new());
     if !options.quick {
-        let all = chosen(scale::all(&options.modules, &shop, options.million)?);
+        let all = chosen(scale::all(&options.modules, &shop, &scale::FULL)?);
         at_scale = measure("scale", all, plan, authorization)?;
     }
     if options.only.is_empty() {
@@ -53,7 +54,7 @@ fn run(mut options: Options) -> Result<(), String> {
     }
     if !options.quick && options.only.is_empty() {
         for module in &options.modules {
-            for keys in scale::KEYS.into_iter().chain(options.million.then_some(1_000_000)) {
+            for keys in scale::FULL.keys.iter().copied().chain(options.million.then_some(scale::MILLION)) {
                 eprintln!("loading {} keys: {}", scale::grouped(keys), module.name);
                 reloads.push(reload(module, keys, &shop)?);
             }
@@ -90,7 +91,8 @@ fn chosen(all: Vec<Contender>, only: &[String]) -> Vec<Contender> {
     let of = |one: &Contender| [Some(one.baseline.to_owned()), one.lua.map(str::to_owned), one.floor.clone()];
     let mut wanted: Vec<String> = all.iter().filter(|one| asked(&one.name)).map(|one| one.name.clone()).collect();
     for _ in 0..2 {
-        let compared: Vec<String> = all.iter().filter(|one| wanted.contains(&one.name)).flat_map(of).flatten().collect();
+        let compared: Vec<String> =
+            all.iter().filter(|one| wanted.contains(&one.name)).flat_map(of).flatten().collect();
         wanted.extend(compared);
     }
     all.into_iter().filter(|one| wanted.contains(&one.name)).collect()

@@ -9,7 +9,7 @@ const EXAMPLES: &str = "\
 examples:
   portcullis-bench                                            everything (about 10 minutes)
   portcullis-bench --quick                                    the comparison alone, less sure (under 2 minutes)
-  portcullis-bench --quick --only gate,lua,floor              contenders whose name contains one of these
+  portcullis-bench --quick --only public,lua:              contenders whose name contains one of these
   portcullis-bench --quick --module old=a.wasm --module new=b.wasm --only old,new
                                                               two modules in one run";
 
@@ -17,7 +17,7 @@ examples:
 #[derive(Debug, Parser)]
 #[command(after_help = EXAMPLES)]
 pub struct Options {
-    /// The filter, as FILE or NAME=FILE; may be given again [default: gate=target/portcullis.wasm]
+    /// The filter, as FILE or NAME=FILE; may be given again [default: portcullis=target/portcullis.wasm]
     #[arg(long = "module", value_name = "[NAME=]FILE")]
     pub modules: Vec<Module>,
     /// Contenders whose name contains one of these; the baseline and what is compared with take part anyway
@@ -29,7 +29,7 @@ pub struct Options {
     /// The number of rounds
     #[arg(long)]
     pub rounds: Option<usize>,
-    /// Measure a policy of 1,000,000 keys too
+    /// Load a policy of 1,000,000 keys too (a minute, 2 GB of memory)
     #[arg(long)]
     pub million: bool,
     /// Where latest.json, latest.md and latest.svg go; nothing is written without
@@ -53,7 +53,7 @@ impl FromStr for Module {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (name, file) = text.split_once('=').unwrap_or(("gate", text));
+        let (name, file) = text.split_once('=').unwrap_or(("portcullis", text));
         let file = PathBuf::from(file).canonicalize().map_err(|error| format!("{file}: {error}"))?;
         Ok(Self { name: name.to_owned(), file })
     }

@@ -30,7 +30,7 @@ impl Plan {
     /// Sure to about half a microsecond on a busy virtual machine.
     pub const FULL: Self = Self { rounds: 200, requests: 500, warm_up: 20_000, connections: 8, alone: 60 };
     /// In under two minutes.
-    pub const QUICK: Self = Self { rounds: 60, requests: 500, warm_up: 8_000, connections: 8, alone: 40 };
+    pub const QUICK: Self = Self { rounds: 45, requests: 500, warm_up: 8_000, connections: 8, alone: 40 };
 }
 
 /// What was seen of one contender.
@@ -61,7 +61,8 @@ pub fn race(
         let address = stage.address(contender);
         contender.check(address)?;
         let failed = |error| format!("{}: {error}", contender.name);
-        let mut load = Load::connect(address, plan.connections, contender.requests(), contender.status()).map_err(failed)?;
+        let mut load =
+            Load::connect(address, plan.connections, contender.requests(), contender.status()).map_err(failed)?;
         load.run(plan.warm_up, plan.connections, &mut histogram()).map_err(failed)?;
         let run = Run { cpu: Vec::new(), throughput: Vec::new(), busy: histogram(), alone: histogram() };
         lanes.push((load, run));

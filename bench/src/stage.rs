@@ -32,7 +32,10 @@ pub struct Stage {
 impl Stage {
     /// Starts Envoy with the listeners of these contenders, on the first core.
     pub fn start(contenders: &[Contender], authorization: SocketAddr) -> Self {
-        let envoy = Envoy::start_with(&document(contenders, authorization), Options { wasm_log: "warning", ..Options::default() });
+        let envoy = Envoy::start_with(
+            &document(contenders, authorization),
+            Options { wasm_log: "warning", ..Options::default() },
+        );
         let worker = Thread::named(&envoy.process(), "wrk:worker");
         worker.keep_on(0);
         Self { envoy, worker }
@@ -81,9 +84,8 @@ fn listener(contender: &Contender) -> Value {
 
 fn measured(contender: &Contender) -> Value {
     let answer = json!({"status": 200});
-    let others = (1..contender.routes).map(|number| {
-        json!({"match": {"prefix": format!("/service-{number}/")}, "direct_response": {"status": 404}})
-    });
+    let others = (1..contender.routes)
+        .map(|number| json!({"match": {"prefix": format!("/service-{number}/")}, "direct_response": {"status": 404}}));
     let last = json!({"match": {"prefix": "/"}, "direct_response": answer});
     let mut host = json!({"name": "measured", "domains": ["*"], "routes": others.chain([last]).collect::<Vec<_>>()});
     if let (Value::Object(host), Value::Object(more)) = (&mut host, &contender.virtual_host) {
@@ -93,9 +95,7 @@ fn measured(contender: &Contender) -> Value {
 }
 
 fn checked() -> Value {
-    let tell = |name: &&str| {
-        json!({"header": {"key": format!("{SEEN}{name}"), "value": format!("%REQ({name})%")}})
-    };
+    let tell = |name: &&str| json!({"header": {"key": format!("{SEEN}{name}"), "value": format!("%REQ({name})%")}});
     json!({"name": "checked", "domains": [CHECK], "routes": [{
         "match": {"prefix": "/"},
         "direct_response": {"status": 200},

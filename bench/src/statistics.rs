@@ -90,12 +90,12 @@ mod tests {
         assert_eq!(estimate(&[7.0; 9]), Estimate { value: 7.0, low: 7.0, high: 7.0 });
     }
 
-    /// Of nine numbers, the median of a draw is k or less with a probability that the binomial gives: 0.007 for 2, 0.084
-    /// for 3, and the same from above. So the ends of 95 % are 3 and 7.
+    /// Of eleven numbers, the median of a draw is the second or less with a probability of 0.008, by the binomial, and the third
+    /// or less with 0.052; the same from above. So the ends of 95 % are the third from below and from above.
     #[test]
     fn a_known_sample_has_its_known_interval() {
-        let sample: Vec<f64> = (1..=9).map(f64::from).collect();
-        assert_eq!(estimate(&sample), Estimate { value: 5.0, low: 3.0, high: 7.0 });
+        let sample: Vec<f64> = (1..=11).map(f64::from).collect();
+        assert_eq!(estimate(&sample), Estimate { value: 6.0, low: 3.0, high: 9.0 });
     }
 
     #[test]

@@ -182,7 +182,8 @@ impl Vm {
         if program.counts {
             store.set_fuel(u64::MAX).expect("the engine counts");
         }
-        let instance = program.linker.instantiate_and_start(&mut store, &program.module).expect("the module has its imports");
+        let instance =
+            program.linker.instantiate_and_start(&mut store, &program.module).expect("the module has its imports");
         let memory = instance.get_memory(&store, "memory").expect("the module exports its memory");
         let mut vm = Self { store, instance, memory, root: ROOT, last: ROOT };
         let size = u32::try_from(configuration.len()).expect("a configuration below 4 GiB");

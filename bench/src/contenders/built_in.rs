@@ -45,7 +45,8 @@ fn rbac() -> Value {
 
 /// HTTP, to the server of [`crate::authorization`].
 fn ext_authz() -> Value {
-    let exact = |names: &[&str]| json!({"patterns": names.iter().map(|name| json!({"exact": name})).collect::<Vec<_>>()});
+    let exact =
+        |names: &[&str]| json!({"patterns": names.iter().map(|name| json!({"exact": name})).collect::<Vec<_>>()});
     let identity: Vec<&str> = IDENTITY.iter().map(|(name, _)| *name).collect();
     json!({"name": "envoy.filters.http.ext_authz", "typed_config": {
         "@type": "type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthz",

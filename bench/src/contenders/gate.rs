@@ -25,7 +25,8 @@ pub const MAIN: &str = "key";
 
 /// Every case.
 pub fn cases() -> Vec<Case> {
-    let case = |name: &str, policy: Value, lua| Case { policy, contender: Contender::new(name, Kind::Gate, Vec::new()), lua };
+    let case =
+        |name: &str, policy: Value, lua| Case { policy, contender: Contender::new(name, Kind::Gate, Vec::new()), lua };
     let keyed = |mut case: Case| {
         case.contender = bearer(case.contender, KEY).so(Outcome::Seen(IDENTITY.to_vec()));
         case
@@ -43,7 +44,11 @@ pub fn cases() -> Vec<Case> {
         then(case("x-api-key", policy(), Some(LUA_X_API_KEY)), |one| {
             one.with("x-api-key", KEY).so(Outcome::Seen(IDENTITY.to_vec()))
         }),
-        keyed(case("key, networks that do not match", with("trusted_networks", json!({"ranges": ["10.0.0.0/8"]})), None)),
+        keyed(case(
+            "key, networks that do not match",
+            with("trusted_networks", json!({"ranges": ["10.0.0.0/8"]})),
+            None,
+        )),
         keyed(case("key with a rule", with("rules", rule), None)),
         keyed(case("key that expires", expiring, None)),
         keyed(case("key, access_log", with("access_log", json!(true)), None)),

@@ -11,15 +11,25 @@ use super::{BEARER, IDENTITY, KEY, bearer, gate};
 use crate::contender::{Contender, Kind, NOTHING, Outcome};
 use crate::options::Module;
 
-/// How many keys.
-pub const KEYS: [usize; 3] = [1, 1_000, 100_000];
-/// How many patterns, of public paths and of rules.
-pub const PATTERNS: [usize; 3] = [10, 1_000, 10_000];
+/// How much of it.
+#[derive(Debug)]
+pub struct Sizes {
+    /// How many keys.
+    pub keys: &'static [usize],
+    /// How many patterns, of public paths and of rules.
+    pub patterns: &'static [usize],
+}
+
+/// What is measured.
+pub const FULL: Sizes = Sizes { keys: &[1, 1_000, 100_000], patterns: &[10, 1_000, 10_000] };
+/// To see whether it works.
+pub const SMALL: Sizes = Sizes { keys: &[1, 1_000], patterns: &[10, 100] };
+/// To know where it breaks.
+pub const MILLION: usize = 1_000_000;
+
 /// How many headers, and the baseline and the Lua that have as many; five is the ordinary request.
-const HEADERS: [(usize, &str, &str); 2] = [
-    (20, "nothing, 20 headers", "lua: key, 20 headers"),
-    (60, "nothing, 60 headers", "lua: key, 60 headers"),
-];
+const HEADERS: [(usize, &str, &str); 2] =
+    [(20, "nothing, 20 headers", "lua: key, 20 headers"), (60, "nothing, 60 headers", "lua: key, 60 headers")];
 /// How many routes, of which the last matches.
 const ROUTES: (usize, &str, &str) = (1_000, "nothing, 1,000 routes", "lua: key, 1,000 routes");
 /// How many of the keys are used in turn: more than a cache of the first level has lines.
@@ -29,10 +39,10 @@ const USED: usize = 1_024;
 ///
 /// # Errors
 /// A file that cannot be written.
-pub fn all(modules: &[Module], shop: &Workshop, million: bool) -> Result<Vec<Contender>, String> {
+pub fn all(modules: &[Module], shop: &Workshop, sizes: &Sizes) -> Result<Vec<Contender>, String> {
     let nothing = bearer(Contender::new(NOTHING, Kind::Nothing, Vec::new()), KEY);
     let nothing = nothing.so(Outcome::Seen(vec![("authorization", BEARER)]));
-    let lua = lua::all().into_iter().filter(|one| one.name == LUA_KEY).next().ok_or("no Lua")?;
+    let lua = lua::all().into_iter().find(|one| one.name == LUA_KEY).ok_or("no Lua")?;
     let mut all = vec![nothing.clone(), lua.clone()];
     for (count, baseline, like) in HEADERS {
         all.push(padded(named(&nothing, baseline, baseline), count));
@@ -50,13 +60,13 @@ pub fn all(modules: &[Module], shop: &Workshop, million: bool) -> Result<Vec<Con
         let discovered = |name: &str, policy: &str| -> Result<Contender, String> {
             Ok(Contender { filters: vec![shop.discovered(&own(name), &module.file, policy)?], ..plain(name) })
         };
-        for count in KEYS.into_iter().chain(million.then_some(1_000_000)) {
+        for &count in sizes.keys {
             let name = format!("key of {}", grouped(count));
             let step = (count / USED).max(1);
             let tokens = (0..count).step_by(step).map(token).collect();
             all.push(Contender { tokens, ..discovered(&name, &keys(count))? });
         }
-        for count in PATTERNS {
+        for &count in sizes.patterns {
             all.push(discovered(&format!("key, {} public patterns", grouped(count)), &public(count).to_string())?);
             all.push(discovered(&format!("key, {} rules", grouped(count)), &rules(count).to_string())?);
         }
@@ -76,17 +86,21 @@ fn named(contender: &Contender, name: &str, baseline: &'static str) -> Contender
 /// With so many headers, `:authority` counted and other pseudo-headers not.
 fn padded(contender: Contender, headers: usize) -> Contender {
     let missing = headers.saturating_sub(contender.headers.len() + 1);
-    (0..missing).fold(contender, |contender, number| contender.with(&format!("x-field-{number:02}"), "a-value-of-24-characters"))
+    (0..missing).fold(contender, |contender, number| {
+        contender.with(&format!("x-field-{number:02}"), "a-value-of-24-characters")
+    })
 }
 
 /// A policy with that many consumers of one key each. The first is the one that every contender has.
 pub fn keys(count: usize) -> String {
-    let mut document = String::from(r#"{"version":1,"name":"bench","public_paths":["/","/health","/docs/**"],"consumers":["#);
+    let mut document =
+        String::from(r#"{"version":1,"name":"bench","public_paths":["/","/health","/docs/**"],"consumers":["#);
     for number in 0..count {
         let (name, digest) = (consumer(number), Digest::of(token(number).as_bytes()).to_hex());
         let id = if number == 0 { format!(r#""id":"{}","#, IDENTITY[2].1) } else { String::new() };
         let comma = if number == 0 { "" } else { "," };
-        let _ = write!(document, r#"{comma}{{"name":"{name}","roles":["predict"],"keys":[{{{id}"sha256":"{digest}"}}]}}"#);
+        let _ =
+            write!(document, r#"{comma}{{"name":"{name}","roles":["predict"],"keys":[{{{id}"sha256":"{digest}"}}]}}"#);
     }
     document.push_str("]}");
     document
@@ -110,7 +124,8 @@ pub fn public(count: usize) -> Value {
 
 /// That many rules, of which the last matches.
 pub fn rules(count: usize) -> Value {
-    let others = (1..count).map(|number| json!({"path": format!("/service-{number}/{{name}}/run"), "roles": ["admin"]}));
+    let others =
+        (1..count).map(|number| json!({"path": format!("/service-{number}/{{name}}/run"), "roles": ["admin"]}));
     let ours = json!({"path": "/v2/models/**", "roles": ["predict"]});
     let mut policy = gate::policy();
     policy["rules"] = others.chain([ours]).collect();

@@ -43,7 +43,8 @@ impl Workshop {
     pub fn discovered(&self, name: &str, module: &Path, configuration: &str) -> Result<Value, String> {
         let directory = self.directory.path().join(safe(name));
         fs::create_dir_all(&directory).map_err(|error| format!("{}: {error}", directory.display()))?;
-        publish(&directory, name, 1, module, configuration).map_err(|error| format!("{}: {error}", directory.display()))?;
+        publish(&directory, name, 1, module, configuration)
+            .map_err(|error| format!("{}: {error}", directory.display()))?;
         Ok(json!({"name": name, "config_discovery": {"type_urls": [WASM], "config_source": watched(&directory, FILE)}}))
     }
 

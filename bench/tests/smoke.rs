@@ -1,0 +1,124 @@
+//! Every contender answers as it should, and is measured in one tiny round. Nothing is timed here.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use portcullis_bench::authorization;
+use portcullis_bench::contender::Contender;
+use portcullis_bench::contenders::wasm::Workshop;
+use portcullis_bench::contenders::{self, gate, scale};
+use portcullis_bench::counting::count;
+use portcullis_bench::machine::Machine;
+use portcullis_bench::options::Module;
+use portcullis_bench::race::{Plan, race};
+use portcullis_bench::reload::reload;
+use portcullis_bench::report::Report;
+use portcullis_bench::stage::{self, Stage};
+use portcullis_bench::table::rows;
+use portcullis_tests::envoy::{Envoy, Options};
+use portcullis_tests::paths;
+use serde_json::Value;
+
+const TINY: Plan = Plan { rounds: 1, requests: 20, warm_up: 20, connections: 2, alone: 2 };
+
+fn modules() -> Vec<Module> {
+    vec![Module { name: "portcullis".to_owned(), file: paths::module() }]
+}
+
+/// What `make bench-sdk` leaves.
+fn sdk() -> std::path::PathBuf {
+    let file = paths::workspace().join("target/portcullis-bench-sdk.wasm");
+    assert!(file.exists(), "{} is missing: run `make bench-sdk`", file.display());
+    file
+}
+
+fn measured(all: &[Contender]) -> Vec<portcullis_bench::table::Row> {
+    let stage = Stage::start(all, authorization::start().expect("a port"));
+    let runs = race(&stage, all, TINY, |_| ()).unwrap_or_else(|error| panic!("{error}"));
+    rows(all, &runs)
+}
+
+#[test]
+fn every_contender_answers_as_it_should_and_gets_a_row() {
+    let shop = Workshop::open().expect("a directory");
+    let all = contenders::all(&modules(), Some(&sdk()), &shop).unwrap_or_else(|error| panic!("{error}"));
+    let rows = measured(&all);
+    let names: BTreeSet<&str> = rows.iter().map(|row| row.name.as_str()).collect();
+    assert_eq!(names.len(), all.len(), "each has a name of its own");
+    for (contender, row) in all.iter().zip(&rows) {
+        assert_eq!(row.to_lua.is_some(), contender.lua.is_some(), "{}: its Lua takes part", row.name);
+        assert_eq!(row.to_floor.is_some(), contender.floor.is_some(), "{}: its floor takes part", row.name);
+    }
+    let report = Report {
+        machine: Machine::here(),
+        plan: TINY,
+        modules: Report::sizes(&modules()),
+        comparison: rows,
+        scale: Vec::new(),
+        counts: Vec::new(),
+        reloads: Vec::new(),
+    };
+    let directory = tempfile::tempdir().expect("a directory");
+    report.write(directory.path()).expect("the directory takes it");
+    let read = |name: &str| std::fs::read_to_string(directory.path().join(name)).expect("it is written");
+    let json: Value = serde_json::from_str(&read("latest.json")).expect("JSON");
+    assert_eq!(json["comparison"].as_array().map(Vec::len), Some(all.len()));
+    assert!(read("latest.md").contains("| portcullis: key |") && read("latest.svg").ends_with("</svg>\n"));
+}
+
+#[test]
+fn a_contender_that_answers_wrongly_is_not_measured() {
+    let shop = Workshop::open().expect("a directory");
+    let all = contenders::all(&modules(), None, &shop).unwrap_or_else(|error| panic!("{error}"));
+    // It lets everybody through.
+    let open = all.iter().find(|one| one.name == "floor: no hostcall").expect("it takes part").filters.clone();
+    let mut wrong: Vec<Contender> = all.iter().filter(|one| one.name == "portcullis: key").cloned().collect();
+    wrong[0].filters = open;
+    wrong[0].baseline = "nothing";
+    let stage = Stage::start(&wrong, authorization::start().expect("a port"));
+    let error = race(&stage, &wrong, TINY, |_| ()).expect_err("it sets no identity");
+    assert!(error.contains("the upstream sees authorization"), "{error}");
+}
+
+#[test]
+fn the_gate_serves_at_every_scale() {
+    let shop = Workshop::open().expect("a directory");
+    let all = scale::all(&modules(), &shop, &scale::SMALL).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(measured(&all).len(), all.len());
+}
+
+#[test]
+fn calls_and_instructions_of_each_case_are_counted() {
+    let (module, cases) = (&modules()[0], gate::cases());
+    let all: Vec<Contender> = cases.iter().map(|case| gate::contender(module, case)).collect();
+    let document = stage::document(&all, ([127, 0, 0, 1], 9).into());
+    let envoy = Envoy::start_with(&document, Options { wasm_log: "trace", ..Options::default() });
+    let counts = count(module, &cases, &envoy).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(counts.len(), cases.len());
+    for count in counts {
+        assert!(count.instructions > 0, "{}", count.name);
+        assert!(count.hostcalls.iter().any(|call| call.starts_with("get_header_map_pairs")), "{count:?}");
+        let headers = count.callbacks.iter().filter(|name| *name == "proxy_on_request_headers").count();
+        assert_eq!(headers, 1, "{count:?}");
+    }
+}
+
+#[test]
+fn the_loading_of_a_policy_is_seen() {
+    let shop = Workshop::open().expect("a directory");
+    let seen = reload(&modules()[0], 10, &shop).unwrap_or_else(|error| panic!("{error}"));
+    assert!(seen.instructions > 0 && seen.memory > 0 && seen.resident_kib > 0, "{seen:?}");
+}
+
+#[test]
+fn the_files_that_are_shown_come_from_one_run() {
+    let results = Path::new(env!("CARGO_MANIFEST_DIR")).join("results");
+    let read = |name: &str| std::fs::read_to_string(results.join(name)).expect("`make bench` has written it");
+    let json: Value = serde_json::from_str(&read("latest.json")).expect("JSON");
+    for row in json["comparison"].as_array().expect("rows") {
+        let name = row["name"].as_str().expect("a name");
+        assert!(read("latest.md").contains(&format!("| {name} |")), "{name}");
+    }
+    let date = json["machine"]["date"].as_str().expect("a date");
+    assert!(read("latest.svg").contains(date) && read("latest.md").contains(date));
+}
