@@ -13,8 +13,7 @@ use crate::request::Request;
 use crate::target::split_query;
 
 /// What becomes of a request.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[allow(clippy::large_enum_variant, reason = "made once a request, and a box would be an allocation")]
+#[derive(Debug, Clone)]
 pub enum Outcome<'a> {
     /// It goes on, with these edits, in order.
     Forward(Edits<'a>),
@@ -22,33 +21,44 @@ pub enum Outcome<'a> {
     Reply(Reply<'a>),
 }
 
-/// Edits, in order. Those that a request without forged headers takes need no allocation.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// Edits, in order: made one after the other as they are asked for, so that they need no memory.
+#[derive(Clone, Copy)]
 pub struct Edits<'a> {
-    few: [Option<Edit<'a>>; FEW],
-    more: Vec<Edit<'a>>,
+    policy: &'a Policy,
+    request: Request<'a>,
+    caller: Option<Caller<'a>>,
 }
 
-/// A cookie taken out and put back without its key, and three headers with the identity.
-const FEW: usize = 5;
-
 impl<'a> Edits<'a> {
-    /// Each edit.
-    pub fn iter(&self) -> impl Iterator<Item = &Edit<'a>> {
-        self.few.iter().flatten().chain(&self.more)
-    }
-
-    /// Whether the request goes on as it came.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.iter().next().is_none()
-    }
-
-    fn push(&mut self, edit: Edit<'a>) {
-        match self.few.iter_mut().find(|place| place.is_none()) {
-            Some(place) => *place = Some(edit),
-            None => self.more.push(edit),
+    /// Gives each edit to `make`, up to the first that fails.
+    ///
+    /// # Errors
+    /// As `make`.
+    pub fn try_each<E>(&self, mut make: impl FnMut(Edit<'a>) -> Result<(), E>) -> Result<(), E> {
+        let names = self.policy.identity_headers();
+        for (place, name) in self.request.spellings(names).enumerate() {
+            if !self.request.spellings(names).take(place).any(|earlier| earlier == name) {
+                make(Edit::Remove(name))?;
+            }
         }
+        self.caller.map_or(Ok(()), |caller| self.policy.introduce(&caller, &self.request, &mut make))
+    }
+
+    /// All of them.
+    #[must_use]
+    pub fn list(&self) -> Vec<Edit<'a>> {
+        let mut all = Vec::new();
+        let _ = self.try_each(|edit| {
+            all.push(edit);
+            Ok::<(), core::convert::Infallible>(())
+        });
+        all
+    }
+}
+
+impl fmt::Debug for Edits<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.list()).finish()
     }
 }
 
@@ -95,46 +105,39 @@ impl Policy {
         {
             return Outcome::Reply(self.replies().to(denial, request.is_grpc));
         }
-        let mut edits = self.without_identity(request);
-        if let Decision::Allow(Grant::Key(caller)) = decision {
-            self.introduce(caller, request, &mut edits);
-        }
-        Outcome::Forward(edits)
+        let caller = if let Decision::Allow(Grant::Key(caller)) = decision { Some(*caller) } else { None };
+        Outcome::Forward(Edits { caller, ..self.without_identity(request) })
     }
 
     /// Takes every identity header out, in every spelling: what there is came from the caller. For trailers too, which
     /// some services take for headers.
     #[must_use]
-    pub fn without_identity<'a>(&self, request: &Request<'a>) -> Edits<'a> {
-        let mut edits = Edits::default();
-        for name in request.spellings(self.identity_headers()) {
-            let forged = Edit::Remove(name);
-            if !edits.iter().any(|edit| *edit == forged) {
-                edits.push(forged);
-            }
-        }
-        edits
+    pub fn without_identity<'a>(&'a self, request: &Request<'a>) -> Edits<'a> {
+        Edits { policy: self, request: *request, caller: None }
     }
 
     /// Takes the credential out, and tells the upstream whose it was.
-    fn introduce<'a>(&'a self, caller: &Caller<'a>, request: &Request<'a>, edits: &mut Edits<'a>) {
+    fn introduce<'a, E>(
+        &'a self,
+        caller: &Caller<'a>,
+        request: &Request<'a>,
+        make: &mut impl FnMut(Edit<'a>) -> Result<(), E>,
+    ) -> Result<(), E> {
         let upstream = self.upstream();
         if !upstream.forward_credential {
             match self.key_sources().get(caller.source) {
-                Some(KeySource::Bearer) => edits.push(Edit::Remove("authorization")),
-                Some(KeySource::Header(name)) => edits.push(Edit::Remove(name.as_str())),
+                Some(KeySource::Bearer) => make(Edit::Remove("authorization"))?,
+                Some(KeySource::Header(name)) => make(Edit::Remove(name.as_str()))?,
                 Some(KeySource::Query(name)) => {
                     let (path, query) = split_query(request.path.unwrap_or_default());
-                    edits.push(Edit::Set(
-                        ":path",
-                        without_parameter(path, query.unwrap_or_default(), name.as_str()).into(),
-                    ));
+                    let kept = without_parameter(path, query.unwrap_or_default(), name.as_str());
+                    make(Edit::Set(":path", kept.into()))?;
                 }
                 Some(KeySource::Cookie(name)) => {
-                    edits.push(Edit::Remove("cookie"));
+                    make(Edit::Remove("cookie"))?;
                     let kept = without_cookie(request, name.as_str());
                     if !kept.is_empty() {
-                        edits.push(Edit::Add("cookie", kept.into()));
+                        make(Edit::Add("cookie", kept.into()))?;
                     }
                 }
                 None => {}
@@ -142,11 +145,11 @@ impl Policy {
         }
         // None of these is there: what the caller sent was removed first.
         let Caller { consumer, key, .. } = caller;
-        edits.push(Edit::Add(upstream.consumer_header.as_str(), consumer.name.as_bytes().into()));
+        make(Edit::Add(upstream.consumer_header.as_str(), consumer.name.as_bytes().into()))?;
         if !consumer.roles_value.is_empty() {
-            edits.push(Edit::Add(upstream.roles_header.as_str(), consumer.roles_value.as_bytes().into()));
+            make(Edit::Add(upstream.roles_header.as_str(), consumer.roles_value.as_bytes().into()))?;
         }
-        edits.push(Edit::Add(upstream.key_id_header.as_str(), bytes(key.id())));
+        make(Edit::Add(upstream.key_id_header.as_str(), bytes(key.id())))
     }
 }
 

@@ -70,7 +70,7 @@ fn same_outcome(document: &Document, request: &request::Request, outcome: &Outco
 
 /// The header pairs after the edits.
 fn applied(mut headers: Vec<(String, Vec<u8>)>, edits: &Edits<'_>) -> Vec<(String, Vec<u8>)> {
-    for edit in edits.iter() {
+    for edit in &edits.list() {
         match edit {
             Edit::Add(name, _) => assert!(!headers.iter().any(|(header, _)| header == name), "{name} is there already"),
             Edit::Remove(name) | Edit::Set(name, _) => headers.retain(|(header, _)| header != name),

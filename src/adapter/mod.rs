@@ -139,10 +139,10 @@ fn send(reply: Reply<'_>) -> Action {
 
 /// Lets a request through with all of its edits, or not at all: an edit that fails may leave a forged identity.
 fn forward(map: MapType, edits: &Edits<'_>) -> Action {
-    let done = edits.iter().try_for_each(|edit| match edit {
+    let done = edits.try_each(|edit| match edit {
         Edit::Remove(name) => hostcalls::remove_map_value(map, name),
-        Edit::Add(name, value) => hostcalls::add_map_value_bytes(map, name, value),
-        Edit::Set(name, value) => hostcalls::set_map_value_bytes(map, name, Some(value)),
+        Edit::Add(name, value) => hostcalls::add_map_value_bytes(map, name, &value),
+        Edit::Set(name, value) => hostcalls::set_map_value_bytes(map, name, Some(&value)),
     });
     if done.is_ok() { Action::Continue } else { send(UNCONFIGURED) }
 }

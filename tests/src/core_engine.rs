@@ -77,7 +77,7 @@ fn observe(form: Form, policy: &Policy, cases: &Cases, row: &Row) -> Observation
 }
 
 fn edited(mut headers: Vec<Pair>, edits: &Edits<'_>) -> Vec<Pair> {
-    for edit in edits.iter() {
+    for edit in &edits.list() {
         if let Edit::Remove(name) | Edit::Set(name, _) = edit {
             headers.retain(|(header, _)| header != name.as_bytes());
         }

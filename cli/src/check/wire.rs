@@ -51,10 +51,10 @@ fn percent_encoded(text: &str) -> String {
 /// For people: the reply, or the edits.
 pub(super) fn as_text(outcome: &Outcome<'_>, request: &Request<'_>) -> String {
     match outcome {
-        Outcome::Forward(edits) if edits.is_empty() => "to the upstream, as it came\n".to_owned(),
+        Outcome::Forward(edits) if edits.list().is_empty() => "to the upstream, as it came\n".to_owned(),
         Outcome::Forward(edits) => {
             let mut text = "to the upstream, with these changes\n".to_owned();
-            for edit in edits.iter() {
+            for edit in edits.list() {
                 text.push_str(&match edit {
                     Edit::Remove(name) => format!("  remove  {name}\n"),
                     Edit::Add(name, value) | Edit::Set(name, value) => {
@@ -89,13 +89,13 @@ pub(super) fn as_text(outcome: &Outcome<'_>, request: &Request<'_>) -> String {
 pub(super) fn as_json(outcome: &Outcome<'_>, request: &Request<'_>) -> Value {
     match outcome {
         Outcome::Forward(edits) => {
-            let edit = |edit: &Edit<'_>| match edit {
+            let edit = |edit: Edit<'_>| match edit {
                 Edit::Remove(name) => json!({"remove": name}),
                 Edit::Add(name, value) | Edit::Set(name, value) => {
                     json!({"set": name, "value": value.escape_ascii().to_string()})
                 }
             };
-            json!({"forward": edits.iter().map(edit).collect::<Vec<_>>()})
+            json!({"forward": edits.list().into_iter().map(edit).collect::<Vec<_>>()})
         }
         Outcome::Reply(reply) => {
             let Wire { status, headers, body } = Wire::new(reply, request);
