@@ -14,11 +14,42 @@ use crate::target::split_query;
 
 /// What becomes of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant, reason = "made once a request, and a box would be an allocation")]
 pub enum Outcome<'a> {
     /// It goes on, with these edits, in order.
-    Forward(Vec<Edit<'a>>),
+    Forward(Edits<'a>),
     /// It is answered here.
     Reply(Reply<'a>),
+}
+
+/// Edits, in order. Those that a request without forged headers takes need no allocation.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Edits<'a> {
+    few: [Option<Edit<'a>>; FEW],
+    more: Vec<Edit<'a>>,
+}
+
+/// A cookie taken out and put back without its key, and three headers with the identity.
+const FEW: usize = 5;
+
+impl<'a> Edits<'a> {
+    /// Each edit.
+    pub fn iter(&self) -> impl Iterator<Item = &Edit<'a>> {
+        self.few.iter().flatten().chain(&self.more)
+    }
+
+    /// Whether the request goes on as it came.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.iter().next().is_none()
+    }
+
+    fn push(&mut self, edit: Edit<'a>) {
+        match self.few.iter_mut().find(|place| place.is_none()) {
+            Some(place) => *place = Some(edit),
+            None => self.more.push(edit),
+        }
+    }
 }
 
 /// An edit of the request's headers.
@@ -26,6 +57,9 @@ pub enum Outcome<'a> {
 pub enum Edit<'a> {
     /// Removes every value of a header.
     Remove(&'a str),
+    /// Adds a header that is not there, or was removed before. Envoy need not look for it: to set one makes it sort all
+    /// headers first, which costs 2.4 microseconds where there are 60.
+    Add(&'a str, Cow<'a, [u8]>),
     /// Gives a header this one value.
     Set(&'a str, Cow<'a, [u8]>),
 }
@@ -35,6 +69,7 @@ impl fmt::Debug for Edit<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Remove(name) => write!(f, "Remove({name})"),
+            Self::Add(name, _) => write!(f, "Add({name}, ...)"),
             Self::Set(name, _) => write!(f, "Set({name}, ...)"),
         }
     }
@@ -70,18 +105,19 @@ impl Policy {
     /// Takes every identity header out, in every spelling: what there is came from the caller. For trailers too, which
     /// some services take for headers.
     #[must_use]
-    pub fn without_identity<'a>(&self, request: &Request<'a>) -> Vec<Edit<'a>> {
-        let mut edits = Vec::new();
+    pub fn without_identity<'a>(&self, request: &Request<'a>) -> Edits<'a> {
+        let mut edits = Edits::default();
         for name in request.spellings(self.identity_headers()) {
-            if !edits.contains(&Edit::Remove(name)) {
-                edits.push(Edit::Remove(name));
+            let forged = Edit::Remove(name);
+            if !edits.iter().any(|edit| *edit == forged) {
+                edits.push(forged);
             }
         }
         edits
     }
 
     /// Takes the credential out, and tells the upstream whose it was.
-    fn introduce<'a>(&'a self, caller: &Caller<'a>, request: &Request<'a>, edits: &mut Vec<Edit<'a>>) {
+    fn introduce<'a>(&'a self, caller: &Caller<'a>, request: &Request<'a>, edits: &mut Edits<'a>) {
         let upstream = self.upstream();
         if !upstream.forward_credential {
             match self.key_sources().get(caller.source) {
@@ -98,18 +134,19 @@ impl Policy {
                     edits.push(Edit::Remove("cookie"));
                     let kept = without_cookie(request, name.as_str());
                     if !kept.is_empty() {
-                        edits.push(Edit::Set("cookie", kept.into()));
+                        edits.push(Edit::Add("cookie", kept.into()));
                     }
                 }
                 None => {}
             }
         }
+        // None of these is there: what the caller sent was removed first.
         let Caller { consumer, key, .. } = caller;
-        edits.push(Edit::Set(upstream.consumer_header.as_str(), consumer.name.as_bytes().into()));
+        edits.push(Edit::Add(upstream.consumer_header.as_str(), consumer.name.as_bytes().into()));
         if !consumer.roles_value.is_empty() {
-            edits.push(Edit::Set(upstream.roles_header.as_str(), consumer.roles_value.as_bytes().into()));
+            edits.push(Edit::Add(upstream.roles_header.as_str(), consumer.roles_value.as_bytes().into()));
         }
-        edits.push(Edit::Set(upstream.key_id_header.as_str(), bytes(key.id())));
+        edits.push(Edit::Add(upstream.key_id_header.as_str(), bytes(key.id())));
     }
 }
 

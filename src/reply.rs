@@ -91,7 +91,8 @@ impl Replies {
             }
             Denial::MissingRole(caller) => (403, &self.missing_role, Some(caller.source)),
         };
-        let mut headers = vec![("cache-control", "no-store")];
+        let mut headers = Vec::with_capacity(self.challenges.len().saturating_add(2));
+        headers.push(("cache-control", "no-store"));
         for (source, challenge) in self.challenges.iter().enumerate() {
             let value = match denial {
                 Denial::BadRequestTarget | Denial::IdentityHeaderNamed => continue,

@@ -1,7 +1,11 @@
 //! A request, as one read of all header pairs shows it. Values are bytes: nothing here assumes UTF-8.
 
 use core::fmt;
+use std::borrow::Cow;
+use std::net::IpAddr;
 
+use crate::marks::Marks;
+use crate::network::parse_address;
 use crate::query::split_pair;
 use crate::target::{decode, split_query};
 
@@ -9,6 +13,8 @@ use crate::target::{decode, split_query};
 #[derive(Clone, Copy)]
 pub struct Request<'a> {
     headers: &'a [(String, Vec<u8>)],
+    /// Of all names: most questions are about a header that is not there, and need no second look.
+    marks: Marks,
     /// `:method`, as sent; empty where there is none.
     pub method: &'a [u8],
     /// `:path`, as sent; `None` for CONNECT.
@@ -34,6 +40,12 @@ pub(crate) const METHOD_OVERRIDES: [&str; 3] = ["x-http-method", "x-http-method-
 /// Headers from which some backends take the URL (CVE-2018-14773).
 pub(crate) const URL_OVERRIDES: [&str; 2] = ["x-original-url", "x-rewrite-url"];
 
+/// Of the names that every request is looked through for.
+const LOOKED_FOR: Marks = Marks::of_all(&[":method", ":path", ":authority", "content-type"])
+    .and(Marks::of_all(&NAMES_A_CLIENT))
+    .and(Marks::of_all(&METHOD_OVERRIDES))
+    .and(Marks::of_all(&URL_OVERRIDES));
+
 /// Names of headers only: in values, and in the path's query, there are credentials.
 impl fmt::Debug for Request<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -47,6 +59,7 @@ impl<'a> Request<'a> {
     pub fn new(headers: &'a [(String, Vec<u8>)]) -> Self {
         let mut request = Self {
             headers,
+            marks: Marks::NONE,
             method: b"",
             path: None,
             authority: b"",
@@ -56,6 +69,11 @@ impl<'a> Request<'a> {
         };
         let mut has_content_type = false;
         for (name, value) in headers {
+            let mark = Marks::of(name);
+            request.marks = request.marks.and(mark);
+            if !LOOKED_FOR.meet(mark) {
+                continue;
+            }
             match name.as_str() {
                 ":method" => request.method = value,
                 ":path" => request.path = Some(value),
@@ -76,16 +94,22 @@ impl<'a> Request<'a> {
         request
     }
 
+    /// The pairs, if any of them may be one of `names`, however it is spelled.
+    fn pairs(&self, names: &[&str]) -> &'a [(String, Vec<u8>)] {
+        if self.marks.meet(Marks::of_all(names)) { self.headers } else { &[] }
+    }
+
     /// Every value of a header, without the blanks around it: HTTP/1 drops them, HTTP/2 passes them on, and what they
     /// mean is the same (RFC 9110, section 5.5).
     pub fn values(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
-        self.headers.iter().filter(move |(header, _)| header == name).map(|(_, value)| trim(value))
+        self.pairs(&[name]).iter().filter(move |(header, _)| header == name).map(|(_, value)| trim(value))
     }
 
     /// As [`values`](Self::values), whatever the letter case of the name. What can only refuse a request is looked for so:
     /// a host other than Envoy may leave names as sent.
     fn values_in_any_case(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
-        self.headers.iter().filter(move |(header, _)| header.eq_ignore_ascii_case(name)).map(|(_, value)| trim(value))
+        let pairs = self.pairs(&[name]).iter();
+        pairs.filter(move |(header, _)| header.eq_ignore_ascii_case(name)).map(|(_, value)| trim(value))
     }
 
     /// The only value of a header; `None` where there is none, `Some(None)` where there are several.
@@ -98,32 +122,31 @@ impl<'a> Request<'a> {
     /// The names, as sent, of headers that a backend may take for one of `names`.
     pub fn spellings(&self, names: [&str; 3]) -> impl Iterator<Item = &'a str> {
         let alike = move |name: &&str| names.iter().any(|one| same_name(name, one));
-        self.headers.iter().map(|(name, _)| name.as_str()).filter(alike)
+        self.pairs(&names).iter().map(|(name, _)| name.as_str()).filter(alike)
     }
 
     /// Whether a header is there that a backend may take for `name`, spelled in another way.
     #[must_use]
     pub fn has_look_alike(&self, name: &str) -> bool {
-        self.headers.iter().any(|(header, _)| header != name && same_name(header, name))
+        self.pairs(&[name]).iter().any(|(header, _)| header != name && same_name(header, name))
     }
 
-    /// Whether `X-Forwarded-For` or `X-Envoy-External-Address` says anything, in any spelling, other than exactly `peer`.
+    /// The client that `X-Forwarded-For` and `X-Envoy-External-Address` hold, in any spelling: `None` where there is neither,
+    /// `Some(None)` where what they hold is not exactly one address.
     #[must_use]
-    pub fn is_forwarded_for_another_than(&self, peer: std::net::IpAddr) -> bool {
-        HOLD_THE_CLIENT.iter().any(|known| {
-            let mut values = self.headers.iter().filter(|(name, _)| same_name(name, known));
-            match (values.next(), values.next()) {
-                (None, _) => false,
-                (Some((_, value)), None) => crate::network::parse_address(value) != Some(peer),
-                _ => true,
-            }
-        })
+    pub fn held_client(&self) -> Option<Option<IpAddr>> {
+        let held = HOLD_THE_CLIENT.iter().filter_map(|known| {
+            let mut values = self.pairs(&[known]).iter().filter(|(name, _)| same_name(name, known));
+            let (_, first) = values.next()?;
+            Some(if values.next().is_none() { parse_address(first) } else { None })
+        });
+        held.reduce(|one, other| one.filter(|_| one == other))
     }
 
     /// The URLs that override headers hold.
     pub fn override_urls(&self) -> impl Iterator<Item = &'a [u8]> {
         let is_url = |name: &str| URL_OVERRIDES.iter().any(|known| same_name(name, known));
-        self.headers.iter().filter(move |(name, _)| is_url(name)).map(|(_, value)| trim(value))
+        self.pairs(&URL_OVERRIDES).iter().filter(move |(name, _)| is_url(name)).map(|(_, value)| trim(value))
     }
 
     /// Whether a `Connection` header names one of `names`, which makes the next hop drop it (RFC 9110, section 7.6.1).
@@ -161,9 +184,9 @@ impl<'a> Request<'a> {
             (_, Some(host)) => (host, &b":80"[..]),
             _ => return false,
         };
-        let bare = |host: &'a [u8]| host.strip_suffix(port).unwrap_or(host).to_ascii_lowercase();
-        let host = host.strip_suffix(port).unwrap_or(host).to_ascii_lowercase();
-        !host.is_empty() && host == bare(self.authority)
+        let bare = |host: &'a [u8]| host.strip_suffix(port).unwrap_or(host);
+        let host = host.strip_suffix(port).unwrap_or(host);
+        !host.is_empty() && host.eq_ignore_ascii_case(bare(self.authority))
     }
 }
 
@@ -172,9 +195,10 @@ impl<'a> Request<'a> {
 fn overrides_method(target: &[u8]) -> bool {
     let pairs = split_query(target).1.into_iter().flat_map(|query| query.split(|byte| matches!(byte, b'&' | b';')));
     pairs.map(|pair| split_pair(pair).0).filter(|name| name.len() >= "_method".len()).any(|name| {
-        let name = decode(name).unwrap_or_else(|| name.to_vec());
-        let name: Vec<u8> = name.into_iter().skip_while(|byte| matches!(byte, b'+' | b' ')).collect();
-        core::str::from_utf8(&name).is_ok_and(|name| same_name(name, "_method"))
+        let name = if name.contains(&b'%') { decode(name) } else { None }.map_or(Cow::Borrowed(name), Cow::Owned);
+        let start = name.iter().position(|byte| !matches!(byte, b'+' | b' ')).unwrap_or(name.len());
+        let name = core::str::from_utf8(name.get(start..).unwrap_or_default());
+        name.is_ok_and(|name| same_name(name, "_method"))
     })
 }
 
@@ -195,8 +219,12 @@ pub(crate) fn trim(value: &[u8]) -> &[u8] {
 /// Whether two names are one to a backend that does not tell letter case, or what is no letter and no digit, apart: CGI
 /// takes `-` for `_` (RFC 3875, section 4.1.18), and some servers everything else too.
 pub(crate) fn same_name(name: &str, known: &str) -> bool {
-    let fold = |byte: u8| if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'-' };
     name.len() == known.len() && name.bytes().zip(known.bytes()).all(|(a, b)| fold(a) == fold(b))
+}
+
+/// The byte that stands for all those that are one in names.
+pub(crate) const fn fold(byte: u8) -> u8 {
+    if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'-' }
 }
 
 #[cfg(test)]

@@ -117,6 +117,8 @@ pub enum Untrusted {
     CrossSite,
     /// A header names another client.
     Forwarded,
+    /// A header holds a client that is in no trusted range.
+    ClientOutside,
     /// There is no address that could be read.
     NoPeer,
     /// The address stands for others: 127.0.0.6 or ::6.

@@ -4,7 +4,7 @@
 //! `@connect` leaves the path out.
 
 use arbitrary::Unstructured;
-use portcullis::{Edit, Outcome, Policy, Request};
+use portcullis::{Edit, Edits, Outcome, Policy, Request};
 use portcullis_models::reference::document::Document;
 use portcullis_models::reference::{self, Decision, forward, reply, request};
 
@@ -69,11 +69,13 @@ fn same_outcome(document: &Document, request: &request::Request, outcome: &Outco
 }
 
 /// The header pairs after the edits.
-fn applied(mut headers: Vec<(String, Vec<u8>)>, edits: &[Edit<'_>]) -> Vec<(String, Vec<u8>)> {
-    for edit in edits {
-        let (Edit::Remove(name) | Edit::Set(name, _)) = edit;
-        headers.retain(|(header, _)| header != name);
-        if let Edit::Set(name, value) = edit {
+fn applied(mut headers: Vec<(String, Vec<u8>)>, edits: &Edits<'_>) -> Vec<(String, Vec<u8>)> {
+    for edit in edits.iter() {
+        match edit {
+            Edit::Add(name, _) => assert!(!headers.iter().any(|(header, _)| header == name), "{name} is there already"),
+            Edit::Remove(name) | Edit::Set(name, _) => headers.retain(|(header, _)| header != name),
+        }
+        if let Edit::Add(name, value) | Edit::Set(name, value) = edit {
             headers.push(((*name).to_owned(), value.to_vec()));
         }
     }

@@ -15,7 +15,7 @@ use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{Action, ContextType, LogLevel, MapType};
 
 use crate::document::Mode;
-use crate::{Decision, Edit, Loaded, Outcome, Policy, Reply, Request};
+use crate::{Decision, Edit, Edits, Loaded, Outcome, Policy, Reply, Request};
 use configuration::Configuration;
 use host::Envoy;
 use metrics::Metrics;
@@ -113,7 +113,7 @@ impl HttpContext for Stream {
         record(&gate.policy, &decision);
         match gate.policy.outcome(&request, &decision) {
             Outcome::Forward(edits) => {
-                let action = forward(MapType::HttpRequestHeaders, edits);
+                let action = forward(MapType::HttpRequestHeaders, &edits);
                 #[cfg(feature = "trap-switch")]
                 trap::at(trap::EDITED, &headers);
                 action
@@ -125,7 +125,7 @@ impl HttpContext for Stream {
     fn on_http_request_trailers(&mut self, _: usize) -> Action {
         let map = MapType::HttpRequestTrailers;
         let (Some(gate), Ok(trailers)) = (&self.gate, hostcalls::get_map_bytes(map)) else { return send(UNCONFIGURED) };
-        forward(map, gate.policy.without_identity(&Request::new(&trailers)))
+        forward(map, &gate.policy.without_identity(&Request::new(&trailers)))
     }
 }
 
@@ -138,10 +138,11 @@ fn send(reply: Reply<'_>) -> Action {
 }
 
 /// Lets a request through with all of its edits, or not at all: an edit that fails may leave a forged identity.
-fn forward(map: MapType, edits: Vec<Edit<'_>>) -> Action {
-    let done = edits.into_iter().try_for_each(|edit| match edit {
+fn forward(map: MapType, edits: &Edits<'_>) -> Action {
+    let done = edits.iter().try_for_each(|edit| match edit {
         Edit::Remove(name) => hostcalls::remove_map_value(map, name),
-        Edit::Set(name, value) => hostcalls::set_map_value_bytes(map, name, Some(&value)),
+        Edit::Add(name, value) => hostcalls::add_map_value_bytes(map, name, value),
+        Edit::Set(name, value) => hostcalls::set_map_value_bytes(map, name, Some(value)),
     });
     if done.is_ok() { Action::Continue } else { send(UNCONFIGURED) }
 }

@@ -1,12 +1,11 @@
 //! What is open, to whom, and what asks for roles.
 
 use serde::Serialize;
-use serde::de::{Error, MapAccess};
 use serde_json::{Value, json};
 
 use super::names::{Description, Methods, RoleName, StateKey};
 use super::object::{object, read_members};
-use super::read::{Read, Reader};
+use super::read::{Read, Reader, Refused};
 use super::refusal::{Invalid, Problem};
 use super::schema::{either, one_of, with};
 use crate::network::Range;
@@ -33,12 +32,12 @@ impl Read for PublicPath {
         either([PathPattern::schema(), Self::members_schema()])
     }
 
-    fn text<E: Error>(reader: &mut Reader, text: &str) -> Result<Self, E> {
+    fn text(reader: &mut Reader<'_>, text: &str) -> Result<Self, Refused> {
         Ok(Self { path: PathPattern::text(reader, text)?, methods: None, description: None })
     }
 
-    fn object<'de, A: MapAccess<'de>>(reader: &mut Reader, members: A) -> Result<Self, A::Error> {
-        Self::members(reader, members)
+    fn object(reader: &mut Reader<'_>) -> Result<Self, Refused> {
+        Self::members(reader)
     }
 }
 
@@ -61,12 +60,12 @@ impl Read for ProtectedPath {
         either([PathPattern::schema(), Self::members_schema()])
     }
 
-    fn text<E: Error>(reader: &mut Reader, text: &str) -> Result<Self, E> {
+    fn text(reader: &mut Reader<'_>, text: &str) -> Result<Self, Refused> {
         Ok(Self { path: PathPattern::text(reader, text)?, description: None })
     }
 
-    fn object<'de, A: MapAccess<'de>>(reader: &mut Reader, members: A) -> Result<Self, A::Error> {
-        Self::members(reader, members)
+    fn object(reader: &mut Reader<'_>) -> Result<Self, Refused> {
+        Self::members(reader)
     }
 }
 
@@ -75,7 +74,7 @@ object! {
     #[derive(Debug, Clone, Serialize)]
     pub struct TrustedNetworks {
         /// The addresses.
-        pub ranges: Vec<Range> = or(Vec::new()),
+        pub ranges: Vec<Range> = list,
         /// Whose address is compared.
         pub client_address: ClientAddress = or(ClientAddress::Direct),
     }
@@ -113,19 +112,19 @@ impl Read for ClientAddress {
         either([one_of(&["direct", "remote_ip"]), Recorded::members_schema()])
     }
 
-    fn text<E: Error>(reader: &mut Reader, text: &str) -> Result<Self, E> {
+    fn text(reader: &mut Reader<'_>, text: &str) -> Result<Self, Refused> {
         match text {
             "direct" => Ok(Self::Direct),
             "remote_ip" => Ok(Self::RemoteIp),
             _ => {
                 let invalid = Invalid::new("is no choice here", format!("write {}", Self::EXPECTED));
-                Err(reader.invalid::<E>(text, invalid))
+                Err(reader.invalid(text, invalid))
             }
         }
     }
 
-    fn object<'de, A: MapAccess<'de>>(reader: &mut Reader, members: A) -> Result<Self, A::Error> {
-        Recorded::members(reader, members).map(|recorded| Self::FilterState(recorded.filter_state))
+    fn object(reader: &mut Reader<'_>) -> Result<Self, Refused> {
+        Recorded::members(reader).map(|recorded| Self::FilterState(recorded.filter_state))
     }
 }
 
@@ -151,8 +150,8 @@ impl Read for Rule {
         with(Self::members_schema(), json!({"properties": {"roles": {"minItems": 1}}}))
     }
 
-    fn object<'de, A: MapAccess<'de>>(reader: &mut Reader, members: A) -> Result<Self, A::Error> {
-        let rule = Self::members(reader, members)?;
+    fn object(reader: &mut Reader<'_>) -> Result<Self, Refused> {
+        let rule = Self::members(reader)?;
         if rule.roles.is_empty() {
             let invalid =
                 Invalid::new("the rule asks for no role, so nobody could meet it", "name a role, or remove the rule");

@@ -1,12 +1,10 @@
 //! Consumers and their keys.
 
-use serde::de::MapAccess;
-use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use super::names::{ConsumerName, Description, KeyId, Plaintext, RoleName, VariableName};
 use super::object::{object, read_members};
-use super::read::{Read, Reader, Text, read_text};
+use super::read::{Read, Reader, Refused, Text, read_text};
 use super::refusal::{Invalid, Problem};
 use super::schema::{exactly_one, pattern, with};
 use crate::digest::Digest;
@@ -14,16 +12,16 @@ use crate::timestamp::Timestamp;
 
 object! {
     /// Who may come in.
-    #[derive(Debug, Clone, Serialize)]
+    #[derive(Debug, Clone)]
     pub struct Consumer {
         /// Unique in the document.
         pub name: ConsumerName = required,
         /// A remark.
         pub description: Option<Description> = optional,
         /// What rules may ask for.
-        pub roles: Vec<RoleName> = or(Vec::new()),
+        pub roles: Vec<RoleName> = list,
         /// The consumer's keys.
-        pub keys: Vec<KeyEntry> = or(Vec::new()),
+        pub keys: Vec<KeyEntry> = list,
     }
 }
 
@@ -31,7 +29,7 @@ impl Read for Consumer {
     const EXPECTED: &'static str = "a consumer: {name, roles, keys}";
     read_members!();
 
-    fn keep(self, reader: &mut Reader) -> Option<Self> {
+    fn keep(self, reader: &mut Reader<'_>) -> Option<Self> {
         reader.taker().consumer(self);
         None
     }
@@ -46,34 +44,28 @@ pub(crate) trait Taker {
 }
 
 /// One key of a consumer.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone)]
 pub struct KeyEntry {
     /// Its public handle. Default: the first 16 hex digits of the digest.
     pub id: Option<KeyId>,
     /// A remark.
     pub description: Option<Description>,
     /// The key itself, in one of its forms.
-    #[serde(flatten)]
     pub secret: Secret,
     /// Not valid before.
-    #[serde(serialize_with = "seconds")]
     pub not_before: Option<Timestamp>,
     /// Not valid from then on.
-    #[serde(serialize_with = "seconds")]
     pub expires: Option<Timestamp>,
     /// Switched off.
     pub disabled: bool,
 }
 
-/// The key of an entry, in one of its forms. Serialized, a plaintext is its digest.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
+/// The key of an entry, in one of its forms.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Secret {
     /// The SHA-256 of the key; `None` where the text is none, which refuses this entry alone.
-    #[serde(serialize_with = "hex")]
     Sha256(Option<Digest>),
     /// The key itself.
-    #[serde(rename = "sha256", serialize_with = "hex_of_plaintext")]
     Plaintext(Plaintext),
     /// The name of the environment variable that holds the key.
     Env(VariableName),
@@ -109,13 +101,13 @@ impl Read for KeyEntry {
         with(Entry::members_schema(), exactly_one(&["sha256", "plaintext", "env"]))
     }
 
-    fn keep(self, reader: &mut Reader) -> Option<Self> {
+    fn keep(self, reader: &mut Reader<'_>) -> Option<Self> {
         reader.taker().key(self);
         None
     }
 
-    fn object<'de, A: MapAccess<'de>>(reader: &mut Reader, members: A) -> Result<Self, A::Error> {
-        let entry = Entry::members(reader, members)?;
+    fn object(reader: &mut Reader<'_>) -> Result<Self, Refused> {
+        let entry = Entry::members(reader)?;
         let secret = match (entry.sha256, entry.plaintext, entry.env) {
             (Some(digest), None, None) => Secret::Sha256(digest.0),
             (None, Some(plaintext), None) => Secret::Plaintext(plaintext),
@@ -165,15 +157,3 @@ impl Text for Timestamp {
 }
 
 read_text!(Sha256Text, Timestamp);
-
-fn seconds<S: Serializer>(timestamp: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
-    timestamp.map(|timestamp| timestamp.0).serialize(serializer)
-}
-
-fn hex<S: Serializer>(digest: &Option<Digest>, serializer: S) -> Result<S::Ok, S::Error> {
-    digest.map(|digest| digest.to_hex()).serialize(serializer)
-}
-
-fn hex_of_plaintext<S: Serializer>(plaintext: &Plaintext, serializer: S) -> Result<S::Ok, S::Error> {
-    hex(&Some(Digest::of(plaintext.expose().as_bytes())), serializer)
-}

@@ -1,12 +1,11 @@
 //! Where a key may stand.
 
 use serde::Serialize;
-use serde::de::{Error, MapAccess};
 use serde_json::Value;
 
 use super::names::{HeaderName, ParameterName};
 use super::object::object;
-use super::read::{Read, Reader};
+use super::read::{Read, Reader, Refused};
 use super::refusal::{Invalid, Problem};
 use super::schema::{either, exactly_one, one_of, with};
 
@@ -45,18 +44,18 @@ impl Read for KeySource {
         either([one_of(&["bearer"]), named])
     }
 
-    fn text<E: Error>(reader: &mut Reader, text: &str) -> Result<Self, E> {
+    fn text(reader: &mut Reader<'_>, text: &str) -> Result<Self, Refused> {
         match text {
             "bearer" => Ok(Self::Bearer),
             _ => {
                 let invalid = Invalid::new("is no key source", format!("write {}", Self::EXPECTED));
-                Err(reader.invalid::<E>(text, invalid))
+                Err(reader.invalid(text, invalid))
             }
         }
     }
 
-    fn object<'de, A: MapAccess<'de>>(reader: &mut Reader, members: A) -> Result<Self, A::Error> {
-        let named = Named::members(reader, members)?;
+    fn object(reader: &mut Reader<'_>) -> Result<Self, Refused> {
+        let named = Named::members(reader)?;
         match (named.header, named.query, named.cookie) {
             (Some(header), None, None) => Ok(Self::Header(header)),
             (None, Some(query), None) => Ok(Self::Query(query)),

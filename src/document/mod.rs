@@ -7,6 +7,8 @@ mod access;
 mod answer;
 pub(crate) mod canonical;
 mod consumer;
+mod form;
+mod json;
 mod key_source;
 pub(crate) mod names;
 mod object;
@@ -16,10 +18,11 @@ pub(crate) mod refusal;
 #[cfg(test)]
 mod refusal_table;
 pub(crate) mod schema;
+mod source;
+mod window;
 
-use std::io::{self, BufRead as _, BufReader, Read as _};
+use std::io;
 
-use serde::de::{Error, MapAccess};
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
@@ -33,14 +36,11 @@ pub use names::{
     Sentence, StateKey, VariableName,
 };
 use object::object;
-use read::{Read, Reader, Text, read_text};
-use refusal::{Invalid, Problem, Refusal};
+use read::{Read, Reader, Refused, Text, read_text};
+use refusal::{Invalid, Refusal};
 use schema::{one_of, with};
 
 use crate::spiffe::IdentityPattern;
-
-/// How much of a configuration is read at once, in bytes.
-const PIECE: usize = 64 * 1024;
 
 object! {
     /// A policy document, version 1.
@@ -57,24 +57,24 @@ object! {
         /// Whether each decision is written to filter state, for access logs. Default false.
         pub access_log: bool = or(false),
         /// Whether the uses of each key are counted. Default false.
-        #[serde(skip_serializing_if = "core::ops::Not::not")]
         pub key_metrics: bool = or(false),
         /// Where a key may stand. Default: `bearer`, and the header `x-api-key`.
         pub key_sources: Vec<KeySource> = or(vec![KeySource::Bearer, KeySource::Header(HeaderName::fixed("x-api-key"))]),
         /// Who may come in. Default: nobody.
-        pub consumers: Vec<Consumer> = or(Vec::new()),
+        #[serde(skip)]
+        pub consumers: Vec<Consumer> = list,
         /// What is open to everyone. Default: nothing.
-        pub public_paths: Vec<PublicPath> = or(Vec::new()),
+        pub public_paths: Vec<PublicPath> = list,
         /// Where given, only these need a key. Default: everything needs one.
         pub protected_paths: Option<Vec<ProtectedPath>> = optional,
         /// Peers that need no key, by address. Default: none.
         pub trusted_networks: TrustedNetworks = or(TrustedNetworks { ranges: Vec::new(), client_address: ClientAddress::Direct }),
         /// Peers that need no key, by mTLS identity. Default: none.
-        pub trusted_identities: Vec<IdentityPattern> = or(Vec::new()),
+        pub trusted_identities: Vec<IdentityPattern> = list,
         /// What happens to a CORS preflight. Default `authenticate`.
         pub cors_preflight: CorsPreflight = or(CorsPreflight::Authenticate),
         /// Which roles a path asks for. Default: any valid key will do.
-        pub rules: Vec<Rule> = or(Vec::new()),
+        pub rules: Vec<Rule> = list,
         /// What a denied caller hears.
         pub reply: Reply = or(Reply::default()),
         /// What the upstream hears.
@@ -96,21 +96,7 @@ impl Document {
 
     /// As [`read`](Self::read), from what comes piece by piece. The document is left without the consumers.
     pub(crate) fn stream(configuration: &mut dyn io::Read, taker: &mut dyn Taker) -> Result<Self, Refusal> {
-        let unreadable = |message: String| Refusal { path: String::new(), problem: Problem::Syntax { message } };
-        let mut source = BufReader::with_capacity(PIECE, configuration);
-        let first = source.fill_buf().map_err(|error| unreadable(error.to_string()))?;
-        if first.is_empty() {
-            return Reader::document(BufReader::new(&mut &b"{}"[..]), taker);
-        }
-        if !protobuf::is_struct(first) {
-            return Reader::document(source, taker);
-        }
-        let mut bytes = Vec::new();
-        source.read_to_end(&mut bytes).map_err(|error| unreadable(error.to_string()))?;
-        let json = protobuf::struct_to_json(&bytes);
-        drop(bytes);
-        let json = json.ok_or_else(|| unreadable("not a valid google.protobuf.Struct".into()))?;
-        Reader::document(BufReader::new(&mut json.as_slice()), taker)
+        Reader::document(configuration, taker)
     }
 
     /// The JSON Schema (draft 2020-12) of a document. It takes whatever the gate takes, and most of what it refuses it
@@ -151,8 +137,8 @@ impl Read for Document {
         with(Self::members_schema(), json!({"properties": lists}))
     }
 
-    fn object<'de, A: MapAccess<'de>>(reader: &mut Reader, members: A) -> Result<Self, A::Error> {
-        Self::members(reader, members)
+    fn object(reader: &mut Reader<'_>) -> Result<Self, Refused> {
+        Self::members(reader)
     }
 }
 
@@ -167,12 +153,12 @@ impl Read for Version {
         json!({"const": 1})
     }
 
-    fn whole<E: Error>(reader: &mut Reader, number: i64) -> Result<Self, E> {
+    fn whole(reader: &mut Reader<'_>, number: i64) -> Result<Self, Refused> {
         if number == 1 {
             return Ok(Self);
         }
         let invalid = Invalid::new("is a version of the format that this filter does not know", "write 1");
-        Err(reader.invalid::<E>(&number.to_string(), invalid))
+        Err(reader.invalid(&number.to_string(), invalid))
     }
 }
 

@@ -2,10 +2,9 @@
 
 use core::fmt;
 
-use serde::de::SeqAccess;
 use serde_json::{Value, json};
 
-use super::read::{Read, Reader, Text, read_text};
+use super::read::{Read, Reader, Refused, Text, read_text};
 use super::refusal::Invalid;
 use super::schema::{characters, pattern, with};
 
@@ -161,8 +160,8 @@ impl Read for Methods {
         with(Vec::<Method>::schema(), json!({"minItems": 1}))
     }
 
-    fn list<'de, A: SeqAccess<'de>>(reader: &mut Reader, items: A) -> Result<Self, A::Error> {
-        let methods = Vec::<Method>::list(reader, items)?;
+    fn list(reader: &mut Reader<'_>) -> Result<Self, Refused> {
+        let methods = Vec::<Method>::list(reader)?;
         if methods.is_empty() {
             let invalid =
                 Invalid::new("is an empty list, which narrows to nothing", "name a method, or remove the field");

@@ -6,7 +6,7 @@
 //!     /// Peers that need no key, by address.
 //!     pub struct TrustedNetworks {
 //!         /// The addresses.
-//!         pub ranges: Vec<Range> = or(Vec::new()),
+//!         pub ranges: Vec<Range> = list,
 //!     }
 //! }
 //!
@@ -16,7 +16,8 @@
 //! }
 //! ```
 
-/// Declares an object and its members: each is `required`, `optional` (an `Option`), or has a default.
+/// Declares an object and its members: each is `required`, `optional` (an `Option`), has a default,
+/// or is a `list` (of nothing, by default).
 macro_rules! object {
     (
         $(#[$attribute:meta])*
@@ -30,15 +31,14 @@ macro_rules! object {
         }
 
         impl $name {
-            fn members<'de, A: serde::de::MapAccess<'de>>(
-                reader: &mut $crate::document::read::Reader,
-                mut members: A,
-            ) -> Result<Self, A::Error> {
+            fn members(
+                reader: &mut $crate::document::read::Reader<'_>,
+            ) -> Result<Self, $crate::document::read::Refused> {
                 const KNOWN: &[&str] = &[$(stringify!($field)),+];
                 $(let mut $field = None;)+
-                while let Some(name) = reader.name(&mut members, KNOWN)? {
+                while let Some(name) = reader.name(KNOWN)? {
                     match name {
-                        $(stringify!($field) => reader.member(&mut members, name, &mut $field)?,)+
+                        $(stringify!($field) => reader.member(name, &mut $field)?,)+
                         _ => {}
                     }
                 }
@@ -63,8 +63,10 @@ macro_rules! object {
     };
     (@read $reader:ident $field:ident optional) => { $field };
     (@read $reader:ident $field:ident or ($default:expr)) => { $field.unwrap_or_else(|| $default) };
+    (@read $reader:ident $field:ident list) => { $field.unwrap_or_default() };
     (@schema $type:ty, required) => { Member::required::<$type>() };
     (@schema $type:ty, optional) => { Member::optional(core::marker::PhantomData::<$type>) };
+    (@schema $type:ty, list) => { Member::list::<$type>() };
     (@schema $type:ty, or ($default:expr)) => { Member::or::<$type>(&$default) };
 }
 pub(crate) use object;
@@ -76,11 +78,8 @@ macro_rules! read_members {
             Self::members_schema()
         }
 
-        fn object<'de, A: serde::de::MapAccess<'de>>(
-            reader: &mut $crate::document::read::Reader,
-            members: A,
-        ) -> Result<Self, A::Error> {
-            Self::members(reader, members)
+        fn object(reader: &mut $crate::document::read::Reader<'_>) -> Result<Self, $crate::document::read::Refused> {
+            Self::members(reader)
         }
     };
 }

@@ -1,158 +1,212 @@
-//! An Envoy `Struct` (`google.protobuf.Struct`) as JSON text.
+//! An Envoy `Struct` (`google.protobuf.Struct`), token by token: the same tokens as those of JSON text.
 //!
-//! YAML that stands in an Envoy configuration reaches the filter as serialized protobuf, with every number a double.
-//! Written as JSON text again, there is one reader of documents and not two.
+//! YAML that stands in an Envoy configuration reaches the filter so, with every number a double. Each field is read where
+//! protobuf's own writers put it: a name before its value, and of the kinds of a value just one.
 
-/// How deep lists and objects may nest: the document itself needs 6.
-const DEPTH: u8 = 32;
+use super::source::{Broken, Kind};
+use super::window::Window;
 
-/// Whether `bytes` are a serialized `Struct` and not JSON text. A `Struct` begins with the tag of its first field
-/// (0x0A, which JSON text may begin with too: a line feed), and each field has a value, whose tag 0x12 is a control
-/// character that JSON text never holds.
-pub(crate) fn is_struct(bytes: &[u8]) -> bool {
-    bytes.first() == Some(&0x0A) && bytes.contains(&0x12)
+/// The tags that occur: the number of the field, and the kind of what follows.
+mod tag {
+    /// `Struct.fields` (an entry of the map), the name in an entry, `ListValue.values`.
+    pub(super) const FIRST: u8 = 1 << 3 | 2;
+    /// The value in an entry.
+    pub(super) const VALUE: u8 = 2 << 3 | 2;
+    pub(super) const NULL: u8 = 1 << 3;
+    pub(super) const NUMBER: u8 = 2 << 3 | 1;
+    pub(super) const TEXT: u8 = 3 << 3 | 2;
+    pub(super) const BOOLEAN: u8 = 4 << 3;
+    pub(super) const OBJECT: u8 = 5 << 3 | 2;
+    pub(super) const LIST: u8 = 6 << 3 | 2;
 }
 
-/// Writes a serialized `Struct` as JSON text. `None` where the bytes are none.
-pub(crate) fn struct_to_json(bytes: &[u8]) -> Option<Vec<u8>> {
-    let mut json = Vec::with_capacity(bytes.len());
-    object(bytes, &mut json, DEPTH)?;
-    Some(json)
+/// Up to 2^53 a double holds whole numbers exactly.
+const EXACT: f64 = 9_007_199_254_740_992.0;
+
+/// Whether a configuration that begins so is a serialized `Struct` and not JSON text. A `Struct` begins with the tag of its
+/// first field (0x0A, which JSON text may begin with too: a line feed), and each field has a value, whose tag 0x12 is a
+/// control character that JSON text never holds.
+pub(super) fn is_struct(start: &[u8]) -> bool {
+    start.first() == Some(&tag::FIRST) && start.contains(&tag::VALUE)
 }
 
-/// `Struct`: field 1, repeated, is an entry of the map: field 1 the name, field 2 the value.
-fn object(bytes: &[u8], json: &mut Vec<u8>, depth: u8) -> Option<()> {
-    let depth = depth.checked_sub(1)?;
-    json.push(b'{');
-    for (count, field) in Fields(bytes).enumerate() {
-        let (1, Wire::Bytes(entry)) = field? else { return None };
-        let (mut name, mut content): (&[u8], &[u8]) = (b"", b"");
-        for field in Fields(entry) {
-            match field? {
-                (1, Wire::Bytes(bytes)) => name = bytes,
-                (2, Wire::Bytes(bytes)) => content = bytes,
-                _ => return None,
-            }
-        }
-        if count > 0 {
-            json.push(b',');
-        }
-        text(name, json)?;
-        json.push(b':');
-        value(content, json, depth)?;
+/// A serialized `Struct`, and where it stands.
+pub(super) struct Struct<'s> {
+    window: Window<'s>,
+    /// The last text or number.
+    pub(super) text: Vec<u8>,
+    /// Where each list and object ends that has begun; that of the whole is not known.
+    ends: Vec<usize>,
+    /// Where the next value ends.
+    value: usize,
+    /// Whether the whole has begun.
+    has_begun: bool,
+}
+
+impl<'s> Struct<'s> {
+    pub(super) fn new(window: Window<'s>) -> Self {
+        Self { window, text: Vec::new(), ends: Vec::new(), value: usize::MAX, has_begun: false }
     }
-    json.push(b'}');
-    Some(())
-}
 
-/// `Value`: null (1), number (2), text (3), boolean (4), object (5) or list (6); none at all is null.
-fn value(bytes: &[u8], json: &mut Vec<u8>, depth: u8) -> Option<()> {
-    let Some(field) = Fields(bytes).last() else {
-        json.extend(b"null");
-        return Some(());
-    };
-    match field? {
-        (1, Wire::Varint(_)) => json.extend(b"null"),
-        (2, Wire::Double(number)) => {
-            let number = f64::from_le_bytes(number);
-            let whole = number as i64;
-            // Up to 2^53 a double holds whole numbers exactly.
-            if number.abs() < 9_007_199_254_740_992.0 && whole as f64 == number {
-                json.extend(whole.to_string().as_bytes());
-            } else {
-                json.extend(serde_json::Number::from_f64(number)?.to_string().as_bytes());
-            }
+    /// A value, or the beginning of one.
+    pub(super) fn value(&mut self) -> Result<Kind, Broken> {
+        if !core::mem::replace(&mut self.has_begun, true) {
+            return Ok(Kind::Object);
         }
-        (3, Wire::Bytes(bytes)) => text(bytes, json)?,
-        (4, Wire::Varint(truth)) => json.extend(if truth == 0 { "false" } else { "true" }.as_bytes()),
-        (5, Wire::Bytes(bytes)) => object(bytes, json, depth)?,
-        (6, Wire::Bytes(bytes)) => list(bytes, json, depth)?,
-        _ => return None,
-    }
-    Some(())
-}
-
-/// `ListValue`: field 1, repeated, is a value.
-fn list(bytes: &[u8], json: &mut Vec<u8>, depth: u8) -> Option<()> {
-    let depth = depth.checked_sub(1)?;
-    json.push(b'[');
-    for (count, field) in Fields(bytes).enumerate() {
-        let (1, Wire::Bytes(item)) = field? else { return None };
-        if count > 0 {
-            json.push(b',');
+        if self.window.position() == self.value {
+            return Ok(Kind::Null);
         }
-        value(item, json, depth)?;
-    }
-    json.push(b']');
-    Some(())
-}
-
-fn text(bytes: &[u8], json: &mut Vec<u8>) -> Option<()> {
-    serde_json::to_writer(json, core::str::from_utf8(bytes).ok()?).ok()
-}
-
-/// The fields of one message, in order; `None` where the bytes are no message.
-struct Fields<'a>(&'a [u8]);
-
-/// A field's content, by its wire type. The two that `Struct` never uses are refused.
-enum Wire<'a> {
-    Varint(u64),
-    Double([u8; 8]),
-    Bytes(&'a [u8]),
-}
-
-impl<'a> Iterator for Fields<'a> {
-    type Item = Option<(u64, Wire<'a>)>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.0.is_empty() {
-            return None;
-        }
-        let field = self.field();
-        if field.is_none() {
-            self.0 = &[];
-        }
-        Some(field)
-    }
-}
-
-impl<'a> Fields<'a> {
-    fn field(&mut self) -> Option<(u64, Wire<'a>)> {
-        let tag = self.varint()?;
-        let content = match tag & 7 {
-            0 => Wire::Varint(self.varint()?),
-            1 => {
-                let (number, rest) = self.0.split_first_chunk()?;
-                self.0 = rest;
-                Wire::Double(*number)
-            }
-            2 => {
-                let length = usize::try_from(self.varint()?).ok()?;
-                let (bytes, rest) = self.0.split_at_checked(length)?;
-                self.0 = rest;
-                Wire::Bytes(bytes)
-            }
-            _ => return None,
+        let kind = match self.byte()? {
+            tag::NULL => self.varint().map(|_| Kind::Null)?,
+            tag::NUMBER => self.number().map(|()| Kind::Number)?,
+            tag::TEXT => self.text().map(|()| Kind::Text)?,
+            tag::BOOLEAN => self.varint().map(|truth| Kind::Boolean(truth != 0))?,
+            tag::OBJECT => return self.begin(Kind::Object),
+            tag::LIST => return self.begin(Kind::List),
+            _ => return Err(Broken),
         };
-        Some((tag >> 3, content))
+        if self.window.position() == self.value { Ok(kind) } else { Err(Broken) }
     }
 
-    fn varint(&mut self) -> Option<u64> {
+    /// Whether a list goes on: then an item comes next.
+    pub(super) fn item(&mut self) -> Result<bool, Broken> {
+        let goes_on = self.goes_on()?;
+        if goes_on {
+            self.value = self.end_of_field(tag::FIRST)?;
+        }
+        Ok(goes_on)
+    }
+
+    /// Whether an object goes on: then the name of the member was read, and [`colon`](Self::colon) comes next.
+    pub(super) fn member(&mut self) -> Result<bool, Broken> {
+        let goes_on = self.goes_on()?;
+        if goes_on {
+            let entry = self.end_of_field(tag::FIRST)?;
+            self.expect(tag::FIRST)?;
+            self.text()?;
+            self.value = entry;
+        }
+        Ok(goes_on)
+    }
+
+    /// What stands between the name and the value of a member.
+    pub(super) fn colon(&mut self) -> Result<(), Broken> {
+        if self.end_of_field(tag::VALUE)? == self.value { Ok(()) } else { Err(Broken) }
+    }
+
+    /// The end of the whole.
+    pub(super) fn end(&mut self) -> Result<(), Broken> {
+        if self.window.peek().is_some() || self.window.has_failed() { Err(Broken) } else { Ok(()) }
+    }
+
+    fn begin(&mut self, kind: Kind) -> Result<Kind, Broken> {
+        let end = self.length_end()?;
+        if end != self.value {
+            return Err(Broken);
+        }
+        self.ends.push(end);
+        Ok(kind)
+    }
+
+    fn goes_on(&mut self) -> Result<bool, Broken> {
+        let position = self.window.position();
+        let Some(end) = self.ends.last() else { return Ok(self.window.peek().is_some()) };
+        if position > *end {
+            return Err(Broken);
+        }
+        if position == *end {
+            self.ends.pop();
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    /// Where a field ends that has this tag and a length.
+    fn end_of_field(&mut self, tag: u8) -> Result<usize, Broken> {
+        self.expect(tag)?;
+        self.length_end()
+    }
+
+    /// Where what begins with its length ends.
+    fn length_end(&mut self) -> Result<usize, Broken> {
+        let length = usize::try_from(self.varint()?).map_err(|_| Broken)?;
+        self.window.position().checked_add(length).ok_or(Broken)
+    }
+
+    fn expect(&mut self, byte: u8) -> Result<(), Broken> {
+        if self.byte()? == byte { Ok(()) } else { Err(Broken) }
+    }
+
+    fn byte(&mut self) -> Result<u8, Broken> {
+        let byte = self.window.peek().ok_or(Broken)?;
+        self.window.skip(1);
+        Ok(byte)
+    }
+
+    fn varint(&mut self) -> Result<u64, Broken> {
         let mut number = 0_u64;
         for shift in (0..64).step_by(7) {
-            let (byte, rest) = self.0.split_first()?;
-            self.0 = rest;
-            number |= u64::from(byte & 0x7F).checked_shl(shift)?;
+            let byte = self.byte()?;
+            number |= u64::from(byte & 0x7F).checked_shl(shift).ok_or(Broken)?;
             if byte & 0x80 == 0 {
-                return Some(number);
+                return Ok(number);
             }
         }
-        None
+        Err(Broken)
+    }
+
+    fn text(&mut self) -> Result<(), Broken> {
+        let end = self.length_end()?;
+        self.text.clear();
+        loop {
+            let missing = end.saturating_sub(self.window.position());
+            if missing == 0 {
+                return Ok(());
+            }
+            let rest = self.window.rest();
+            let piece = rest.get(..missing).unwrap_or(rest);
+            let read = piece.len();
+            if read == 0 {
+                return Err(Broken);
+            }
+            self.text.extend_from_slice(piece);
+            self.window.skip(read);
+        }
+    }
+
+    /// A double as JSON text has a whole number; of any other, what a message may show.
+    fn number(&mut self) -> Result<(), Broken> {
+        let mut bytes = [0; 8];
+        for byte in &mut bytes {
+            *byte = self.byte()?;
+        }
+        let number = f64::from_le_bytes(bytes);
+        let whole = number as i64;
+        let text = if !number.is_finite() {
+            return Err(Broken);
+        } else if number.abs() >= EXACT {
+            String::from(if number > 0.0 { "more than 2^53" } else { "less than -2^53" })
+        } else if whole as f64 == number {
+            whole.to_string()
+        } else {
+            let sign = if number < 0.0 { "-" } else { "" };
+            let text = format!("{sign}{}.{:06}", whole.unsigned_abs(), millionths(number));
+            text.trim_end_matches('0').to_owned()
+        };
+        self.text = text.into_bytes();
+        Ok(())
     }
 }
 
+/// What is behind the point, in millionths. Writing a double in full would bring large tables into the filter.
+fn millionths(number: f64) -> u32 {
+    (number.abs().fract() * 1e6) as u32
+}
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::source::tests::{Pieces, read_tokens, read_whole};
     use super::*;
 
     fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
@@ -163,23 +217,51 @@ mod tests {
         field(1, &[field(1, name.as_bytes()), field(2, value)].concat())
     }
 
+    fn read(bytes: &[u8]) -> Option<Value> {
+        read_whole(bytes, usize::MAX).filter(|_| is_struct(bytes))
+    }
+
     #[test]
-    fn every_kind_of_value_becomes_json() {
-        let number = |number: f64| [&[2 << 3 | 1], &number.to_le_bytes()[..]].concat();
+    fn every_kind_of_value_is_read() {
+        let number = |number: f64| [&[tag::NUMBER], &number.to_le_bytes()[..]].concat();
         let list = field(6, &[field(1, &number(1.5)), field(1, &[4 << 3, 1]), field(1, &[])].concat());
         let document = [
             entry("version", &number(1.0)),
+            entry("ten", &number(-10.0)),
             entry("name", &field(3, "a\"\n\u{e9}".as_bytes())),
             entry("list", &list),
             entry("empty", &field(5, &[])),
+            entry("nested", &field(5, &entry("a", &field(6, &[])))),
             entry("null", &[1 << 3, 0]),
         ]
         .concat();
-        assert!(is_struct(&document));
-        let json = String::from_utf8(struct_to_json(&document).unwrap()).unwrap();
-        let expected =
-            "{\"version\":1,\"name\":\"a\\\"\\n\u{e9}\",\"list\":[1.5,true,null],\"empty\":{},\"null\":null}";
-        assert_eq!(json, expected);
+        let expected = json!({
+            "version": 1, "ten": -10, "name": "a\"\n\u{e9}", "list": [1.5, true, null], "empty": {}, "nested": {"a": []},
+            "null": null,
+        });
+        assert_eq!(read(&document), Some(expected));
+    }
+
+    #[test]
+    fn a_number_that_is_not_whole_is_never_taken_for_one() {
+        for (number, text) in [
+            (1.5, "1.5"),
+            (-0.25, "-0.25"),
+            (1e-9, "0."),
+            (9_007_199_254_740_992.0, "more than 2^53"),
+            (-1e300, "less than -2^53"),
+        ] {
+            let bytes = field(
+                1,
+                &[&field(1, b"n")[..], &field(2, &[&[tag::NUMBER], &f64::to_le_bytes(number)[..]].concat())].concat(),
+            );
+            let mut bytes = bytes.as_slice();
+            let mut tokens = Struct::new(Window::new(&mut bytes));
+            assert!(matches!(tokens.value(), Ok(Kind::Object)) && tokens.member().is_ok() && tokens.colon().is_ok());
+            assert_eq!(tokens.value().ok(), Some(Kind::Number));
+            assert_eq!(String::from_utf8_lossy(&tokens.text), text);
+            assert!(text.parse::<i64>().is_err());
+        }
     }
 
     #[test]
@@ -191,17 +273,33 @@ mod tests {
 
     #[test]
     fn broken_bytes_are_refused_and_never_followed_past_their_end() {
-        let good = entry("name", &field(3, b"gate"));
+        let nested = field(5, &entry("a", &field(6, &field(1, &field(3, b"gate")))));
+        let good = entry("name", &nested);
+        assert!(read(&good).is_some());
         for end in 1..good.len() {
-            assert_eq!(struct_to_json(&good[..end]), None, "cut at {end}");
+            assert_eq!(read(&good[..end]), None, "cut at {end}");
         }
-        assert_eq!(struct_to_json(&[0x0A, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0x01]), None);
-        assert_eq!(struct_to_json(&entry("n", &[2 << 3 | 1, 0, 0, 0, 0, 0, 0, 0xF0, 0x7F])), None, "infinity");
-        assert_eq!(struct_to_json(&entry("n", &field(3, b"\xff"))), None, "no UTF-8");
-        let mut deep = field(5, &[]);
-        for _ in 0..30 {
-            deep = field(6, &field(1, &deep[..deep.len().min(120)]));
+        // Each length, too long and too short.
+        for place in 0..good.len() {
+            for byte in [good[place].wrapping_add(1), good[place].wrapping_sub(1)] {
+                let mut bytes = good.clone();
+                bytes[place] = byte;
+                let is_text = good[place].is_ascii_lowercase();
+                assert!(is_text || read(&bytes).is_none(), "{byte} at {place}: {:?}", read(&bytes));
+            }
         }
-        let _ = struct_to_json(&entry("deep", &deep));
+        assert_eq!(read(&[0x0A, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0x01]), None);
+        assert_eq!(read(&entry("n", &[tag::NUMBER, 0, 0, 0, 0, 0, 0, 0xF0, 0x7F])), None, "infinity");
+        assert_eq!(read(&entry("n", &field(3, b"\xff"))), None, "no UTF-8");
+        assert_eq!(read(&entry("n", &[field(3, b"a"), field(3, b"b")].concat())), None, "two values");
+    }
+
+    #[test]
+    fn pieces_may_end_anywhere() {
+        let document = entry("name", &field(5, &entry("a", &field(6, &field(1, &field(3, "gate\u{e9}".as_bytes()))))));
+        for piece in 1..document.len() {
+            let read = read_tokens(Struct::new(Window::new(&mut Pieces(&document, piece))).into());
+            assert_eq!(read, Some(json!({"name": {"a": ["gate\u{e9}"]}})), "{piece}");
+        }
     }
 }

@@ -1,37 +1,37 @@
-//! Reads a JSON document in one streaming pass into typed values, with the path of the field in every refusal.
+//! Reads a document in one streaming pass into typed values, with the path of the field in every refusal.
 //!
-//! serde's own messages show values, keys among them, and do not say where: so nothing here lets serde explain.
+//! The messages of a general reader show values, keys among them, and do not say where. And it would be in the filter once for
+//! each type that it reads: here the tokens come from one concrete [source](super::source).
 //!
 //! A type says what it can be read from by implementing [`Read`], one method a JSON type; the rest is refused for it. A value
 //! that is written as text implements [`Text`] and is listed in `read_text!`; an object is declared by its members, in
 //! [`object`](super::object).
 
-use core::fmt;
-use core::marker::PhantomData;
-use std::io::{self, BufReader};
-
-use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use std::io;
 
 use serde_json::{Value, json};
 
 use super::consumer::Taker;
 use super::refusal::{Invalid, Problem, Refusal};
+use super::source::{Broken, Kind, Source};
 
 /// Where the reader stands, the refusal once there is one, and who takes consumers and keys.
 pub(crate) struct Reader<'t> {
+    source: Source<'t>,
     path: Vec<Step>,
     refusal: Option<Refusal>,
     taker: &'t mut dyn Taker,
 }
-
-/// From where a document is read: always the same type, so that what reads it is in the filter once.
-type Source<'s> = BufReader<&'s mut dyn io::Read>;
 
 #[derive(Debug)]
 enum Step {
     Member(&'static str),
     Index(usize),
 }
+
+/// The document is refused: the reader holds the refusal.
+#[derive(Debug)]
+pub(crate) struct Refused;
 
 /// A value that can be read from a document. Each method is one JSON type; what a type does not override is refused.
 pub(crate) trait Read: Sized {
@@ -43,53 +43,105 @@ pub(crate) trait Read: Sized {
     /// What can be read, as JSON Schema. It may take more than [`Read`] does, and never less.
     fn schema() -> Value;
     /// From text.
-    fn text<E: Error>(reader: &mut Reader, text: &str) -> Result<Self, E> {
-        Err(reader.wrong_type::<Self, E>("text", || format!("\"{}\"", text.escape_debug())))
+    fn text(reader: &mut Reader<'_>, text: &str) -> Result<Self, Refused> {
+        let shown = format!("\"{}\"", text.escape_debug());
+        Err(reader.wrong_type("text", &shown, Self::EXPECTED, Self::QUOTABLE))
     }
     /// From a whole number.
-    fn whole<E: Error>(reader: &mut Reader, number: i64) -> Result<Self, E> {
-        Err(reader.wrong_type::<Self, E>("a number", || number.to_string()))
+    fn whole(reader: &mut Reader<'_>, number: i64) -> Result<Self, Refused> {
+        Err(reader.wrong_type("a number", &number.to_string(), Self::EXPECTED, Self::QUOTABLE))
     }
     /// From `true` or `false`.
-    fn boolean<E: Error>(reader: &mut Reader, value: bool) -> Result<Self, E> {
-        Err(reader.wrong_type::<Self, E>("a boolean", || value.to_string()))
+    fn boolean(reader: &mut Reader<'_>, value: bool) -> Result<Self, Refused> {
+        let shown = if value { "true" } else { "false" };
+        Err(reader.wrong_type("a boolean", shown, Self::EXPECTED, Self::QUOTABLE))
     }
-    /// From a list.
-    fn list<'de, A: SeqAccess<'de>>(reader: &mut Reader, _: A) -> Result<Self, A::Error> {
-        Err(reader.wrong_type::<Self, A::Error>("a list", || "this".into()))
+    /// From a list, whose items come next.
+    fn list(reader: &mut Reader<'_>) -> Result<Self, Refused> {
+        Err(reader.wrong_type("a list", "this", Self::EXPECTED, Self::QUOTABLE))
+    }
+    /// From an object, whose members come next.
+    fn object(reader: &mut Reader<'_>) -> Result<Self, Refused> {
+        Err(reader.wrong_type("an object", "this", Self::EXPECTED, Self::QUOTABLE))
     }
     /// What stays in a list of these: another may have taken it.
-    fn keep(self, _: &mut Reader) -> Option<Self> {
+    fn keep(self, _: &mut Reader<'_>) -> Option<Self> {
         Some(self)
-    }
-    /// From an object.
-    fn object<'de, A: MapAccess<'de>>(reader: &mut Reader, _: A) -> Result<Self, A::Error> {
-        Err(reader.wrong_type::<Self, A::Error>("an object", || "this".into()))
     }
 }
 
 impl<'t> Reader<'t> {
-    /// Reads a whole document from JSON text.
-    pub(crate) fn document<T: Read>(json: Source<'_>, taker: &'t mut dyn Taker) -> Result<T, Refusal> {
-        let mut reader = Self { path: Vec::new(), refusal: None, taker };
-        let mut source = serde_json::Deserializer::from_reader(json);
-        let read = reader.seed::<T>().deserialize(&mut source).and_then(|value| source.end().map(|()| value));
-        read.map_err(|error| {
-            // Errors of serde_json's own are of the syntax: a position and no content.
-            let message = format!("not valid JSON (line {}, column {})", error.line(), error.column());
-            reader.refusal.take().unwrap_or(Refusal { path: reader.place(), problem: Problem::Syntax { message } })
+    /// Reads a whole document. Nothing at all is the document `{}`.
+    pub(crate) fn document<T: Read>(
+        configuration: &'t mut dyn io::Read,
+        taker: &'t mut dyn Taker,
+    ) -> Result<T, Refusal> {
+        let mut nothing: &[u8] = b"{}";
+        let source = match Source::open(configuration) {
+            Some(source) => source,
+            None => return Reader::of(Source::json(&mut nothing), taker).whole_document(),
+        };
+        Reader::of(source, taker).whole_document()
+    }
+
+    fn of(source: Source<'t>, taker: &'t mut dyn Taker) -> Self {
+        Self { source, path: Vec::new(), refusal: None, taker }
+    }
+
+    fn whole_document<T: Read>(mut self) -> Result<T, Refusal> {
+        let read = self.value().and_then(|value| {
+            let end = self.source.end();
+            self.sound(end).map(|()| value)
+        });
+        let lost = || Refusal { path: String::new(), problem: Problem::Syntax { message: "not valid JSON".into() } };
+        read.map_err(|Refused| self.refusal.unwrap_or_else(lost))
+    }
+
+    /// Reads a value.
+    fn value<T: Read>(&mut self) -> Result<T, Refused> {
+        let kind = self.source.value();
+        match self.sound(kind)? {
+            Kind::Null => Err(self.wrong_type("nothing (null)", "null", T::EXPECTED, T::QUOTABLE)),
+            Kind::Boolean(value) => T::boolean(self, value),
+            Kind::List => T::list(self),
+            Kind::Object => T::object(self),
+            Kind::Number => {
+                let text = self.source.take_text();
+                let text = self.sound(text)?;
+                match text.parse() {
+                    Ok(number) => T::whole(self, number),
+                    Err(_) => Err(self.wrong_type("a number", &text, T::EXPECTED, T::QUOTABLE)),
+                }
+            }
+            Kind::Text => {
+                let text = self.source.take_text();
+                let text = self.sound(text)?;
+                let read = T::text(self, &text);
+                self.source.give_back(text);
+                read
+            }
+        }
+    }
+
+    /// Refuses what is neither JSON text nor a `Struct`.
+    fn sound<T>(&mut self, read: Result<T, Broken>) -> Result<T, Refused> {
+        read.map_err(|Broken| {
+            let message = self.source.place();
+            self.refuse(Problem::Syntax { message })
         })
     }
 
     /// Refuses the document for what stands at the current place.
-    pub(crate) fn refuse<E: Error>(&mut self, problem: Problem) -> E {
+    #[cold]
+    pub(crate) fn refuse(&mut self, problem: Problem) -> Refused {
         let path = self.place();
         self.refusal.get_or_insert(Refusal { path, problem });
-        E::custom("refused")
+        Refused
     }
 
     /// Refuses a value of the right type.
-    pub(crate) fn invalid<E: Error>(&mut self, text: &str, mut invalid: Invalid) -> E {
+    #[cold]
+    pub(crate) fn invalid(&mut self, text: &str, mut invalid: Invalid) -> Refused {
         let shown = self.may_show(text).then(|| text.to_owned());
         if shown.is_none() {
             invalid.why = format!("the value (not shown: it may be a key) {}", invalid.why).into();
@@ -97,9 +149,11 @@ impl<'t> Reader<'t> {
         self.refuse(Problem::Invalid { shown, invalid })
     }
 
-    fn wrong_type<T: Read, E: Error>(&mut self, found: &'static str, shown: impl Fn() -> String) -> E {
-        let shown = Some(shown()).filter(|shown| self.may_show(shown));
-        self.refuse(Problem::WrongType { found, shown, expected: T::EXPECTED, quotable: T::QUOTABLE })
+    /// Refuses a value of another type than the one that belongs here.
+    #[cold]
+    fn wrong_type(&mut self, found: &'static str, shown: &str, expected: &'static str, quotable: bool) -> Refused {
+        let shown = self.may_show(shown).then(|| shown.to_owned());
+        self.refuse(Problem::WrongType { found, shown, expected, quotable })
     }
 
     /// Whether a message may show a value that stands here: none where somebody may have put a key. That is anywhere in a
@@ -135,20 +189,20 @@ impl<'t> Reader<'t> {
         self.taker
     }
 
-    fn seed<T>(&mut self) -> Seed<'_, 't, T> {
-        Seed(self, PhantomData)
-    }
-
     /// The next member's name of an object that knows `known`; refuses any other name.
-    pub(crate) fn name<'de, A: MapAccess<'de>>(
-        &mut self,
-        members: &mut A,
-        known: &'static [&'static str],
-    ) -> Result<Option<&'static str>, A::Error> {
-        match members.next_key_seed(Name(known))? {
-            None => Ok(None),
-            Some(Ok(name)) => Ok(Some(name)),
-            Some(Err(name)) => {
+    pub(crate) fn name(&mut self, known: &'static [&'static str]) -> Result<Option<&'static str>, Refused> {
+        let member = self.source.member();
+        if !self.sound(member)? {
+            return Ok(None);
+        }
+        let name = self.source.take_text();
+        let name = self.sound(name)?;
+        match known.iter().find(|known| **known == name) {
+            Some(known) => {
+                self.source.give_back(name);
+                Ok(Some(known))
+            }
+            None => {
                 let name = (!self.is_in_keys() && is_word(&name)).then_some(name);
                 Err(self.refuse(Problem::UnknownField { name, known }))
             }
@@ -156,19 +210,27 @@ impl<'t> Reader<'t> {
     }
 
     /// Reads the value of the member `name` into `slot`, which must be free.
-    pub(crate) fn member<'de, T: Read, A: MapAccess<'de>>(
-        &mut self,
-        members: &mut A,
-        name: &'static str,
-        slot: &mut Option<T>,
-    ) -> Result<(), A::Error> {
-        if slot.is_some() {
+    pub(crate) fn member<T: Read>(&mut self, name: &'static str, slot: &mut Option<T>) -> Result<(), Refused> {
+        self.enter(name, slot.is_some())?;
+        *slot = Some(self.value()?);
+        self.path.pop();
+        Ok(())
+    }
+
+    fn enter(&mut self, name: &'static str, is_known: bool) -> Result<(), Refused> {
+        if is_known {
             return Err(self.refuse(Problem::DuplicateField { name }));
         }
         self.path.push(Step::Member(name));
-        *slot = Some(members.next_value_seed(self.seed())?);
-        self.path.pop();
-        Ok(())
+        let colon = self.source.colon();
+        self.sound(colon)
+    }
+
+    /// Whether a list goes on with an item of this index.
+    fn item(&mut self, index: usize) -> Result<bool, Refused> {
+        self.path.push(Step::Index(index));
+        let item = self.source.item();
+        self.sound(item)
     }
 }
 
@@ -188,82 +250,6 @@ fn is_date_like(text: &str) -> bool {
     text.len() <= 35 && text.bytes().all(sign) && text.as_bytes().get(4) == Some(&b'-')
 }
 
-struct Seed<'r, 't, T>(&'r mut Reader<'t>, PhantomData<T>);
-
-impl<'de, T: Read> DeserializeSeed<'de> for Seed<'_, '_, T> {
-    type Value = T;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<T, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de, T: Read> Visitor<'de> for Seed<'_, '_, T> {
-    type Value = T;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(T::EXPECTED)
-    }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<T, E> {
-        T::text(self.0, text)
-    }
-
-    fn visit_i64<E: Error>(self, number: i64) -> Result<T, E> {
-        T::whole(self.0, number)
-    }
-
-    fn visit_u64<E: Error>(self, number: u64) -> Result<T, E> {
-        match i64::try_from(number) {
-            Ok(number) => T::whole(self.0, number),
-            Err(_) => Err(self.0.wrong_type::<T, E>("a number", || number.to_string())),
-        }
-    }
-
-    fn visit_f64<E: Error>(self, number: f64) -> Result<T, E> {
-        Err(self.0.wrong_type::<T, E>("a number", || number.to_string()))
-    }
-
-    fn visit_bool<E: Error>(self, value: bool) -> Result<T, E> {
-        T::boolean(self.0, value)
-    }
-
-    fn visit_unit<E: Error>(self) -> Result<T, E> {
-        Err(self.0.wrong_type::<T, E>("nothing (null)", || "null".into()))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<T, A::Error> {
-        T::list(self.0, items)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<T, A::Error> {
-        T::object(self.0, members)
-    }
-}
-
-/// Reads a member's name: the known one, or what stands there.
-struct Name(&'static [&'static str]);
-
-impl<'de> DeserializeSeed<'de> for Name {
-    type Value = Result<&'static str, String>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_str(self)
-    }
-}
-
-impl Visitor<'_> for Name {
-    type Value = Result<&'static str, String>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a field name")
-    }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
-        Ok(self.0.iter().find(|known| **known == text).copied().ok_or_else(|| text.to_owned()))
-    }
-}
-
 impl<T: Read> Read for Vec<T> {
     const EXPECTED: &'static str = "a list";
 
@@ -271,15 +257,17 @@ impl<T: Read> Read for Vec<T> {
         json!({"type": "array", "items": T::schema()})
     }
 
-    fn list<'de, A: SeqAccess<'de>>(reader: &mut Reader, mut items: A) -> Result<Self, A::Error> {
+    fn list(reader: &mut Reader<'_>) -> Result<Self, Refused> {
         let mut list = Self::new();
         for index in 0.. {
-            reader.path.push(Step::Index(index));
-            let item = items.next_element_seed(reader.seed())?;
+            if !reader.item(index)? {
+                break;
+            }
+            let item: T = reader.value()?;
             reader.path.pop();
-            let Some(item) = item else { break };
-            list.extend(T::keep(item, reader));
+            list.extend(item.keep(reader));
         }
+        reader.path.pop();
         Ok(list)
     }
 }
@@ -291,7 +279,7 @@ impl Read for bool {
         json!({"type": "boolean"})
     }
 
-    fn boolean<E: Error>(_: &mut Reader, value: bool) -> Result<Self, E> {
+    fn boolean(_: &mut Reader<'_>, value: bool) -> Result<Self, Refused> {
         Ok(value)
     }
 }
@@ -320,12 +308,12 @@ macro_rules! read_text {
                 $crate::document::schema::with(text, <$type as $crate::document::read::Text>::schema())
             }
 
-            fn text<E: serde::de::Error>(
-                reader: &mut $crate::document::read::Reader,
+            fn text(
+                reader: &mut $crate::document::read::Reader<'_>,
                 text: &str,
-            ) -> Result<Self, E> {
+            ) -> Result<Self, $crate::document::read::Refused> {
                 <$type as $crate::document::read::Text>::read(text)
-                    .map_err(|invalid| reader.invalid::<E>(text, invalid))
+                    .map_err(|invalid| reader.invalid(text, invalid))
             }
         }
     )+};

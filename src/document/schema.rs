@@ -27,6 +27,11 @@ impl Member {
         Self { schema: T::schema(), is_required: false }
     }
 
+    /// A list, by default of nothing.
+    pub(crate) fn list<T: Read>() -> Self {
+        Self { schema: with(T::schema(), json!({"default": []})), is_required: false }
+    }
+
     /// One with a default.
     pub(crate) fn or<T: Read + Serialize>(default: &T) -> Self {
         Self { schema: with(T::schema(), json!({"default": default})), is_required: false }

@@ -63,9 +63,14 @@ impl Texts {
 
     /// The text at a place.
     pub(super) fn get(&self, place: u32) -> Option<&str> {
+        core::str::from_utf8(self.bytes(place)?).ok()
+    }
+
+    /// The text at a place, as bytes.
+    pub(super) fn bytes(&self, place: u32) -> Option<&[u8]> {
         let (block, start) = split(place, BYTE_BITS)?;
         let (length, rest) = self.0.get(block)?.get(start..)?.split_first()?;
-        core::str::from_utf8(rest.get(..usize::from(*length))?).ok()
+        rest.get(..usize::from(*length))
     }
 }
 

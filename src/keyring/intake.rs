@@ -109,8 +109,8 @@ impl<'a> Intake<'a> {
     /// Refuses the first name or id in the document that stands there before.
     fn check_names(&self) -> Result<(), Refusal> {
         let Keyring { keys, consumers, texts, .. } = &self.keyring;
-        let name = |place| texts.get(consumers.get(place)?.name);
-        let id = |place| keys.get(place).filter(|row| row.id != NO_ID).and_then(|row| texts.get(row.id));
+        let name = |place| texts.bytes(consumers.get(place)?.name);
+        let id = |place| keys.get(place).filter(|row| row.id != NO_ID).and_then(|row| texts.bytes(row.id));
         let (name_again, id_again) = (first_again(consumers.len(), &name), first_again(keys.len(), &id));
         // A consumer's name stands before the ids of its keys.
         let id_again = id_again.filter(|place| {
@@ -127,8 +127,8 @@ impl<'a> Intake<'a> {
             }
             (None, None) => return Ok(()),
         };
-        let problem = Problem::Invalid { shown: shown.map(str::to_owned), invalid: Invalid::new(why, fix) };
-        Err(Refusal { path, problem })
+        let shown = shown.map(|shown| String::from_utf8_lossy(shown).into_owned());
+        Err(Refusal { path, problem: Problem::Invalid { shown, invalid: Invalid::new(why, fix) } })
     }
 
     /// Makes the index of keys. Of those with the same digest, which owner would count? None.
@@ -138,7 +138,7 @@ impl<'a> Intake<'a> {
             let usable = |place| keys.get(place).filter(|row| !row.facts.has(Facts::REFUSED));
             let compare = |one, other| keys.get(one).map(|row| row.digest).cmp(&keys.get(other).map(|row| row.digest));
             let index = Index::new(keys.len(), &|place| Some(usable(place)?.digest.first_32_bits()), &compare);
-            let pairs: Vec<(u32, u32)> = index.pairs(&compare).collect();
+            let pairs = index.pairs(&compare);
             if pairs.is_empty() {
                 self.keyring.index = index;
                 return;
@@ -187,10 +187,10 @@ impl<'a> Intake<'a> {
 }
 
 /// The first of `count` texts that stands before it already.
-fn first_again<'t>(count: u32, text: &dyn Fn(u32) -> Option<&'t str>) -> Option<u32> {
+fn first_again<'t>(count: u32, text: &dyn Fn(u32) -> Option<&'t [u8]>) -> Option<u32> {
     let compare = |one, other| -> Ordering { text(one).cmp(&text(other)) };
     let index = Index::new(count, &|place| text(place).map(index::hash), &compare);
-    index.pairs(&compare).map(|(_, again)| again).min()
+    index.pairs(&compare).into_iter().map(|(_, again)| again).min()
 }
 
 impl Plaintext {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use portcullis::{Decision, Edit, Host, Outcome, Policy, Request, Timestamp};
+use portcullis::{Decision, Edit, Edits, Host, Outcome, Policy, Request, Timestamp};
 
 use crate::cases::{Cases, Row};
 use crate::listener::PEER_KEY;
@@ -76,11 +76,12 @@ fn observe(form: Form, policy: &Policy, cases: &Cases, row: &Row) -> Observation
     }
 }
 
-fn edited(mut headers: Vec<Pair>, edits: &[Edit<'_>]) -> Vec<Pair> {
-    for edit in edits {
-        let (Edit::Remove(name) | Edit::Set(name, _)) = edit;
-        headers.retain(|(header, _)| header != name.as_bytes());
-        if let Edit::Set(name, value) = edit {
+fn edited(mut headers: Vec<Pair>, edits: &Edits<'_>) -> Vec<Pair> {
+    for edit in edits.iter() {
+        if let Edit::Remove(name) | Edit::Set(name, _) = edit {
+            headers.retain(|(header, _)| header != name.as_bytes());
+        }
+        if let Edit::Add(name, value) | Edit::Set(name, value) = edit {
             headers.push((name.as_bytes().to_vec(), value.to_vec()));
         }
     }

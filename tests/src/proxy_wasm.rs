@@ -308,6 +308,7 @@ fn define(linker: &mut Linker<Host>) -> Result<(), LinkerError> {
     linker.func_wrap("env", "proxy_get_current_time_nanoseconds", get_current_time)?;
     linker.func_wrap("env", "proxy_get_buffer_bytes", get_buffer_bytes)?;
     linker.func_wrap("env", "proxy_get_header_map_pairs", get_header_map_pairs)?;
+    linker.func_wrap("env", "proxy_add_header_map_value", add_header_map_value)?;
     linker.func_wrap("env", "proxy_replace_header_map_value", replace_header_map_value)?;
     linker.func_wrap("env", "proxy_remove_header_map_value", remove_header_map_value)?;
     linker.func_wrap("env", "proxy_get_property", get_property)?;
@@ -356,6 +357,22 @@ fn get_header_map_pairs(mut host: Caller<'_, Host>, map: u32, data: u32, size: u
         let Some(fields) = fields(host, map) else { return Ok(BAD_ARGUMENT) };
         let bytes = serialize(fields);
         give(host, &bytes, data, size)
+    })
+}
+
+fn add_header_map_value(
+    mut host: Caller<'_, Host>,
+    map: u32,
+    name: u32,
+    name_size: u32,
+    value: u32,
+    value_size: u32,
+) -> Answer {
+    let (name, value) = (text(&host, name, name_size)?, read(&host, value, value_size)?);
+    answer(&mut host, "add_header_map_value", &name, |host| {
+        let Some(fields) = fields(host, map) else { return Ok(BAD_ARGUMENT) };
+        fields.push((name.clone().into_bytes(), value));
+        Ok(OK)
     })
 }
 

@@ -29,6 +29,8 @@ struct Path {
 fn paths() -> Vec<Path> {
     let key = [("x-api-key", KEY)];
     let expiring = [("x-api-key", "pk_expires_in_a_far_year")];
+    // Envoy writes the second one there.
+    let outside = [("x-api-key", KEY), ("x-envoy-external-address", "192.0.2.1")];
     let preflight = [("origin", "https://a.test"), ("access-control-request-method", "GET")];
     let forged = [("x-portcullis-consumer", "root")];
     let with = |name: &str, value: Value| {
@@ -45,6 +47,7 @@ fn paths() -> Vec<Path> {
         path("a local caller, by filter state", by_state(), recorded(from(LOCAL, request("GET", "/v2", &[])))),
         path("a trusted identity", by_identity(), identified(request("GET", "/v2", &[]))),
         path("a good key", policy(), request("GET", "/v2", &key)),
+        path("a good key from outside, on an edge listener", policy(), request("GET", "/v2", &outside)),
         path("a good key that expires one day", policy(), request("GET", "/v2", &expiring)),
         path("a good key in a query", policy(), request("GET", &format!("/v2?api_key={KEY}"), &[])),
         path("a good key, with an access log", with("access_log", json!(true)), request("GET", "/v2", &key)),

@@ -264,6 +264,9 @@ impl Words<'_> {
             Untrusted::NoRange => "no range is trusted".to_owned(),
             Untrusted::CrossSite => "a browser made this for a page of another site".to_owned(),
             Untrusted::Forwarded => "a header says that the client is another than the peer".to_owned(),
+            Untrusted::ClientOutside => {
+                format!("the client that a header holds is in none of {}", self.list("trusted_networks.ranges").len())
+            }
             Untrusted::NoPeer => "no --peer is given".to_owned(),
             Untrusted::StandsForAnother => format!("{peer} stands for whoever called a sidecar"),
             Untrusted::Outside => format!("{peer} is in none of {}", self.list("trusted_networks.ranges").len()),

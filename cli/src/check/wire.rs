@@ -54,10 +54,12 @@ pub(super) fn as_text(outcome: &Outcome<'_>, request: &Request<'_>) -> String {
         Outcome::Forward(edits) if edits.is_empty() => "to the upstream, as it came\n".to_owned(),
         Outcome::Forward(edits) => {
             let mut text = "to the upstream, with these changes\n".to_owned();
-            for edit in edits {
+            for edit in edits.iter() {
                 text.push_str(&match edit {
                     Edit::Remove(name) => format!("  remove  {name}\n"),
-                    Edit::Set(name, value) => format!("  set     {name}: {}\n", value.escape_ascii()),
+                    Edit::Add(name, value) | Edit::Set(name, value) => {
+                        format!("  set     {name}: {}\n", value.escape_ascii())
+                    }
                 });
             }
             text
@@ -89,7 +91,9 @@ pub(super) fn as_json(outcome: &Outcome<'_>, request: &Request<'_>) -> Value {
         Outcome::Forward(edits) => {
             let edit = |edit: &Edit<'_>| match edit {
                 Edit::Remove(name) => json!({"remove": name}),
-                Edit::Set(name, value) => json!({"set": name, "value": value.escape_ascii().to_string()}),
+                Edit::Add(name, value) | Edit::Set(name, value) => {
+                    json!({"set": name, "value": value.escape_ascii().to_string()})
+                }
             };
             json!({"forward": edits.iter().map(edit).collect::<Vec<_>>()})
         }

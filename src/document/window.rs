@@ -1,0 +1,69 @@
+//! The configuration, as it comes piece by piece.
+
+use std::io;
+
+/// How much is read at once, in bytes.
+const PIECE: usize = 64 * 1024;
+
+/// The piece that is read, and where it stands in the whole.
+pub(crate) struct Window<'s> {
+    source: &'s mut dyn io::Read,
+    piece: Vec<u8>,
+    /// What was read of the piece, and where it ends.
+    at: usize,
+    end: usize,
+    /// How many bytes there were before this piece.
+    before: usize,
+    /// Whether the source failed. Then there seems to be nothing more.
+    has_failed: bool,
+}
+
+impl<'s> Window<'s> {
+    pub(crate) fn new(source: &'s mut dyn io::Read) -> Self {
+        Self { source, piece: vec![0; PIECE], at: 0, end: 0, before: 0, has_failed: false }
+    }
+
+    /// What is there to be read next, some of it: nothing only at the end.
+    pub(super) fn rest(&mut self) -> &[u8] {
+        if self.at >= self.end {
+            self.fill();
+        }
+        self.piece.get(self.at..self.end).unwrap_or_default()
+    }
+
+    #[cold]
+    fn fill(&mut self) {
+        self.before = self.before.saturating_add(self.end);
+        self.at = 0;
+        self.end = loop {
+            match self.source.read(&mut self.piece) {
+                Ok(length) => break length,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => {
+                    self.has_failed = true;
+                    break 0;
+                }
+            }
+        };
+    }
+
+    /// The next byte, without reading it.
+    pub(super) fn peek(&mut self) -> Option<u8> {
+        self.rest().first().copied()
+    }
+
+    /// Has read some of the [`rest`](Self::rest).
+    pub(super) fn skip(&mut self, bytes: usize) {
+        self.at = self.at.saturating_add(bytes);
+    }
+
+    /// Where it stands, in bytes from the start.
+    pub(super) fn position(&self) -> usize {
+        self.before.saturating_add(self.at)
+    }
+
+    /// Whether the source failed.
+    pub(super) fn has_failed(&self) -> bool {
+        self.has_failed
+    }
+}
