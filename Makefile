@@ -146,7 +146,7 @@ BENCH = envoy=$$($(PYTHON) scripts/get-envoy) && echo '==> building the benchmar
 # A filter on the SDK that has nothing to do: what is left of the gate's cost without its work.
 bench-sdk: cargo wasm-target
 	@$(REMAP) $(CARGO) build --quiet --profile filter --locked --target $(WASM_TARGET) -p portcullis-bench-sdk
-	@$(or $(POST_LINK),cp) target/$(WASM_TARGET)/filter/portcullis_bench_sdk.wasm target/portcullis-bench-sdk.wasm
+	@$(POST_LINK) target/$(WASM_TARGET)/filter/portcullis_bench_sdk.wasm target/portcullis-bench-sdk.wasm
 
 .PHONY: compose-test
 compose-test: python module ## docker-compose.yaml on a real Docker engine, installed and started where there is none

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use portcullis_tests::envoy::V4;
 use portcullis_tests::http1::Client;
-use portcullis_tests::message::{Pair, Reply};
+use portcullis_tests::message::{Pair, Reply, pairs};
 use portcullis_tests::net::connect;
 use serde::Serialize;
 use serde_json::Value;
@@ -43,6 +43,15 @@ pub enum Outcome {
     },
 }
 
+/// So many routes by prefix, of which the one that matches is the last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Routes {
+    /// Envoy tries one after the other.
+    List(usize),
+    /// Envoy looks the path up in a tree.
+    Tree(usize),
+}
+
 /// One contender in one case.
 #[derive(Debug, Clone)]
 pub struct Contender {
@@ -52,10 +61,8 @@ pub struct Contender {
     pub kind: Kind,
     /// The filters before the router.
     pub filters: Vec<Value>,
-    /// What its virtual host has beside its routes.
-    pub virtual_host: Value,
-    /// How many routes there are; the last one matches.
-    pub routes: usize,
+    /// Its routes.
+    pub routes: Routes,
     /// The request's path.
     pub path: &'static str,
     /// The request's headers beside the host.
@@ -76,6 +83,13 @@ pub struct Contender {
 const CLIENT: [(&str, &str); 3] =
     [("user-agent", "python-requests/2.32.5"), ("accept-encoding", "gzip, deflate"), ("accept", "*/*")];
 
+/// What a listener adds with `use_remote_address`, for a caller on this machine.
+const ENVOYS: [(&str, &str); 3] = [
+    ("x-forwarded-proto", "http"),
+    ("x-envoy-internal", "true"),
+    ("x-request-id", "2ad2ee19-3a3c-4e5c-9e2c-6a3e1a1f6a3d"),
+];
+
 impl Contender {
     /// A contender that lets through a plain request.
     pub fn new(name: &str, kind: Kind, filters: Vec<Value>) -> Self {
@@ -83,8 +97,7 @@ impl Contender {
             name: name.to_owned(),
             kind,
             filters,
-            virtual_host: Value::Null,
-            routes: 1,
+            routes: Routes::List(1),
             path: "/v2/models",
             headers: CLIENT.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
             tokens: Vec::new(),
@@ -155,11 +168,11 @@ impl Contender {
         format!("GET {} HTTP/1.1\r\nhost: {host}\r\n{}\r\n", self.path, headers.collect::<String>()).into_bytes()
     }
 
-    /// The header lines as a filter reads them.
+    /// The header lines as a filter reads them: what Envoy puts in is among them.
     pub fn pairs(&self) -> Vec<Pair> {
         let pseudo = [(":authority", HOST), (":path", self.path), (":method", "GET"), (":scheme", "http")];
-        let pseudo = pseudo.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        pseudo.into_iter().chain(self.headers.clone()).map(|(name, value)| (name.into(), value.into())).collect()
+        let headers = self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        pairs(&pseudo.into_iter().chain(headers).chain(ENVOYS).collect::<Vec<_>>())
     }
 
     /// Asks once, and compares: what answers fast but wrongly is no contender.

@@ -2,17 +2,19 @@
 //! the instructions that it takes.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
-use portcullis_tests::envoy::{Envoy, V4};
+use portcullis_tests::envoy::{Envoy, Options, V4};
 use portcullis_tests::http1::Client;
 use portcullis_tests::net::connect;
 use portcullis_tests::proxy_wasm::{Program, Vm};
 use serde::Serialize;
 
 use crate::contender::Contender;
-use crate::contenders::gate::Case;
-use crate::contenders::wasm::stream;
+use crate::contenders::gate::{self, Case};
+use crate::contenders::wasm::{self, stream};
 use crate::options::Module;
+use crate::stage;
 
 /// The counts of one case.
 #[derive(Debug, Serialize)]
@@ -27,30 +29,62 @@ pub struct Count {
     pub instructions: u64,
 }
 
-/// Counts the cases of a module. `envoy` has a listener for each, and logs each call (`wasm:trace`).
+/// What is counted: a module with its configuration, as the contender has it.
+#[derive(Debug)]
+pub struct Subject {
+    /// The filter, with the name and the request.
+    pub contender: Contender,
+    /// The module.
+    pub module: PathBuf,
+    /// Its configuration.
+    pub configuration: String,
+}
+
+/// The gate in each case, and the filter on the bare SDK.
+pub fn subjects(modules: &[Module], sdk: Option<&Path>) -> Vec<Subject> {
+    let cases = gate::cases();
+    let of = |module: &Module, case: &Case| Subject {
+        contender: gate::contender(module, case),
+        module: module.file.clone(),
+        configuration: case.policy.to_string(),
+    };
+    let bare = sdk.map(|file| Subject {
+        contender: wasm::on_sdk(file),
+        module: file.to_owned(),
+        configuration: String::new(),
+    });
+    bare.into_iter().chain(modules.iter().flat_map(|module| cases.iter().map(move |case| of(module, case)))).collect()
+}
+
+/// Counts, in the interpreter and in an Envoy that logs each call.
 ///
 /// # Errors
 /// A module that does not load, a listener that does not answer.
-pub fn count(module: &Module, cases: &[Case], envoy: &Envoy) -> Result<Vec<Count>, String> {
-    let program = Program::read(&module.file, true);
-    let count = |case: &Case| {
-        let name = format!("{}: {}", module.name, case.contender.name);
-        let mut vm = Vm::start_on(&program, case.policy.to_string().as_bytes(), &BTreeMap::new(), None)?;
+pub fn count(subjects: &[Subject]) -> Result<Vec<Count>, String> {
+    let all: Vec<Contender> = subjects.iter().map(|subject| subject.contender.clone()).collect();
+    // No contender here asks the authorization server.
+    let document = stage::document(&all, ([127, 0, 0, 1], 9).into());
+    let envoy = Envoy::start_with(&document, Options { wasm_log: "trace", ..Options::default() });
+    let mut programs = BTreeMap::new();
+    let mut count = |subject: &Subject| {
+        let Subject { contender, module, configuration } = subject;
+        let program = programs.entry(module.clone()).or_insert_with(|| Program::read(module, true));
+        let mut vm = Vm::start_on(program, configuration.as_bytes(), &BTreeMap::new(), None)?;
         // The first request finds things that later ones have.
-        vm.serve(stream(&case.contender), None);
+        vm.serve(stream(contender), None);
         let before = vm.spent().unwrap_or_default();
-        let exchange = vm.serve(stream(&case.contender), None);
+        let exchange = vm.serve(stream(contender), None);
         let instructions = vm.spent().unwrap_or_default() - before;
-        let callbacks = callbacks(envoy, &name, &case.contender)?;
-        Ok(Count { name, hostcalls: exchange.calls, callbacks, instructions })
+        let callbacks = callbacks(&envoy, contender)?;
+        Ok(Count { name: contender.name.clone(), hostcalls: exchange.calls, callbacks, instructions })
     };
-    cases.iter().map(count).collect()
+    subjects.iter().map(&mut count).collect()
 }
 
 /// The lines between the replies to two requests on one connection are one request's: some of the first, the rest of the second.
-fn callbacks(envoy: &Envoy, listener: &str, contender: &Contender) -> Result<Vec<String>, String> {
-    let failed = |error: std::io::Error| format!("{listener}: {error}");
-    let mut client = Client::new(connect(V4, envoy.address(listener, V4)).map_err(failed)?);
+fn callbacks(envoy: &Envoy, contender: &Contender) -> Result<Vec<String>, String> {
+    let failed = |error: std::io::Error| format!("{}: {error}", contender.name);
+    let mut client = Client::new(connect(V4, envoy.address(&contender.name, V4)).map_err(failed)?);
     client.send(&contender.request()).map_err(failed)?;
     client.send(&contender.request()).map_err(failed)?;
     let before = envoy.log().len();

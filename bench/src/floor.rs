@@ -21,6 +21,8 @@ pub enum Call {
     Define,
     /// A header is removed.
     Remove(String),
+    /// A header is added.
+    Add(String, Vec<u8>),
     /// A header is replaced.
     Replace(String, Vec<u8>),
     /// Filter state is written.
@@ -53,6 +55,7 @@ impl Call {
             "increment_metric" => Self::Increment,
             "define_metric" => Self::Define,
             "remove_header_map_value" => Self::Remove(about.to_owned()),
+            "add_header_map_value" => Self::Add(about.to_owned(), value(about)),
             "replace_header_map_value" => Self::Replace(about.to_owned(), value(about)),
             "set_property" => {
                 let value = exchange.filter_state.get(about).cloned().unwrap_or_default();
@@ -91,6 +94,9 @@ pub fn text(calls: &[Call]) -> String {
             Call::Increment => "(call $increment (i32.load (i32.const 0)) (i64.const 1))".to_owned(),
             Call::Define => format!("(call $define (i32.const 0) {counter} (i32.const {RESULT}))"),
             Call::Remove(name) => format!("(call $remove (i32.const 0) {})", texts.place(name.as_bytes())),
+            Call::Add(name, value) => {
+                format!("(call $add (i32.const 0) {} {})", texts.place(name.as_bytes()), texts.place(value))
+            }
             Call::Replace(name, value) => {
                 format!("(call $replace (i32.const 0) {} {})", texts.place(name.as_bytes()), texts.place(value))
             }
@@ -115,6 +121,7 @@ pub fn text(calls: &[Call]) -> String {
   (import "env" "proxy_define_metric" (func $define (param i32 i32 i32 i32) (result i32)))
   (import "env" "proxy_increment_metric" (func $increment (param i32 i64) (result i32)))
   (import "env" "proxy_remove_header_map_value" (func $remove (param i32 i32 i32) (result i32)))
+  (import "env" "proxy_add_header_map_value" (func $add (param i32 i32 i32 i32 i32) (result i32)))
   (import "env" "proxy_replace_header_map_value" (func $replace (param i32 i32 i32 i32 i32) (result i32)))
   (import "env" "proxy_set_property" (func $set_property (param i32 i32 i32 i32) (result i32)))
   (import "env" "proxy_send_local_response"

@@ -8,17 +8,16 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use portcullis_bench::contender::Contender;
 use portcullis_bench::contenders::wasm::Workshop;
-use portcullis_bench::contenders::{self, gate, scale};
-use portcullis_bench::counting::{Count, count};
+use portcullis_bench::contenders::{self, scale};
+use portcullis_bench::counting::{count, subjects};
 use portcullis_bench::machine::Machine;
-use portcullis_bench::options::{Module, Options};
+use portcullis_bench::options::Options;
 use portcullis_bench::race::{Plan, race};
 use portcullis_bench::reload::reload;
 use portcullis_bench::report::Report;
-use portcullis_bench::stage::{self, Stage};
+use portcullis_bench::stage::Stage;
 use portcullis_bench::table::{Row, rows};
 use portcullis_bench::{authorization, cpu};
-use portcullis_tests::envoy::{Envoy, Options as EnvoyOptions};
 
 fn main() -> ExitCode {
     match run(Options::parse()) {
@@ -39,7 +38,13 @@ fn run(mut options: Options) -> Result<(), String> {
     let authorization = authorization::start().map_err(|error| error.to_string())?;
     let sdk = options.sdk.canonicalize().ok();
     let plan = if options.quick { Plan::QUICK } else { Plan::FULL };
-    let plan = Plan { rounds: options.rounds.unwrap_or(plan.rounds), ..plan };
+    let plan = Plan {
+        rounds: options.rounds.unwrap_or(plan.rounds),
+        requests: options.requests.unwrap_or(plan.requests),
+        warm_up: options.warm_up.unwrap_or(plan.warm_up),
+        connections: options.connections.unwrap_or(plan.connections),
+        ..plan
+    };
     let chosen = |all| chosen(all, &options.only);
     let comparison =
         measure("contenders", chosen(contenders::all(&options.modules, sdk.as_deref(), &shop)?), plan, authorization)?;
@@ -50,7 +55,7 @@ fn run(mut options: Options) -> Result<(), String> {
     }
     if options.only.is_empty() {
         eprintln!("counting");
-        counts = counted(&options.modules, authorization)?;
+        counts = count(&subjects(&options.modules, sdk.as_deref()))?;
     }
     if !options.quick && options.only.is_empty() {
         for module in &options.modules {
@@ -96,16 +101,4 @@ fn chosen(all: Vec<Contender>, only: &[String]) -> Vec<Contender> {
         wanted.extend(compared);
     }
     all.into_iter().filter(|one| wanted.contains(&one.name)).collect()
-}
-
-fn counted(modules: &[Module], authorization: SocketAddr) -> Result<Vec<Count>, String> {
-    let cases = gate::cases();
-    let mut counts = Vec::new();
-    for module in modules {
-        let all: Vec<Contender> = cases.iter().map(|case| gate::contender(module, case)).collect();
-        let options = EnvoyOptions { wasm_log: "trace", ..EnvoyOptions::default() };
-        let envoy = Envoy::start_with(&stage::document(&all, authorization), options);
-        counts.extend(count(module, &cases, &envoy)?);
-    }
-    Ok(counts)
 }

@@ -29,6 +29,15 @@ pub struct Options {
     /// The number of rounds
     #[arg(long)]
     pub rounds: Option<usize>,
+    /// Requests of each contender before the first round
+    #[arg(long)]
+    pub warm_up: Option<usize>,
+    /// Requests of each contender in a round
+    #[arg(long)]
+    pub requests: Option<usize>,
+    /// Connections
+    #[arg(long)]
+    pub connections: Option<usize>,
     /// Load a policy of 1,000,000 keys too (a minute, 2 GB of memory)
     #[arg(long)]
     pub million: bool,

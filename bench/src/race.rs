@@ -30,7 +30,7 @@ impl Plan {
     /// Sure to about half a microsecond on a busy virtual machine.
     pub const FULL: Self = Self { rounds: 200, requests: 500, warm_up: 20_000, connections: 8, alone: 60 };
     /// In under two minutes.
-    pub const QUICK: Self = Self { rounds: 45, requests: 500, warm_up: 8_000, connections: 8, alone: 40 };
+    pub const QUICK: Self = Self { rounds: 45, requests: 500, warm_up: 10_000, connections: 8, alone: 40 };
 }
 
 /// What was seen of one contender.

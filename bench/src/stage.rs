@@ -7,7 +7,7 @@ use portcullis_tests::bootstrap::{cluster, socket};
 use portcullis_tests::envoy::{Envoy, Options, V4};
 use serde_json::{Value, json};
 
-use crate::contender::Contender;
+use crate::contender::{Contender, Routes};
 use crate::cpu::Thread;
 
 /// The host of requests that are measured.
@@ -76,22 +76,39 @@ fn listener(contender: &Contender) -> Value {
                 "use_remote_address": true,
                 "skip_xff_append": true,
                 "http_filters": filters,
-                "route_config": {"virtual_hosts": [checked(), measured(contender)]}
+                "route_config": {"virtual_hosts": [checked(), measured(contender.routes)]}
             }
         }]}]
     })
 }
 
-fn measured(contender: &Contender) -> Value {
-    let answer = json!({"status": 200});
-    let others = (1..contender.routes)
-        .map(|number| json!({"match": {"prefix": format!("/service-{number}/")}, "direct_response": {"status": 404}}));
-    let last = json!({"match": {"prefix": "/"}, "direct_response": answer});
-    let mut host = json!({"name": "measured", "domains": ["*"], "routes": others.chain([last]).collect::<Vec<_>>()});
-    if let (Value::Object(host), Value::Object(more)) = (&mut host, &contender.virtual_host) {
-        host.extend(more.clone());
+fn measured(routes: Routes) -> Value {
+    let prefix = |number: usize| format!("/service-{number}/");
+    let answers = |status: u16| json!({"status": status});
+    match routes {
+        Routes::List(count) => {
+            let route = |prefix: &str, status| json!({"match": {"prefix": prefix}, "direct_response": answers(status)});
+            let others = (1..count).map(|number| route(&prefix(number), 404));
+            json!({"name": "measured", "domains": ["*"], "routes": others.chain([route("/", 200)]).collect::<Vec<_>>()})
+        }
+        Routes::Tree(count) => {
+            let route = |status| {
+                json!({"action": {"name": "route", "typed_config": {
+                    "@type": "type.googleapis.com/envoy.config.route.v3.Route",
+                    "match": {"prefix": "/"},
+                    "direct_response": answers(status)
+                }}})
+            };
+            let others = (1..count).map(|number| (prefix(number), route(404)));
+            let map: serde_json::Map<String, Value> = others.chain([("/".to_owned(), route(200))]).collect();
+            let path = json!({"name": "path", "typed_config": {
+                "@type": "type.googleapis.com/envoy.type.matcher.v3.HttpRequestHeaderMatchInput",
+                "header_name": ":path"
+            }});
+            let tree = json!({"matcher_tree": {"input": path, "prefix_match_map": {"map": map}}});
+            json!({"name": "measured", "domains": ["*"], "matcher": tree})
+        }
     }
-    host
 }
 
 fn checked() -> Value {

@@ -6,16 +6,15 @@ use std::path::Path;
 use portcullis_bench::authorization;
 use portcullis_bench::contender::Contender;
 use portcullis_bench::contenders::wasm::Workshop;
-use portcullis_bench::contenders::{self, gate, scale};
-use portcullis_bench::counting::count;
+use portcullis_bench::contenders::{self, scale};
+use portcullis_bench::counting::{count, subjects};
 use portcullis_bench::machine::Machine;
 use portcullis_bench::options::Module;
 use portcullis_bench::race::{Plan, race};
 use portcullis_bench::reload::reload;
 use portcullis_bench::report::Report;
-use portcullis_bench::stage::{self, Stage};
+use portcullis_bench::stage::Stage;
 use portcullis_bench::table::rows;
-use portcullis_tests::envoy::{Envoy, Options};
 use portcullis_tests::paths;
 use serde_json::Value;
 
@@ -89,12 +88,9 @@ fn the_gate_serves_at_every_scale() {
 
 #[test]
 fn calls_and_instructions_of_each_case_are_counted() {
-    let (module, cases) = (&modules()[0], gate::cases());
-    let all: Vec<Contender> = cases.iter().map(|case| gate::contender(module, case)).collect();
-    let document = stage::document(&all, ([127, 0, 0, 1], 9).into());
-    let envoy = Envoy::start_with(&document, Options { wasm_log: "trace", ..Options::default() });
-    let counts = count(module, &cases, &envoy).unwrap_or_else(|error| panic!("{error}"));
-    assert_eq!(counts.len(), cases.len());
+    let subjects = subjects(&modules(), Some(&sdk()));
+    let counts = count(&subjects).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(counts.len(), subjects.len());
     for count in counts {
         assert!(count.instructions > 0, "{}", count.name);
         assert!(count.hostcalls.iter().any(|call| call.starts_with("get_header_map_pairs")), "{count:?}");

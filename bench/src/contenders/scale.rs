@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::lua::{self, LUA_KEY};
 use super::wasm::{Workshop, filter};
 use super::{BEARER, IDENTITY, KEY, bearer, gate};
-use crate::contender::{Contender, Kind, NOTHING, Outcome};
+use crate::contender::{Contender, Kind, NOTHING, Outcome, Routes};
 use crate::options::Module;
 
 /// How much of it.
@@ -30,8 +30,16 @@ pub const MILLION: usize = 1_000_000;
 /// How many headers, and the baseline and the Lua that have as many; five is the ordinary request.
 const HEADERS: [(usize, &str, &str); 2] =
     [(20, "nothing, 20 headers", "lua: key, 20 headers"), (60, "nothing, 60 headers", "lua: key, 60 headers")];
-/// How many routes, of which the last matches.
-const ROUTES: (usize, &str, &str) = (1_000, "nothing, 1,000 routes", "lua: key, 1,000 routes");
+/// Routes, of which the last matches, and the baseline and the Lua that have them.
+const ROUTES: [(Routes, &str, &str, &str); 2] = [
+    (Routes::List(1_000), "1,000 routes", "nothing, 1,000 routes", "lua: key, 1,000 routes"),
+    (
+        Routes::Tree(1_000),
+        "1,000 routes in a tree",
+        "nothing, 1,000 routes in a tree",
+        "lua: key, 1,000 routes in a tree",
+    ),
+];
 /// How many of the keys are used in turn: more than a cache of the first level has lines.
 const USED: usize = 1_024;
 
@@ -48,9 +56,10 @@ pub fn all(modules: &[Module], shop: &Workshop, sizes: &Sizes) -> Result<Vec<Con
         all.push(padded(named(&nothing, baseline, baseline), count));
         all.push(padded(named(&lua, like, baseline), count));
     }
-    let (routes, baseline, like) = ROUTES;
-    all.push(Contender { routes, ..named(&nothing, baseline, baseline) });
-    all.push(Contender { routes, ..named(&lua, like, baseline) });
+    for (routes, _, baseline, like) in ROUTES {
+        all.push(Contender { routes, ..named(&nothing, baseline, baseline) });
+        all.push(Contender { routes, ..named(&lua, like, baseline) });
+    }
     for module in modules {
         let own = |name: &str| format!("{}: {name}", module.name);
         let plain = |name: &str| -> Contender {
@@ -74,7 +83,9 @@ pub fn all(modules: &[Module], shop: &Workshop, sizes: &Sizes) -> Result<Vec<Con
             let one = padded(plain(&format!("key, {count} headers")), count);
             all.push(Contender { baseline, lua: Some(like), ..one });
         }
-        all.push(Contender { routes, baseline, lua: Some(like), ..plain("key, 1,000 routes") });
+        for (routes, name, baseline, like) in ROUTES {
+            all.push(Contender { routes, baseline, lua: Some(like), ..plain(&format!("key, {name}")) });
+        }
     }
     Ok(all)
 }

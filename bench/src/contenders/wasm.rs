@@ -93,16 +93,22 @@ pub fn filter(vm: &str, module: &Path, configuration: &str) -> Value {
 
 /// The hand-written modules that have nothing to do with a key, and the SDK with as little.
 pub(super) fn bare(shop: &Workshop, sdk: Option<&Path>) -> Result<Vec<Contender>, String> {
-    let passes = |name: &str, module: &Path| {
-        let contender = Contender::new(name, Kind::Bare, vec![filter(name, module, "")]);
-        bearer(contender, KEY).so(Outcome::Seen(vec![("authorization", BEARER)]))
-    };
     let mut all = vec![
         passes("floor: no hostcall", &shop.build("none", &[])?),
         passes("floor: all pairs", &shop.build("pairs", &[Call::Pairs])?),
     ];
-    all.extend(sdk.map(|module| passes("sdk: all pairs", module)));
+    all.extend(sdk.map(on_sdk));
     Ok(all)
+}
+
+/// The filter on the bare SDK.
+pub fn on_sdk(module: &Path) -> Contender {
+    passes("sdk: all pairs", module)
+}
+
+fn passes(name: &str, module: &Path) -> Contender {
+    let contender = Contender::new(name, Kind::Bare, vec![filter(name, module, "")]);
+    bearer(contender, KEY).so(Outcome::Seen(vec![("authorization", BEARER)]))
 }
 
 /// The module that makes the hostcalls which `program` makes in that case.
