@@ -10,7 +10,9 @@ use crate::table::Row;
 const WIDTH: f64 = 860.0;
 const LABELS: f64 = 220.0;
 const RIGHT: f64 = 70.0;
-const TOP: f64 = 64.0;
+const TOP: f64 = 80.0;
+/// What the names stand for.
+const KEY: &str = "green: the gate; grey: what Envoy has built in; ochre: modules that only make the hostcalls (floor: by hand, sdk: on the SDK)";
 const STEP: f64 = 22.0;
 const BAR: f64 = 14.0;
 
@@ -92,6 +94,7 @@ pub fn svg(rows: &[Row], machine: &Machine) -> String {
         height - 1.0
     );
     let _ = writeln!(picture, "<text x=\"12\" y=\"44\">{}</text>", escaped(&legend(rows)));
+    let _ = writeln!(picture, "<text x=\"12\" y=\"60\">{KEY}</text>");
     let step = tick(scale);
     for number in 0..=(scale / step).floor() as u32 {
         let value = f64::from(number) * step;

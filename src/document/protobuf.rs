@@ -202,6 +202,7 @@ impl<'s> Struct<'s> {
 fn millionths(number: f64) -> u32 {
     (number.abs().fract() * 1e6) as u32
 }
+
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
