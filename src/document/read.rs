@@ -29,6 +29,15 @@ enum Step {
     Index(usize),
 }
 
+/// A value, or how it begins.
+enum Token {
+    Boolean(bool),
+    Whole(i64),
+    Text(String),
+    List,
+    Object,
+}
+
 /// The document is refused: the reader holds the refusal.
 #[derive(Debug)]
 pub(crate) struct Refused;
@@ -44,12 +53,11 @@ pub(crate) trait Read: Sized {
     fn schema() -> Value;
     /// From text.
     fn text(reader: &mut Reader<'_>, text: &str) -> Result<Self, Refused> {
-        let shown = format!("\"{}\"", text.escape_debug());
-        Err(reader.wrong_type("text", &shown, Self::EXPECTED, Self::QUOTABLE))
+        Err(reader.not_text(text, Self::EXPECTED, Self::QUOTABLE))
     }
     /// From a whole number.
     fn whole(reader: &mut Reader<'_>, number: i64) -> Result<Self, Refused> {
-        Err(reader.wrong_type("a number", &number.to_string(), Self::EXPECTED, Self::QUOTABLE))
+        Err(reader.not_a_number(number, Self::EXPECTED, Self::QUOTABLE))
     }
     /// From `true` or `false`.
     fn boolean(reader: &mut Reader<'_>, value: bool) -> Result<Self, Refused> {
@@ -99,28 +107,41 @@ impl<'t> Reader<'t> {
 
     /// Reads a value.
     fn value<T: Read>(&mut self) -> Result<T, Refused> {
-        let kind = self.source.value();
-        match self.sound(kind)? {
-            Kind::Null => Err(self.wrong_type("nothing (null)", "null", T::EXPECTED, T::QUOTABLE)),
-            Kind::Boolean(value) => T::boolean(self, value),
-            Kind::List => T::list(self),
-            Kind::Object => T::object(self),
-            Kind::Number => {
-                let text = self.source.take_text();
-                let text = self.sound(text)?;
-                match text.parse() {
-                    Ok(number) => T::whole(self, number),
-                    Err(_) => Err(self.wrong_type("a number", &text, T::EXPECTED, T::QUOTABLE)),
-                }
-            }
-            Kind::Text => {
-                let text = self.source.take_text();
-                let text = self.sound(text)?;
+        match self.token(T::EXPECTED, T::QUOTABLE)? {
+            Token::Boolean(value) => T::boolean(self, value),
+            Token::List => T::list(self),
+            Token::Object => T::object(self),
+            Token::Whole(number) => T::whole(self, number),
+            Token::Text(text) => {
                 let read = T::text(self, &text);
                 self.source.give_back(text);
                 read
             }
         }
+    }
+
+    /// The next value, or how it begins. What no type reads is refused here: once, and not for each type.
+    #[inline(never)]
+    fn token(&mut self, expected: &'static str, quotable: bool) -> Result<Token, Refused> {
+        let kind = self.source.value();
+        Ok(match self.sound(kind)? {
+            Kind::Null => return Err(self.wrong_type("nothing (null)", "null", expected, quotable)),
+            Kind::Boolean(value) => Token::Boolean(value),
+            Kind::List => Token::List,
+            Kind::Object => Token::Object,
+            Kind::Number => {
+                let text = self.source.take_text();
+                let text = self.sound(text)?;
+                match text.parse() {
+                    Ok(number) => Token::Whole(number),
+                    Err(_) => return Err(self.wrong_type("a number", &text, expected, quotable)),
+                }
+            }
+            Kind::Text => {
+                let text = self.source.take_text();
+                Token::Text(self.sound(text)?)
+            }
+        })
     }
 
     /// Refuses what is neither JSON text nor a `Struct`.
@@ -133,6 +154,7 @@ impl<'t> Reader<'t> {
 
     /// Refuses the document for what stands at the current place.
     #[cold]
+    #[inline(never)]
     pub(crate) fn refuse(&mut self, problem: Problem) -> Refused {
         let path = self.place();
         self.refusal.get_or_insert(Refusal { path, problem });
@@ -141,6 +163,7 @@ impl<'t> Reader<'t> {
 
     /// Refuses a value of the right type.
     #[cold]
+    #[inline(never)]
     pub(crate) fn invalid(&mut self, text: &str, mut invalid: Invalid) -> Refused {
         let shown = self.may_show(text).then(|| text.to_owned());
         if shown.is_none() {
@@ -149,8 +172,22 @@ impl<'t> Reader<'t> {
         self.refuse(Problem::Invalid { shown, invalid })
     }
 
+    #[cold]
+    #[inline(never)]
+    fn not_text(&mut self, text: &str, expected: &'static str, quotable: bool) -> Refused {
+        let shown = format!("\"{}\"", text.escape_debug());
+        self.wrong_type("text", &shown, expected, quotable)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn not_a_number(&mut self, number: i64, expected: &'static str, quotable: bool) -> Refused {
+        self.wrong_type("a number", &number.to_string(), expected, quotable)
+    }
+
     /// Refuses a value of another type than the one that belongs here.
     #[cold]
+    #[inline(never)]
     fn wrong_type(&mut self, found: &'static str, shown: &str, expected: &'static str, quotable: bool) -> Refused {
         let shown = self.may_show(shown).then(|| shown.to_owned());
         self.refuse(Problem::WrongType { found, shown, expected, quotable })
@@ -211,22 +248,25 @@ impl<'t> Reader<'t> {
 
     /// Reads the value of the member `name` into `slot`, which must be free.
     pub(crate) fn member<T: Read>(&mut self, name: &'static str, slot: &mut Option<T>) -> Result<(), Refused> {
-        self.enter(name, slot.is_some())?;
+        // Seen here, the slot is free below too: nothing to drop there.
+        if slot.is_some() {
+            return Err(self.refuse(Problem::DuplicateField { name }));
+        }
+        self.enter(name)?;
         *slot = Some(self.value()?);
         self.path.pop();
         Ok(())
     }
 
-    fn enter(&mut self, name: &'static str, is_known: bool) -> Result<(), Refused> {
-        if is_known {
-            return Err(self.refuse(Problem::DuplicateField { name }));
-        }
+    #[inline(never)]
+    fn enter(&mut self, name: &'static str) -> Result<(), Refused> {
         self.path.push(Step::Member(name));
         let colon = self.source.colon();
         self.sound(colon)
     }
 
     /// Whether a list goes on with an item of this index.
+    #[inline(never)]
     fn item(&mut self, index: usize) -> Result<bool, Refused> {
         self.path.push(Step::Index(index));
         let item = self.source.item();

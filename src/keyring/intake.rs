@@ -101,9 +101,7 @@ impl<'a> Intake<'a> {
         }
         self.check_names()?;
         self.index_keys();
-        let (keyring, mut refused) = (self.keyring, self.refused);
-        refused.sort_by_key(|(place, _)| *place);
-        Ok((keyring, refused.into_iter().map(|(_, entry)| entry).collect()))
+        Ok((self.keyring, in_order(self.refused)))
     }
 
     /// Refuses the first name or id in the document that stands there before.
@@ -184,6 +182,16 @@ impl<'a> Intake<'a> {
         let first = self.keyring.consumers.get(consumer).map_or(0, |owner| owner.keys);
         format!("consumers[{consumer}].keys[{}]", place.saturating_sub(first))
     }
+}
+
+/// Entries in the order of their places, and those of one place as they came.
+fn in_order(refused: Vec<(u32, RefusedEntry)>) -> Vec<RefusedEntry> {
+    let (places, mut entries): (Vec<_>, Vec<_>) =
+        refused.into_iter().map(|(place, entry)| (place, Some(entry))).unzip();
+    let place = |number| places.get(usize::try_from(number).ok()?);
+    let mut order: Vec<u32> = (0..).take(places.len()).collect();
+    index::sort(&mut order, &|one, other| place(one).cmp(&place(other)));
+    order.into_iter().filter_map(|number| entries.get_mut(usize::try_from(number).ok()?)?.take()).collect()
 }
 
 /// The first of `count` texts that stands before it already.

@@ -134,9 +134,8 @@ const RESERVED: [&str; 20] = [
 
 /// Whether a header means something else already: to HTTP, to Envoy, or to the gate itself.
 fn is_reserved(name: &str) -> bool {
-    let mut reserved =
-        RESERVED.iter().chain(&HOLD_THE_CLIENT).chain(&NAMES_A_CLIENT).chain(&METHOD_OVERRIDES).chain(&URL_OVERRIDES);
-    reserved.any(|reserved| same_name(name, reserved))
+    let lists: [&[&str]; 5] = [&RESERVED, &HOLD_THE_CLIENT, &NAMES_A_CLIENT, &METHOD_OVERRIDES, &URL_OVERRIDES];
+    lists.into_iter().flatten().any(|reserved| same_name(name, reserved))
 }
 
 fn check_headers(document: &Document) -> Result<(), Refusal> {

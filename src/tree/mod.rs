@@ -9,6 +9,7 @@
 mod folded;
 
 use core::fmt;
+use std::collections::BinaryHeap;
 
 use crate::fold::Fold;
 use crate::pattern::{PathPattern, Segment};
@@ -87,13 +88,13 @@ impl Tree {
 
     /// All patterns that cover `path`, in their order.
     pub(crate) fn all(&self, path: &[u8]) -> Vec<usize> {
-        let mut all = Vec::new();
+        // A heap: to sort a list of numbers would be 9 KB of code, for what is seldom more than three.
+        let mut all = BinaryHeap::new();
         let _ = self.first(path, |number| {
             all.push(number);
             false
         });
-        all.sort_unstable();
-        all
+        all.into_sorted_vec()
     }
 
     fn add(&mut self, number: usize, pattern: &PathPattern, fold: Fold) {
