@@ -159,3 +159,71 @@ fn bytes(text: Cow<'_, str>) -> Cow<'_, [u8]> {
         Cow::Owned(text) => text.into_bytes().into(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Makes the edits as a host does that leaves names as sent and compares them exactly: nothing forged may be left.
+    #[test]
+    fn no_forged_identity_stands_beside_the_one_that_is_added() {
+        for (mode, members) in
+            [("enforce", ""), ("report", ""), ("disabled", ""), ("enforce", r#", "public_paths": ["/"]"#)]
+        {
+            let document = format!(
+                r#"{{"mode": "{mode}"{members}, "consumers": [{{"name": "ci", "roles": ["a"], "keys": [{{"plaintext": "key-1"}}]}}]}}"#
+            );
+            let policy = Policy::load(document.as_bytes(), &|_| None).unwrap().policy;
+            for key in ["key-1", "key-2"] {
+                let mut pairs = vec![(":path".to_owned(), b"/".to_vec()), ("x-api-key".to_owned(), key.into())];
+                for name in ["x-portcullis-consumer", "x-portcullis-roles", "x-portcullis-key-id"] {
+                    let title = name.replace("x-p", "X-P");
+                    let names =
+                        [name.to_uppercase(), name.replace('-', "_"), name.replace('-', "."), title, name.into()];
+                    for name in names.iter().chain(&names) {
+                        pairs.push((name.clone(), b"forged".to_vec()));
+                        pairs.push((format!("{name}x"), b"another".to_vec()));
+                    }
+                }
+                let request = Request::new(&pairs);
+                let Outcome::Forward(edits) = policy.outcome(&request, &policy.decide(&request, &(), &mut ())) else {
+                    continue;
+                };
+                let mut left = pairs.clone();
+                for edit in edits.list() {
+                    match edit {
+                        Edit::Remove(gone) => left.retain(|(name, _)| name != gone),
+                        Edit::Add(name, value) => left.push((name.to_owned(), value.into_owned())),
+                        Edit::Set(name, _) => panic!("{name} is set"),
+                    }
+                }
+                assert!(left.iter().all(|(_, value)| value != b"forged"), "{mode}{members} {key}");
+                assert_eq!(left.iter().filter(|(_, value)| value == b"another").count(), 30);
+                let count =
+                    |known: &str| left.iter().filter(|(name, _)| crate::request::same_name(name, known)).count();
+                let counts = policy.identity_headers().map(count);
+                assert!(counts == [0; 3] || counts == [1; 3], "{mode}{members} {key}: {counts:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn after_an_edit_that_fails_none_is_made() {
+        let document = r#"{"consumers": [{"name": "ci", "keys": [{"plaintext": "key-1"}]}]}"#;
+        let policy = Policy::load(document.as_bytes(), &|_| None).unwrap().policy;
+        let pairs = [(":path", "/"), ("x-api-key", "key-1"), ("X_Portcullis_Roles", "forged")];
+        let pairs = pairs.map(|(name, value)| (name.to_owned(), value.into()));
+        let request = Request::new(&pairs);
+        let Outcome::Forward(edits) = policy.outcome(&request, &policy.decide(&request, &(), &mut ())) else {
+            panic!()
+        };
+        for failing in 0..edits.list().len() {
+            let mut made = 0;
+            let done = edits.try_each(|_| {
+                made += 1;
+                if made > failing { Err(()) } else { Ok(()) }
+            });
+            assert_eq!((done, made), (Err(()), failing + 1));
+        }
+    }
+}

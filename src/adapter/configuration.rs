@@ -27,7 +27,8 @@ impl io::Read for Configuration {
             return Ok(0);
         }
         let piece = match hostcalls::get_buffer(BufferType::PluginConfiguration, self.at, most) {
-            Ok(piece) => piece.ok_or(Status::Empty),
+            // Nothing, before the end, is no end: a `Struct` that is cut between two fields would be another policy.
+            Ok(piece) => piece.filter(|piece| !piece.is_empty()).ok_or(Status::Empty),
             Err(status) => Err(status),
         };
         let piece = piece.map_err(|status| {

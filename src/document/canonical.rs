@@ -71,3 +71,88 @@ impl Canonical {
         Digest::from_bytes(form.digest())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use crate::Policy;
+
+    /// Policies that nothing but framing tells apart, and one change each of what is optional.
+    #[test]
+    fn policies_that_differ_have_digests_that_differ() {
+        let digest = "00".repeat(32);
+        let key = |members: &str| format!(r#"{{"sha256": "{digest}"{members}}}"#);
+        let other = format!(r#"{{"sha256": "{}"}}"#, "11".repeat(32));
+        let consumers = |consumers: &str| format!(r#"{{"consumers": [{consumers}]}}"#);
+        let of_one = |key: String| consumers(&format!(r#"{{"name": "a", "keys": [{key}]}}"#));
+        let mut documents = [
+            "{}",
+            r#"{"mode": "report"}"#,
+            r#"{"mode": "disabled"}"#,
+            r#"{"name": "a"}"#,
+            r#"{"description": "a"}"#,
+            r#"{"key_sources": ["bearer"]}"#,
+            r#"{"key_sources": [{"header": "a"}]}"#,
+            r#"{"key_sources": [{"query": "a"}]}"#,
+            r#"{"key_sources": [{"cookie": "a"}]}"#,
+            r#"{"public_paths": ["/a", "/b"]}"#,
+            r#"{"public_paths": ["/b", "/a"]}"#,
+            r#"{"public_paths": ["/a"]}"#,
+            r#"{"public_paths": [{"path": "/a", "methods": ["GET"]}]}"#,
+            r#"{"public_paths": [{"path": "/a", "methods": ["GET", "PUT"]}]}"#,
+            r#"{"public_paths": [{"path": "/a", "description": "GET"}]}"#,
+            r#"{"protected_paths": ["/a"]}"#,
+            r#"{"trusted_networks": {"ranges": ["10.0.0.0/8"]}}"#,
+            r#"{"trusted_networks": {"ranges": ["10.0.0.0/8"], "client_address": "remote_ip"}}"#,
+            r#"{"trusted_networks": {"ranges": ["10.0.0.0/8"], "client_address": {"filter_state": "a"}}}"#,
+            r#"{"trusted_identities": ["spiffe://a/ns/b"]}"#,
+            r#"{"cors_preflight": "allow"}"#,
+            r#"{"rules": [{"path": "/a", "roles": ["a", "b"]}]}"#,
+            r#"{"rules": [{"path": "/a", "roles": ["a"], "description": "b"}]}"#,
+            r#"{"rules": [{"path": "/a", "roles": ["a"]}, {"path": "/a", "roles": ["b"]}]}"#,
+            r#"{"rules": [{"path": "/a", "methods": ["GET"], "roles": ["a"]}]}"#,
+            r#"{"reply": {"realm": "a"}}"#,
+            r#"{"reply": {"detail": "a"}}"#,
+            r#"{"upstream": {"consumer_header": "x-a"}}"#,
+            r#"{"upstream": {"roles_header": "x-a"}}"#,
+            r#"{"upstream": {"key_id_header": "x-a"}}"#,
+            r#"{"upstream": {"forward_credential": true}}"#,
+        ]
+        .map(str::to_owned)
+        .to_vec();
+        documents.extend([
+            consumers(r#"{"name": "a"}"#),
+            consumers(r#"{"name": "a", "description": "b"}"#),
+            consumers(r#"{"name": "a", "roles": ["b"]}"#),
+            consumers(r#"{"name": "a", "roles": ["b", "c"]}"#),
+            consumers(r#"{"name": "a"}, {"name": "b"}"#),
+            consumers(r#"{"name": "b"}, {"name": "a"}"#),
+            of_one(key("")),
+            of_one(key(r#", "id": "b""#)),
+            of_one(key(r#", "description": "b""#)),
+            of_one(key(r#", "disabled": true"#)),
+            of_one(key(r#", "expires": "2027-01-01T00:00:00Z""#)),
+            of_one(key(r#", "not_before": "2027-01-01T00:00:00Z""#)),
+            of_one(key(r#", "not_before": "2027-01-01T00:00:00Z", "expires": "2027-01-01T00:00:01Z""#)),
+            of_one(r#"{"env": "A"}"#.into()),
+            of_one(r#"{"env": "B"}"#.into()),
+            of_one(r#"{"plaintext": "a"}"#.into()),
+            of_one(r#"{"sha256": "none"}"#.into()),
+        ]);
+        // The same keys in the same order, and another owner.
+        documents.extend(["K, O | ", "K | O", " | K, O"].map(|keys| {
+            let keys = keys.replace('K', &key("")).replace('O', &other);
+            let (a, b) = keys.split_once(" | ").unwrap();
+            consumers(&format!(r#"{{"name": "a", "keys": [{a}]}}, {{"name": "b", "keys": [{b}]}}"#).replace(", ]", "]"))
+        }));
+        let mut seen = BTreeMap::new();
+        for document in documents {
+            let loaded = Policy::load(document.as_bytes(), &|_| None);
+            let digest = loaded.unwrap_or_else(|refusal| panic!("{document}: {refusal}")).policy.digest();
+            if let Some(same) = seen.insert(*digest.as_bytes(), document.clone()) {
+                panic!("{document} has the digest of {same}");
+            }
+        }
+    }
+}

@@ -123,7 +123,7 @@ impl<'p> Key<'p> {
     #[must_use]
     pub fn not_before(&self) -> Option<Timestamp> {
         let facts = self.row.facts;
-        facts.has(Facts::BEGINS).then(|| self.keyring.time(facts.first_time()))
+        facts.has(Facts::BEGINS).then(|| self.keyring.time(facts.first_time(), i64::MAX))
     }
 
     /// The first second in which it is valid no more, if it has one.
@@ -131,7 +131,7 @@ impl<'p> Key<'p> {
     pub fn expires(&self) -> Option<Timestamp> {
         let facts = self.row.facts;
         let place = facts.first_time().saturating_add(facts.has(Facts::BEGINS).into());
-        facts.has(Facts::ENDS).then(|| self.keyring.time(place))
+        facts.has(Facts::ENDS).then(|| self.keyring.time(place, i64::MIN))
     }
 
     /// Whether it is switched off.
@@ -166,9 +166,9 @@ impl Keyring {
         row.digest.same(digest).then_some((consumer, Key { row, keyring: self }))
     }
 
-    /// A time that a row says is there. Were it not, the key would be neither valid yet nor any more.
-    fn time(&self, place: u32) -> Timestamp {
-        self.times.get(place).copied().unwrap_or(Timestamp(i64::MIN))
+    /// A time that a row says is there. Were it not, `otherwise` makes the key one that is not valid.
+    fn time(&self, place: u32, otherwise: i64) -> Timestamp {
+        self.times.get(place).copied().unwrap_or(Timestamp(otherwise))
     }
 }
 
