@@ -67,8 +67,8 @@ impl fmt::Debug for Edits<'_> {
 pub enum Edit<'a> {
     /// Removes every value of a header.
     Remove(&'a str),
-    /// Adds a header that is not there, or was removed before. Envoy need not look for it: to set one makes it sort all
-    /// headers first, which costs 2.4 microseconds where there are 60.
+    /// Adds a header that is not there, or was removed before. Envoy need not look for it: measured, with 60 headers that
+    /// saves 2.4 microseconds of a request with a key.
     Add(&'a str, Cow<'a, [u8]>),
     /// Gives a header this one value.
     Set(&'a str, Cow<'a, [u8]>),
