@@ -178,7 +178,11 @@ fn the_lists_of_parts_are_valid_and_name_the_crates_of_cargo() {
         let has = |name: &str| components.iter().any(|component| component["name"] == name);
         assert!(crates.into_iter().all(has) && !others.into_iter().any(has), "{of}: {components:?}");
         let lock = fs::read_to_string(workspace().join("Cargo.lock")).expect("Cargo.lock is there");
-        for component in components.iter().filter(|one| one["name"] != "rust-std" && one["name"] != "portcullis") {
+        for component in components.iter().filter(|one| {
+            // The standard library has no checksum, nor have the crates of this workspace.
+            let name = one["name"].as_str().expect("a name");
+            name != "rust-std" && !name.starts_with("portcullis")
+        }) {
             let sum = component["hashes"][0]["content"].as_str().expect("a crate has a checksum");
             assert!(lock.contains(sum), "{component}");
         }
