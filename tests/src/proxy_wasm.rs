@@ -360,34 +360,36 @@ fn get_header_map_pairs(mut host: Caller<'_, Host>, map: u32, data: u32, size: u
     })
 }
 
-fn add_header_map_value(
-    mut host: Caller<'_, Host>,
-    map: u32,
-    name: u32,
-    name_size: u32,
-    value: u32,
-    value_size: u32,
-) -> Answer {
-    let (name, value) = (text(&host, name, name_size)?, read(&host, value, value_size)?);
-    answer(&mut host, "add_header_map_value", &name, |host| {
-        let Some(fields) = fields(host, map) else { return Ok(BAD_ARGUMENT) };
-        fields.push((name.clone().into_bytes(), value));
-        Ok(OK)
-    })
+fn add_header_map_value(host: Caller<'_, Host>, map: u32, name: u32, name_size: u32, value: u32, size: u32) -> Answer {
+    put(host, "add_header_map_value", map, (name, name_size), (value, size), |_, _| {})
 }
 
 fn replace_header_map_value(
-    mut host: Caller<'_, Host>,
+    host: Caller<'_, Host>,
     map: u32,
     name: u32,
     name_size: u32,
     value: u32,
-    value_size: u32,
+    size: u32,
+) -> Answer {
+    put(host, "replace_header_map_value", map, (name, name_size), (value, size), |fields, name| {
+        fields.retain(|(field, _)| field != name);
+    })
+}
+
+/// Puts a field at the end of a map, once there is room for it.
+fn put(
+    mut host: Caller<'_, Host>,
+    call: &str,
+    map: u32,
+    (name, name_size): (u32, u32),
+    (value, value_size): (u32, u32),
+    make_room: fn(&mut Vec<Pair>, &[u8]),
 ) -> Answer {
     let (name, value) = (text(&host, name, name_size)?, read(&host, value, value_size)?);
-    answer(&mut host, "replace_header_map_value", &name, |host| {
+    answer(&mut host, call, &name, |host| {
         let Some(fields) = fields(host, map) else { return Ok(BAD_ARGUMENT) };
-        fields.retain(|(field, _)| *field != name.as_bytes());
+        make_room(fields, name.as_bytes());
         fields.push((name.clone().into_bytes(), value));
         Ok(OK)
     })
