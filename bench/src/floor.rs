@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use portcullis_tests::message::{Pair, values};
-use portcullis_tests::proxy_wasm::Exchange;
+use portcullis_tests::proxy_wasm::{Exchange, serialize};
 
 /// A hostcall on a request, with what it is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -160,17 +160,4 @@ impl Texts {
         });
         format!("(data (i32.const {TEXTS}) \"{escaped}\")")
     }
-}
-
-/// Header lines as the hosts take them.
-fn serialize(headers: &[Pair]) -> Vec<u8> {
-    let number = |length: usize| u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes();
-    let mut bytes = number(headers.len()).to_vec();
-    for (name, value) in headers {
-        bytes.extend([number(name.len()), number(value.len())].concat());
-    }
-    for (name, value) in headers {
-        bytes.extend([name.as_slice(), b"\0", value, b"\0"].concat());
-    }
-    bytes
 }

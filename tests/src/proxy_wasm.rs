@@ -548,8 +548,12 @@ fn index(number: u32) -> usize {
     usize::try_from(number).expect("at least 32 bits")
 }
 
-/// A header map: the count, the sizes of all names and values, then these, each with a NUL behind it.
-fn serialize(fields: &[Pair]) -> Vec<u8> {
+/// A header map as hosts give and take it: the count, the sizes of all names and values, then these, each with a NUL behind
+/// it.
+///
+/// # Panics
+/// If a name, a value or their number is 4 GiB.
+pub fn serialize(fields: &[Pair]) -> Vec<u8> {
     let number = |length: usize| u32::try_from(length).expect("less than 4 GiB").to_le_bytes();
     let mut bytes = number(fields.len()).to_vec();
     for (name, value) in fields {
