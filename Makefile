@@ -22,9 +22,8 @@ export PORTCULLIS_MODULE := $(CURDIR)/$(MODULE)
 # Panic messages name source files: without the paths of this machine, so that the same source gives the same bytes.
 REMAP := RUSTFLAGS="--remap-path-prefix=$(CURDIR)=portcullis --remap-path-prefix=$${CARGO_HOME:-$$HOME/.cargo}=cargo"
 
-# The last step of a module: what its host need not call goes. Written under another name, then renamed: an Envoy that
-# watches the file never sees half of it.
-POST_LINK = $(CARGO) run --quiet --locked -p portcullis-post-link --
+# Written under another name, then renamed: an Envoy that watches the file never sees half of it.
+PUT = put() { cp "$$1" "$$2.new" && mv -f "$$2.new" "$$2"; }; put target/$(WASM_TARGET)
 
 .DEFAULT_GOAL := help
 .PHONY: help build module trap-module image push dist run envoy backends fmt lint test fuzz deny defences mutants \
@@ -50,12 +49,12 @@ build: module ## the filter (target/portcullis.wasm), the command and the sample
 module: cargo wasm-target ## the filter alone
 	@echo '==> building the filter for $(WASM_TARGET)'
 	@$(REMAP) $(CARGO) build --profile filter --locked --target $(WASM_TARGET) -p portcullis --lib
-	@$(POST_LINK) target/$(WASM_TARGET)/filter/portcullis.wasm $(MODULE).new && mv -f $(MODULE).new $(MODULE)
+	@$(PUT)/filter/portcullis.wasm $(MODULE)
 
 trap-module: cargo wasm-target
 	@echo '==> building the test module with the trap switch'
 	@$(CARGO) build --release --locked --target $(WASM_TARGET) -p portcullis --lib --features trap-switch
-	@$(POST_LINK) target/$(WASM_TARGET)/release/portcullis.wasm $(TRAP_MODULE).new && mv -f $(TRAP_MODULE).new $(TRAP_MODULE)
+	@$(PUT)/release/portcullis.wasm $(TRAP_MODULE)
 
 image: python module ## the filter as OCI images (target/oci/)
 	@$(PYTHON) scripts/image
@@ -146,7 +145,7 @@ BENCH = envoy=$$($(PYTHON) scripts/get-envoy) && echo '==> building the benchmar
 # A filter on the SDK that has nothing to do: what is left of the gate's cost without its work.
 bench-sdk: cargo wasm-target
 	@$(REMAP) $(CARGO) build --quiet --profile filter --locked --target $(WASM_TARGET) -p portcullis-bench-sdk
-	@$(POST_LINK) target/$(WASM_TARGET)/filter/portcullis_bench_sdk.wasm target/portcullis-bench-sdk.wasm
+	@$(PUT)/filter/portcullis_bench_sdk.wasm target/portcullis-bench-sdk.wasm
 
 .PHONY: compose-test
 compose-test: python module ## docker-compose.yaml on a real Docker engine, installed and started where there is none

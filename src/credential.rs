@@ -148,6 +148,7 @@ pub(crate) fn without_cookie(request: &Request<'_>, name: &str) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::HeaderBlock;
     use crate::document::{HeaderName, ParameterName};
     use crate::query::without_parameter;
 
@@ -158,8 +159,7 @@ mod tests {
             KeySource::Query(ParameterName::fixed("api_key")),
             KeySource::Cookie(ParameterName::fixed("session")),
         ];
-        let headers: Vec<_> = headers.iter().map(|(n, v)| ((*n).to_owned(), v.as_bytes().to_vec())).collect();
-        match find(&Request::new(&headers), query.map(str::as_bytes), &sources) {
+        match find(&Request::new(HeaderBlock::new(headers).headers()), query.map(str::as_bytes), &sources) {
             Presented::Nothing => "nothing".into(),
             Presented::Several => "several".into(),
             Presented::Malformed { source } => format!("malformed in {source}"),
@@ -238,7 +238,7 @@ mod tests {
         assert_eq!(path("api_key=x"), "/a");
         assert_eq!(path("a=%zz&api_key=x&b&&c=1"), "/a?a=%zz&b&&c=1");
         assert_eq!(path("api%5fkey=x&a=1"), "/a?a=1");
-        let headers = [("cookie".to_owned(), b"a=b; session=x;; c=d".to_vec()), ("cookie".to_owned(), b"e=f".to_vec())];
-        assert_eq!(without_cookie(&Request::new(&headers), "session"), b"a=b; c=d; e=f");
+        let block = HeaderBlock::new(&[("cookie", "a=b; session=x;; c=d"), ("cookie", "e=f")]);
+        assert_eq!(without_cookie(&Request::new(block.headers()), "session"), b"a=b; c=d; e=f");
     }
 }

@@ -32,6 +32,7 @@ pub mod decision;
 pub mod digest;
 pub mod document;
 mod fold;
+pub mod headers;
 mod keyring;
 mod marks;
 pub mod network;
@@ -57,6 +58,7 @@ mod tree;
 
 pub use decision::{Caller, DENIALS, Decision, Denial, GRANTS, Grant};
 pub use document::Document;
+pub use headers::{HeaderBlock, Headers};
 pub use keyring::{Consumer, Key, Keyring};
 pub use outcome::{Edit, Edits, Outcome};
 pub use pattern::PathPattern;

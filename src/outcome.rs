@@ -66,21 +66,21 @@ impl fmt::Debug for Edits<'_> {
 #[derive(Clone, PartialEq, Eq)]
 pub enum Edit<'a> {
     /// Removes every value of a header.
-    Remove(&'a str),
+    Remove(&'a [u8]),
     /// Adds a header that is not there, or was removed before. Envoy need not look for it: measured, with 60 headers that
     /// saves 2.4 microseconds of a request with a key.
-    Add(&'a str, Cow<'a, [u8]>),
+    Add(&'a [u8], Cow<'a, [u8]>),
     /// Gives a header this one value.
-    Set(&'a str, Cow<'a, [u8]>),
+    Set(&'a [u8], Cow<'a, [u8]>),
 }
 
 /// Without the value: what is left of a query or of cookies may hold other secrets.
 impl fmt::Debug for Edit<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Remove(name) => write!(f, "Remove({name})"),
-            Self::Add(name, _) => write!(f, "Add({name}, ...)"),
-            Self::Set(name, _) => write!(f, "Set({name}, ...)"),
+            Self::Remove(name) => write!(f, "Remove({})", name.escape_ascii()),
+            Self::Add(name, _) => write!(f, "Add({}, ...)", name.escape_ascii()),
+            Self::Set(name, _) => write!(f, "Set({}, ...)", name.escape_ascii()),
         }
     }
 }
@@ -126,18 +126,18 @@ impl Policy {
         let upstream = self.upstream();
         if !upstream.forward_credential {
             match self.key_sources().get(caller.source) {
-                Some(KeySource::Bearer) => make(Edit::Remove("authorization"))?,
-                Some(KeySource::Header(name)) => make(Edit::Remove(name.as_str()))?,
+                Some(KeySource::Bearer) => make(Edit::Remove(b"authorization"))?,
+                Some(KeySource::Header(name)) => make(Edit::Remove(name.as_str().as_bytes()))?,
                 Some(KeySource::Query(name)) => {
                     let (path, query) = split_query(request.path.unwrap_or_default());
                     let kept = without_parameter(path, query.unwrap_or_default(), name.as_str());
-                    make(Edit::Set(":path", kept.into()))?;
+                    make(Edit::Set(b":path", kept.into()))?;
                 }
                 Some(KeySource::Cookie(name)) => {
-                    make(Edit::Remove("cookie"))?;
+                    make(Edit::Remove(b"cookie"))?;
                     let kept = without_cookie(request, name.as_str());
                     if !kept.is_empty() {
-                        make(Edit::Add("cookie", kept.into()))?;
+                        make(Edit::Add(b"cookie", kept.into()))?;
                     }
                 }
                 None => {}
@@ -145,11 +145,11 @@ impl Policy {
         }
         // None of these is there: what the caller sent was removed first.
         let Caller { consumer, key, .. } = caller;
-        make(Edit::Add(upstream.consumer_header.as_str(), consumer.name.as_bytes().into()))?;
+        make(Edit::Add(upstream.consumer_header.as_str().as_bytes(), consumer.name.as_bytes().into()))?;
         if !consumer.roles_value.is_empty() {
-            make(Edit::Add(upstream.roles_header.as_str(), consumer.roles_value.as_bytes().into()))?;
+            make(Edit::Add(upstream.roles_header.as_str().as_bytes(), consumer.roles_value.as_bytes().into()))?;
         }
-        make(Edit::Add(upstream.key_id_header.as_str(), bytes(key.id())))
+        make(Edit::Add(upstream.key_id_header.as_str().as_bytes(), bytes(key.id())))
     }
 }
 
@@ -163,6 +163,7 @@ fn bytes(text: Cow<'_, str>) -> Cow<'_, [u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::HeaderBlock;
 
     /// Makes the edits as a host does that leaves names as sent and compares them exactly: nothing forged may be left.
     #[test]
@@ -185,22 +186,26 @@ mod tests {
                         pairs.push((format!("{name}x"), b"another".to_vec()));
                     }
                 }
-                let request = Request::new(&pairs);
+                let block = HeaderBlock::new(&pairs);
+                let request = Request::new(block.headers());
                 let Outcome::Forward(edits) = policy.outcome(&request, &policy.decide(&request, &(), &mut ())) else {
                     continue;
                 };
                 let mut left = pairs.clone();
                 for edit in edits.list() {
                     match edit {
-                        Edit::Remove(gone) => left.retain(|(name, _)| name != gone),
-                        Edit::Add(name, value) => left.push((name.to_owned(), value.into_owned())),
-                        Edit::Set(name, _) => panic!("{name} is set"),
+                        Edit::Remove(gone) => left.retain(|(name, _)| name.as_bytes() != gone),
+                        Edit::Add(name, value) => {
+                            left.push((String::from_utf8(name.to_vec()).unwrap(), value.into_owned()))
+                        }
+                        Edit::Set(name, _) => panic!("{name:?} is set"),
                     }
                 }
                 assert!(left.iter().all(|(_, value)| value != b"forged"), "{mode}{members} {key}");
                 assert_eq!(left.iter().filter(|(_, value)| value == b"another").count(), 30);
-                let count =
-                    |known: &str| left.iter().filter(|(name, _)| crate::request::same_name(name, known)).count();
+                let count = |known: &str| {
+                    left.iter().filter(|(name, _)| crate::request::same_name(name.as_bytes(), known)).count()
+                };
                 let counts = policy.identity_headers().map(count);
                 assert!(counts == [0; 3] || counts == [1; 3], "{mode}{members} {key}: {counts:?}");
             }
@@ -212,8 +217,8 @@ mod tests {
         let document = r#"{"consumers": [{"name": "ci", "keys": [{"plaintext": "key-1"}]}]}"#;
         let policy = Policy::load(document.as_bytes(), &|_| None).unwrap().policy;
         let pairs = [(":path", "/"), ("x-api-key", "key-1"), ("X_Portcullis_Roles", "forged")];
-        let pairs = pairs.map(|(name, value)| (name.to_owned(), value.into()));
-        let request = Request::new(&pairs);
+        let block = HeaderBlock::new(&pairs);
+        let request = Request::new(block.headers());
         let Outcome::Forward(edits) = policy.outcome(&request, &policy.decide(&request, &(), &mut ())) else {
             panic!()
         };

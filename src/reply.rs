@@ -1,18 +1,17 @@
 //! What a denied caller hears: one function from a denial to the reply. Fixed text, made when the policy is loaded;
 //! nothing of the request is echoed, and the four ways in which a key can be wrong sound the same.
 
-use serde::Serialize;
-
 use crate::decision::Denial;
 use crate::document::{KeySource, Reply as Texts};
+use crate::headers::{HeaderBlock, NO_HEADERS};
 
 /// A local reply.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reply<'p> {
     /// The HTTP status. For gRPC, Envoy makes it 200 and a `grpc-status`.
     pub status: u16,
-    /// Headers, in order.
-    pub headers: Vec<(&'static str, &'p str)>,
+    /// Headers, in order, as the host takes them.
+    pub headers: &'p HeaderBlock,
     /// The body; Envoy drops it for HEAD, and sends it as `grpc-message` for gRPC.
     pub body: &'p str,
 }
@@ -20,112 +19,105 @@ pub struct Reply<'p> {
 /// Every reply of a policy.
 #[derive(Debug)]
 pub(crate) struct Replies {
-    /// A challenge for each key source.
-    challenges: Vec<Challenge>,
-    unauthenticated: Body,
-    missing_role: Body,
-    several: Body,
-    bad_target: Body,
-    named: Body,
+    /// Where no key is known: the first for no credential, then one for each key source in which a wrong one stands.
+    unauthenticated: Explained,
+    /// One for each key source in which the key stands.
+    missing_role: Explained,
+    several: Explained,
+    bad_target: Explained,
+    named: Explained,
 }
 
-/// A challenge (RFC 9110, section 11.6.1), alone and with each `error` of RFC 6750, section 3.1.
+/// One explanation, with what may stand above it.
 #[derive(Debug)]
-struct Challenge {
-    plain: String,
-    invalid_token: String,
-    insufficient_scope: String,
-    invalid_request: String,
-}
-
-/// One explanation, as problem details (RFC 9457) and as plain text.
-#[derive(Debug)]
-struct Body {
+struct Explained {
+    status: u16,
+    /// As problem details (RFC 9457).
     problem: String,
+    /// As plain text, for gRPC.
     text: String,
+    variants: Vec<Variant>,
+}
+
+/// The headers of a reply, as the host takes them.
+#[derive(Debug)]
+struct Variant {
+    http: HeaderBlock,
+    grpc: HeaderBlock,
 }
 
 impl Replies {
     pub(crate) fn new(texts: &Texts, sources: &[KeySource]) -> Self {
-        let realm = texts.realm.as_str();
-        let challenge = |source: &KeySource| {
+        // A challenge (RFC 9110, section 11.6.1), plain or with an `error` of RFC 6750, section 3.1.
+        let challenge = |source: &KeySource, error: &str| {
             let scheme = if *source == KeySource::Bearer { "Bearer" } else { "ApiKey" };
-            let plain = format!("{scheme} realm=\"{realm}\"");
-            Challenge {
-                invalid_token: format!("{plain}, error=\"invalid_token\""),
-                insufficient_scope: format!("{plain}, error=\"insufficient_scope\""),
-                invalid_request: format!("{plain}, error=\"invalid_request\""),
-                plain,
-            }
+            let error = if error.is_empty() { String::new() } else { format!(", error=\"{error}\"") };
+            format!("{scheme} realm=\"{}\"{error}", texts.realm.as_str())
         };
+        let all = |error: &str| sources.iter().map(|source| challenge(source, error)).collect::<Vec<_>>();
+        let with_a_wrong_key = |wrong: &KeySource| {
+            let error = |source| if source == wrong { "invalid_token" } else { "" };
+            sources.iter().map(|source| challenge(source, error(source))).collect()
+        };
+        let unauthenticated = core::iter::once(all("")).chain(sources.iter().map(with_a_wrong_key));
+        let missing_role = sources.iter().map(|source| vec![challenge(source, "insufficient_scope")]);
+        let bad_request = |detail, challenges| Explained::new(400, "Bad Request", detail, core::iter::once(challenges));
         Self {
-            challenges: sources.iter().map(challenge).collect(),
-            unauthenticated: Body::new(401, "Unauthorized", texts.detail.as_str()),
-            missing_role: Body::new(
+            unauthenticated: Explained::new(401, "Unauthorized", texts.detail.as_str(), unauthenticated),
+            missing_role: Explained::new(
                 403,
                 "Forbidden",
                 "The API key is valid, but has no role that this request asks for.",
+                missing_role,
             ),
-            several: Body::new(
-                400,
-                "Bad Request",
+            several: bad_request(
                 "Several credentials were sent. Please send one API key, in one place.",
+                all("invalid_request"),
             ),
-            bad_target: Body::new(400, "Bad Request", "The path of this request is not one that is accepted here."),
-            named: Body::new(400, "Bad Request", "The Connection header names a header that callers may not name."),
+            bad_target: bad_request("The path of this request is not one that is accepted here.", Vec::new()),
+            named: bad_request("The Connection header names a header that callers may not name.", Vec::new()),
         }
     }
 
     /// The reply to a denial.
     pub(crate) fn to(&self, denial: &Denial<'_>, is_grpc: bool) -> Reply<'_> {
-        let (status, body, used) = match denial {
-            Denial::BadRequestTarget => (400, &self.bad_target, None),
-            Denial::IdentityHeaderNamed => (400, &self.named, None),
-            Denial::MultipleCredentials => (400, &self.several, None),
-            Denial::NoCredential => (401, &self.unauthenticated, None),
+        let (explained, variant) = match denial {
+            Denial::BadRequestTarget => (&self.bad_target, 0),
+            Denial::IdentityHeaderNamed => (&self.named, 0),
+            Denial::MultipleCredentials => (&self.several, 0),
+            Denial::NoCredential => (&self.unauthenticated, 0),
             Denial::MalformedCredential { source } | Denial::UnknownKey { source } => {
-                (401, &self.unauthenticated, Some(*source))
+                (&self.unauthenticated, source.saturating_add(1))
             }
             Denial::DisabledKey(caller) | Denial::KeyNotYetValid(caller) | Denial::ExpiredKey(caller) => {
-                (401, &self.unauthenticated, Some(caller.source))
+                (&self.unauthenticated, caller.source.saturating_add(1))
             }
-            Denial::MissingRole(caller) => (403, &self.missing_role, Some(caller.source)),
+            Denial::MissingRole(caller) => (&self.missing_role, caller.source),
         };
-        let mut headers = Vec::with_capacity(self.challenges.len().saturating_add(2));
-        headers.push(("cache-control", "no-store"));
-        for (source, challenge) in self.challenges.iter().enumerate() {
-            let value = match denial {
-                Denial::BadRequestTarget | Denial::IdentityHeaderNamed => continue,
-                Denial::MultipleCredentials => &challenge.invalid_request,
-                Denial::MissingRole(_) if used == Some(source) => &challenge.insufficient_scope,
-                Denial::MissingRole(_) => continue,
-                _ if used == Some(source) => &challenge.invalid_token,
-                _ => &challenge.plain,
-            };
-            headers.push(("www-authenticate", value));
-        }
-        if !is_grpc {
-            headers.push(("content-type", "application/problem+json"));
-        } else if status == 400 {
-            // Envoy makes INTERNAL (13) of a 400; what is meant is INVALID_ARGUMENT.
-            headers.push(("grpc-status", "3"));
-        }
-        Reply { status, headers, body: if is_grpc { &body.text } else { &body.problem } }
+        let variant = explained.variants.get(variant).map(|one| if is_grpc { &one.grpc } else { &one.http });
+        let headers = variant.unwrap_or(&NO_HEADERS);
+        let body = if is_grpc { &explained.text } else { &explained.problem };
+        Reply { status: explained.status, headers, body }
     }
 }
 
-impl Body {
-    fn new(status: u16, title: &str, detail: &str) -> Self {
-        /// Its members in the order of their names. A `json!` would have the filter know how to write every kind of number: 25 KB.
-        #[derive(Serialize)]
-        struct Problem<'a> {
-            detail: &'a str,
-            status: u16,
-            title: &'a str,
-            r#type: &'static str,
-        }
-        let problem = Problem { detail, status, title, r#type: "about:blank" };
-        // Text and a number can always be written.
-        Self { problem: serde_json::to_string(&problem).unwrap_or_default(), text: detail.to_owned() }
+impl Explained {
+    /// One variant for each list of challenges.
+    fn new(status: u16, title: &str, detail: &str, challenges: impl Iterator<Item = Vec<String>>) -> Self {
+        let variant = |challenges: Vec<String>| {
+            let challenges = challenges.iter().map(|value| ("www-authenticate", value.as_str()));
+            let mut headers: Vec<_> = core::iter::once(("cache-control", "no-store")).chain(challenges).collect();
+            let mut grpc = headers.clone();
+            headers.push(("content-type", "application/problem+json"));
+            if status == 400 {
+                // Envoy makes INTERNAL (13) of a 400; what is meant is INVALID_ARGUMENT.
+                grpc.push(("grpc-status", "3"));
+            }
+            Variant { http: HeaderBlock::new(&headers), grpc: HeaderBlock::new(&grpc) }
+        };
+        // There are no control characters in it, so this is all that JSON wants escaped.
+        let escaped = detail.replace('\\', "\\\\").replace('"', "\\\"");
+        let problem = format!(r#"{{"detail":"{escaped}","status":{status},"title":"{title}","type":"about:blank"}}"#);
+        Self { status, problem, text: detail.to_owned(), variants: challenges.map(variant).collect() }
     }
 }

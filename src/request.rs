@@ -4,6 +4,7 @@ use core::fmt;
 use std::borrow::Cow;
 use std::net::IpAddr;
 
+use crate::headers::Headers;
 use crate::marks::Marks;
 use crate::network::parse_address;
 use crate::query::split_pair;
@@ -12,7 +13,7 @@ use crate::target::{decode, split_query};
 /// The header pairs of a request, and what decisions ask of them.
 #[derive(Clone, Copy)]
 pub struct Request<'a> {
-    headers: &'a [(String, Vec<u8>)],
+    headers: Headers<'a>,
     /// Of all names: most questions are about a header that is not there, and need no second look.
     marks: Marks,
     /// `:method`, as sent; empty where there is none.
@@ -49,14 +50,14 @@ const LOOKED_FOR: Marks = Marks::of_all(&[":method", ":path", ":authority", "con
 /// Names of headers only: in values, and in the path's query, there are credentials.
 impl fmt::Debug for Request<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Request").field(&self.headers.iter().map(|(name, _)| name).collect::<Vec<_>>()).finish()
+        f.debug_tuple("Request").field(&self.headers).finish()
     }
 }
 
 impl<'a> Request<'a> {
     /// Looks once at every pair. Envoy hands names over in lower case; what can only refuse is found in any case.
     #[must_use]
-    pub fn new(headers: &'a [(String, Vec<u8>)]) -> Self {
+    pub fn new(headers: Headers<'a>) -> Self {
         let mut request = Self {
             headers,
             marks: Marks::NONE,
@@ -68,18 +69,18 @@ impl<'a> Request<'a> {
             is_overridden: false,
         };
         let mut has_content_type = false;
-        for (name, value) in headers {
+        for (name, value) in headers.iter() {
             let mark = Marks::of(name);
             request.marks = request.marks.and(mark);
             if !LOOKED_FOR.meet(mark) {
                 continue;
             }
-            match name.as_str() {
-                ":method" => request.method = value,
-                ":path" => request.path = Some(value),
-                ":authority" => request.authority = value,
+            match name {
+                b":method" => request.method = value,
+                b":path" => request.path = Some(value),
+                b":authority" => request.authority = value,
                 // Envoy looks at the lines joined, and then it is no gRPC.
-                "content-type" => {
+                b"content-type" => {
                     request.is_grpc = !has_content_type && is_grpc(value);
                     has_content_type = true;
                 }
@@ -95,21 +96,21 @@ impl<'a> Request<'a> {
     }
 
     /// The pairs, if any of them may be one of `names`, however it is spelled.
-    fn pairs(&self, names: &[&str]) -> &'a [(String, Vec<u8>)] {
-        if self.marks.meet(Marks::of_all(names)) { self.headers } else { &[] }
+    fn pairs(&self, names: &[&str]) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
+        if self.marks.meet(Marks::of_all(names)) { self.headers } else { Headers::NONE }.iter()
     }
 
     /// Every value of a header, without the blanks around it: HTTP/1 drops them, HTTP/2 passes them on, and what they
     /// mean is the same (RFC 9110, section 5.5).
     pub fn values(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
-        self.pairs(&[name]).iter().filter(move |(header, _)| header == name).map(|(_, value)| trim(value))
+        self.pairs(&[name]).filter(move |(header, _)| *header == name.as_bytes()).map(|(_, value)| trim(value))
     }
 
     /// As [`values`](Self::values), whatever the letter case of the name. What can only refuse a request is looked for so:
     /// a host other than Envoy may leave names as sent.
     fn values_in_any_case(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
-        let pairs = self.pairs(&[name]).iter();
-        pairs.filter(move |(header, _)| header.eq_ignore_ascii_case(name)).map(|(_, value)| trim(value))
+        let pairs = self.pairs(&[name]);
+        pairs.filter(move |(header, _)| header.eq_ignore_ascii_case(name.as_bytes())).map(|(_, value)| trim(value))
     }
 
     /// The only value of a header; `None` where there is none, `Some(None)` where there are several.
@@ -120,15 +121,15 @@ impl<'a> Request<'a> {
     }
 
     /// The names, as sent, of headers that a backend may take for one of `names`.
-    pub fn spellings(&self, names: [&str; 3]) -> impl Iterator<Item = &'a str> {
-        let alike = move |name: &&str| names.iter().any(|one| same_name(name, one));
-        self.pairs(&names).iter().map(|(name, _)| name.as_str()).filter(alike)
+    pub fn spellings(&self, names: [&str; 3]) -> impl Iterator<Item = &'a [u8]> {
+        let alike = move |name: &&[u8]| names.iter().any(|one| same_name(name, one));
+        self.pairs(&names).map(|(name, _)| name).filter(alike)
     }
 
     /// Whether a header is there that a backend may take for `name`, spelled in another way.
     #[must_use]
     pub fn has_look_alike(&self, name: &str) -> bool {
-        self.pairs(&[name]).iter().any(|(header, _)| header != name && same_name(header, name))
+        self.pairs(&[name]).any(|(header, _)| header != name.as_bytes() && same_name(header, name))
     }
 
     /// The client that `X-Forwarded-For` and `X-Envoy-External-Address` hold, in any spelling: `None` where there is neither,
@@ -136,7 +137,7 @@ impl<'a> Request<'a> {
     #[must_use]
     pub fn held_client(&self) -> Option<Option<IpAddr>> {
         let held = HOLD_THE_CLIENT.iter().filter_map(|known| {
-            let mut values = self.pairs(&[known]).iter().filter(|(name, _)| same_name(name, known));
+            let mut values = self.pairs(&[known]).filter(|(name, _)| same_name(name, known));
             let (_, first) = values.next()?;
             Some(if values.next().is_none() { parse_address(first) } else { None })
         });
@@ -145,17 +146,16 @@ impl<'a> Request<'a> {
 
     /// The URLs that override headers hold.
     pub fn override_urls(&self) -> impl Iterator<Item = &'a [u8]> {
-        let is_url = |name: &str| URL_OVERRIDES.iter().any(|known| same_name(name, known));
-        self.pairs(&URL_OVERRIDES).iter().filter(move |(name, _)| is_url(name)).map(|(_, value)| trim(value))
+        let is_url = |name: &[u8]| URL_OVERRIDES.iter().any(|known| same_name(name, known));
+        self.pairs(&URL_OVERRIDES).filter(move |(name, _)| is_url(name)).map(|(_, value)| trim(value))
     }
 
     /// Whether a `Connection` header names one of `names`, which makes the next hop drop it (RFC 9110, section 7.6.1).
     /// Envoy passes `Connection` on for upgrade requests only.
     #[must_use]
     pub fn connection_names(&self, names: [&str; 3]) -> bool {
-        let options =
+        let mut options =
             self.values_in_any_case("connection").flat_map(|value| value.split(|byte| *byte == b',')).map(trim);
-        let mut options = options.filter_map(|option| core::str::from_utf8(option).ok());
         options.any(|option| names.iter().any(|name| same_name(option, name)))
     }
 
@@ -197,8 +197,7 @@ fn overrides_method(target: &[u8]) -> bool {
     pairs.map(|pair| split_pair(pair).0).filter(|name| name.len() >= "_method".len()).any(|name| {
         let name = if name.contains(&b'%') { decode(name) } else { None }.map_or(Cow::Borrowed(name), Cow::Owned);
         let start = name.iter().position(|byte| !matches!(byte, b'+' | b' ')).unwrap_or(name.len());
-        let name = core::str::from_utf8(name.get(start..).unwrap_or_default());
-        name.is_ok_and(|name| same_name(name, "_method"))
+        same_name(name.get(start..).unwrap_or_default(), "_method")
     })
 }
 
@@ -218,8 +217,8 @@ pub(crate) fn trim(value: &[u8]) -> &[u8] {
 
 /// Whether two names are one to a backend that does not tell letter case, or what is no letter and no digit, apart: CGI
 /// takes `-` for `_` (RFC 3875, section 4.1.18), and some servers everything else too.
-pub(crate) fn same_name(name: &str, known: &str) -> bool {
-    name.len() == known.len() && name.bytes().zip(known.bytes()).all(|(a, b)| fold(a) == fold(b))
+pub(crate) fn same_name(name: &[u8], known: &str) -> bool {
+    name.len() == known.len() && name.iter().copied().zip(known.bytes()).all(|(a, b)| fold(a) == fold(b))
 }
 
 /// The byte that stands for all those that are one in names.
@@ -230,10 +229,7 @@ pub(crate) const fn fold(byte: u8) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn headers(pairs: &[(&str, &str)]) -> Vec<(String, Vec<u8>)> {
-        pairs.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect()
-    }
+    use crate::HeaderBlock;
 
     #[test]
     fn a_page_of_another_origin_is_told_apart() {
@@ -261,28 +257,28 @@ mod tests {
             ("gate.test", "Origin", "https://evil.test", true),
             ("gate.test", "Sec-Fetch-Site", "cross-site", true),
         ] {
-            let pairs = headers(&[(":authority", authority), (name, value)]);
-            assert_eq!(Request::new(&pairs).is_cross_site(), cross, "{authority} {name}: {value}");
+            let block = HeaderBlock::new(&[(":authority", authority), (name, value)]);
+            assert_eq!(Request::new(block.headers()).is_cross_site(), cross, "{authority} {name}: {value}");
         }
-        let twice = headers(&[("sec-fetch-site", "none"), ("sec-fetch-site", "cross-site")]);
-        assert!(Request::new(&twice).is_cross_site());
+        let twice = HeaderBlock::new(&[("sec-fetch-site", "none"), ("sec-fetch-site", "cross-site")]);
+        assert!(Request::new(twice.headers()).is_cross_site());
     }
 
     #[test]
     fn what_connection_names_is_seen_in_any_case() {
         for name in ["connection", "Connection"] {
-            let pairs = headers(&[(name, "upgrade, X-Portcullis-Roles")]);
-            assert!(Request::new(&pairs).connection_names(["", "x-portcullis-roles", ""]), "{name}");
+            let block = HeaderBlock::new(&[(name, "upgrade, X-Portcullis-Roles")]);
+            assert!(Request::new(block.headers()).connection_names(["", "x-portcullis-roles", ""]), "{name}");
         }
     }
 
     #[test]
     fn a_name_is_found_in_every_spelling() {
         for name in ["x-portcullis-roles", "X_Portcullis_Roles", "x.portcullis-roles", "x!portcullis~roles"] {
-            assert!(same_name(name, "x-portcullis-roles"), "{name}");
+            assert!(same_name(name.as_bytes(), "x-portcullis-roles"), "{name}");
         }
         for name in ["x-portcullis-role", "xportcullisroles", "x-portcullis-rolez", ""] {
-            assert!(!same_name(name, "x-portcullis-roles"), "{name}");
+            assert!(!same_name(name.as_bytes(), "x-portcullis-roles"), "{name}");
         }
     }
 

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::credential::{Presented, find};
 use crate::target::split_query;
-use crate::{Document, Host, Outcome, Policy, Request, Timestamp};
+use crate::{Document, HeaderBlock, Host, Outcome, Policy, Request, Timestamp};
 
 /// In every secret, whatever its form.
 const MARK: &str = "hunter2";
@@ -120,19 +120,21 @@ fn no_message_shows_the_value_or_the_name_of_a_misspelt_field() {
 pub(crate) struct Clock(pub(crate) Option<Timestamp>);
 
 impl Host for Clock {
+    type Bytes = [u8; 0];
+
     fn now(&self) -> Option<Timestamp> {
         self.0
     }
 
-    fn source_address(&self) -> Option<Vec<u8>> {
+    fn source_address(&self) -> Option<Self::Bytes> {
         None
     }
 
-    fn filter_state(&self, _: &str) -> Option<Vec<u8>> {
+    fn filter_state(&self, _: &str) -> Option<Self::Bytes> {
         None
     }
 
-    fn mtls_identity(&self) -> Option<Vec<u8>> {
+    fn mtls_identity(&self) -> Option<Self::Bytes> {
         None
     }
 }
@@ -170,9 +172,8 @@ fn no_debug_output_shows_a_key_or_a_credential() {
         ("/admin", "x-api-key", "hunter2-plain"),
     ];
     for (path, name, value) in presented {
-        let pair = |name: &str, value: &str| (name.to_owned(), value.as_bytes().to_vec());
-        let headers = [pair(":method", "GET"), pair(":path", path), pair(name, value)];
-        let request = Request::new(&headers);
+        let block = HeaderBlock::new(&[(":method", "GET"), (":path", path), (name, value)]);
+        let request = Request::new(block.headers());
         hides("request", &request);
         let query = split_query(path.as_bytes()).1;
         let found: Presented<'_> = find(&request, query, policy.key_sources());

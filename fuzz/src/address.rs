@@ -3,7 +3,7 @@
 //! Input: [lines](crate::lines): `@ranges` (parted by blanks), `@mode` (`direct`, `remote_ip`, or `filter_state`), `@source`,
 //! `@state`, and headers.
 
-use portcullis::{Policy, Request};
+use portcullis::{HeaderBlock, Policy, Request};
 use portcullis_models::reference::{self, address, document::Document, request};
 use serde_json::json;
 
@@ -29,7 +29,8 @@ pub fn run(input: &[u8]) {
     assert_eq!(loaded.is_ok(), well_formed, "{document}");
     let Ok(loaded) = loaded else { return };
     let host = Host::of(&lines);
-    let reason = loaded.policy.decide(&Request::new(&lines.headers), &host, &mut ()).reason();
+    let block = HeaderBlock::new(&lines.headers);
+    let reason = loaded.policy.decide(&Request::new(block.headers()), &host, &mut ()).reason();
     let document = Document::read(&document).expect("the reference reads what the gate takes");
     let request = request::Request(lines.headers.clone());
     let decisions = reference::decisions(&document, &reference::Environment::new(), &request, &host.0);

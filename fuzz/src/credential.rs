@@ -6,7 +6,7 @@
 use std::sync::LazyLock;
 
 use portcullis::credential::{Presented, find};
-use portcullis::{Policy, Request};
+use portcullis::{HeaderBlock, Policy, Request};
 use portcullis_models::reference::{self, credential, document::Document, path, request};
 use serde_json::{Value, json};
 
@@ -26,7 +26,8 @@ static REFERENCE: LazyLock<Document> =
 /// On a finding.
 pub fn run(input: &[u8]) {
     let headers = Lines::read(input).headers;
-    let request = Request::new(&headers);
+    let block = HeaderBlock::new(&headers);
+    let request = Request::new(block.headers());
     let target = request.path.unwrap_or_default();
     let query = target.iter().position(|byte| *byte == b'?').map(|mark| &target[mark + 1..]);
     let presented = match find(&request, query, POLICY.key_sources()) {

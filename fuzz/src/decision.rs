@@ -4,7 +4,7 @@
 //! `@connect` leaves the path out.
 
 use arbitrary::Unstructured;
-use portcullis::{Edit, Edits, Outcome, Policy, Request};
+use portcullis::{Edit, Edits, HeaderBlock, Outcome, Policy, Request};
 use portcullis_models::reference::document::Document;
 use portcullis_models::reference::{self, Decision, forward, reply, request};
 
@@ -28,7 +28,8 @@ pub fn run(input: &[u8]) -> Option<&'static str> {
     let (host, environment) = (Host::of(&lines), policies::environment());
     let loaded = Policy::load(document.to_string().as_bytes(), &|name| environment.get(name).cloned());
     let policy = loaded.unwrap_or_else(|refusal| panic!("{refusal}: {document}")).policy;
-    let request = Request::new(&lines.headers);
+    let block = HeaderBlock::new(&lines.headers);
+    let request = Request::new(block.headers());
     let decision = policy.decide(&request, &host, &mut ());
 
     let read = Document::read(&document).expect("the reference reads what the gate takes");
@@ -61,8 +62,8 @@ fn same_outcome(document: &Document, request: &request::Request, outcome: &Outco
         }
         Outcome::Reply(reply) => {
             assert_eq!(Some(reply.status), reply::status(document, expected), "{expected:?}");
-            let challenges = reply.headers.iter().filter(|(name, _)| *name == "www-authenticate");
-            let challenges: Vec<String> = challenges.map(|(_, value)| (*value).to_owned()).collect();
+            let challenges = reply.headers.headers().iter().filter(|(name, _)| *name == b"www-authenticate");
+            let challenges: Vec<_> = challenges.map(|(_, value)| String::from_utf8_lossy(value)).collect();
             assert_eq!(challenges, reply::challenges(document, expected), "the gate is on the left");
         }
     }
@@ -70,13 +71,14 @@ fn same_outcome(document: &Document, request: &request::Request, outcome: &Outco
 
 /// The header pairs after the edits.
 fn applied(mut headers: Vec<(String, Vec<u8>)>, edits: &Edits<'_>) -> Vec<(String, Vec<u8>)> {
+    let has = |headers: &[(String, Vec<u8>)], name: &[u8]| headers.iter().any(|(header, _)| header.as_bytes() == name);
     for edit in &edits.list() {
         match edit {
-            Edit::Add(name, _) => assert!(!headers.iter().any(|(header, _)| header == name), "{name} is there already"),
-            Edit::Remove(name) | Edit::Set(name, _) => headers.retain(|(header, _)| header != name),
+            Edit::Add(name, _) => assert!(!has(&headers, name), "{name:?} is there already"),
+            Edit::Remove(name) | Edit::Set(name, _) => headers.retain(|(header, _)| header.as_bytes() != *name),
         }
         if let Edit::Add(name, value) | Edit::Set(name, value) = edit {
-            headers.push(((*name).to_owned(), value.to_vec()));
+            headers.push((String::from_utf8_lossy(name).into_owned(), value.to_vec()));
         }
     }
     headers

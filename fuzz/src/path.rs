@@ -5,7 +5,7 @@
 
 use std::sync::LazyLock;
 
-use portcullis::{Policy, Request};
+use portcullis::{HeaderBlock, Policy, Request};
 use portcullis_models::backends::{self, GUEST, MODELS, is_public, is_restricted};
 use serde_json::json;
 
@@ -43,7 +43,7 @@ pub fn run(target: &[u8]) {
 }
 
 fn decide(policy: &Policy, target: &[u8], key: Option<&str>) -> &'static str {
-    let mut headers = vec![(":method".to_owned(), b"GET".to_vec()), (":path".to_owned(), target.to_vec())];
-    headers.extend(key.map(|key| ("x-api-key".to_owned(), key.as_bytes().to_vec())));
-    policy.decide(&Request::new(&headers), &Host::of(&Lines::default()), &mut ()).reason()
+    let mut headers = vec![(":method", &b"GET"[..]), (":path", target)];
+    headers.extend(key.map(|key| ("x-api-key", key.as_bytes())));
+    policy.decide(&Request::new(HeaderBlock::new(&headers).headers()), &Host::of(&Lines::default()), &mut ()).reason()
 }

@@ -3,8 +3,7 @@
 
 use std::io;
 
-use proxy_wasm::hostcalls;
-use proxy_wasm::types::{BufferType, Status};
+use portcullis_abi::{self as abi, Status};
 
 /// The configuration, and how much of it was read.
 pub(super) struct Configuration {
@@ -26,17 +25,15 @@ impl io::Read for Configuration {
         if most == 0 {
             return Ok(0);
         }
-        let piece = match hostcalls::get_buffer(BufferType::PluginConfiguration, self.at, most) {
-            // Nothing, before the end, is no end: a `Struct` that is cut between two fields would be another policy.
-            Ok(piece) => piece.filter(|piece| !piece.is_empty()).ok_or(Status::Empty),
-            Err(status) => Err(status),
-        };
+        // Nothing, before the end, is no end: a `Struct` that is cut between two fields would be another policy.
+        let piece = abi::configuration(self.at, most);
+        let piece = piece.and_then(|piece| if piece.is_empty() { Err(Status::EMPTY) } else { Ok(piece) });
         let piece = piece.map_err(|status| {
             self.failed = Some(status);
             io::ErrorKind::UnexpectedEof
         })?;
         let length = piece.len().min(most);
-        for (to, from) in into.iter_mut().zip(&piece) {
+        for (to, from) in into.iter_mut().zip(piece.iter()) {
             *to = *from;
         }
         self.at = self.at.saturating_add(length);

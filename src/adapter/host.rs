@@ -1,8 +1,6 @@
 //! What a decision asks Envoy for.
 
-use std::time::UNIX_EPOCH;
-
-use proxy_wasm::hostcalls;
+use portcullis_abi as abi;
 
 use crate::{Host, Timestamp};
 
@@ -10,27 +8,29 @@ use crate::{Host, Timestamp};
 pub(super) struct Envoy;
 
 impl Host for Envoy {
+    type Bytes = abi::Handed;
+
     fn now(&self) -> Option<Timestamp> {
-        let since = hostcalls::get_current_time().ok()?.duration_since(UNIX_EPOCH).ok()?;
+        let seconds = abi::current_time_nanoseconds().ok()? / 1_000_000_000;
         // 0 is what a host without a clock leaves, and it would be before every `expires`.
-        i64::try_from(since.as_secs()).ok().filter(|seconds| *seconds != 0).map(Timestamp)
+        i64::try_from(seconds).ok().filter(|seconds| *seconds != 0).map(Timestamp)
     }
 
-    fn source_address(&self) -> Option<Vec<u8>> {
-        hostcalls::get_property(vec!["source", "address"]).ok().flatten()
+    fn source_address(&self) -> Option<Self::Bytes> {
+        abi::property(b"source\0address").ok()
     }
 
-    fn filter_state(&self, key: &str) -> Option<Vec<u8>> {
-        hostcalls::get_property(vec!["filter_state", key]).ok().flatten()
+    fn filter_state(&self, key: &str) -> Option<Self::Bytes> {
+        abi::property(&[b"filter_state\0", key.as_bytes()].concat()).ok()
     }
 
-    fn mtls_identity(&self) -> Option<Vec<u8>> {
+    fn mtls_identity(&self) -> Option<Self::Bytes> {
         // `connection.mtls`: the peer presented a certificate; whether the listener verified it, with a `trusted_ca` and
         // without `ACCEPT_UNTRUSTED`, no attribute tells. A boolean is one byte.
-        let mtls = hostcalls::get_property(vec!["connection", "mtls"]).ok().flatten();
-        if mtls.as_deref() != Some(&[1]) {
+        let mtls = abi::property(b"connection\0mtls").ok()?;
+        if *mtls != [1] {
             return None;
         }
-        hostcalls::get_property(vec!["connection", "uri_san_peer_certificate"]).ok().flatten()
+        abi::property(b"connection\0uri_san_peer_certificate").ok()
     }
 }

@@ -5,40 +5,37 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use proxy_wasm::hostcalls;
-use proxy_wasm::types::MetricType;
+use portcullis_abi::{self as abi, Kind, Metric};
 
 use crate::digest::Digest;
 use crate::document::Mode;
 use crate::{Caller, DENIALS, Decision, GRANTS, Grant, Policy};
 
-/// The ids of the counters, by the place of the reason's name.
+/// The counters that the host has, by the place of the reason's name.
 pub(super) struct Metrics {
-    allowed: [u32; GRANTS.len()],
-    denied: [u32; DENIALS.len()],
+    allowed: [Option<Metric>; GRANTS.len()],
+    denied: [Option<Metric>; DENIALS.len()],
     keys: Option<RefCell<Keys>>,
 }
 
 /// The counters of the keys that have been used: nobody sees a hundred thousand of them for the three that are.
 struct Keys {
     prefix: String,
-    ids: BTreeMap<Digest, u32>,
+    ids: BTreeMap<Digest, Option<Metric>>,
 }
 
 impl Metrics {
     /// Defines every metric, so that each is there with 0 from the start, and sets the gauges.
     pub(super) fn define(policy: &Policy, refused_entries: usize) -> Self {
-        let metric = |kind, name: &str| {
-            hostcalls::define_metric(kind, &format!("portcullis.{}.{name}", policy.name())).unwrap_or_default()
-        };
+        let metric = |kind, name: &str| abi::define_metric(kind, &format!("portcullis.{}.{name}", policy.name())).ok();
         let gauge = |name: &str, value: u64| {
-            let _ = hostcalls::record_metric(metric(MetricType::Gauge, name), value);
+            let _ = metric(Kind::Gauge, name).map(|gauge| abi::record_metric(gauge, value));
         };
         gauge("policy_digest", policy.digest().first_48_bits());
         gauge("keys", policy.keyring().len() as u64);
         gauge("refused_entries", refused_entries as u64);
         gauge("enforcing", u64::from(policy.mode() == Mode::Enforce));
-        let counter = |group: &str, reason: &str| metric(MetricType::Counter, &format!("{group}.{reason}"));
+        let counter = |group: &str, reason: &str| metric(Kind::Counter, &format!("{group}.{reason}"));
         let denied = if policy.mode() == Mode::Report { "reported" } else { "denied" };
         Self {
             allowed: GRANTS.map(|reason| counter("allowed", reason)),
@@ -56,8 +53,8 @@ impl Metrics {
             Decision::Allow(grant) => self.allowed.get(grant.index()),
             Decision::Deny(denial) => self.denied.get(denial.index()),
         };
-        if let Some(id) = id {
-            let _ = hostcalls::increment_metric(*id, 1);
+        if let Some(Some(id)) = id {
+            let _ = abi::increment_metric(*id);
         }
         if let (Some(keys), Decision::Allow(Grant::Key(caller))) = (&self.keys, decision)
             && let Ok(mut keys) = keys.try_borrow_mut()
@@ -70,9 +67,9 @@ impl Metrics {
 impl Keys {
     fn count(&mut self, caller: &Caller<'_>) {
         let Self { prefix, ids } = self;
-        let id = ids.entry(caller.key.digest()).or_insert_with(|| {
-            hostcalls::define_metric(MetricType::Counter, &format!("{prefix}{}", caller.key.id())).unwrap_or_default()
-        });
-        let _ = hostcalls::increment_metric(*id, 1);
+        let id = ids
+            .entry(caller.key.digest())
+            .or_insert_with(|| abi::define_metric(Kind::Counter, &format!("{prefix}{}", caller.key.id())).ok());
+        let _ = id.map(abi::increment_metric);
     }
 }

@@ -1,6 +1,8 @@
 //! A switch by which a request stops the VM, as a panic would. Only test builds have it: it is how the suites see what
 //! Envoy does then. The module that is released is built without the feature, and a test holds it to that.
 
+use crate::Headers;
+
 /// The header that throws the switch; its value says when.
 const SWITCH: &str = "x-portcullis-trap";
 
@@ -11,8 +13,8 @@ pub(super) const EDITED: &str = "edited";
 
 /// Panics if the request says so.
 #[expect(clippy::panic, reason = "that is what it is for")]
-pub(super) fn at(place: &str, headers: &[(String, Vec<u8>)]) {
-    if headers.iter().any(|(name, value)| name == SWITCH && value == place.as_bytes()) {
+pub(super) fn at(place: &str, headers: Headers<'_>) {
+    if headers.iter().any(|(name, value)| name == SWITCH.as_bytes() && value == place.as_bytes()) {
         panic!("the trap switch was thrown: {place}");
     }
 }

@@ -135,7 +135,7 @@ const RESERVED: [&str; 20] = [
 /// Whether a header means something else already: to HTTP, to Envoy, or to the gate itself.
 fn is_reserved(name: &str) -> bool {
     let lists: [&[&str]; 5] = [&RESERVED, &HOLD_THE_CLIENT, &NAMES_A_CLIENT, &METHOD_OVERRIDES, &URL_OVERRIDES];
-    lists.into_iter().flatten().any(|reserved| same_name(name, reserved))
+    lists.into_iter().flatten().any(|reserved| same_name(name.as_bytes(), reserved))
 }
 
 fn check_headers(document: &Document) -> Result<(), Refusal> {
@@ -170,7 +170,7 @@ fn check_headers(document: &Document) -> Result<(), Refusal> {
     ];
     for (path, name) in fields {
         let name = name.as_str();
-        if is_reserved(name) || taken.iter().any(|other| same_name(name, other)) {
+        if is_reserved(name) || taken.iter().any(|other| same_name(name.as_bytes(), other)) {
             let fix = "use a header of its own: the gate removes every copy that a caller sends";
             return Err(refuse(path, Some(name), "means something else already", fix));
         }

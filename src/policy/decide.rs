@@ -15,32 +15,36 @@ use crate::trail::{BadTarget, Event, NotPublic, Preflight, Public, Recorder, Uni
 /// What a decision may ask its host for. Each question costs a call out of the VM, so each is asked only when a step
 /// needs the answer.
 pub trait Host {
+    /// Bytes as the host hands them over.
+    type Bytes: AsRef<[u8]>;
     /// The time now; none without a clock.
     fn now(&self) -> Option<Timestamp>;
     /// Envoy's `source.address`: `ip:port`, with port 0 where it comes from a header.
-    fn source_address(&self) -> Option<Vec<u8>>;
+    fn source_address(&self) -> Option<Self::Bytes>;
     /// A filter state object that the listener recorded before the gate.
-    fn filter_state(&self, key: &str) -> Option<Vec<u8>>;
+    fn filter_state(&self, key: &str) -> Option<Self::Bytes>;
     /// The first URI SAN of the certificate that the peer presented in mutual TLS. That it was verified is the listener's
     /// business.
-    fn mtls_identity(&self) -> Option<Vec<u8>>;
+    fn mtls_identity(&self) -> Option<Self::Bytes>;
 }
 
 /// A host that knows nothing: for what is decided by the request alone.
 impl Host for () {
+    type Bytes = [u8; 0];
+
     fn now(&self) -> Option<Timestamp> {
         None
     }
 
-    fn source_address(&self) -> Option<Vec<u8>> {
+    fn source_address(&self) -> Option<Self::Bytes> {
         None
     }
 
-    fn filter_state(&self, _: &str) -> Option<Vec<u8>> {
+    fn filter_state(&self, _: &str) -> Option<Self::Bytes> {
         None
     }
 
-    fn mtls_identity(&self) -> Option<Vec<u8>> {
+    fn mtls_identity(&self) -> Option<Self::Bytes> {
         None
     }
 }
@@ -161,7 +165,7 @@ impl Policy {
             Some(Some(client)) if in_range(&client).is_none() => return Err(Untrusted::ClientOutside),
             _ => {}
         }
-        let peer = host.source_address().as_deref().and_then(Peer::parse).ok_or(Untrusted::NoPeer)?;
+        let peer = host.source_address().and_then(|address| Peer::parse(address.as_ref())).ok_or(Untrusted::NoPeer)?;
         if peer.stands_for_another() {
             return Err(Untrusted::StandsForAnother);
         }
@@ -174,7 +178,7 @@ impl Policy {
             // Port 0: Envoy took the address from a header.
             ClientAddress::Direct => (peer.port != 0).then_some(range).ok_or(Untrusted::FromHeader),
             ClientAddress::FilterState(key) => {
-                let recorded = host.filter_state(key.as_str()).as_deref().and_then(parse_address);
+                let recorded = host.filter_state(key.as_str()).and_then(|address| parse_address(address.as_ref()));
                 (recorded == Some(peer.address)).then_some(range).ok_or(Untrusted::NotRecorded)
             }
         }
@@ -186,7 +190,7 @@ impl Policy {
             return Err(Unidentified::NoneTrusted);
         }
         let uri = host.mtls_identity().ok_or(Unidentified::NoIdentity)?;
-        self.trusted_identities.iter().position(|one| one.matches(&uri)).ok_or(Unidentified::Outside)
+        self.trusted_identities.iter().position(|one| one.matches(uri.as_ref())).ok_or(Unidentified::Outside)
     }
 
     fn caller<'p>(
@@ -233,6 +237,7 @@ impl Policy {
 #[cfg(test)]
 mod tests {
     use super::{Policy, Request, Timestamp};
+    use crate::HeaderBlock;
     use crate::secrecy::Clock;
 
     #[test]
@@ -246,8 +251,8 @@ mod tests {
         let reasons = |clock: Clock| {
             ["always", "begins", "expires", "both"].map(|key| {
                 let headers = [(":path", "/"), ("x-api-key", key)];
-                let headers = headers.map(|(name, value)| (name.to_owned(), value.into()));
-                policy.decide(&Request::new(&headers), &clock, &mut ()).reason()
+                let block = HeaderBlock::new(&headers);
+                policy.decide(&Request::new(block.headers()), &clock, &mut ()).reason()
             })
         };
         assert_eq!(reasons(Clock(Some(Timestamp(1_800_000_000)))), ["key"; 4]);

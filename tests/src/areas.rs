@@ -1,6 +1,6 @@
 //! The gate and the words of a path, for the suites that hold its reading against others'.
 
-use portcullis::{Policy, Request};
+use portcullis::{HeaderBlock, Policy, Request};
 pub use portcullis_models::backends::{ADMIN, GUEST, is_public, is_restricted, policy as document};
 
 /// What a caller may send that is read in more than one way, and words to put between. A slash comes up most.
@@ -61,7 +61,7 @@ pub fn policy() -> Policy {
 
 /// What the gate decides about a GET of the path.
 pub fn decide(policy: &Policy, path: &str, key: Option<&str>) -> &'static str {
-    let mut headers = vec![(":method".to_owned(), b"GET".to_vec()), (":path".to_owned(), path.as_bytes().to_vec())];
-    headers.extend(key.map(|key| ("x-api-key".to_owned(), key.as_bytes().to_vec())));
-    policy.decide(&Request::new(&headers), &(), &mut ()).reason()
+    let mut headers = vec![(":method", "GET"), (":path", path)];
+    headers.extend(key.map(|key| ("x-api-key", key)));
+    policy.decide(&Request::new(HeaderBlock::new(&headers).headers()), &(), &mut ()).reason()
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use portcullis::{Decision, Edit, Edits, Host, Outcome, Policy, Request, Timestamp};
+use portcullis::{Decision, Edit, Edits, HeaderBlock, Host, Outcome, Policy, Request, Timestamp};
 
 use crate::cases::{Cases, Row};
 use crate::listener::PEER_KEY;
@@ -45,10 +45,9 @@ impl CoreEngine {
 }
 
 fn observe(form: Form, policy: &Policy, cases: &Cases, row: &Row) -> Observation {
-    let lower = |(name, value): Pair| (String::from_utf8_lossy(&name).into_owned(), value);
     let told = Told::by(cases, row);
-    let headers: Vec<(String, Vec<u8>)> = told.headers.iter().cloned().map(lower).collect();
-    let request = Request::new(&headers);
+    let block = HeaderBlock::new(&told.headers);
+    let request = Request::new(block.headers());
     let decision = policy.decide(&request, &told, &mut ());
     let outcome = policy.outcome(&request, &decision);
     let name = match (&decision, &outcome) {
@@ -79,21 +78,23 @@ fn observe(form: Form, policy: &Policy, cases: &Cases, row: &Row) -> Observation
 fn edited(mut headers: Vec<Pair>, edits: &Edits<'_>) -> Vec<Pair> {
     for edit in &edits.list() {
         if let Edit::Remove(name) | Edit::Set(name, _) = edit {
-            headers.retain(|(header, _)| header != name.as_bytes());
+            headers.retain(|(header, _)| header != name);
         }
         if let Edit::Add(name, value) | Edit::Set(name, value) = edit {
-            headers.push((name.as_bytes().to_vec(), value.to_vec()));
+            headers.push((name.to_vec(), value.to_vec()));
         }
     }
     headers
 }
 
 fn owned(reply: &portcullis::Reply<'_>) -> Reply {
-    let pair = |(name, value): &(&str, &str)| (name.as_bytes().to_vec(), value.as_bytes().to_vec());
-    Reply { status: reply.status, headers: reply.headers.iter().map(pair).collect(), body: reply.body.into() }
+    let pair = |(name, value): (&[u8], &[u8])| (name.to_vec(), value.to_vec());
+    Reply { status: reply.status, headers: reply.headers.headers().iter().map(pair).collect(), body: reply.body.into() }
 }
 
 impl Host for Told {
+    type Bytes = Vec<u8>;
+
     fn now(&self) -> Option<Timestamp> {
         Some(self.now)
     }

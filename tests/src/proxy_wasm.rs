@@ -4,7 +4,7 @@
 //! What Envoy does not show is visible here: each call in its order, the size of the memory, a trap. And any call can be
 //! made to fail.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::OnceLock;
 
@@ -32,6 +32,8 @@ const ROOT: u32 = 1;
 pub struct Stream {
     /// The header lines, pseudo-headers among them.
     pub headers: Vec<Pair>,
+    /// Whether a body follows the headers.
+    pub has_body: bool,
     /// The trailers, if there are any.
     pub trailers: Vec<Pair>,
     /// Attributes by their path, such as `source.address`.
@@ -85,6 +87,8 @@ struct Host {
     configuration: Vec<u8>,
     environment: Vec<u8>,
     variables: u32,
+    /// The contexts that there are.
+    contexts: BTreeSet<u32>,
     /// The names of the metrics; an id is a place here.
     metrics: Vec<String>,
     stream: Stream,
@@ -175,6 +179,7 @@ impl Vm {
             configuration: configuration.to_vec(),
             environment: variables.collect::<String>().into_bytes(),
             variables: u32::try_from(environment.len()).expect("few variables"),
+            contexts: BTreeSet::from([ROOT]),
             fault,
             ..Host::default()
         };
@@ -213,12 +218,14 @@ impl Vm {
         let size = u32::try_from(configuration.len()).expect("a configuration below 4 GiB");
         let (before, root) = (self.root, self.last.checked_add(1).expect("fewer than 2^32 contexts"));
         (self.root, self.last) = (root, root);
+        self.store.data_mut().contexts.insert(root);
         let configured = self.call::<_, ()>("proxy_on_context_create", (root, 0_u32)).and_then(|()| {
             let answer = self.call::<_, u32>("proxy_on_configure", (root, size))?;
             self.call::<_, u32>("proxy_on_done", before)?;
             self.call::<_, ()>("proxy_on_delete", before)?;
             Ok(answer)
         });
+        self.store.data_mut().contexts.remove(&before);
         match configured {
             Ok(0) => Err(format!("refused: {}", self.log().join("\n"))),
             Ok(_) => Ok(()),
@@ -277,16 +284,16 @@ impl Vm {
     fn run(&mut self, has_trailers: bool) -> Answer {
         self.last = self.last.checked_add(1).expect("fewer than 2^32 requests");
         let id = self.last;
+        self.store.data_mut().contexts = BTreeSet::from([self.root, id]);
         self.call::<_, ()>("proxy_on_context_create", (id, self.root))?;
         let fields = u32::try_from(self.store.data().stream.headers.len()).expect("few headers");
-        let end_of_stream = u32::from(!has_trailers);
+        let end_of_stream = u32::from(!self.store.data().stream.has_body && !has_trailers);
         let mut action = self.call::<_, u32>("proxy_on_request_headers", (id, fields, end_of_stream))?;
         if action == CONTINUE && has_trailers {
             let fields = u32::try_from(self.store.data().stream.trailers.len()).expect("few trailers");
             action = self.call::<_, u32>("proxy_on_request_trailers", (id, fields))?;
         }
-        // Envoy would call `proxy_on_done` and `proxy_on_log` before, but the module offers neither.
-        self.call::<_, ()>("proxy_on_delete", id)?;
+        // Envoy would call `proxy_on_done`, `proxy_on_log` and `proxy_on_delete` now, but the module offers none of them.
         Ok(action)
     }
 
@@ -313,6 +320,7 @@ fn define(linker: &mut Linker<Host>) -> Result<(), LinkerError> {
     linker.func_wrap("env", "proxy_remove_header_map_value", remove_header_map_value)?;
     linker.func_wrap("env", "proxy_get_property", get_property)?;
     linker.func_wrap("env", "proxy_set_property", set_property)?;
+    linker.func_wrap("env", "proxy_set_effective_context", set_effective_context)?;
     linker.func_wrap("env", "proxy_define_metric", define_metric)?;
     linker.func_wrap("env", "proxy_record_metric", |host: Caller<'_, Host>, id, _: u64| metric(host, "record", id))?;
     linker.func_wrap("env", "proxy_increment_metric", |host: Caller<'_, Host>, id, _: i64| {
@@ -339,6 +347,12 @@ fn get_current_time(mut host: Caller<'_, Host>, to: u32) -> Answer {
         let nanoseconds = host.data().stream.now.saturating_mul(1_000_000_000);
         write(host, to, &nanoseconds.to_le_bytes())?;
         Ok(OK)
+    })
+}
+
+fn set_effective_context(mut host: Caller<'_, Host>, context: u32) -> Answer {
+    answer(&mut host, "set_effective_context", &context.to_string(), |host| {
+        Ok(if host.data().contexts.contains(&context) { OK } else { BAD_ARGUMENT })
     })
 }
 
@@ -386,20 +400,20 @@ fn put(
     (value, value_size): (u32, u32),
     make_room: fn(&mut Vec<Pair>, &[u8]),
 ) -> Answer {
-    let (name, value) = (text(&host, name, name_size)?, read(&host, value, value_size)?);
-    answer(&mut host, call, &name, |host| {
+    let (name, value) = (read(&host, name, name_size)?, read(&host, value, value_size)?);
+    answer(&mut host, call, &name.escape_ascii().to_string(), |host| {
         let Some(fields) = fields(host, map) else { return Ok(BAD_ARGUMENT) };
-        make_room(fields, name.as_bytes());
-        fields.push((name.clone().into_bytes(), value));
+        make_room(fields, &name);
+        fields.push((name, value));
         Ok(OK)
     })
 }
 
 fn remove_header_map_value(mut host: Caller<'_, Host>, map: u32, name: u32, name_size: u32) -> Answer {
-    let name = text(&host, name, name_size)?;
-    answer(&mut host, "remove_header_map_value", &name, |host| {
+    let name = read(&host, name, name_size)?;
+    answer(&mut host, "remove_header_map_value", &name.escape_ascii().to_string(), |host| {
         let Some(fields) = fields(host, map) else { return Ok(BAD_ARGUMENT) };
-        fields.retain(|(field, _)| *field != name.as_bytes());
+        fields.retain(|(field, _)| *field != name);
         Ok(OK)
     })
 }

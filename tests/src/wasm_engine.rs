@@ -98,7 +98,7 @@ pub fn stream(told: &Told) -> Stream {
         properties.insert(format!("filter_state.{PEER_KEY}"), state.clone().into_bytes());
     }
     let now = u64::try_from(told.now.0).expect("a time after 1970");
-    Stream { headers: told.headers.clone(), trailers: Vec::new(), properties, now }
+    Stream { headers: told.headers.clone(), properties, now, ..Stream::default() }
 }
 
 fn observe(engine: &str, told: &Told, exchange: Exchange) -> Result<Observation, String> {

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 
 use page::{Block, Claim, Page, codes};
 use portcullis::refusal::Problem;
-use portcullis::{DENIALS, Document, GRANTS, Loaded, Policy, Request};
+use portcullis::{DENIALS, Document, GRANTS, HeaderBlock, Loaded, Policy, Request};
 use portcullis_tests::envoy::validate;
 use portcullis_tests::listener::Kind;
 use portcullis_tests::paths::{module, workspace};
@@ -208,8 +208,8 @@ fn reason(policy: &Value, path: &str) -> &'static str {
     policy["consumers"] = json!([{"name": "docs", "keys": [{"plaintext": "docs-suite-key"}]}]);
     let [text, _] = load(&policy, false);
     let pairs = [(":method", "GET"), (":path", path), (":authority", "gate.test"), ("x-api-key", "docs-suite-key")];
-    let pairs = pairs.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
-    text.expect("the policy stands").policy.decide(&Request::new(&pairs), &(), &mut ()).reason()
+    let block = HeaderBlock::new(&pairs);
+    text.expect("the policy stands").policy.decide(&Request::new(block.headers()), &(), &mut ()).reason()
 }
 
 #[test]

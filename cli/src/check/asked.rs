@@ -109,6 +109,8 @@ pub(super) fn header_file(file: &Path) -> Result<String> {
 }
 
 impl Host for Asked {
+    type Bytes = Vec<u8>;
+
     fn now(&self) -> Option<Timestamp> {
         Some(self.now)
     }

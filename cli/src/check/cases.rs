@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use portcullis::Timestamp;
 use portcullis::digest::Digest;
 use portcullis::document::{Document, KeySource, Secret};
 use portcullis::refusal::EntryProblem;
+use portcullis::{HeaderBlock, Timestamp};
 use serde_json::json;
 
 use super::asked::{self, Asked};
@@ -80,7 +80,8 @@ pub(super) fn run(file: &Path, mut merged: Merged, now: Timestamp, output: Outpu
     let mut failed = 0_usize;
     let mut json = Vec::new();
     for case in &cases {
-        let got = Checked::of(&policy, &merged, &case.asked);
+        let block = HeaderBlock::new(&case.asked.pairs);
+        let got = Checked::of(&policy, &merged, &case.asked, &block);
         let miss = case.expected.miss(&got);
         failed = failed.saturating_add(usize::from(miss.is_some()));
         if output == Output::Json {

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result, anyhow};
 use clap::Args;
 use portcullis::document::Mode as GateMode;
-use portcullis::{Decision, Policy, Request};
+use portcullis::{Decision, HeaderBlock, Policy, Request};
 use serde_json::{Value, json};
 
 use self::asked::Asked;
@@ -92,12 +92,13 @@ impl Check {
         }
         let policy = load(&merged)?;
         let asked = self.asked(now)?;
-        let checked = Checked::of(&policy, &merged, &asked);
+        let block = HeaderBlock::new(&asked.pairs);
+        let checked = Checked::of(&policy, &merged, &asked, &block);
         // What is not enforced: what would be, if it were.
         let enforced = (policy.mode() != GateMode::Enforce).then(|| in_mode(&merged, Mode::Enforce));
         let enforced = enforced.map(|merged| Ok::<_, anyhow::Error>((merged.compile(&environment)?.policy, merged)));
         let enforced = enforced.transpose()?;
-        let enforced = enforced.as_ref().map(|(policy, merged)| Checked::of(policy, merged, &asked));
+        let enforced = enforced.as_ref().map(|(policy, merged)| Checked::of(policy, merged, &asked, &block));
         if self.output == Output::Json {
             let mut json = checked.as_json();
             if let (Value::Object(members), Some(enforced)) = (&mut json, enforced) {
@@ -168,8 +169,9 @@ struct Checked<'a> {
 }
 
 impl<'a> Checked<'a> {
-    fn of(policy: &'a Policy, merged: &Merged, asked: &'a Asked) -> Self {
-        let request = Request::new(&asked.pairs);
+    /// `block` holds the headers of what is `asked`.
+    fn of(policy: &'a Policy, merged: &Merged, asked: &Asked, block: &'a HeaderBlock) -> Self {
+        let request = Request::new(block.headers());
         let mut events = Vec::new();
         let decision = policy.decide(&request, asked, &mut events);
         Self {

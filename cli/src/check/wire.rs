@@ -7,18 +7,20 @@ use serde_json::{Value, json};
 pub(super) struct Wire {
     /// The status that stands on the wire: 200 for gRPC.
     status: u16,
-    headers: Vec<(&'static str, String)>,
+    headers: Vec<(String, String)>,
     body: String,
 }
 
 impl Wire {
     fn new(reply: &Reply<'_>, request: &Request<'_>) -> Self {
-        let mut headers: Vec<_> = reply.headers.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+        let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+        let pairs = reply.headers.headers().iter();
+        let mut headers: Vec<_> = pairs.map(|(name, value)| (text(name), text(value))).collect();
         if !request.is_grpc {
-            headers.push(("content-length", reply.body.len().to_string()));
+            headers.push(("content-length".to_owned(), reply.body.len().to_string()));
             if reply.status == 400 {
                 // Envoy hangs up on whoever sends what nobody should (measured, HTTP/1).
-                headers.push(("connection", "close".to_owned()));
+                headers.push(("connection".to_owned(), "close".to_owned()));
             }
             let body = if request.method == b"HEAD" { String::new() } else { reply.body.to_owned() };
             return Self { status: reply.status, headers, body };
@@ -29,11 +31,11 @@ impl Wire {
             403 => "7",
             _ => "13",
         };
-        headers.push(("content-type", "application/grpc".to_owned()));
-        if !headers.iter().any(|(name, _)| *name == "grpc-status") {
-            headers.push(("grpc-status", status.to_owned()));
+        headers.push(("content-type".to_owned(), "application/grpc".to_owned()));
+        if !headers.iter().any(|(name, _)| name == "grpc-status") {
+            headers.push(("grpc-status".to_owned(), status.to_owned()));
         }
-        headers.push(("grpc-message", percent_encoded(reply.body)));
+        headers.push(("grpc-message".to_owned(), percent_encoded(reply.body)));
         Self { status: 200, headers, body: String::new() }
     }
 }
@@ -56,9 +58,9 @@ pub(super) fn as_text(outcome: &Outcome<'_>, request: &Request<'_>) -> String {
             let mut text = "to the upstream, with these changes\n".to_owned();
             for edit in edits.list() {
                 text.push_str(&match edit {
-                    Edit::Remove(name) => format!("  remove  {name}\n"),
+                    Edit::Remove(name) => format!("  remove  {}\n", name.escape_ascii()),
                     Edit::Add(name, value) | Edit::Set(name, value) => {
-                        format!("  set     {name}: {}\n", value.escape_ascii())
+                        format!("  set     {}: {}\n", name.escape_ascii(), value.escape_ascii())
                     }
                 });
             }
@@ -90,9 +92,9 @@ pub(super) fn as_json(outcome: &Outcome<'_>, request: &Request<'_>) -> Value {
     match outcome {
         Outcome::Forward(edits) => {
             let edit = |edit: Edit<'_>| match edit {
-                Edit::Remove(name) => json!({"remove": name}),
+                Edit::Remove(name) => json!({"remove": name.escape_ascii().to_string()}),
                 Edit::Add(name, value) | Edit::Set(name, value) => {
-                    json!({"set": name, "value": value.escape_ascii().to_string()})
+                    json!({"set": name.escape_ascii().to_string(), "value": value.escape_ascii().to_string()})
                 }
             };
             json!({"forward": edits.list().into_iter().map(edit).collect::<Vec<_>>()})

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 use portcullis::trail::{Event, Public};
-use portcullis::{Decision, Grant, Policy, Request};
+use portcullis::{Decision, Grant, HeaderBlock, Policy, Request};
 
 use super::Effect::{Closes, MayOpen, Neither, Opens};
 use super::cells::{self, Cell};
@@ -220,10 +220,10 @@ impl<'a> Gate<'a> {
         if *shape == Shape::Overridden {
             pairs.push(("x-http-method-override", OTHER));
         }
-        let pairs: Vec<_> = pairs.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect();
+        let block = HeaderBlock::new(&pairs);
         let mut events = Vec::new();
         let place = |path: &str| Some(self.side.merged.place(path));
-        match self.policy.decide(&Request::new(&pairs), &(), &mut events) {
+        match self.policy.decide(&Request::new(block.headers()), &(), &mut events) {
             Decision::Allow(Grant::PublicPath) => {
                 let place = events.iter().find_map(|event| match event {
                     Event::PublicPath(Ok(Public::Pattern(index))) => place(&format!("public_paths[{index}]")),

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use portcullis::{Host, Policy, Request, Timestamp};
+use portcullis::{HeaderBlock, Host, Policy, Request, Timestamp};
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use proptest::test_runner::RngSeed;
@@ -218,6 +218,8 @@ impl std::fmt::Debug for Sent {
 }
 
 impl Host for Sent {
+    type Bytes = Vec<u8>;
+
     fn now(&self) -> Option<Timestamp> {
         Some(self.now)
     }
@@ -271,7 +273,8 @@ proptest! {
             changes.iter().any(|change: &Change| effects.contains(&change.effect) && about.contains(&change.about))
         };
         for sent in requests {
-            let request = Request::new(&sent.pairs);
+            let block = HeaderBlock::new(&sent.pairs);
+            let request = Request::new(block.headers());
             let decide = |policy: &Policy| {
                 let decision = policy.decide(&request, &sent, &mut ());
                 (policy.verdict(&decision) != "deny", decision.reason())

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use anyhow::{Result, anyhow, bail};
 use clap::Args;
-use portcullis::Request;
 use portcullis::credential::{Presented, find};
 use portcullis::digest::Digest;
 use portcullis::document::{Document, KeySource};
+use portcullis::{HeaderBlock, Request};
 
 use super::entry::Entry;
 use super::input::{Line, read_keys};
@@ -118,7 +118,7 @@ impl Examiner {
 
     /// Whether the gate finds a key in a request with this header alone.
     fn finds(&self, header: &str, value: Vec<u8>) -> bool {
-        let headers = [(header.to_owned(), value)];
-        matches!(find(&Request::new(&headers), None, &self.sources), Presented::Key { .. })
+        let block = HeaderBlock::new(&[(header, value)]);
+        matches!(find(&Request::new(block.headers()), None, &self.sources), Presented::Key { .. })
     }
 }

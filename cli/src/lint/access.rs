@@ -4,7 +4,7 @@ use portcullis::document::{
     ClientAddress, Document, KeySource, Method, Methods, Mode, ProtectedPath, PublicPath, Rule,
 };
 use portcullis::network::Range;
-use portcullis::{Decision, Grant, Policy, Request};
+use portcullis::{Decision, Grant, HeaderBlock, Policy, Request};
 
 use super::code::Code;
 use super::finding::Finding;
@@ -211,8 +211,8 @@ fn unprotected_rules(subject: &Subject<'_>, document: &Document, findings: &mut 
     for (index, rule) in document.rules.iter().enumerate() {
         let example = example(rule.path.as_str());
         let headers = [(":method", "GET"), (":path", example.as_str()), (":authority", "localhost")];
-        let headers = headers.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
-        let request = Request::new(&headers);
+        let block = HeaderBlock::new(&headers);
+        let request = Request::new(block.headers());
         if matches!(loaded.policy.decide(&request, &(), &mut ()), Decision::Allow(Grant::PublicPath)) {
             let message =
                 format!("no protected path covers {example}: it needs no key, and nobody is asked for a role");
