@@ -23,7 +23,7 @@
 //! A policy has two forms: a [`document`] as it is written, with every default filled in, and the compiled [`Policy`].
 //!
 //! All of this knows no host: it is a plain library, which the command and the tests link natively. For `wasm32` only, a
-//! thin adapter puts it into proxy-wasm; it has no rules of its own.
+//! thin adapter puts it into proxy-wasm, by the hostcalls and callbacks of `abi/`; it has no rules of its own.
 
 #[cfg(target_arch = "wasm32")]
 mod adapter;
