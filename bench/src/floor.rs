@@ -77,8 +77,12 @@ const TEXTS: u32 = 1024;
 /// Where what Envoy hands over is put: over what it handed over before.
 const HANDED: u32 = 65_536;
 
-/// The module that makes these calls on each request, in the text format.
-pub fn text(calls: &[Call]) -> String {
+/// What a filter that keeps something for each request has beside, and Envoy enters because it is there.
+pub const STATE: &str = r#"(func (export "proxy_on_context_create") (param i32 i32))
+  (func (export "proxy_on_delete") (param i32))"#;
+
+/// The module that makes these calls on each request, in the text format, with those entries beside.
+pub fn text(calls: &[Call], entries: &str) -> String {
     let mut texts = Texts::default();
     let counter = texts.place(b"bench.floor");
     let mut body = String::new();
@@ -128,6 +132,7 @@ pub fn text(calls: &[Call]) -> String {
     (func $reply (param i32 i32 i32 i32 i32 i32 i32 i32) (result i32)))
   (memory (export "memory") 4)
   {memory}
+  {entries}
   (func (export "proxy_abi_version_0_2_1"))
   (func (export "proxy_on_memory_allocate") (param i32) (result i32) (i32.const {HANDED}))
   (func (export "proxy_on_configure") (param i32 i32) (result i32)

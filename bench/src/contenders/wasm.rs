@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use super::gate::Case;
 use super::{BEARER, KEY, bearer};
 use crate::contender::{Contender, Kind, Outcome};
-use crate::floor::{Call, text};
+use crate::floor::{Call, STATE, text};
 
 /// Where hand-written modules are put.
 #[derive(Debug)]
@@ -29,8 +29,8 @@ impl Workshop {
         Ok(Self { directory: TempDir::new()? })
     }
 
-    fn build(&self, name: &str, calls: &[Call]) -> Result<PathBuf, String> {
-        let bytes = wat::parse_str(text(calls)).map_err(|error| format!("the floor `{name}`: {error}"))?;
+    fn build(&self, name: &str, calls: &[Call], entries: &str) -> Result<PathBuf, String> {
+        let bytes = wat::parse_str(text(calls, entries)).map_err(|error| format!("the floor `{name}`: {error}"))?;
         let file = self.directory.path().join(format!("{}.wasm", safe(name)));
         fs::write(&file, bytes).map_err(|error| format!("{}: {error}", file.display()))?;
         Ok(file)
@@ -94,8 +94,9 @@ pub fn filter(vm: &str, module: &Path, configuration: &str) -> Value {
 /// The hand-written modules that have nothing to do with a key, and the SDK with as little.
 pub(super) fn bare(shop: &Workshop, sdk: Option<&Path>) -> Result<Vec<Contender>, String> {
     let mut all = vec![
-        passes("floor: no hostcall", &shop.build("none", &[])?),
-        passes("floor: all pairs", &shop.build("pairs", &[Call::Pairs])?),
+        passes("floor: no hostcall", &shop.build("none", &[], "")?),
+        passes("floor: all pairs", &shop.build("pairs", &[Call::Pairs], "")?),
+        passes("floor: all pairs, with state", &shop.build("state", &[Call::Pairs], STATE)?),
     ];
     all.extend(sdk.map(on_sdk));
     Ok(all)
@@ -116,7 +117,7 @@ pub(super) fn floor(shop: &Workshop, program: &Program, case: &Case) -> Result<C
     let mut vm = Vm::start_on(program, case.policy.to_string().as_bytes(), &BTreeMap::new(), None)?;
     let exchange = vm.serve(stream(&case.contender), None);
     let name = floor_name(&case.contender.name);
-    let module = shop.build(&name, &Call::of(&exchange)?)?;
+    let module = shop.build(&name, &Call::of(&exchange)?, "")?;
     let mut contender = case.contender.clone();
     contender.filters = vec![filter(&name, &module, "")];
     Ok(Contender { name, kind: Kind::Bare, lua: None, floor: None, ..contender })
