@@ -3,10 +3,12 @@
 use std::fmt::Write as _;
 
 use portcullis::digest::Digest;
+use portcullis_tests::proxy_wasm::Program;
 use serde_json::{Value, json};
 
+use super::gate::Case;
 use super::lua::{self, LUA_KEY};
-use super::wasm::{Workshop, filter};
+use super::wasm::{self, Workshop, filter};
 use super::{BEARER, IDENTITY, KEY, bearer, gate};
 use crate::contender::{Contender, Kind, NOTHING, Outcome, Routes};
 use crate::options::Module;
@@ -27,9 +29,13 @@ pub const SMALL: Sizes = Sizes { keys: &[1, 1_000], patterns: &[10, 100] };
 /// To know where it breaks.
 pub const MILLION: usize = 1_000_000;
 
-/// How many headers, and the baseline and the Lua that have as many; five is the ordinary request.
-const HEADERS: [(usize, &str, &str); 2] =
-    [(20, "nothing, 20 headers", "lua: key, 20 headers"), (60, "nothing, 60 headers", "lua: key, 60 headers")];
+/// How many headers the client sends, the host among them, and the baseline and the Lua that get as many. Five is the ordinary
+/// request. A filter reads six more: three pseudo-headers, and the three that Envoy adds.
+const HEADERS: [(usize, &str, &str); 3] = [
+    (5, NOTHING, LUA_KEY),
+    (20, "nothing, 20 headers", "lua: key, 20 headers"),
+    (60, "nothing, 60 headers", "lua: key, 60 headers"),
+];
 /// Routes, of which the last matches, and the baseline and the Lua that have them.
 const ROUTES: [(Routes, &str, &str, &str); 2] = [
     (Routes::List(1_000), "1,000 routes", "nothing, 1,000 routes", "lua: key, 1,000 routes"),
@@ -52,7 +58,8 @@ pub fn all(modules: &[Module], shop: &Workshop, sizes: &Sizes) -> Result<Vec<Con
     let nothing = nothing.so(Outcome::Seen(vec![("authorization", BEARER)]));
     let lua = lua::all().into_iter().find(|one| one.name == LUA_KEY).ok_or("no Lua")?;
     let mut all = vec![nothing.clone(), lua.clone()];
-    for (count, baseline, like) in HEADERS {
+    // Those of five are there.
+    for (count, baseline, like) in HEADERS.into_iter().skip(1) {
         all.push(padded(named(&nothing, baseline, baseline), count));
         all.push(padded(named(&lua, like, baseline), count));
     }
@@ -61,6 +68,7 @@ pub fn all(modules: &[Module], shop: &Workshop, sizes: &Sizes) -> Result<Vec<Con
         all.push(Contender { routes, ..named(&lua, like, baseline) });
     }
     for module in modules {
+        let program = Program::read(&module.file, false);
         let own = |name: &str| format!("{}: {name}", module.name);
         let plain = |name: &str| -> Contender {
             let filters = vec![filter(&own(name), &module.file, &gate::policy().to_string())];
@@ -80,8 +88,14 @@ pub fn all(modules: &[Module], shop: &Workshop, sizes: &Sizes) -> Result<Vec<Con
             all.push(discovered(&format!("key, {} rules", grouped(count)), &rules(count).to_string())?);
         }
         for (count, baseline, like) in HEADERS {
-            let one = padded(plain(&format!("key, {count} headers")), count);
-            all.push(Contender { baseline, lua: Some(like), ..one });
+            let keyed =
+                named(&nothing, &format!("key, {count} headers"), baseline).so(Outcome::Seen(IDENTITY.to_vec()));
+            let contender = padded(Contender { kind: Kind::Gate, ..keyed }, count);
+            let case = Case { policy: gate::policy(), contender, lua: Some(like) };
+            if module.name == modules[0].name {
+                all.push(wasm::floor(shop, &program, &case)?);
+            }
+            all.push(gate::contender(module, &case));
         }
         for (routes, name, baseline, like) in ROUTES {
             all.push(Contender { routes, baseline, lua: Some(like), ..plain(&format!("key, {name}")) });
@@ -94,7 +108,7 @@ fn named(contender: &Contender, name: &str, baseline: &'static str) -> Contender
     Contender { name: name.to_owned(), baseline, ..contender.clone() }
 }
 
-/// With so many headers, `:authority` counted and other pseudo-headers not.
+/// With so many headers.
 fn padded(contender: Contender, headers: usize) -> Contender {
     let missing = headers.saturating_sub(contender.headers.len() + 1);
     (0..missing).fold(contender, |contender, number| {
