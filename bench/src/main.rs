@@ -49,8 +49,9 @@ fn run(mut options: Options) -> Result<(), String> {
     let comparison =
         measure("contenders", chosen(contenders::all(&options.modules, sdk.as_deref(), &shop)?), plan, authorization)?;
     let (mut at_scale, mut counts, mut reloads) = (Vec::new(), Vec::new(), Vec::new());
+    let sizes = if options.million { scale::MILLION } else { scale::FULL };
     if !options.quick {
-        let all = chosen(scale::all(&options.modules, &shop, &scale::FULL)?);
+        let all = chosen(scale::all(&options.modules, &shop, &sizes)?);
         at_scale = measure("scale", all, plan, authorization)?;
     }
     if options.only.is_empty() {
@@ -59,7 +60,7 @@ fn run(mut options: Options) -> Result<(), String> {
     }
     if !options.quick && options.only.is_empty() {
         for module in &options.modules {
-            for keys in scale::FULL.keys.iter().copied().chain(options.million.then_some(scale::MILLION)) {
+            for &keys in sizes.keys {
                 eprintln!("loading {} keys: {}", scale::grouped(keys), module.name);
                 reloads.push(reload(module, keys, &shop)?);
             }

@@ -27,7 +27,7 @@ pub const FULL: Sizes = Sizes { keys: &[1, 1_000, 100_000], patterns: &[10, 1_00
 /// To see whether it works.
 pub const SMALL: Sizes = Sizes { keys: &[1, 1_000], patterns: &[10, 100] };
 /// To know where it breaks.
-pub const MILLION: usize = 1_000_000;
+pub const MILLION: Sizes = Sizes { keys: &[1, 1_000, 100_000, 1_000_000], ..FULL };
 
 /// How many headers the client sends, the host among them, and the baseline and the Lua that get as many. Five is the ordinary
 /// request. A filter reads six more: three pseudo-headers, and the three that Envoy adds.
