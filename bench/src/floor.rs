@@ -77,8 +77,8 @@ const TEXTS: u32 = 1024;
 /// Where what Envoy hands over is put: over what it handed over before.
 const HANDED: u32 = 65_536;
 
-/// What a filter that keeps something for each request has beside, and Envoy enters because it is there.
-pub const STATE: &str = r#"(func (export "proxy_on_context_create") (param i32 i32))
+/// What a filter has beside that wants to hear of the beginning and the end of each request.
+pub const BEGIN_AND_END: &str = r#"(func (export "proxy_on_context_create") (param i32 i32))
   (func (export "proxy_on_delete") (param i32))"#;
 
 /// The module that makes these calls on each request, in the text format, with those entries beside.

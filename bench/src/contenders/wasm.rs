@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use super::gate::Case;
 use super::{BEARER, KEY, bearer};
 use crate::contender::{Contender, Kind, Outcome};
-use crate::floor::{Call, STATE, text};
+use crate::floor::{BEGIN_AND_END, Call, text};
 
 /// Where hand-written modules are put.
 #[derive(Debug)]
@@ -96,7 +96,7 @@ pub(super) fn bare(shop: &Workshop, sdk: Option<&Path>) -> Result<Vec<Contender>
     let mut all = vec![
         passes("floor: no hostcall", &shop.build("none", &[], "")?),
         passes("floor: all pairs", &shop.build("pairs", &[Call::Pairs], "")?),
-        passes("floor: all pairs, with state", &shop.build("state", &[Call::Pairs], STATE)?),
+        passes("floor: all pairs, begin and end", &shop.build("begin and end", &[Call::Pairs], BEGIN_AND_END)?),
     ];
     all.extend(sdk.map(on_sdk));
     Ok(all)
