@@ -20,6 +20,8 @@ pub enum Kind {
     Nothing,
     /// A filter that Envoy has.
     BuiltIn,
+    /// A script in Lua.
+    Lua,
     /// A hand-written module, or one on the bare SDK.
     Bare,
     /// The gate.

@@ -19,7 +19,7 @@ pub const LUA_NO_CREDENTIAL: &str = "lua: no credential";
 pub const LUA_UNKNOWN: &str = "lua: unknown key";
 
 pub(super) fn all() -> Vec<Contender> {
-    let new = |name: &str, script: &str| Contender::new(name, Kind::BuiltIn, vec![filter(script)]);
+    let new = |name: &str, script: &str| Contender::new(name, Kind::Lua, vec![filter(script)]);
     let (whole, one) = (whole(), one());
     let denied = Outcome::Denied { status: 401, full: true };
     let seen = Outcome::Seen(IDENTITY.to_vec());
