@@ -1,5 +1,5 @@
-//! A filter on the Rust SDK that reads all headers in one call and lets every request through: what is left of the gate's
-//! cost when its work is taken away. Empty on any other target than the filter's.
+//! A filter on the Rust SDK that reads all headers in one call and lets every request through: what a filter on it costs before
+//! it does anything. Empty on any other target than the filter's.
 
 #[cfg(target_arch = "wasm32")]
 mod filter {
