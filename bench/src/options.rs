@@ -38,7 +38,7 @@ pub struct Options {
     /// Connections
     #[arg(long)]
     pub connections: Option<usize>,
-    /// Load a policy of 1,000,000 keys too (three minutes more, 3 GB of memory)
+    /// Load a policy of 1,000,000 keys too (two minutes more, 2 GB of memory)
     #[arg(long)]
     pub million: bool,
     /// Where latest.json, latest.md and latest.svg go; nothing is written without
