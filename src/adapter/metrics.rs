@@ -65,6 +65,7 @@ impl Metrics {
 }
 
 impl Keys {
+    #[cold]
     fn count(&mut self, caller: &Caller<'_>) {
         let Self { prefix, ids } = self;
         let id = ids

@@ -50,7 +50,9 @@ impl Plugin for Gate {
         let request = Request::new(headers);
         let decision = gate.policy.decide(&request, &Envoy, &mut ());
         gate.metrics.count(&decision);
-        record(&gate.policy, &decision);
+        if gate.policy.access_log() || gate.policy.verdict(&decision) == "report" {
+            record(&gate.policy, &decision);
+        }
         match gate.policy.outcome(&request, &decision) {
             Outcome::Forward(edits) => {
                 let action = forward(Map::RequestHeaders, &edits);
@@ -122,15 +124,12 @@ fn forward(map: Map, edits: &Edits<'_>) -> Action {
 
 /// Writes the decision to filter state, where access logs read it as `%FILTER_STATE(wasm.portcullis.reason:PLAIN)%`: on
 /// request, and for what `report` mode would have denied.
+#[cold]
 fn record(policy: &Policy, decision: &Decision<'_>) {
-    let verdict = policy.verdict(decision);
-    if !policy.access_log() && verdict != "report" {
-        return;
-    }
     let write = |name: &str, value: &str| {
         let _ = abi::set_property(name.as_bytes(), value.as_bytes());
     };
-    write("portcullis.decision", verdict);
+    write("portcullis.decision", policy.verdict(decision));
     write("portcullis.reason", decision.reason());
     // Empty where nobody is known: a gate before this one may have written another consumer.
     let caller = decision.caller();
