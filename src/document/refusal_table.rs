@@ -229,7 +229,7 @@ fn a_bad_key_entry_is_refused_alone() {
             {{"name": "a", "keys": [
                 {{"plaintext": "good"}}, {{"sha256": "hunter2", "id": "one"}}, {{"plaintext": "hunter2 "}}, {{"plaintext": "same"}},
                 {{"env": "UNSET"}}, {{"env": "hunter2_hunter2"}}, {{"env": "EMPTY"}}, {{"env": "BAD"}}, {{"env": "GOOD"}}, {{"env": "GOOD_TOO"}}]}},
-            {{"name": "b", "keys": [{{"sha256": "{digest}"}}]}}]}}"#
+            {{"name": "b", "keys": [{{"sha256": "{digest}"}}, {{"sha256": "hunter2"}}]}}]}}"#
     );
     let environment = |name: &str| match name {
         "EMPTY" => Some(b"\n".to_vec()),
@@ -257,6 +257,7 @@ fn a_bad_key_entry_is_refused_alone() {
             format!("consumers[0].keys[7]: the value of environment variable BAD is malformed, {unpresentable}"),
             format!("consumers[0].keys[3]: {}", same("consumers[1].keys[0]")),
             format!("consumers[1].keys[0]: {}", same("consumers[0].keys[3]")),
+            "consumers[1].keys[1]: sha256 is no SHA-256: give 64 hex digits (printf %s \"$KEY\" | sha256sum)".to_owned(),
         ]
     );
     assert!(refused.iter().all(|message| !message.contains("hunter2")));

@@ -179,7 +179,7 @@ impl<'a> Intake<'a> {
     /// Where an entry stands in the document.
     fn path(&self, place: u32) -> String {
         let consumer = self.keyring.keys.get(place).map_or(0, |row| row.consumer);
-        let first = self.keyring.consumers.get(consumer).map_or(0, |owner| owner.keys);
+        let first = self.keyring.consumers.get(consumer).map_or(self.first_key, |owner| owner.keys);
         format!("consumers[{consumer}].keys[{}]", place.saturating_sub(first))
     }
 }
