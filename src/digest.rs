@@ -55,9 +55,14 @@ impl Digest {
         self.0.iter().take(6).fold(0, |sum, byte| (sum << 8) | u64::from(*byte))
     }
 
-    /// The first 32 bits as a number.
-    pub(crate) fn first_32_bits(&self) -> u32 {
-        self.0.first_chunk().map_or(0, |first| u32::from_be_bytes(*first))
+    /// As numbers, which are compared at once. In the byte order of the machine that the filter is for: there, nothing is
+    /// to be turned.
+    pub(crate) fn words(&self) -> [u64; 4] {
+        let mut words = [0; 4];
+        for (word, bytes) in words.iter_mut().zip(self.0.as_chunks().0) {
+            *word = u64::from_le_bytes(*bytes);
+        }
+        words
     }
 
     /// The 32 bytes.
@@ -68,7 +73,7 @@ impl Digest {
     /// Compares all 32 bytes in a time that does not depend on where they differ.
     #[must_use]
     pub fn same(&self, other: &Self) -> bool {
-        self.0.ct_eq(&other.0).into()
+        self.words().ct_eq(&other.words()).into()
     }
 }
 

@@ -38,6 +38,38 @@ impl<T> Blocks<T> {
         self.0.get(block)?.get(item)
     }
 
+    /// Puts the items into another order, in place: `order` has the place of each one once.
+    pub(super) fn arrange(&mut self, mut order: Vec<u32>)
+    where
+        T: Copy,
+    {
+        for start in 0..self.len() {
+            let mut place = start;
+            while let Some(from) = usize::try_from(place).ok().and_then(|at| order.get_mut(at)) {
+                let from = core::mem::replace(from, place);
+                // The end of the cycle, or where the order is none, of what was done before.
+                if from == start || from == place {
+                    break;
+                }
+                self.swap(place, from);
+                place = from;
+            }
+        }
+    }
+
+    fn swap(&mut self, one: u32, other: u32)
+    where
+        T: Copy,
+    {
+        if let (Some(first), Some(second)) = (self.get(one).copied(), self.get(other).copied()) {
+            for (place, item) in [(one, second), (other, first)] {
+                if let Some(slot) = self.get_mut(place) {
+                    *slot = item;
+                }
+            }
+        }
+    }
+
     /// The item at a place.
     pub(super) fn get_mut(&mut self, place: u32) -> Option<&mut T> {
         let (block, item) = split(place, ITEM_BITS)?;
@@ -111,6 +143,23 @@ mod tests {
         }
         assert_eq!((list.get(5000), list.get(u32::MAX), texts.get(u32::MAX)), (None, None, None));
         assert_eq!(texts.push(&"x".repeat(256)), None);
+    }
+
+    #[test]
+    fn items_are_put_into_any_order() {
+        for step in [1, 7, 2999] {
+            let mut list = Blocks::default();
+            (0..3000_u32).for_each(|number| assert_eq!(list.push(number), Some(number)));
+            let order: Vec<u32> = (0..3000).map(|number| (number * step + 5) % 3000).collect();
+            list.arrange(order.clone());
+            assert!((0..).zip(&order).all(|(place, number)| list.get(place) == Some(number)), "{step}");
+        }
+        let mut list = Blocks::default();
+        (0..4_u32).for_each(|number| assert_eq!(list.push(number), Some(number)));
+        for no_order in [vec![], vec![1], vec![1, 1, 1, 1], vec![9; 4], vec![3, 3, 0, 1]] {
+            list.arrange(no_order);
+        }
+        assert_eq!(list.len(), 4);
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Finds equal things among many, in a time that grows with n log n at worst, whatever they are.
 //!
 //! Each thing has a hash, whose first bits tell its bucket; there are about as many buckets as things. Within a bucket the
-//! things themselves are in order. So no choice of things makes a long chain, the hash needs no secret, and the two lists are
-//! allocated once, at their size.
+//! things themselves are in order. So no choice of things makes a long search, the hash needs no secret, and the two lists are
+//! allocated once, at their size. Things that are then put into this order are found without the second list.
 
 use core::cmp::Ordering;
 
@@ -58,20 +58,28 @@ impl Index {
 
     /// How many things there are.
     pub(super) fn len(&self) -> usize {
-        self.order.len()
+        self.ends.last().and_then(|end| usize::try_from(*end).ok()).unwrap_or_default()
     }
 
-    /// The place of a thing with this hash for which `compare` says that it is equal.
-    pub(super) fn find(&self, hash: u32, compare: &dyn Fn(u32) -> Option<Ordering>) -> Option<u32> {
+    /// The places of the things in its order, which the index then knows no more.
+    pub(super) fn take_order(&mut self) -> Vec<u32> {
+        core::mem::take(&mut self.order)
+    }
+
+    /// Where a thing with this hash is in the order, by what `compare` says of the one that is there.
+    pub(super) fn find(&self, hash: u32, compare: impl Fn(u32) -> Option<Ordering>) -> Option<u32> {
         let bucket = bucket(hash, self.bits)?;
-        let end = usize::try_from(*self.ends.get(bucket)?).ok()?;
-        let start = match bucket.checked_sub(1) {
-            Some(before) => usize::try_from(*self.ends.get(before)?).ok()?,
-            None => 0,
-        };
-        let bucket = self.order.get(start..end)?;
-        let found = bucket.binary_search_by(|place| compare(*place).unwrap_or(Ordering::Less)).ok()?;
-        bucket.get(found).copied()
+        let mut end = *self.ends.get(bucket)?;
+        let mut start = bucket.checked_sub(1).map_or(Some(0), |before| self.ends.get(before).copied())?;
+        while start < end {
+            let middle = start.midpoint(end);
+            match compare(middle)? {
+                Ordering::Less => start = middle.saturating_add(1),
+                Ordering::Equal => return Some(middle),
+                Ordering::Greater => end = middle,
+            }
+        }
+        None
     }
 
     /// The pairs of places that hold equal things: each but the first of its kind, with the one before it.
@@ -123,12 +131,13 @@ mod tests {
     fn a_thing_is_found_where_it_is_whatever_the_hashes() {
         let things: Vec<u32> = (0..3000_u32).map(|number| number.wrapping_mul(0x9E37_79B1) % 5000).collect();
         for hash in [|thing| thing, |thing: u32| thing.wrapping_mul(0x9E37_79B1), |_| 7, |_| u32::MAX] {
-            let index = index(&things, hash);
+            let mut index = index(&things, hash);
             assert_eq!(index.len(), things.iter().filter(|thing| **thing != 0).count());
+            let ordered: Vec<u32> = index.take_order().into_iter().map(|place| things[place as usize]).collect();
             for thing in 0..5000 {
-                let found = index.find(hash(thing), &|place| Some(things[place as usize].cmp(&thing)));
+                let found = index.find(hash(thing), |place| Some(ordered[place as usize].cmp(&thing)));
                 assert_eq!(
-                    found.map(|place| things[place as usize]),
+                    found.map(|place| ordered[place as usize]),
                     things.contains(&thing).then_some(thing).filter(|thing| *thing != 0)
                 );
             }

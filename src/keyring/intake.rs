@@ -4,7 +4,7 @@ use core::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use super::index::{self, Index};
-use super::{Facts, Keyring, NO_ID, Owner, Roles, Row};
+use super::{Facts, Keyring, NO_ID, Roles, Row, blocks::Blocks};
 use crate::credential::is_presentable;
 use crate::digest::Digest;
 use crate::document::refusal::{EntryProblem, Invalid, Problem, Refusal, RefusedEntry};
@@ -17,6 +17,7 @@ pub(crate) type Environment<'a> = dyn Fn(&str) -> Option<Vec<u8>> + 'a;
 pub(crate) struct Intake<'a> {
     environment: &'a Environment<'a>,
     keyring: Keyring,
+    consumers: Blocks<Owner>,
     /// The places of the lists of roles, by their values.
     roles: BTreeMap<String, u32>,
     /// Entries that are wrong alone, with their places.
@@ -27,10 +28,24 @@ pub(crate) struct Intake<'a> {
     is_full: bool,
 }
 
+struct Owner {
+    /// The place of its name in the texts.
+    name: u32,
+    /// The place of its first key entry.
+    keys: u32,
+}
+
 impl<'a> Intake<'a> {
     pub(crate) fn new(environment: &'a Environment<'a>) -> Self {
-        let keyring = Keyring::default();
-        Self { environment, keyring, roles: BTreeMap::new(), refused: Vec::new(), first_key: 0, is_full: false }
+        Self {
+            environment,
+            keyring: Keyring::default(),
+            consumers: Blocks::default(),
+            roles: BTreeMap::new(),
+            refused: Vec::new(),
+            first_key: 0,
+            is_full: false,
+        }
     }
 
     /// Takes the next key of the consumer that comes next.
@@ -46,7 +61,11 @@ impl<'a> Intake<'a> {
     fn add_consumer(&mut self, consumer: Consumer) -> Option<()> {
         let roles = self.roles(consumer.roles)?;
         let name = self.keyring.texts.push(consumer.name.as_str())?;
-        self.keyring.consumers.push(Owner { name, roles, keys: self.first_key })?;
+        self.consumers.push(Owner { name, keys: self.first_key })?;
+        for place in self.first_key..self.keyring.keys.len() {
+            let row = self.keyring.keys.get_mut(place)?;
+            (row.name, row.roles) = (name, roles);
+        }
         self.first_key = self.keyring.keys.len();
         Some(())
     }
@@ -68,9 +87,10 @@ impl<'a> Intake<'a> {
             facts |= Facts::REFUSED;
         }
         let digest = resolved.as_ref().copied().unwrap_or(Digest::from_bytes([0; 32]));
-        let consumer = self.keyring.consumers.len();
         let id = id.map_or(Some(NO_ID), |id| self.keyring.texts.push(id.as_str()))?;
-        let place = self.keyring.keys.push(Row { digest, consumer, id, facts: Facts(facts) })?;
+        // Whose it is comes behind it.
+        let (name, roles) = (u32::MAX, u32::MAX);
+        let place = self.keyring.keys.push(Row { digest, name, roles, id, facts: Facts(facts) })?;
         if let Err(problem) = resolved {
             self.refuse(place, problem);
         }
@@ -106,15 +126,12 @@ impl<'a> Intake<'a> {
 
     /// Refuses the first name or id in the document that stands there before.
     fn check_names(&self) -> Result<(), Refusal> {
-        let Keyring { keys, consumers, texts, .. } = &self.keyring;
-        let name = |place| texts.bytes(consumers.get(place)?.name);
+        let Keyring { keys, texts, .. } = &self.keyring;
+        let name = |place| texts.bytes(self.consumers.get(place)?.name);
         let id = |place| keys.get(place).filter(|row| row.id != NO_ID).and_then(|row| texts.bytes(row.id));
-        let (name_again, id_again) = (first_again(consumers.len(), &name), first_again(keys.len(), &id));
+        let (name_again, id_again) = (first_again(self.consumers.len(), &name), first_again(keys.len(), &id));
         // A consumer's name stands before the ids of its keys.
-        let id_again = id_again.filter(|place| {
-            let owner = keys.get(*place).map(|row| row.consumer);
-            name_again.is_none_or(|named| owner.is_some_and(|owner| owner < named))
-        });
+        let id_again = id_again.filter(|place| name_again.is_none_or(|named| self.owner(*place) < named));
         let (path, shown, why, fix) = match (id_again, name_again) {
             (Some(place), _) => {
                 let path = format!("{}.id", self.path(place));
@@ -133,11 +150,16 @@ impl<'a> Intake<'a> {
     fn index_keys(&mut self) {
         loop {
             let keys = &self.keyring.keys;
-            let usable = |place| keys.get(place).filter(|row| !row.facts.has(Facts::REFUSED));
-            let compare = |one, other| keys.get(one).map(|row| row.digest).cmp(&keys.get(other).map(|row| row.digest));
-            let index = Index::new(keys.len(), &|place| Some(usable(place)?.digest.first_32_bits()), &compare);
+            let is_usable = |row: &&Row| !row.facts.has(Facts::REFUSED);
+            let digest = |place| keys.get(place).map(|row| row.digest.words());
+            let hash = |place| keys.get(place).filter(is_usable).map(|row| super::hash(&row.digest.words()));
+            let compare = |one, other| digest(one).cmp(&digest(other));
+            let mut index = Index::new(keys.len(), &hash, &compare);
             let pairs = index.pairs(&compare);
             if pairs.is_empty() {
+                let mut order = index.take_order();
+                order.extend((0..keys.len()).filter(|place| keys.get(*place).filter(is_usable).is_none()));
+                self.keyring.keys.arrange(order);
                 self.keyring.index = index;
                 return;
             }
@@ -178,9 +200,26 @@ impl<'a> Intake<'a> {
 
     /// Where an entry stands in the document.
     fn path(&self, place: u32) -> String {
-        let consumer = self.keyring.keys.get(place).map_or(0, |row| row.consumer);
-        let first = self.keyring.consumers.get(consumer).map_or(self.first_key, |owner| owner.keys);
+        let consumer = self.owner(place);
+        let first = self.consumers.get(consumer).map_or(self.first_key, |owner| owner.keys);
         format!("consumers[{consumer}].keys[{}]", place.saturating_sub(first))
+    }
+
+    /// The number of the consumer whose key entry has that place: the last that has none before it.
+    fn owner(&self, place: u32) -> u32 {
+        let (mut start, mut end) = (0, self.consumers.len());
+        if place >= self.first_key {
+            return end;
+        }
+        while start < end {
+            let middle = start.midpoint(end);
+            if self.consumers.get(middle).is_some_and(|owner| owner.keys <= place) {
+                start = middle.saturating_add(1);
+            } else {
+                end = middle;
+            }
+        }
+        start.saturating_sub(1)
     }
 }
 

@@ -1,7 +1,8 @@
 //! Consumers and their keys, found by the digest of the key.
 //!
 //! A policy may hold a hundred thousand of them in the linear memory of a VM, which never shrinks: so they are no tree of
-//! texts, but rows of fixed size in [blocks](blocks), names and ids in one store of texts, and an [index](index).
+//! texts, but rows of fixed size in [blocks](blocks), names and ids in one store of texts, and an [index](index). So that a
+//! request touches few places in memory, the rows are in the order of the index, and have in them all that it asks for.
 
 mod blocks;
 mod index;
@@ -21,8 +22,8 @@ use crate::timestamp::Timestamp;
 /// All keys that work, and whose they are.
 #[derive(Default)]
 pub struct Keyring {
+    /// Those that work in the order of the index, and behind them the others.
     keys: Blocks<Row>,
-    consumers: Blocks<Owner>,
     /// Each list of roles that consumers have, once.
     roles: Vec<Roles>,
     texts: Texts,
@@ -50,9 +51,13 @@ pub struct Key<'p> {
 }
 
 /// One key entry of the document.
+#[derive(Clone, Copy)]
 struct Row {
     digest: Digest,
-    consumer: u32,
+    /// The place of its consumer's name in the texts.
+    name: u32,
+    /// The place of its consumer's roles.
+    roles: u32,
     /// Its place in the texts; [`NO_ID`] where the document gives none.
     id: u32,
     facts: Facts,
@@ -78,15 +83,6 @@ impl Facts {
     fn first_time(self) -> u32 {
         self.0 >> Self::BITS
     }
-}
-
-struct Owner {
-    /// The place of its name in the texts.
-    name: u32,
-    /// The place of its roles.
-    roles: u32,
-    /// The place of its first key entry.
-    keys: u32,
 }
 
 #[derive(Default)]
@@ -158,10 +154,10 @@ impl Keyring {
     /// with others'; the last word is a comparison in constant time.
     #[must_use]
     pub fn find(&self, digest: &Digest) -> Option<(Consumer<'_>, Key<'_>)> {
-        let compare = |place| self.keys.get(place).map(|row| row.digest.cmp(digest));
-        let row = self.index.find(digest.first_32_bits(), &compare).and_then(|place| self.keys.get(place))?;
-        let owner = self.consumers.get(row.consumer)?;
-        let (name, roles) = (self.texts.get(owner.name)?, self.roles.get(usize::try_from(owner.roles).ok()?)?);
+        let words = digest.words();
+        let compare = |place| Some(self.keys.get(place)?.digest.words().cmp(&words));
+        let row = self.index.find(hash(&words), compare).and_then(|place| self.keys.get(place))?;
+        let (name, roles) = (self.texts.get(row.name)?, self.roles.get(usize::try_from(row.roles).ok()?)?);
         let consumer = Consumer { name, roles: &roles.names, roles_value: &roles.value };
         row.digest.same(digest).then_some((consumer, Key { row, keyring: self }))
     }
@@ -170,6 +166,12 @@ impl Keyring {
     fn time(&self, place: u32, otherwise: i64) -> Timestamp {
         self.times.get(place).copied().unwrap_or(Timestamp(otherwise))
     }
+}
+
+/// A digest is its own hash.
+fn hash(digest: &[u64; 4]) -> u32 {
+    let [.., last] = digest;
+    u32::try_from(last >> 32).unwrap_or_default()
 }
 
 /// Without digests and names: there may be many.
