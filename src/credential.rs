@@ -90,28 +90,29 @@ fn one_of<'a>(source: usize, mut values: impl Iterator<Item = Option<Cow<'a, [u8
 fn in_authorization<'a>(request: &Request<'a>, source: usize) -> Presented<'a> {
     let mut values = request.values("authorization");
     let Some(first) = values.next() else { return Presented::Nothing };
-    let several = values.next().is_some() || first.contains(&b',');
-    if several {
-        let mut parts = request.values("authorization").flat_map(|value| value.split(|byte| *byte == b','));
-        return if parts.any(|part| bearer(part).is_some()) { Presented::Several } else { Presented::Nothing };
-    }
+    let is_alone = values.next().is_none();
     match bearer(first) {
-        None => Presented::Nothing,
-        Some(key) if is_token68(key) && key.len() <= LONGEST => Presented::Key { source, key: Cow::Borrowed(key) },
-        Some(_) => Presented::Malformed { source },
+        // No comma is in a token68.
+        Some(key) if is_alone && is_token68(key) && key.len() <= LONGEST => {
+            Presented::Key { source, key: Cow::Borrowed(key) }
+        }
+        Some(_) if is_alone && !first.contains(&b',') => Presented::Malformed { source },
+        _ => {
+            let mut parts = request.values("authorization").flat_map(|value| value.split(|byte| *byte == b','));
+            if parts.any(|part| bearer(part).is_some()) { Presented::Several } else { Presented::Nothing }
+        }
     }
 }
 
 /// What follows the scheme `Bearer`; `None` for another scheme.
 fn bearer(credentials: &[u8]) -> Option<&[u8]> {
-    let credentials = trim(credentials);
-    let end = credentials.iter().position(|byte| !is_token_byte(*byte)).unwrap_or(credentials.len());
-    let (scheme, rest) = credentials.split_at_checked(end)?;
+    let (scheme, rest) = trim(credentials).split_at_checked(b"bearer".len())?;
+    if !scheme.eq_ignore_ascii_case(b"bearer") || rest.first().is_some_and(|byte| is_token_byte(*byte)) {
+        return None;
+    }
     // Only a blank parts scheme and credential; with anything else between them it is no token68, which the caller sees.
-    scheme.eq_ignore_ascii_case(b"bearer").then(|| match rest.iter().position(|byte| *byte != b' ') {
-        Some(0) | None => rest,
-        Some(blanks) => rest.get(blanks..).unwrap_or_default(),
-    })
+    let blanks = rest.iter().take_while(|byte| **byte == b' ').count();
+    rest.get(blanks..)
 }
 
 /// Whether bytes can be a bearer token: the token68 of RFC 9110, section 11.2.
@@ -119,9 +120,19 @@ fn bearer(credentials: &[u8]) -> Option<&[u8]> {
 pub fn is_token68(key: &[u8]) -> bool {
     let body = key.iter().rposition(|byte| *byte != b'=').map_or(0, |last| last.saturating_add(1));
     let body = key.get(..body).unwrap_or_default();
-    let fits = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~+/".contains(byte);
-    !body.is_empty() && body.iter().all(fits)
+    !body.is_empty() && body.iter().all(|byte| TOKEN68.get(usize::from(*byte)).is_some_and(|fits| *fits))
 }
+
+/// The bytes that may stand in the body of a token68. A table, since every byte of a key is looked at.
+static TOKEN68: [bool; 256] = {
+    let mut table = [false; 256];
+    let (mut rest, mut byte): (&mut [bool], u8) = (&mut table, 0);
+    while let [fits, others @ ..] = rest {
+        *fits = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/');
+        (rest, byte) = (others, byte.wrapping_add(1));
+    }
+    table
+};
 
 /// Whether bytes can be a key anywhere but in `Authorization`: 1 to 1024 visible ASCII characters.
 #[must_use]
