@@ -40,13 +40,22 @@ impl Digest {
     /// 64 lower-case hex digits.
     #[must_use]
     pub fn to_hex(&self) -> String {
-        hex(&self.0)
+        self.0.iter().copied().flat_map(hex).map(char::from).collect()
     }
 
     /// The first 16 hex digits: the default id of a key, its public handle in logs and headers.
     #[must_use]
     pub fn handle(&self) -> String {
-        hex(self.0.first_chunk::<8>().map_or(&[], |first| first))
+        self.handle_digits().map(char::from).iter().collect()
+    }
+
+    /// As [`handle`](Self::handle), without taking memory.
+    pub(crate) fn handle_digits(&self) -> [u8; 16] {
+        let mut digits = [0; 16];
+        for (pair, byte) in digits.as_chunks_mut().0.iter_mut().zip(&self.0) {
+            *pair = hex(*byte);
+        }
+        digits
     }
 
     /// The first 48 bits as a number, which a gauge (and a double) holds exactly.
@@ -83,10 +92,9 @@ impl fmt::Debug for Digest {
     }
 }
 
-/// Two lower-case hex digits a byte.
-fn hex(bytes: &[u8]) -> String {
-    let digits = |byte: &u8| [byte >> 4, byte & 15].map(|digit| char::from_digit(digit.into(), 16).unwrap_or_default());
-    bytes.iter().flat_map(digits).collect()
+/// The two lower-case hex digits of a byte.
+fn hex(byte: u8) -> [u8; 2] {
+    [byte >> 4, byte & 15].map(|digit| if digit < 10 { digit | b'0' } else { digit.wrapping_add(b'a' - 10) })
 }
 
 /// The byte that two hex digits stand for.

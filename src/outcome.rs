@@ -29,24 +29,24 @@ pub struct Edits<'a> {
     caller: Option<Caller<'a>>,
 }
 
-impl<'a> Edits<'a> {
+impl Edits<'_> {
     /// Gives each edit to `make`, up to the first that fails.
     ///
     /// # Errors
     /// As `make`.
-    pub fn try_each<E>(&self, mut make: impl FnMut(Edit<'a>) -> Result<(), E>) -> Result<(), E> {
+    pub fn try_each<'e, E>(&'e self, mut make: impl FnMut(Edit<'e>) -> Result<(), E>) -> Result<(), E> {
         let names = self.policy.identity_headers();
         for (place, name) in self.request.spellings(names).enumerate() {
             if !self.request.spellings(names).take(place).any(|earlier| earlier == name) {
                 make(Edit::Remove(name))?;
             }
         }
-        self.caller.map_or(Ok(()), |caller| self.policy.introduce(&caller, &self.request, &mut make))
+        self.caller.as_ref().map_or(Ok(()), |caller| self.policy.introduce(caller, &self.request, &mut make))
     }
 
     /// All of them.
     #[must_use]
-    pub fn list(&self) -> Vec<Edit<'a>> {
+    pub fn list(&self) -> Vec<Edit<'_>> {
         let mut all = Vec::new();
         let _ = self.try_each(|edit| {
             all.push(edit);
@@ -119,7 +119,7 @@ impl Policy {
     /// Takes the credential out, and tells the upstream whose it was.
     fn introduce<'a, E>(
         &'a self,
-        caller: &Caller<'a>,
+        caller: &'a Caller<'_>,
         request: &Request<'a>,
         make: &mut impl FnMut(Edit<'a>) -> Result<(), E>,
     ) -> Result<(), E> {
@@ -149,14 +149,7 @@ impl Policy {
         if !consumer.roles_value.is_empty() {
             make(Edit::Add(upstream.roles_header.as_str().as_bytes(), consumer.roles_value.as_bytes().into()))?;
         }
-        make(Edit::Add(upstream.key_id_header.as_str().as_bytes(), bytes(key.id())))
-    }
-}
-
-fn bytes(text: Cow<'_, str>) -> Cow<'_, [u8]> {
-    match text {
-        Cow::Borrowed(text) => text.as_bytes().into(),
-        Cow::Owned(text) => text.into_bytes().into(),
+        make(Edit::Add(upstream.key_id_header.as_str().as_bytes(), key.id().as_bytes().into()))
     }
 }
 

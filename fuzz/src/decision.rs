@@ -44,7 +44,7 @@ pub fn run(input: &[u8]) -> Option<&'static str> {
 }
 
 fn same_caller(decision: &portcullis::Decision<'_>, expected: &Decision) {
-    let caller = decision.caller().map(|caller| (caller.consumer.name, caller.key.id().into_owned(), caller.source));
+    let caller = decision.caller().map(|caller| (caller.consumer.name, caller.key.id().to_owned(), caller.source));
     let owner = expected.owner.as_ref().map(|owner| (owner.name.as_str(), owner.key_id.clone()));
     let owner = owner.zip(expected.source).map(|((name, id), source)| (name, id, source));
     assert_eq!(caller, owner, "the gate is on the left");

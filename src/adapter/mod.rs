@@ -134,5 +134,5 @@ fn record(policy: &Policy, decision: &Decision<'_>) {
     // Empty where nobody is known: a gate before this one may have written another consumer.
     let caller = decision.caller();
     write("portcullis.consumer", caller.map(|caller| caller.consumer.name).unwrap_or_default());
-    write("portcullis.key_id", &caller.map(|caller| caller.key.id()).unwrap_or_default());
+    write("portcullis.key_id", caller.map(|caller| caller.key.id()).unwrap_or_default());
 }

@@ -9,7 +9,6 @@ mod index;
 mod intake;
 
 use core::fmt;
-use std::borrow::Cow;
 
 use blocks::{Blocks, Texts};
 use index::Index;
@@ -48,6 +47,8 @@ pub struct Consumer<'p> {
 pub struct Key<'p> {
     row: &'p Row,
     keyring: &'p Keyring,
+    /// The default id, where the document gives none.
+    handle: [u8; 16],
 }
 
 /// One key entry of the document.
@@ -108,11 +109,9 @@ impl<'p> Key<'p> {
 
     /// Its public handle.
     #[must_use]
-    pub fn id(&self) -> Cow<'p, str> {
-        match self.keyring.texts.get(self.row.id) {
-            Some(id) if self.row.id != NO_ID => id.into(),
-            _ => self.row.digest.handle().into(),
-        }
+    pub fn id(&self) -> &str {
+        let given = if self.row.id == NO_ID { None } else { self.keyring.texts.get(self.row.id) };
+        given.or_else(|| core::str::from_utf8(&self.handle).ok()).unwrap_or_default()
     }
 
     /// The first second in which it is valid, if it has one.
@@ -159,7 +158,8 @@ impl Keyring {
         let row = self.index.find(hash(&words), compare).and_then(|place| self.keys.get(place))?;
         let (name, roles) = (self.texts.get(row.name)?, self.roles.get(usize::try_from(row.roles).ok()?)?);
         let consumer = Consumer { name, roles: &roles.names, roles_value: &roles.value };
-        row.digest.same(digest).then_some((consumer, Key { row, keyring: self }))
+        let handle = if row.id == NO_ID { digest.handle_digits() } else { [0; 16] };
+        row.digest.same(digest).then_some((consumer, Key { row, keyring: self, handle }))
     }
 
     /// A time that a row says is there. Were it not, `otherwise` makes the key one that is not valid.

@@ -68,7 +68,7 @@ fn observe(form: Form, policy: &Policy, cases: &Cases, row: &Row) -> Observation
         reason: Some(decision.reason().to_owned()),
         decision: Some(name.to_owned()),
         consumer: caller.map(|caller| caller.consumer.name.to_owned()),
-        key_id: caller.map(|caller| caller.key.id().into_owned()),
+        key_id: caller.map(|caller| caller.key.id().to_owned()),
         source: None,
         reply: Ok(reply),
         seen,

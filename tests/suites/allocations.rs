@@ -8,6 +8,7 @@ use portcullis::{Edit, HeaderBlock, Outcome, Policy, Request};
 use serde_json::{Value, json};
 
 const KEY: (&str, &str) = ("x-api-key", "allocations-suite-key");
+const WITHOUT_ID: (&str, &str) = ("x-api-key", "allocations-suite-key-without-id");
 const BEARER: (&str, &str) = ("authorization", "Bearer allocations-suite-key");
 
 /// Reads a request, decides about it, and makes its edits where it goes on. Returns the reason, and how often memory was
@@ -35,7 +36,7 @@ fn decide(policy: &Value, method: &str, path: &str, headers: &[(&str, &str)]) ->
 /// A policy with some patterns of each kind.
 fn policy() -> Value {
     json!({
-        "consumers": [{"name": "ci", "roles": ["predict"], "keys": [{"id": "one", "plaintext": KEY.1}]}],
+        "consumers": [{"name": "ci", "roles": ["predict"], "keys": [{"id": "one", "plaintext": KEY.1}, {"plaintext": WITHOUT_ID.1}]}],
         "public_paths": ["/", "/v2/", {"path": "/docs/**", "methods": ["GET"]}],
         "rules": [
             {"path": "/v2/models/{model}/predict", "methods": ["POST"], "roles": ["predict", "admin"]},
@@ -55,6 +56,7 @@ fn the_usual_request_is_decided_and_edited_without_taking_memory() {
         ("POST", "/v2/models/m-1/predict", &[KEY], "key"),
         ("POST", "/v2/models/m-1/predict?x=%41", &[BEARER], "key"),
         ("GET", "/.well-known/x", &[KEY], "key"),
+        ("GET", "/v2/models", &[WITHOUT_ID], "key"),
         ("DELETE", "/v2/models/m-1", &[KEY], "missing_role"),
         ("GET", "/admin", &[KEY], "missing_role"),
         ("GET", "/v2/models", &[], "no_credential"),

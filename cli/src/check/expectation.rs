@@ -69,7 +69,7 @@ impl Expectation {
             ("", self.reason.clone(), Some(got.decision.reason().to_owned())),
             ("status ", self.status.map(|status| status.to_string()), Some(status)),
             ("consumer ", self.consumer.clone(), caller.map(|caller| caller.consumer.name.to_owned())),
-            ("key ", self.key_id.clone(), caller.map(|caller| caller.key.id().into_owned())),
+            ("key ", self.key_id.clone(), caller.map(|caller| caller.key.id().to_owned())),
         ];
         let wrong = rows.iter().any(|(_, expected, got)| expected.is_some() && expected != got);
         let mut expected = Vec::new();
