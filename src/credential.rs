@@ -53,14 +53,7 @@ pub fn find<'a>(request: &Request<'a>, query: Option<&'a [u8]>, sources: &[KeySo
     for (source, place) in sources.iter().enumerate() {
         let more = match place {
             KeySource::Bearer => in_authorization(request, source),
-            KeySource::Header(name) => {
-                match one_of(source, request.values(name.as_str()).map(|value| Some(Cow::Borrowed(value)))) {
-                    Presented::Nothing => Presented::Nothing,
-                    // A second one, which a backend may take for the first.
-                    _ if request.has_look_alike(name.as_str()) => Presented::Several,
-                    one => one,
-                }
-            }
+            KeySource::Header(name) => in_header(request, name.as_str(), source),
             KeySource::Query(name) => one_of(source, parameters(query, name.as_str()).map(decode_strictly)),
             KeySource::Cookie(name) => {
                 one_of(source, cookies(request, name.as_str()).map(|value| Some(Cow::Borrowed(value))))
@@ -80,8 +73,33 @@ fn one_of<'a>(source: usize, mut values: impl Iterator<Item = Option<Cow<'a, [u8
     match (values.next(), values.next()) {
         (None, _) => Presented::Nothing,
         (Some(_), Some(_)) => Presented::Several,
-        (Some(Some(key)), None) if is_presentable(&key) => Presented::Key { source, key },
-        (Some(_), None) => Presented::Malformed { source },
+        (Some(key), None) => presented(source, key),
+    }
+}
+
+/// One value, if it can be a key.
+fn presented(source: usize, key: Option<Cow<'_, [u8]>>) -> Presented<'_> {
+    match key {
+        Some(key) if is_presentable(&key) => Presented::Key { source, key },
+        _ => Presented::Malformed { source },
+    }
+}
+
+/// The value of a header of that name. Beside it, another one that a backend may take for it is a second credential;
+/// alone, that is none.
+fn in_header<'a>(request: &Request<'a>, name: &str, source: usize) -> Presented<'a> {
+    let (mut own, mut others) = (None, false);
+    for (is_exact, value) in request.values_alike(name) {
+        if is_exact && own.is_none() {
+            own = Some(value);
+        } else {
+            others = true;
+        }
+    }
+    match own {
+        None => Presented::Nothing,
+        Some(_) if others => Presented::Several,
+        Some(key) => presented(source, Some(Cow::Borrowed(key))),
     }
 }
 

@@ -126,10 +126,12 @@ impl<'a> Request<'a> {
         self.pairs(&names).map(|(name, _)| name).filter(alike)
     }
 
-    /// Whether a header is there that a backend may take for `name`, spelled in another way.
-    #[must_use]
-    pub fn has_look_alike(&self, name: &str) -> bool {
-        self.pairs(&[name]).any(|(header, _)| header != name.as_bytes() && same_name(header, name))
+    /// Every value of the headers that a backend may take for `name`, and whether the name is exactly that.
+    pub fn values_alike(&self, name: &str) -> impl Iterator<Item = (bool, &'a [u8])> {
+        self.pairs(&[name]).filter_map(move |(header, value)| {
+            let is_exact = header == name.as_bytes();
+            (is_exact || same_name(header, name)).then(|| (is_exact, trim(value)))
+        })
     }
 
     /// The client that `X-Forwarded-For` and `X-Envoy-External-Address` hold, in any spelling: `None` where there is neither,
