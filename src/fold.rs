@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use crate::letters::folded;
+
 /// What a backend may not tell apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Fold {
@@ -99,16 +101,10 @@ pub(crate) fn is_blank(letter: char) -> bool {
         || matches!(letter, '\u{AD}' | '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}')
 }
 
-/// Lower case. Text beyond ASCII goes by way of upper case, which joins letters such as ſ and s or ẞ and ss; an İ loses its
-/// dot, as it does in a Turkish locale, and full-width letters become the ASCII ones that a best-fit conversion makes of them.
+/// [Without letter case](crate::letters).
 pub(crate) fn fold_case(bytes: &[u8]) -> Cow<'_, [u8]> {
     if !bytes.is_ascii() {
-        let narrow = |letter: char| match letter {
-            '\u{FF01}'..='\u{FF5E}' => char::from_u32(u32::from(letter).saturating_sub(0xFEE0)).unwrap_or(letter),
-            other => other,
-        };
-        let text: String = String::from_utf8_lossy(bytes).chars().map(narrow).collect();
-        text.to_lowercase().to_uppercase().to_lowercase().replace('\u{307}', "").into_bytes().into()
+        String::from_utf8_lossy(bytes).chars().flat_map(folded).collect::<String>().into_bytes().into()
     } else if bytes.iter().any(u8::is_ascii_uppercase) {
         bytes.to_ascii_lowercase().into()
     } else {

@@ -34,6 +34,7 @@ pub mod document;
 mod fold;
 pub mod headers;
 mod keyring;
+mod letters;
 mod marks;
 pub mod network;
 mod outcome;
