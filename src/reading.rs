@@ -168,7 +168,7 @@ mod tests {
     /// Whether any reading of the path falls under the pattern.
     fn reaches(path: &str, pattern: &str) -> bool {
         let target = Target::parse(path.as_bytes()).unwrap_or_else(|bad| panic!("{path} is refused: {bad:?}"));
-        let pattern = FoldedTrees::new([PathPattern::read(pattern).unwrap()].iter());
+        let pattern = FoldedTrees::new(&[&PathPattern::read(pattern).unwrap()]);
         !Readings::of(&target).expect("a handful").all(&pattern, |tree, path| !tree.covers(path))
     }
 

@@ -15,7 +15,7 @@ pub(crate) struct PublicPaths {
 
 impl PublicPaths {
     pub(crate) fn new(paths: Vec<PublicPath>) -> Self {
-        let tree = Tree::new(paths.iter().map(|public| &public.path), Fold::EXACT);
+        let tree = Tree::new(&paths.iter().map(|public| &public.path).collect::<Vec<_>>(), Fold::EXACT);
         Self { paths: tree, methods: paths.into_iter().map(|public| public.methods).collect() }
     }
 
@@ -37,7 +37,7 @@ pub(crate) struct Protected(FoldedTrees);
 
 impl Protected {
     pub(crate) fn new(paths: &[ProtectedPath]) -> Self {
-        Self(FoldedTrees::new(paths.iter().map(|protected| &protected.path)))
+        Self(FoldedTrees::new(&paths.iter().map(|protected| &protected.path).collect::<Vec<_>>()))
     }
 
     /// Whether any reading of the path falls under a protected one, with or without a suffix.

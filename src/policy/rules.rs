@@ -26,7 +26,7 @@ struct Rule {
 
 impl Rules {
     pub(crate) fn new(rules: Vec<document::Rule>) -> Self {
-        let paths = FoldedTrees::new(rules.iter().map(|rule| &rule.path));
+        let paths = FoldedTrees::new(&rules.iter().map(|rule| &rule.path).collect::<Vec<_>>());
         let compile = |rule: document::Rule| Rule { methods: rule.methods, roles: rule.roles };
         Self { rules: rules.into_iter().map(compile).collect(), paths }
     }

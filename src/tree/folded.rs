@@ -16,18 +16,16 @@ pub(crate) struct FoldedTrees {
 
 impl FoldedTrees {
     /// Of patterns, which are numbered in their order.
-    pub(crate) fn new<'p>(
-        patterns: impl DoubleEndedIterator<Item = &'p PathPattern> + ExactSizeIterator + Clone,
-    ) -> Self {
+    pub(crate) fn new(patterns: &[&PathPattern]) -> Self {
         let mut folds: Vec<Fold> = Vec::new();
         let of_fold = Fold::ALL.map(|fold| {
-            let is_alike = |other: &Fold| patterns.clone().all(|one| one.is_alike(fold, *other));
+            let is_alike = |other: &Fold| patterns.iter().all(|one| one.is_alike(fold, *other));
             folds.iter().position(is_alike).unwrap_or_else(|| {
                 folds.push(fold);
                 folds.len().saturating_sub(1)
             })
         });
-        Self { trees: folds.into_iter().map(|fold| Tree::new(patterns.clone(), fold)).collect(), of_fold }
+        Self { trees: folds.into_iter().map(|fold| Tree::new(patterns, fold)).collect(), of_fold }
     }
 
     /// The trees that differ, in the order of [`Fold::ALL`].
@@ -115,7 +113,7 @@ mod tests {
                 let at = chance.below(count);
                 patterns[at] = pattern(["/", "/**"][chance.below(2)]);
             }
-            let trees = FoldedTrees::new(patterns.iter());
+            let trees = FoldedTrees::new(&patterns.iter().collect::<Vec<_>>());
             for _ in 0..20 {
                 let path = chance.joined(&PARTS, 4);
                 let accepted: Vec<bool> = patterns.iter().map(|_| chance.below(3) > 0).collect();
@@ -147,7 +145,7 @@ mod tests {
             (&["/\u{e9}"], 2),
         ] {
             let patterns: Vec<PathPattern> = texts.iter().map(|text| pattern(text)).collect();
-            assert_eq!(FoldedTrees::new(patterns.iter()).distinct().len(), trees, "{texts:?}");
+            assert_eq!(FoldedTrees::new(&patterns.iter().collect::<Vec<_>>()).distinct().len(), trees, "{texts:?}");
         }
     }
 }

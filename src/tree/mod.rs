@@ -57,14 +57,11 @@ struct Literal {
 
 impl Tree {
     /// Of patterns, which are numbered in their order.
-    pub(crate) fn new<'p>(
-        patterns: impl DoubleEndedIterator<Item = &'p PathPattern> + ExactSizeIterator,
-        fold: Fold,
-    ) -> Self {
+    pub(crate) fn new(patterns: &[&PathPattern], fold: Fold) -> Self {
         let mut tree = Self { next: vec![NONE; patterns.len()], ..Self::default() };
         tree.add_node();
         // From the last to the first: what is added is first wherever it goes.
-        for (number, pattern) in patterns.enumerate().rev() {
+        for (number, pattern) in patterns.iter().enumerate().rev() {
             tree.add(number, pattern, fold);
         }
         tree.nodes.shrink_to_fit();
@@ -297,7 +294,7 @@ mod tests {
                 pattern(&((0..bits).map(segment).collect::<String>() + "/end"))
             })
             .collect();
-        let tree = Tree::new(patterns.iter(), Fold::EXACT);
+        let tree = Tree::new(&patterns.iter().collect::<Vec<_>>(), Fold::EXACT);
         let mut asked = 0;
         assert_eq!(
             tree.first(format!("{}/end", "/a".repeat(11)).as_bytes(), |_| {
@@ -313,7 +310,7 @@ mod tests {
     #[test]
     fn a_tree_grows_with_its_patterns() {
         let patterns: Vec<PathPattern> = (0..3_000).map(|number| pattern(&format!("/v2/m{number}/{{x}}/go"))).collect();
-        let tree = Tree::new(patterns.iter(), Fold::EXACT);
+        let tree = Tree::new(&patterns.iter().collect::<Vec<_>>(), Fold::EXACT);
         for number in [0, 1, 17, 2_999] {
             assert_eq!(tree.all(format!("/v2/m{number}/1/go").as_bytes()), [number]);
             assert!(!tree.covers(format!("/v2/m{number}/1/gone").as_bytes()));
