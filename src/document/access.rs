@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::names::{Description, Methods, RoleName, StateKey};
 use super::object::{object, read_members};
-use super::read::{Read, Reader, Refused};
+use super::read::{Read, Reader, Refused, Token};
 use super::refusal::{Invalid, Problem};
 use super::schema::{either, one_of, with};
 use crate::network::Range;
@@ -32,12 +32,12 @@ impl Read for PublicPath {
         either([PathPattern::schema(), Self::members_schema()])
     }
 
-    fn text(reader: &mut Reader<'_>, text: &str) -> Result<Self, Refused> {
-        Ok(Self { path: PathPattern::text(reader, text)?, methods: None, description: None })
-    }
-
-    fn object(reader: &mut Reader<'_>) -> Result<Self, Refused> {
-        Self::members(reader)
+    fn read(reader: &mut Reader<'_>, value: Token) -> Result<Self, Refused> {
+        match value {
+            Token::Text(_) => Ok(Self { path: PathPattern::read(reader, value)?, methods: None, description: None }),
+            Token::Object => Self::members(reader),
+            other => Err(reader.unexpected(other, Self::EXPECTED, Self::QUOTABLE)),
+        }
     }
 }
 
@@ -60,12 +60,12 @@ impl Read for ProtectedPath {
         either([PathPattern::schema(), Self::members_schema()])
     }
 
-    fn text(reader: &mut Reader<'_>, text: &str) -> Result<Self, Refused> {
-        Ok(Self { path: PathPattern::text(reader, text)?, description: None })
-    }
-
-    fn object(reader: &mut Reader<'_>) -> Result<Self, Refused> {
-        Self::members(reader)
+    fn read(reader: &mut Reader<'_>, value: Token) -> Result<Self, Refused> {
+        match value {
+            Token::Text(_) => Ok(Self { path: PathPattern::read(reader, value)?, description: None }),
+            Token::Object => Self::members(reader),
+            other => Err(reader.unexpected(other, Self::EXPECTED, Self::QUOTABLE)),
+        }
     }
 }
 
@@ -112,19 +112,19 @@ impl Read for ClientAddress {
         either([one_of(&["direct", "remote_ip"]), Recorded::members_schema()])
     }
 
-    fn text(reader: &mut Reader<'_>, text: &str) -> Result<Self, Refused> {
-        match text {
-            "direct" => Ok(Self::Direct),
-            "remote_ip" => Ok(Self::RemoteIp),
-            _ => {
-                let invalid = Invalid::new("is no choice here", format!("write {}", Self::EXPECTED));
-                Err(reader.invalid(text, invalid))
-            }
+    fn read(reader: &mut Reader<'_>, value: Token) -> Result<Self, Refused> {
+        match value {
+            Token::Text(text) => match text.as_str() {
+                "direct" => Ok(Self::Direct),
+                "remote_ip" => Ok(Self::RemoteIp),
+                _ => {
+                    let invalid = Invalid::new("is no choice here", format!("write {}", Self::EXPECTED));
+                    Err(reader.invalid(&text, invalid))
+                }
+            },
+            Token::Object => Recorded::members(reader).map(|recorded| Self::FilterState(recorded.filter_state)),
+            other => Err(reader.unexpected(other, Self::EXPECTED, Self::QUOTABLE)),
         }
-    }
-
-    fn object(reader: &mut Reader<'_>) -> Result<Self, Refused> {
-        Recorded::members(reader).map(|recorded| Self::FilterState(recorded.filter_state))
     }
 }
 
@@ -150,7 +150,8 @@ impl Read for Rule {
         with(Self::members_schema(), json!({"properties": {"roles": {"minItems": 1}}}))
     }
 
-    fn object(reader: &mut Reader<'_>) -> Result<Self, Refused> {
+    fn read(reader: &mut Reader<'_>, value: Token) -> Result<Self, Refused> {
+        reader.begin_object(value, Self::EXPECTED)?;
         let rule = Self::members(reader)?;
         if rule.roles.is_empty() {
             let invalid =

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::names::{ConsumerName, Description, KeyId, Plaintext, RoleName, VariableName};
 use super::object::{object, read_members};
-use super::read::{Read, Reader, Refused, Text, read_text};
+use super::read::{Read, Reader, Refused, Text, Token, read_text};
 use super::refusal::{Invalid, Problem};
 use super::schema::{exactly_one, pattern, with};
 use crate::digest::Digest;
@@ -106,7 +106,8 @@ impl Read for KeyEntry {
         None
     }
 
-    fn object(reader: &mut Reader<'_>) -> Result<Self, Refused> {
+    fn read(reader: &mut Reader<'_>, value: Token) -> Result<Self, Refused> {
+        reader.begin_object(value, Self::EXPECTED)?;
         let entry = Entry::members(reader)?;
         let secret = match (entry.sha256, entry.plaintext, entry.env) {
             (Some(digest), None, None) => Secret::Sha256(digest.0),

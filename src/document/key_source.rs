@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::names::{HeaderName, ParameterName};
 use super::object::object;
-use super::read::{Read, Reader, Refused};
+use super::read::{Read, Reader, Refused, Token};
 use super::refusal::{Invalid, Problem};
 use super::schema::{either, exactly_one, one_of, with};
 
@@ -44,26 +44,26 @@ impl Read for KeySource {
         either([one_of(&["bearer"]), named])
     }
 
-    fn text(reader: &mut Reader<'_>, text: &str) -> Result<Self, Refused> {
-        match text {
-            "bearer" => Ok(Self::Bearer),
-            _ => {
+    fn read(reader: &mut Reader<'_>, value: Token) -> Result<Self, Refused> {
+        match value {
+            Token::Text(text) if text == "bearer" => Ok(Self::Bearer),
+            Token::Text(text) => {
                 let invalid = Invalid::new("is no key source", format!("write {}", Self::EXPECTED));
-                Err(reader.invalid(text, invalid))
+                Err(reader.invalid(&text, invalid))
             }
-        }
-    }
-
-    fn object(reader: &mut Reader<'_>) -> Result<Self, Refused> {
-        let named = Named::members(reader)?;
-        match (named.header, named.query, named.cookie) {
-            (Some(header), None, None) => Ok(Self::Header(header)),
-            (None, Some(query), None) => Ok(Self::Query(query)),
-            (None, None, Some(cookie)) => Ok(Self::Cookie(cookie)),
-            _ => {
-                let invalid = Invalid::new("a key source has one name", format!("write {}", Self::EXPECTED));
-                Err(reader.refuse(Problem::Invalid { shown: None, invalid }))
+            Token::Object => {
+                let named = Named::members(reader)?;
+                match (named.header, named.query, named.cookie) {
+                    (Some(header), None, None) => Ok(Self::Header(header)),
+                    (None, Some(query), None) => Ok(Self::Query(query)),
+                    (None, None, Some(cookie)) => Ok(Self::Cookie(cookie)),
+                    _ => {
+                        let invalid = Invalid::new("a key source has one name", format!("write {}", Self::EXPECTED));
+                        Err(reader.refuse(Problem::Invalid { shown: None, invalid }))
+                    }
+                }
             }
+            other => Err(reader.unexpected(other, Self::EXPECTED, Self::QUOTABLE)),
         }
     }
 }

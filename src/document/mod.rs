@@ -36,7 +36,7 @@ pub use names::{
     Sentence, StateKey, VariableName,
 };
 use object::object;
-use read::{Read, Reader, Refused, Text, read_text};
+use read::{Read, Reader, Refused, Text, Token, read_text};
 use refusal::{Invalid, Refusal};
 use schema::{one_of, with};
 
@@ -137,7 +137,8 @@ impl Read for Document {
         with(Self::members_schema(), json!({"properties": lists}))
     }
 
-    fn object(reader: &mut Reader<'_>) -> Result<Self, Refused> {
+    fn read(reader: &mut Reader<'_>, value: Token) -> Result<Self, Refused> {
+        reader.begin_object(value, Self::EXPECTED)?;
         Self::members(reader)
     }
 }
@@ -153,12 +154,15 @@ impl Read for Version {
         json!({"const": 1})
     }
 
-    fn whole(reader: &mut Reader<'_>, number: i64) -> Result<Self, Refused> {
-        if number == 1 {
-            return Ok(Self);
+    fn read(reader: &mut Reader<'_>, value: Token) -> Result<Self, Refused> {
+        match value {
+            Token::Whole(1) => Ok(Self),
+            Token::Whole(number) => {
+                let invalid = Invalid::new("is a version of the format that this filter does not know", "write 1");
+                Err(reader.invalid(&number.to_string(), invalid))
+            }
+            other => Err(reader.unexpected(other, Self::EXPECTED, Self::QUOTABLE)),
         }
-        let invalid = Invalid::new("is a version of the format that this filter does not know", "write 1");
-        Err(reader.invalid(&number.to_string(), invalid))
     }
 }
 

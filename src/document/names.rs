@@ -4,7 +4,7 @@ use core::fmt;
 
 use serde_json::{Value, json};
 
-use super::read::{Read, Reader, Refused, Text, read_text};
+use super::read::{Read, Reader, Refused, Text, Token, read_text};
 use super::refusal::Invalid;
 use super::schema::{characters, pattern, with};
 
@@ -36,11 +36,7 @@ macro_rules! name {
             }
 
             fn read(text: &str) -> Result<Self, Invalid> {
-                let fits: fn(&str) -> bool = $fits;
-                if text.is_empty() || text.len() > $longest || !fits(text) {
-                    return Err(Invalid::new($why, $fix));
-                }
-                Ok(Self(text.to_owned()))
+                well_formed(text, $longest, $fits).map(Self).ok_or(Invalid::new($why, $fix))
             }
         }
 
@@ -52,6 +48,12 @@ macro_rules! name {
 
         read_text!($name);
     };
+}
+
+/// A text that is neither empty nor too long, and fits.
+#[inline(never)]
+fn well_formed(text: &str, longest: usize, fits: fn(&str) -> bool) -> Option<String> {
+    (!text.is_empty() && text.len() <= longest && fits(text)).then(|| text.to_owned())
 }
 
 /// Bytes that stand in a header value without quoting, and in a comma-separated list.
@@ -160,8 +162,10 @@ impl Read for Methods {
         with(Vec::<Method>::schema(), json!({"minItems": 1}))
     }
 
-    fn list(reader: &mut Reader<'_>) -> Result<Self, Refused> {
-        let methods = Vec::<Method>::list(reader)?;
+    fn read(reader: &mut Reader<'_>, value: Token) -> Result<Self, Refused> {
+        // A list of its own, whose message names methods.
+        let Token::List = value else { return Err(reader.unexpected(value, Self::EXPECTED, Self::QUOTABLE)) };
+        let methods = Vec::<Method>::read(reader, value)?;
         if methods.is_empty() {
             let invalid =
                 Invalid::new("is an empty list, which narrows to nothing", "name a method, or remove the field");

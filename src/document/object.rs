@@ -78,7 +78,11 @@ macro_rules! read_members {
             Self::members_schema()
         }
 
-        fn object(reader: &mut $crate::document::read::Reader<'_>) -> Result<Self, $crate::document::read::Refused> {
+        fn read(
+            reader: &mut $crate::document::read::Reader<'_>,
+            value: $crate::document::read::Token,
+        ) -> Result<Self, $crate::document::read::Refused> {
+            reader.begin_object(value, Self::EXPECTED)?;
             Self::members(reader)
         }
     };

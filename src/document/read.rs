@@ -3,9 +3,9 @@
 //! The messages of a general reader show values, keys among them, and do not say where. And it would be in the filter once for
 //! each type that it reads: here the tokens come from one concrete [source](super::source).
 //!
-//! A type says what it can be read from by implementing [`Read`], one method a JSON type; the rest is refused for it. A value
-//! that is written as text implements [`Text`] and is listed in `read_text!`; an object is declared by its members, in
-//! [`object`](super::object).
+//! A type says what it can be read from by implementing [`Read`]. A value that is written as text implements [`Text`] and is
+//! listed in `read_text!`; an object is declared by its members, in [`object`](super::object). What is done for all types
+//! alike is no generic code.
 
 use std::io;
 
@@ -30,11 +30,15 @@ enum Step {
 }
 
 /// A value, or how it begins.
-enum Token {
+pub(crate) enum Token {
     Boolean(bool),
+    /// A whole number.
     Whole(i64),
+    /// [Give it back](Reader::give_back).
     Text(String),
+    /// The items come next.
     List,
+    /// The members come next.
     Object,
 }
 
@@ -42,7 +46,7 @@ enum Token {
 #[derive(Debug)]
 pub(crate) struct Refused;
 
-/// A value that can be read from a document. Each method is one JSON type; what a type does not override is refused.
+/// A value that can be read from a document.
 pub(crate) trait Read: Sized {
     /// What belongs here, for the message.
     const EXPECTED: &'static str;
@@ -51,27 +55,8 @@ pub(crate) trait Read: Sized {
 
     /// What can be read, as JSON Schema. It may take more than [`Read`] does, and never less.
     fn schema() -> Value;
-    /// From text.
-    fn text(reader: &mut Reader<'_>, text: &str) -> Result<Self, Refused> {
-        Err(reader.not_text(text, Self::EXPECTED, Self::QUOTABLE))
-    }
-    /// From a whole number.
-    fn whole(reader: &mut Reader<'_>, number: i64) -> Result<Self, Refused> {
-        Err(reader.not_a_number(number, Self::EXPECTED, Self::QUOTABLE))
-    }
-    /// From `true` or `false`.
-    fn boolean(reader: &mut Reader<'_>, value: bool) -> Result<Self, Refused> {
-        let shown = if value { "true" } else { "false" };
-        Err(reader.wrong_type("a boolean", shown, Self::EXPECTED, Self::QUOTABLE))
-    }
-    /// From a list, whose items come next.
-    fn list(reader: &mut Reader<'_>) -> Result<Self, Refused> {
-        Err(reader.wrong_type("a list", "this", Self::EXPECTED, Self::QUOTABLE))
-    }
-    /// From an object, whose members come next.
-    fn object(reader: &mut Reader<'_>) -> Result<Self, Refused> {
-        Err(reader.wrong_type("an object", "this", Self::EXPECTED, Self::QUOTABLE))
-    }
+    /// From what begins here; refuses what does not belong here.
+    fn read(reader: &mut Reader<'_>, value: Token) -> Result<Self, Refused>;
     /// What stays in a list of these: another may have taken it.
     fn keep(self, _: &mut Reader<'_>) -> Option<Self> {
         Some(self)
@@ -107,20 +92,11 @@ impl<'t> Reader<'t> {
 
     /// Reads a value.
     fn value<T: Read>(&mut self) -> Result<T, Refused> {
-        match self.token(T::EXPECTED, T::QUOTABLE)? {
-            Token::Boolean(value) => T::boolean(self, value),
-            Token::List => T::list(self),
-            Token::Object => T::object(self),
-            Token::Whole(number) => T::whole(self, number),
-            Token::Text(text) => {
-                let read = T::text(self, &text);
-                self.source.give_back(text);
-                read
-            }
-        }
+        let value = self.token(T::EXPECTED, T::QUOTABLE)?;
+        T::read(self, value)
     }
 
-    /// The next value, or how it begins. What no type reads is refused here: once, and not for each type.
+    /// The next value, or how it begins. What no type reads is refused here.
     #[inline(never)]
     fn token(&mut self, expected: &'static str, quotable: bool) -> Result<Token, Refused> {
         let kind = self.source.value();
@@ -172,20 +148,44 @@ impl<'t> Reader<'t> {
         self.refuse(Problem::Invalid { shown, invalid })
     }
 
-    #[cold]
+    /// The text that belongs here.
     #[inline(never)]
-    fn not_text(&mut self, text: &str, expected: &'static str, quotable: bool) -> Refused {
-        let shown = format!("\"{}\"", text.escape_debug());
-        self.wrong_type("text", &shown, expected, quotable)
+    pub(crate) fn text(&mut self, value: Token, expected: &'static str) -> Result<String, Refused> {
+        match value {
+            Token::Text(text) => Ok(text),
+            other => Err(self.unexpected(other, expected, true)),
+        }
     }
 
-    #[cold]
+    /// A text that was read: the next one needs no allocation.
+    pub(crate) fn give_back(&mut self, text: String) {
+        self.source.give_back(text);
+    }
+
+    /// Sees to it that an object is here.
     #[inline(never)]
-    fn not_a_number(&mut self, number: i64, expected: &'static str, quotable: bool) -> Refused {
-        self.wrong_type("a number", &number.to_string(), expected, quotable)
+    pub(crate) fn begin_object(&mut self, value: Token, expected: &'static str) -> Result<(), Refused> {
+        match value {
+            Token::Object => Ok(()),
+            other => Err(self.unexpected(other, expected, false)),
+        }
     }
 
     /// Refuses a value of another type than the one that belongs here.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn unexpected(&mut self, value: Token, expected: &'static str, quotable: bool) -> Refused {
+        let (found, shown) = match value {
+            Token::Boolean(true) => ("a boolean", "true".into()),
+            Token::Boolean(false) => ("a boolean", "false".into()),
+            Token::Whole(number) => ("a number", number.to_string()),
+            Token::Text(text) => ("text", format!("\"{}\"", text.escape_debug())),
+            Token::List => ("a list", "this".into()),
+            Token::Object => ("an object", "this".into()),
+        };
+        self.wrong_type(found, &shown, expected, quotable)
+    }
+
     #[cold]
     #[inline(never)]
     fn wrong_type(&mut self, found: &'static str, shown: &str, expected: &'static str, quotable: bool) -> Refused {
@@ -252,17 +252,19 @@ impl<'t> Reader<'t> {
         if slot.is_some() {
             return Err(self.refuse(Problem::DuplicateField { name }));
         }
-        self.enter(name)?;
-        *slot = Some(self.value()?);
+        let value = self.enter(name, T::EXPECTED, T::QUOTABLE)?;
+        *slot = Some(T::read(self, value)?);
         self.path.pop();
         Ok(())
     }
 
+    /// The value of a member.
     #[inline(never)]
-    fn enter(&mut self, name: &'static str) -> Result<(), Refused> {
+    fn enter(&mut self, name: &'static str, expected: &'static str, quotable: bool) -> Result<Token, Refused> {
         self.path.push(Step::Member(name));
         let colon = self.source.colon();
-        self.sound(colon)
+        self.sound(colon)?;
+        self.token(expected, quotable)
     }
 
     /// Whether a list goes on with an item of this index.
@@ -297,7 +299,8 @@ impl<T: Read> Read for Vec<T> {
         json!({"type": "array", "items": T::schema()})
     }
 
-    fn list(reader: &mut Reader<'_>) -> Result<Self, Refused> {
+    fn read(reader: &mut Reader<'_>, value: Token) -> Result<Self, Refused> {
+        let Token::List = value else { return Err(reader.unexpected(value, Self::EXPECTED, Self::QUOTABLE)) };
         let mut list = Self::new();
         for index in 0.. {
             if !reader.item(index)? {
@@ -319,8 +322,11 @@ impl Read for bool {
         json!({"type": "boolean"})
     }
 
-    fn boolean(_: &mut Reader<'_>, value: bool) -> Result<Self, Refused> {
-        Ok(value)
+    fn read(reader: &mut Reader<'_>, value: Token) -> Result<Self, Refused> {
+        match value {
+            Token::Boolean(value) => Ok(value),
+            other => Err(reader.unexpected(other, Self::EXPECTED, Self::QUOTABLE)),
+        }
     }
 }
 
@@ -348,12 +354,15 @@ macro_rules! read_text {
                 $crate::document::schema::with(text, <$type as $crate::document::read::Text>::schema())
             }
 
-            fn text(
+            fn read(
                 reader: &mut $crate::document::read::Reader<'_>,
-                text: &str,
+                value: $crate::document::read::Token,
             ) -> Result<Self, $crate::document::read::Refused> {
-                <$type as $crate::document::read::Text>::read(text)
-                    .map_err(|invalid| reader.invalid(text, invalid))
+                let text = reader.text(value, <Self as $crate::document::read::Read>::EXPECTED)?;
+                let read = <$type as $crate::document::read::Text>::read(&text)
+                    .map_err(|invalid| reader.invalid(&text, invalid));
+                reader.give_back(text);
+                read
             }
         }
     )+};
