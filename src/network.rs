@@ -2,7 +2,6 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use ipnet::{IpNet, Ipv4Net};
 use serde_json::Value;
 
 use crate::document::read::{Text, read_text};
@@ -13,19 +12,20 @@ use crate::document::schema::pattern;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Range {
     text: String,
-    networks: Vec<IpNet>,
+    /// The first and the last address of each. Every IPv4 address comes before every IPv6 address.
+    networks: Vec<(IpAddr, IpAddr)>,
 }
 
 impl Range {
     /// Whether a peer is in the range. The address must be [canonical](Peer).
     #[must_use]
     pub fn contains(&self, address: &IpAddr) -> bool {
-        self.networks.iter().any(|network| network.contains(address))
+        self.networks.iter().any(|(first, last)| first <= address && address <= last)
     }
 
     /// Its first and last addresses, one pair a network: what is in it is in one of these.
     pub fn bounds(&self) -> impl Iterator<Item = (IpAddr, IpAddr)> {
-        self.networks.iter().map(|network| (network.network(), network.broadcast()))
+        self.networks.iter().copied()
     }
 }
 
@@ -37,28 +37,27 @@ impl Text for Range {
     }
 
     fn read(text: &str) -> Result<Self, Invalid> {
+        let alone = |address: IpAddr| (address, address);
         let networks = if text == "localhost" {
-            vec![IpAddr::from(Ipv4Addr::LOCALHOST).into(), IpAddr::from(Ipv6Addr::LOCALHOST).into()]
+            vec![alone(Ipv4Addr::LOCALHOST.into()), alone(Ipv6Addr::LOCALHOST.into())]
         } else if let Ok(address) = text.parse::<IpAddr>() {
-            vec![address.to_canonical().into()]
+            vec![alone(address.to_canonical())]
         } else {
             let read = network(text);
-            let network =
+            let (address, prefix) =
                 read.ok_or(Invalid::new("is no address, network or localhost", "write 10.1.0.0/16 or ::1"))?;
-            if network != network.trunc() {
-                let fix =
-                    format!("write {} for the network or {} for the one address", network.trunc(), network.addr());
+            let (first, last) = bounds(address, prefix);
+            if first != address {
+                let fix = "write the first address of the network, or the one address without a prefix";
                 return Err(Invalid::new("has bits set beyond its prefix", fix));
             }
-            let network = canonical(network);
-            let widest = if matches!(network, IpNet::V4(_)) { 8 } else { 7 };
-            if network.prefix_len() < widest {
+            if prefix < if address.is_ipv4() { 8 } else { 7 } {
                 return Err(Invalid::new(
                     "is most of the Internet",
                     "ranges wider than /8 (IPv4) or /7 (IPv6) are not trusted; name the networks that are yours",
                 ));
             }
-            vec![network]
+            vec![(first, last)]
         };
         Ok(Self { text: text.to_owned(), networks })
     }
@@ -73,18 +72,32 @@ impl serde::Serialize for Range {
 }
 
 /// Reads `ADDRESS/PREFIX`, the address as strictly as the standard library: `010.0.0.0/8` is 8 to some and 10 to others.
-fn network(text: &str) -> Option<IpNet> {
+/// IPv4-mapped IPv6 is IPv4 (RFC 4291, section 2.5.5.2), for networks inside `::ffff:0:0/96` too. A wider network, such as
+/// `::/64`, holds the mapped addresses too, but never matches one: peers are IPv4 by then.
+fn network(text: &str) -> Option<(IpAddr, u32)> {
     let (address, prefix) = text.split_once('/')?;
-    let prefix = prefix.bytes().all(|byte| byte.is_ascii_digit()).then(|| prefix.parse().ok())??;
-    IpNet::new(address.parse().ok()?, prefix).ok()
+    let prefix: u32 = prefix.bytes().all(|byte| byte.is_ascii_digit()).then(|| prefix.parse().ok())??;
+    match address.parse().ok()? {
+        IpAddr::V4(v4) => (prefix <= 32).then_some((v4.into(), prefix)),
+        IpAddr::V6(v6) => match (v6.to_ipv4_mapped(), prefix.checked_sub(96)) {
+            (Some(v4), Some(prefix)) => (prefix <= 32).then_some((v4.into(), prefix)),
+            _ => (prefix <= 128).then_some((v6.into(), prefix)),
+        },
+    }
 }
 
-/// IPv4-mapped IPv6 is IPv4 (RFC 4291, section 2.5.5.2), for networks inside `::ffff:0:0/96` too.
-fn canonical(network: IpNet) -> IpNet {
-    let IpNet::V6(v6) = network else { return network };
-    let inside = v6.prefix_len().checked_sub(96).zip(v6.addr().to_ipv4_mapped());
-    // A wider network, such as ::/64, holds the mapped addresses too, but never matches one: peers are IPv4 by then.
-    inside.and_then(|(prefix, address)| Ipv4Net::new(address, prefix).ok()).map_or(network, IpNet::V4)
+/// The first and the last address of a network.
+fn bounds(address: IpAddr, prefix: u32) -> (IpAddr, IpAddr) {
+    match address {
+        IpAddr::V4(v4) => {
+            let below = u32::MAX.checked_shr(prefix).unwrap_or_default();
+            (Ipv4Addr::from_bits(v4.to_bits() & !below).into(), Ipv4Addr::from_bits(v4.to_bits() | below).into())
+        }
+        IpAddr::V6(v6) => {
+            let below = u128::MAX.checked_shr(prefix).unwrap_or_default();
+            (Ipv6Addr::from_bits(v6.to_bits() & !below).into(), Ipv6Addr::from_bits(v6.to_bits() | below).into())
+        }
+    }
 }
 
 /// The peer of a connection, as Envoy's `source.address` shows it.

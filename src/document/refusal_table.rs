@@ -129,8 +129,8 @@ const REFUSED: &[(&str, &str)] = &[
     ),
     (
         r#"{"trusted_networks": {"ranges": ["10.1.2.3/16"]}}"#,
-        "trusted_networks.ranges[0]: \"10.1.2.3/16\" has bits set beyond its prefix: write 10.1.0.0/16 for the network or \
-         10.1.2.3 for the one address",
+        "trusted_networks.ranges[0]: \"10.1.2.3/16\" has bits set beyond its prefix: write the first address \
+         of the network, or the one address without a prefix",
     ),
     (
         r#"{"trusted_networks": {"client_address": "xff"}}"#,
