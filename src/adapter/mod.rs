@@ -31,7 +31,8 @@ impl Plugin for Gate {
     fn configure(size: usize) -> Option<Self> {
         let mut configuration = Configuration::new(size);
         let environment = |name: &str| std::env::var_os(name).map(OsString::into_vec);
-        match (Policy::load_from(&mut configuration, &environment), configuration.failed) {
+        let loaded = Policy::load_from(&mut |into| configuration.read(into), &environment);
+        match (loaded, configuration.failed) {
             (Ok(loaded), _) => return Some(start(loaded)),
             (Err(_), Some(status)) => {
                 error(&format!("portcullis: policy refused: Envoy does not hand the configuration over ({status:?})"))

@@ -21,7 +21,7 @@ pub(crate) mod schema;
 mod source;
 mod window;
 
-use std::io;
+use std::io::Read as _;
 
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
@@ -39,6 +39,7 @@ use object::object;
 use read::{Read, Reader, Refused, Text, Token, read_text};
 use refusal::{Invalid, Refusal};
 use schema::{one_of, with};
+pub use window::Pieces;
 
 use crate::spiffe::IdentityPattern;
 
@@ -89,13 +90,13 @@ impl Document {
     /// # Errors
     /// The first thing that is wrong, with its path.
     pub fn read(configuration: &[u8]) -> Result<Self, Refusal> {
-        let (mut configuration, mut all) = (configuration, All::default());
-        let document = Self::stream(&mut configuration, &mut all)?;
+        let (mut rest, mut all) = (configuration, All::default());
+        let document = Self::stream(&mut |into| rest.read(into).ok(), &mut all)?;
         Ok(Self { consumers: all.consumers, ..document })
     }
 
     /// As [`read`](Self::read), from what comes piece by piece. The document is left without the consumers.
-    pub(crate) fn stream(configuration: &mut dyn io::Read, taker: &mut dyn Taker) -> Result<Self, Refusal> {
+    pub(crate) fn stream(configuration: &mut Pieces<'_>, taker: &mut dyn Taker) -> Result<Self, Refusal> {
         Reader::document(configuration, taker)
     }
 

@@ -207,7 +207,7 @@ fn millionths(number: f64) -> u32 {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::super::source::tests::{Pieces, read_tokens, read_whole};
+    use super::super::source::tests::{pieces, read_tokens, read_whole};
     use super::*;
 
     fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
@@ -256,7 +256,7 @@ mod tests {
                 1,
                 &[&field(1, b"n")[..], &field(2, &[&[tag::NUMBER], &f64::to_le_bytes(number)[..]].concat())].concat(),
             );
-            let mut bytes = bytes.as_slice();
+            let mut bytes = pieces(&bytes, usize::MAX);
             let mut tokens = Struct::new(Window::new(&mut bytes));
             assert!(matches!(tokens.value(), Ok(Kind::Object)) && tokens.member().is_ok() && tokens.colon().is_ok());
             assert_eq!(tokens.value().ok(), Some(Kind::Number));
@@ -299,7 +299,7 @@ mod tests {
     fn pieces_may_end_anywhere() {
         let document = entry("name", &field(5, &entry("a", &field(6, &field(1, &field(3, "gate\u{e9}".as_bytes()))))));
         for piece in 1..document.len() {
-            let read = read_tokens(Struct::new(Window::new(&mut Pieces(&document, piece))).into());
+            let read = read_tokens(Struct::new(Window::new(&mut pieces(&document, piece))).into());
             assert_eq!(read, Some(json!({"name": {"a": ["gate\u{e9}"]}})), "{piece}");
         }
     }

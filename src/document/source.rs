@@ -1,11 +1,9 @@
 //! What a document is read from: JSON text, or a serialized `google.protobuf.Struct`. One concrete type, whatever the
 //! configuration is and wherever it comes from: so that what reads it is in the filter once.
 
-use std::io;
-
 use super::json::Json;
 use super::protobuf::{self, Struct};
-use super::window::Window;
+use super::window::{Pieces, Window};
 
 /// The tokens of a document.
 pub(super) enum Source<'s> {
@@ -42,7 +40,7 @@ macro_rules! either {
 
 impl<'s> Source<'s> {
     /// Looks at how a configuration begins. `None` where there is none.
-    pub(super) fn open(configuration: &'s mut dyn io::Read) -> Option<Self> {
+    pub(super) fn open(configuration: &'s mut Pieces<'s>) -> Option<Self> {
         let mut window = Window::new(configuration);
         let start = window.rest();
         if start.is_empty() && !window.has_failed() {
@@ -53,7 +51,7 @@ impl<'s> Source<'s> {
     }
 
     /// JSON text.
-    pub(super) fn json(text: &'s mut dyn io::Read) -> Self {
+    pub(super) fn json(text: &'s mut Pieces<'s>) -> Self {
         Self::Json(Json::new(Window::new(text)))
     }
 
@@ -98,6 +96,8 @@ impl<'s> Source<'s> {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use std::io::Read as _;
+
     use serde_json::{Map, Value};
 
     use super::*;
@@ -109,18 +109,16 @@ pub(super) mod tests {
     }
 
     /// Gives what it holds in pieces of this size.
-    pub(in super::super) struct Pieces<'a>(pub(in super::super) &'a [u8], pub(in super::super) usize);
-
-    impl io::Read for Pieces<'_> {
-        fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-            let most = self.1.min(into.len());
-            self.0.read(&mut into[..most])
+    pub(in super::super) fn pieces(mut bytes: &[u8], piece: usize) -> impl FnMut(&mut [u8]) -> Option<usize> {
+        move |into| {
+            let most = piece.min(into.len());
+            bytes.read(&mut into[..most]).ok()
         }
     }
 
     /// Reads the whole as a tree, in pieces of this size.
     pub(in super::super) fn read_whole(bytes: &[u8], piece: usize) -> Option<Value> {
-        read_tokens(Source::open(&mut Pieces(bytes, piece))?)
+        read_tokens(Source::open(&mut pieces(bytes, piece))?)
     }
 
     pub(in super::super) fn read_tokens(mut source: Source<'_>) -> Option<Value> {

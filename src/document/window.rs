@@ -1,13 +1,15 @@
 //! The configuration, as it comes piece by piece.
 
-use std::io;
+/// Reads some of what comes next of a configuration, and says how much: nothing only at the end, `None` where it cannot be
+/// had. `std::io::Read` would bring every way of reading into the filter.
+pub type Pieces<'s> = dyn FnMut(&mut [u8]) -> Option<usize> + 's;
 
 /// How much is read at once, in bytes.
 const PIECE: usize = 64 * 1024;
 
 /// The piece that is read, and where it stands in the whole.
 pub(crate) struct Window<'s> {
-    source: &'s mut dyn io::Read,
+    source: &'s mut Pieces<'s>,
     piece: Vec<u8>,
     /// What was read of the piece, and where it ends.
     at: usize,
@@ -19,7 +21,7 @@ pub(crate) struct Window<'s> {
 }
 
 impl<'s> Window<'s> {
-    pub(crate) fn new(source: &'s mut dyn io::Read) -> Self {
+    pub(crate) fn new(source: &'s mut Pieces<'s>) -> Self {
         Self { source, piece: vec![0; PIECE], at: 0, end: 0, before: 0, has_failed: false }
     }
 
@@ -35,16 +37,9 @@ impl<'s> Window<'s> {
     fn fill(&mut self) {
         self.before = self.before.saturating_add(self.end);
         self.at = 0;
-        self.end = loop {
-            match self.source.read(&mut self.piece) {
-                Ok(length) => break length,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => {
-                    self.has_failed = true;
-                    break 0;
-                }
-            }
-        };
+        let length = (self.source)(&mut self.piece);
+        self.has_failed |= length.is_none();
+        self.end = length.unwrap_or_default();
     }
 
     /// The next byte, without reading it.

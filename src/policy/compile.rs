@@ -1,13 +1,13 @@
 //! From the document to the policy: what several fields can be wrong about together is found here.
 
-use std::io;
+use std::io::Read as _;
 
 use super::Policy;
 use super::open::{Protected, PublicPaths};
 use super::rules::Rules;
 use crate::document::canonical::Canonical;
 use crate::document::refusal::{Invalid, Problem, Refusal, RefusedEntry};
-use crate::document::{Consumer, Document, KeyEntry, KeySource, Taker};
+use crate::document::{Consumer, Document, KeyEntry, KeySource, Pieces, Taker};
 use crate::keyring::{Environment, Intake};
 use crate::reply::Replies;
 use crate::request::{HOLD_THE_CLIENT, METHOD_OVERRIDES, NAMES_A_CLIENT, URL_OVERRIDES, same_name};
@@ -27,15 +27,15 @@ impl Policy {
     /// # Errors
     /// What is wrong with the document as a whole, with its path. A key entry that is wrong alone is no error.
     pub fn load(configuration: &[u8], environment: &Environment<'_>) -> Result<Loaded, Refusal> {
-        let mut configuration = configuration;
-        Self::load_from(&mut configuration, environment)
+        let mut rest = configuration;
+        Self::load_from(&mut |into| rest.read(into).ok(), environment)
     }
 
     /// Reads and compiles a document that comes piece by piece. Of its consumers, only what the policy keeps is ever held.
     ///
     /// # Errors
     /// As [`load`](Self::load).
-    pub fn load_from(configuration: &mut dyn io::Read, environment: &Environment<'_>) -> Result<Loaded, Refusal> {
+    pub fn load_from(configuration: &mut Pieces<'_>, environment: &Environment<'_>) -> Result<Loaded, Refusal> {
         let mut compiler = Compiler::new(environment);
         let document = Document::stream(configuration, &mut compiler)?;
         compiler.finish(document)
