@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use serde_json::Value;
 
 use crate::document::read::{Text, read_text};
-use crate::document::refusal::Invalid;
+use crate::document::refusal::{Escaped, Invalid};
 use crate::document::schema::pattern;
 use crate::fold::{Ending, Fold, trim_name};
 use crate::shape::Shape;
@@ -149,7 +149,7 @@ fn check_segment(text: &str) -> Result<(), Invalid> {
     }
     if let Some(character) = text.chars().find(|c| matches!(c, '\\' | ';' | '?' | '#' | '%' | ' ') || c.is_control()) {
         return Err(Invalid::new(
-            format!("has {character:?}, which no canonical path has"),
+            format!("has '{}', which no canonical path has", Escaped(character.encode_utf8(&mut [0; 4]))),
             "write the segment decoded (é, not %C3%A9), without query and parameters, or use * for it",
         ));
     }

@@ -12,7 +12,7 @@ use std::io::Read as _;
 use serde_json::{Value, json};
 
 use super::consumer::Taker;
-use super::refusal::{Invalid, Problem, Refusal};
+use super::refusal::{Escaped, Invalid, Problem, Refusal};
 use super::source::{Broken, Kind, Source};
 use super::window::Pieces;
 
@@ -178,7 +178,7 @@ impl<'t> Reader<'t> {
             Token::Boolean(true) => ("a boolean", "true".into()),
             Token::Boolean(false) => ("a boolean", "false".into()),
             Token::Whole(number) => ("a number", number.to_string()),
-            Token::Text(text) => ("text", format!("\"{}\"", text.escape_debug())),
+            Token::Text(text) => ("text", format!("\"{}\"", Escaped(&text))),
             Token::List => ("a list", "this".into()),
             Token::Object => ("an object", "this".into()),
         };

@@ -1,9 +1,10 @@
 //! Why a policy document, or one key entry of it, is refused: where, what, and how to mend it.
 
-use core::fmt;
+use core::fmt::{self, Write as _};
 use std::borrow::Cow;
 
 use super::names::VariableName;
+use crate::fold::is_blank;
 
 /// A document that is refused as a whole. Envoy then keeps the policy that it has.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,7 +107,7 @@ impl fmt::Display for Refusal {
                 }
             }
             Problem::Invalid { shown: Some(shown), invalid } => {
-                write!(f, "{place}: \"{}\" {}: {}", clip(shown).escape_debug(), invalid.why, invalid.fix)
+                write!(f, "{place}: \"{}\" {}: {}", Escaped(&clip(shown)), invalid.why, invalid.fix)
             }
             Problem::Invalid { shown: None, invalid } => write!(f, "{place}: {}: {}", invalid.why, invalid.fix),
         }
@@ -120,6 +121,22 @@ fn clip(text: &str) -> Cow<'_, str> {
     match text.char_indices().nth(80) {
         Some((end, _)) => format!("{}...", text.get(..end).unwrap_or_default()).into(),
         None => text.into(),
+    }
+}
+
+/// A text of the document, as it stands in a message: on one line, and what nobody sees in escapes. `escape_debug` is 6 KB
+/// of code and tables.
+pub(crate) struct Escaped<'a>(pub(crate) &'a str);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.chars().try_for_each(|letter| {
+            if matches!(letter, '"' | '\\') || (letter != ' ' && is_blank(letter)) {
+                write!(f, "{}", letter.escape_default())
+            } else {
+                f.write_char(letter)
+            }
+        })
     }
 }
 

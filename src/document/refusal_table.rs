@@ -36,6 +36,10 @@ const REFUSED: &[(&str, &str)] = &[
         r#"name: "a.b" is no name of a gate: use 1 to 64 letters, digits, - and _ (it stands in the names of stats)"#,
     ),
     (
+        r#"{"name": "a'\"\\\n\u202e\u00e9"}"#,
+        r#"name: "a'\"\\\n\u{202e}é" is no name of a gate: use 1 to 64 letters, digits, - and _ (it stands in the names of stats)"#,
+    ),
+    (
         r#"{"mode": false}"#,
         "mode: false is a boolean, expected enforce, report or disabled: quote it (YAML reads a bare off, no or yes as a boolean)",
     ),
