@@ -38,7 +38,7 @@ fn embed() -> Result<(), Box<dyn Error>> {
 
 /// Builds the filter in a directory of its own: the other one is locked by the cargo that runs this.
 fn build(workspace: &Path) -> Result<PathBuf, Box<dyn Error>> {
-    for source in ["src", "abi/src", "Cargo.toml", "Cargo.lock"] {
+    for source in ["src", "abi/src", "build.rs", "Cargo.toml", "Cargo.lock"] {
         println!("cargo::rerun-if-changed={}", workspace.join(source).display());
     }
     has_target()?;
