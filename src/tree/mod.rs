@@ -72,8 +72,8 @@ impl Tree {
 
     /// The first pattern in their order that covers `path` and is accepted.
     #[inline]
-    pub(crate) fn first(&self, path: &[u8], accept: impl FnMut(usize) -> bool) -> Option<usize> {
-        let mut walk = Walk { tree: self, accept, found: NONE };
+    pub(crate) fn first(&self, path: &[u8], mut accept: impl FnMut(usize) -> bool) -> Option<usize> {
+        let mut walk = Walk { tree: self, accept: &mut accept, found: NONE };
         walk.enter(ROOT, Some(path.strip_prefix(b"/").unwrap_or(path)));
         (walk.found != NONE).then_some(walk.found)
     }
@@ -227,14 +227,14 @@ fn finish(hash: usize) -> usize {
     hash ^ (hash >> 15)
 }
 
-struct Walk<'t, F> {
+struct Walk<'t> {
     tree: &'t Tree,
-    accept: F,
+    accept: &'t mut dyn FnMut(usize) -> bool,
     /// The first pattern that was accepted so far.
     found: usize,
 }
 
-impl<F: FnMut(usize) -> bool> Walk<'_, F> {
+impl Walk<'_> {
     /// Enters a node with the segments that are left; none where the path ends here. As deep as the longest pattern.
     fn enter(&mut self, index: usize, rest: Option<&[u8]>) {
         let Some(node) = self.tree.nodes.get(index) else { return };
