@@ -119,8 +119,15 @@ impl<'a> Segment<'a> {
 
 /// What is not ASCII in escapes.
 fn percent_encoded(text: &str) -> Vec<u8> {
-    let byte = |b: u8| if b.is_ascii() { vec![b] } else { format!("%{b:02X}").into_bytes() };
-    text.bytes().flat_map(byte).collect()
+    let mut encoded = Vec::new();
+    for byte in text.bytes() {
+        if byte.is_ascii() {
+            encoded.push(byte);
+        } else {
+            encoded.extend_from_slice(format!("%{byte:02X}").as_bytes());
+        }
+    }
+    encoded
 }
 
 /// Whether a text can be a segment of a pattern.

@@ -129,8 +129,12 @@ fn cut(path: &[u8]) -> Option<Vec<u8>> {
 /// Each segment up to its first `;` (RFC 3986, section 3.3; a servlet container drops what follows).
 fn without_parameters(path: &[u8]) -> Option<Vec<u8>> {
     path.contains(&b';').then(|| {
-        let name = |segment: &[u8]| segment.split(|byte| *byte == b';').next().unwrap_or_default().to_vec();
-        path.split(|byte| *byte == b'/').map(name).collect::<Vec<_>>().join(&b'/')
+        let mut is_parameter = false;
+        let keeps = |byte: &u8| {
+            is_parameter = *byte == b';' || (is_parameter && *byte != b'/');
+            !is_parameter
+        };
+        path.iter().copied().filter(keeps).collect()
     })
 }
 
