@@ -12,7 +12,7 @@ use crate::document::schema::pattern;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Range {
     text: String,
-    /// The first and the last address of each. Every IPv4 address comes before every IPv6 address.
+    /// The first and the last address of each.
     networks: Vec<(IpAddr, IpAddr)>,
 }
 
@@ -20,7 +20,8 @@ impl Range {
     /// Whether a peer is in the range. The address must be [canonical](Peer).
     #[must_use]
     pub fn contains(&self, address: &IpAddr) -> bool {
-        self.networks.iter().any(|(first, last)| first <= address && address <= last)
+        let at = place(address);
+        self.networks.iter().any(|(first, last)| place(first) <= at && at <= place(last))
     }
 
     /// Its first and last addresses, one pair a network: what is in it is in one of these.
@@ -97,6 +98,14 @@ fn bounds(address: IpAddr, prefix: u32) -> (IpAddr, IpAddr) {
             let below = u128::MAX.checked_shr(prefix).unwrap_or_default();
             (Ipv6Addr::from_bits(v6.to_bits() & !below).into(), Ipv6Addr::from_bits(v6.to_bits() | below).into())
         }
+    }
+}
+
+/// Where an address stands among all: IPv4 before IPv6.
+fn place(address: &IpAddr) -> (bool, u128) {
+    match address {
+        IpAddr::V4(v4) => (false, v4.to_bits().into()),
+        IpAddr::V6(v6) => (true, v6.to_bits()),
     }
 }
 
