@@ -157,6 +157,7 @@ impl<'t> Reader<'t> {
     }
 
     /// A text that was read: the next one needs no allocation.
+    #[inline(never)]
     pub(crate) fn give_back(&mut self, text: String) {
         self.source.give_back(text);
     }
