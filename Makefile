@@ -89,7 +89,7 @@ lint: cargo components module ## formatting and clippy, natively and for the fil
 	@echo '==> clippy, fuzz targets'
 	@$(CARGO) clippy --locked --manifest-path fuzz/Cargo.toml --all-targets -- -D warnings
 	@echo '==> clippy, $(WASM_TARGET)'
-	@$(CARGO) clippy --locked --target $(WASM_TARGET) -p portcullis --lib -- -D warnings
+	@$(CARGO) clippy --locked --target $(WASM_TARGET) -p portcullis -p portcullis-abi --lib -- -D warnings
 	@$(CARGO) clippy --locked --target $(WASM_TARGET) -p portcullis --lib --features trap-switch -- -D warnings
 
 test: lint deny build trap-module bench-sdk cyclonedx python ## everything that must pass: lints, unit tests, suites on a real Envoy, some fuzzing

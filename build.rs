@@ -1,5 +1,4 @@
 //! How the filter is linked.
-#![expect(clippy::print_stdout, reason = "that is how cargo is told")]
 
 use std::env;
 

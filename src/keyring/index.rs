@@ -107,7 +107,9 @@ pub(super) fn sort(places: &mut [u32], compare: &dyn Fn(u32, u32) -> Ordering) {
         sift(places, root, &compare);
     }
     for last in (1..places.len()).rev() {
-        places.swap(0, last);
+        if let Some([first, .., greatest]) = places.get_mut(..=last) {
+            core::mem::swap(first, greatest);
+        }
         sift(places.get_mut(..last).unwrap_or_default(), 0, &compare);
     }
 }
@@ -121,7 +123,9 @@ fn sift(heap: &mut [u32], mut at: usize, compare: &dyn Fn(u32, u32) -> Ordering)
         if heap.get(at).is_none_or(|place| compare(*place, greatest).is_ge()) {
             return;
         }
-        heap.swap(at, child);
+        if let Ok([above, below]) = heap.get_disjoint_mut([at, child]) {
+            core::mem::swap(above, below);
+        }
         at = child;
     }
 }
