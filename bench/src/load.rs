@@ -50,6 +50,11 @@ impl Load {
         Ok(Self { poll, events: Events::with_capacity(64), connections, requests, next: 0, status })
     }
 
+    /// How many requests take turns.
+    pub fn requests(&self) -> usize {
+        self.requests.len()
+    }
+
     /// Sends `requests` requests over all connections, or over the first `only`, and waits for every reply. Latencies, in
     /// nanoseconds, go into `latencies`.
     ///
