@@ -36,8 +36,11 @@ impl Edits<'_> {
     /// As `make`.
     pub fn try_each<'e, E>(&'e self, mut make: impl FnMut(Edit<'e>) -> Result<(), E>) -> Result<(), E> {
         let names = self.policy.identity_headers();
-        for (place, name) in self.request.spellings(names).enumerate() {
-            if !self.request.spellings(names).take(place).any(|earlier| earlier == name) {
+        // Once for equal ones in a row. To look further back would cost the square of what the caller sends, and to remove
+        // what is gone is no harm.
+        let mut last = None;
+        for name in self.request.spellings(names) {
+            if last.replace(name) != Some(name) {
                 make(Edit::Remove(name))?;
             }
         }

@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use portcullis_tests::cases::{EngineName, load_all};
 use portcullis_tests::listener::PEER_KEY;
 use portcullis_tests::message::{pairs, values};
-use portcullis_tests::proxy_wasm::{Exchange, FAILURES, Fault, Stream, Verdict, Vm};
+use portcullis_tests::paths;
+use portcullis_tests::proxy_wasm::{Exchange, FAILURES, Fault, Program, Stream, Verdict, Vm};
 use portcullis_tests::told::Told;
 use portcullis_tests::wasm_engine::stream;
 use serde_json::{Value, json};
@@ -306,6 +307,94 @@ fn a_hundred_thousand_keys_are_held_in_12_mib() {
         assert!(vm.log().iter().any(|line| line.contains("100000 keys, 0 refused")), "{:?}", vm.log());
         assert!(vm.memory() <= 12 << 20, "{} bytes, for a document of {}", vm.memory(), document.len());
         assert_eq!(verdict(&vm.serve(request("GET", "/v2", &[("x-api-key", KEY)]), None)), "goes on");
+    }
+}
+
+/// A policy goes with the last request that began under it. Those with a body, of which the module hears no end, would keep
+/// each one.
+#[test]
+fn memory_is_flat_over_30_updates_with_requests_between() {
+    let document = |version: u32| {
+        let key = |number: u32| format!(r#"{{"id":"key-{number}","sha256":"{version:032x}{number:032x}"}}"#);
+        let keys = (0..5_000).map(key).collect::<Vec<_>>().join(",");
+        format!(r#"{{"consumers":[{{"name":"ci","keys":[{{"plaintext":"{KEY}"}},{keys}]}}]}}"#)
+    };
+    let mut vm = Vm::start(document(0).as_bytes(), &BTreeMap::new(), None).expect("the policy stands");
+    let mut sizes = Vec::new();
+    for version in 1..=30 {
+        for has_body in [true, false, true].repeat(40) {
+            let stream = Stream { has_body, ..request("POST", "/v2", &[("x-api-key", KEY)]) };
+            assert_eq!(verdict(&vm.serve(stream, None)), "goes on");
+        }
+        vm.update(document(version).as_bytes()).expect("the policy stands");
+        sizes.push(vm.memory());
+    }
+    // The first ones find out how much room two of them take.
+    assert_eq!(sizes[9], sizes[29], "bytes after each update: {sizes:?}");
+}
+
+/// A caller pays for its bytes, not for their square. Ten times as much of a header, or as many of them, in one request.
+#[test]
+fn a_request_costs_in_proportion_to_its_size() {
+    let program = Program::read(&paths::module(), true);
+    let mut policy = policy();
+    policy["key_sources"].as_array_mut().expect("a list").push(json!({"cookie": "session"}));
+    let document = policy.to_string();
+    let mut vm = Vm::start_on(&program, document.as_bytes(), &BTreeMap::new(), None).expect("the policy stands");
+    let mut cost = |stream: Stream| {
+        let before = vm.spent().expect("it counts");
+        vm.serve(stream, None);
+        vm.spent().expect("it counts") - before
+    };
+    let key = ("x-api-key", KEY);
+    // Each byte of the number at a place where `-`, `_`, `.` and so on are one.
+    let forged = |number: usize| {
+        let mut name = b"x-portcullis-consumer".to_vec();
+        name[1] = b"-_.!~#$&"[number % 8];
+        name[12] = b"-_.!~#$&"[number / 8 % 8];
+        let letters = [2, 3, 4, 5, 6, 7, 8, 9].into_iter().enumerate();
+        letters.filter(|(bit, _)| number >> (6 + bit) & 1 == 1).for_each(|(_, at)| name[at].make_ascii_uppercase());
+        (name, b"root".to_vec())
+    };
+    let with = |mut stream: Stream, more: Vec<(Vec<u8>, Vec<u8>)>| {
+        stream.headers.extend(more);
+        stream
+    };
+    type Make<'a> = &'a dyn Fn(usize) -> Stream;
+    let many =
+        |name: &str, value: &str, times: usize| vec![(name.as_bytes().to_vec(), value.as_bytes().to_vec()); times];
+    let long = |name: &str, piece: &str, times: usize| many(name, &piece.repeat(times), 1);
+    let kinds: &[(&str, Make<'_>)] = &[
+        ("forged identities", &|size| with(request("GET", "/v2", &[key]), (0..size).map(forged).collect())),
+        ("one forged identity", &|size| with(request("GET", "/v2", &[key]), many("x_portcullis_roles", "root", size))),
+        ("two forged identities", &|size| {
+            let one = (0..size).map(|number| forged(number % 2)).collect();
+            with(request("GET", "/v2", &[key]), one)
+        }),
+        ("other headers", &|size| with(request("GET", "/v2", &[key]), many("x-other", "value", size))),
+        ("keys", &|size| with(request("GET", "/v2", &[]), many("x-api-key", "one", size))),
+        ("cookies", &|size| with(request("GET", "/v2", &[]), many("cookie", "a=b; session=c", size))),
+        ("a cookie", &|size| with(request("GET", "/v2", &[]), long("cookie", "a=b; ", size))),
+        ("clients", &|size| with(from(LOCAL, request("GET", "/v2", &[])), many("x-forwarded-for", "10.1.2.3", size))),
+        ("options", &|size| {
+            with(request("GET", "/v2", &[("upgrade", "websocket")]), long("connection", "x-portcullis_role,", size))
+        }),
+        ("connections", &|size| {
+            with(request("GET", "/v2", &[("upgrade", "websocket")]), many("connection", "x-portcullis_role", size))
+        }),
+        ("URLs", &|size| with(request("GET", "/v2", &[key]), many("x-original-url", "/v2/a", size))),
+        ("a URL", &|size| with(request("GET", "/v2", &[key]), long("x-original-url", "/%252e;a", size))),
+        ("a path", &|size| request("GET", &"/a;b//%2541".repeat(size), &[key])),
+        ("a query", &|size| request("GET", &format!("/v2?{}", "api_ke%79=k&".repeat(size)), &[])),
+        ("parameters", &|size| request("GET", &format!("/v2?api_key={KEY}&{}", "_metho%64x&;".repeat(size)), &[])),
+        ("origins", &|size| with(from(LOCAL, request("GET", "/v2", &[])), many("origin", "https://a.test", size))),
+    ];
+    for (kind, make) in kinds {
+        // The second time: the first has the interpreter read the functions.
+        let [none, few, more] = [0, 100, 1_000].map(|size| (cost(make(size)), cost(make(size))).1);
+        let (few, more) = (few.saturating_sub(none), more.saturating_sub(none));
+        eprintln!("{kind}: {none} instructions, {few} more for 100, {more} more for 1,000");
+        assert!(more <= 12 * few.max(10_000), "{kind}: {few} instructions, and {more} for ten times as much");
     }
 }
 
