@@ -1,13 +1,14 @@
 //! Restarts, several workers, several gates in one VM, and several gates in one filter chain.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::net::TcpStream;
 
 use portcullis_tests::bootstrap::{Gate, Listener};
 use portcullis_tests::envoy::{Envoy, Options, V4};
 use portcullis_tests::fleet::{Fleet, policy, text};
 use portcullis_tests::listener::Kind;
-use portcullis_tests::message::values;
+use portcullis_tests::message::{pairs, values};
 use portcullis_tests::net::connect;
 use portcullis_tests::stage::{Stage, bootstrap, listener};
 use portcullis_tests::upstream::{Seen, Upstream};
@@ -215,6 +216,100 @@ fn a_request_must_pass_both_gates_of_a_chain() {
     let count = |name: &str| stage.envoy.admin().count(&format!("wasmcustom.portcullis.{name}"));
     assert_eq!((count("outer.denied.no_credential"), count("inner.denied.no_credential")), (Some(3), Some(3)));
     assert_eq!((count("outer.denied.unknown_key"), count("inner.denied.unknown_key")), (Some(1), Some(1)));
+}
+
+/// The identity headers of that version of a gate's policy.
+fn identity_headers(gate: &str, version: usize) -> [String; 3] {
+    ["consumer", "roles", "key-id"].map(|what| format!("x-{gate}-{version}-{what}"))
+}
+
+fn version(gate: &str, version: usize) -> Gate {
+    let mut policy = policy(gate, &format!("life-{gate}-{version}"));
+    let [consumer, roles, key_id] = identity_headers(gate, version);
+    policy["consumers"][0]["roles"] = json!([format!("role-{version}")]);
+    policy["upstream"] = json!({"consumer_header": consumer, "roles_header": roles, "key_id_header": key_id});
+    text(&policy)
+}
+
+/// The head of a request with that version's key, and the first piece of its body.
+fn begin(fleet: &Fleet, gate: &str, version: usize) -> TcpStream {
+    let mut stream = connect(V4, fleet.address(gate)).expect("Envoy listens");
+    let head = format!(
+        "POST /v2/models HTTP/1.1\r\nHost: gate.test\r\nx-api-key: life-{gate}-{version}\r\n\
+         transfer-encoding: chunked\r\n\r\n4\r\nbody\r\n"
+    );
+    stream.write_all(head.as_bytes()).expect("Envoy reads");
+    stream
+}
+
+/// Two gates of one VM, which change places with each request, and their updates, the last of which brings a policy back that
+/// requests still go on under. In between there are enough requests to have those looked through that are over.
+#[test]
+fn a_request_ends_under_the_policy_that_it_began_under() {
+    const VERSIONS: usize = 4;
+    const OPEN: usize = 20;
+    let gates = ["north", "south"];
+    let mut fleet = Fleet::start(&[("north", &version("north", 0)), ("south", &version("south", 0))]);
+    let all: Vec<String> = gates
+        .iter()
+        .flat_map(|gate| (0..VERSIONS).flat_map(|version| identity_headers(gate, version)))
+        .chain(["x-other".to_owned()])
+        .collect();
+    let trailers: String = all.iter().map(|name| format!("{name}: root\r\n")).collect();
+    let end = |fleet: &Fleet, stream: TcpStream, gate: &str, version: usize| {
+        let place = format!("{gate} {version}");
+        let reply = http1::Client::new(stream).send(format!("0\r\n{trailers}\r\n").as_bytes()).expect("a reply");
+        assert_eq!(reply.status, 200, "{place}");
+        let seen = fleet.stage.upstream.seen(&reply).expect("the upstream replies");
+        let own = identity_headers(gate, version);
+        let kept: Vec<&str> =
+            all.iter().map(String::as_str).filter(|name| !own.iter().any(|own| own == name)).collect();
+        let came: Vec<&str> = seen.trailers.iter().map(|(name, _)| std::str::from_utf8(name).expect("text")).collect();
+        assert_eq!(came, kept, "{place}");
+        assert_eq!(values(&seen.headers, &own[1]), [format!("role-{version}").as_bytes()], "{place}");
+    };
+    let mut open = Vec::new();
+    for now in (0..VERSIONS).chain([0]) {
+        for gate in gates {
+            if !open.is_empty() {
+                fleet.update(gate, &version(gate, now));
+            }
+            let key = format!("life-{gate}-{now}");
+            poll::until("the update works", || (fleet.status(gate, &key) == 200).then_some(()));
+        }
+        for _ in 0..OPEN {
+            open.extend(gates.map(|gate| (begin(&fleet, gate, now), gate, now)));
+        }
+        // These begin after those, on the one worker.
+        for _ in 0..100 {
+            for gate in gates {
+                let short = http1::request(
+                    b"POST",
+                    b"/v2/models",
+                    b"gate.test",
+                    &pairs(&[("x-api-key", &format!("life-{gate}-{now}"))]),
+                    Some(b"body"),
+                );
+                let stream = connect(V4, fleet.address(gate)).expect("Envoy listens");
+                assert_eq!(http1::Client::new(stream).send(&short).expect("a reply").status, 200, "{gate} {now}");
+            }
+        }
+        for gate in gates {
+            end(&fleet, begin(&fleet, gate, now), gate, now);
+        }
+        // Each second one ends under the policy that it began under, the others after the next ones came.
+        if now == 2 {
+            let (early, late): (Vec<_>, Vec<_>) = open.drain(..).enumerate().partition(|(place, _)| place % 3 == 0);
+            open = late.into_iter().map(|(_, one)| one).collect();
+            early.into_iter().for_each(|(_, (stream, gate, now))| end(&fleet, stream, gate, now));
+        }
+    }
+    for (stream, gate, now) in open {
+        end(&fleet, stream, gate, now);
+    }
+    for gate in gates {
+        assert_eq!(fleet.counters(gate)["config_fail"], 0);
+    }
 }
 
 fn identity(seen: &Seen) -> BTreeMap<&str, Vec<&[u8]>> {
