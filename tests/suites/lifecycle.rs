@@ -297,7 +297,7 @@ fn a_request_ends_under_the_policy_that_it_began_under() {
         for gate in gates {
             end(&fleet, begin(&fleet, gate, now), gate, now);
         }
-        // Each second one ends under the policy that it began under, the others after the next ones came.
+        // Some end here, out of order, the others after all updates.
         if now == 2 {
             let (early, late): (Vec<_>, Vec<_>) = open.drain(..).enumerate().partition(|(place, _)| place % 3 == 0);
             open = late.into_iter().map(|(_, one)| one).collect();
