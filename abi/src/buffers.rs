@@ -34,9 +34,9 @@ impl Buffers {
         self.lent.take().filter(|buffer| buffer.as_ptr() == address && length <= buffer.len())
     }
 
-    /// Keeps a buffer for the next time.
+    /// Keeps a buffer for the next time. One without room is what stands for no bytes at all.
     pub(crate) fn keep(&mut self, buffer: Vec<u8>) {
-        if self.spare.len() < SPARES {
+        if !buffer.is_empty() && self.spare.len() < SPARES {
             self.spare.push(buffer);
         }
     }
@@ -82,6 +82,8 @@ mod tests {
     #[test]
     fn few_are_kept() {
         let mut buffers = Buffers::new();
+        buffers.keep(Vec::new());
+        assert!(buffers.spare.is_empty());
         (0..10).for_each(|_| buffers.keep(vec![0; SMALLEST]));
         assert_eq!(buffers.spare.len(), SPARES);
     }
