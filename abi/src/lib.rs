@@ -5,7 +5,7 @@
 //! of its own and exports every callback of the ABI: that was more than half of the gate's cost (docs/performance.md). A status
 //! that the host returns is a value here, known or not; nothing panics over it.
 //!
-//! * [`buffers`](self): memory that the host fills, lent to it and taken back.
+//! * `buffers`: memory that the host fills, lent to it and taken back.
 //! * `hostcalls`: out of the VM.
 //! * `contexts`, and [`export!`]: into the VM.
 
