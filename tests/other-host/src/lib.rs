@@ -159,7 +159,8 @@ impl Machine for OtherHost {
             Ok(Action::Pause) => Verdict::Stuck,
         };
         let Request { headers, trailers, properties, reply, written } = back;
-        let stream = Stream { headers: headers.pairs(), trailers: trailers.pairs(), properties, now };
+        let stream =
+            Stream { headers: headers.pairs(), trailers: trailers.pairs(), properties, now, ..Stream::default() };
         Exchange { verdict, stream, reply, filter_state: written, calls: Vec::new(), log: self.log() }
     }
 }
