@@ -32,6 +32,9 @@ struct Known<P> {
     plugins: HashMap<u32, Option<Rc<P>>, BuildHasherDefault<Spread>>,
     /// So many contexts, and they are looked through.
     many: usize,
+    /// Whether the host answers for the contexts of other roots than the one that it calls. Not every host does; one that it
+    /// has shows it.
+    answers_for_all: bool,
 }
 
 /// Never looked through for less than this many.
@@ -41,16 +44,17 @@ impl<P: Plugin> Contexts<P> {
     /// No context.
     #[expect(clippy::new_without_default, reason = "a static wants a constant")]
     pub const fn new() -> Self {
-        Self(OneThread::new(Known { plugins: HashMap::with_hasher(BuildHasherDefault::new()), many: FEW }))
+        let plugins = HashMap::with_hasher(BuildHasherDefault::new());
+        Self(OneThread::new(Known { plugins, many: FEW, answers_for_all: false }))
     }
 
     /// `proxy_on_context_create`; a root has the parent 0, which is no context.
     pub fn on_context_create(&self, context: u32, parent: u32) {
         self.0.with(|known| {
-            if known.plugins.len() >= known.many {
-                known.forget_what_is_gone(context);
-            }
             let plugin = known.plugins.get(&parent).cloned().flatten();
+            if known.plugins.len() >= known.many {
+                known.forget_what_is_gone(context, plugin.as_ref());
+            }
             known.plugins.insert(context, plugin);
         });
     }
@@ -58,7 +62,7 @@ impl<P: Plugin> Contexts<P> {
     /// `proxy_on_configure`. What was configured before stays if this is refused.
     pub fn on_configure(&self, root: u32, size: usize) -> bool {
         // First, so that no more than two configurations are held at a time: the one in use, and this one.
-        self.0.with(|known| known.forget_what_is_gone(root));
+        self.0.with(|known| known.forget_what_is_gone(root, None));
         let Some(plugin) = P::configure(size) else { return false };
         self.0.with(|known| known.plugins.insert(root, Some(Rc::new(plugin)))).is_some()
     }
@@ -79,9 +83,12 @@ impl<P: Plugin> Contexts<P> {
 }
 
 impl<P> Known<P> {
-    /// Forgets the contexts that the host has no more; `current` is the one that it calls.
-    fn forget_what_is_gone(&mut self, current: u32) {
-        self.plugins.retain(|context, _| is_a_context(*context));
+    /// Forgets the contexts that the host has no more; `current` is the one that it calls, and `own` the plugin of its root.
+    fn forget_what_is_gone(&mut self, current: u32, own: Option<&Rc<P>>) {
+        let is_own = |plugin: &Option<Rc<P>>| plugin.as_ref().zip(own).is_some_and(|(one, own)| Rc::ptr_eq(one, own));
+        let mut others = self.plugins.iter().filter(|(context, plugin)| **context != current && !is_own(plugin));
+        self.answers_for_all = self.answers_for_all || others.any(|(context, _)| is_a_context(*context));
+        self.plugins.retain(|context, plugin| !(self.answers_for_all || is_own(plugin)) || is_a_context(*context));
         set_effective_context(current);
         self.many = self.plugins.len().saturating_mul(2).max(FEW);
     }
