@@ -23,13 +23,13 @@ pub trait Plugin: Sized {
     fn on_request_trailers(plugin: Option<&Self>) -> Action;
 }
 
-/// The contexts of a VM, each with its plugin. A request keeps the plugin that it began under, whatever is loaded meanwhile.
+/// The contexts of a VM that have a plugin. A request keeps the plugin that it began under, whatever is loaded meanwhile.
 #[derive(Debug)]
 pub struct Contexts<P>(OneThread<Known<P>>);
 
 #[derive(Debug)]
 struct Known<P> {
-    plugins: HashMap<u32, Option<Rc<P>>, BuildHasherDefault<Spread>>,
+    plugins: HashMap<u32, Rc<P>, BuildHasherDefault<Spread>>,
     /// So many contexts, and they are looked through.
     many: usize,
     /// Whether the host answers for the contexts of other roots than the one that it calls. Not every host does; one that it
@@ -48,12 +48,12 @@ impl<P: Plugin> Contexts<P> {
         Self(OneThread::new(Known { plugins, many: FEW, answers_for_all: false }))
     }
 
-    /// `proxy_on_context_create`; a root has the parent 0, which is no context.
+    /// `proxy_on_context_create`; a root has the parent 0, which is no context, and no plugin until it is configured.
     pub fn on_context_create(&self, context: u32, parent: u32) {
         self.0.with(|known| {
-            let plugin = known.plugins.get(&parent).cloned().flatten();
+            let Some(plugin) = known.plugins.get(&parent).cloned() else { return };
             if known.plugins.len() >= known.many {
-                known.forget_what_is_gone(context, plugin.as_ref());
+                known.forget_what_is_gone(context, Some(&plugin));
             }
             known.plugins.insert(context, plugin);
         });
@@ -64,7 +64,7 @@ impl<P: Plugin> Contexts<P> {
         // First, so that no more than two configurations are held at a time: the one in use, and this one.
         self.0.with(|known| known.forget_what_is_gone(root, None));
         let Some(plugin) = P::configure(size) else { return false };
-        self.0.with(|known| known.plugins.insert(root, Some(Rc::new(plugin)))).is_some()
+        self.0.with(|known| known.plugins.insert(root, Rc::new(plugin))).is_some()
     }
 
     /// `proxy_on_request_headers`.
@@ -72,20 +72,20 @@ impl<P: Plugin> Contexts<P> {
         let plugin = self.0.with(|known| {
             if end_of_stream { known.plugins.remove(&context) } else { known.plugins.get(&context).cloned() }
         });
-        P::on_request_headers(plugin.flatten().flatten().as_deref())
+        P::on_request_headers(plugin.flatten().as_deref())
     }
 
     /// `proxy_on_request_trailers`.
     pub fn on_request_trailers(&self, context: u32) -> Action {
         let plugin = self.0.with(|known| known.plugins.remove(&context));
-        P::on_request_trailers(plugin.flatten().flatten().as_deref())
+        P::on_request_trailers(plugin.flatten().as_deref())
     }
 }
 
 impl<P> Known<P> {
     /// Forgets the contexts that the host has no more; `current` is the one that it calls, and `own` the plugin of its root.
     fn forget_what_is_gone(&mut self, current: u32, own: Option<&Rc<P>>) {
-        let is_own = |plugin: &Option<Rc<P>>| plugin.as_ref().zip(own).is_some_and(|(one, own)| Rc::ptr_eq(one, own));
+        let is_own = |plugin: &Rc<P>| own.is_some_and(|own| Rc::ptr_eq(plugin, own));
         let mut others = self.plugins.iter().filter(|(context, plugin)| **context != current && !is_own(plugin));
         self.answers_for_all = self.answers_for_all || others.any(|(context, _)| is_a_context(*context));
         self.plugins.retain(|context, plugin| !(self.answers_for_all || is_own(plugin)) || is_a_context(*context));
