@@ -21,8 +21,6 @@ pub(crate) mod schema;
 mod source;
 mod window;
 
-use std::io::Read as _;
-
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
@@ -40,6 +38,7 @@ use read::{Read, Reader, Refused, Text, Token, read_text};
 use refusal::{Invalid, Refusal};
 use schema::{one_of, with};
 pub use window::Pieces;
+pub(crate) use window::whole;
 
 use crate::spiffe::IdentityPattern;
 
@@ -90,8 +89,8 @@ impl Document {
     /// # Errors
     /// The first thing that is wrong, with its path.
     pub fn read(configuration: &[u8]) -> Result<Self, Refusal> {
-        let (mut rest, mut all) = (configuration, All::default());
-        let document = Self::stream(&mut |into| rest.read(into).ok(), &mut all)?;
+        let mut all = All::default();
+        let document = Self::stream(&mut whole(configuration), &mut all)?;
         Ok(Self { consumers: all.consumers, ..document })
     }
 

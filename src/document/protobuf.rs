@@ -208,6 +208,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::super::source::tests::{pieces, read_tokens, read_whole};
+    use super::super::window::whole;
     use super::*;
 
     fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
@@ -256,7 +257,7 @@ mod tests {
                 1,
                 &[&field(1, b"n")[..], &field(2, &[&[tag::NUMBER], &f64::to_le_bytes(number)[..]].concat())].concat(),
             );
-            let mut bytes = pieces(&bytes, usize::MAX);
+            let mut bytes = whole(&bytes);
             let mut tokens = Struct::new(Window::new(&mut bytes));
             assert!(matches!(tokens.value(), Ok(Kind::Object)) && tokens.member().is_ok() && tokens.colon().is_ok());
             assert_eq!(tokens.value().ok(), Some(Kind::Number));

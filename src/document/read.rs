@@ -7,14 +7,12 @@
 //! listed in `read_text!`; an object is declared by its members, in [`object`](super::object). What is done for all types
 //! alike is no generic code.
 
-use std::io::Read as _;
-
 use serde_json::{Value, json};
 
 use super::consumer::Taker;
 use super::refusal::{Escaped, Invalid, Problem, Refusal};
 use super::source::{Broken, Kind, Source};
-use super::window::Pieces;
+use super::window::{Pieces, whole};
 
 /// Where the reader stands, the refusal once there is one, and who takes consumers and keys.
 pub(crate) struct Reader<'t> {
@@ -67,8 +65,7 @@ pub(crate) trait Read: Sized {
 impl<'t> Reader<'t> {
     /// Reads a whole document. Nothing at all is the document `{}`.
     pub(crate) fn document<T: Read>(configuration: &'t mut Pieces<'t>, taker: &'t mut dyn Taker) -> Result<T, Refusal> {
-        let mut nothing: &[u8] = b"{}";
-        let mut nothing = |into: &mut [u8]| nothing.read(into).ok();
+        let mut nothing = whole(b"{}");
         let source = match Source::open(configuration) {
             Some(source) => source,
             None => return Reader::of(Source::json(&mut nothing), taker).whole_document(),

@@ -96,10 +96,9 @@ impl<'s> Source<'s> {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use std::io::Read as _;
-
     use serde_json::{Map, Value};
 
+    use super::super::window::whole;
     use super::*;
 
     impl<'s> From<Struct<'s>> for Source<'s> {
@@ -109,10 +108,11 @@ pub(super) mod tests {
     }
 
     /// Gives what it holds in pieces of this size.
-    pub(in super::super) fn pieces(mut bytes: &[u8], piece: usize) -> impl FnMut(&mut [u8]) -> Option<usize> {
+    pub(in super::super) fn pieces(bytes: &[u8], piece: usize) -> impl FnMut(&mut [u8]) -> Option<usize> {
+        let mut rest = whole(bytes);
         move |into| {
             let most = piece.min(into.len());
-            bytes.read(&mut into[..most]).ok()
+            rest(&mut into[..most])
         }
     }
 

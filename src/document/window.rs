@@ -1,8 +1,15 @@
 //! The configuration, as it comes piece by piece.
 
+use std::io::Read as _;
+
 /// Reads some of what comes next of a configuration, and says how much: nothing only at the end, `None` where it cannot be
 /// had. `std::io::Read` would bring every way of reading into the filter.
 pub type Pieces<'s> = dyn FnMut(&mut [u8]) -> Option<usize> + 's;
+
+/// A configuration that is there as a whole.
+pub(crate) fn whole(mut bytes: &[u8]) -> impl FnMut(&mut [u8]) -> Option<usize> {
+    move |into| bytes.read(into).ok()
+}
 
 /// How much is read at once, in bytes.
 const PIECE: usize = 64 * 1024;

@@ -1,13 +1,11 @@
 //! From the document to the policy: what several fields can be wrong about together is found here.
 
-use std::io::Read as _;
-
 use super::Policy;
 use super::open::{Protected, PublicPaths};
 use super::rules::Rules;
 use crate::document::canonical::Canonical;
 use crate::document::refusal::{Invalid, Problem, Refusal, RefusedEntry};
-use crate::document::{Consumer, Document, KeyEntry, KeySource, Pieces, Taker};
+use crate::document::{Consumer, Document, KeyEntry, KeySource, Pieces, Taker, whole};
 use crate::keyring::{Environment, Intake};
 use crate::reply::Replies;
 use crate::request::{HOLD_THE_CLIENT, METHOD_OVERRIDES, NAMES_A_CLIENT, URL_OVERRIDES, same_name};
@@ -27,8 +25,7 @@ impl Policy {
     /// # Errors
     /// What is wrong with the document as a whole, with its path. A key entry that is wrong alone is no error.
     pub fn load(configuration: &[u8], environment: &Environment<'_>) -> Result<Loaded, Refusal> {
-        let mut rest = configuration;
-        Self::load_from(&mut |into| rest.read(into).ok(), environment)
+        Self::load_from(&mut whole(configuration), environment)
     }
 
     /// Reads and compiles a document that comes piece by piece. Of its consumers, only what the policy keeps is ever held.
