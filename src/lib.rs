@@ -27,6 +27,7 @@
 
 #[cfg(target_arch = "wasm32")]
 mod adapter;
+mod alias;
 pub mod credential;
 pub mod decision;
 pub mod digest;
@@ -41,21 +42,21 @@ mod outcome;
 mod pattern;
 mod policy;
 mod query;
-mod reading;
 pub mod refusal {
     //! Why a document, or one entry of it, is refused.
     pub use crate::document::refusal::{EntryProblem, Invalid, Problem, Refusal, RefusedEntry};
 }
 mod reply;
 pub mod request;
+mod scan;
 #[cfg(test)]
 mod secrecy;
-mod shape;
 pub mod spiffe;
 pub mod target;
 mod timestamp;
 pub mod trail;
 mod tree;
+mod variant;
 
 pub use decision::{Caller, DENIALS, Decision, Denial, GRANTS, Grant};
 pub use document::Document;

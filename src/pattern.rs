@@ -10,7 +10,7 @@ use crate::document::read::{Text, read_text};
 use crate::document::refusal::{Escaped, Invalid};
 use crate::document::schema::pattern;
 use crate::fold::{Ending, Fold, trim_name};
-use crate::shape::Shape;
+use crate::scan::Scan;
 
 /// The most segments of a pattern.
 const LONGEST: usize = 64;
@@ -72,10 +72,19 @@ impl PathPattern {
         self.0.ends_with("/**")
     }
 
-    /// Whether the pattern is the same in two folds. One that would be its own only reading is, without a closer look.
+    /// Whether the pattern is the same in two folds.
     pub(crate) fn is_alike(&self, one: Fold, other: Fold) -> bool {
-        Shape::of(self.0.as_bytes()).is_some_and(|(shape, _)| shape.has_one_reading())
-            || self.segments(one).eq(self.segments(other))
+        let scan = Scan::of(self.0.as_bytes());
+        one.of(scan) == other.of(scan) || self.segments(one).eq(self.segments(other))
+    }
+
+    /// For a pattern whose last segment is a file with an extension: the names without it, by which some servers find that
+    /// file too (Apache's MultiViews, `try_files $uri.html`).
+    pub(crate) fn without_extension(&self) -> impl Iterator<Item = Self> {
+        let start = self.0.rfind('/').map_or(0, |slash| slash.saturating_add(1));
+        let name = self.0.get(start..).filter(|name| !self.goes_below() && !name.starts_with(['{', '*']));
+        let dots = name.into_iter().flat_map(|name| name.match_indices('.')).map(|(dot, _)| dot).filter(|dot| *dot > 0);
+        dots.filter_map(move |dot| self.0.get(..start.saturating_add(dot))).map(|text| Self(text.to_owned()))
     }
 
     /// The segments before a `**`, as they compare with paths that were folded in the same way.

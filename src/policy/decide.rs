@@ -11,6 +11,7 @@ use crate::request::Request;
 use crate::target::Target;
 use crate::timestamp::Timestamp;
 use crate::trail::{BadTarget, Event, NotPublic, Preflight, Public, Recorder, Unidentified, Untrusted};
+use crate::variant::Budget;
 
 /// What a decision may ask its host for. Each question costs a call out of the VM, so each is asked only when a step
 /// needs the answer.
@@ -63,6 +64,7 @@ impl Policy {
         let target = request.path.ok_or(BadTarget::Bytes).and_then(Target::parse);
         trail.record(|| Event::Target(target.as_ref().map(|_| ()).map_err(|bad| *bad)));
         let Ok(target) = target else { return Decision::Deny(Denial::BadRequestTarget) };
+        let mut budget = Budget::new();
         let names_identity = request.connection_names(self.identity_headers());
         trail.record(|| Event::Connection { names_identity });
         if names_identity {
@@ -79,7 +81,7 @@ impl Policy {
                 return Decision::Allow(Grant::CorsPreflight);
             }
             // 4. Public paths.
-            let public = self.public(request, &target);
+            let public = self.public(request, &target, &mut budget);
             trail.record(|| Event::PublicPath(self.with_other_method(public, &target)));
             if public.is_ok() {
                 return Decision::Allow(Grant::PublicPath);
@@ -97,7 +99,7 @@ impl Policy {
             return Decision::Allow(Grant::TrustedIdentity);
         }
         // 6. to 9. The key.
-        match self.caller(request, &target, host, trail) {
+        match self.caller(request, &target, &mut budget, host, trail) {
             Ok(caller) => Decision::Allow(Grant::Key(caller)),
             Err(denial) => Decision::Deny(denial),
         }
@@ -112,23 +114,25 @@ impl Policy {
     }
 
     /// By the narrowest reading: the path is plain, and its raw and its decoded form are both under a public pattern. Or
-    /// only some paths are protected, this one is plain and visible ASCII, and no reading of it is protected.
+    /// only some paths are protected, this one is plain and visible ASCII, and no variant of it is protected.
     // Always inlined, as the two below: then a reason that nobody hears costs nothing.
     #[inline(always)]
-    fn public(&self, request: &Request<'_>, target: &Target<'_>) -> Result<Public, NotPublic> {
+    fn public(&self, request: &Request<'_>, target: &Target<'_>, budget: &mut Budget) -> Result<Public, NotPublic> {
         if self.public_paths.is_empty() && self.protected_paths.is_none() {
             return Err(NotPublic::Nothing);
         }
-        let decoded = target.plain().ok_or(NotPublic::NotPlain)?;
-        let public = |path: &[u8]| self.public_paths.find(path, Some(request.method));
-        if let Some(pattern) = public(target.path)
-            && (target.decoded.is_empty() || public(decoded).is_some())
+        let decoded = target.plain()?;
+        let mut public =
+            |path: &[u8]| self.public_paths.find(path, Some(request.method), budget).map_err(NotPublic::Ambiguous);
+        if let Some(pattern) = public(target.path)?
+            && (target.decoded.is_empty() || public(decoded)?.is_some())
         {
             return Ok(Public::Pattern(pattern));
         }
         // What is let through because nothing protects it must be beyond doubt: no letters that look or fold like others.
-        let unprotected = |protected: &Protected| decoded.iter().all(u8::is_ascii_graphic) && !protected.covers(target);
-        if self.protected_paths.as_ref().is_some_and(unprotected) {
+        let is_unprotected =
+            |protected: &Protected| decoded.iter().all(u8::is_ascii_graphic) && !protected.covers(target, budget);
+        if self.protected_paths.as_ref().is_some_and(is_unprotected) {
             return Ok(Public::Unprotected);
         }
         Err(NotPublic::Outside { other_method: None })
@@ -137,7 +141,10 @@ impl Policy {
     /// For the trail alone: the pattern that would make the path public with another method.
     fn with_other_method(&self, public: Result<Public, NotPublic>, target: &Target<'_>) -> Result<Public, NotPublic> {
         public.map_err(|why| match why {
-            NotPublic::Outside { .. } => NotPublic::Outside { other_method: self.public_paths.find(target.path, None) },
+            NotPublic::Outside { .. } => {
+                let other_method = self.public_paths.find(target.path, None, &mut Budget::new()).ok().flatten();
+                NotPublic::Outside { other_method }
+            }
             other => other,
         })
     }
@@ -197,6 +204,7 @@ impl Policy {
         &'p self,
         request: &Request<'_>,
         target: &Target<'_>,
+        budget: &mut Budget,
         host: &impl Host,
         trail: &mut impl Recorder,
     ) -> Result<Caller<'p>, Denial<'p>> {
@@ -227,7 +235,7 @@ impl Policy {
         }
         trail.record(|| Event::Key);
         // 8. What the path asks for.
-        if !self.rules.permit(&consumer, request, target, trail) {
+        if !self.rules.permit(&consumer, request, target, budget, trail) {
             return Err(Denial::MissingRole(caller));
         }
         Ok(caller)
