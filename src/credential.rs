@@ -62,6 +62,7 @@ pub fn find<'a>(request: &Request<'a>, query: Option<&'a [u8]>, sources: &[KeySo
         found = match (found, more) {
             (found, Presented::Nothing) => found,
             (Presented::Nothing, more) => more,
+            (found, _) if !defence!("credentials-in-two-places") => found,
             _ => return Presented::Several,
         };
     }
@@ -72,6 +73,7 @@ pub fn find<'a>(request: &Request<'a>, query: Option<&'a [u8]>, sources: &[KeySo
 fn one_of<'a>(source: usize, mut values: impl Iterator<Item = Option<Cow<'a, [u8]>>>) -> Presented<'a> {
     match (values.next(), values.next()) {
         (None, _) => Presented::Nothing,
+        (Some(key), Some(_)) if !defence!("second-parameter-or-cookie") => presented(source, key),
         (Some(_), Some(_)) => Presented::Several,
         (Some(key), None) => presented(source, key),
     }
@@ -98,7 +100,7 @@ fn in_header<'a>(request: &Request<'a>, name: &str, source: usize) -> Presented<
     }
     match own {
         None => Presented::Nothing,
-        Some(_) if others => Presented::Several,
+        Some(_) if defence!("second-key-header") && others => Presented::Several,
         Some(key) => presented(source, Some(Cow::Borrowed(key))),
     }
 }

@@ -87,11 +87,12 @@ impl<'a> Request<'a> {
                 _ => {
                     let one_of = |known: &[&str]| known.iter().any(|known| same_name(name, known));
                     request.names_a_client |= one_of(&NAMES_A_CLIENT);
-                    request.is_overridden |= one_of(&METHOD_OVERRIDES) || one_of(&URL_OVERRIDES);
+                    request.is_overridden |= defence!("method-override-headers") && one_of(&METHOD_OVERRIDES)
+                        || defence!("url-override-headers") && one_of(&URL_OVERRIDES);
                 }
             }
         }
-        request.is_overridden |= request.path.is_some_and(overrides_method);
+        request.is_overridden |= defence!("method-override-parameter") && request.path.is_some_and(overrides_method);
         request
     }
 
@@ -220,7 +221,9 @@ pub(crate) fn trim(value: &[u8]) -> &[u8] {
 /// Whether two names are one to a backend that does not tell letter case, or what is no letter and no digit, apart: CGI
 /// takes `-` for `_` (RFC 3875, section 4.1.18), and some servers everything else too.
 pub(crate) fn same_name(name: &[u8], known: &str) -> bool {
-    name.len() == known.len() && name.iter().copied().zip(known.bytes()).all(|(a, b)| fold(a) == fold(b))
+    let same =
+        |a: u8, b: u8| if defence!("header-spellings") { fold(a) == fold(b) } else { a.eq_ignore_ascii_case(&b) };
+    name.len() == known.len() && name.iter().copied().zip(known.bytes()).all(|(a, b)| same(a, b))
 }
 
 /// The byte that stands for all those that are one in names.
