@@ -87,8 +87,8 @@ impl<'a> Request<'a> {
                 _ => {
                     let one_of = |known: &[&str]| known.iter().any(|known| same_name(name, known));
                     request.names_a_client |= one_of(&NAMES_A_CLIENT);
-                    request.is_overridden |= defence!("method-override-headers") && one_of(&METHOD_OVERRIDES)
-                        || defence!("url-override-headers") && one_of(&URL_OVERRIDES);
+                    let is_method = defence!("method-override-headers") && one_of(&METHOD_OVERRIDES);
+                    request.is_overridden |= is_method || defence!("url-override-headers") && one_of(&URL_OVERRIDES);
                 }
             }
         }
