@@ -7,10 +7,11 @@ use crate::trail::Ambiguity;
 
 /// Looks for an alias in a path, and for bytes that are not UTF-8: some frameworks drop these, others take them for Latin-1.
 pub(crate) fn check(path: &[u8], scan: Scan) -> Result<(), Ambiguity> {
-    if !scan.is_ascii() && core::str::from_utf8(path).is_err() {
+    if defence!("not-utf-8") && !scan.is_ascii() && core::str::from_utf8(path).is_err() {
         return Err(Ambiguity::NotUtf8);
     }
-    if scan.may_have_special_name()
+    if defence!("aliases")
+        && scan.may_have_special_name()
         && (path.windows(2).any(|pair| pair == b":$") || path.split(|byte| *byte == b'/').any(is_alias))
     {
         return Err(Ambiguity::Alias);

@@ -65,6 +65,7 @@ pub fn find<'a>(request: &Request<'a>, query: Option<&'a [u8]>, sources: &[KeySo
         found = match (found, more) {
             (found, Presented::Nothing) => found,
             (Presented::Nothing, more) => more,
+            (found, _) if !defence!("credentials-in-two-places") => found,
             _ => return Presented::Several,
         };
     }
@@ -82,6 +83,7 @@ fn one_of<'a>(
         // Escapes make a key three times as long at most.
         (Some(Some(value)), None) if value.len() > LONGEST.saturating_mul(3) => Presented::Malformed { source },
         (Some(Some(value)), None) => presented(source, read(value)),
+        (Some(Some(value)), _) if !defence!("second-parameter-or-cookie") => presented(source, read(value)),
         _ => Presented::Several,
     }
 }
@@ -107,7 +109,7 @@ fn in_header<'a>(request: &Request<'a>, name: &str, source: usize) -> Presented<
     }
     match own {
         None => Presented::Nothing,
-        Some(_) if others => Presented::Several,
+        Some(_) if defence!("second-key-header") && others => Presented::Several,
         Some(key) => presented(source, Some(Cow::Borrowed(key))),
     }
 }
@@ -128,7 +130,8 @@ fn in_authorization<'a>(request: &Request<'a>, source: usize) -> Presented<'a> {
             let parts = request.values("authorization").flat_map(|value| value.split(|byte| *byte == b','));
             let mut parts = parts.enumerate();
             // What is not looked at may be a second credential.
-            let is_ours = parts.any(|(index, part)| index == MOST_PARTS || bearer(part).is_some());
+            let is_ours = parts
+                .any(|(index, part)| (defence!("many-credentials") && index == MOST_PARTS) || bearer(part).is_some());
             if is_ours { Presented::Several } else { Presented::Nothing }
         }
     }

@@ -53,7 +53,7 @@ impl Fold {
             _ if scan.ends_with_a_name() => Ending::Exact,
             _ => Ending::Slash,
         };
-        Self { ending, case: self.case && !scan.is_lower_case() }
+        Self { ending, case: defence!("letter-case") && self.case && !scan.is_lower_case() }
     }
 
     /// Folds one segment.
@@ -85,7 +85,7 @@ impl Fold {
 
 /// A name without blanks around it and dots at its end; empty where it is nothing else.
 pub(crate) fn trim_name(name: &[u8]) -> &[u8] {
-    trim(name, |letter| letter == '.' || is_blank(letter))
+    if defence!("trimmed-names") { trim(name, |letter| letter == '.' || is_blank(letter)) } else { name }
 }
 
 /// A name without blanks around it.

@@ -25,6 +25,10 @@
 //! All of this knows no host: it is a plain library, which the command and the tests link natively. For `wasm32` only, a
 //! thin adapter puts it into proxy-wasm, by the hostcalls and callbacks of `abi/`; it has no rules of its own.
 
+// The first, since all others may use its macro.
+#[macro_use]
+mod defence;
+
 #[cfg(target_arch = "wasm32")]
 mod adapter;
 mod alias;

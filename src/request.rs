@@ -103,14 +103,18 @@ impl<'a> Request<'a> {
                 _ => {
                     let one_of = |known: &[&str]| known.iter().any(|known| same_name(name, known));
                     request.names_a_client |= one_of(&NAMES_A_CLIENT);
-                    request.is_overridden |=
-                        [&METHOD_OVERRIDES[..], &URL_OVERRIDES, &ROOT_OVERRIDES].into_iter().any(one_of);
+                    let is_method = defence!("method-override-headers") && one_of(&METHOD_OVERRIDES);
+                    let is_url = defence!("url-override-headers") && one_of(&URL_OVERRIDES);
+                    let is_root = defence!("root-override-headers") && one_of(&ROOT_OVERRIDES);
+                    request.is_overridden |= is_method || is_url || is_root;
                 }
             }
         }
         if let Some(query) = request.path.and_then(|path| split_query(path).1) {
-            request.query_url = query.starts_with(b"/").then(|| split_query(query).0);
-            request.is_overridden |= request.query_url.is_some() || overrides_method(query);
+            let holds_path = defence!("path-in-the-query") && query.starts_with(b"/");
+            request.query_url = holds_path.then(|| split_query(query).0);
+            let is_method = defence!("method-override-parameter") && overrides_method(query);
+            request.is_overridden |= holds_path || is_method;
         }
         request
     }
@@ -185,7 +189,9 @@ impl<'a> Request<'a> {
         let values = self.values_in_any_case("connection");
         let mut options = values.flat_map(|value| value.split(|byte| *byte == b',')).map(trim).enumerate();
         // What is not looked at may be one of them.
-        options.any(|(index, option)| index == MOST_OPTIONS || names.iter().any(|name| same_name(option, name)))
+        options.any(|(index, option)| {
+            (defence!("many-options") && index == MOST_OPTIONS) || names.iter().any(|name| same_name(option, name))
+        })
     }
 
     /// Whether this is a CORS preflight: OPTIONS with `Origin` and `Access-Control-Request-Method`.
@@ -225,7 +231,8 @@ fn overrides_method(query: &[u8]) -> bool {
     let mut pairs = query.split(|byte| matches!(byte, b'&' | b';')).enumerate();
     pairs.any(|(index, pair)| {
         let name = split_pair(pair).0;
-        index == MOST_ITEMS || (name.len() >= METHOD_PARAMETER.len() && is_method_parameter(name))
+        (defence!("many-parameters") && index == MOST_ITEMS)
+            || (name.len() >= METHOD_PARAMETER.len() && is_method_parameter(name))
     })
 }
 
@@ -254,7 +261,9 @@ pub(crate) fn trim(value: &[u8]) -> &[u8] {
 /// Whether two names are one to a backend that does not tell letter case, or what is no letter and no digit, apart: CGI
 /// takes `-` for `_` (RFC 3875, section 4.1.18), and some servers everything else too.
 pub(crate) fn same_name(name: &[u8], known: &str) -> bool {
-    name.len() == known.len() && name.iter().copied().zip(known.bytes()).all(|(a, b)| fold(a) == fold(b))
+    let same =
+        |a: u8, b: u8| if defence!("header-spellings") { fold(a) == fold(b) } else { a.eq_ignore_ascii_case(&b) };
+    name.len() == known.len() && name.iter().copied().zip(known.bytes()).all(|(a, b)| same(a, b))
 }
 
 /// The byte that stands for all those that are one in names.

@@ -135,7 +135,7 @@ impl Scan {
 
     /// Whether all bytes may stand in a request target: visible ASCII, and no fragment.
     pub(crate) fn is_visible(self) -> bool {
-        !self.has(CUT | BLANK | NON_ASCII)
+        !self.has(BLANK | NON_ASCII) && !(defence!("fragments") && self.has(CUT))
     }
 
     /// Whether there is something to decode.
@@ -273,7 +273,7 @@ fn is_index(name: &[u8]) -> bool {
 
 /// Whether all bytes may stand in a request target: visible ASCII, and no fragment.
 pub(crate) fn is_visible(byte: u8) -> bool {
-    matches!(byte, 0x21..=0x7E) && byte != b'#'
+    matches!(byte, 0x21..=0x7E) && !(defence!("fragments-in-queries") && byte == b'#')
 }
 
 /// Each short path of what is special in one, and of what is not.

@@ -46,7 +46,7 @@ impl<'a> Target<'a> {
     pub fn parse(target: &'a [u8]) -> Result<Self, BadTarget> {
         let (path, query) = split_query(target);
         let scan = Scan::of(path);
-        if path.first() != Some(&b'/')
+        if (defence!("path-without-slash") && path.first() != Some(&b'/'))
             || !scan.is_visible()
             || !query.is_none_or(|query| query.iter().copied().all(is_visible))
         {
@@ -68,10 +68,12 @@ impl<'a> Target<'a> {
         if self.scan.is_simple() {
             return Ok(self.path);
         }
-        if self.path.len() > LONGEST {
+        if defence!("public-long-paths") && self.path.len() > LONGEST {
             return Err(NotPublic::Ambiguous(Ambiguity::TooLong));
         }
-        if self.scan.has_parameter() || self.scan.has_empty_segment() {
+        let has_parameter = defence!("public-parameters") && self.scan.has_parameter();
+        let has_empty_segment = defence!("public-empty-segments") && self.scan.has_empty_segment();
+        if has_parameter || has_empty_segment {
             return Err(NotPublic::NotPlain);
         }
         let (decoded, scan) = match self.decoded.as_slice() {
@@ -82,11 +84,14 @@ impl<'a> Target<'a> {
         let is_followed = |scan: Scan, path: &[u8]| scan.script().is_some_and(|(_, end)| end < path.len());
         let structural = |byte: &u8| matches!(byte, b'/' | b'\\' | b'.' | b';' | b'%' | b'?' | b'#');
         if (!self.scan.has_only_names() && has_no_name(decoded))
-            || is_followed(self.scan, self.path)
-            || is_followed(scan, decoded)
-            || self.decoded.len() > 1
-            || (self.scan.has_escape() && escaped_bytes(self.path).any(|byte| structural(&byte)))
-            || (!scan.is_visible() && String::from_utf8_lossy(decoded).chars().any(is_unstable))
+            || (defence!("public-scripts") && (is_followed(self.scan, self.path) || is_followed(scan, decoded)))
+            || (defence!("public-escapes-of-escapes") && self.decoded.len() > 1)
+            || (defence!("public-escaped-structure")
+                && self.scan.has_escape()
+                && escaped_bytes(self.path).any(|byte| structural(&byte)))
+            || (defence!("public-unstable-letters")
+                && !scan.is_visible()
+                && String::from_utf8_lossy(decoded).chars().any(is_unstable))
         {
             return Err(NotPublic::NotPlain);
         }
@@ -124,7 +129,7 @@ fn decode_all(path: &[u8]) -> Result<Vec<Vec<u8>>, BadTarget> {
     }
     let mut decoded: Vec<Vec<u8>> = Vec::new();
     while let Some(next) = decode(decoded.last().map_or(path, Vec::as_slice)) {
-        if decoded.len() == ROUNDS || has_forbidden_part(&next) {
+        if decoded.len() == ROUNDS || (defence!("escapes-of-escapes") && has_forbidden_part(&next)) {
             let endless = decoded.len() == ROUNDS;
             return Err(if endless { BadTarget::EndlessEscapes } else { BadTarget::ForbiddenPart });
         }
@@ -197,7 +202,12 @@ pub(crate) fn decode_but(path: &[u8], kept: Option<u8>) -> Option<Vec<u8>> {
 /// A NUL, a backslash, or a segment that is `.` or `..` up to its parameters (or to a decoded `?` or `#`), blanks around
 /// that not counted.
 fn has_forbidden_part(path: &[u8]) -> bool {
-    path.iter().any(|byte| matches!(byte, 0 | b'\\')) || path.split(|byte| *byte == b'/').any(is_dot_segment)
+    let is_forbidden = |byte: &u8| match byte {
+        0 => defence!("nul"),
+        b'\\' => defence!("backslashes"),
+        _ => false,
+    };
+    path.iter().any(is_forbidden) || (defence!("dot-segments") && path.split(|byte| *byte == b'/').any(is_dot_segment))
 }
 
 /// A segment of dots and blanks alone.
@@ -206,7 +216,11 @@ fn has_no_name(path: &[u8]) -> bool {
 }
 
 fn is_dot_segment(segment: &[u8]) -> bool {
-    let name = segment.split(|byte| matches!(byte, b';' | b'?' | b'#')).next().unwrap_or_default();
+    let ends_name = |byte: &u8| match byte {
+        b';' => defence!("dot-segments-with-parameters"),
+        byte => matches!(byte, b'?' | b'#'),
+    };
+    let name = segment.split(ends_name).next().unwrap_or_default();
     name.contains(&b'.') && matches!(trim_blanks(name), b"." | b"..")
 }
 

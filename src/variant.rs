@@ -69,7 +69,7 @@ impl<'a> Variants<'a> {
     }
 
     fn find_all(&mut self, first: Variant<'a>, budget: &mut Budget) -> Result<(), Ambiguity> {
-        if first.path.len() > LONGEST {
+        if defence!("long-paths") && first.path.len() > LONGEST {
             return Err(Ambiguity::TooLong);
         }
         self.add(first, budget)?;
@@ -79,7 +79,10 @@ impl<'a> Variants<'a> {
                 // Two steps may come to the same.
                 if !self.0.iter().any(|variant| variant.path == path) {
                     let scan = Scan::of(&path);
-                    self.add(Variant { path, scan }, budget)?;
+                    match self.add(Variant { path, scan }, budget) {
+                        Err(Ambiguity::TooManyVariants) if !defence!("too-many-variants") => return Ok(()),
+                        result => result?,
+                    }
                 }
             }
             next = next.saturating_add(1);
@@ -89,7 +92,7 @@ impl<'a> Variants<'a> {
 
     fn add(&mut self, variant: Variant<'a>, budget: &mut Budget) -> Result<(), Ambiguity> {
         alias::check(&variant.path, variant.scan)?;
-        if variant.scan.has_many_dots() {
+        if defence!("many-suffixes") && variant.scan.has_many_dots() {
             return Err(Ambiguity::ManySuffixes);
         }
         budget.take(variant.path.len())?;
@@ -105,28 +108,28 @@ impl<'a> Variant<'a> {
         let owned = |step: Option<Vec<u8>>| step.map(Cow::Owned);
         let script = scan.script();
         [
-            owned(if scan.has_escape() { decode(path) } else { None }),
+            owned(if defence!("escapes-decoded") && scan.has_escape() { decode(path) } else { None }),
             // Decoding after the path was split: a `%2F` stays within its segment.
             owned(if scan.has_escape() { decode_but(path, Some(b'/')) } else { None }),
             // Up to a decoded `?` or `#`.
-            scan.has_cut().then(|| part(path, 0, cut(path))),
+            (defence!("cut-paths") && scan.has_cut()).then(|| part(path, 0, cut(path))),
             // A servlet container drops what follows a `;` (RFC 3986, section 3.3).
-            owned(scan.has_parameter().then(|| without_parameters(path))),
-            owned(scan.has_empty_segment().then(|| with_slashes_merged(path))),
+            owned((defence!("dropped-parameters") && scan.has_parameter()).then(|| without_parameters(path))),
+            owned((defence!("merged-slashes") && scan.has_empty_segment()).then(|| with_slashes_merged(path))),
             // `http.server` and others merge only the slashes at the beginning.
             behind_slashes(path).map(|start| part(path, start.saturating_sub(1), path.len())),
             // Whoever takes the path for a URL finds a host behind two slashes (RFC 3986, section 4.2) or more (the URL
             // standard of browsers and Node).
-            behind_slashes(path).map(|start| behind_host(path, start)),
+            behind_slashes(path).filter(|_| defence!("host-in-the-path")).map(|start| behind_host(path, start)),
             // The URL standard and Python's urlsplit drop these anywhere.
-            owned(scan.has_line().then(|| without_lines(path))),
+            owned((defence!("dropped-lines") && scan.has_line()).then(|| without_lines(path))),
             // What a script, such as a front controller, finds its resource by, and the script itself.
-            script.map(|(_, end)| part(path, end, path.len())),
-            script.map(|(_, end)| part(path, 0, end)),
+            script.filter(|_| defence!("behind-a-script")).map(|(_, end)| part(path, end, path.len())),
+            script.filter(|_| defence!("script-itself")).map(|(_, end)| part(path, 0, end)),
             // The script's own name may be left out, and that of the file which is looked for in a directory.
-            script.map(|(start, end)| without(path, start, end)),
-            scan.index().map(|start| part(path, 0, start)),
-            owned(if scan.is_ascii() { None } else { best_fit(path) }),
+            script.filter(|_| defence!("without-the-script")).map(|(start, end)| without(path, start, end)),
+            scan.index().filter(|_| defence!("index-names")).map(|start| part(path, 0, start)),
+            owned(if defence!("best-fit-letters") && !scan.is_ascii() { best_fit(path) } else { None }),
         ]
     }
 }

@@ -65,7 +65,7 @@ impl Policy {
         trail.record(|| Event::Target(target.as_ref().map(|_| ()).map_err(|bad| *bad)));
         let Ok(target) = target else { return Decision::Deny(Denial::BadRequestTarget) };
         let mut budget = Budget::new();
-        let names_identity = request.connection_names(self.identity_headers());
+        let names_identity = defence!("names-in-connection") && request.connection_names(self.identity_headers());
         trail.record(|| Event::Connection { names_identity });
         if names_identity {
             return Decision::Deny(Denial::IdentityHeaderNamed);
@@ -157,33 +157,36 @@ impl Policy {
         }
         let vouched_for = networks.client_address == ClientAddress::RemoteIp;
         // Any web page can make a trusted browser call.
-        if request.is_cross_site() {
+        if defence!("cross-site-pages") && request.is_cross_site() {
             return Err(Untrusted::CrossSite);
         }
-        if !vouched_for && request.names_a_client {
+        if defence!("headers-that-name-a-client") && !vouched_for && request.names_a_client {
             return Err(Untrusted::Forwarded);
         }
         let in_range = |address| networks.ranges.iter().position(|range| range.contains(address));
         // The client must be the peer. Envoy writes it for callers from outside (X-Envoy-External-Address), so that these
         // do without the attribute, which costs as much as all edits together.
-        let client = if vouched_for { None } else { request.held_client() };
+        let held = defence!("headers-that-hold-the-client");
+        let client = if vouched_for || !held { None } else { request.held_client() };
         match client {
             Some(None) => return Err(Untrusted::Forwarded),
             Some(Some(client)) if in_range(&client).is_none() => return Err(Untrusted::ClientOutside),
             _ => {}
         }
         let peer = host.source_address().and_then(|address| Peer::parse(address.as_ref())).ok_or(Untrusted::NoPeer)?;
-        if peer.stands_for_another() {
+        if defence!("passthrough-addresses") && peer.stands_for_another() {
             return Err(Untrusted::StandsForAnother);
         }
         let range = in_range(&peer.address).ok_or(Untrusted::Outside)?;
-        if client.is_some_and(|client| client != Some(peer.address)) {
+        if defence!("client-is-the-peer") && client.is_some_and(|client| client != Some(peer.address)) {
             return Err(Untrusted::Forwarded);
         }
         match &networks.client_address {
             ClientAddress::RemoteIp => Ok(range),
             // Port 0: Envoy took the address from a header.
-            ClientAddress::Direct => (peer.port != 0).then_some(range).ok_or(Untrusted::FromHeader),
+            ClientAddress::Direct => {
+                (peer.port != 0 || !defence!("addresses-from-headers")).then_some(range).ok_or(Untrusted::FromHeader)
+            }
             ClientAddress::FilterState(key) => {
                 let recorded = host.filter_state(key.as_str()).and_then(|address| parse_address(address.as_ref()));
                 (recorded == Some(peer.address)).then_some(range).ok_or(Untrusted::NotRecorded)
@@ -229,7 +232,7 @@ impl Policy {
             if not_before.is_some_and(|from| now.is_none_or(|now| now < from)) {
                 return Err(Denial::KeyNotYetValid(caller));
             }
-            if expires.is_some_and(|until| now.is_none_or(|now| now >= until)) {
+            if defence!("expired-keys") && expires.is_some_and(|until| now.is_none_or(|now| now >= until)) {
                 return Err(Denial::ExpiredKey(caller));
             }
         }

@@ -65,9 +65,12 @@ impl Protected {
         let mut variants = Variants::default();
         let is_free = variants.find(target, budget).is_ok_and(|variants| {
             variants.iter().all(|Variant { path, scan }| {
-                [&self.paths, &self.without_extension].into_iter().filter(|trees| !trees.is_empty()).all(|trees| {
+                let suffixes = if defence!("protected-suffixes") { Suffixes::Cut } else { Suffixes::Kept };
+                let files =
+                    Some(&self.without_extension).filter(|files| defence!("protected-files") && !files.is_empty());
+                [Some(&self.paths), files].into_iter().flatten().all(|trees| {
                     let covers_none = |tree: &Tree, fold| {
-                        tree.each(path, fold, Suffixes::Cut, budget, &|_| true, |found, _| found.is_none())
+                        tree.each(path, fold, suffixes, budget, &|_| true, |found, _| found.is_none())
                     };
                     trees.all(*scan, covers_none).unwrap_or(false)
                 })

@@ -74,10 +74,10 @@ impl Rules {
         budget: &mut Budget,
         trail: &mut impl Recorder,
     ) -> Result<bool, Ambiguity> {
-        if request.moves_the_root() {
+        if defence!("moved-root") && request.moves_the_root() {
             return Err(Ambiguity::MovedRoot);
         }
-        for (index, url) in request.override_urls().enumerate() {
+        for (index, url) in request.override_urls().enumerate().filter(|_| defence!("override-urls-compared")) {
             let targets = override_targets(url).filter(|_| index < MOST_URLS).ok_or(Ambiguity::OverrideUrl)?;
             for target in targets {
                 if !self.permit_path(consumer, None, &target, budget, trail)? {
@@ -109,6 +109,7 @@ impl Rules {
         };
         let of_file = |number: usize| self.of_files.get(number).copied();
         let counts_for_file = |number: usize| of_file(number).is_none_or(counts);
+        let suffixes = if defence!("rule-suffixes") { Suffixes::Cut } else { Suffixes::Kept };
         let mut variants = Variants::default();
         for Variant { path, scan } in variants.find(target, budget)? {
             let mut holds = |fold: Fold, number: Option<usize>, cut: usize| {
@@ -121,10 +122,11 @@ impl Rules {
                 permitted
             };
             let is_permitted = self.paths.all(*scan, |tree, fold| {
-                tree.each(path, fold, Suffixes::Cut, budget, &counts, |number, cut| holds(fold, number, cut))
+                tree.each(path, fold, suffixes, budget, &counts, |number, cut| holds(fold, number, cut))
             })? && (self.of_files.is_empty()
+                || !defence!("rule-files")
                 || self.without_extension.all(*scan, |tree, fold| {
-                    tree.each(path, fold, Suffixes::Cut, budget, &counts_for_file, |number, cut| {
+                    tree.each(path, fold, suffixes, budget, &counts_for_file, |number, cut| {
                         number.is_none() || holds(fold, number.and_then(of_file), cut)
                     })
                 })?);

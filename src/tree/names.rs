@@ -32,7 +32,8 @@ impl<'p> Names<'p> {
     pub(crate) fn next(&mut self) -> Option<Name<'p>> {
         loop {
             let is_over = self.rest.is_none() && self.behind.is_none();
-            if self.empty > 0 && (self.behind.is_some() || (is_over && self.fold.ending == Ending::Exact)) {
+            let is_kept = self.fold.ending == Ending::Exact || !defence!("slash-behind-a-name");
+            if self.empty > 0 && (self.behind.is_some() || (is_over && is_kept)) {
                 self.empty = self.empty.saturating_sub(1);
                 self.has_begun = true;
                 return Some(Name::EMPTY);

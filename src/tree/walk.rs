@@ -92,6 +92,14 @@ impl Walk<'_> {
         let mut hashed = None;
         for index in from {
             let Some(node) = tree.nodes.get(*index) else { continue };
+            if !defence!("whole-segments") {
+                for literal in tree.literals.iter().filter(|literal| literal.parent == *index) {
+                    if tree.text_of(literal).is_some_and(|text| name.bytes().take(text.len()).eq(text.iter().copied()))
+                    {
+                        self.enter(literal.node, to)?;
+                    }
+                }
+            }
             if node.has_literals && name.len() <= tree.longest {
                 let hash = *hashed.get_or_insert_with(|| hash(name.bytes()));
                 for literal in tree.literals(*index, hash, |text| name.is(text)) {
