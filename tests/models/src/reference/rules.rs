@@ -1,6 +1,6 @@
 //! The wide reading of a path: which roles it asks for, and whether it is protected.
 
-use super::document::{Document, Place};
+use super::document::{Document, Place, Rule};
 use super::path::{self, Name, encoded, is_blank, segments, segments_match};
 use super::request::{Request, lists};
 use super::variants;
@@ -64,9 +64,6 @@ fn folded_pattern(pattern: &str, (ending, any_case): Form) -> Vec<Name> {
     names
 }
 
-/// More dots in the last name of a path are not looked at one by one.
-const MOST_DOTS: usize = 32;
-
 /// Each variant of these paths in each form, with that form: as it is, and without each suffix of its last name. `None` where
 /// a path may be anything.
 fn forms(paths: &[&[u8]]) -> Option<Vec<(Form, Vec<Vec<u8>>)>> {
@@ -75,11 +72,7 @@ fn forms(paths: &[&[u8]]) -> Option<Vec<(Form, Vec<Vec<u8>>)>> {
     for form in ENDINGS.iter().flat_map(|ending| [(*ending, false), (*ending, true)]) {
         for names in variants.iter().map(|path| folded(path, form)) {
             let (last, above) = names.split_last().expect("a path has a segment");
-            let dots: Vec<usize> = (0..last.len()).filter(|at| last[*at] == b'.').collect();
-            if dots.len() > MOST_DOTS {
-                return None;
-            }
-            for dot in dots {
+            for dot in (0..last.len()).filter(|at| last[*at] == b'.') {
                 all.push((form, above.iter().cloned().chain([last[..dot].to_vec()]).collect()));
             }
             all.push((form, names));
@@ -88,14 +81,16 @@ fn forms(paths: &[&[u8]]) -> Option<Vec<(Form, Vec<Vec<u8>>)>> {
     Some(all)
 }
 
-/// Whether a pattern covers these names: by itself, or by a file that some servers have for a name without its suffix, as
-/// `/report.html` is served for `/report`.
-fn covers(pattern: &str, form: Form, names: &[Vec<u8>]) -> bool {
+/// The patterns of a name without its suffixes: some servers have `/report.html` for `/report`.
+fn without_suffixes(pattern: &str) -> Vec<String> {
     let (above, last) = pattern.rsplit_once('/').expect("a pattern has a slash");
     let is_literal = !last.starts_with(['*', '{']);
     let dots = last.match_indices('.').map(|(at, _)| at).filter(|at| *at > 0 && is_literal);
-    let shorter = dots.map(|at| format!("{above}/{}", &last[..at]));
-    shorter.chain([pattern.to_owned()]).any(|pattern| segments_match(&folded_pattern(&pattern, form), names))
+    dots.map(|at| format!("{above}/{}", &last[..at])).collect()
+}
+
+fn covers(pattern: &str, form: Form, names: &[Vec<u8>]) -> bool {
+    segments_match(&folded_pattern(pattern, form), names)
 }
 
 /// Whether roles are enough for every variant of the path, and of every path that a header names.
@@ -121,9 +116,22 @@ pub fn permit(document: &Document, roles: &[String], request: &Request, target: 
     })
 }
 
-/// The first rule that matches counts. Where the method may be any, each that is narrowed by methods may be the first.
+/// The first rule that matches counts, and so does the first that matches a name without its suffixes.
 fn permits(document: &Document, roles: &[String], method: Option<&[u8]>, form: Form, names: &[Vec<u8>]) -> bool {
-    for rule in document.rules.iter().filter(|rule| covers(&rule.path, form, names)) {
+    let (as_they_are, without): (Vec<_>, Vec<_>) = document
+        .rules
+        .iter()
+        .map(|rule| ((rule, vec![rule.path.clone()]), (rule, without_suffixes(&rule.path))))
+        .unzip();
+    [as_they_are, without].iter().all(|rules| {
+        let covering = rules.iter().filter(|(_, patterns)| patterns.iter().any(|one| covers(one, form, names)));
+        first_permits(covering.map(|(rule, _)| *rule), roles, method)
+    })
+}
+
+/// Where the method may be any, each rule that is narrowed by methods may be the first.
+fn first_permits<'a>(rules: impl Iterator<Item = &'a Rule>, roles: &[String], method: Option<&[u8]>) -> bool {
+    for rule in rules {
         match (&rule.methods, method) {
             (Some(methods), Some(method)) if !lists(methods, method, true) => {}
             (Some(_), None) if has_any(roles, &rule.roles) => {}
@@ -160,5 +168,7 @@ fn targets_of(url: &[u8]) -> Option<Vec<Vec<u8>>> {
 /// Whether any variant of the path is under one of the patterns.
 pub fn is_protected(patterns: &[Place], path: &[u8]) -> bool {
     let Some(forms) = forms(&[path]) else { return true };
-    forms.iter().any(|(form, names)| patterns.iter().any(|one| covers(one.path(), *form, names)))
+    let patterns = patterns.iter().map(Place::path);
+    let all: Vec<String> = patterns.flat_map(|one| [vec![one.to_owned()], without_suffixes(one)].concat()).collect();
+    forms.iter().any(|(form, names)| all.iter().any(|one| covers(one, *form, names)))
 }

@@ -6,10 +6,12 @@ use std::collections::BTreeSet;
 use super::path::{decode, decode_but, is_blank, segments};
 use super::request::split;
 
-/// How many variants a request may have, its path and its override URLs together.
+/// How many variants a request may have, its path and its override URLs together, but for those that are simple.
 const MOST: usize = 32;
 /// How many bytes they may have.
 const MOST_BYTES: usize = 8192;
+/// How many dots a name may have.
+const MOST_DOTS: usize = 16;
 /// Only a simple path may be longer than this.
 const LONGEST: usize = 1024;
 
@@ -24,15 +26,20 @@ const INDEXES: [&str; 2] = ["index.", "default."];
 
 /// The variants of several paths, one after the other; `None` where one of them may be anything, or all are too many.
 pub fn of_all(paths: &[&[u8]]) -> Option<Vec<Vec<u8>>> {
-    let (mut all, mut bytes) = (Vec::new(), 0);
+    let (mut all, mut count, mut bytes) = (Vec::new(), 0, 0);
     for path in paths {
         let variants = of(path)?;
         if !is_simple(path) {
+            count += variants.len();
             bytes += variants.iter().map(Vec::len).sum::<usize>();
         }
         all.extend(variants);
     }
-    (all.len() <= MOST && bytes <= MOST_BYTES).then_some(all)
+    let has_too_many_dots = all.iter().flat_map(|path| segments(path)).any(|name| {
+        let dots = name.iter().filter(|byte| **byte == b'.');
+        dots.count() > MOST_DOTS
+    });
+    (count <= MOST && bytes <= MOST_BYTES && !has_too_many_dots).then_some(all)
 }
 
 /// The variants of a path; `None` where it may be anything.
