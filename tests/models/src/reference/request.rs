@@ -7,11 +7,27 @@ pub struct Request(pub Vec<(String, Vec<u8>)>);
 /// Headers from which some backends take the method.
 const METHODS: [&str; 3] = ["x-http-method", "x-http-method-override", "x-method-override"];
 
-/// Headers from which some backends take the URL.
-const URLS: [&str; 2] = ["x-original-url", "x-rewrite-url"];
+/// Headers from which some backends take the URL, or a second one.
+const URLS: [&str; 7] = [
+    "x-original-url",
+    "x-rewrite-url",
+    "destination",
+    "new-uri",
+    "x-ms-original-url",
+    "x-matched-path",
+    "x-invoke-path",
+];
 
 /// Headers that some backends cut off the path, or put before it.
-const ROOTS: [&str; 2] = ["script_name", "daphne-root-path"];
+const ROOTS: [&str; 7] = [
+    "script-name",
+    "daphne-root-path",
+    "x-vhm-root",
+    "x-vhm-host",
+    "x-script-name",
+    "x-forwarded-script-name",
+    "path-info",
+];
 
 /// How many items of a query, and of cookies, are looked at.
 pub const MOST_ITEMS: usize = 512;
@@ -105,23 +121,32 @@ impl Request {
         self.0.iter().any(|(header, _)| header != name && folded(header) == folded(name))
     }
 
-    /// Whether some backends may take the method, the URL or its root from elsewhere: a header, or the query parameter
-    /// `_method`, which PHP finds behind blanks and under `.method` too. Where the query is too long to look at, it may be there.
+    /// Whether some backends may take the method, the URL or its root from elsewhere: a header, a query that is a path, or the
+    /// query parameter `_method`, which PHP finds behind blanks and under `.method` too. Where the query is too long to look
+    /// at, it may be there.
     pub fn is_overridden(&self) -> bool {
-        let target = self.path().unwrap_or_default();
-        let query = super::path::query(target).unwrap_or_default();
-        let items: Vec<Vec<u8>> = split(&query, b'&').iter().flat_map(|part| split(part, b';')).collect();
+        let items: Vec<Vec<u8>> = split(&self.query(), b'&').iter().flat_map(|part| split(part, b';')).collect();
         let in_query = items.iter().any(|item| {
             let name = String::from_utf8(super::path::decode(&pair(item).0));
             name.is_ok_and(|name| folded(name.trim_start_matches(['+', ' '])) == "_method")
         });
         let headers = METHODS.iter().chain(&URLS).chain(&ROOTS);
-        items.len() > MOST_ITEMS || in_query || headers.into_iter().any(|name| !self.alike(name).is_empty())
+        items.len() > MOST_ITEMS
+            || in_query
+            || self.query().starts_with(b"/")
+            || headers.into_iter().any(|name| !self.alike(name).is_empty())
     }
 
-    /// The URLs in override headers.
+    /// The URLs in override headers, and the query where it is a path.
     pub fn override_urls(&self) -> Vec<Vec<u8>> {
-        URLS.iter().flat_map(|name| self.alike(name)).map(|url| trimmed(&url)).collect()
+        let in_headers = URLS.iter().flat_map(|name| self.alike(name)).map(|url| trimmed(&url));
+        let in_query = Some(self.query()).filter(|query| query.starts_with(b"/"));
+        in_headers.chain(in_query.map(|query| super::path::path(&query).to_vec())).collect()
+    }
+
+    /// What stands behind the first `?` of the target.
+    fn query(&self) -> Vec<u8> {
+        super::path::query(self.path().unwrap_or_default()).unwrap_or_default()
     }
 
     /// Whether some backends may take a part of the path away, or put one before it.

@@ -76,11 +76,12 @@ pub fn is_too_odd_to_be_public(path: &[u8]) -> bool {
 fn is_simple(path: &[u8]) -> bool {
     let names = segments(path);
     let above = &names[..names.len() - 1];
-    let odd = |name: &Vec<u8>| name.ends_with(b".") || name.starts_with(b"(") || is_a_script(name) || is_an_index(name);
+    let odd = |name: &Vec<u8>| name.ends_with(b".") || name.starts_with(b"(") || is_a_script(name);
     !path.iter().any(|byte| b"%;~".contains(byte))
         && !has_a_stream(path)
         && !above.iter().any(Vec::is_empty)
         && !names.iter().any(odd)
+        && !names.last().is_some_and(|last| is_an_index(last))
 }
 
 /// Whether a path is UTF-8, however often it is decoded.
