@@ -1,5 +1,6 @@
-//! Aliases: names by which a file system or a server knows a file that has another name. What an alias stands for cannot be
-//! seen from it, so a path with one may be anything.
+//! Aliases: names by which a file system or a server knows something that has another name: short names (8.3) and streams of
+//! NTFS, sessions in paths (ASP.NET), virtual hosts in paths (Zope). What an alias stands for cannot be seen from it, so a
+//! path with one may be anything.
 
 use crate::fold::trim_name;
 use crate::scan::Scan;
@@ -11,7 +12,7 @@ pub(crate) fn check(path: &[u8], scan: Scan) -> Result<(), Ambiguity> {
         return Err(Ambiguity::NotUtf8);
     }
     if defence!("aliases")
-        && scan.may_have_special_name()
+        && scan.may_have_alias()
         && (path.windows(2).any(|pair| pair == b":$") || path.split(|byte| *byte == b'/').any(is_alias))
     {
         return Err(Ambiguity::Alias);
@@ -20,7 +21,9 @@ pub(crate) fn check(path: &[u8], scan: Scan) -> Result<(), Ambiguity> {
 }
 
 fn is_alias(segment: &[u8]) -> bool {
-    is_session(segment) || is_short_name(trim_name(segment))
+    matches!(segment, b"VirtualHostBase" | b"VirtualHostRoot")
+        || is_session(segment)
+        || is_short_name(trim_name(segment))
 }
 
 /// A segment that ASP.NET takes for a session, and drops: `(S(x))`, `(A(x)F(y))`.
@@ -60,6 +63,7 @@ mod tests {
             "/a~1 /x",
             "/admin::$DATA",
             "/a:$i30:$INDEX_ALLOCATION/x",
+            "/VirtualHostBase/http/h:80/admin/VirtualHostRoot/x",
             "/(S(x))/admin",
             "/(a(b)F(c))",
             "/x/(S())",

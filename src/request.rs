@@ -47,10 +47,27 @@ pub(crate) const NAMES_A_CLIENT: [&str; 8] = [
 pub(crate) const HOLD_THE_CLIENT: [&str; 2] = ["x-forwarded-for", "x-envoy-external-address"];
 /// Headers from which some backends take the method.
 pub(crate) const METHOD_OVERRIDES: [&str; 3] = ["x-http-method", "x-http-method-override", "x-method-override"];
-/// Headers from which some backends take the URL (CVE-2018-14773).
-pub(crate) const URL_OVERRIDES: [&str; 2] = ["x-original-url", "x-rewrite-url"];
-/// Headers from which some backends take what the paths of all resources begin with, and cut it off.
-pub(crate) const ROOT_OVERRIDES: [&str; 2] = ["script-name", "daphne-root-path"];
+/// Headers from which some backends take the URL, or a second one (CVE-2018-14773; WebDAV's `Destination`, RFC 4918, section
+/// 10.3). Which backend obeys which is in `docs/security-model.md`.
+pub(crate) const URL_OVERRIDES: [&str; 7] = [
+    "destination",
+    "new-uri",
+    "x-invoke-path",
+    "x-matched-path",
+    "x-ms-original-url",
+    "x-original-url",
+    "x-rewrite-url",
+];
+/// Headers from which some backends take what all paths begin with, and cut it off or put it before them.
+pub(crate) const ROOT_OVERRIDES: [&str; 7] = [
+    "daphne-root-path",
+    "path-info",
+    "script-name",
+    "x-forwarded-script-name",
+    "x-script-name",
+    "x-vhm-host",
+    "x-vhm-root",
+];
 
 /// The most options of `Connection` that are looked at.
 const MOST_OPTIONS: usize = 64;

@@ -3,59 +3,62 @@
 /// What stands in a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Scan {
-    marks: u16,
-    /// The first segment that ends like a script, from its first byte to behind its last.
+    marks: u32,
+    /// The first script, from its first byte to behind its last: a segment that ends like one, or its beginning up to a
+    /// `.php`.
     script: Option<(usize, usize)>,
     /// Where the last segment begins.
     last: usize,
 }
 
 /// A `%`.
-const ESCAPE: u16 = 1;
+const ESCAPE: u32 = 1;
 /// A `;`.
-const PARAMETER: u16 = 1 << 1;
+const PARAMETER: u32 = 1 << 1;
 /// A backslash or a NUL.
-const FORBIDDEN: u16 = 1 << 2;
+const FORBIDDEN: u32 = 1 << 2;
 /// An ASCII letter in upper case.
-const UPPER_CASE: u16 = 1 << 3;
+const UPPER_CASE: u32 = 1 << 3;
 /// A slash behind a slash.
-const EMPTY_SEGMENT: u16 = 1 << 4;
+const EMPTY_SEGMENT: u32 = 1 << 4;
 /// A dot behind a slash.
-const DOT_FIRST: u16 = 1 << 5;
+const DOT_FIRST: u32 = 1 << 5;
 /// A dot before a slash, or at the end.
-const DOT_LAST: u16 = 1 << 6;
+const DOT_LAST: u32 = 1 << 6;
 /// A slash at the end, and not at the beginning.
-const SLASH_LAST: u16 = 1 << 7;
+const SLASH_LAST: u32 = 1 << 7;
 /// A `?` or `#`.
-const CUT: u16 = 1 << 8;
+const CUT: u32 = 1 << 8;
 /// A blank or control character of ASCII.
-const BLANK: u16 = 1 << 9;
+const BLANK: u32 = 1 << 9;
 /// A tab, carriage return or line feed.
-const LINE: u16 = 1 << 10;
+const LINE: u32 = 1 << 10;
 /// A byte over 0x7F.
-const NON_ASCII: u16 = 1 << 11;
-/// What Windows may read as another name: a `~`, a `$` behind a `:`, a `(` behind a slash.
-const SPECIAL: u16 = 1 << 12;
-/// A last segment that is what servers look for in a directory.
-const INDEX: u16 = 1 << 13;
+const NON_ASCII: u32 = 1 << 11;
+/// What may begin an [alias](crate::alias): a `~`, a `$` behind a `:`, a `(` or `VirtualHost` behind a slash.
+const SPECIAL: u32 = 1 << 12;
+/// A last segment that stands for its folder.
+const INDEX: u32 = 1 << 13;
+/// The folder in which Next.js keeps the data of pages.
+const NEXT_DATA: u32 = 1 << 15;
 /// A segment with more than [`MOST_DOTS`].
-const MANY_DOTS: u16 = 1 << 14;
+const MANY_DOTS: u32 = 1 << 14;
 
 /// The most dots of one name at each of which a suffix may begin.
 const MOST_DOTS: usize = 16;
 
-/// The mark that a byte has alone. A slash, a dot, a `(` and a `$` are looked at together with the byte before: they are
-/// `NEIGHBOUR`.
-static MARKS: [u16; 256] = {
+/// The mark that a byte has alone. Some are looked at together with the byte before them: they are `NEIGHBOUR`.
+static MARKS: [u32; 256] = {
     let mut table = [0; 256];
-    let (mut rest, mut byte): (&mut [u16], u8) = (&mut table, 0);
+    let (mut rest, mut byte): (&mut [u32], u8) = (&mut table, 0);
     while let [mark, others @ ..] = rest {
         *mark = match byte {
             b'%' => ESCAPE,
             b';' => PARAMETER,
             b'\\' => FORBIDDEN,
+            b'/' | b'.' | b'(' | b'$' | b'_' => NEIGHBOUR,
+            b'V' => NEIGHBOUR | UPPER_CASE,
             b'A'..=b'Z' => UPPER_CASE,
-            b'/' | b'.' | b'(' | b'$' => NEIGHBOUR,
             b'?' | b'#' => CUT,
             b'~' => SPECIAL,
             b'\t' | b'\r' | b'\n' => LINE | BLANK,
@@ -68,7 +71,7 @@ static MARKS: [u16; 256] = {
     }
     table
 };
-const NEIGHBOUR: u16 = 1 << 15;
+const NEIGHBOUR: u32 = 1 << 31;
 
 impl Scan {
     /// Of a path, which begins with a slash.
@@ -76,6 +79,8 @@ impl Scan {
         let mut scan = Self { marks: 0, script: None, last: 0 };
         // The last dot, where one is in the segment, and how many there are.
         let (mut dot, mut dots) = (None, 0_usize);
+        // Where the first `.php` of the segment ends.
+        let mut php = None;
         let mut before = 0;
         for (at, byte) in path.iter().copied().enumerate() {
             let mark = MARKS.get(usize::from(byte)).copied().unwrap_or_default();
@@ -85,18 +90,25 @@ impl Scan {
                     (b'/', b'.') => DOT_LAST,
                     (b'.', b'/') => DOT_FIRST,
                     (b'(', b'/') | (b'$', b':') => SPECIAL,
-                    _ => 0,
+                    (b'V', b'/') if path.get(at..).is_some_and(|rest| rest.starts_with(b"VirtualHost")) => {
+                        SPECIAL | UPPER_CASE
+                    }
+                    (b'_', b'/') if path.get(at..).is_some_and(|rest| rest.starts_with(b"_next/data/")) => NEXT_DATA,
+                    _ => mark & UPPER_CASE,
                 };
                 match byte {
                     b'.' => {
                         dot = Some(at);
+                        if php.is_none() && holds_php(path, at) {
+                            php = Some(at.saturating_add(b".php".len()));
+                        }
                         dots = dots.saturating_add(1);
                         if dots > MOST_DOTS {
                             scan.marks |= MANY_DOTS;
                         }
                     }
                     b'/' => {
-                        scan.end_of_segment(path, dot.take(), at);
+                        scan.end_of_segment(path, dot.take(), php.take(), at);
                         dots = 0;
                         scan.last = at.saturating_add(1);
                     }
@@ -107,7 +119,7 @@ impl Scan {
             }
             before = byte;
         }
-        scan.end_of_segment(path, dot, path.len());
+        scan.end_of_segment(path, dot, php, path.len());
         scan.marks |= match before {
             b'.' => DOT_LAST,
             b'/' if path.len() > 1 => SLASH_LAST,
@@ -120,16 +132,16 @@ impl Scan {
         scan
     }
 
-    fn end_of_segment(&mut self, path: &[u8], dot: Option<usize>, end: usize) {
+    fn end_of_segment(&mut self, path: &[u8], dot: Option<usize>, php: Option<usize>, end: usize) {
         if self.script.is_none()
             && let Some(dot) = dot
-            && path.get(dot..end).is_some_and(is_script_ending)
         {
-            self.script = Some((self.last, end));
+            let is_script = path.get(dot..end).is_some_and(is_script_ending);
+            self.script = if is_script { Some(end) } else { php }.map(|end| (self.last, end));
         }
     }
 
-    fn has(self, marks: u16) -> bool {
+    fn has(self, marks: u32) -> bool {
         self.marks & marks != 0
     }
 
@@ -179,8 +191,8 @@ impl Scan {
         !self.has(NON_ASCII)
     }
 
-    /// Whether there may be a name that Windows reads as another.
-    pub(crate) fn may_have_special_name(self) -> bool {
+    /// Whether there may be an [alias](crate::alias).
+    pub(crate) fn may_have_alias(self) -> bool {
         self.has(SPECIAL)
     }
 
@@ -189,25 +201,41 @@ impl Scan {
         self.has(MANY_DOTS)
     }
 
-    /// The first segment that ends like a script, from its first byte to behind its last.
+    /// The first script, from its first byte to behind its last: a segment that ends like one, or its beginning up to a
+    /// `.php`.
     pub(crate) fn script(self) -> Option<(usize, usize)> {
         self.script
     }
 
-    /// Where a last segment begins that is what servers look for in a directory.
+    /// Whether there is the folder in which Next.js keeps the data of pages.
+    pub(crate) fn has_next_data(self) -> bool {
+        self.has(NEXT_DATA)
+    }
+
+    /// Where a last segment begins that stands for its folder.
     pub(crate) fn index(self) -> Option<usize> {
         self.has(INDEX).then_some(self.last)
     }
 
     /// Whether the only variant of the path is the path itself, but for letter case and a slash at its end. That is so
-    /// where no step changes it, no name is one that Windows reads as another, and no name has a dot at its end. Blanks,
+    /// where no step changes it, no name is an alias, and no name has a dot at its end. Blanks,
     /// and letters that are one with others, are not visible ASCII: only an escape can stand for them.
     ///
     /// A dot at the beginning of a name changes nothing: the names that are dots alone have one at their end too.
     pub(crate) fn is_simple(self) -> bool {
         self.script.is_none()
             && !self.has(
-                ESCAPE | PARAMETER | FORBIDDEN | EMPTY_SEGMENT | DOT_LAST | CUT | BLANK | NON_ASCII | SPECIAL | INDEX,
+                ESCAPE
+                    | PARAMETER
+                    | FORBIDDEN
+                    | EMPTY_SEGMENT
+                    | DOT_LAST
+                    | CUT
+                    | BLANK
+                    | NON_ASCII
+                    | SPECIAL
+                    | INDEX
+                    | NEXT_DATA,
             )
     }
 
@@ -244,31 +272,51 @@ fn is_script_ending(ending: &[u8]) -> bool {
             | b"php5"
             | b"php7"
             | b"php8"
+            | b"phps"
+            | b"pht"
             | b"phtml"
             | b"phar"
             | b"cgi"
             | b"fcgi"
             | b"pl"
+            | b"psgi"
             | b"py"
+            | b"wsgi"
             | b"rb"
+            | b"lua"
+            | b"shtml"
             | b"asp"
             | b"aspx"
             | b"ashx"
             | b"asmx"
+            | b"axd"
+            | b"cshtml"
+            | b"vbhtml"
             | b"svc"
+            | b"dll"
             | b"jsp"
             | b"jspx"
             | b"do"
             | b"action"
             | b"cfm"
+            | b"cfml"
             | b"cfc"
+            | b"nsf"
     )
 }
 
-/// Whether a name is what servers look for in a directory: `index.html`, `default.aspx`.
-fn is_index(name: &[u8]) -> bool {
+/// Whether there is a `.php` at a dot. Some cut a path behind the first one, whatever follows (Symfony, Caddy).
+fn holds_php(path: &[u8], dot: usize) -> bool {
+    path.get(dot..).and_then(|rest| rest.get(..b".php".len())).is_some_and(|name| name.eq_ignore_ascii_case(b".php"))
+}
+
+/// What JavaScript frameworks call the data of a page: SvelteKit, Nuxt, React Router.
+const DATA_OF_PAGES: [&[u8]; 5] = [b"__data.json", b"__route.js", b"_payload.json", b"_payload.js", b"_.data"];
+
+/// Whether a name stands for the folder that it is in: `index.html`, `default.aspx`, `__data.json`.
+pub(crate) fn is_index(name: &[u8]) -> bool {
     let begins = |with: &[u8]| name.get(..with.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(with));
-    begins(b"index.") || begins(b"default.")
+    begins(b"index.") || begins(b"default.") || DATA_OF_PAGES.iter().any(|data| name.eq_ignore_ascii_case(data))
 }
 
 /// Whether all bytes may stand in a request target: visible ASCII, and no fragment.
@@ -332,7 +380,9 @@ mod tests {
         ] {
             assert_eq!(script(path).as_deref(), Some(name), "{path}");
         }
-        for path in ["/php/a", "/a.phpx/b", "/a.php.txt", "/a.p/b", "/a.documents/b", "/a./php"] {
+        assert_eq!(script("/a.phpx/b").as_deref(), Some("a.php"));
+        assert_eq!(script("/a.PHP.txt").as_deref(), Some("a.PHP"));
+        for path in ["/php/a", "/a.p/b", "/a.documents/b", "/a./php"] {
             assert_eq!(script(path), None, "{path}");
         }
         for (path, index) in

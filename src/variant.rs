@@ -103,7 +103,7 @@ impl<'a> Variants<'a> {
 /// What one backend or another does to a path before it looks for a resource, in whatever order, as often as it likes.
 impl<'a> Variant<'a> {
     /// What each step makes of the path; `None` where it changes nothing.
-    fn more(&self) -> [Option<Cow<'a, [u8]>>; 13] {
+    fn more(&self) -> [Option<Cow<'a, [u8]>>; 14] {
         let Self { path, scan } = self;
         let owned = |step: Option<Vec<u8>>| step.map(Cow::Owned);
         let script = scan.script();
@@ -124,11 +124,13 @@ impl<'a> Variant<'a> {
             // The URL standard and Python's urlsplit drop these anywhere.
             owned((defence!("dropped-lines") && scan.has_line()).then(|| without_lines(path))),
             // What a script, such as a front controller, finds its resource by, and the script itself.
-            script.filter(|_| defence!("behind-a-script")).map(|(_, end)| part(path, end, path.len())),
+            script.filter(|_| defence!("behind-a-script")).map(|(_, end)| path_info(path, end)),
             script.filter(|_| defence!("script-itself")).map(|(_, end)| part(path, 0, end)),
-            // The script's own name may be left out, and that of the file which is looked for in a directory.
+            // The script's own name may be left out, and a name that stands for its folder.
             script.filter(|_| defence!("without-the-script")).map(|(start, end)| without(path, start, end)),
             scan.index().filter(|_| defence!("index-names")).map(|start| part(path, 0, start)),
+            // Next.js keeps there what a page is made of.
+            owned(if defence!("data-of-pages") && scan.has_next_data() { page_of_data(path) } else { None }),
             owned(if defence!("best-fit-letters") && !scan.is_ascii() { best_fit(path) } else { None }),
         ]
     }
@@ -144,14 +146,31 @@ fn part<'a>(path: &Cow<'a, [u8]>, start: usize, end: usize) -> Cow<'a, [u8]> {
     part.filter(|part| !part.is_empty()).unwrap_or(root)
 }
 
-/// A path without the segment from `start` to `end`, and the slash before it.
+/// What a script that ends at `end` finds behind itself.
+fn path_info<'a>(path: &Cow<'a, [u8]>, end: usize) -> Cow<'a, [u8]> {
+    let rest = part(path, end, path.len());
+    if rest.starts_with(b"/") { rest } else { Cow::Owned([b"/", &*rest].concat()) }
+}
+
+/// A path without the script from `start` to `end`, and the slash before it.
 fn without<'a>(path: &Cow<'a, [u8]>, start: usize, end: usize) -> Cow<'a, [u8]> {
     let before = part(path, 0, start.saturating_sub(1));
-    match path.get(end..) {
-        None | Some([]) => before,
-        Some(behind) if start <= 1 => part(path, end, end.saturating_add(behind.len())),
-        Some(behind) => Cow::Owned([&*before, behind].concat()),
+    if end >= path.len() {
+        before
+    } else if start <= 1 {
+        path_info(path, end)
+    } else {
+        Cow::Owned([&*before, &*path_info(path, end)].concat())
     }
+}
+
+/// The page whose data a path asks Next.js for: `/_next/data/BUILD/admin.json` is `/admin.json`.
+fn page_of_data(path: &[u8]) -> Option<Vec<u8>> {
+    const FOLDER: &[u8] = b"/_next/data/";
+    let start = path.windows(FOLDER.len()).position(|window| window == FOLDER)?;
+    let behind = path.get(start.saturating_add(FOLDER.len())..)?;
+    let page = behind.get(behind.iter().position(|byte| *byte == b'/')?..)?;
+    Some([path.get(..start)?, page].concat())
 }
 
 /// Where the first `?` or `#` is.
@@ -359,6 +378,10 @@ mod tests {
         }
         assert!(reaches("/app/index.php/admin", "/app/admin"));
         assert!(reaches("/admin.php/x", "/admin.php"));
+        for path in ["/index.phpadmin", "/x/index.phpx/index.Phpadmin", "/_next/data/B/admin", "/admin/__data.json"] {
+            assert!(reaches(path, "/admin"), "{path}");
+        }
+        assert!(reaches("/app/_next/data/B/admin", "/app/admin"));
         assert!(reaches("/index.php", "/"));
         assert!(!reaches("/index.text/admin", "/admin"));
     }

@@ -46,18 +46,15 @@ impl PublicPaths {
 #[derive(Debug)]
 pub(crate) struct Protected {
     paths: FoldedTrees,
-    /// The names of files among them, without their extensions.
-    without_extension: FoldedTrees,
+    /// Other paths by which files among them are found.
+    of_files: FoldedTrees,
 }
 
 impl Protected {
     pub(crate) fn new(paths: &[ProtectedPath]) -> Self {
         let paths: Vec<&PathPattern> = paths.iter().map(|protected| &protected.path).collect();
-        let shorter: Vec<PathPattern> = paths.iter().flat_map(|path| path.without_extension()).collect();
-        Self {
-            paths: FoldedTrees::new(&paths),
-            without_extension: FoldedTrees::new(&shorter.iter().collect::<Vec<_>>()),
-        }
+        let of_files: Vec<PathPattern> = paths.iter().flat_map(|path| path.of_file()).collect();
+        Self { paths: FoldedTrees::new(&paths), of_files: FoldedTrees::new(&of_files.iter().collect::<Vec<_>>()) }
     }
 
     /// Whether a variant of the path falls under a protected one, with or without a suffix; or the path may be anything.
@@ -66,8 +63,7 @@ impl Protected {
         let is_free = variants.find(target, budget).is_ok_and(|variants| {
             variants.iter().all(|Variant { path, scan }| {
                 let suffixes = if defence!("protected-suffixes") { Suffixes::Cut } else { Suffixes::Kept };
-                let files =
-                    Some(&self.without_extension).filter(|files| defence!("protected-files") && !files.is_empty());
+                let files = Some(&self.of_files).filter(|files| defence!("protected-files") && !files.is_empty());
                 [Some(&self.paths), files].into_iter().flatten().all(|trees| {
                     let covers_none = |tree: &Tree, fold| {
                         tree.each(path, fold, suffixes, budget, &|_| true, |found, _| found.is_none())

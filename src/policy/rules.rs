@@ -18,10 +18,10 @@ const MOST_URLS: usize = 4;
 pub(crate) struct Rules {
     rules: Vec<Rule>,
     paths: FoldedTrees,
-    /// The names of files among the paths, without their extensions, and the rules of these. They have an order of their
-    /// own, so that none of them hides a rule for such a name.
-    without_extension: FoldedTrees,
-    of_files: Vec<usize>,
+    /// Other paths by which files among the paths are found, and the rules of these. They have an order of their own, so
+    /// that none of them hides a rule for such a path.
+    of_files: FoldedTrees,
+    rules_of_files: Vec<usize>,
 }
 
 #[derive(Debug)]
@@ -33,13 +33,13 @@ struct Rule {
 impl Rules {
     pub(crate) fn new(rules: Vec<document::Rule>) -> Self {
         let paths = FoldedTrees::new(&rules.iter().map(|rule| &rule.path).collect::<Vec<_>>());
-        let shorter = |(number, rule): (usize, &document::Rule)| {
-            rule.path.without_extension().map(|path| (number, path)).collect::<Vec<_>>()
-        };
-        let (of_files, shorter): (Vec<usize>, Vec<PathPattern>) = rules.iter().enumerate().flat_map(shorter).unzip();
-        let without_extension = FoldedTrees::new(&shorter.iter().collect::<Vec<_>>());
+        let others =
+            |(number, rule): (usize, &document::Rule)| rule.path.of_file().into_iter().map(move |path| (number, path));
+        let (rules_of_files, others): (Vec<usize>, Vec<PathPattern>) =
+            rules.iter().enumerate().flat_map(others).unzip();
+        let of_files = FoldedTrees::new(&others.iter().collect::<Vec<_>>());
         let compile = |rule: document::Rule| Rule { methods: rule.methods, roles: rule.roles };
-        Self { rules: rules.into_iter().map(compile).collect(), paths, without_extension, of_files }
+        Self { rules: rules.into_iter().map(compile).collect(), paths, of_files, rules_of_files }
     }
 
     /// Whether the consumer has what every variant of the path asks for. Where a header may override the method, rules of
@@ -107,7 +107,7 @@ impl Rules {
                 None => !permits(Some(number)),
             })
         };
-        let of_file = |number: usize| self.of_files.get(number).copied();
+        let of_file = |number: usize| self.rules_of_files.get(number).copied();
         let counts_for_file = |number: usize| of_file(number).is_none_or(counts);
         let suffixes = if defence!("rule-suffixes") { Suffixes::Cut } else { Suffixes::Kept };
         let mut variants = Variants::default();
@@ -125,7 +125,7 @@ impl Rules {
                 tree.each(path, fold, suffixes, budget, &counts, |number, cut| holds(fold, number, cut))
             })? && (self.of_files.is_empty()
                 || !defence!("rule-files")
-                || self.without_extension.all(*scan, |tree, fold| {
+                || self.of_files.all(*scan, |tree, fold| {
                     tree.each(path, fold, suffixes, budget, &counts_for_file, |number, cut| {
                         number.is_none() || holds(fold, number.and_then(of_file), cut)
                     })
