@@ -4,7 +4,7 @@ use portcullis::{HeaderBlock, Policy, Request};
 pub use portcullis_models::backends::{ADMIN, GUEST, is_public, is_restricted, policy as document};
 
 /// What a caller may send that is read in more than one way, and words to put between. A slash comes up most.
-pub const WORDS: [&str; 52] = [
+pub const WORDS: [&str; 54] = [
     "pub",
     "docs",
     "admin",
@@ -57,6 +57,8 @@ pub const WORDS: [&str; 52] = [
     "(S(x))",
     "::$DATA",
     "~1",
+    "_next/data/x/",
+    "__data.json",
 ];
 
 /// The policy.

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 pub type Model = fn(&[u8]) -> Option<String>;
 
 /// The models, by name.
-pub const MODELS: [(&str, Model); 12] = [
+pub const MODELS: [(&str, Model); 13] = [
     ("RFC 3986: split, decode each segment, remove dot segments", rfc3986),
     ("nginx: decode, merge slashes, resolve", nginx),
     ("a servlet container: drop parameters, decode, resolve", servlet),
@@ -18,13 +18,18 @@ pub const MODELS: [(&str, Model); 12] = [
     ("Node: new URL(decodeURIComponent(url))", node),
     ("Python: urlsplit(unquote(path))", python),
     ("PHP: the path behind a script", php),
+    ("Symfony: what stands behind .php", symfony),
     ("IIS with ASP.NET: Windows, and sessions, streams and short names", asp_net),
 ];
 
 /// Models of a backend that serves one file by several names. Where the file is public by one, it may be served by another: so
 /// they say what is restricted, and not what is public.
-pub const BY_OTHER_NAMES: [(&str, Model); 2] =
-    [("DirectoryIndex: the index of a folder", index), ("MultiViews and routers: a name with a suffix", suffix)];
+pub const BY_OTHER_NAMES: [(&str, Model); 4] = [
+    ("DirectoryIndex: the index of a folder", index),
+    ("MultiViews and routers: a name with a suffix", suffix),
+    ("SvelteKit, Nuxt and React Router: the data of a page", page_data),
+    ("Next: the data of a page", next_data),
+];
 
 fn decode(text: &[u8]) -> Vec<u8> {
     let (mut decoded, mut rest) = (Vec::new(), text);
@@ -157,6 +162,13 @@ fn php(path: &[u8]) -> Option<String> {
     Some(script.map_or(path.clone(), |at| format!("/{}", names[at + 1..].join("/"))))
 }
 
+/// A base URL is everything up to the name of the script; what follows need not begin with a slash.
+fn symfony(path: &[u8]) -> Option<String> {
+    let path = nginx(path)?;
+    let Some((_, rest)) = path.split_once(".php") else { return Some(path) };
+    Some(format!("/{}", rest.strip_prefix('/').unwrap_or(rest)))
+}
+
 fn asp_net(path: &[u8]) -> Option<String> {
     let path = windows(path)?;
     let is_a_session = |name: &&str| name.starts_with("(s(") && name.ends_with("))");
@@ -175,6 +187,20 @@ fn index(path: &[u8]) -> Option<String> {
     let file = file.to_ascii_lowercase();
     let is_one = file.starts_with("index.") || file.starts_with("default.");
     Some(if is_one { format!("{folder}/") } else { path })
+}
+
+fn page_data(path: &[u8]) -> Option<String> {
+    let path = nginx(path)?;
+    let names = ["/__data.json", "/__route.js", "/_payload.json", "/_.data"];
+    let page = names.iter().find_map(|name| path.strip_suffix(name)).map(str::to_owned);
+    Some(page.unwrap_or(path))
+}
+
+fn next_data(path: &[u8]) -> Option<String> {
+    let path = nginx(path)?;
+    let page = path.strip_prefix("/_next/data/").and_then(|rest| rest.split_once('/'));
+    let page = page.map(|(_, page)| format!("/{}", page.strip_suffix(".json").unwrap_or(page)));
+    Some(page.unwrap_or(path))
 }
 
 fn suffix(path: &[u8]) -> Option<String> {

@@ -105,10 +105,7 @@ pub fn is_plain(path: &[u8]) -> bool {
     let shapeless = segments(&decoded).iter().any(|name| {
         !name.is_empty() && String::from_utf8_lossy(name).chars().all(|letter| letter == '.' || is_blank(letter))
     });
-    let run = [path, decoded.as_slice()].iter().any(|path| {
-        // What stands behind a script is a path of its own.
-        segments(path).iter().rev().skip(1).any(|name| variants::is_a_script(name))
-    });
+    let run = [path, decoded.as_slice()].iter().any(|path| variants::has_path_behind_script(path));
     let shaped = !empty && !escaped && !shapeless && !run && !path.contains(&b';');
     shaped && !text.chars().any(is_unstable) && !variants::is_too_odd_to_be_public(path)
 }
