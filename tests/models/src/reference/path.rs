@@ -60,6 +60,8 @@ pub fn is_blank(letter: char) -> bool {
     letter.is_whitespace() || letter.is_control()
 }
 
+/// No server takes a longer path, and only a simple one costs little to look at.
+const LONGEST: usize = 8192;
 /// Nobody decodes a longer path again and again.
 const LONGEST_TO_DECODE: usize = 4096;
 
@@ -70,7 +72,8 @@ pub fn is_a_target(target: &[u8]) -> bool {
     if !visible || target.first() != Some(&b'/') || !is_well_formed(&path) {
         return false;
     }
-    if path.len() > LONGEST_TO_DECODE && path.windows(3).any(|escape| escape == b"%25") {
+    let has_escaped_percent = path.windows(3).any(|escape| escape == b"%25");
+    if path.len() > LONGEST && !variants::is_simple(&path) || path.len() > LONGEST_TO_DECODE && has_escaped_percent {
         return false;
     }
     // As sent, and after one to four rounds.

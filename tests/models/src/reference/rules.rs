@@ -41,13 +41,18 @@ fn folded(path: &[u8], (ending, any_case): Form) -> Vec<Vec<u8>> {
     if names.is_empty() { vec![Vec::new()] } else { names }
 }
 
-/// Any letter case is one, so that ß is SS. Full-width letters count as those of ASCII.
+/// Any letter case is one, so that ß is SS.
 fn in_lower_case(name: &[u8]) -> Vec<u8> {
+    String::from_utf8_lossy(name).to_uppercase().to_lowercase().into_bytes()
+}
+
+/// Full-width letters of a path as those of ASCII.
+fn narrowed(name: &[u8]) -> Vec<u8> {
     let narrow = |letter: char| match u32::from(letter) {
         wide @ 0xFF01..=0xFF5E => char::from_u32(wide - 0xFEE0).unwrap_or(letter),
         _ => letter,
     };
-    String::from_utf8_lossy(name).chars().map(narrow).collect::<String>().to_uppercase().to_lowercase().into_bytes()
+    String::from_utf8_lossy(name).chars().map(narrow).collect::<String>().into_bytes()
 }
 
 /// The pattern, folded alike, and so are the escapes of its letters. Wildcards stay.
@@ -70,7 +75,11 @@ fn forms(paths: &[&[u8]]) -> Option<Vec<(Form, Vec<Vec<u8>>)>> {
     let variants = variants::of_all(paths)?;
     let mut all = Vec::new();
     for form in ENDINGS.iter().flat_map(|ending| [(*ending, false), (*ending, true)]) {
-        for names in variants.iter().map(|path| folded(path, form)) {
+        for path in &variants {
+            let mut names = folded(path, form);
+            if form.1 {
+                names = names.iter().map(|name| in_lower_case(&narrowed(name))).collect();
+            }
             let (last, above) = names.split_last().expect("a path has a segment");
             for dot in (0..last.len()).filter(|at| last[*at] == b'.') {
                 all.push((form, above.iter().cloned().chain([last[..dot].to_vec()]).collect()));

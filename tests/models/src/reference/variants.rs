@@ -86,7 +86,7 @@ pub fn is_too_odd_to_be_public(path: &[u8]) -> bool {
 }
 
 /// Whether nobody reads a path otherwise than another does, but for letter case and a slash at the end.
-fn is_simple(path: &[u8]) -> bool {
+pub fn is_simple(path: &[u8]) -> bool {
     let names = segments(path);
     let (last, above) = names.split_last().expect("a path has a segment");
     let odd =
