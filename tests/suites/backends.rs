@@ -1,6 +1,7 @@
-//! Real backends decide how a path is read. Thousands of spellings go to nginx, Apache httpd and Tomcat, set up in the ways
-//! that operators use, and to the same through Envoy with the gate in front. Whatever the gate lets through without a key
-//! must be public to each of them; whatever any of them serves as restricted, the gate must restrict.
+//! Real backends decide how a path is read. Thousands of spellings, and headers that move a path, go to nginx, Apache httpd,
+//! Tomcat, gunicorn, daphne, uvicorn, Bottle, Node and PHP, set up in the ways that operators use, and to the same through Envoy
+//! with the gate in front. Whatever the gate lets through without a key must be public to each of them; whatever any of them
+//! serves as restricted, the gate must restrict.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -9,28 +10,43 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 
 use libtest_mimic::{Arguments, Failed, Trial, run};
-use portcullis_tests::areas::{ADMIN, GUEST, decide, is_public, is_restricted, policy};
-use portcullis_tests::backends::{Backends, Dialogue, Site, Stream, resource};
+use portcullis::Policy;
+use portcullis_tests::areas::{ADMIN, GUEST, decide_with, is_public, is_restricted, policy};
+use portcullis_tests::backends::Backends;
+use portcullis_tests::forms::Probe;
 use portcullis_tests::front::{Front, Handling, dial, request};
 use portcullis_tests::message::Reply;
-use portcullis_tests::spellings::{CLASSICS, spellings};
+use portcullis_tests::sites::{Dialogue, Pace, Site, Stream, resource};
+use portcullis_tests::spellings::{CLASSICS, probes};
 use portcullis_tests::stage::verdict;
 
-/// On how many paths each site must find something restricted under another name than its own, or the suite proves little.
-const FEWEST_DISGUISED: usize = 400;
+/// On how many paths each site must find something restricted under another name than its own, or the suite proves little: one
+/// that is asked everything, and one that is asked a part.
+const FEWEST_DISGUISED: [usize; 2] = [400, 100];
+/// On how many a site must find something restricted because of a header, where it heeds one.
+const FEWEST_MOVED: [(&str, &str, usize); 6] = [
+    ("gunicorn-wsgi", "SCRIPT_NAME", 10),
+    ("gunicorn-flask", "SCRIPT_NAME", 10),
+    ("daphne-django", "Daphne-Root-Path", 10),
+    ("php-headers", "X-Original-URL", 10),
+    ("php-headers", "x_original_url", 10),
+    ("php-headers", "X-Rewrite-URL", 10),
+];
+/// A slow site is asked one in so many of those that are not written by hand.
+const SLOW_STEP: usize = 5;
 /// How often a path that the gate calls public must be served under another name than its own, by all sites together.
 const FEWEST_RESPELLED: usize = 1_000;
 /// How often each must happen through Envoy: something is reached without a key, a guest is refused, an admin is let through to
 /// something restricted in disguise.
 const FEWEST_PASSED: usize = 300;
 /// How many paths of each site go through Envoy too, at most: restricted places in a disguise that the gate lets an admin through
-/// with, in one that it refuses, and public ones under another name.
-const THROUGH_ENVOY: [usize; 3] = [200, 50, 50];
+/// with, in one that it refuses, public ones under another name, and restricted ones by a header. Of a slow site, half as many.
+const THROUGH_ENVOY: [usize; 4] = [200, 50, 50, 50];
 
 /// The backends, and how each site reads each path.
 struct Bench {
     backends: Backends,
-    paths: Vec<String>,
+    probes: Vec<Probe>,
     readings: BTreeMap<&'static str, Vec<Option<String>>>,
 }
 
@@ -38,8 +54,9 @@ fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let bench: Arc<OnceLock<Bench>> = Arc::default();
     type Test = fn(&Bench) -> Result<(), Failed>;
-    let tests: [(&str, Test); 5] = [
+    let tests: [(&str, Test); 6] = [
         ("every site finds restricted places under other names", disguised),
+        ("headers move the path where a site heeds them", moved),
         ("what the gate calls public is public to every site", public),
         ("what any site finds restricted asks for the role", restricted),
         ("through an Envoy that leaves paths alone", through_envoy_as_sent),
@@ -53,23 +70,23 @@ fn main() -> ExitCode {
 }
 
 impl Bench {
-    /// Starts the backends and sends every path to every site.
+    /// Starts the backends and sends to every site what it is asked.
     fn start() -> Self {
-        let (backends, paths) = (Backends::start(), spellings());
-        let all = &paths;
+        let (backends, (probes, by_hand)) = (Backends::start(), probes());
+        let all = &probes;
         let readings = thread::scope(|scope| {
-            let read = |site| (site, scope.spawn(move || read(site, all)));
+            let read = |site| (site, scope.spawn(move || read(site, all, by_hand)));
             let readers: Vec<_> = backends.sites.iter().map(read).collect();
             readers.into_iter().map(|(site, reader)| (site.name, reader.join().expect("a site answers"))).collect()
         });
-        Self { backends, paths, readings }
+        Self { backends, probes, readings }
     }
 
-    /// Each site, path and resource that the site takes the path for.
-    fn found(&self) -> impl Iterator<Item = (&'static str, &str, &str)> {
+    /// Each site, request and resource that the site takes it to be for.
+    fn found(&self) -> impl Iterator<Item = (&'static str, &Probe, &str)> {
         let pairs =
-            self.readings.iter().flat_map(|(site, read)| read.iter().zip(&self.paths).map(move |pair| (*site, pair)));
-        pairs.filter_map(|(site, (resource, path))| Some((site, path.as_str(), resource.as_deref()?)))
+            self.readings.iter().flat_map(|(site, read)| read.iter().zip(&self.probes).map(move |pair| (*site, pair)));
+        pairs.filter_map(|(site, (resource, probe))| Some((site, probe, resource.as_deref()?)))
     }
 
     /// What each site makes of the classics, for the reader of a failure.
@@ -97,50 +114,75 @@ impl Bench {
     }
 }
 
-/// How the site reads each path, in their order.
-fn read(site: &Site, paths: &[String]) -> Vec<Option<String>> {
+/// How the site reads each path, in their order; nothing where it is not asked.
+fn read(site: &Site, probes: &[Probe], by_hand: usize) -> Vec<Option<String>> {
     let mut dialogue = Dialogue::new(|| site.dial());
-    let read = paths.iter().map(|path| resource(&dialogue.ask(&request(site, path, None)).ok()?)).collect();
+    let is_asked = |index: usize| site.pace == Pace::Quick || index < by_hand || index.is_multiple_of(SLOW_STEP);
+    let ask = |(index, probe)| {
+        is_asked(index).then(|| dialogue.ask(&request(site, probe, None)).ok()).flatten().as_ref().and_then(resource)
+    };
+    let read = probes.iter().enumerate().map(ask).collect();
     assert!(site.serves(), "{} no longer serves", site.name);
     read
 }
 
 /// Whether a resource is restricted, and the path does not say so.
-fn is_disguised(path: &str, resource: &str) -> bool {
-    is_restricted(resource) && !is_restricted(path.split('?').next().unwrap_or_default())
+fn is_disguised(probe: &Probe, resource: &str) -> bool {
+    is_restricted(resource) && !is_restricted(probe.path.split('?').next().unwrap_or_default())
+}
+
+/// What the gate decides.
+fn decide(policy: &Policy, probe: &Probe, key: Option<&str>) -> &'static str {
+    decide_with(policy, &probe.path, probe.header, key)
 }
 
 fn disguised(bench: &Bench) -> Result<(), Failed> {
     let (mut wrong, mut counts) = (Vec::new(), BTreeMap::<&str, [usize; 3]>::new());
-    for (site, path, resource) in bench.found() {
+    for (site, probe, resource) in bench.found() {
         for name in [site, "all sites"] {
             let [served, restricted, disguised] = counts.entry(name).or_default();
             *served += 1;
             *restricted += usize::from(is_restricted(resource));
-            *disguised += usize::from(is_disguised(path, resource));
+            *disguised += usize::from(is_disguised(probe, resource));
         }
     }
     let lines = counts.iter().map(|(name, [served, restricted, disguised])| {
         format!("  {name:20} {served:6} served, {restricted:5} as restricted, {disguised:5} of them in disguise\n")
     });
-    eprint!("{} paths:\n{}", bench.paths.len(), lines.collect::<String>());
-    for site in bench.readings.keys() {
-        let [.., disguised] = counts.get(site).copied().unwrap_or_default();
-        if disguised < FEWEST_DISGUISED {
-            wrong.push(format!("{site} finds only {disguised} restricted places in disguise"));
+    eprint!("{} requests:\n{}", bench.probes.len(), lines.collect::<String>());
+    let [of_all, of_some] = FEWEST_DISGUISED;
+    for site in &bench.backends.sites {
+        let [.., disguised] = counts.get(site.name).copied().unwrap_or_default();
+        if disguised < (if site.pace == Pace::Quick { of_all } else { of_some }) {
+            wrong.push(format!("{} finds only {disguised} restricted places in disguise", site.name));
         }
     }
     bench.conclude(&wrong)
 }
 
+fn moved(bench: &Bench) -> Result<(), Failed> {
+    let mut counts = BTreeMap::<(&str, &str), usize>::new();
+    for (site, probe, _) in bench.found().filter(|(_, probe, resource)| is_disguised(probe, resource)) {
+        if let Some((name, _)) = probe.header {
+            *counts.entry((site, name)).or_default() += 1;
+        }
+    }
+    let wrong: Vec<_> = FEWEST_MOVED
+        .iter()
+        .filter(|(site, name, fewest)| counts.get(&(site, name)).is_none_or(|count| count < fewest))
+        .map(|(site, name, fewest)| format!("{site} finds something restricted by {name} fewer than {fewest} times"))
+        .collect();
+    bench.conclude(&wrong)
+}
+
 fn public(bench: &Bench) -> Result<(), Failed> {
     let policy = policy();
-    let open = bench.found().filter(|(_, path, _)| decide(&policy, path, None) == "public_path");
+    let open = bench.found().filter(|(_, probe, _)| decide(&policy, probe, None) == "public_path");
     let (mut wrong, mut respelled) = (Vec::new(), 0);
-    for (site, path, resource) in open {
-        respelled += usize::from(path.split('?').next() != Some(resource));
+    for (site, probe, resource) in open {
+        respelled += usize::from(probe.path.split('?').next() != Some(resource));
         if !is_public(resource) {
-            wrong.push(format!("{path} is public to the gate, {site} serves {resource}"));
+            wrong.push(format!("{probe} is public to the gate, {site} serves {resource}"));
         }
     }
     eprintln!("public to the gate, and served under another name than the path: {respelled}");
@@ -153,11 +195,11 @@ fn public(bench: &Bench) -> Result<(), Failed> {
 fn restricted(bench: &Bench) -> Result<(), Failed> {
     let policy = policy();
     let (mut wrong, mut answers) = (Vec::new(), BTreeMap::<&str, usize>::new());
-    for (site, path, resource) in bench.found().filter(|(_, _, resource)| is_restricted(resource)) {
-        let decision = decide(&policy, path, Some(GUEST));
+    for (site, probe, resource) in bench.found().filter(|(_, _, resource)| is_restricted(resource)) {
+        let decision = decide(&policy, probe, Some(GUEST));
         *answers.entry(decision).or_default() += 1;
         if !matches!(decision, "missing_role" | "bad_request_target") {
-            wrong.push(format!("{path} is {resource} to {site}, and the gate says {decision} to a guest"));
+            wrong.push(format!("{probe} is {resource} to {site}, and the gate says {decision} to a guest"));
         }
     }
     eprintln!("what the gate says to a guest where a site finds something restricted: {answers:?}");
@@ -218,15 +260,15 @@ impl Bench {
         mut dialogue: Dialogue<impl Fn() -> io::Result<Box<dyn Stream>>>,
     ) -> Passage {
         let mut passage = Passage::default();
-        for (path, direct) in self.of_interest(site.name) {
+        for (probe, direct) in self.of_interest(site) {
             let mut ask =
-                |key| dialogue.ask(&request(site, path, key)).unwrap_or_else(|error| panic!("{path}: {error}"));
+                |key| dialogue.ask(&request(site, probe, key)).unwrap_or_else(|error| panic!("{probe}: {error}"));
             let [nobody, guest, admin] = [None, Some(GUEST), Some(ADMIN)].map(&mut ask);
             let mut fail = |who: &str, reply: &Reply| {
                 let (status, reason) = verdict(reply);
                 let resource = resource(reply);
                 passage.wrong.push(format!(
-                    "{path} to {}: {who} gets {status} {reason} {resource:?}; directly {direct:?}",
+                    "{probe} to {}: {who} gets {status} {reason} {resource:?}; directly {direct:?}",
                     site.name
                 ));
             };
@@ -244,29 +286,31 @@ impl Bench {
             }
             passage.open += usize::from(resource(&nobody).is_some());
             passage.refused += usize::from(is_refused);
-            passage.reached += usize::from(resource(&admin).is_some_and(|resource| is_disguised(path, &resource)));
+            passage.reached += usize::from(resource(&admin).is_some_and(|resource| is_disguised(probe, &resource)));
         }
         passage
     }
 
-    /// The classics, and of the paths that a site takes for something restricted in disguise, or for something public that has
-    /// another name, as many as there is time for, spread over all; each with what it takes them for.
-    fn of_interest(&self, site: &str) -> Vec<(&str, Option<&str>)> {
-        let all = self.paths.iter().map(String::as_str).zip(self.readings[site].iter().map(Option::as_deref));
+    /// The classics, and of the requests that a site takes for something restricted in disguise, or for something public that
+    /// has another name, as many as there is time for, spread over all; each with what it takes them for.
+    fn of_interest(&self, site: &Site) -> Vec<(&Probe, Option<&str>)> {
+        let all = self.probes.iter().zip(self.readings[site.name].iter().map(Option::as_deref));
         let (mut chosen, others): (Vec<_>, Vec<_>) = all.enumerate().partition(|(index, _)| *index < CLASSICS.len());
         let policy = policy();
-        let mut kinds: [Vec<_>; 3] = Default::default();
+        let mut kinds: [Vec<_>; 4] = Default::default();
         for one in others {
-            let (_, (path, resource)) = one;
-            let is_refused = || decide(&policy, path, Some(ADMIN)) == "bad_request_target";
+            let (_, (probe, resource)) = one;
+            let is_refused = || decide(&policy, probe, Some(ADMIN)) == "bad_request_target";
             let kind = match resource {
-                Some(resource) if is_disguised(path, resource) => usize::from(is_refused()),
-                Some(resource) if path != resource && decide(&policy, path, None) == "public_path" => 2,
+                Some(resource) if is_disguised(probe, resource) && probe.header.is_some() => 3,
+                Some(resource) if is_disguised(probe, resource) => usize::from(is_refused()),
+                Some(resource) if probe.path != resource && decide(&policy, probe, None) == "public_path" => 2,
                 _ => continue,
             };
             kinds[kind].push(one);
         }
         for (some, most) in kinds.into_iter().zip(THROUGH_ENVOY) {
+            let most = if site.pace == Pace::Quick { most } else { most / 2 };
             let step = some.len().div_ceil(most).max(1);
             chosen.extend(some.into_iter().step_by(step));
         }
