@@ -1,13 +1,14 @@
-// Node servers that read a path with the URL class, in the ways that are found in tutorials: a socket each.
+// Node servers that read a path as a URL, with the class and with the function that it replaces: a socket each.
 "use strict";
 const http = require("node:http");
+const url = require("node:url");
 
 const BASE = "http://node.test";
 
 const sites = {
   "node-url": (target) => decodeURIComponent(new URL(target, BASE).pathname),
-  "node-decoded": (target) => new URL(decodeURIComponent(target), BASE).pathname,
-  "node-parse": (target) => decodeURIComponent(require("node:url").parse(target).pathname),
+  "node-decoded": (target) => decodeURIComponent(new URL(decodeURIComponent(target), BASE).pathname),
+  "node-parse": (target) => decodeURIComponent(url.parse(decodeURIComponent(target)).pathname),
 };
 
 for (const [name, resource] of Object.entries(sites)) {

@@ -26,7 +26,7 @@ impl From<String> for Probe {
 
 /// Other names of a place, which stands where the `*` is, to servers that read a path as a URL, drop some bytes of it, have
 /// scripts that get the rest of the path, or have endings that need not be written.
-const FORMS: [&str; 66] = [
+const FORMS: [&str; 75] = [
     "/index.php/*",
     "/INDEX.PHP/*",
     "/index.php//*",
@@ -74,6 +74,15 @@ const FORMS: [&str; 66] = [
     "/%09%2fh/*",
     "//%09h/*",
     "//%ffh/*",
+    "/docs/.%09./*",
+    "/docs/%2e%0a%2e/*",
+    "/docs/.%250d./*",
+    "/docs/%252%09e%252%09e/*",
+    "/docs/.%ff./*",
+    "/*%c2%a0",
+    "/*%ef%bb%bf",
+    "/*%1f",
+    "/%e2%80%8b*",
     "/pub%2f/h/../*",
     "/(S(x))/*",
     "/(S(x)F(y))/*",
@@ -95,8 +104,18 @@ const FORMS: [&str; 66] = [
     "/*%3f/pub/x",
 ];
 /// What the forms are of.
-const FORMED: [&str; 9] =
-    ["admin", "admin/x", "ADMIN/x", "%61dmin/x", "adm%09in/x", "adm%ffin/x", "v/x/p", "v/d/p", "pub/x"];
+const FORMED: [&str; 10] = [
+    "admin",
+    "admin/x",
+    "ADMIN/x",
+    "%61dmin/x",
+    "adm%09in/x",
+    "adm%ffin/x",
+    "%256%091dmin/x",
+    "v/x/p",
+    "v/d/p",
+    "pub/x",
+];
 /// Names of the old kind, of which Windows keeps one beside each long name.
 const SHORT: [&str; 5] = ["/ADMIN~1", "/ADMIN~1/x", "/admin~1.htm", "/ADMINI~1/x", "/v/x/P~1"];
 
