@@ -86,6 +86,7 @@ lint: cargo components module ## formatting and clippy, natively and for the fil
 	@$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
 	@echo '==> clippy, native'
 	@$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	@$(CARGO) clippy --locked -p portcullis --lib --features defence-switch -- -D warnings
 	@echo '==> clippy, fuzz targets'
 	@$(CARGO) clippy --locked --manifest-path fuzz/Cargo.toml --all-targets -- -D warnings
 	@echo '==> clippy, $(WASM_TARGET)'
@@ -151,7 +152,7 @@ bench-sdk: cargo wasm-target
 compose-test: python module ## docker-compose.yaml on a real Docker engine, installed and started where there is none
 	@exec $(PYTHON) scripts/compose-test $(COMPOSE_TEST_OPTIONS)
 
-defences: cargo ## take each defence out of a copy of the source, and see its rows fail (minutes)
+defences: cargo ## take out one defence after the other, by its name, and see its rows fail (minutes)
 	@$(CARGO) test --locked -p portcullis-tests --test defences -- --ignored --nocapture
 
 mutants: cargo-mutants ## change the source in every small way, and see a test fail (hours)

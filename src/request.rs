@@ -1,14 +1,13 @@
 //! A request, as one read of all header pairs shows it. Values are bytes: nothing here assumes UTF-8.
 
 use core::fmt;
-use std::borrow::Cow;
 use std::net::IpAddr;
 
 use crate::headers::Headers;
 use crate::marks::Marks;
 use crate::network::parse_address;
-use crate::query::split_pair;
-use crate::target::{decode, split_query};
+use crate::query::{MOST_ITEMS, split_pair};
+use crate::target::{decoded, split_query};
 
 /// The header pairs of a request, and what decisions ask of them.
 #[derive(Clone, Copy)]
@@ -26,26 +25,59 @@ pub struct Request<'a> {
     pub is_grpc: bool,
     /// A header is there that says who the client is, other than those of [`HOLD_THE_CLIENT`].
     pub names_a_client: bool,
-    /// A header or a query parameter is there that some backends take the method or the URL from.
+    /// A header or a query is there that some backends take the method or the URL from.
     pub is_overridden: bool,
+    /// A path that stands in the query, where CodeIgniter looks for its route: `/?/admin`.
+    query_url: Option<&'a [u8]>,
 }
 
 /// Headers by which a proxy says who its client is. Any of them, and the direct peer is not the caller.
-pub(crate) const NAMES_A_CLIENT: [&str; 5] =
-    ["forwarded", "x-real-ip", "true-client-ip", "cf-connecting-ip", "x-client-ip"];
+pub(crate) const NAMES_A_CLIENT: [&str; 8] = [
+    "forwarded",
+    "via",
+    "x-real-ip",
+    "true-client-ip",
+    "cf-connecting-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "fastly-client-ip",
+];
 /// Headers that hold the client's address, and do so too where that is the peer. Envoy writes the second one on its edge
 /// listeners, also with `skip_xff_append`.
 pub(crate) const HOLD_THE_CLIENT: [&str; 2] = ["x-forwarded-for", "x-envoy-external-address"];
 /// Headers from which some backends take the method.
 pub(crate) const METHOD_OVERRIDES: [&str; 3] = ["x-http-method", "x-http-method-override", "x-method-override"];
-/// Headers from which some backends take the URL (CVE-2018-14773).
-pub(crate) const URL_OVERRIDES: [&str; 2] = ["x-original-url", "x-rewrite-url"];
+/// Headers from which some backends take the URL, or a second one (CVE-2018-14773; WebDAV's `Destination`, RFC 4918, section
+/// 10.3). Which backend obeys which is in `docs/security-model.md`.
+pub(crate) const URL_OVERRIDES: [&str; 7] = [
+    "destination",
+    "new-uri",
+    "x-invoke-path",
+    "x-matched-path",
+    "x-ms-original-url",
+    "x-original-url",
+    "x-rewrite-url",
+];
+/// Headers from which some backends take what all paths begin with, and cut it off or put it before them.
+pub(crate) const ROOT_OVERRIDES: [&str; 7] = [
+    "daphne-root-path",
+    "path-info",
+    "script-name",
+    "x-forwarded-script-name",
+    "x-script-name",
+    "x-vhm-host",
+    "x-vhm-root",
+];
+
+/// The most options of `Connection` that are looked at.
+const MOST_OPTIONS: usize = 64;
 
 /// Of the names that every request is looked through for.
 const LOOKED_FOR: Marks = Marks::of_all(&[":method", ":path", ":authority", "content-type"])
     .and(Marks::of_all(&NAMES_A_CLIENT))
     .and(Marks::of_all(&METHOD_OVERRIDES))
-    .and(Marks::of_all(&URL_OVERRIDES));
+    .and(Marks::of_all(&URL_OVERRIDES))
+    .and(Marks::of_all(&ROOT_OVERRIDES));
 
 /// Names of headers only: in values, and in the path's query, there are credentials.
 impl fmt::Debug for Request<'_> {
@@ -67,6 +99,7 @@ impl<'a> Request<'a> {
             is_grpc: false,
             names_a_client: false,
             is_overridden: false,
+            query_url: None,
         };
         let mut has_content_type = false;
         for (name, value) in headers.iter() {
@@ -87,11 +120,19 @@ impl<'a> Request<'a> {
                 _ => {
                     let one_of = |known: &[&str]| known.iter().any(|known| same_name(name, known));
                     request.names_a_client |= one_of(&NAMES_A_CLIENT);
-                    request.is_overridden |= one_of(&METHOD_OVERRIDES) || one_of(&URL_OVERRIDES);
+                    let is_method = defence!("method-override-headers") && one_of(&METHOD_OVERRIDES);
+                    let is_url = defence!("url-override-headers") && one_of(&URL_OVERRIDES);
+                    let is_root = defence!("root-override-headers") && one_of(&ROOT_OVERRIDES);
+                    request.is_overridden |= is_method || is_url || is_root;
                 }
             }
         }
-        request.is_overridden |= request.path.is_some_and(overrides_method);
+        if let Some(query) = request.path.and_then(|path| split_query(path).1) {
+            let holds_path = defence!("path-in-the-query") && query.starts_with(b"/");
+            request.query_url = holds_path.then(|| split_query(query).0);
+            let is_method = defence!("method-override-parameter") && overrides_method(query);
+            request.is_overridden |= holds_path || is_method;
+        }
         request
     }
 
@@ -121,7 +162,7 @@ impl<'a> Request<'a> {
     }
 
     /// The names, as sent, of headers that a backend may take for one of `names`.
-    pub fn spellings(&self, names: [&str; 3]) -> impl Iterator<Item = &'a [u8]> {
+    pub fn spellings<const N: usize>(&self, names: [&str; N]) -> impl Iterator<Item = &'a [u8]> {
         let alike = move |name: &&[u8]| names.iter().any(|one| same_name(name, one));
         self.pairs(&names).map(|(name, _)| name).filter(alike)
     }
@@ -146,19 +187,28 @@ impl<'a> Request<'a> {
         held.reduce(|one, other| one.filter(|_| one == other))
     }
 
-    /// The URLs that override headers hold.
+    /// The URLs that override headers hold, and that which the query holds.
     pub fn override_urls(&self) -> impl Iterator<Item = &'a [u8]> {
         let is_url = |name: &[u8]| URL_OVERRIDES.iter().any(|known| same_name(name, known));
-        self.pairs(&URL_OVERRIDES).filter(move |(name, _)| is_url(name)).map(|(_, value)| trim(value))
+        let of_headers = self.pairs(&URL_OVERRIDES).filter(move |(name, _)| is_url(name)).map(|(_, value)| trim(value));
+        of_headers.chain(self.query_url)
+    }
+
+    /// Whether a header moves the place that paths begin at.
+    pub fn moves_the_root(&self) -> bool {
+        self.spellings(ROOT_OVERRIDES).next().is_some()
     }
 
     /// Whether a `Connection` header names one of `names`, which makes the next hop drop it (RFC 9110, section 7.6.1).
     /// Envoy passes `Connection` on for upgrade requests only.
     #[must_use]
     pub fn connection_names(&self, names: [&str; 3]) -> bool {
-        let mut options =
-            self.values_in_any_case("connection").flat_map(|value| value.split(|byte| *byte == b',')).map(trim);
-        options.any(|option| names.iter().any(|name| same_name(option, name)))
+        let values = self.values_in_any_case("connection");
+        let mut options = values.flat_map(|value| value.split(|byte| *byte == b',')).map(trim).enumerate();
+        // What is not looked at may be one of them.
+        options.any(|(index, option)| {
+            (defence!("many-options") && index == MOST_OPTIONS) || names.iter().any(|name| same_name(option, name))
+        })
     }
 
     /// Whether this is a CORS preflight: OPTIONS with `Origin` and `Access-Control-Request-Method`.
@@ -193,14 +243,22 @@ impl<'a> Request<'a> {
 }
 
 /// Whether a query parameter is there from which some frameworks take the method: `_method`, and what PHP makes the same,
-/// parted by `&` or `;`.
-fn overrides_method(target: &[u8]) -> bool {
-    let pairs = split_query(target).1.into_iter().flat_map(|query| query.split(|byte| matches!(byte, b'&' | b';')));
-    pairs.map(|pair| split_pair(pair).0).filter(|name| name.len() >= "_method".len()).any(|name| {
-        let name = if name.contains(&b'%') { decode(name) } else { None }.map_or(Cow::Borrowed(name), Cow::Owned);
-        let start = name.iter().position(|byte| !matches!(byte, b'+' | b' ')).unwrap_or(name.len());
-        same_name(name.get(start..).unwrap_or_default(), "_method")
+/// parted by `&` or `;`. It may be among those that are not looked through.
+fn overrides_method(query: &[u8]) -> bool {
+    let mut pairs = query.split(|byte| matches!(byte, b'&' | b';')).enumerate();
+    pairs.any(|(index, pair)| {
+        let name = split_pair(pair).0;
+        (defence!("many-parameters") && index == MOST_ITEMS)
+            || (name.len() >= METHOD_PARAMETER.len() && is_method_parameter(name))
     })
+}
+
+/// The query parameter from which some frameworks take the method.
+const METHOD_PARAMETER: &str = "_method";
+
+fn is_method_parameter(name: &[u8]) -> bool {
+    let name = decoded(name).skip_while(|byte| matches!(byte, b'+' | b' '));
+    name.map(fold).eq(METHOD_PARAMETER.bytes().map(fold))
 }
 
 /// What Envoy takes for gRPC (`Grpc::Common::hasGrpcContentType`): other content types get a plain HTTP answer.
@@ -220,7 +278,9 @@ pub(crate) fn trim(value: &[u8]) -> &[u8] {
 /// Whether two names are one to a backend that does not tell letter case, or what is no letter and no digit, apart: CGI
 /// takes `-` for `_` (RFC 3875, section 4.1.18), and some servers everything else too.
 pub(crate) fn same_name(name: &[u8], known: &str) -> bool {
-    name.len() == known.len() && name.iter().copied().zip(known.bytes()).all(|(a, b)| fold(a) == fold(b))
+    let same =
+        |a: u8, b: u8| if defence!("header-spellings") { fold(a) == fold(b) } else { a.eq_ignore_ascii_case(&b) };
+    name.len() == known.len() && name.iter().copied().zip(known.bytes()).all(|(a, b)| same(a, b))
 }
 
 /// The byte that stands for all those that are one in names.

@@ -235,7 +235,7 @@ impl<'a> Gate<'a> {
             Decision::Allow(_) => {
                 let rules = &self.side.document.rules;
                 let met = events.iter().flat_map(|event| match event {
-                    Event::Reading { rule: Some(rule), .. } => vec![*rule],
+                    Event::Variant { rule: Some(rule), .. } => vec![*rule],
                     Event::AnyPath { .. } => (0..rules.len()).collect(),
                     _ => Vec::new(),
                 });

@@ -10,6 +10,7 @@ pub mod path;
 pub mod reply;
 pub mod request;
 pub mod rules;
+pub mod variants;
 
 use std::collections::BTreeMap;
 
@@ -58,11 +59,29 @@ enum Doubt {
     Target,
 }
 
-/// The decisions that the gate may make about a request: one, and stricter ones beside it where a path is not ASCII.
+/// The decisions that the gate may make about a request: one, and stricter ones beside it where a path is text that is not
+/// ASCII.
 pub fn decisions(document: &Document, environment: &Environment, request: &Request, host: &Host) -> Vec<Decision> {
-    let stricter: &[Doubt] = if path::are_ascii(request) { &[] } else { &[Doubt::Public, Doubt::Rules, Doubt::Target] };
-    let doubts = [Doubt::None].iter().chain(stricter);
-    doubts.map(|doubt| decide(document, environment, request, host, *doubt)).collect()
+    let doubts = [Doubt::None].into_iter().chain(doubts(request));
+    doubts.map(|doubt| decide(document, environment, request, host, doubt)).collect()
+}
+
+/// What is left open about a request. A path that is not UTF-8 may be anything, and that is no doubt.
+fn doubts(request: &Request) -> Vec<Doubt> {
+    let is_ascii = |target: &[u8]| (0..=4).fold(target.to_vec(), |target, _| path::decode(&target)).is_ascii();
+    let target = request.path().unwrap_or_default();
+    let mut doubts = Vec::new();
+    if !is_ascii(target) {
+        doubts.push(Doubt::Target);
+        if variants::is_text(path::path(target)) {
+            doubts.extend([Doubt::Public, Doubt::Rules]);
+        }
+    }
+    let urls = request.override_urls();
+    if urls.iter().any(|url| !is_ascii(url) && variants::is_text(path::path(url))) {
+        doubts.push(Doubt::Rules);
+    }
+    doubts
 }
 
 fn decide(document: &Document, environment: &Environment, request: &Request, host: &Host, doubt: Doubt) -> Decision {

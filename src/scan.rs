@@ -1,0 +1,394 @@
+//! One pass over a path: what stands in it. Most paths need no second look.
+
+/// What stands in a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Scan {
+    marks: u32,
+    /// The first script, from its first byte to behind its last: a segment that ends like one, or its beginning up to a
+    /// `.php`.
+    script: Option<(usize, usize)>,
+    /// Where the last segment begins.
+    last: usize,
+}
+
+/// A `%`.
+const ESCAPE: u32 = 1;
+/// A `;`.
+const PARAMETER: u32 = 1 << 1;
+/// A backslash or a NUL.
+const FORBIDDEN: u32 = 1 << 2;
+/// An ASCII letter in upper case.
+const UPPER_CASE: u32 = 1 << 3;
+/// A slash behind a slash.
+const EMPTY_SEGMENT: u32 = 1 << 4;
+/// A dot behind a slash.
+const DOT_FIRST: u32 = 1 << 5;
+/// A dot before a slash, or at the end.
+const DOT_LAST: u32 = 1 << 6;
+/// A slash at the end, and not at the beginning.
+const SLASH_LAST: u32 = 1 << 7;
+/// A `?` or `#`.
+const CUT: u32 = 1 << 8;
+/// A blank or control character of ASCII.
+const BLANK: u32 = 1 << 9;
+/// A tab, carriage return or line feed.
+const LINE: u32 = 1 << 10;
+/// A byte over 0x7F.
+const NON_ASCII: u32 = 1 << 11;
+/// What may begin an [alias](crate::alias): a `~`, a `$` behind a `:`, a `(` or `VirtualHost` behind a slash.
+const SPECIAL: u32 = 1 << 12;
+/// A last segment that stands for its folder.
+const INDEX: u32 = 1 << 13;
+/// The folder in which Next.js keeps the data of pages.
+const NEXT_DATA: u32 = 1 << 15;
+/// A segment with more than [`MOST_DOTS`].
+const MANY_DOTS: u32 = 1 << 14;
+
+/// The most dots of one name at each of which a suffix may begin.
+const MOST_DOTS: usize = 16;
+
+/// The mark that a byte has alone. Some are looked at together with the byte before them: they are `NEIGHBOUR`.
+static MARKS: [u32; 256] = {
+    let mut table = [0; 256];
+    let (mut rest, mut byte): (&mut [u32], u8) = (&mut table, 0);
+    while let [mark, others @ ..] = rest {
+        *mark = match byte {
+            b'%' => ESCAPE,
+            b';' => PARAMETER,
+            b'\\' => FORBIDDEN,
+            b'/' | b'.' | b'(' | b'$' | b'_' => NEIGHBOUR,
+            b'V' => NEIGHBOUR | UPPER_CASE,
+            b'A'..=b'Z' => UPPER_CASE,
+            b'?' | b'#' => CUT,
+            b'~' => SPECIAL,
+            b'\t' | b'\r' | b'\n' => LINE | BLANK,
+            0 => FORBIDDEN | BLANK,
+            ..=b' ' | 0x7F => BLANK,
+            0x80.. => NON_ASCII,
+            _ => 0,
+        };
+        (rest, byte) = (others, byte.wrapping_add(1));
+    }
+    table
+};
+const NEIGHBOUR: u32 = 1 << 31;
+
+impl Scan {
+    /// Of a path, which begins with a slash.
+    pub(crate) fn of(path: &[u8]) -> Self {
+        let mut scan = Self { marks: 0, script: None, last: 0 };
+        // The last dot, where one is in the segment, and how many there are.
+        let (mut dot, mut dots) = (None, 0_usize);
+        // Where the first `.php` of the segment ends.
+        let mut php = None;
+        let mut before = 0;
+        for (at, byte) in path.iter().copied().enumerate() {
+            let mark = MARKS.get(usize::from(byte)).copied().unwrap_or_default();
+            if mark & NEIGHBOUR != 0 {
+                scan.marks |= match (byte, before) {
+                    (b'/', b'/') => EMPTY_SEGMENT,
+                    (b'/', b'.') => DOT_LAST,
+                    (b'.', b'/') => DOT_FIRST,
+                    (b'(', b'/') | (b'$', b':') => SPECIAL,
+                    (b'V', b'/') if path.get(at..).is_some_and(|rest| rest.starts_with(b"VirtualHost")) => {
+                        SPECIAL | UPPER_CASE
+                    }
+                    (b'_', b'/') if path.get(at..).is_some_and(|rest| rest.starts_with(b"_next/data/")) => NEXT_DATA,
+                    _ => mark & UPPER_CASE,
+                };
+                match byte {
+                    b'.' => {
+                        dot = Some(at);
+                        if php.is_none() && holds_php(path, at) {
+                            php = Some(at.saturating_add(b".php".len()));
+                        }
+                        dots = dots.saturating_add(1);
+                        if dots > MOST_DOTS {
+                            scan.marks |= MANY_DOTS;
+                        }
+                    }
+                    b'/' => {
+                        scan.end_of_segment(path, dot.take(), php.take(), at);
+                        dots = 0;
+                        scan.last = at.saturating_add(1);
+                    }
+                    _ => {}
+                }
+            } else {
+                scan.marks |= mark;
+            }
+            before = byte;
+        }
+        scan.end_of_segment(path, dot, php, path.len());
+        scan.marks |= match before {
+            b'.' => DOT_LAST,
+            b'/' if path.len() > 1 => SLASH_LAST,
+            _ => 0,
+        };
+        let name = path.get(scan.last..).unwrap_or_default();
+        if dot.is_some() && is_index(name) {
+            scan.marks |= INDEX;
+        }
+        scan
+    }
+
+    fn end_of_segment(&mut self, path: &[u8], dot: Option<usize>, php: Option<usize>, end: usize) {
+        if self.script.is_none()
+            && let Some(dot) = dot
+        {
+            let is_script = path.get(dot..end).is_some_and(is_script_ending);
+            self.script = if is_script { Some(end) } else { php }.map(|end| (self.last, end));
+        }
+    }
+
+    fn has(self, marks: u32) -> bool {
+        self.marks & marks != 0
+    }
+
+    /// Whether all bytes may stand in a request target: visible ASCII, and no fragment.
+    pub(crate) fn is_visible(self) -> bool {
+        !self.has(BLANK | NON_ASCII) && !(defence!("fragments") && self.has(CUT))
+    }
+
+    /// Whether there is something to decode.
+    pub(crate) fn has_escape(self) -> bool {
+        self.has(ESCAPE)
+    }
+
+    /// Whether the path has, as sent or decoded, no part for which a target is refused: nothing is to decode, there is no
+    /// backslash, and a dot segment begins with a dot.
+    pub(crate) fn has_no_forbidden_part(self) -> bool {
+        !self.has(ESCAPE | FORBIDDEN | DOT_FIRST)
+    }
+
+    /// Whether each name in the path is more than dots and blanks, decoded too.
+    pub(crate) fn has_only_names(self) -> bool {
+        !self.has(ESCAPE | DOT_FIRST)
+    }
+
+    /// Whether a segment has parameters.
+    pub(crate) fn has_parameter(self) -> bool {
+        self.has(PARAMETER)
+    }
+
+    /// Whether there is an empty segment, other than the last one.
+    pub(crate) fn has_empty_segment(self) -> bool {
+        self.has(EMPTY_SEGMENT)
+    }
+
+    /// Whether there is a `?` or `#`.
+    pub(crate) fn has_cut(self) -> bool {
+        self.has(CUT)
+    }
+
+    /// Whether there is a tab, carriage return or line feed.
+    pub(crate) fn has_line(self) -> bool {
+        self.has(LINE)
+    }
+
+    /// Whether there is a byte beyond ASCII.
+    pub(crate) fn is_ascii(self) -> bool {
+        !self.has(NON_ASCII)
+    }
+
+    /// Whether there may be an [alias](crate::alias).
+    pub(crate) fn may_have_alias(self) -> bool {
+        self.has(SPECIAL)
+    }
+
+    /// Whether a name has too many dots to look at what stands before each.
+    pub(crate) fn has_many_dots(self) -> bool {
+        self.has(MANY_DOTS)
+    }
+
+    /// The first script, from its first byte to behind its last: a segment that ends like one, or its beginning up to a
+    /// `.php`.
+    pub(crate) fn script(self) -> Option<(usize, usize)> {
+        self.script
+    }
+
+    /// Whether there is the folder in which Next.js keeps the data of pages.
+    pub(crate) fn has_next_data(self) -> bool {
+        self.has(NEXT_DATA)
+    }
+
+    /// Where a last segment begins that stands for its folder.
+    pub(crate) fn index(self) -> Option<usize> {
+        self.has(INDEX).then_some(self.last)
+    }
+
+    /// Whether the only variant of the path is the path itself, but for letter case and a slash at its end. That is so
+    /// where no step changes it, no name is an alias, and no name has a dot at its end. Blanks,
+    /// and letters that are one with others, are not visible ASCII: only an escape can stand for them.
+    ///
+    /// A dot at the beginning of a name changes nothing: the names that are dots alone have one at their end too.
+    pub(crate) fn is_simple(self) -> bool {
+        self.script.is_none()
+            && !self.has(
+                ESCAPE
+                    | PARAMETER
+                    | FORBIDDEN
+                    | EMPTY_SEGMENT
+                    | DOT_LAST
+                    | CUT
+                    | BLANK
+                    | NON_ASCII
+                    | SPECIAL
+                    | INDEX
+                    | NEXT_DATA,
+            )
+    }
+
+    /// Whether letter case makes no difference.
+    pub(crate) fn is_lower_case(self) -> bool {
+        !self.has(UPPER_CASE | NON_ASCII)
+    }
+
+    /// Whether no name has blanks around it or dots at its end.
+    pub(crate) fn is_trimmed(self) -> bool {
+        !self.has(DOT_LAST | BLANK | NON_ASCII)
+    }
+
+    /// Whether there is no slash at the end, but that of `/`.
+    pub(crate) fn ends_with_a_name(self) -> bool {
+        !self.has(SLASH_LAST)
+    }
+}
+
+/// Whether a segment that ends so, from its last dot on, is a script to some server: what follows it is then the path that
+/// the script sees (RFC 3875, section 4.1.5), and a front controller finds its resources by that.
+fn is_script_ending(ending: &[u8]) -> bool {
+    let Some((b'.', name)) = ending.split_first() else { return false };
+    let mut lower = [0; 6];
+    let Some(letters) = lower.get_mut(..name.len()) else { return false };
+    for (to, from) in letters.iter_mut().zip(name) {
+        *to = from.to_ascii_lowercase();
+    }
+    matches!(
+        &*letters,
+        b"php"
+            | b"php3"
+            | b"php4"
+            | b"php5"
+            | b"php7"
+            | b"php8"
+            | b"phps"
+            | b"pht"
+            | b"phtml"
+            | b"phar"
+            | b"cgi"
+            | b"fcgi"
+            | b"pl"
+            | b"psgi"
+            | b"py"
+            | b"wsgi"
+            | b"rb"
+            | b"lua"
+            | b"shtml"
+            | b"asp"
+            | b"aspx"
+            | b"ashx"
+            | b"asmx"
+            | b"axd"
+            | b"cshtml"
+            | b"vbhtml"
+            | b"svc"
+            | b"dll"
+            | b"jsp"
+            | b"jspx"
+            | b"do"
+            | b"action"
+            | b"cfm"
+            | b"cfml"
+            | b"cfc"
+            | b"nsf"
+    )
+}
+
+/// Whether there is a `.php` at a dot. Some cut a path behind the first one, whatever follows (Symfony, Caddy).
+fn holds_php(path: &[u8], dot: usize) -> bool {
+    path.get(dot..).and_then(|rest| rest.get(..b".php".len())).is_some_and(|name| name.eq_ignore_ascii_case(b".php"))
+}
+
+/// What JavaScript frameworks call the data of a page: SvelteKit, Nuxt, React Router.
+const DATA_OF_PAGES: [&[u8]; 5] = [b"__data.json", b"__route.js", b"_payload.json", b"_payload.js", b"_.data"];
+
+/// Whether a name stands for the folder that it is in: `index.html`, `default.aspx`, `__data.json`.
+pub(crate) fn is_index(name: &[u8]) -> bool {
+    let begins = |with: &[u8]| name.get(..with.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(with));
+    begins(b"index.") || begins(b"default.") || DATA_OF_PAGES.iter().any(|data| name.eq_ignore_ascii_case(data))
+}
+
+/// Whether all bytes may stand in a request target: visible ASCII, and no fragment.
+pub(crate) fn is_visible(byte: u8) -> bool {
+    matches!(byte, 0x21..=0x7E) && !(defence!("fragments-in-queries") && byte == b'#')
+}
+
+/// Each short path of what is special in one, and of what is not.
+#[cfg(test)]
+pub(crate) fn short_paths(look: &mut dyn FnMut(&[u8])) {
+    const PARTS: [&str; 12] = ["a", "Z", "2", ".", "/", ";", "\\", "~", "%2F", "%2e", "%C3", "%25"];
+    let mut paths = vec!["/".to_owned()];
+    for _ in 0..4 {
+        paths.iter().for_each(|path| look(path.as_bytes()));
+        paths = paths.iter().flat_map(|path| PARTS.iter().map(move |part| format!("{path}{part}"))).collect();
+    }
+    paths.iter().for_each(|path| look(path.as_bytes()));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn most_paths_are_simple() {
+        for path in
+            ["/", "/v2/models/m-1/predict", "/docs/a.html", "/.well-known/x", "/A/", "/a.b/c", "/a(1)", "/a:b/$x"]
+        {
+            assert!(Scan::of(path.as_bytes()).is_simple(), "{path}");
+        }
+        for path in [
+            "//",
+            "/a//b",
+            "/a.",
+            "/a./b",
+            "/...",
+            "/a;b",
+            "/%61",
+            "/a~1",
+            "/(S(x))/a",
+            "/a::$DATA",
+            "/index.php/a",
+            "/a.PHP",
+            "/docs/index.html",
+        ] {
+            assert!(!Scan::of(path.as_bytes()).is_simple(), "{path}");
+        }
+    }
+
+    #[test]
+    fn the_first_script_and_an_index_are_found_by_their_segments() {
+        let script = |path: &str| {
+            Scan::of(path.as_bytes()).script().map(|(start, end)| path.get(start..end).unwrap().to_owned())
+        };
+        for (path, name) in [
+            ("/index.php/admin", "index.php"),
+            ("/a/b.FCGI", "b.FCGI"),
+            ("/.do/x", ".do"),
+            ("/a.php/b.cgi", "a.php"),
+            ("/a.b/c.action/", "c.action"),
+        ] {
+            assert_eq!(script(path).as_deref(), Some(name), "{path}");
+        }
+        assert_eq!(script("/a.phpx/b").as_deref(), Some("a.php"));
+        assert_eq!(script("/a.PHP.txt").as_deref(), Some("a.PHP"));
+        for path in ["/php/a", "/a.p/b", "/a.documents/b", "/a./php"] {
+            assert_eq!(script(path), None, "{path}");
+        }
+        for (path, index) in
+            [("/a/Index.html", Some(3)), ("/default.", Some(1)), ("/index.html/", None), ("/index", None)]
+        {
+            assert_eq!(Scan::of(path.as_bytes()).index(), index, "{path}");
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! The way of a path through a tree: level by level, each name folded and hashed once, whatever many nodes it is looked for
+//! below.
+
+use arrayvec::ArrayVec;
+
+use super::names::{Name, Names};
+use super::{NONE, ROOT, Tree, hash};
+use crate::fold::Fold;
+use crate::trail::Ambiguity;
+use crate::variant::Budget;
+
+/// The most nodes of one depth that a path may be at: as many ways as patterns have to mix literals and `*` there.
+const WIDEST: usize = 32;
+
+/// The nodes of one depth that a path is at.
+type Level = ArrayVec<usize, WIDEST>;
+
+/// Whether what stands before a dot of the last name is looked for too: routers that serve several formats find `/a` in
+/// `/a.json`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Suffixes {
+    /// The name counts as it is.
+    Kept,
+    /// Both are looked for.
+    Cut,
+}
+
+impl Tree {
+    /// The first pattern in their order that covers `path`, as it is, and is accepted.
+    pub(crate) fn first(
+        &self,
+        path: &[u8],
+        budget: &mut Budget,
+        accept: impl Fn(usize) -> bool,
+    ) -> Result<Option<usize>, Ambiguity> {
+        let mut first = None;
+        self.each(path, Fold::EXACT, Suffixes::Kept, budget, &accept, |found, _| {
+            first = found;
+            true
+        })?;
+        Ok(first)
+    }
+
+    /// Whether `holds` for the first pattern that covers the folded path and is accepted, or for none; and so for what is
+    /// left of the path without each suffix. It hears how many bytes the path loses at its end.
+    ///
+    /// # Errors
+    /// Where this would take long, which only an unusual policy brings about.
+    pub(crate) fn each(
+        &self,
+        path: &[u8],
+        fold: Fold,
+        suffixes: Suffixes,
+        budget: &mut Budget,
+        accept: &dyn Fn(usize) -> bool,
+        mut holds: impl FnMut(Option<usize>, usize) -> bool,
+    ) -> Result<bool, Ambiguity> {
+        let mut walk = Walk { tree: self, accept, budget, found: NONE };
+        let mut names = Names::of(path, fold);
+        let (mut here, mut there) = (Level::new(), Level::new());
+        walk.enter(ROOT, &mut here)?;
+        let mut next = names.next();
+        while let Some(name) = next {
+            if here.is_empty() {
+                break;
+            }
+            next = names.next();
+            if next.is_none() {
+                return walk.last(&here, &name, suffixes, holds);
+            }
+            walk.step(&here, &name, &mut there)?;
+            core::mem::swap(&mut here, &mut there);
+            there.clear();
+        }
+        Ok(holds((walk.found != NONE).then_some(walk.found), 0))
+    }
+}
+
+struct Walk<'w> {
+    tree: &'w Tree,
+    accept: &'w dyn Fn(usize) -> bool,
+    budget: &'w mut Budget,
+    /// The first pattern that was accepted so far.
+    found: usize,
+}
+
+impl Walk<'_> {
+    /// Enters the nodes that a name leads to.
+    fn step(&mut self, from: &[usize], name: &Name<'_>, to: &mut Level) -> Result<(), Ambiguity> {
+        let tree = self.tree;
+        // A name that is longer than all literals is none of them.
+        let mut hashed = None;
+        for index in from {
+            let Some(node) = tree.nodes.get(*index) else { continue };
+            if !defence!("whole-segments") {
+                for literal in tree.literals.iter().filter(|literal| literal.parent == *index) {
+                    if tree.text_of(literal).is_some_and(|text| name.bytes().take(text.len()).eq(text.iter().copied()))
+                    {
+                        self.enter(literal.node, to)?;
+                    }
+                }
+            }
+            if node.has_literals && name.len() <= tree.longest {
+                let hash = *hashed.get_or_insert_with(|| hash(name.bytes()));
+                for literal in tree.literals(*index, hash, |text| name.is(text)) {
+                    self.enter(literal.node, to)?;
+                }
+            }
+            if !name.is_empty() {
+                self.enter(node.any, to)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The last name, and then what is left of it without each suffix.
+    fn last(
+        &mut self,
+        from: &[usize],
+        name: &Name<'_>,
+        suffixes: Suffixes,
+        mut holds: impl FnMut(Option<usize>, usize) -> bool,
+    ) -> Result<bool, Ambiguity> {
+        let before = self.found;
+        if !holds(self.end(from, name)?, 0) {
+            return Ok(false);
+        }
+        if suffixes == Suffixes::Cut {
+            for dot in name.dots() {
+                self.found = before;
+                if !holds(self.end(from, &name.until(dot))?, name.len().saturating_sub(dot)) {
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// What is found where the path ends with a name.
+    fn end(&mut self, from: &[usize], name: &Name<'_>) -> Result<Option<usize>, Ambiguity> {
+        let mut to = Level::new();
+        self.step(from, name, &mut to)?;
+        for index in to {
+            self.ends(self.tree.nodes.get(index).map_or(NONE, |node| node.exact))?;
+        }
+        Ok((self.found != NONE).then_some(self.found))
+    }
+
+    /// Enters a node, if anything may be found there.
+    fn enter(&mut self, index: usize, level: &mut Level) -> Result<(), Ambiguity> {
+        let Some(node) = self.tree.nodes.get(index).filter(|node| node.first < self.found) else { return Ok(()) };
+        self.visit()?;
+        self.ends(node.below)?;
+        if node.any != NONE || node.has_literals || node.exact != NONE {
+            level.try_push(index).map_err(|_| Ambiguity::TooWide)?;
+        }
+        Ok(())
+    }
+
+    fn visit(&mut self) -> Result<(), Ambiguity> {
+        self.budget.nodes = self.budget.nodes.checked_sub(1).ok_or(Ambiguity::TooWide)?;
+        Ok(())
+    }
+
+    /// The patterns that end at one place, in their order: the first that is accepted counts.
+    fn ends(&mut self, mut number: usize) -> Result<(), Ambiguity> {
+        while number < self.found {
+            self.visit()?;
+            if (self.accept)(number) {
+                self.found = number;
+                return Ok(());
+            }
+            number = self.tree.next.get(number).copied().unwrap_or(NONE);
+        }
+        Ok(())
+    }
+}
