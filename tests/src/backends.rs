@@ -45,7 +45,7 @@ impl Backends {
 impl Folder {
     /// Where the sites of a server will be; their ports are taken while `held` is kept.
     fn place(&self, server: &Server, held: &mut Vec<TcpListener>) -> Vec<Site> {
-        let mut site = |(name, pace): &(&'static str, Pace)| {
+        let mut site = |(name, pace, fewest): &(&'static str, Pace, usize)| {
             let address = match server.on {
                 On::Sockets => Address::Socket(self.socket(name)),
                 On::Ports => {
@@ -55,7 +55,7 @@ impl Folder {
                     Address::Port(address)
                 }
             };
-            Site { name, address, pace: *pace }
+            Site { name, address, pace: *pace, fewest: *fewest }
         };
         server.sites.iter().map(&mut site).collect()
     }

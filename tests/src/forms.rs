@@ -26,7 +26,7 @@ impl From<String> for Probe {
 
 /// Other names of a place, which stands where the `*` is, to servers that read a path as a URL, drop some bytes of it, have
 /// scripts that get the rest of the path, or have endings that need not be written.
-const FORMS: [&str; 75] = [
+const FORMS: [&str; 83] = [
     "/index.php/*",
     "/INDEX.PHP/*",
     "/index.php//*",
@@ -38,6 +38,14 @@ const FORMS: [&str; 75] = [
     "/index.php/x/../*",
     "//index.php/*",
     "/index.php?/*",
+    "/?/*",
+    "/?/*?a=b",
+    "/?/pub/../*",
+    "/?//h/*",
+    "/index.php/?/*",
+    "/index.php*",
+    "/index.phpx/*",
+    "/h/index.php/*",
     "/x.php/*",
     "/x.php/index.php/*",
     "/pub/app.php/*",
@@ -104,18 +112,7 @@ const FORMS: [&str; 75] = [
     "/*%3f/pub/x",
 ];
 /// What the forms are of.
-const FORMED: [&str; 10] = [
-    "admin",
-    "admin/x",
-    "ADMIN/x",
-    "%61dmin/x",
-    "adm%09in/x",
-    "adm%ffin/x",
-    "%256%091dmin/x",
-    "v/x/p",
-    "v/d/p",
-    "pub/x",
-];
+const FORMED: [&str; 6] = ["admin", "admin/x", "%61dmin/x", "adm%09in/x", "v/x/p", "v/d/p"];
 /// Names of the old kind, of which Windows keeps one beside each long name.
 const SHORT: [&str; 5] = ["/ADMIN~1", "/ADMIN~1/x", "/admin~1.htm", "/ADMINI~1/x", "/v/x/P~1"];
 
@@ -158,7 +155,7 @@ const NAMED: [&str; 9] = [
     "/docs/x",
 ];
 /// The paths that they come with.
-const CARRIERS: [&str; 4] = ["/", "/pub/x", "/docs/x", "/x"];
+const CARRIERS: [&str; 2] = ["/", "/pub/x"];
 
 /// The forms of all places.
 pub(crate) fn formed() -> impl Iterator<Item = String> {

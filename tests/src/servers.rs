@@ -15,8 +15,8 @@ use crate::sites::{Pace, Site};
 pub(crate) struct Server {
     /// Its name, for its log.
     pub(crate) name: &'static str,
-    /// The names of its sites, and how quick these are.
-    pub(crate) sites: &'static [(&'static str, Pace)],
+    /// The name of each of its sites, how quick it is, and how often it must find something restricted in disguise.
+    pub(crate) sites: &'static [(&'static str, Pace, usize)],
     /// What they listen on.
     pub(crate) on: On,
     /// How it is started.
@@ -33,21 +33,21 @@ pub(crate) enum On {
 }
 
 /// All servers; what takes longest to start comes first.
-pub(crate) const SERVERS: [Server; 11] = [
+pub(crate) const SERVERS: [Server; 12] = [
     Server {
         name: "tomcat",
         sites: &[
-            ("tomcat-echo", Quick),
-            ("tomcat-decode", Quick),
-            ("tomcat-passthrough", Quick),
-            ("tomcat-files", Quick),
+            ("tomcat-echo", Quick, 400),
+            ("tomcat-decode", Quick, 400),
+            ("tomcat-passthrough", Quick, 400),
+            ("tomcat-files", Quick, 400),
         ],
         on: On::Sockets,
         command: |folder, _| tomcat(folder),
     },
     Server {
         name: "daphne",
-        sites: &[("daphne-django", Slow)],
+        sites: &[("daphne-django", Slow, 35)],
         on: On::Sockets,
         command: |folder, sites| {
             let mut command = folder.python("daphne");
@@ -61,7 +61,7 @@ pub(crate) const SERVERS: [Server; 11] = [
     },
     Server {
         name: "gunicorn",
-        sites: &[("gunicorn-wsgi", Slow), ("gunicorn-flask", Slow)],
+        sites: &[("gunicorn-wsgi", Slow, 35), ("gunicorn-flask", Slow, 50)],
         on: On::Sockets,
         command: |folder, sites| {
             let mut command = folder.python("gunicorn");
@@ -74,13 +74,13 @@ pub(crate) const SERVERS: [Server; 11] = [
     },
     Server {
         name: "uvicorn",
-        sites: &[("uvicorn-starlette", Slow), ("uvicorn-urlsplit", Slow)],
+        sites: &[("uvicorn-starlette", Slow, 25), ("uvicorn-urlsplit", Slow, 120)],
         on: On::Sockets,
         command: |folder, _| folder.python("uvicorn_sites"),
     },
     Server {
         name: "bottle",
-        sites: &[("bottle", Slow)],
+        sites: &[("bottle", Slow, 40)],
         on: On::Ports,
         command: |folder, sites| {
             let mut command = folder.python("bottle_site");
@@ -90,7 +90,7 @@ pub(crate) const SERVERS: [Server; 11] = [
     },
     Server {
         name: "node",
-        sites: &[("node-url", Quick), ("node-decoded", Quick), ("node-parse", Quick)],
+        sites: &[("node-url", Quick, 400), ("node-decoded", Quick, 400), ("node-parse", Slow, 60)],
         on: On::Sockets,
         command: |folder, _| {
             let mut command = program("node");
@@ -98,19 +98,31 @@ pub(crate) const SERVERS: [Server; 11] = [
             command
         },
     },
-    Server { name: "php-plain", sites: &[("php-plain", Slow)], on: On::Ports, command: php },
-    Server { name: "php-symfony", sites: &[("php-symfony", Slow)], on: On::Ports, command: php },
-    Server { name: "php-headers", sites: &[("php-headers", Slow)], on: On::Ports, command: php },
+    Server { name: "php-plain", sites: &[("php-plain", Slow, 150)], on: On::Ports, command: php },
+    Server { name: "php-symfony", sites: &[("php-symfony", Slow, 35)], on: On::Ports, command: php },
+    Server { name: "php-moved", sites: &[("php-moved", Slow, 100)], on: On::Ports, command: php },
+    // What serves nginx-symfony.
+    Server {
+        name: "php-cgi",
+        sites: &[],
+        on: On::Sockets,
+        command: |folder, _| {
+            let mut command = program("php-cgi");
+            command.arg("-b").arg(folder.socket("php-cgi")).env("PHP_FCGI_MAX_REQUESTS", "0");
+            command
+        },
+    },
     Server {
         name: "nginx",
         sites: &[
-            ("nginx-echo", Quick),
-            ("nginx-unmerged", Quick),
-            ("nginx-files", Quick),
-            ("nginx-regex", Quick),
-            ("nginx-prefix", Quick),
-            ("nginx-twice", Quick),
-            ("nginx-tomcat", Quick),
+            ("nginx-echo", Quick, 400),
+            ("nginx-unmerged", Quick, 400),
+            ("nginx-files", Quick, 400),
+            ("nginx-regex", Quick, 400),
+            ("nginx-prefix", Quick, 400),
+            ("nginx-twice", Quick, 400),
+            ("nginx-tomcat", Quick, 400),
+            ("nginx-symfony", Slow, 35),
         ],
         on: On::Sockets,
         command: |folder, _| {
@@ -122,13 +134,13 @@ pub(crate) const SERVERS: [Server; 11] = [
     Server {
         name: "apache",
         sites: &[
-            ("apache-echo", Quick),
-            ("apache-slashes", Quick),
-            ("apache-nodecode", Quick),
-            ("apache-files", Quick),
-            ("apache-regex", Quick),
-            ("apache-tomcat", Quick),
-            ("apache-twice", Quick),
+            ("apache-echo", Quick, 400),
+            ("apache-slashes", Quick, 400),
+            ("apache-nodecode", Quick, 400),
+            ("apache-files", Quick, 400),
+            ("apache-regex", Quick, 400),
+            ("apache-tomcat", Quick, 400),
+            ("apache-twice", Quick, 400),
         ],
         on: On::Ports,
         command: apache,
@@ -210,7 +222,7 @@ impl Folder {
         for (site, controller) in [
             ("php-plain", include_str!("../backends/php_plain.php")),
             ("php-symfony", include_str!("../backends/php_symfony.php")),
-            ("php-headers", include_str!("../backends/php_headers.php")),
+            ("php-moved", include_str!("../backends/php_moved.php")),
         ] {
             for script in ["index.php", "x.php", "pub/app.php"] {
                 self.write(&format!("{site}/{script}"), controller);

@@ -19,6 +19,8 @@ pub struct Site {
     pub address: Address,
     /// How quick it is.
     pub pace: Pace,
+    /// On how many paths it must find something restricted under another name than its own, or a suite proves little.
+    pub fewest: usize,
 }
 
 /// How much may be asked of a site in the time that a suite has.

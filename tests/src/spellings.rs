@@ -77,8 +77,8 @@ const RESTRICTED: [&str; 3] = ["/admin", "/admin/x", "/v/x/p"];
 const GENTLE: [&str; 15] =
     ["/", "//", ";", ";a=b", "%2f", "%3b", "%20", "%3f", "%09", "%0a", "%0d", "%ff", "%c3", "/h", "/x.php"];
 /// What is put into places beside [`WORDS`]: bytes that some servers drop, and names of scripts and indexes.
-const INSERTS: [&str; 12] =
-    ["%0a", "%0d", "%0d%0a", "%2509", "%c3", "%e2%80", "%80", "%25ff", "/h", "/x.php", "/index.php", "/index.html"];
+const INSERTS: [&str; 10] =
+    ["%0a", "%0d", "%0d%0a", "%2509", "%256%091", "%c3", "/h", "/x.php", "/index.php", "/index.html"];
 
 /// How many paths chance makes, of each kind.
 const BY_CHANCE: usize = 1_500;
