@@ -71,8 +71,8 @@ pub const CLASSICS: [&str; 52] = [
 const PLACES: [&str; 8] =
     ["/admin", "/admin/x", "/v/x/p", "/pub/x", "/docs/x", "/pub/../admin/x", "/docs/../v/x/p", "/pub/..;/admin/x"];
 
-/// Restricted places.
-const RESTRICTED: [&str; 3] = ["/admin", "/admin/x", "/v/x/p"];
+/// Restricted places, some by the name of a script or of a host before them.
+const RESTRICTED: [&str; 6] = ["/admin", "/admin/x", "/v/x/p", "/index.php/admin/x", "/index.php/v/x/p", "//h/admin/x"];
 /// Words after which the gate still takes a path for one that an API may send.
 const GENTLE: [&str; 15] =
     ["/", "//", ";", ";a=b", "%2f", "%3b", "%20", "%3f", "%09", "%0a", "%0d", "%ff", "%c3", "/h", "/x.php"];

@@ -36,6 +36,8 @@ const FEWEST_RESPELLED: usize = 1_000;
 /// How often each must happen through Envoy: something is reached without a key, a guest is refused, an admin is let through to
 /// something restricted in disguise.
 const FEWEST_PASSED: usize = 300;
+/// How often an admin must reach something restricted with a header that moves the path.
+const FEWEST_MOVED_THROUGH: usize = 20;
 /// How many paths of each site go through Envoy too, at most: restricted places in a disguise that the gate lets an admin through
 /// with, in one that it refuses, public ones under another name, and restricted ones by a header. Of a slow site, half as many.
 const THROUGH_ENVOY: [usize; 4] = [200, 50, 50, 50];
@@ -254,6 +256,8 @@ struct Passage {
     refused: usize,
     /// Requests of an admin that reached something restricted in disguise.
     reached: usize,
+    /// Those of them that did with a header.
+    moved: usize,
 }
 
 impl Bench {
@@ -267,13 +271,13 @@ impl Bench {
         });
         let sum = |count: fn(&Passage) -> usize| passages.iter().map(count).sum::<usize>();
         let counts = [sum(|passage| passage.open), sum(|passage| passage.refused), sum(|passage| passage.reached)];
-        let [open, refused, reached] = counts;
+        let ([open, refused, reached], moved) = (counts, sum(|passage| passage.moved));
         eprintln!(
             "{handling:?}: {open} times something was reached without a key, {refused} times a guest was refused, {reached} \
-             times an admin reached something restricted in disguise"
+             times an admin reached something restricted in disguise, {moved} of them with a header"
         );
         let mut wrong: Vec<String> = passages.into_iter().flat_map(|passage| passage.wrong).collect();
-        if counts.iter().any(|count| *count < FEWEST_PASSED) {
+        if counts.iter().any(|count| *count < FEWEST_PASSED) || moved < FEWEST_MOVED_THROUGH {
             wrong.push("hardly anything passes: this proves little".to_owned());
         }
         self.conclude(&wrong)
@@ -313,7 +317,9 @@ impl Bench {
             }
             passage.open += usize::from(resource(&nobody).is_some());
             passage.refused += usize::from(is_refused);
-            passage.reached += usize::from(resource(&admin).is_some_and(|resource| is_disguised(probe, &resource)));
+            let is_reached = resource(&admin).is_some_and(|resource| is_disguised(probe, &resource));
+            passage.reached += usize::from(is_reached);
+            passage.moved += usize::from(is_reached && probe.header.is_some());
         }
         passage
     }
