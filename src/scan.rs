@@ -39,6 +39,8 @@ const NON_ASCII: u32 = 1 << 11;
 const SPECIAL: u32 = 1 << 12;
 /// A last segment that stands for its folder.
 const INDEX: u32 = 1 << 13;
+/// A dot.
+const DOT: u32 = 1 << 16;
 /// The folder in which Next.js keeps the data of pages.
 const NEXT_DATA: u32 = 1 << 15;
 /// A segment with more than [`MOST_DOTS`].
@@ -73,6 +75,9 @@ static MARKS: [u32; 256] = {
 };
 const NEIGHBOUR: u32 = 1 << 31;
 
+/// How many bytes are looked at together.
+const CHUNK: usize = 8;
+
 impl Scan {
     /// Of a path, which begins with a slash.
     pub(crate) fn of(path: &[u8]) -> Self {
@@ -82,42 +87,54 @@ impl Scan {
         // Where the first `.php` of the segment ends.
         let mut php = None;
         let mut before = 0;
-        for (at, byte) in path.iter().copied().enumerate() {
-            let mark = MARKS.get(usize::from(byte)).copied().unwrap_or_default();
-            if mark & NEIGHBOUR != 0 {
-                scan.marks |= match (byte, before) {
-                    (b'/', b'/') => EMPTY_SEGMENT,
-                    (b'/', b'.') => DOT_LAST,
-                    (b'.', b'/') => DOT_FIRST,
-                    (b'(', b'/') | (b'$', b':') => SPECIAL,
-                    (b'V', b'/') if path.get(at..).is_some_and(|rest| rest.starts_with(b"VirtualHost")) => {
-                        SPECIAL | UPPER_CASE
-                    }
-                    (b'_', b'/') if path.get(at..).is_some_and(|rest| rest.starts_with(b"_next/data/")) => NEXT_DATA,
-                    _ => mark & UPPER_CASE,
-                };
-                match byte {
-                    b'.' => {
-                        dot = Some(at);
-                        if php.is_none() && holds_php(path, at) {
-                            php = Some(at.saturating_add(b".php".len()));
-                        }
-                        dots = dots.saturating_add(1);
-                        if dots > MOST_DOTS {
-                            scan.marks |= MANY_DOTS;
-                        }
-                    }
-                    b'/' => {
-                        scan.end_of_segment(path, dot.take(), php.take(), at);
-                        dots = 0;
-                        scan.last = at.saturating_add(1);
-                    }
-                    _ => {}
-                }
-            } else {
-                scan.marks |= mark;
+        let marks_of = |byte: &u8| MARKS.get(usize::from(*byte)).copied().unwrap_or_default();
+        for (chunk, first) in path.chunks(CHUNK).zip((0_usize..).step_by(CHUNK)) {
+            let marks = chunk.iter().map(marks_of).fold(0, |all, marks| all | marks);
+            if marks & NEIGHBOUR == 0 {
+                scan.marks |= marks;
+                before = chunk.last().copied().unwrap_or(before);
+                continue;
             }
-            before = byte;
+            for (at, byte) in (first..).zip(chunk.iter().copied()) {
+                let mark = marks_of(&byte);
+                if mark & NEIGHBOUR != 0 {
+                    scan.marks |= match (byte, before) {
+                        (b'/', b'/') => EMPTY_SEGMENT,
+                        (b'/', b'.') => DOT_LAST,
+                        (b'.', b'/') => DOT_FIRST,
+                        (b'(', b'/') | (b'$', b':') => SPECIAL,
+                        (b'V', b'/') if path.get(at..).is_some_and(|rest| rest.starts_with(b"VirtualHost")) => {
+                            SPECIAL | UPPER_CASE
+                        }
+                        (b'_', b'/') if path.get(at..).is_some_and(|rest| rest.starts_with(b"_next/data/")) => {
+                            NEXT_DATA
+                        }
+                        _ => mark & UPPER_CASE,
+                    };
+                    match byte {
+                        b'.' => {
+                            scan.marks |= DOT;
+                            dot = Some(at);
+                            if php.is_none() && holds_php(path, at) {
+                                php = Some(at.saturating_add(b".php".len()));
+                            }
+                            dots = dots.saturating_add(1);
+                            if dots > MOST_DOTS {
+                                scan.marks |= MANY_DOTS;
+                            }
+                        }
+                        b'/' => {
+                            scan.end_of_segment(path, dot.take(), php.take(), at);
+                            dots = 0;
+                            scan.last = at.saturating_add(1);
+                        }
+                        _ => {}
+                    }
+                } else {
+                    scan.marks |= mark;
+                }
+                before = byte;
+            }
         }
         scan.end_of_segment(path, dot, php, path.len());
         scan.marks |= match before {
@@ -147,7 +164,7 @@ impl Scan {
 
     /// Whether all bytes may stand in a request target: visible ASCII, and no fragment.
     pub(crate) fn is_visible(self) -> bool {
-        !self.has(BLANK | NON_ASCII) && !(defence!("fragments") && self.has(CUT))
+        !self.has(if defence!("fragments") { CUT | BLANK | NON_ASCII } else { BLANK | NON_ASCII })
     }
 
     /// Whether there is something to decode.
@@ -155,10 +172,10 @@ impl Scan {
         self.has(ESCAPE)
     }
 
-    /// Whether the path has, as sent or decoded, no part for which a target is refused: nothing is to decode, there is no
-    /// backslash, and a dot segment begins with a dot.
-    pub(crate) fn has_no_forbidden_part(self) -> bool {
-        !self.has(ESCAPE | FORBIDDEN | DOT_FIRST)
+    /// Whether the path may have a part for which a target is refused: there is a backslash or a NUL, or a dot that begins a
+    /// name, be it behind blanks.
+    pub(crate) fn may_have_forbidden_part(self) -> bool {
+        self.has(FORBIDDEN | DOT_FIRST) || (self.has(DOT) && self.has(BLANK | NON_ASCII))
     }
 
     /// Whether each name in the path is more than dots and blanks, decoded too.
@@ -259,6 +276,9 @@ impl Scan {
 /// the script sees (RFC 3875, section 4.1.5), and a front controller finds its resources by that.
 fn is_script_ending(ending: &[u8]) -> bool {
     let Some((b'.', name)) = ending.split_first() else { return false };
+    if name.len() < 2 {
+        return false;
+    }
     let mut lower = [0; 6];
     let Some(letters) = lower.get_mut(..name.len()) else { return false };
     for (to, from) in letters.iter_mut().zip(name) {

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use memchr::memchr;
+
 use crate::alias;
 use crate::digest::hex_byte;
 use crate::fold::{is_blank, trim_blanks, trim_name};
@@ -18,6 +20,9 @@ pub(crate) const LONGEST: usize = 1 << 10;
 
 /// The longest path, in bytes, that is decoded more than once.
 const LONGEST_TO_DECODE: usize = 4 << 10;
+
+/// The longest path, in bytes, unless it is a simple one. Common servers take no request line that is as long.
+const LONGEST_TO_READ: usize = 8 << 10;
 
 /// A request target (RFC 9110, section 7.1) that was not refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,9 +47,16 @@ impl<'a> Target<'a> {
     /// * one that does not begin with `/`, or has a byte outside 0x21 to 0x7E or a `#` anywhere;
     /// * in the path, a malformed escape, and, at any depth of decoding, a NUL, a backslash or a dot segment (with
     ///   `;parameters` too: CVE-2020-5902, CVE-2021-41773), or escapes that still change after four rounds;
-    /// * a path of more than 4096 bytes with escapes of escapes, which would take long to decode.
+    /// * a path of more than 4096 bytes with escapes of escapes, and one of more than 8192 bytes that is not a simple one:
+    ///   to read them would take long.
     pub fn parse(target: &'a [u8]) -> Result<Self, BadTarget> {
         let (path, query) = split_query(target);
+        // What is refused as too long is not looked at to its end.
+        let beginning =
+            if defence!("longest-paths") && path.len() > LONGEST_TO_READ { path.get(..LONGEST_TO_READ) } else { None };
+        if beginning.is_some_and(|beginning| !Scan::of(beginning).is_simple()) {
+            return Err(BadTarget::TooLong);
+        }
         let scan = Scan::of(path);
         if (defence!("path-without-slash") && path.first() != Some(&b'/'))
             || !scan.is_visible()
@@ -52,7 +64,10 @@ impl<'a> Target<'a> {
         {
             return Err(BadTarget::Bytes);
         }
-        let decoded = if scan.has_no_forbidden_part() { Vec::new() } else { decode_all(path)? };
+        if beginning.is_some() && !scan.is_simple() {
+            return Err(BadTarget::TooLong);
+        }
+        let decoded = decode_all(path, scan)?;
         Ok(Self { path, query, decoded, scan })
     }
 
@@ -101,8 +116,8 @@ impl<'a> Target<'a> {
 
 /// Path and query of a target, at the first `?`.
 pub(crate) fn split_query(target: &[u8]) -> (&[u8], Option<&[u8]>) {
-    let mut parts = target.splitn(2, |byte| *byte == b'?');
-    (parts.next().unwrap_or_default(), parts.next())
+    let (path, query) = target.split_at_checked(memchr(b'?', target).unwrap_or(target.len())).unwrap_or_default();
+    (path, query.get(1..))
 }
 
 /// Control characters and what has no shape; what Unicode normalization (NFKC, UAX #15) turns into text with one of
@@ -117,32 +132,35 @@ fn is_unstable(letter: char) -> bool {
 }
 
 /// A path after each round of decoding, as long as it changes; what no API sends is refused.
-fn decode_all(path: &[u8]) -> Result<Vec<Vec<u8>>, BadTarget> {
-    if !escapes_are_well_formed(path) {
-        return Err(BadTarget::MalformedEscape);
-    }
-    if has_forbidden_part(path) {
+fn decode_all(path: &[u8], scan: Scan) -> Result<Vec<Vec<u8>>, BadTarget> {
+    if has_forbidden_part(path, scan) {
         return Err(BadTarget::ForbiddenPart);
     }
-    if path.len() > LONGEST_TO_DECODE && escaped_bytes(path).any(|byte| byte == b'%') {
-        return Err(BadTarget::EndlessEscapes);
+    if !scan.has_escape() {
+        return Ok(Vec::new());
     }
     let mut decoded: Vec<Vec<u8>> = Vec::new();
-    while let Some(next) = decode(decoded.last().map_or(path, Vec::as_slice)) {
-        if decoded.len() == ROUNDS || (defence!("escapes-of-escapes") && has_forbidden_part(&next)) {
-            let endless = decoded.len() == ROUNDS;
-            return Err(if endless { BadTarget::EndlessEscapes } else { BadTarget::ForbiddenPart });
+    let mut next = decode_well_formed(path).ok_or(BadTarget::MalformedEscape)?;
+    loop {
+        let scan = Scan::of(&next);
+        if defence!("escapes-of-escapes") && has_forbidden_part(&next, scan) {
+            return Err(BadTarget::ForbiddenPart);
         }
+        // What is left of escapes is text, or was made by decoding.
+        let more = if scan.has_escape() { decode(&next) } else { None };
         decoded.push(next);
+        match more {
+            None => break,
+            Some(_) if decoded.len() == ROUNDS || path.len() > LONGEST_TO_DECODE => {
+                return Err(BadTarget::EndlessEscapes);
+            }
+            Some(more) => next = more,
+        }
     }
     if path.len() > LONGEST {
         decoded.clear();
     }
     Ok(decoded)
-}
-
-fn escapes_are_well_formed(path: &[u8]) -> bool {
-    path.split(|byte| *byte == b'%').skip(1).all(|rest| escape(rest).is_some())
 }
 
 /// The byte that the two hex digits at the beginning of `rest` stand for.
@@ -158,7 +176,18 @@ fn escaped_bytes(path: &[u8]) -> impl Iterator<Item = u8> {
 
 /// One round of percent-decoding; `None` for a malformed escape.
 pub(crate) fn decode_strictly(text: &[u8]) -> Option<Cow<'_, [u8]>> {
-    escapes_are_well_formed(text).then(|| decode(text).map_or(Cow::Borrowed(text), Cow::Owned))
+    if text.contains(&b'%') { decode_well_formed(text).map(Cow::Owned) } else { Some(Cow::Borrowed(text)) }
+}
+
+fn decode_well_formed(text: &[u8]) -> Option<Vec<u8>> {
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let [first, others @ ..] = rest {
+        let (byte, behind) = if *first == b'%' { (escape(others)?, others.get(2..)?) } else { (*first, others) };
+        decoded.push(byte);
+        rest = behind;
+    }
+    Some(decoded)
 }
 
 /// As [`decode`], byte by byte, while somebody asks for them.
@@ -201,12 +230,11 @@ pub(crate) fn decode_but(path: &[u8], kept: Option<u8>) -> Option<Vec<u8>> {
 
 /// A NUL, a backslash, or a segment that is `.` or `..` up to its parameters (or to a decoded `?` or `#`), blanks around
 /// that not counted.
-fn has_forbidden_part(path: &[u8]) -> bool {
-    let is_forbidden = |byte: &u8| match byte {
-        0 => defence!("nul"),
-        b'\\' => defence!("backslashes"),
-        _ => false,
-    };
+fn has_forbidden_part(path: &[u8], scan: Scan) -> bool {
+    if !scan.may_have_forbidden_part() {
+        return false;
+    }
+    let is_forbidden = |byte: &u8| (*byte == 0 && defence!("nul")) | (*byte == b'\\' && defence!("backslashes"));
     path.iter().any(is_forbidden) || (defence!("dot-segments") && path.split(|byte| *byte == b'/').any(is_dot_segment))
 }
 
@@ -289,6 +317,15 @@ mod tests {
             assert!(Target::parse(path.as_bytes()).is_err(), "{path}");
         }
         assert!(Target::parse(b"/%25252525").is_ok(), "four rounds come to rest");
+        for (path, is_taken) in [
+            (format!("/{}%2541", "a".repeat(4_090)), true),
+            (format!("/{}%2541", "a".repeat(4_091)), false),
+            (format!("/{}%41", "a".repeat(8_188)), true),
+            (format!("/{}%41", "a".repeat(8_189)), false),
+            (format!("/{}", "A".repeat(60_000)), true),
+        ] {
+            assert_eq!(Target::parse(path.as_bytes()).is_ok(), is_taken, "{}", path.len());
+        }
     }
 
     #[test]
@@ -331,9 +368,13 @@ mod tests {
         let mut taken = 0;
         crate::scan::short_paths(&mut |path| {
             let scan = Scan::of(path);
-            if scan.has_no_forbidden_part() {
+            if !scan.has_escape() && !scan.may_have_forbidden_part() {
                 taken += 1;
-                assert_eq!(decode_all(path), Ok(Vec::new()), "{}", path.escape_ascii());
+                assert!(
+                    !path.contains(&b'\\') && !path.split(|byte| *byte == b'/').any(is_dot_segment),
+                    "{}",
+                    path.escape_ascii()
+                );
             }
             assert!(!(scan.has_only_names() && has_no_name(path)), "{}", path.escape_ascii());
             assert_eq!(scan.has_parameter(), path.contains(&b';'), "{}", path.escape_ascii());

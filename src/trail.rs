@@ -95,6 +95,8 @@ pub enum BadTarget {
     ForbiddenPart,
     /// Its path still changes after several rounds of decoding, or is too long for more than one.
     EndlessEscapes,
+    /// Its path is longer than servers take one, and not a simple one.
+    TooLong,
 }
 
 /// What a request is to the CORS step.

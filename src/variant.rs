@@ -340,6 +340,7 @@ mod tests {
     fn a_long_path_is_simple_or_may_be_anything() {
         let long = "a".repeat(60_000);
         assert_eq!(why(format!("/{long}").as_bytes()), None);
+        let long = "a".repeat(8_000);
         for path in [format!("/{long}%41"), format!("/{long};//x"), format!("/{}%41", "a".repeat(1021))] {
             assert_eq!(why(path.as_bytes()), Some(Ambiguity::TooLong));
         }

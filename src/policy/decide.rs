@@ -130,8 +130,9 @@ impl Policy {
             return Ok(Public::Pattern(pattern));
         }
         // What is let through because nothing protects it must be beyond doubt: no letters that look or fold like others.
-        let is_unprotected =
-            |protected: &Protected| decoded.iter().all(u8::is_ascii_graphic) && !protected.covers(target, budget);
+        let is_unprotected = |protected: &Protected| {
+            (target.scan.is_simple() || decoded.iter().all(u8::is_ascii_graphic)) && !protected.covers(target, budget)
+        };
         if self.protected_paths.as_ref().is_some_and(is_unprotected) {
             return Ok(Public::Unprotected);
         }

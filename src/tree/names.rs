@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use memchr::memchr;
+
 use crate::fold::{Ending, Fold, fold_case};
 
 /// The segments of a path in a fold. A segment that folds to nothing is dropped, and so are empty ones at the end, but where
@@ -47,7 +49,7 @@ impl<'p> Names<'p> {
                 self.has_begun = true;
                 return is_first.then_some(Name::EMPTY);
             };
-            let length = rest.iter().position(|byte| *byte == b'/');
+            let length = memchr(b'/', rest);
             self.rest = length.and_then(|length| rest.get(length.saturating_add(1)..));
             let segment = rest.get(..length.unwrap_or(rest.len())).unwrap_or_default();
             if segment.is_empty() {

@@ -372,7 +372,10 @@ fn bad_target(bad: BadTarget) -> &'static str {
         BadTarget::Bytes => "has a blank, a #, or a byte that is not visible ASCII",
         BadTarget::MalformedEscape => "has a % without two hex digits",
         BadTarget::ForbiddenPart => "has a dot segment, a backslash or a NUL, as sent or decoded",
-        BadTarget::EndlessEscapes => "still changes after 4 rounds of decoding",
+        BadTarget::EndlessEscapes => {
+            "still changes after 4 rounds of decoding, or is longer than 4096 bytes and after one"
+        }
+        BadTarget::TooLong => "is longer than 8192 bytes and has escapes, empty segments or the like",
     }
 }
 
