@@ -72,7 +72,7 @@ run: python build ## the demonstration: Envoy, the gate and the sample backend, 
 envoy: python ## fetch the Envoy that the tests use, print its path
 	@$(PYTHON) scripts/get-envoy
 
-backends: python ## fetch the nginx, Apache httpd, Tomcat, docker-registry and skopeo of the tests, print where they are
+backends: python ## fetch the servers that the tests use, nginx to gunicorn, print where they are
 	@$(PYTHON) scripts/get-backends
 
 fmt: cargo ## format the code
