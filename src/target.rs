@@ -150,14 +150,14 @@ fn decode_all(path: &[u8], scan: Scan) -> Result<Vec<Vec<u8>>, BadTarget> {
         if defence!("escapes-of-escapes") && has_forbidden_part(&next, scan) {
             return Err(BadTarget::ForbiddenPart);
         }
-        // What is left of escapes is text, or was made by decoding.
+        if scan.has_escape() && path.len() > LONGEST_TO_DECODE {
+            return Err(BadTarget::EndlessEscapes);
+        }
         let more = if scan.has_escape() { decode(&next) } else { None };
         decoded.push(next);
         match more {
             None => break,
-            Some(_) if decoded.len() == ROUNDS || path.len() > LONGEST_TO_DECODE => {
-                return Err(BadTarget::EndlessEscapes);
-            }
+            Some(_) if decoded.len() == ROUNDS => return Err(BadTarget::EndlessEscapes),
             Some(more) => next = more,
         }
     }
