@@ -3,6 +3,8 @@
 use core::fmt;
 use std::net::IpAddr;
 
+use memchr::memmem;
+
 use crate::headers::Headers;
 use crate::marks::Marks;
 use crate::network::parse_address;
@@ -47,20 +49,15 @@ pub(crate) const NAMES_A_CLIENT: [&str; 8] = [
 pub(crate) const HOLD_THE_CLIENT: [&str; 2] = ["x-forwarded-for", "x-envoy-external-address"];
 /// Headers from which some backends take the method.
 pub(crate) const METHOD_OVERRIDES: [&str; 3] = ["x-http-method", "x-http-method-override", "x-method-override"];
-/// Headers from which some backends take the URL, or a second one (CVE-2018-14773; WebDAV's `Destination`, RFC 4918, section
-/// 10.3). Which backend obeys which is in `docs/security-model.md`.
-pub(crate) const URL_OVERRIDES: [&str; 7] = [
+/// Headers from which some backends take the URL (CVE-2018-14773). Which backend obeys which is in `docs/security-model.md`.
+pub(crate) const URL_OVERRIDES: [&str; 5] =
+    ["x-invoke-path", "x-matched-path", "x-ms-original-url", "x-original-url", "x-rewrite-url"];
+/// Headers from which some backends take what all paths begin with, and cut it off or put it before them; and those by which
+/// WebDAV copies and moves whole trees (RFC 4918, section 10.3).
+pub(crate) const ROOT_OVERRIDES: [&str; 9] = [
+    "daphne-root-path",
     "destination",
     "new-uri",
-    "x-invoke-path",
-    "x-matched-path",
-    "x-ms-original-url",
-    "x-original-url",
-    "x-rewrite-url",
-];
-/// Headers from which some backends take what all paths begin with, and cut it off or put it before them.
-pub(crate) const ROOT_OVERRIDES: [&str; 7] = [
-    "daphne-root-path",
     "path-info",
     "script-name",
     "x-forwarded-script-name",
@@ -128,10 +125,9 @@ impl<'a> Request<'a> {
             }
         }
         if let Some(query) = request.path.and_then(|path| split_query(path).1) {
-            let holds_path = defence!("path-in-the-query") && query.starts_with(b"/");
-            request.query_url = holds_path.then(|| split_query(query).0);
+            request.query_url = path_in_query(query).filter(|_| defence!("path-in-the-query"));
             let is_method = defence!("method-override-parameter") && overrides_method(query);
-            request.is_overridden |= holds_path || is_method;
+            request.is_overridden |= request.query_url.is_some() || is_method;
         }
         request
     }
@@ -194,7 +190,7 @@ impl<'a> Request<'a> {
         of_headers.chain(self.query_url)
     }
 
-    /// Whether a header moves the place that paths begin at.
+    /// Whether a header moves the place that paths begin at, or names a second one.
     pub fn moves_the_root(&self) -> bool {
         self.spellings(ROOT_OVERRIDES).next().is_some()
     }
@@ -242,6 +238,13 @@ impl<'a> Request<'a> {
     }
 }
 
+/// A path in the query: CodeIgniter takes `/admin` for its route in `/?/admin`. What stands before it may be a key, which the
+/// gate takes out.
+fn path_in_query(query: &[u8]) -> Option<&[u8]> {
+    let start = if query.first() == Some(&b'/') { 0 } else { memmem::find(query, b"&/")?.checked_add(1)? };
+    Some(split_query(query.get(start..)?).0)
+}
+
 /// Whether a query parameter is there from which some frameworks take the method: `_method`, and what PHP makes the same,
 /// parted by `&` or `;`. It may be among those that are not looked through.
 fn overrides_method(query: &[u8]) -> bool {
@@ -265,9 +268,10 @@ fn is_method_parameter(name: &[u8]) -> bool {
         blanks = blanks.saturating_add(1);
         matches!(byte, b'+' | b' ') && blanks <= MOST_BLANKS
     });
-    // Behind so many blanks, it may be.
+    // Behind so many blanks, it may be. PHP cuts names at a NUL.
     let first = name.next();
-    matches!(first, Some(b'+' | b' ')) || first.into_iter().chain(name).map(fold).eq(METHOD_PARAMETER.bytes().map(fold))
+    matches!(first, Some(b'+' | b' '))
+        || first.into_iter().chain(name).take_while(|byte| *byte != 0).map(fold).eq(METHOD_PARAMETER.bytes().map(fold))
 }
 
 /// What Envoy takes for gRPC (`Grpc::Common::hasGrpcContentType`): other content types get a plain HTTP answer.

@@ -1,12 +1,22 @@
 //! One pass over a path: what stands in it. Most paths need no second look.
 
+/// A segment that some server takes for a script.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Script {
+    /// Its first byte.
+    pub(crate) start: usize,
+    /// Behind its last byte.
+    pub(crate) end: usize,
+    /// Behind its first `.php`, where some cut a path, whatever follows (Symfony, Caddy); otherwise its end.
+    pub(crate) cut: usize,
+}
+
 /// What stands in a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Scan {
     marks: u32,
-    /// The first script, from its first byte to behind its last: a segment that ends like one, or its beginning up to a
-    /// `.php`.
-    script: Option<(usize, usize)>,
+    /// The first script.
+    script: Option<Script>,
     /// Where the last segment begins.
     last: usize,
 }
@@ -105,7 +115,7 @@ impl Scan {
                         }
                         if let Some(dot) = dots.last {
                             all |= if before == b'.' { DOT_LAST } else { 0 };
-                            script = script.or_else(|| dots.script(path, dot, at).map(|end| (last, end)));
+                            script = script.or_else(|| dots.script(path, last, dot, at));
                             dots = Dots::NONE;
                         }
                         last = at.saturating_add(1);
@@ -126,7 +136,7 @@ impl Scan {
         if let Some(dot) = dots.last {
             all |= if before == b'.' { DOT_LAST } else { 0 };
             all |= if path.get(last..).is_some_and(is_index) { INDEX } else { 0 };
-            script = script.or_else(|| dots.script(path, dot, path.len()).map(|end| (last, end)));
+            script = script.or_else(|| dots.script(path, last, dot, path.len()));
         }
         all |= if before == b'/' && path.len() > 1 { SLASH_LAST } else { 0 };
         Self { marks: all, script, last }
@@ -192,9 +202,8 @@ impl Scan {
         self.has(MANY_DOTS)
     }
 
-    /// The first script, from its first byte to behind its last: a segment that ends like one, or its beginning up to a
-    /// `.php`.
-    pub(crate) fn script(self) -> Option<(usize, usize)> {
+    /// The first script.
+    pub(crate) fn script(self) -> Option<Script> {
         self.script
     }
 
@@ -272,11 +281,14 @@ impl Dots {
         self.count
     }
 
-    /// Where the script ends that the segment is, or that it begins with, if so.
-    fn script(self, path: &[u8], dot: usize, end: usize) -> Option<usize> {
+    /// The script that the segment is, or begins with.
+    fn script(self, path: &[u8], start: usize, dot: usize, end: usize) -> Option<Script> {
         let name = path.get(dot.saturating_add(1)..end).unwrap_or_default();
         let is_script = (2..=6).contains(&name.len()) && PACKED_SCRIPTS.binary_search(&packed(name)).is_ok();
-        if is_script { Some(end) } else { self.php }
+        (is_script || self.php.is_some()).then(|| {
+            let cut = self.php.unwrap_or(end);
+            Script { start, end: if is_script { end } else { cut }, cut }
+        })
     }
 }
 
@@ -380,7 +392,7 @@ mod tests {
     #[test]
     fn the_first_script_and_an_index_are_found_by_their_segments() {
         let script = |path: &str| {
-            Scan::of(path.as_bytes()).script().map(|(start, end)| path.get(start..end).unwrap().to_owned())
+            Scan::of(path.as_bytes()).script().map(|script| path.get(script.start..script.end).unwrap().to_owned())
         };
         for (path, name) in [
             ("/index.php/admin", "index.php"),

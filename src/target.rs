@@ -89,7 +89,7 @@ impl<'a> Target<'a> {
             [decoded, ..] => (decoded.as_slice(), Scan::of(decoded)),
         };
         alias::check(self.path, self.scan).and_then(|()| alias::check(decoded, scan)).map_err(NotPublic::Ambiguous)?;
-        let is_followed = |scan: Scan, path: &[u8]| scan.script().is_some_and(|(_, end)| end < path.len());
+        let is_followed = |scan: Scan, path: &[u8]| scan.script().is_some_and(|script| script.cut < path.len());
         let structural = |byte: &u8| matches!(byte, b'/' | b'\\' | b'.' | b';' | b'%' | b'?' | b'#');
         if (!self.scan.has_only_names() && has_no_name(decoded))
             || (defence!("public-scripts") && (is_followed(self.scan, self.path) || is_followed(scan, decoded)))
@@ -237,6 +237,12 @@ fn has_no_name(path: &[u8]) -> bool {
 }
 
 fn is_dot_segment(segment: &[u8]) -> bool {
+    // Most segments begin with something else, or go on after a dot.
+    match segment {
+        [b'!'..=b'-' | b'/'..=b'~', ..]
+        | [b'.', b'!'..=b'"' | b'$'..=b'-' | b'/'..=b':' | b'<'..=b'>' | b'@'..=b'~', ..] => return false,
+        _ => {}
+    }
     let ends_name = |byte: &u8| match byte {
         b';' => defence!("dot-segments-with-parameters"),
         byte => matches!(byte, b'?' | b'#'),

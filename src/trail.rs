@@ -82,7 +82,7 @@ pub enum Ambiguity {
     TooWide,
     /// A header holds another URL that cannot be read, or there are too many of them.
     OverrideUrl,
-    /// A header moves the place that paths begin at.
+    /// A header moves the place that paths begin at, or names a second one.
     MovedRoot,
 }
 

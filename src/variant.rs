@@ -18,19 +18,29 @@ const MOST: usize = 32;
 /// The most bytes of all variants of the paths of one request, before normalization.
 const LARGEST: usize = 4 << 10;
 
+/// The most names that are looked at, and nodes of pattern trees that are visited. A usual request needs some ten.
+const VISITS: usize = 1 << 10;
+
 /// How much of a request is read with care: beyond, it may be anything. So no request takes long, whatever its sender thinks up.
 #[derive(Debug)]
 pub(crate) struct Budget {
     variants: usize,
     bytes: usize,
-    /// How many nodes of pattern tries may be visited.
-    pub(crate) nodes: usize,
+    /// How many more names may be looked at, and nodes of pattern trees visited.
+    visits: usize,
 }
 
 impl Budget {
     /// For one request.
     pub(crate) const fn new() -> Self {
-        Self { variants: MOST, bytes: LARGEST, nodes: 4 << 10 }
+        Self { variants: MOST, bytes: LARGEST, visits: VISITS }
+    }
+
+    /// Takes a visit.
+    #[inline]
+    pub(crate) fn visit(&mut self) -> Result<(), Ambiguity> {
+        self.visits = self.visits.checked_sub(1).ok_or(Ambiguity::TooWide)?;
+        Ok(())
     }
 
     fn take(&mut self, bytes: usize) -> Result<(), Ambiguity> {
@@ -120,10 +130,12 @@ impl<'a> Variants<'a> {
 /// What one backend or another does to a path before it looks for a resource, in whatever order, as often as it likes.
 impl<'a> Variant<'a> {
     /// What each step makes of the path; `None` where it changes nothing.
-    fn more(&self) -> [Option<Cow<'a, [u8]>>; 14] {
+    fn more(&self) -> [Option<Cow<'a, [u8]>>; 17] {
         let Self { path, scan, .. } = self;
         let owned = |step: Option<Vec<u8>>| step.map(Cow::Owned);
-        let script = scan.script();
+        let behind_script = scan.script().filter(|_| defence!("behind-a-script"));
+        let script_itself = scan.script().filter(|_| defence!("script-itself"));
+        let without_script = scan.script().filter(|_| defence!("without-the-script"));
         [
             owned(if defence!("escapes-decoded") && scan.has_escape() { decode(path) } else { None }),
             // Decoding after the path was split: a `%2F` stays within its segment.
@@ -141,10 +153,13 @@ impl<'a> Variant<'a> {
             // The URL standard and Python's urlsplit drop these anywhere.
             owned((defence!("dropped-lines") && scan.has_line()).then(|| without_lines(path))),
             // What a script, such as a front controller, finds its resource by, and the script itself.
-            script.filter(|_| defence!("behind-a-script")).map(|(_, end)| path_info(path, end)),
-            script.filter(|_| defence!("script-itself")).map(|(_, end)| part(path, 0, end)),
+            behind_script.map(|script| path_info(path, script.end)),
+            behind_script.map(|script| path_info(path, script.cut)),
+            script_itself.map(|script| part(path, 0, script.end)),
+            script_itself.map(|script| part(path, 0, script.cut)),
             // The script's own name may be left out, and a name that stands for its folder.
-            script.filter(|_| defence!("without-the-script")).map(|(start, end)| without(path, start, end)),
+            without_script.map(|script| without(path, script.start, script.end)),
+            without_script.map(|script| without(path, script.start, script.cut)),
             scan.index().filter(|_| defence!("index-names")).map(|start| part(path, 0, start)),
             // Next.js keeps there what a page is made of.
             owned(if defence!("data-of-pages") && scan.has_next_data() { page_of_data(path) } else { None }),
@@ -397,10 +412,17 @@ mod tests {
         }
         assert!(reaches("/app/index.php/admin", "/app/admin"));
         assert!(reaches("/admin.php/x", "/admin.php"));
-        for path in ["/index.phpadmin", "/x/index.phpx/index.Phpadmin", "/_next/data/B/admin", "/admin/__data.json"] {
+        for path in [
+            "/index.php3/admin",
+            "/index.phpadmin",
+            "/x/index.phpx/index.Phpadmin",
+            "/_next/data/B/admin",
+            "/admin/__data.json",
+        ] {
             assert!(reaches(path, "/admin"), "{path}");
         }
         assert!(reaches("/app/_next/data/B/admin", "/app/admin"));
+        assert!(reaches("/index.phps/x", "/s/x") && reaches("/index.php3/x", "/x"));
         assert!(reaches("/index.php", "/"));
         assert!(!reaches("/index.text/admin", "/admin"));
     }

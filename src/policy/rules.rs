@@ -61,7 +61,7 @@ impl Rules {
         });
         all.unwrap_or_else(|why| {
             // What may be anything is under every rule.
-            let permitted = self.rules.iter().all(|rule| consumer.has_any(&rule.roles));
+            let permitted = consumer.permits_everything(|| self.rules.iter().all(|rule| consumer.has_any(&rule.roles)));
             trail.record(|| Event::AnyPath { why, permitted });
             permitted
         })

@@ -64,6 +64,7 @@ impl Tree {
             if here.is_empty() {
                 break;
             }
+            walk.budget.visit()?;
             next = names.next();
             if next.is_none() {
                 return walk.last(&here, name, suffixes, holds);
@@ -149,7 +150,7 @@ impl Walk<'_> {
     /// Enters a node, if anything may be found there.
     fn enter(&mut self, index: usize, level: &mut Level) -> Result<(), Ambiguity> {
         let Some(node) = self.tree.nodes.get(index).filter(|node| node.first < self.found) else { return Ok(()) };
-        self.visit()?;
+        self.budget.visit()?;
         self.ends(node.below)?;
         if node.any != NONE || node.has_literals || node.exact != NONE {
             level.try_push(index).map_err(|_| Ambiguity::TooWide)?;
@@ -157,15 +158,10 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn visit(&mut self) -> Result<(), Ambiguity> {
-        self.budget.nodes = self.budget.nodes.checked_sub(1).ok_or(Ambiguity::TooWide)?;
-        Ok(())
-    }
-
     /// The patterns that end at one place, in their order: the first that is accepted counts.
     fn ends(&mut self, mut number: usize) -> Result<(), Ambiguity> {
         while number < self.found {
-            self.visit()?;
+            self.budget.visit()?;
             if (self.accept)(number) {
                 self.found = number;
                 return Ok(());

@@ -89,7 +89,7 @@ fn in_words(why: Ambiguity) -> &'static str {
         Ambiguity::OverrideUrl => {
             "a header holds a URL that cannot be read, or there are more than 4 or 1024 bytes of them"
         }
-        Ambiguity::MovedRoot => "a header moves the place that paths begin at",
+        Ambiguity::MovedRoot => "a header moves the place that paths begin at, or names a second one",
     }
 }
 
