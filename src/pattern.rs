@@ -121,7 +121,7 @@ impl<'a> Segment<'a> {
         Self::Literal { text: fold.segment(text.as_bytes()), encoded }
     }
 
-    fn matches(&self, name: &[u8]) -> bool {
+    pub(crate) fn matches(&self, name: &[u8]) -> bool {
         match self {
             Self::Any => !name.is_empty(),
             Self::Literal { text, encoded } => name == &**text || encoded.as_deref() == Some(name),

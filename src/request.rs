@@ -3,6 +3,7 @@
 use core::fmt;
 use std::net::IpAddr;
 
+use arrayvec::ArrayVec;
 use memchr::memmem;
 
 use crate::headers::Headers;
@@ -29,6 +30,8 @@ pub struct Request<'a> {
     pub names_a_client: bool,
     /// A header or a query is there that some backends take the method or the URL from.
     pub is_overridden: bool,
+    /// A header moves the place that paths begin at, or names a second one.
+    pub moves_the_root: bool,
     /// A path that stands in the query, where CodeIgniter looks for its route: `/?/admin`.
     query_url: Option<&'a [u8]>,
 }
@@ -66,6 +69,17 @@ pub(crate) const ROOT_OVERRIDES: [&str; 9] = [
     "x-vhm-root",
 ];
 
+/// Headers from which some backends make the beginning of the URL. A value with a path in it moves the rest.
+pub(crate) const URL_BEGINNINGS: [&str; 7] = [
+    "forwarded",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-proto",
+    "x-forwarded-scheme",
+    "x-forwarded-server",
+    "x-host",
+];
+
 /// The most options of `Connection` that are looked at.
 const MOST_OPTIONS: usize = 64;
 
@@ -74,7 +88,8 @@ const LOOKED_FOR: Marks = Marks::of_all(&[":method", ":path", ":authority", "con
     .and(Marks::of_all(&NAMES_A_CLIENT))
     .and(Marks::of_all(&METHOD_OVERRIDES))
     .and(Marks::of_all(&URL_OVERRIDES))
-    .and(Marks::of_all(&ROOT_OVERRIDES));
+    .and(Marks::of_all(&ROOT_OVERRIDES))
+    .and(Marks::of_all(&URL_BEGINNINGS));
 
 /// Names of headers only: in values, and in the path's query, there are credentials.
 impl fmt::Debug for Request<'_> {
@@ -96,6 +111,7 @@ impl<'a> Request<'a> {
             is_grpc: false,
             names_a_client: false,
             is_overridden: false,
+            moves_the_root: false,
             query_url: None,
         };
         let mut has_content_type = false;
@@ -120,13 +136,15 @@ impl<'a> Request<'a> {
                     let is_method = defence!("method-override-headers") && one_of(&METHOD_OVERRIDES);
                     let is_url = defence!("url-override-headers") && one_of(&URL_OVERRIDES);
                     let is_root = defence!("root-override-headers") && one_of(&ROOT_OVERRIDES);
-                    request.is_overridden |= is_method || is_url || is_root;
+                    let holds_path = defence!("paths-in-hosts") && one_of(&URL_BEGINNINGS) && has_path(value);
+                    request.moves_the_root |= is_root || holds_path;
+                    request.is_overridden |= is_method || is_url || is_root || holds_path;
                 }
             }
         }
         if let Some(query) = request.path.and_then(|path| split_query(path).1) {
             request.query_url = path_in_query(query).filter(|_| defence!("path-in-the-query"));
-            let is_method = defence!("method-override-parameter") && overrides_method(query);
+            let is_method = defence!("method-override-parameter") && overrides_method(request.method, query);
             request.is_overridden |= request.query_url.is_some() || is_method;
         }
         request
@@ -190,11 +208,6 @@ impl<'a> Request<'a> {
         of_headers.chain(self.query_url)
     }
 
-    /// Whether a header moves the place that paths begin at, or names a second one.
-    pub fn moves_the_root(&self) -> bool {
-        self.spellings(ROOT_OVERRIDES).next().is_some()
-    }
-
     /// Whether a `Connection` header names one of `names`, which makes the next hop drop it (RFC 9110, section 7.6.1).
     /// Envoy passes `Connection` on for upgrade requests only.
     #[must_use]
@@ -247,31 +260,48 @@ fn path_in_query(query: &[u8]) -> Option<&[u8]> {
 
 /// Whether a query parameter is there from which some frameworks take the method: `_method`, and what PHP makes the same,
 /// parted by `&` or `;`. It may be among those that are not looked through.
-fn overrides_method(query: &[u8]) -> bool {
-    let mut pairs = query.split(|byte| matches!(byte, b'&' | b';')).enumerate();
-    pairs.any(|(index, pair)| {
+fn overrides_method(method: &[u8], query: &[u8]) -> bool {
+    let is_post = method.eq_ignore_ascii_case(b"POST");
+    query.split(|byte| matches!(byte, b'&' | b';')).enumerate().any(|(index, pair)| {
         let name = split_pair(pair).0;
-        (defence!("many-parameters") && index == MOST_ITEMS)
-            || (name.len() >= METHOD_PARAMETER.len() && is_method_parameter(name))
+        (defence!("many-parameters") && index == MOST_ITEMS) || is_method_parameter(is_post, name)
     })
 }
 
-/// The query parameter from which some frameworks take the method.
-const METHOD_PARAMETER: &str = "_method";
+/// The query parameters from which some frameworks take the method: Laravel and WordPress; Plack. ASP.NET MVC takes it from
+/// those that are called like the headers.
+const METHOD_PARAMETERS: [&str; 2] = ["_method", "x-tunneled-method"];
 
-/// The most blanks before it that are looked at.
+/// That of Restlet, for POST alone: in other requests such a parameter is usual.
+const METHOD_OF_POST: &str = "method";
+
+/// The longest name of such a parameter, and the most blanks before it that are looked at.
+const LONGEST_METHOD: usize = 24;
 const MOST_BLANKS: usize = 64;
 
-fn is_method_parameter(name: &[u8]) -> bool {
+fn is_method_parameter(is_post: bool, name: &[u8]) -> bool {
+    if name.len() < METHOD_OF_POST.len() {
+        return false;
+    }
     let mut blanks = 0_usize;
     let mut name = decoded(name).skip_while(|byte| {
         blanks = blanks.saturating_add(1);
         matches!(byte, b'+' | b' ') && blanks <= MOST_BLANKS
     });
-    // Behind so many blanks, it may be. PHP cuts names at a NUL.
     let first = name.next();
-    matches!(first, Some(b'+' | b' '))
-        || first.into_iter().chain(name).take_while(|byte| *byte != 0).map(fold).eq(METHOD_PARAMETER.bytes().map(fold))
+    // Behind so many blanks, it may be. PHP cuts names at a NUL.
+    if matches!(first, Some(b'+' | b' ')) {
+        return true;
+    }
+    let name = first.into_iter().chain(name).take_while(|byte| *byte != 0).take(LONGEST_METHOD.saturating_add(1));
+    let name: ArrayVec<u8, { LONGEST_METHOD + 1 }> = name.collect();
+    let is_one_of = |names: &[&str]| names.iter().any(|known| same_name(&name, known));
+    is_one_of(&METHOD_PARAMETERS) || is_one_of(&METHOD_OVERRIDES) || (is_post && is_one_of(&[METHOD_OF_POST]))
+}
+
+/// Whether the value of a header that names a host or a scheme has what can only be part of a path or a query.
+fn has_path(value: &[u8]) -> bool {
+    value.iter().any(|byte| matches!(byte, b'/' | b'?' | b'#' | b'\\' | b'@'))
 }
 
 /// What Envoy takes for gRPC (`Grpc::Common::hasGrpcContentType`): other content types get a plain HTTP answer.

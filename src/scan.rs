@@ -17,8 +17,8 @@ pub(crate) struct Scan {
     marks: u32,
     /// The first script.
     script: Option<Script>,
-    /// Where the last segment begins.
-    last: usize,
+    /// Where the last segment begins that is not empty.
+    name: usize,
 }
 
 /// A `%`.
@@ -51,6 +51,8 @@ const SPECIAL: u32 = 1 << 12;
 const INDEX: u32 = 1 << 13;
 /// A dot.
 const DOT: u32 = 1 << 16;
+/// The folder below which Jakarta Faces has all pages.
+const FACES: u32 = 1 << 17;
 /// The folder in which Next.js keeps the data of pages.
 const NEXT_DATA: u32 = 1 << 15;
 /// A segment with more than [`MOST_DOTS`].
@@ -92,6 +94,8 @@ impl Scan {
     /// Of a path, which begins with a slash.
     pub(crate) fn of(path: &[u8]) -> Self {
         let (mut all, mut script, mut last, mut before) = (0, None, 0, 0);
+        // The last segment that is not empty.
+        let mut name = (0, 0);
         // The dots of the segment: the last one, how many there are, and where the first `.php` ends.
         let mut dots = Dots::NONE;
         let marks_of = |byte: &u8| MARKS.get(usize::from(*byte)).copied().unwrap_or_default();
@@ -118,6 +122,12 @@ impl Scan {
                             script = script.or_else(|| dots.script(path, last, dot, at));
                             dots = Dots::NONE;
                         }
+                        if last < at {
+                            name = (last, at);
+                        }
+                        if starts_with(path, at, b"/faces/") {
+                            all |= FACES;
+                        }
                         last = at.saturating_add(1);
                     }
                     b'.' => {
@@ -135,11 +145,14 @@ impl Scan {
         }
         if let Some(dot) = dots.last {
             all |= if before == b'.' { DOT_LAST } else { 0 };
-            all |= if path.get(last..).is_some_and(is_index) { INDEX } else { 0 };
             script = script.or_else(|| dots.script(path, last, dot, path.len()));
         }
+        if last < path.len() {
+            name = (last, path.len());
+        }
+        all |= if path.get(name.0..name.1).is_some_and(is_index) { INDEX } else { 0 };
         all |= if before == b'/' && path.len() > 1 { SLASH_LAST } else { 0 };
-        Self { marks: all, script, last }
+        Self { marks: all, script, name: name.0 }
     }
 
     fn has(self, marks: u32) -> bool {
@@ -207,14 +220,19 @@ impl Scan {
         self.script
     }
 
+    /// Whether there is the folder below which Jakarta Faces has all pages.
+    pub(crate) fn has_faces(self) -> bool {
+        self.has(FACES)
+    }
+
     /// Whether there is the folder in which Next.js keeps the data of pages.
     pub(crate) fn has_next_data(self) -> bool {
         self.has(NEXT_DATA)
     }
 
-    /// Where a last segment begins that stands for its folder.
+    /// Where a last name begins that stands for its folder.
     pub(crate) fn index(self) -> Option<usize> {
-        self.has(INDEX).then_some(self.last)
+        self.has(INDEX).then_some(self.name)
     }
 
     /// Whether the only variant of the path is the path itself, but for letter case and a slash at its end. That is so
@@ -235,7 +253,8 @@ impl Scan {
                     | NON_ASCII
                     | SPECIAL
                     | INDEX
-                    | NEXT_DATA,
+                    | NEXT_DATA
+                    | FACES,
             )
     }
 
@@ -327,10 +346,20 @@ const fn packed(mut name: &[u8]) -> u64 {
 /// What JavaScript frameworks call the data of a page: SvelteKit, Nuxt, React Router.
 const DATA_OF_PAGES: [&[u8]; 5] = [b"__data.json", b"__route.js", b"_payload.json", b"_payload.js", b"_.data"];
 
-/// Whether a name stands for the folder that it is in: `index.html`, `default.aspx`, `__data.json`.
+/// Whether a name stands for the folder that it is in: `index.html`, `default.aspx`, `index`, `__data.json`.
 pub(crate) fn is_index(name: &[u8]) -> bool {
     let begins = |with: &[u8]| name.get(..with.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(with));
-    begins(b"index.") || begins(b"default.") || DATA_OF_PAGES.iter().any(|data| name.eq_ignore_ascii_case(data))
+    match name {
+        [b'i' | b'I' | b'd' | b'D', ..] => {
+            begins(b"index.") || begins(b"default.") || name.eq_ignore_ascii_case(b"index")
+        }
+        _ => is_data_of_page(name),
+    }
+}
+
+/// Whether a name is what a JavaScript framework calls the data of a page.
+pub(crate) fn is_data_of_page(name: &[u8]) -> bool {
+    name.first() == Some(&b'_') && DATA_OF_PAGES.iter().any(|data| name.eq_ignore_ascii_case(data))
 }
 
 /// Whether all bytes may stand in a request target: visible ASCII, and no fragment.
@@ -409,7 +438,7 @@ mod tests {
             assert_eq!(script(path), None, "{path}");
         }
         for (path, index) in
-            [("/a/Index.html", Some(3)), ("/default.", Some(1)), ("/index.html/", None), ("/index", None)]
+            [("/a/Index.html", Some(3)), ("/default.", Some(1)), ("/index.html/", Some(1)), ("/a/INDEX//", Some(3))]
         {
             assert_eq!(Scan::of(path.as_bytes()).index(), index, "{path}");
         }

@@ -5,6 +5,7 @@ use core::cell::OnceCell;
 use std::borrow::Cow;
 
 use arrayvec::ArrayVec;
+use memchr::memmem;
 
 use crate::alias;
 use crate::fold::fold_case;
@@ -16,7 +17,7 @@ use crate::trail::Ambiguity;
 const MOST: usize = 32;
 
 /// The most bytes of all variants of the paths of one request, before normalization.
-const LARGEST: usize = 4 << 10;
+const LARGEST: usize = 3 << 10;
 
 /// The most names that are looked at, and nodes of pattern trees that are visited. A usual request needs some ten.
 const VISITS: usize = 1 << 10;
@@ -130,7 +131,7 @@ impl<'a> Variants<'a> {
 /// What one backend or another does to a path before it looks for a resource, in whatever order, as often as it likes.
 impl<'a> Variant<'a> {
     /// What each step makes of the path; `None` where it changes nothing.
-    fn more(&self) -> [Option<Cow<'a, [u8]>>; 17] {
+    fn more(&self) -> [Option<Cow<'a, [u8]>>; 19] {
         let Self { path, scan, .. } = self;
         let owned = |step: Option<Vec<u8>>| step.map(Cow::Owned);
         let behind_script = scan.script().filter(|_| defence!("behind-a-script"));
@@ -161,6 +162,9 @@ impl<'a> Variant<'a> {
             without_script.map(|script| without(path, script.start, script.end)),
             without_script.map(|script| without(path, script.start, script.cut)),
             scan.index().filter(|_| defence!("index-names")).map(|start| part(path, 0, start)),
+            // Jakarta Faces has all pages below that folder too.
+            owned(if defence!("faces") && scan.has_faces() { without_faces(path, true) } else { None }),
+            owned(if defence!("behind-faces") && scan.has_faces() { without_faces(path, false) } else { None }),
             // Next.js keeps there what a page is made of.
             owned(if defence!("data-of-pages") && scan.has_next_data() { page_of_data(path) } else { None }),
             owned(if defence!("best-fit-letters") && !scan.is_ascii() { best_fit(path) } else { None }),
@@ -196,10 +200,18 @@ fn without<'a>(path: &Cow<'a, [u8]>, start: usize, end: usize) -> Cow<'a, [u8]> 
     }
 }
 
+/// A path without the folder of Jakarta Faces: with what stands before it, which may be the place of an application, or not.
+fn without_faces(path: &[u8], with_front: bool) -> Option<Vec<u8>> {
+    const FOLDER: &[u8] = b"/faces";
+    let start = memmem::find(path, b"/faces/")?;
+    let front = if with_front { path.get(..start)? } else { b"" };
+    Some([front, path.get(start.checked_add(FOLDER.len())?..)?].concat())
+}
+
 /// The page whose data a path asks Next.js for: `/_next/data/BUILD/admin.json` is `/admin.json`.
 fn page_of_data(path: &[u8]) -> Option<Vec<u8>> {
     const FOLDER: &[u8] = b"/_next/data/";
-    let start = path.windows(FOLDER.len()).position(|window| window == FOLDER)?;
+    let start = memmem::find(path, FOLDER)?;
     let behind = path.get(start.saturating_add(FOLDER.len())..)?;
     let page = behind.get(behind.iter().position(|byte| *byte == b'/')?..)?;
     Some([path.get(..start)?, page].concat())
@@ -262,7 +274,7 @@ mod tests {
     use super::*;
     use crate::document::read::Text as _;
     use crate::pattern::PathPattern;
-    use crate::tree::{FoldedTrees, Suffixes, Tree};
+    use crate::tree::{FoldedTrees, Matching, Tree};
 
     /// Whether any variant of the path falls under the pattern.
     fn reaches(path: &str, pattern: &str) -> bool {
@@ -272,7 +284,7 @@ mod tests {
         let variants = variants.find(&target, &mut budget).expect("a handful");
         !variants.iter().all(|variant| {
             let is_outside = |tree: &Tree, path: &[u8], ending| {
-                tree.each(path, ending, Suffixes::Kept, &mut budget, &|_| true, |found, _| found.is_none())
+                tree.each(path, ending, Matching::Strict, &mut budget, &|_| true, |found, _| found.is_none())
             };
             trees.all(variant, is_outside).unwrap()
         })
@@ -407,6 +419,9 @@ mod tests {
             "/x%2Ephp%2fadmin",
             "/admin/index.html",
             "/admin/Default.aspx",
+            "/admin/index/",
+            "/faces/admin",
+            "/app/faces/admin",
         ] {
             assert!(reaches(path, "/admin"), "{path}");
         }

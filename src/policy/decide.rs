@@ -126,6 +126,7 @@ impl Policy {
             |path: &[u8]| self.public_paths.find(path, Some(request.method), budget).map_err(NotPublic::Ambiguous);
         if let Some(pattern) = public(target.path)?
             && (target.decoded.is_empty() || public(decoded)?.is_some())
+            && target.page_of_data().map_or(Ok(true), |page| Ok(public(page)?.is_some()))?
         {
             return Ok(Public::Pattern(pattern));
         }

@@ -5,7 +5,7 @@ use crate::fold::Fold;
 use crate::pattern::PathPattern;
 use crate::target::Target;
 use crate::trail::Ambiguity;
-use crate::tree::{FoldedTrees, Suffixes, Tree};
+use crate::tree::{FoldedTrees, Matching, Tree};
 use crate::variant::{Budget, Variants};
 
 /// The paths that need no key, as they are sent.
@@ -62,11 +62,11 @@ impl Protected {
         let mut variants = Variants::default();
         let is_free = variants.find(target, budget).is_ok_and(|variants| {
             variants.iter().all(|variant| {
-                let suffixes = if defence!("protected-suffixes") { Suffixes::Cut } else { Suffixes::Kept };
+                let matching = if defence!("protected-suffixes") { Matching::Wide } else { Matching::Strict };
                 let files = Some(&self.of_files).filter(|files| defence!("protected-files") && !files.is_empty());
                 [Some(&self.paths), files].into_iter().flatten().all(|trees| {
                     let covers_none = |tree: &Tree, path: &[u8], ending| {
-                        tree.each(path, ending, suffixes, budget, &|_| true, |found, _| found.is_none())
+                        tree.each(path, ending, matching, budget, &|_| true, |found, _| found.is_none())
                     };
                     trees.all(variant, covers_none).unwrap_or(false)
                 })

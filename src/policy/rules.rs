@@ -7,7 +7,7 @@ use crate::pattern::PathPattern;
 use crate::request::Request;
 use crate::target::{LONGEST, Target};
 use crate::trail::{Ambiguity, Event, Recorder};
-use crate::tree::{FoldedTrees, Suffixes};
+use crate::tree::{FoldedTrees, Matching};
 use crate::variant::{Budget, Variants};
 
 /// The most URLs in override headers that are read.
@@ -74,7 +74,7 @@ impl Rules {
         budget: &mut Budget,
         trail: &mut impl Recorder,
     ) -> Result<bool, Ambiguity> {
-        if defence!("moved-root") && request.moves_the_root() {
+        if defence!("moved-root") && request.moves_the_root {
             return Err(Ambiguity::MovedRoot);
         }
         let bytes = request.override_urls().fold(0_usize, |bytes, url| bytes.saturating_add(url.len()));
@@ -113,7 +113,7 @@ impl Rules {
         };
         let of_file = |number: usize| self.rules_of_files.get(number).copied();
         let counts_for_file = |number: usize| of_file(number).is_none_or(counts);
-        let suffixes = if defence!("rule-suffixes") { Suffixes::Cut } else { Suffixes::Kept };
+        let matching = if defence!("rule-suffixes") { Matching::Wide } else { Matching::Strict };
         let mut variants = Variants::default();
         for variant in variants.find(target, budget)? {
             let mut holds = |path: &[u8], ending: Ending, number: Option<usize>, cut: usize| {
@@ -126,11 +126,11 @@ impl Rules {
                 permitted
             };
             let is_permitted = self.paths.all(variant, |tree, path, ending| {
-                tree.each(path, ending, suffixes, budget, &counts, |number, cut| holds(path, ending, number, cut))
+                tree.each(path, ending, matching, budget, &counts, |number, cut| holds(path, ending, number, cut))
             })? && (self.of_files.is_empty()
                 || !defence!("rule-files")
                 || self.of_files.all(variant, |tree, path, ending| {
-                    tree.each(path, ending, suffixes, budget, &counts_for_file, |number, cut| {
+                    tree.each(path, ending, matching, budget, &counts_for_file, |number, cut| {
                         number.is_none() || holds(path, ending, number.and_then(of_file), cut)
                     })
                 })?);

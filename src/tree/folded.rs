@@ -71,7 +71,8 @@ mod tests {
 
     use super::*;
     use crate::document::read::Text as _;
-    use crate::tree::Suffixes;
+    use crate::pattern::Segment;
+    use crate::tree::Matching;
     use crate::variant::Budget;
 
     fn pattern(text: &str) -> PathPattern {
@@ -132,6 +133,14 @@ mod tests {
         "%41",
     ];
 
+    /// As [`PathPattern::covers`], but that `*` may be empty.
+    fn covers_widely(pattern: &PathPattern, fold: Fold, path: &[u8]) -> bool {
+        let mut names = path.strip_prefix(b"/").unwrap_or(path).split(|byte| *byte == b'/');
+        let mut segments = pattern.segments(fold);
+        segments.all(|segment| names.next().is_some_and(|name| segment == Segment::Any || segment.matches(name)))
+            && (pattern.goes_below() || names.next().is_none())
+    }
+
     #[test]
     fn a_tree_finds_what_the_patterns_find_one_by_one() {
         let (mut chance, mut found, mut missed) = (Chance(1), 0, 0);
@@ -152,7 +161,7 @@ mod tests {
                 let mut lazy = BTreeSet::new();
                 let every = trees.all(&variant, |tree, path, ending| {
                     let accept = |number: usize| accepted[number];
-                    tree.each(path, ending, Suffixes::Cut, &mut Budget::new(), &accept, |first, _| {
+                    tree.each(path, ending, Matching::Wide, &mut Budget::new(), &accept, |first, _| {
                         lazy.insert(first);
                         true
                     })
@@ -163,8 +172,9 @@ mod tests {
                     let path = fold.path(path.as_bytes());
                     let name = path.iter().rposition(|byte| *byte == b'/').unwrap();
                     let dots = (name..path.len()).filter(|at| path[*at] == b'.').map(|dot| &path[..dot]);
-                    for path in std::iter::once(&path[..]).chain(dots) {
-                        let covers = |number: &usize| patterns[*number].covers(fold, path);
+                    let bare = path[name..].starts_with(b"/.").then(|| &path[..name]).filter(|bare| !bare.is_empty());
+                    for path in std::iter::once(&path[..]).chain(dots).chain(bare) {
+                        let covers = |number: &usize| covers_widely(&patterns[*number], fold, path);
                         let first = (0..count).filter(covers).find(|number| accepted[*number]);
                         eager.insert(first);
                         if first.is_none() { missed += 1 } else { found += 1 }

@@ -16,7 +16,7 @@ use crate::fold::Fold;
 use crate::pattern::{PathPattern, Segment};
 pub(crate) use folded::FoldedTrees;
 pub(crate) use names::Names;
-pub(crate) use walk::Suffixes;
+pub(crate) use walk::Matching;
 
 /// No node, literal or pattern: no list is so long.
 const NONE: usize = usize::MAX;

@@ -15,14 +15,14 @@ const WIDEST: usize = 32;
 /// The nodes of one depth that a path is at.
 type Level = ArrayVec<usize, WIDEST>;
 
-/// Whether what stands before a dot of the last name is looked for too: routers that serve several formats find `/a` in
-/// `/a.json`.
+/// How much a path is compared with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Suffixes {
-    /// The name counts as it is.
-    Kept,
-    /// Both are looked for.
-    Cut,
+pub(crate) enum Matching {
+    /// As patterns say: `*` is a segment that is not empty, and the last name counts as it is.
+    Strict,
+    /// As some backend may have it. `*` may be empty (Fastify, gin, Falcon); and what stands before a dot of the last name
+    /// is looked for too: routers that serve several formats find `/a` in `/a.json`.
+    Wide,
 }
 
 impl Tree {
@@ -34,15 +34,15 @@ impl Tree {
         accept: impl Fn(usize) -> bool,
     ) -> Result<Option<usize>, Ambiguity> {
         let mut first = None;
-        self.each(path, Ending::Exact, Suffixes::Kept, budget, &accept, |found, _| {
+        self.each(path, Ending::Exact, Matching::Strict, budget, &accept, |found, _| {
             first = found;
             true
         })?;
         Ok(first)
     }
 
-    /// Whether `holds` for the first pattern that covers the path and is accepted, or for none; and so for what is
-    /// left of the path without each suffix. It hears how many bytes the path loses at its end.
+    /// Whether `holds` for the first pattern that covers the path and is accepted, or for none; and so, in a wide matching,
+    /// for what is left of the path without each suffix. It hears how many bytes the path loses at its end.
     ///
     /// # Errors
     /// Where this would take long, which only an unusual policy brings about.
@@ -50,12 +50,12 @@ impl Tree {
         &self,
         path: &[u8],
         ending: Ending,
-        suffixes: Suffixes,
+        matching: Matching,
         budget: &mut Budget,
         accept: &dyn Fn(usize) -> bool,
         mut holds: impl FnMut(Option<usize>, usize) -> bool,
     ) -> Result<bool, Ambiguity> {
-        let mut walk = Walk { tree: self, accept, budget, found: NONE };
+        let mut walk = Walk { tree: self, matching, accept, budget, found: NONE };
         let mut names = Names::of(path, ending);
         let (mut here, mut there) = (Level::new(), Level::new());
         walk.enter(ROOT, &mut here)?;
@@ -67,7 +67,7 @@ impl Tree {
             walk.budget.visit()?;
             next = names.next();
             if next.is_none() {
-                return walk.last(&here, name, suffixes, holds);
+                return walk.last(&here, name, holds);
             }
             walk.step(&here, name, &mut there)?;
             core::mem::swap(&mut here, &mut there);
@@ -79,6 +79,7 @@ impl Tree {
 
 struct Walk<'w> {
     tree: &'w Tree,
+    matching: Matching,
     accept: &'w dyn Fn(usize) -> bool,
     budget: &'w mut Budget,
     /// The first pattern that was accepted so far.
@@ -106,7 +107,7 @@ impl Walk<'_> {
                     self.enter(literal.node, to)?;
                 }
             }
-            if !name.is_empty() {
+            if !name.is_empty() || self.matching == Matching::Wide {
                 self.enter(node.any, to)?;
             }
         }
@@ -118,19 +119,26 @@ impl Walk<'_> {
         &mut self,
         from: &[usize],
         name: &[u8],
-        suffixes: Suffixes,
         mut holds: impl FnMut(Option<usize>, usize) -> bool,
     ) -> Result<bool, Ambiguity> {
         let before = self.found;
         if !holds(self.end(from, name)?, 0) {
             return Ok(false);
         }
-        if suffixes == Suffixes::Cut {
+        if self.matching == Matching::Wide {
             for dot in memchr_iter(b'.', name) {
                 self.found = before;
                 let rest = name.get(..dot).unwrap_or_default();
                 if !holds(self.end(from, rest)?, name.len().saturating_sub(dot)) {
                     return Ok(false);
+                }
+                // `/a/.json` is `/a` to some (Django REST framework).
+                if rest.is_empty() {
+                    self.found = before;
+                    self.ends_all(from)?;
+                    if !holds((self.found != NONE).then_some(self.found), name.len().saturating_add(1)) {
+                        return Ok(false);
+                    }
                 }
             }
         }
@@ -141,10 +149,13 @@ impl Walk<'_> {
     fn end(&mut self, from: &[usize], name: &[u8]) -> Result<Option<usize>, Ambiguity> {
         let mut to = Level::new();
         self.step(from, name, &mut to)?;
-        for index in to {
-            self.ends(self.tree.nodes.get(index).map_or(NONE, |node| node.exact))?;
-        }
+        self.ends_all(&to)?;
         Ok((self.found != NONE).then_some(self.found))
+    }
+
+    /// The patterns that end at each node.
+    fn ends_all(&mut self, level: &[usize]) -> Result<(), Ambiguity> {
+        level.iter().try_for_each(|index| self.ends(self.tree.nodes.get(*index).map_or(NONE, |node| node.exact)))
     }
 
     /// Enters a node, if anything may be found there.
