@@ -32,6 +32,12 @@ const ROOTS: [&str; 7] = [
 /// How many items of a query, and of cookies, are looked at.
 pub const MOST_ITEMS: usize = 512;
 
+/// How many blanks before the name of a parameter are looked at.
+const MOST_BLANKS: usize = 64;
+
+/// How many bytes the URLs in override headers may have together.
+pub const MOST_OF_URLS: usize = 1024;
+
 /// How many parts of `Authorization`, and options of `Connection`, are looked at.
 pub const MOST_PARTS: usize = 64;
 
@@ -127,8 +133,10 @@ impl Request {
     pub fn is_overridden(&self) -> bool {
         let items: Vec<Vec<u8>> = split(&self.query(), b'&').iter().flat_map(|part| split(part, b';')).collect();
         let in_query = items.iter().any(|item| {
-            let name = String::from_utf8(super::path::decode(&pair(item).0));
-            name.is_ok_and(|name| folded(name.trim_start_matches(['+', ' '])) == "_method")
+            let name = super::path::decode(&pair(item).0);
+            let blanks = name.iter().take_while(|byte| b"+ ".contains(byte)).count();
+            let name = String::from_utf8(name[blanks..].to_vec());
+            blanks > MOST_BLANKS || name.is_ok_and(|name| folded(&name) == "_method")
         });
         let headers = METHODS.iter().chain(&URLS).chain(&ROOTS);
         items.len() > MOST_ITEMS

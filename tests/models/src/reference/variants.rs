@@ -3,13 +3,13 @@
 
 use std::collections::BTreeSet;
 
-use super::path::{decode, decode_but, is_blank, segments};
+use super::path::{decode, decode_but, is_blank, is_dot_segment, segments};
 use super::request::split;
 
 /// How many variants a request may have, its path and its override URLs together, but for those that are simple.
 const MOST: usize = 32;
 /// How many bytes they may have.
-const MOST_BYTES: usize = 8192;
+const MOST_BYTES: usize = 4096;
 /// How many dots a name may have.
 const MOST_DOTS: usize = 16;
 /// Only a simple path may be longer than this.
@@ -75,7 +75,9 @@ fn of(path: &[u8]) -> Option<BTreeSet<Vec<u8>>> {
             break;
         }
     }
-    (!all.iter().any(|path| names_a_file_otherwise(path))).then_some(all)
+    // Dots that follow a script in its name: nobody knows who resolves them.
+    let has_dots = |path: &Vec<u8>| segments(path).iter().any(|name| is_dot_segment(name));
+    (!all.iter().any(|path| has_dots(path) || names_a_file_otherwise(path))).then_some(all)
 }
 
 /// Whether a path may be anything that can be told of it as it is sent and decoded once: it is not public.
@@ -86,7 +88,7 @@ pub fn is_too_odd_to_be_public(path: &[u8]) -> bool {
 }
 
 /// Whether nobody reads a path otherwise than another does, but for letter case and a slash at the end.
-pub fn is_simple(path: &[u8]) -> bool {
+fn is_simple(path: &[u8]) -> bool {
     let names = segments(path);
     let (last, above) = names.split_last().expect("a path has a segment");
     let odd =
