@@ -60,7 +60,7 @@ pub fn is_blank(letter: char) -> bool {
     letter.is_whitespace() || letter.is_control()
 }
 
-/// No server takes a longer path, and only a simple one costs little to look at.
+/// Hardly a server takes a longer path.
 const LONGEST: usize = 8192;
 /// Nobody decodes a longer path again and again.
 const LONGEST_TO_DECODE: usize = 4096;
@@ -73,7 +73,7 @@ pub fn is_a_target(target: &[u8]) -> bool {
         return false;
     }
     let has_escaped_percent = path.windows(3).any(|escape| escape == b"%25");
-    if path.len() > LONGEST && !variants::is_simple(&path) || path.len() > LONGEST_TO_DECODE && has_escaped_percent {
+    if path.len() > LONGEST || path.len() > LONGEST_TO_DECODE && has_escaped_percent {
         return false;
     }
     // As sent, and after one to four rounds.
@@ -91,7 +91,7 @@ pub fn is_a_target(target: &[u8]) -> bool {
 }
 
 /// `.` or `..`, up to parameters, or to what is a `?` or `#` by now, with blanks around.
-fn is_dot_segment(segment: &[u8]) -> bool {
+pub fn is_dot_segment(segment: &[u8]) -> bool {
     let end = segment.iter().position(|byte| b";?#".contains(byte)).unwrap_or(segment.len());
     let name = String::from_utf8_lossy(&segment[..end]).into_owned();
     matches!(name.trim_matches(is_blank), "." | "..")

@@ -7,19 +7,12 @@ pub struct Request(pub Vec<(String, Vec<u8>)>);
 /// Headers from which some backends take the method.
 const METHODS: [&str; 3] = ["x-http-method", "x-http-method-override", "x-method-override"];
 
-/// Headers from which some backends take the URL, or a second one.
-const URLS: [&str; 7] = [
-    "x-original-url",
-    "x-rewrite-url",
-    "destination",
-    "new-uri",
-    "x-ms-original-url",
-    "x-matched-path",
-    "x-invoke-path",
-];
+/// Headers from which some backends take the URL.
+const URLS: [&str; 5] = ["x-original-url", "x-rewrite-url", "x-ms-original-url", "x-matched-path", "x-invoke-path"];
 
-/// Headers that some backends cut off the path, or put before it.
-const ROOTS: [&str; 7] = [
+/// Headers that some backends cut off the path, or put before it; and those with a second URL, since COPY and MOVE take
+/// whole trees.
+const ROOTS: [&str; 9] = [
     "script-name",
     "daphne-root-path",
     "x-vhm-root",
@@ -27,10 +20,18 @@ const ROOTS: [&str; 7] = [
     "x-script-name",
     "x-forwarded-script-name",
     "path-info",
+    "destination",
+    "new-uri",
 ];
 
 /// How many items of a query, and of cookies, are looked at.
 pub const MOST_ITEMS: usize = 512;
+
+/// How many blanks before the name of a parameter are looked at.
+const MOST_BLANKS: usize = 64;
+
+/// How many bytes the URLs in override headers may have together.
+pub const MOST_OF_URLS: usize = 1024;
 
 /// How many parts of `Authorization`, and options of `Connection`, are looked at.
 pub const MOST_PARTS: usize = 64;
@@ -121,27 +122,35 @@ impl Request {
         self.0.iter().any(|(header, _)| header != name && folded(header) == folded(name))
     }
 
-    /// Whether some backends may take the method, the URL or its root from elsewhere: a header, a query that is a path, or the
-    /// query parameter `_method`, which PHP finds behind blanks and under `.method` too. Where the query is too long to look
+    /// Whether some backends may take the method, the URL or its root from elsewhere: a header, a path in the
+    /// query, or the query parameter `_method`, which PHP finds behind blanks, before a NUL and under `.method` too. Where the query is too long to look
     /// at, it may be there.
     pub fn is_overridden(&self) -> bool {
         let items: Vec<Vec<u8>> = split(&self.query(), b'&').iter().flat_map(|part| split(part, b';')).collect();
         let in_query = items.iter().any(|item| {
-            let name = String::from_utf8(super::path::decode(&pair(item).0));
-            name.is_ok_and(|name| folded(name.trim_start_matches(['+', ' '])) == "_method")
+            let name = split(&super::path::decode(&pair(item).0), 0).swap_remove(0);
+            let blanks = name.iter().take_while(|byte| b"+ ".contains(byte)).count();
+            let name = String::from_utf8(name[blanks..].to_vec());
+            blanks > MOST_BLANKS || name.is_ok_and(|name| folded(&name) == "_method")
         });
         let headers = METHODS.iter().chain(&URLS).chain(&ROOTS);
         items.len() > MOST_ITEMS
             || in_query
-            || self.query().starts_with(b"/")
+            || self.url_in_query().is_some()
             || headers.into_iter().any(|name| !self.alike(name).is_empty())
     }
 
-    /// The URLs in override headers, and the query where it is a path.
+    /// The URLs in override headers, and that in the query.
     pub fn override_urls(&self) -> Vec<Vec<u8>> {
         let in_headers = URLS.iter().flat_map(|name| self.alike(name)).map(|url| trimmed(&url));
-        let in_query = Some(self.query()).filter(|query| query.starts_with(b"/"));
-        in_headers.chain(in_query.map(|query| super::path::path(&query).to_vec())).collect()
+        in_headers.chain(self.url_in_query()).collect()
+    }
+
+    /// The query from its first item on that begins as a path does, up to the next `?`.
+    fn url_in_query(&self) -> Option<Vec<u8>> {
+        let items = split(&self.query(), b'&');
+        let at = items.iter().position(|item| item.starts_with(b"/"))?;
+        Some(super::path::path(&items[at..].join(&b'&')).to_vec())
     }
 
     /// What stands behind the first `?` of the target.

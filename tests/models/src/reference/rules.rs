@@ -2,7 +2,7 @@
 
 use super::document::{Document, Place, Rule};
 use super::path::{self, Name, encoded, is_blank, segments, segments_match};
-use super::request::{Request, lists};
+use super::request::{MOST_OF_URLS, Request, lists};
 use super::variants;
 
 /// How a path or a pattern may be written down again where a backend does not tell some things apart: how its end is trimmed,
@@ -120,7 +120,8 @@ pub fn permit(document: &Document, roles: &[String], request: &Request, target: 
         return true;
     }
     let urls = request.override_urls();
-    if request.has_another_root() || urls.len() > 4 {
+    let bytes: usize = urls.iter().map(Vec::len).sum();
+    if request.has_another_root() || urls.len() > 4 || bytes > MOST_OF_URLS {
         return false;
     }
     let mut targets = vec![target.to_vec()];

@@ -3,13 +3,13 @@
 
 use std::collections::BTreeSet;
 
-use super::path::{decode, decode_but, is_blank, segments};
+use super::path::{decode, decode_but, is_blank, is_dot_segment, segments};
 use super::request::split;
 
 /// How many variants a request may have, its path and its override URLs together, but for those that are simple.
 const MOST: usize = 32;
 /// How many bytes they may have.
-const MOST_BYTES: usize = 8192;
+const MOST_BYTES: usize = 4096;
 /// How many dots a name may have.
 const MOST_DOTS: usize = 16;
 /// Only a simple path may be longer than this.
@@ -75,7 +75,9 @@ fn of(path: &[u8]) -> Option<BTreeSet<Vec<u8>>> {
             break;
         }
     }
-    (!all.iter().any(|path| names_a_file_otherwise(path))).then_some(all)
+    // Dots that follow a script in its name: nobody knows who resolves them.
+    let has_dots = |path: &Vec<u8>| segments(path).iter().any(|name| is_dot_segment(name));
+    (!all.iter().any(|path| has_dots(path) || names_a_file_otherwise(path))).then_some(all)
 }
 
 /// Whether a path may be anything that can be told of it as it is sent and decoded once: it is not public.
@@ -86,11 +88,11 @@ pub fn is_too_odd_to_be_public(path: &[u8]) -> bool {
 }
 
 /// Whether nobody reads a path otherwise than another does, but for letter case and a slash at the end.
-pub fn is_simple(path: &[u8]) -> bool {
+fn is_simple(path: &[u8]) -> bool {
     let names = segments(path);
     let (last, above) = names.split_last().expect("a path has a segment");
     let odd =
-        |name: &Vec<u8>| name.ends_with(b".") || name.starts_with(b"(") || script(name).is_some() || is_a_root(name);
+        |name: &Vec<u8>| name.ends_with(b".") || name.starts_with(b"(") || !scripts(name).is_empty() || is_a_root(name);
     !path.iter().any(|byte| b"%;~".contains(byte))
         && !has_a_stream(path)
         && find(path, NEXT_DATA).is_none()
@@ -150,14 +152,17 @@ fn behind_host(path: &[u8]) -> Option<Vec<u8>> {
 /// Of the first script in a path: what follows it, the path without it, and the path up to it.
 fn around_the_script(path: &[u8]) -> Vec<Vec<u8>> {
     let names = segments(path);
-    let Some(at) = names.iter().position(|name| script(name).is_some()) else { return Vec::new() };
-    let (name, rest) = names[at].split_at(script(&names[at]).unwrap_or_default());
+    let Some(at) = names.iter().position(|name| !scripts(name).is_empty()) else { return Vec::new() };
     let before = names[..at].to_vec();
-    // What follows the script in its own name is a name.
-    let rest = Some(rest.to_vec()).filter(|rest| !rest.is_empty());
-    let after: Vec<Vec<u8>> = rest.into_iter().chain(names[at + 1..].iter().cloned()).collect();
-    let up_to_it = [before.clone(), vec![name.to_vec()]].concat();
-    vec![joined(after.clone()), joined([before, after].concat()), joined(up_to_it)]
+    let around = |end: usize| {
+        let (name, rest) = names[at].split_at(end);
+        // What follows the script in its own name is a name.
+        let rest = Some(rest.to_vec()).filter(|rest| !rest.is_empty());
+        let after: Vec<Vec<u8>> = rest.into_iter().chain(names[at + 1..].iter().cloned()).collect();
+        let up_to_it = [before.clone(), vec![name.to_vec()]].concat();
+        [joined(after.clone()), joined([before.clone(), after].concat()), joined(up_to_it)]
+    };
+    scripts(&names[at]).into_iter().flat_map(around).collect()
 }
 
 /// The folder whose index the last segment is, with its slash.
@@ -183,18 +188,23 @@ fn find(text: &[u8], part: &str) -> Option<usize> {
     text.windows(part.len()).position(|window| window == part.as_bytes())
 }
 
-/// How much of a segment is the name of a script: all of it by its ending, or what a first `.php` ends.
-fn script(name: &[u8]) -> Option<usize> {
+/// How much of a segment may be the name of a script: all of it by its ending, and then also what the `.php` of that ends; or
+/// what a first `.php` ends.
+fn scripts(name: &[u8]) -> Vec<usize> {
     let lower = name.to_ascii_lowercase();
-    let ends = SCRIPTS.iter().any(|ending| lower.ends_with(ending.as_bytes()));
-    if ends { Some(name.len()) } else { find(&lower, PHP).map(|at| at + PHP.len()) }
+    let Some(ending) = SCRIPTS.iter().find(|ending| lower.ends_with(ending.as_bytes())) else {
+        return find(&lower, PHP).map(|at| at + PHP.len()).into_iter().collect();
+    };
+    let all = name.len();
+    if ending.starts_with(PHP) && *ending != PHP { vec![all, all - ending.len() + PHP.len()] } else { vec![all] }
 }
 
 /// Whether something follows a script, to which that is a path of its own.
 pub fn has_path_behind_script(path: &[u8]) -> bool {
     let names = segments(path);
     let (last, above) = names.split_last().expect("a path has a segment");
-    above.iter().any(|name| script(name).is_some()) || script(last).is_some_and(|end| end < last.len())
+    let goes_on = scripts(last).first().is_some_and(|end| *end < last.len());
+    goes_on || above.iter().any(|name| !scripts(name).is_empty())
 }
 
 fn is_an_index(name: &[u8]) -> bool {
