@@ -10,7 +10,7 @@ pub(crate) const STEADY: &str = "soak-steady-key";
 pub(crate) const ADMIN: &str = "soak-admin-key";
 
 /// Further keys of each policy, which are others in the next one: were policies kept, it would be seen.
-const FURTHER_KEYS: usize = 500;
+const FURTHER_KEYS: usize = 200;
 
 /// The key that only the policy with that number has.
 pub(crate) fn key(number: usize) -> String {
