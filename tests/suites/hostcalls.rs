@@ -333,6 +333,24 @@ fn memory_is_flat_over_30_updates_with_requests_between() {
     assert_eq!(sizes[9], sizes[29], "bytes after each update: {sizes:?}");
 }
 
+/// Envoy keeps what it is told of a metric as long as the VM lives, each time anew.
+#[test]
+fn an_update_defines_no_metric_again() {
+    let mut policy = policy();
+    policy["key_metrics"] = json!(true);
+    let mut vm = start(&policy);
+    let defined = |calls: &[String]| calls.iter().filter(|call| call.starts_with("define_metric")).count();
+    assert!(defined(vm.calls()) > 10, "a control: {:?}", vm.calls());
+    for first_uses in [1, 0, 0] {
+        let got = vm.serve(request("GET", "/v2", &[("x-api-key", KEY)]), None);
+        assert_eq!(defined(&got.calls), first_uses);
+        let counted = ["increment_metric portcullis.edge.allowed.key", "increment_metric portcullis.edge.key.one"];
+        assert!(counted.iter().all(|count| got.calls.iter().any(|call| call == count)), "{:?}", got.calls);
+        vm.update(policy.to_string().as_bytes()).expect("the policy stands");
+        assert_eq!(defined(vm.calls()), first_uses, "the calls of the request, and of the update after it");
+    }
+}
+
 /// A caller pays for its bytes, not for their square. Ten times as much of a header, or as many of them, in one request.
 #[test]
 fn a_request_costs_in_proportion_to_its_size() {
