@@ -37,7 +37,7 @@ const FEWEST_RESPELLED: usize = 1_000;
 /// something restricted in disguise.
 const FEWEST_PASSED: usize = 300;
 /// How often an admin must reach something restricted with a header that moves the path.
-const FEWEST_MOVED_THROUGH: usize = 20;
+const FEWEST_MOVED_THROUGH: usize = 15;
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
