@@ -81,81 +81,55 @@ const CHUNK: usize = 8;
 impl Scan {
     /// Of a path, which begins with a slash.
     pub(crate) fn of(path: &[u8]) -> Self {
-        let mut scan = Self { marks: 0, script: None, last: 0 };
-        // The last dot, where one is in the segment, and how many there are.
-        let (mut dot, mut dots) = (None, 0_usize);
-        // Where the first `.php` of the segment ends.
-        let mut php = None;
-        let mut before = 0;
+        let (mut all, mut script, mut last, mut before) = (0, None, 0, 0);
+        // The dots of the segment: the last one, how many there are, and where the first `.php` ends.
+        let mut dots = Dots::NONE;
         let marks_of = |byte: &u8| MARKS.get(usize::from(*byte)).copied().unwrap_or_default();
         for (chunk, first) in path.chunks(CHUNK).zip((0_usize..).step_by(CHUNK)) {
             let marks = chunk.iter().map(marks_of).fold(0, |all, marks| all | marks);
+            all |= marks;
             if marks & NEIGHBOUR == 0 {
-                scan.marks |= marks;
                 before = chunk.last().copied().unwrap_or(before);
                 continue;
             }
             for (at, byte) in (first..).zip(chunk.iter().copied()) {
-                let mark = marks_of(&byte);
-                if mark & NEIGHBOUR != 0 {
-                    scan.marks |= match (byte, before) {
-                        (b'/', b'/') => EMPTY_SEGMENT,
-                        (b'/', b'.') => DOT_LAST,
-                        (b'.', b'/') => DOT_FIRST,
-                        (b'(', b'/') | (b'$', b':') => SPECIAL,
-                        (b'V', b'/') if path.get(at..).is_some_and(|rest| rest.starts_with(b"VirtualHost")) => {
-                            SPECIAL | UPPER_CASE
+                if marks_of(&byte) & NEIGHBOUR == 0 {
+                    before = byte;
+                    continue;
+                }
+                let begins = before == b'/';
+                match byte {
+                    b'/' => {
+                        if begins {
+                            all |= EMPTY_SEGMENT;
                         }
-                        (b'_', b'/') if path.get(at..).is_some_and(|rest| rest.starts_with(b"_next/data/")) => {
-                            NEXT_DATA
+                        if let Some(dot) = dots.last {
+                            all |= if before == b'.' { DOT_LAST } else { 0 };
+                            script = script.or_else(|| dots.script(path, dot, at).map(|end| (last, end)));
+                            dots = Dots::NONE;
                         }
-                        _ => mark & UPPER_CASE,
-                    };
-                    match byte {
-                        b'.' => {
-                            scan.marks |= DOT;
-                            dot = Some(at);
-                            if php.is_none() && holds_php(path, at) {
-                                php = Some(at.saturating_add(b".php".len()));
-                            }
-                            dots = dots.saturating_add(1);
-                            if dots > MOST_DOTS {
-                                scan.marks |= MANY_DOTS;
-                            }
-                        }
-                        b'/' => {
-                            scan.end_of_segment(path, dot.take(), php.take(), at);
-                            dots = 0;
-                            scan.last = at.saturating_add(1);
-                        }
-                        _ => {}
+                        last = at.saturating_add(1);
                     }
-                } else {
-                    scan.marks |= mark;
+                    b'.' => {
+                        all |= if begins { DOT | DOT_FIRST } else { DOT };
+                        all |= if dots.add(path, at) > MOST_DOTS { MANY_DOTS } else { 0 };
+                    }
+                    b'(' if begins => all |= SPECIAL,
+                    b'$' if before == b':' => all |= SPECIAL,
+                    b'V' if begins && starts_with(path, at, b"VirtualHost") => all |= SPECIAL,
+                    b'_' if begins && starts_with(path, at, b"_next/data/") => all |= NEXT_DATA,
+                    _ => {}
                 }
                 before = byte;
             }
         }
-        scan.end_of_segment(path, dot, php, path.len());
-        scan.marks |= match before {
-            b'.' => DOT_LAST,
-            b'/' if path.len() > 1 => SLASH_LAST,
-            _ => 0,
-        };
-        let name = path.get(scan.last..).unwrap_or_default();
-        if dot.is_some() && is_index(name) {
-            scan.marks |= INDEX;
+        if let Some(dot) = dots.last {
+            all |= if before == b'.' { DOT_LAST } else { 0 };
+            all |= if path.get(last..).is_some_and(is_index) { INDEX } else { 0 };
+            script = script.or_else(|| dots.script(path, dot, path.len()).map(|end| (last, end)));
         }
-        scan
-    }
-
-    fn end_of_segment(&mut self, path: &[u8], dot: Option<usize>, php: Option<usize>, end: usize) {
-        if self.script.is_none()
-            && let Some(dot) = dot
-        {
-            let is_script = path.get(dot..end).is_some_and(is_script_ending);
-            self.script = if is_script { Some(end) } else { php }.map(|end| (self.last, end));
-        }
+        all |= if before == b'/' && path.len() > 1 { SLASH_LAST } else { 0 };
+        Self { marks: all, script, last }
     }
 
     fn has(self, marks: u32) -> bool {
@@ -272,62 +246,70 @@ impl Scan {
     }
 }
 
-/// Whether a segment that ends so, from its last dot on, is a script to some server: what follows it is then the path that
-/// the script sees (RFC 3875, section 4.1.5), and a front controller finds its resources by that.
-fn is_script_ending(ending: &[u8]) -> bool {
-    let Some((b'.', name)) = ending.split_first() else { return false };
-    if name.len() < 2 {
-        return false;
-    }
-    let mut lower = [0; 6];
-    let Some(letters) = lower.get_mut(..name.len()) else { return false };
-    for (to, from) in letters.iter_mut().zip(name) {
-        *to = from.to_ascii_lowercase();
-    }
-    matches!(
-        &*letters,
-        b"php"
-            | b"php3"
-            | b"php4"
-            | b"php5"
-            | b"php7"
-            | b"php8"
-            | b"phps"
-            | b"pht"
-            | b"phtml"
-            | b"phar"
-            | b"cgi"
-            | b"fcgi"
-            | b"pl"
-            | b"psgi"
-            | b"py"
-            | b"wsgi"
-            | b"rb"
-            | b"lua"
-            | b"shtml"
-            | b"asp"
-            | b"aspx"
-            | b"ashx"
-            | b"asmx"
-            | b"axd"
-            | b"cshtml"
-            | b"vbhtml"
-            | b"svc"
-            | b"dll"
-            | b"jsp"
-            | b"jspx"
-            | b"do"
-            | b"action"
-            | b"cfm"
-            | b"cfml"
-            | b"cfc"
-            | b"nsf"
-    )
+/// The dots of a segment.
+#[derive(Clone, Copy)]
+struct Dots {
+    last: Option<usize>,
+    count: usize,
+    /// Where the first `.php` ends. Some cut a path there, whatever follows (Symfony, Caddy).
+    php: Option<usize>,
 }
 
-/// Whether there is a `.php` at a dot. Some cut a path behind the first one, whatever follows (Symfony, Caddy).
-fn holds_php(path: &[u8], dot: usize) -> bool {
-    path.get(dot..).and_then(|rest| rest.get(..b".php".len())).is_some_and(|name| name.eq_ignore_ascii_case(b".php"))
+impl Dots {
+    const NONE: Self = Self { last: None, count: 0, php: None };
+
+    /// One more; how many there are now.
+    fn add(&mut self, path: &[u8], dot: usize) -> usize {
+        let end = dot.saturating_add(b".php".len());
+        if matches!(path.get(dot.saturating_add(1)), Some(b'p' | b'P'))
+            && self.php.is_none()
+            && path.get(dot..end).is_some_and(|name| name.eq_ignore_ascii_case(b".php"))
+        {
+            self.php = Some(end);
+        }
+        self.last = Some(dot);
+        self.count = self.count.saturating_add(1);
+        self.count
+    }
+
+    /// Where the script ends that the segment is, or that it begins with, if so.
+    fn script(self, path: &[u8], dot: usize, end: usize) -> Option<usize> {
+        let name = path.get(dot.saturating_add(1)..end).unwrap_or_default();
+        let is_script = (2..=6).contains(&name.len()) && PACKED_SCRIPTS.binary_search(&packed(name)).is_ok();
+        if is_script { Some(end) } else { self.php }
+    }
+}
+
+fn starts_with(path: &[u8], at: usize, name: &[u8]) -> bool {
+    path.get(at..).is_some_and(|rest| rest.starts_with(name))
+}
+
+/// How the names of scripts end: what follows such a name is the path that the script sees (RFC 3875, section 4.1.5), and a
+/// front controller finds its resources by that. In the order of their [`packed`] forms.
+const SCRIPTS: [&[u8]; 36] = [
+    b"do", b"pl", b"py", b"rb", b"asp", b"axd", b"cfc", b"cfm", b"cgi", b"dll", b"jsp", b"lua", b"nsf", b"php", b"pht",
+    b"svc", b"ashx", b"asmx", b"aspx", b"cfml", b"fcgi", b"jspx", b"phar", b"php3", b"php4", b"php5", b"php7", b"php8",
+    b"phps", b"psgi", b"wsgi", b"phtml", b"shtml", b"action", b"cshtml", b"vbhtml",
+];
+
+static PACKED_SCRIPTS: [u64; SCRIPTS.len()] = {
+    let mut all = [0; SCRIPTS.len()];
+    let (mut rest, mut names): (&mut [u64], &[&[u8]]) = (&mut all, &SCRIPTS);
+    while let ([to, others @ ..], [name, more @ ..]) = (rest, names) {
+        *to = packed(name);
+        (rest, names) = (others, more);
+    }
+    all
+};
+
+/// Up to eight bytes as one number, ASCII letters in lower case.
+const fn packed(mut name: &[u8]) -> u64 {
+    let mut number = 0_u64;
+    while let [byte, rest @ ..] = name {
+        number = (number << 8) | byte.to_ascii_lowercase() as u64;
+        name = rest;
+    }
+    number
 }
 
 /// What JavaScript frameworks call the data of a page: SvelteKit, Nuxt, React Router.
@@ -383,6 +365,15 @@ mod tests {
             "/docs/index.html",
         ] {
             assert!(!Scan::of(path.as_bytes()).is_simple(), "{path}");
+        }
+    }
+
+    #[test]
+    fn every_script_is_found() {
+        assert!(PACKED_SCRIPTS.is_sorted());
+        for name in SCRIPTS {
+            let path = format!("/a.{}/b", name.escape_ascii());
+            assert!(Scan::of(path.to_uppercase().as_bytes()).script().is_some(), "{path}");
         }
     }
 

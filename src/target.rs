@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use memchr::memchr;
+use memchr::{memchr, memchr_iter};
 
 use crate::alias;
 use crate::digest::hex_byte;
@@ -23,6 +23,9 @@ const LONGEST_TO_DECODE: usize = 4 << 10;
 
 /// The longest path, in bytes, unless it is a simple one. Common servers take no request line that is as long.
 const LONGEST_TO_READ: usize = 8 << 10;
+
+/// The most dots in a longer one.
+const MOST_DOTS: usize = 256;
 
 /// A request target (RFC 9110, section 7.1) that was not refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,14 +50,15 @@ impl<'a> Target<'a> {
     /// * one that does not begin with `/`, or has a byte outside 0x21 to 0x7E or a `#` anywhere;
     /// * in the path, a malformed escape, and, at any depth of decoding, a NUL, a backslash or a dot segment (with
     ///   `;parameters` too: CVE-2020-5902, CVE-2021-41773), or escapes that still change after four rounds;
-    /// * a path of more than 4096 bytes with escapes of escapes, and one of more than 8192 bytes that is not a simple one:
-    ///   to read them would take long.
+    /// * a path of more than 4096 bytes with escapes of escapes, and one of more than 8192 bytes that is not a simple one
+    ///   or has more than 256 dots: to read them would take long.
     pub fn parse(target: &'a [u8]) -> Result<Self, BadTarget> {
         let (path, query) = split_query(target);
         // What is refused as too long is not looked at to its end.
-        let beginning =
-            if defence!("longest-paths") && path.len() > LONGEST_TO_READ { path.get(..LONGEST_TO_READ) } else { None };
-        if beginning.is_some_and(|beginning| !Scan::of(beginning).is_simple()) {
+        let is_long = defence!("longest-paths") && path.len() > LONGEST_TO_READ;
+        let beginning = path.get(..LONGEST_TO_READ).filter(|_| is_long);
+        let is_simple = |beginning| Scan::of(beginning).is_simple() && memchr_iter(b'.', path).nth(MOST_DOTS).is_none();
+        if !beginning.is_none_or(is_simple) {
             return Err(BadTarget::TooLong);
         }
         let scan = Scan::of(path);
@@ -64,7 +68,7 @@ impl<'a> Target<'a> {
         {
             return Err(BadTarget::Bytes);
         }
-        if beginning.is_some() && !scan.is_simple() {
+        if is_long && !scan.is_simple() {
             return Err(BadTarget::TooLong);
         }
         let decoded = decode_all(path, scan)?;
@@ -146,14 +150,14 @@ fn decode_all(path: &[u8], scan: Scan) -> Result<Vec<Vec<u8>>, BadTarget> {
         if defence!("escapes-of-escapes") && has_forbidden_part(&next, scan) {
             return Err(BadTarget::ForbiddenPart);
         }
-        // What is left of escapes is text, or was made by decoding.
+        if scan.has_escape() && path.len() > LONGEST_TO_DECODE {
+            return Err(BadTarget::EndlessEscapes);
+        }
         let more = if scan.has_escape() { decode(&next) } else { None };
         decoded.push(next);
         match more {
             None => break,
-            Some(_) if decoded.len() == ROUNDS || path.len() > LONGEST_TO_DECODE => {
-                return Err(BadTarget::EndlessEscapes);
-            }
+            Some(_) if decoded.len() == ROUNDS => return Err(BadTarget::EndlessEscapes),
             Some(more) => next = more,
         }
     }
@@ -230,7 +234,7 @@ pub(crate) fn decode_but(path: &[u8], kept: Option<u8>) -> Option<Vec<u8>> {
 
 /// A NUL, a backslash, or a segment that is `.` or `..` up to its parameters (or to a decoded `?` or `#`), blanks around
 /// that not counted.
-fn has_forbidden_part(path: &[u8], scan: Scan) -> bool {
+pub(crate) fn has_forbidden_part(path: &[u8], scan: Scan) -> bool {
     if !scan.may_have_forbidden_part() {
         return false;
     }

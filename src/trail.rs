@@ -74,6 +74,8 @@ pub enum Ambiguity {
     ManySuffixes,
     /// It is not UTF-8.
     NotUtf8,
+    /// A dot segment or a backslash forms in it where a backend drops or converts characters.
+    DotSegment,
     /// A name in it stands for another one: a short name or a stream of Windows, a session of ASP.NET.
     Alias,
     /// The patterns of the policy mix names and wildcards so that comparing the path with all would take long.

@@ -7,7 +7,7 @@ use arrayvec::ArrayVec;
 
 use crate::alias;
 use crate::scan::Scan;
-use crate::target::{LONGEST, Target, decode, decode_but};
+use crate::target::{LONGEST, Target, decode, decode_but, has_forbidden_part};
 use crate::trail::Ambiguity;
 
 /// The most variants of the paths of one request, before normalization: somebody's resource has a handful.
@@ -92,6 +92,9 @@ impl<'a> Variants<'a> {
 
     fn add(&mut self, variant: Variant<'a>, budget: &mut Budget) -> Result<(), Ambiguity> {
         alias::check(&variant.path, variant.scan)?;
+        if defence!("dot-segments-in-variants") && has_forbidden_part(&variant.path, variant.scan) {
+            return Err(Ambiguity::DotSegment);
+        }
         if defence!("many-suffixes") && variant.scan.has_many_dots() {
             return Err(Ambiguity::ManySuffixes);
         }
@@ -356,6 +359,9 @@ mod tests {
             ("/ADMIN%7E1;x", Ambiguity::Alias),
             ("/admin%3A%3A$DATA", Ambiguity::Alias),
             ("/%28S(x))/admin", Ambiguity::Alias),
+            ("/docs/.%09./admin", Ambiguity::DotSegment),
+            ("/docs/%252%09e./admin", Ambiguity::DotSegment),
+            ("/docs/%EF%BC%8E%EF%BC%8E/admin", Ambiguity::DotSegment),
             ("/a.b.c.d.e.f.g.h.i.j.k.l.m.n.o.p.q.r", Ambiguity::ManySuffixes),
         ] {
             assert_eq!(why(path.as_bytes()), Some(ambiguity), "{path}");

@@ -4,7 +4,7 @@ use portcullis::{HeaderBlock, Policy, Request};
 pub use portcullis_models::backends::{ADMIN, GUEST, is_public, is_restricted, policy as document};
 
 /// What a caller may send that is read in more than one way, and words to put between. A slash comes up most.
-pub const WORDS: [&str; 44] = [
+pub const WORDS: [&str; 54] = [
     "pub",
     "docs",
     "admin",
@@ -49,6 +49,16 @@ pub const WORDS: [&str; 44] = [
     "+",
     "~",
     ":",
+    "index.php",
+    "index.html",
+    ".php/",
+    ".json",
+    "%2fh",
+    "(S(x))",
+    "::$DATA",
+    "~1",
+    "_next/data/x/",
+    "__data.json",
 ];
 
 /// The policy.

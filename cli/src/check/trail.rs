@@ -82,6 +82,7 @@ fn in_words(why: Ambiguity) -> &'static str {
         Ambiguity::TooLong => "it is longer than 1024 bytes and has escapes, empty segments or the like",
         Ambiguity::TooManyVariants => "backends may read it in too many ways",
         Ambiguity::ManySuffixes => "a name in it has more than 16 dots",
+        Ambiguity::DotSegment => "a dot segment may form in it, where a backend drops or converts characters",
         Ambiguity::NotUtf8 => "it is not UTF-8",
         Ambiguity::Alias => "a name in it stands for another to Windows or ASP.NET",
         Ambiguity::TooWide => "the patterns mix names and wildcards in too many ways",

@@ -60,6 +60,8 @@ pub fn is_blank(letter: char) -> bool {
     letter.is_whitespace() || letter.is_control()
 }
 
+/// No server takes a longer path, and only a simple one costs little to look at.
+const LONGEST: usize = 8192;
 /// Nobody decodes a longer path again and again.
 const LONGEST_TO_DECODE: usize = 4096;
 
@@ -70,7 +72,8 @@ pub fn is_a_target(target: &[u8]) -> bool {
     if !visible || target.first() != Some(&b'/') || !is_well_formed(&path) {
         return false;
     }
-    if path.len() > LONGEST_TO_DECODE && path.windows(3).any(|escape| escape == b"%25") {
+    let has_escaped_percent = path.windows(3).any(|escape| escape == b"%25");
+    if path.len() > LONGEST && !variants::is_simple(&path) || path.len() > LONGEST_TO_DECODE && has_escaped_percent {
         return false;
     }
     // As sent, and after one to four rounds.
@@ -105,10 +108,7 @@ pub fn is_plain(path: &[u8]) -> bool {
     let shapeless = segments(&decoded).iter().any(|name| {
         !name.is_empty() && String::from_utf8_lossy(name).chars().all(|letter| letter == '.' || is_blank(letter))
     });
-    let run = [path, decoded.as_slice()].iter().any(|path| {
-        // What stands behind a script is a path of its own.
-        segments(path).iter().rev().skip(1).any(|name| variants::is_a_script(name))
-    });
+    let run = [path, decoded.as_slice()].iter().any(|path| variants::has_path_behind_script(path));
     let shaped = !empty && !escaped && !shapeless && !run && !path.contains(&b';');
     shaped && !text.chars().any(is_unstable) && !variants::is_too_odd_to_be_public(path)
 }

@@ -41,13 +41,18 @@ fn folded(path: &[u8], (ending, any_case): Form) -> Vec<Vec<u8>> {
     if names.is_empty() { vec![Vec::new()] } else { names }
 }
 
-/// Any letter case is one, so that ß is SS. Full-width letters count as those of ASCII.
+/// Any letter case is one, so that ß is SS.
 fn in_lower_case(name: &[u8]) -> Vec<u8> {
+    String::from_utf8_lossy(name).to_uppercase().to_lowercase().into_bytes()
+}
+
+/// Full-width letters of a path as those of ASCII.
+fn narrowed(name: &[u8]) -> Vec<u8> {
     let narrow = |letter: char| match u32::from(letter) {
         wide @ 0xFF01..=0xFF5E => char::from_u32(wide - 0xFEE0).unwrap_or(letter),
         _ => letter,
     };
-    String::from_utf8_lossy(name).chars().map(narrow).collect::<String>().to_uppercase().to_lowercase().into_bytes()
+    String::from_utf8_lossy(name).chars().map(narrow).collect::<String>().into_bytes()
 }
 
 /// The pattern, folded alike, and so are the escapes of its letters. Wildcards stay.
@@ -70,7 +75,11 @@ fn forms(paths: &[&[u8]]) -> Option<Vec<(Form, Vec<Vec<u8>>)>> {
     let variants = variants::of_all(paths)?;
     let mut all = Vec::new();
     for form in ENDINGS.iter().flat_map(|ending| [(*ending, false), (*ending, true)]) {
-        for names in variants.iter().map(|path| folded(path, form)) {
+        for path in &variants {
+            let mut names = folded(path, form);
+            if form.1 {
+                names = names.iter().map(|name| in_lower_case(&narrowed(name))).collect();
+            }
             let (last, above) = names.split_last().expect("a path has a segment");
             for dot in (0..last.len()).filter(|at| last[*at] == b'.') {
                 all.push((form, above.iter().cloned().chain([last[..dot].to_vec()]).collect()));
@@ -81,12 +90,22 @@ fn forms(paths: &[&[u8]]) -> Option<Vec<(Form, Vec<Vec<u8>>)>> {
     Some(all)
 }
 
-/// The patterns of a name without its suffixes: some servers have `/report.html` for `/report`.
-fn without_suffixes(pattern: &str) -> Vec<String> {
+/// Where else some servers have the file that a pattern names by its extension: `/report.html` for `/report`, and for what is
+/// below it, and an index for its folder.
+fn derived(pattern: &str) -> Vec<String> {
     let (above, last) = pattern.rsplit_once('/').expect("a pattern has a slash");
     let is_literal = !last.starts_with(['*', '{']);
-    let dots = last.match_indices('.').map(|(at, _)| at).filter(|at| *at > 0 && is_literal);
-    dots.map(|at| format!("{above}/{}", &last[..at])).collect()
+    let extension = |at: &usize| last.as_bytes().get(at + 1).is_some_and(u8::is_ascii_alphabetic);
+    let dots = last.match_indices('.').map(|(at, _)| at).filter(|at| is_literal && *at > 0 && extension(at));
+    let mut all: Vec<String> = dots.map(|at| format!("{above}/{}", &last[..at])).collect();
+    if !all.is_empty() {
+        all.push(format!("{pattern}/**"));
+        let name = last.to_ascii_lowercase();
+        if name.starts_with("index.") || name.starts_with("default.") {
+            all.push(format!("{above}/"));
+        }
+    }
+    all
 }
 
 fn covers(pattern: &str, form: Form, names: &[Vec<u8>]) -> bool {
@@ -116,14 +135,11 @@ pub fn permit(document: &Document, roles: &[String], request: &Request, target: 
     })
 }
 
-/// The first rule that matches counts, and so does the first that matches a name without its suffixes.
+/// The first rule that matches counts, and so does the first of which a derived pattern matches.
 fn permits(document: &Document, roles: &[String], method: Option<&[u8]>, form: Form, names: &[Vec<u8>]) -> bool {
-    let (as_they_are, without): (Vec<_>, Vec<_>) = document
-        .rules
-        .iter()
-        .map(|rule| ((rule, vec![rule.path.clone()]), (rule, without_suffixes(&rule.path))))
-        .unzip();
-    [as_they_are, without].iter().all(|rules| {
+    let (as_they_are, otherwise): (Vec<_>, Vec<_>) =
+        document.rules.iter().map(|rule| ((rule, vec![rule.path.clone()]), (rule, derived(&rule.path)))).unzip();
+    [as_they_are, otherwise].iter().all(|rules| {
         let covering = rules.iter().filter(|(_, patterns)| patterns.iter().any(|one| covers(one, form, names)));
         first_permits(covering.map(|(rule, _)| *rule), roles, method)
     })
@@ -169,6 +185,6 @@ fn targets_of(url: &[u8]) -> Option<Vec<Vec<u8>>> {
 pub fn is_protected(patterns: &[Place], path: &[u8]) -> bool {
     let Some(forms) = forms(&[path]) else { return true };
     let patterns = patterns.iter().map(Place::path);
-    let all: Vec<String> = patterns.flat_map(|one| [vec![one.to_owned()], without_suffixes(one)].concat()).collect();
+    let all: Vec<String> = patterns.flat_map(|one| [vec![one.to_owned()], derived(one)].concat()).collect();
     forms.iter().any(|(form, names)| all.iter().any(|one| covers(one, *form, names)))
 }

@@ -16,13 +16,26 @@ const MOST_DOTS: usize = 16;
 const LONGEST: usize = 1024;
 
 /// How the name of a script ends. A server runs it for what stands behind it too.
-const SCRIPTS: [&str; 24] = [
-    ".php", ".php3", ".php4", ".php5", ".php7", ".php8", ".phtml", ".phar", ".cgi", ".fcgi", ".pl", ".py", ".rb",
-    ".asp", ".aspx", ".ashx", ".asmx", ".svc", ".jsp", ".jspx", ".do", ".action", ".cfm", ".cfc",
+const SCRIPTS: [&str; 36] = [
+    ".php", ".php3", ".php4", ".php5", ".php7", ".php8", ".pht", ".phtml", ".phar", ".phps", ".cgi", ".fcgi", ".pl",
+    ".py", ".rb", ".wsgi", ".psgi", ".lua", ".asp", ".aspx", ".ashx", ".asmx", ".axd", ".cshtml", ".vbhtml", ".dll",
+    ".svc", ".jsp", ".jspx", ".do", ".action", ".cfm", ".cfc", ".cfml", ".shtml", ".nsf",
 ];
+
+/// In a name, what stands behind it is no part of the script's name to Symfony.
+const PHP: &str = ".php";
+
+/// Below it, and one more name, Next has the data of each page.
+const NEXT_DATA: &str = "/_next/data/";
+
+/// Behind these names, Zope has hosts and other roots.
+const ROOTS: [&str; 2] = ["VirtualHostBase", "VirtualHostRoot"];
 
 /// How the name of a file begins that a server has for the folder it is in.
 const INDEXES: [&str; 2] = ["index.", "default."];
+
+/// Files with the data of the page that the folder is, to SvelteKit, Nuxt and React Router.
+const DATA: [&str; 5] = ["__data.json", "__route.js", "_payload.json", "_payload.js", "_.data"];
 
 /// The variants of several paths, one after the other; `None` where one of them may be anything, or all are too many.
 pub fn of_all(paths: &[&[u8]]) -> Option<Vec<Vec<u8>>> {
@@ -73,15 +86,17 @@ pub fn is_too_odd_to_be_public(path: &[u8]) -> bool {
 }
 
 /// Whether nobody reads a path otherwise than another does, but for letter case and a slash at the end.
-fn is_simple(path: &[u8]) -> bool {
+pub fn is_simple(path: &[u8]) -> bool {
     let names = segments(path);
-    let above = &names[..names.len() - 1];
-    let odd = |name: &Vec<u8>| name.ends_with(b".") || name.starts_with(b"(") || is_a_script(name);
+    let (last, above) = names.split_last().expect("a path has a segment");
+    let odd =
+        |name: &Vec<u8>| name.ends_with(b".") || name.starts_with(b"(") || script(name).is_some() || is_a_root(name);
     !path.iter().any(|byte| b"%;~".contains(byte))
         && !has_a_stream(path)
+        && find(path, NEXT_DATA).is_none()
         && !above.iter().any(Vec::is_empty)
         && !names.iter().any(odd)
-        && !names.last().is_some_and(|last| is_an_index(last))
+        && !is_an_index(last)
 }
 
 /// Whether a path is UTF-8, however often it is decoded.
@@ -116,6 +131,7 @@ fn read_otherwise(path: &[u8]) -> Vec<Vec<u8>> {
     all.extend(behind_host(path));
     all.extend(around_the_script(path));
     all.extend(folder_of_the_index(path));
+    all.extend(page_of_the_data(path));
     all
 }
 
@@ -131,12 +147,17 @@ fn behind_host(path: &[u8]) -> Option<Vec<u8>> {
     Some(joined(names))
 }
 
-/// Of the first segment that is a script: what follows it, the path without it, and the path up to it.
+/// Of the first script in a path: what follows it, the path without it, and the path up to it.
 fn around_the_script(path: &[u8]) -> Vec<Vec<u8>> {
     let names = segments(path);
-    let Some(at) = names.iter().position(|name| is_a_script(name)) else { return Vec::new() };
-    let (before, after) = (&names[..at], &names[at + 1..]);
-    vec![joined(after.to_vec()), joined([before, after].concat()), joined(names[..=at].to_vec())]
+    let Some(at) = names.iter().position(|name| script(name).is_some()) else { return Vec::new() };
+    let (name, rest) = names[at].split_at(script(&names[at]).unwrap_or_default());
+    let before = names[..at].to_vec();
+    // What follows the script in its own name is a name.
+    let rest = Some(rest.to_vec()).filter(|rest| !rest.is_empty());
+    let after: Vec<Vec<u8>> = rest.into_iter().chain(names[at + 1..].iter().cloned()).collect();
+    let up_to_it = [before.clone(), vec![name.to_vec()]].concat();
+    vec![joined(after.clone()), joined([before, after].concat()), joined(up_to_it)]
 }
 
 /// The folder whose index the last segment is, with its slash.
@@ -150,20 +171,46 @@ fn folder_of_the_index(path: &[u8]) -> Option<Vec<u8>> {
     Some(joined(names))
 }
 
-/// Whether a segment is the name of a script.
-pub fn is_a_script(name: &[u8]) -> bool {
-    let name = name.to_ascii_lowercase();
-    SCRIPTS.iter().any(|ending| name.ends_with(ending.as_bytes()))
+/// The page whose data Next has below `/_next/data/BUILD`.
+fn page_of_the_data(path: &[u8]) -> Option<Vec<u8>> {
+    let at = find(path, NEXT_DATA)?;
+    let behind = &path[at + NEXT_DATA.len()..];
+    let build = behind.iter().position(|byte| *byte == b'/')?;
+    Some([&path[..at], &behind[build..]].concat())
+}
+
+fn find(text: &[u8], part: &str) -> Option<usize> {
+    text.windows(part.len()).position(|window| window == part.as_bytes())
+}
+
+/// How much of a segment is the name of a script: all of it by its ending, or what a first `.php` ends.
+fn script(name: &[u8]) -> Option<usize> {
+    let lower = name.to_ascii_lowercase();
+    let ends = SCRIPTS.iter().any(|ending| lower.ends_with(ending.as_bytes()));
+    if ends { Some(name.len()) } else { find(&lower, PHP).map(|at| at + PHP.len()) }
+}
+
+/// Whether something follows a script, to which that is a path of its own.
+pub fn has_path_behind_script(path: &[u8]) -> bool {
+    let names = segments(path);
+    let (last, above) = names.split_last().expect("a path has a segment");
+    above.iter().any(|name| script(name).is_some()) || script(last).is_some_and(|end| end < last.len())
 }
 
 fn is_an_index(name: &[u8]) -> bool {
     let name = name.to_ascii_lowercase();
     INDEXES.iter().any(|beginning| name.starts_with(beginning.as_bytes()))
+        || DATA.iter().any(|file| name == file.as_bytes())
 }
 
-/// Whether Windows or ASP.NET know what a path names by another name.
+fn is_a_root(name: &[u8]) -> bool {
+    ROOTS.iter().any(|root| name == root.as_bytes())
+}
+
+/// Whether Windows, ASP.NET or Zope know what a path names by another name.
 fn names_a_file_otherwise(path: &[u8]) -> bool {
-    has_a_stream(path) || segments(path).iter().any(|name| is_a_short_name(name) || is_a_session(name))
+    let odd = |name: &Vec<u8>| is_a_short_name(name) || is_a_session(name) || is_a_root(name);
+    has_a_stream(path) || segments(path).iter().any(odd)
 }
 
 /// `:$` as in `file::$DATA` and `folder:$i30:$INDEX_ALLOCATION`.
@@ -182,7 +229,7 @@ fn is_a_short_name(name: &[u8]) -> bool {
     let text = String::from_utf8_lossy(name).into_owned();
     let text = text.trim_end_matches(|letter| letter == '.' || is_blank(letter)).trim_start_matches(is_blank);
     let (name, extension) = text.split_once('.').unwrap_or((text, ""));
-    let Some((prefix, number)) = name.split_once('~') else { return false };
+    let Some((prefix, number)) = name.rsplit_once('~') else { return false };
     (1..=6).contains(&prefix.len())
         && (1..=6).contains(&number.len())
         && number.bytes().all(|byte| byte.is_ascii_digit())
