@@ -131,6 +131,9 @@ fn restricted(bench: &Bench) -> Result<(), Failed> {
         if !matches!(decision, "missing_role" | "bad_request_target") {
             wrong.push(format!("{probe} is {resource} to {site}, and the gate says {decision} to a guest"));
         }
+        if decisions.by_protected == "public_path" {
+            wrong.push(format!("{probe} is {resource} to {site}, and not protected to the gate"));
+        }
     }
     eprintln!("what the gate says to a guest where a site finds something restricted: {answers:?}");
     if answers.len() < 2 {
@@ -165,11 +168,12 @@ impl Bench {
     fn through_envoy(&self, handling: Handling) -> Result<(), Failed> {
         let front = Front::start(&self.backends.sites, handling);
         let address = front.address();
-        let passages: Vec<Passage> = thread::scope(|scope| {
+        let passages: Result<Vec<Passage>, String> = thread::scope(|scope| {
             let pass = |site| scope.spawn(move || self.pass(site, handling, Dialogue::new(|| dial(address))));
             let passing: Vec<_> = self.backends.sites.iter().map(pass).collect();
-            passing.into_iter().map(|passage| passage.join().expect("Envoy answers")).collect()
+            passing.into_iter().map(|passage| passage.join().expect("no panic")).collect()
         });
+        let passages = passages.map_err(|error| format!("{error}\n{}", front.log()))?;
         let sum = |count: fn(&Passage) -> usize| passages.iter().map(count).sum::<usize>();
         let counts = [sum(|passage| passage.open), sum(|passage| passage.refused), sum(|passage| passage.reached)];
         let ([open, refused, reached], moved) = (counts, sum(|passage| passage.moved));
@@ -184,18 +188,20 @@ impl Bench {
         self.conclude(&wrong)
     }
 
-    /// Sends what is of interest to a site without a key, as a guest and as an admin.
+    /// Sends what is of interest to a site without a key, as a guest and as an admin. An error is a request without a reply.
     fn pass(
         &self,
         site: &Site,
         handling: Handling,
         mut dialogue: Dialogue<impl Fn() -> io::Result<Box<dyn Stream>>>,
-    ) -> Passage {
+    ) -> Result<Passage, String> {
         let mut passage = Passage::default();
         for (probe, direct) in self.of_interest(site) {
-            let mut ask =
-                |key| dialogue.ask(&request(site, probe, key)).unwrap_or_else(|error| panic!("{probe}: {error}"));
-            let [nobody, guest, admin] = [None, Some(GUEST), Some(ADMIN)].map(&mut ask);
+            let mut ask = |key| {
+                let reply = dialogue.ask(&request(site, probe, key));
+                reply.map_err(|error| format!("{probe} to {}: no reply, {error}", site.name))
+            };
+            let (nobody, guest, admin) = (ask(None)?, ask(Some(GUEST))?, ask(Some(ADMIN))?);
             let mut fail = |who: &str, reply: &Reply| {
                 let (status, reason) = verdict(reply);
                 let resource = resource(reply);
@@ -222,6 +228,6 @@ impl Bench {
             passage.reached += usize::from(is_reached);
             passage.moved += usize::from(is_reached && heeds(site, probe));
         }
-        passage
+        Ok(passage)
     }
 }

@@ -5,7 +5,7 @@ use std::thread;
 
 use libtest_mimic::Failed;
 use portcullis::Policy;
-use portcullis_tests::areas::{ADMIN, GUEST, decide_with, is_restricted, policy};
+use portcullis_tests::areas::{ADMIN, GUEST, decide_with, is_restricted, policy, protecting};
 use portcullis_tests::backends::Backends;
 use portcullis_tests::forms::Probe;
 use portcullis_tests::front::request;
@@ -32,12 +32,19 @@ pub(crate) struct Decisions {
     pub(crate) nobody: &'static str,
     pub(crate) guest: &'static str,
     pub(crate) admin: &'static str,
+    /// Without a key, by the policy that says what is protected instead of what is public.
+    pub(crate) by_protected: &'static str,
 }
 
 impl Decisions {
-    fn new(policy: &Policy, probe: &Probe) -> Self {
-        let decide = |key| decide_with(policy, &probe.path, probe.header, key);
-        Self { nobody: decide(None), guest: decide(Some(GUEST)), admin: decide(Some(ADMIN)) }
+    fn new([policy, protecting]: &[Policy; 2], probe: &Probe) -> Self {
+        let decide = |policy, key| decide_with(policy, &probe.path, probe.header, key);
+        Self {
+            nobody: decide(policy, None),
+            guest: decide(policy, Some(GUEST)),
+            admin: decide(policy, Some(ADMIN)),
+            by_protected: decide(protecting, None),
+        }
     }
 }
 
@@ -59,8 +66,8 @@ impl Bench {
             let readers: Vec<_> = backends.sites.iter().map(read).collect();
             readers.into_iter().map(|(site, reader)| (site.name, reader.join().expect("a site answers"))).collect()
         });
-        let policy = policy();
-        let decisions = probes.iter().map(|probe| Decisions::new(&policy, probe)).collect();
+        let policies = [policy(), protecting()];
+        let decisions = probes.iter().map(|probe| Decisions::new(&policies, probe)).collect();
         Self { backends, probes, decisions, readings }
     }
 
