@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use crate::document::KeySource;
 use crate::document::names::is_token_byte;
-use crate::query::{joined, named, parameters, split_pair};
+use crate::query::{items, joined, named, parameters, split_pair};
 use crate::request::{Request, trim};
 use crate::target::decode_strictly;
 
@@ -175,7 +175,7 @@ pub fn is_presentable(key: &[u8]) -> bool {
 
 /// The values of a cookie, as sent (RFC 6265, section 5.4), with blanks around them.
 fn cookies<'a>(request: &Request<'a>, name: &str) -> impl Iterator<Item = Option<&'a [u8]>> {
-    let pairs = request.values("cookie").flat_map(|value| value.split(|byte| *byte == b';'));
+    let pairs = request.values("cookie").flat_map(|value| items(value, b';'));
     named(pairs, move |key| trim(key) == name.as_bytes())
 }
 

@@ -58,28 +58,33 @@ impl Fold {
 
     /// Folds one segment.
     pub(crate) fn segment(self, segment: &[u8]) -> Cow<'_, [u8]> {
-        let segment = self.trimmed(segment);
-        if self.case { fold_case(segment) } else { Cow::Borrowed(segment) }
-    }
-
-    /// A segment with its blanks and dots trimmed, as the fold has it.
-    pub(crate) fn trimmed(self, segment: &[u8]) -> &[u8] {
-        match self.ending {
-            Ending::Exact | Ending::Slash => segment,
-            Ending::Names => Some(trim_name(segment)).filter(|name| !name.is_empty()).unwrap_or(segment),
-            Ending::Dropped => trim_name(segment),
+        let segment = if self.case { fold_case(segment) } else { Cow::Borrowed(segment) };
+        match segment {
+            Cow::Borrowed(segment) => Cow::Borrowed(self.ending.trimmed(segment)),
+            Cow::Owned(segment) => Cow::Owned(self.ending.trimmed(&segment).to_vec()),
         }
     }
 
-    /// Folds a path, segment by segment: as [`Names`](crate::tree::Names) has them one by one.
+    /// Folds a path, segment by segment.
+    #[cfg(test)]
     pub(crate) fn path(self, path: &[u8]) -> Vec<u8> {
-        let mut folded = Vec::with_capacity(path.len());
-        let mut names = Names::of(path, self);
-        while let Some(name) = names.next() {
-            folded.push(b'/');
-            folded.extend_from_slice(&name.to_bytes());
+        self.ending.path(&if self.case { fold_case(path) } else { Cow::Borrowed(path) })
+    }
+}
+
+impl Ending {
+    /// A segment with its end, and its beginning, as it counts.
+    pub(crate) fn trimmed(self, segment: &[u8]) -> &[u8] {
+        match self {
+            Self::Exact | Self::Slash => segment,
+            Self::Names => Some(trim_name(segment)).filter(|name| !name.is_empty()).unwrap_or(segment),
+            Self::Dropped => trim_name(segment),
         }
-        folded
+    }
+
+    /// A path as its [`Names`] have it.
+    pub(crate) fn path(self, path: &[u8]) -> Vec<u8> {
+        Names::of(path, self).flat_map(|name| core::iter::once(b'/').chain(name.iter().copied())).collect()
     }
 }
 

@@ -7,8 +7,8 @@
 /// Letters, one after the other or every second one, that become others in the same order: the first, how many, the
 /// distance between them, and what the first becomes.
 #[rustfmt::skip]
-const RUNS: [(u32, u8, u8, u32); 201] = [
-    (0x41, 26, 1, 0x61), (0xB5, 1, 1, 0x3BC), (0xC0, 23, 1, 0xE0), (0xD8, 7, 1, 0xF8), (0x100, 24, 2, 0x101),
+const RUNS: [(u32, u8, u8, u32); 200] = [
+    (0xB5, 1, 1, 0x3BC), (0xC0, 23, 1, 0xE0), (0xD8, 7, 1, 0xF8), (0x100, 24, 2, 0x101),
     (0x130, 1, 1, 0x69), (0x131, 1, 1, 0x69), (0x132, 3, 2, 0x133), (0x139, 8, 2, 0x13A), (0x14A, 23, 2, 0x14B),
     (0x178, 1, 1, 0xFF), (0x179, 3, 2, 0x17A), (0x17F, 1, 1, 0x73), (0x181, 1, 1, 0x253), (0x182, 2, 2, 0x183),
     (0x186, 1, 1, 0x254), (0x187, 1, 1, 0x188), (0x189, 2, 1, 0x256), (0x18B, 1, 1, 0x18C), (0x18E, 1, 1, 0x1DD),
@@ -95,11 +95,14 @@ const EXPANSIONS: [(u16, [u16; 3]); 104] = [
 
 /// What a letter becomes.
 pub(crate) fn folded(letter: char) -> impl Iterator<Item = char> {
-    let code = u32::from(letter);
-    let expansion = EXPANSIONS.binary_search_by_key(&code, |(from, _)| u32::from(*from)).ok();
-    let to = match expansion.and_then(|at| EXPANSIONS.get(at)) {
-        Some((_, to)) => to.map(|to| (to != 0).then_some(u32::from(to))),
-        None => [Some(of_run(code).unwrap_or(code)), None, None],
+    let code = u32::from(letter.to_ascii_lowercase());
+    let expansion = || EXPANSIONS.binary_search_by_key(&code, |(from, _)| u32::from(*from)).ok();
+    let to = match letter {
+        '\0'..='\x7F' => [Some(code), None, None],
+        _ => match expansion().and_then(|at| EXPANSIONS.get(at)) {
+            Some((_, to)) => to.map(|to| (to != 0).then_some(u32::from(to))),
+            None => [Some(of_run(code).unwrap_or(code)), None, None],
+        },
     };
     to.into_iter().flatten().filter_map(char::from_u32)
 }

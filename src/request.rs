@@ -256,9 +256,18 @@ fn overrides_method(query: &[u8]) -> bool {
 /// The query parameter from which some frameworks take the method.
 const METHOD_PARAMETER: &str = "_method";
 
+/// The most blanks before it that are looked at.
+const MOST_BLANKS: usize = 64;
+
 fn is_method_parameter(name: &[u8]) -> bool {
-    let name = decoded(name).skip_while(|byte| matches!(byte, b'+' | b' '));
-    name.map(fold).eq(METHOD_PARAMETER.bytes().map(fold))
+    let mut blanks = 0_usize;
+    let mut name = decoded(name).skip_while(|byte| {
+        blanks = blanks.saturating_add(1);
+        matches!(byte, b'+' | b' ') && blanks <= MOST_BLANKS
+    });
+    // Behind so many blanks, it may be.
+    let first = name.next();
+    matches!(first, Some(b'+' | b' ')) || first.into_iter().chain(name).map(fold).eq(METHOD_PARAMETER.bytes().map(fold))
 }
 
 /// What Envoy takes for gRPC (`Grpc::Common::hasGrpcContentType`): other content types get a plain HTTP answer.

@@ -97,7 +97,7 @@ pub enum BadTarget {
     ForbiddenPart,
     /// Its path still changes after several rounds of decoding, or is too long for more than one.
     EndlessEscapes,
-    /// Its path is longer than servers take one, and not a simple one.
+    /// Its path is longer than servers take one.
     TooLong,
 }
 

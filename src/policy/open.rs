@@ -6,7 +6,7 @@ use crate::pattern::PathPattern;
 use crate::target::Target;
 use crate::trail::Ambiguity;
 use crate::tree::{FoldedTrees, Suffixes, Tree};
-use crate::variant::{Budget, Variant, Variants};
+use crate::variant::{Budget, Variants};
 
 /// The paths that need no key, as they are sent.
 #[derive(Debug)]
@@ -61,14 +61,14 @@ impl Protected {
     pub(crate) fn covers(&self, target: &Target<'_>, budget: &mut Budget) -> bool {
         let mut variants = Variants::default();
         let is_free = variants.find(target, budget).is_ok_and(|variants| {
-            variants.iter().all(|Variant { path, scan }| {
+            variants.iter().all(|variant| {
                 let suffixes = if defence!("protected-suffixes") { Suffixes::Cut } else { Suffixes::Kept };
                 let files = Some(&self.of_files).filter(|files| defence!("protected-files") && !files.is_empty());
                 [Some(&self.paths), files].into_iter().flatten().all(|trees| {
-                    let covers_none = |tree: &Tree, fold| {
-                        tree.each(path, fold, suffixes, budget, &|_| true, |found, _| found.is_none())
+                    let covers_none = |tree: &Tree, path: &[u8], ending| {
+                        tree.each(path, ending, suffixes, budget, &|_| true, |found, _| found.is_none())
                     };
-                    trees.all(*scan, covers_none).unwrap_or(false)
+                    trees.all(variant, covers_none).unwrap_or(false)
                 })
             })
         });

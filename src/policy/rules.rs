@@ -1,14 +1,14 @@
 //! Which roles a path asks for, in every variant.
 
 use crate::document::{self, Methods, RoleName};
-use crate::fold::Fold;
+use crate::fold::Ending;
 use crate::keyring::Consumer;
 use crate::pattern::PathPattern;
 use crate::request::Request;
-use crate::target::Target;
+use crate::target::{LONGEST, Target};
 use crate::trail::{Ambiguity, Event, Recorder};
 use crate::tree::{FoldedTrees, Suffixes};
-use crate::variant::{Budget, Variant, Variants};
+use crate::variant::{Budget, Variants};
 
 /// The most URLs in override headers that are read.
 const MOST_URLS: usize = 4;
@@ -77,6 +77,10 @@ impl Rules {
         if defence!("moved-root") && request.moves_the_root() {
             return Err(Ambiguity::MovedRoot);
         }
+        let bytes = request.override_urls().fold(0_usize, |bytes, url| bytes.saturating_add(url.len()));
+        if defence!("long-override-urls") && bytes > LONGEST {
+            return Err(Ambiguity::OverrideUrl);
+        }
         for (index, url) in request.override_urls().enumerate().filter(|_| defence!("override-urls-compared")) {
             let targets = override_targets(url).filter(|_| index < MOST_URLS).ok_or(Ambiguity::OverrideUrl)?;
             for target in targets {
@@ -111,23 +115,23 @@ impl Rules {
         let counts_for_file = |number: usize| of_file(number).is_none_or(counts);
         let suffixes = if defence!("rule-suffixes") { Suffixes::Cut } else { Suffixes::Kept };
         let mut variants = Variants::default();
-        for Variant { path, scan } in variants.find(target, budget)? {
-            let mut holds = |fold: Fold, number: Option<usize>, cut: usize| {
+        for variant in variants.find(target, budget)? {
+            let mut holds = |path: &[u8], ending: Ending, number: Option<usize>, cut: usize| {
                 let permitted = permits(number);
                 trail.record(|| {
-                    let mut path = fold.path(path);
+                    let mut path = ending.path(path);
                     path.truncate(path.len().saturating_sub(cut));
                     Event::Variant { path, rule: number, permitted }
                 });
                 permitted
             };
-            let is_permitted = self.paths.all(*scan, |tree, fold| {
-                tree.each(path, fold, suffixes, budget, &counts, |number, cut| holds(fold, number, cut))
+            let is_permitted = self.paths.all(variant, |tree, path, ending| {
+                tree.each(path, ending, suffixes, budget, &counts, |number, cut| holds(path, ending, number, cut))
             })? && (self.of_files.is_empty()
                 || !defence!("rule-files")
-                || self.of_files.all(*scan, |tree, fold| {
-                    tree.each(path, fold, suffixes, budget, &counts_for_file, |number, cut| {
-                        number.is_none() || holds(fold, number.and_then(of_file), cut)
+                || self.of_files.all(variant, |tree, path, ending| {
+                    tree.each(path, ending, suffixes, budget, &counts_for_file, |number, cut| {
+                        number.is_none() || holds(path, ending, number.and_then(of_file), cut)
                     })
                 })?);
             if !is_permitted {

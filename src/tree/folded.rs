@@ -1,10 +1,10 @@
 //! A tree for each way of not telling paths apart.
 
 use super::Tree;
-use crate::fold::Fold;
+use crate::fold::{Ending, Fold};
 use crate::pattern::PathPattern;
-use crate::scan::Scan;
 use crate::trail::Ambiguity;
+use crate::variant::Variant;
 
 /// Patterns in each fold.
 #[derive(Debug)]
@@ -35,15 +35,16 @@ impl FoldedTrees {
         self.trees.iter().all(Tree::is_empty)
     }
 
-    /// Whether `holds` for each tree and each fold in which a path with such a [`Scan`] may differ, until it does not.
+    /// Whether `holds` for each tree, each letter case and each ending in which a path may differ, until it does not.
     pub(crate) fn all(
         &self,
-        scan: Scan,
-        mut holds: impl FnMut(&Tree, Fold) -> Result<bool, Ambiguity>,
+        variant: &Variant<'_>,
+        mut holds: impl FnMut(&Tree, &[u8], Ending) -> Result<bool, Ambiguity>,
     ) -> Result<bool, Ambiguity> {
+        let scan = variant.scan;
         if scan.is_lower_case() && scan.is_trimmed() && scan.ends_with_a_name() {
             for tree in &self.trees {
-                if !holds(tree, Fold::EXACT)? {
+                if !holds(tree, &variant.path, Ending::Exact)? {
                     return Ok(false);
                 }
             }
@@ -52,9 +53,10 @@ impl FoldedTrees {
         for (index, (fold, number)) in Fold::ALL.into_iter().zip(self.of_fold).enumerate() {
             let fold = fold.of(scan);
             let mut before = Fold::ALL.into_iter().zip(self.of_fold).take(index);
+            let path = if fold.case { variant.lower_case() } else { &variant.path };
             if !before.any(|(other, same)| same == number && other.of(scan) == fold)
                 && let Some(tree) = self.trees.get(number)
-                && !holds(tree, fold)?
+                && !holds(tree, path, fold.ending)?
             {
                 return Ok(false);
             }
@@ -146,11 +148,11 @@ mod tests {
                 let path = chance.joined(&PARTS, 4);
                 let accepted: Vec<bool> = patterns.iter().map(|_| chance.below(3) > 0).collect();
                 // Every fold, and the suffixes: whatever it is that `all` leaves out, it was there already.
-                let scan = Scan::of(path.as_bytes());
+                let variant = Variant::new(path.as_bytes().into());
                 let mut lazy = BTreeSet::new();
-                let every = trees.all(scan, |tree, fold| {
+                let every = trees.all(&variant, |tree, path, ending| {
                     let accept = |number: usize| accepted[number];
-                    tree.each(path.as_bytes(), fold, Suffixes::Cut, &mut Budget::new(), &accept, |first, _| {
+                    tree.each(path, ending, Suffixes::Cut, &mut Budget::new(), &accept, |first, _| {
                         lazy.insert(first);
                         true
                     })

@@ -126,7 +126,7 @@ impl Tree {
     fn child(&mut self, parent: usize, text: &[u8], encoded: Option<&[u8]>) -> usize {
         let encoded = encoded.filter(|encoded| *encoded != text);
         let is_text = |literal: &[u8]| literal == text;
-        let known = self.literals(parent, hash(text.iter().copied()), is_text).find(|literal| {
+        let known = self.literals(parent, hash(text), is_text).find(|literal| {
             let other = self.literals.get(literal.encoded).and_then(|literal| self.text_of(literal));
             other == encoded
         });
@@ -163,7 +163,7 @@ impl Tree {
     /// Puts a literal into the first free slot from its hash on.
     fn place(&mut self, index: usize) {
         let Some(literal) = self.literals.get(index) else { return };
-        let hash = self.text_of(literal).map_or(0, |text| hash(text.iter().copied()));
+        let hash = self.text_of(literal).map_or(0, hash);
         let hash = below(literal.parent, hash);
         if let Some(slot) = (0..self.slots.len()).map(|step| self.slot(hash, step)).find(|slot| self.is_free(*slot))
             && let Some(slot) = self.slots.get_mut(slot)
@@ -201,8 +201,8 @@ impl fmt::Debug for Tree {
 }
 
 /// FNV-1a. Only who writes the policy can choose what stands in the table.
-fn hash(text: impl Iterator<Item = u8>) -> usize {
-    text.fold(0x811C_9DC5, |hash, byte| (hash ^ usize::from(byte)).wrapping_mul(0x0100_0193))
+fn hash(text: &[u8]) -> usize {
+    text.iter().fold(0x811C_9DC5, |hash, byte| (hash ^ usize::from(*byte)).wrapping_mul(0x0100_0193))
 }
 
 /// The hash of a text below a node.

@@ -1,11 +1,11 @@
-//! The way of a path through a tree: level by level, each name folded and hashed once, whatever many nodes it is looked for
-//! below.
+//! The way of a path through a tree: level by level, each name hashed once, whatever many nodes it is looked for below.
 
 use arrayvec::ArrayVec;
+use memchr::memchr_iter;
 
-use super::names::{Name, Names};
+use super::names::Names;
 use super::{NONE, ROOT, Tree, hash};
-use crate::fold::Fold;
+use crate::fold::Ending;
 use crate::trail::Ambiguity;
 use crate::variant::Budget;
 
@@ -34,14 +34,14 @@ impl Tree {
         accept: impl Fn(usize) -> bool,
     ) -> Result<Option<usize>, Ambiguity> {
         let mut first = None;
-        self.each(path, Fold::EXACT, Suffixes::Kept, budget, &accept, |found, _| {
+        self.each(path, Ending::Exact, Suffixes::Kept, budget, &accept, |found, _| {
             first = found;
             true
         })?;
         Ok(first)
     }
 
-    /// Whether `holds` for the first pattern that covers the folded path and is accepted, or for none; and so for what is
+    /// Whether `holds` for the first pattern that covers the path and is accepted, or for none; and so for what is
     /// left of the path without each suffix. It hears how many bytes the path loses at its end.
     ///
     /// # Errors
@@ -49,14 +49,14 @@ impl Tree {
     pub(crate) fn each(
         &self,
         path: &[u8],
-        fold: Fold,
+        ending: Ending,
         suffixes: Suffixes,
         budget: &mut Budget,
         accept: &dyn Fn(usize) -> bool,
         mut holds: impl FnMut(Option<usize>, usize) -> bool,
     ) -> Result<bool, Ambiguity> {
         let mut walk = Walk { tree: self, accept, budget, found: NONE };
-        let mut names = Names::of(path, fold);
+        let mut names = Names::of(path, ending);
         let (mut here, mut there) = (Level::new(), Level::new());
         walk.enter(ROOT, &mut here)?;
         let mut next = names.next();
@@ -66,9 +66,9 @@ impl Tree {
             }
             next = names.next();
             if next.is_none() {
-                return walk.last(&here, &name, suffixes, holds);
+                return walk.last(&here, name, suffixes, holds);
             }
-            walk.step(&here, &name, &mut there)?;
+            walk.step(&here, name, &mut there)?;
             core::mem::swap(&mut here, &mut there);
             there.clear();
         }
@@ -86,7 +86,7 @@ struct Walk<'w> {
 
 impl Walk<'_> {
     /// Enters the nodes that a name leads to.
-    fn step(&mut self, from: &[usize], name: &Name<'_>, to: &mut Level) -> Result<(), Ambiguity> {
+    fn step(&mut self, from: &[usize], name: &[u8], to: &mut Level) -> Result<(), Ambiguity> {
         let tree = self.tree;
         // A name that is longer than all literals is none of them.
         let mut hashed = None;
@@ -94,15 +94,14 @@ impl Walk<'_> {
             let Some(node) = tree.nodes.get(*index) else { continue };
             if !defence!("whole-segments") {
                 for literal in tree.literals.iter().filter(|literal| literal.parent == *index) {
-                    if tree.text_of(literal).is_some_and(|text| name.bytes().take(text.len()).eq(text.iter().copied()))
-                    {
+                    if tree.text_of(literal).is_some_and(|text| name.starts_with(text)) {
                         self.enter(literal.node, to)?;
                     }
                 }
             }
             if node.has_literals && name.len() <= tree.longest {
-                let hash = *hashed.get_or_insert_with(|| hash(name.bytes()));
-                for literal in tree.literals(*index, hash, |text| name.is(text)) {
+                let hash = *hashed.get_or_insert_with(|| hash(name));
+                for literal in tree.literals(*index, hash, |text| name == text) {
                     self.enter(literal.node, to)?;
                 }
             }
@@ -117,7 +116,7 @@ impl Walk<'_> {
     fn last(
         &mut self,
         from: &[usize],
-        name: &Name<'_>,
+        name: &[u8],
         suffixes: Suffixes,
         mut holds: impl FnMut(Option<usize>, usize) -> bool,
     ) -> Result<bool, Ambiguity> {
@@ -126,9 +125,10 @@ impl Walk<'_> {
             return Ok(false);
         }
         if suffixes == Suffixes::Cut {
-            for dot in name.dots() {
+            for dot in memchr_iter(b'.', name) {
                 self.found = before;
-                if !holds(self.end(from, &name.until(dot))?, name.len().saturating_sub(dot)) {
+                let rest = name.get(..dot).unwrap_or_default();
+                if !holds(self.end(from, rest)?, name.len().saturating_sub(dot)) {
                     return Ok(false);
                 }
             }
@@ -137,7 +137,7 @@ impl Walk<'_> {
     }
 
     /// What is found where the path ends with a name.
-    fn end(&mut self, from: &[usize], name: &Name<'_>) -> Result<Option<usize>, Ambiguity> {
+    fn end(&mut self, from: &[usize], name: &[u8]) -> Result<Option<usize>, Ambiguity> {
         let mut to = Level::new();
         self.step(from, name, &mut to)?;
         for index in to {

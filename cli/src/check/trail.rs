@@ -86,7 +86,9 @@ fn in_words(why: Ambiguity) -> &'static str {
         Ambiguity::NotUtf8 => "it is not UTF-8",
         Ambiguity::Alias => "a name in it stands for another to Windows or ASP.NET",
         Ambiguity::TooWide => "the patterns mix names and wildcards in too many ways",
-        Ambiguity::OverrideUrl => "a header holds a URL that cannot be read, or there are more than 4",
+        Ambiguity::OverrideUrl => {
+            "a header holds a URL that cannot be read, or there are more than 4 or 1024 bytes of them"
+        }
         Ambiguity::MovedRoot => "a header moves the place that paths begin at",
     }
 }
@@ -376,7 +378,7 @@ fn bad_target(bad: BadTarget) -> &'static str {
         BadTarget::EndlessEscapes => {
             "still changes after 4 rounds of decoding, or is longer than 4096 bytes and after one"
         }
-        BadTarget::TooLong => "is longer than 8192 bytes and has escapes, empty segments or the like",
+        BadTarget::TooLong => "is longer than 8192 bytes",
     }
 }
 
