@@ -2,6 +2,7 @@
 
 use portcullis::{HeaderBlock, Policy, Request};
 pub use portcullis_models::backends::{ADMIN, GUEST, is_public, is_restricted, policy as document};
+use serde_json::{Value, json};
 
 /// What a caller may send that is read in more than one way, and words to put between. A slash comes up most.
 pub const WORDS: [&str; 54] = [
@@ -66,7 +67,19 @@ pub const WORDS: [&str; 54] = [
 /// # Panics
 /// If the gate refuses it.
 pub fn policy() -> Policy {
-    Policy::load(document().to_string().as_bytes(), &|_| None).expect("the policy stands").policy
+    load(&document())
+}
+
+/// The other way round: what is restricted is protected, and all else is public.
+///
+/// # Panics
+/// If the gate refuses it.
+pub fn protecting() -> Policy {
+    load(&json!({"protected_paths": ["/admin/**", "/v/{item}/p"]}))
+}
+
+fn load(document: &Value) -> Policy {
+    Policy::load(document.to_string().as_bytes(), &|_| None).expect("the policy stands").policy
 }
 
 /// What the gate decides about a GET of the path.

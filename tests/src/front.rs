@@ -48,6 +48,11 @@ impl Front {
         Self { envoy: Envoy::start(&document(sites, handling)) }
     }
 
+    /// What Envoy has said.
+    pub fn log(&self) -> String {
+        self.envoy.log()
+    }
+
     /// Where Envoy listens.
     pub fn address(&self) -> SocketAddr {
         self.envoy.address(LISTENER, V4)

@@ -90,7 +90,7 @@ pub(crate) const SERVERS: [Server; 12] = [
     },
     Server {
         name: "node",
-        sites: &[("node-url", Quick, 400), ("node-decoded", Quick, 400), ("node-parse", Slow, 60)],
+        sites: &[("node-url", Quick, 400), ("node-decoded", Quick, 400), ("node-parse", Slow, 40)],
         on: On::Sockets,
         command: |folder, _| {
             let mut command = program("node");

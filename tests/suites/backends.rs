@@ -3,25 +3,27 @@
 //! with the gate in front. Whatever the gate lets through without a key must be public to each of them; whatever any of them
 //! serves as restricted, the gate must restrict.
 
+#[path = "backends/bench.rs"]
+mod bench;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 use std::thread;
 
+use bench::{Bench, Found, is_disguised};
 use libtest_mimic::{Arguments, Failed, Trial, run};
-use portcullis::Policy;
-use portcullis_tests::areas::{ADMIN, GUEST, decide_with, is_public, is_restricted, policy};
-use portcullis_tests::backends::Backends;
+use portcullis_tests::areas::{ADMIN, GUEST, is_public, is_restricted};
 use portcullis_tests::forms::Probe;
 use portcullis_tests::front::{Front, Handling, dial, request};
 use portcullis_tests::message::Reply;
-use portcullis_tests::sites::{Dialogue, Pace, Site, Stream, resource};
-use portcullis_tests::spellings::{CLASSICS, probes};
+use portcullis_tests::sites::{Dialogue, Site, Stream, resource};
 use portcullis_tests::stage::verdict;
 
-/// How often a site that heeds a header must find something restricted in disguise with it. The path is the disguise two times.
-const FEWEST_MOVED: [(&str, &str, usize); 6] = [
+/// The headers that sites heed, and how often a site must find something restricted in disguise with one. The path alone is the
+/// disguise two times.
+const HEEDED: [(&str, &str, usize); 6] = [
     ("gunicorn-wsgi", "SCRIPT_NAME", 10),
     ("gunicorn-flask", "SCRIPT_NAME", 10),
     ("daphne-django", "Daphne-Root-Path", 10),
@@ -29,49 +31,13 @@ const FEWEST_MOVED: [(&str, &str, usize); 6] = [
     ("php-moved", "x_original_url", 6),
     ("php-moved", "X-Rewrite-URL", 6),
 ];
-/// A slow site is asked one in so many of those that are not written by hand.
-const SLOW_STEP: usize = 8;
 /// How often a path that the gate calls public must be served under another name than its own, by all sites together.
 const FEWEST_RESPELLED: usize = 1_000;
 /// How often each must happen through Envoy: something is reached without a key, a guest is refused, an admin is let through to
 /// something restricted in disguise.
 const FEWEST_PASSED: usize = 300;
 /// How often an admin must reach something restricted with a header that moves the path.
-const FEWEST_MOVED_THROUGH: usize = 20;
-/// How many paths of each site go through Envoy too, at most: restricted places in a disguise that the gate lets an admin through
-/// with, in one that it refuses, public ones under another name, and restricted ones by a header. Of a slow site, half as many.
-const THROUGH_ENVOY: [usize; 4] = [200, 50, 50, 50];
-
-/// The backends, what is asked, what the gate decides about it, and what each site takes it for.
-struct Bench {
-    backends: Backends,
-    probes: Vec<Probe>,
-    decisions: Vec<Decisions>,
-    readings: BTreeMap<&'static str, Vec<Option<String>>>,
-}
-
-/// What the gate decides about a request without a key, with the key of a guest, and with that of an admin.
-#[derive(Clone, Copy)]
-struct Decisions {
-    nobody: &'static str,
-    guest: &'static str,
-    admin: &'static str,
-}
-
-impl Decisions {
-    fn new(policy: &Policy, probe: &Probe) -> Self {
-        let decide = |key| decide_with(policy, &probe.path, probe.header, key);
-        Self { nobody: decide(None), guest: decide(Some(GUEST)), admin: decide(Some(ADMIN)) }
-    }
-}
-
-/// A request that a site answers with a resource.
-struct Found<'a> {
-    site: &'static str,
-    probe: &'a Probe,
-    decisions: Decisions,
-    resource: &'a str,
-}
+const FEWEST_MOVED_THROUGH: usize = 15;
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
@@ -90,77 +56,6 @@ fn main() -> ExitCode {
         Trial::test(name, move || test(bench.get_or_init(Bench::start)))
     });
     run(&arguments, trials.into()).exit_code()
-}
-
-impl Bench {
-    /// Starts the backends and sends to every site what it is asked.
-    fn start() -> Self {
-        let (backends, (probes, by_hand)) = (Backends::start(), probes());
-        let all = &probes;
-        let readings = thread::scope(|scope| {
-            let read = |site| (site, scope.spawn(move || read(site, all, by_hand)));
-            let readers: Vec<_> = backends.sites.iter().map(read).collect();
-            readers.into_iter().map(|(site, reader)| (site.name, reader.join().expect("a site answers"))).collect()
-        });
-        let policy = policy();
-        let decisions = probes.iter().map(|probe| Decisions::new(&policy, probe)).collect();
-        Self { backends, probes, decisions, readings }
-    }
-
-    /// What is asked, what the gate decides about it, and what a site takes it for.
-    fn asked(&self, site: &str) -> impl Iterator<Item = (&Probe, Decisions, Option<&str>)> {
-        let asked = self.probes.iter().zip(&self.decisions).zip(&self.readings[site]);
-        asked.map(|((probe, decisions), resource)| (probe, *decisions, resource.as_deref()))
-    }
-
-    /// All that any site answers with a resource.
-    fn found(&self) -> impl Iterator<Item = Found<'_>> {
-        self.readings.keys().flat_map(|site| {
-            let found = self.asked(site);
-            found.filter_map(|(probe, decisions, resource)| Some(Found { site, probe, decisions, resource: resource? }))
-        })
-    }
-
-    /// What each site makes of the classics, for the reader of a failure.
-    fn classics(&self) -> String {
-        let mut text = String::new();
-        for (index, path) in CLASSICS.into_iter().enumerate() {
-            let mut sites: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-            for (site, read) in &self.readings {
-                sites.entry(read[index].as_deref().unwrap_or("nothing")).or_default().push(site);
-            }
-            let lines = sites.iter().map(|(resource, sites)| format!("    {resource}: {}\n", sites.join(", ")));
-            text.extend(std::iter::once(format!("{path}\n")).chain(lines));
-        }
-        text
-    }
-
-    /// Fails with all that is wrong, a line each.
-    fn conclude(&self, wrong: &[String]) -> Result<(), Failed> {
-        if wrong.is_empty() {
-            return Ok(());
-        }
-        let shown = wrong.iter().take(40).map(String::as_str).collect::<Vec<_>>().join("\n");
-        Err(format!("{} findings:\n{shown}\n\nWhat the sites make of the classics:\n{}", wrong.len(), self.classics())
-            .into())
-    }
-}
-
-/// How the site reads each path, in their order; nothing where it is not asked.
-fn read(site: &Site, probes: &[Probe], by_hand: usize) -> Vec<Option<String>> {
-    let mut dialogue = Dialogue::new(|| site.dial());
-    let is_asked = |index: usize| site.pace == Pace::Quick || index < by_hand || index.is_multiple_of(SLOW_STEP);
-    let ask = |(index, probe)| {
-        is_asked(index).then(|| dialogue.ask(&request(site, probe, None)).ok()).flatten().as_ref().and_then(resource)
-    };
-    let read = probes.iter().enumerate().map(ask).collect();
-    assert!(site.serves(), "{} no longer serves", site.name);
-    read
-}
-
-/// Whether a resource is restricted, and the path does not say so.
-fn is_disguised(probe: &Probe, resource: &str) -> bool {
-    is_restricted(resource) && !is_restricted(probe.path.split('?').next().unwrap_or_default())
 }
 
 fn disguised(bench: &Bench) -> Result<(), Failed> {
@@ -189,6 +84,12 @@ fn disguised(bench: &Bench) -> Result<(), Failed> {
     bench.conclude(&wrong)
 }
 
+/// Whether the request has a header that the site heeds.
+fn heeds(site: &Site, probe: &Probe) -> bool {
+    let header = probe.header.map(|(name, _)| name);
+    HEEDED.iter().any(|(heeding, name, _)| *heeding == site.name && header == Some(name))
+}
+
 fn moved(bench: &Bench) -> Result<(), Failed> {
     let mut counts = BTreeMap::<(&str, &str), usize>::new();
     for found in bench.found().filter(|found| is_disguised(found.probe, found.resource)) {
@@ -197,7 +98,7 @@ fn moved(bench: &Bench) -> Result<(), Failed> {
         }
     }
     let mut wrong = Vec::new();
-    for (site, name, fewest) in FEWEST_MOVED {
+    for (site, name, fewest) in HEEDED {
         let count = counts.get(&(site, name)).copied().unwrap_or_default();
         eprintln!("{site} finds something restricted {count} times with {name}");
         if count < fewest {
@@ -230,6 +131,9 @@ fn restricted(bench: &Bench) -> Result<(), Failed> {
         if !matches!(decision, "missing_role" | "bad_request_target") {
             wrong.push(format!("{probe} is {resource} to {site}, and the gate says {decision} to a guest"));
         }
+        if decisions.by_protected == "public_path" {
+            wrong.push(format!("{probe} is {resource} to {site}, and not protected to the gate"));
+        }
     }
     eprintln!("what the gate says to a guest where a site finds something restricted: {answers:?}");
     if answers.len() < 2 {
@@ -256,7 +160,7 @@ struct Passage {
     refused: usize,
     /// Requests of an admin that reached something restricted in disguise.
     reached: usize,
-    /// Those of them that did with a header.
+    /// Those of them that did with a header that the site heeds.
     moved: usize,
 }
 
@@ -264,17 +168,18 @@ impl Bench {
     fn through_envoy(&self, handling: Handling) -> Result<(), Failed> {
         let front = Front::start(&self.backends.sites, handling);
         let address = front.address();
-        let passages: Vec<Passage> = thread::scope(|scope| {
+        let passages: Result<Vec<Passage>, String> = thread::scope(|scope| {
             let pass = |site| scope.spawn(move || self.pass(site, handling, Dialogue::new(|| dial(address))));
             let passing: Vec<_> = self.backends.sites.iter().map(pass).collect();
-            passing.into_iter().map(|passage| passage.join().expect("Envoy answers")).collect()
+            passing.into_iter().map(|passage| passage.join().expect("no panic")).collect()
         });
+        let passages = passages.map_err(|error| format!("{error}\n{}", front.log()))?;
         let sum = |count: fn(&Passage) -> usize| passages.iter().map(count).sum::<usize>();
         let counts = [sum(|passage| passage.open), sum(|passage| passage.refused), sum(|passage| passage.reached)];
         let ([open, refused, reached], moved) = (counts, sum(|passage| passage.moved));
         eprintln!(
             "{handling:?}: {open} times something was reached without a key, {refused} times a guest was refused, {reached} \
-             times an admin reached something restricted in disguise, {moved} of them with a header"
+             times an admin reached something restricted in disguise, {moved} of them with a header that moves the path"
         );
         let mut wrong: Vec<String> = passages.into_iter().flat_map(|passage| passage.wrong).collect();
         if counts.iter().any(|count| *count < FEWEST_PASSED) || moved < FEWEST_MOVED_THROUGH {
@@ -283,18 +188,20 @@ impl Bench {
         self.conclude(&wrong)
     }
 
-    /// Sends what is of interest to a site without a key, as a guest and as an admin.
+    /// Sends what is of interest to a site without a key, as a guest and as an admin. An error is a request without a reply.
     fn pass(
         &self,
         site: &Site,
         handling: Handling,
         mut dialogue: Dialogue<impl Fn() -> io::Result<Box<dyn Stream>>>,
-    ) -> Passage {
+    ) -> Result<Passage, String> {
         let mut passage = Passage::default();
         for (probe, direct) in self.of_interest(site) {
-            let mut ask =
-                |key| dialogue.ask(&request(site, probe, key)).unwrap_or_else(|error| panic!("{probe}: {error}"));
-            let [nobody, guest, admin] = [None, Some(GUEST), Some(ADMIN)].map(&mut ask);
+            let mut ask = |key| {
+                let reply = dialogue.ask(&request(site, probe, key));
+                reply.map_err(|error| format!("{probe} to {}: no reply, {error}", site.name))
+            };
+            let (nobody, guest, admin) = (ask(None)?, ask(Some(GUEST))?, ask(Some(ADMIN))?);
             let mut fail = |who: &str, reply: &Reply| {
                 let (status, reason) = verdict(reply);
                 let resource = resource(reply);
@@ -319,32 +226,8 @@ impl Bench {
             passage.refused += usize::from(is_refused);
             let is_reached = resource(&admin).is_some_and(|resource| is_disguised(probe, &resource));
             passage.reached += usize::from(is_reached);
-            passage.moved += usize::from(is_reached && probe.header.is_some());
+            passage.moved += usize::from(is_reached && heeds(site, probe));
         }
-        passage
-    }
-
-    /// The classics, and of the requests that a site takes for something restricted in disguise, or for something public that
-    /// has another name, as many as there is time for, spread over all; each with what it takes them for.
-    fn of_interest(&self, site: &Site) -> Vec<(&Probe, Option<&str>)> {
-        let asked = self.asked(site.name).enumerate();
-        let (mut chosen, others): (Vec<_>, Vec<_>) = asked.partition(|(index, _)| *index < CLASSICS.len());
-        let mut kinds: [Vec<_>; 4] = Default::default();
-        for one in others {
-            let (_, (probe, decisions, resource)) = one;
-            let kind = match resource {
-                Some(resource) if is_disguised(probe, resource) && probe.header.is_some() => 3,
-                Some(resource) if is_disguised(probe, resource) => usize::from(decisions.admin == "bad_request_target"),
-                Some(resource) if probe.path != resource && decisions.nobody == "public_path" => 2,
-                _ => continue,
-            };
-            kinds[kind].push(one);
-        }
-        for (some, most) in kinds.into_iter().zip(THROUGH_ENVOY) {
-            let most = if site.pace == Pace::Quick { most } else { most / 2 };
-            let step = some.len().div_ceil(most).max(1);
-            chosen.extend(some.into_iter().step_by(step));
-        }
-        chosen.into_iter().map(|(_, (probe, _, resource))| (probe, resource)).collect()
+        Ok(passage)
     }
 }
