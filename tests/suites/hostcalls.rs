@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use portcullis_models::structs;
 use portcullis_tests::cases::{EngineName, load_all};
 use portcullis_tests::listener::PEER_KEY;
 use portcullis_tests::message::{pairs, values};
@@ -211,6 +212,26 @@ fn a_call_that_fails_while_a_policy_is_loaded_opens_nothing() {
         }
     }
     assert_eq!(refused_by, BTreeSet::from(["get_buffer_bytes".to_owned()]));
+}
+
+/// Of a `Struct`, the first byte alone could be the line feed that JSON text begins with.
+#[test]
+fn a_host_may_hand_a_policy_over_in_pieces_of_any_size() {
+    let text = policy().to_string().into_bytes();
+    let forms = [[b"\n", text.as_slice()].concat(), text, structs::encode(&policy())];
+    let mut vm = start(&policy());
+    let loaded = |vm: &Vm| vm.log().iter().rev().find(|line| line.contains("is loaded")).cloned();
+    let expected = loaded(&vm);
+    assert!(expected.is_some(), "{:?}", vm.log());
+    for piece in [1, 2, 3, 7, usize::MAX] {
+        vm.hand_over_at_most(piece);
+        for form in &forms {
+            vm.update(br#"{"name": "between"}"#).expect("another policy");
+            assert_ne!(loaded(&vm), expected, "a control");
+            vm.update(form).unwrap_or_else(|error| panic!("in pieces of {piece}: {error}"));
+            assert_eq!(loaded(&vm), expected, "in pieces of {piece}");
+        }
+    }
 }
 
 fn call_name(call: &str) -> String {
