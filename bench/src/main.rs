@@ -17,7 +17,7 @@ use portcullis_bench::reload::reload;
 use portcullis_bench::report::Report;
 use portcullis_bench::stage::Stage;
 use portcullis_bench::table::{Row, rows};
-use portcullis_bench::{authorization, cpu};
+use portcullis_bench::{authorization, cpu, hostile};
 
 fn main() -> ExitCode {
     match run(Options::parse()) {
@@ -32,6 +32,13 @@ fn main() -> ExitCode {
 fn run(mut options: Options) -> Result<(), String> {
     if options.modules.is_empty() {
         options.modules.push("target/portcullis.wasm".parse()?);
+    }
+    if options.count_hostile {
+        for module in &options.modules {
+            let (reference, counted) = hostile::count::count(module, &options.shapes)?;
+            println!("{}\n{}", module.name, hostile::count::lines(reference, &counted, options.most));
+        }
+        return Ok(());
     }
     let machine = Machine::here();
     let shop = Workshop::open().map_err(|error| error.to_string())?;

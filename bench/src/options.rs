@@ -44,6 +44,15 @@ pub struct Options {
     /// Where latest.json, latest.md and latest.svg go; nothing is written without
     #[arg(long, value_name = "FOLDER")]
     pub write: Option<PathBuf>,
+    /// Count the instructions of hostile requests in an interpreter, and nothing else
+    #[arg(long, conflicts_with_all = ["quick", "write"])]
+    pub count_hostile: bool,
+    /// Hostile requests whose shape's name contains one of these
+    #[arg(long, value_name = "TEXT", value_delimiter = ',')]
+    pub shapes: Vec<String>,
+    /// How many of the most expensive are printed
+    #[arg(long, value_name = "NUMBER", default_value_t = 60)]
+    pub most: usize,
     /// The filter on the bare SDK
     #[arg(long, value_name = "FILE", default_value = "target/portcullis-bench-sdk.wasm")]
     pub sdk: PathBuf,
