@@ -65,6 +65,8 @@ pub struct Contender {
     pub filters: Vec<Value>,
     /// Its routes.
     pub routes: Routes,
+    /// Whether its listener lets a request upgrade to a WebSocket.
+    pub upgrades: bool,
     /// The request's path.
     pub path: &'static str,
     /// The request's headers beside the host.
@@ -100,6 +102,7 @@ impl Contender {
             kind,
             filters,
             routes: Routes::List(1),
+            upgrades: false,
             path: "/v2/models",
             headers: CLIENT.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
             tokens: Vec::new(),

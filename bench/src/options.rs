@@ -11,7 +11,9 @@ examples:
   portcullis-bench --quick                                    the comparison alone, less sure (under 2 minutes)
   portcullis-bench --quick --only public,lua:              contenders whose name contains one of these
   portcullis-bench --quick --module old=a.wasm --module new=b.wasm --only old,new
-                                                              two modules in one run";
+                                                              two modules in one run
+  portcullis-bench --hostile --shapes cookie,query            some of the hostile requests alone
+  portcullis-bench --native                                   their time in the core alone, in seconds";
 
 /// Side-by-side benchmarks: the gate and what a user would pick instead, in one Envoy.
 #[derive(Debug, Parser)]
@@ -44,13 +46,19 @@ pub struct Options {
     /// Where latest.json, latest.md and latest.svg go; nothing is written without
     #[arg(long, value_name = "FOLDER")]
     pub write: Option<PathBuf>,
-    /// Count the instructions of hostile requests in an interpreter, and nothing else
-    #[arg(long, conflicts_with_all = ["quick", "write"])]
-    pub count_hostile: bool,
+    /// Hostile requests alone: the price of each, and what an attack does to another caller (about 8 minutes)
+    #[arg(long, conflicts_with_all = ["quick", "only"])]
+    pub hostile: bool,
+    /// The attacks alone
+    #[arg(long, conflicts_with_all = ["quick", "only", "hostile"])]
+    pub stall: bool,
+    /// The time of hostile requests in the core that this command was built with, natively and without Envoy
+    #[arg(long, conflicts_with_all = ["modules", "quick", "only", "hostile", "stall", "write"])]
+    pub native: bool,
     /// Hostile requests whose shape's name contains one of these
     #[arg(long, value_name = "TEXT", value_delimiter = ',')]
     pub shapes: Vec<String>,
-    /// How many of the most expensive are printed
+    /// How many of the most expensive are printed of those that are timed natively
     #[arg(long, value_name = "NUMBER", default_value_t = 60)]
     pub most: usize,
     /// The filter on the bare SDK

@@ -4,9 +4,13 @@
 //! [`BY_ENVOY`] times what Envoy alone spends on the same request, and at most [`BY_USUAL`] times what the gate adds to a usual
 //! request with a key.
 
-pub mod count;
+pub mod attack;
+pub mod native;
 pub mod policies;
+pub mod race;
+pub mod report;
 pub mod shapes;
+pub mod stall;
 
 use portcullis_tests::message::{Pair, pairs};
 
@@ -122,8 +126,7 @@ impl Cell {
 /// Every shape whose name contains one of `only` (all, if that is empty), in every length, with and without a key, under
 /// each of its policies.
 pub fn cells(only: &[String]) -> Vec<Cell> {
-    let asked = |shape: &&Shape| only.is_empty() || only.iter().any(|text| shape.name.contains(text.as_str()));
-    let of = |shape: &Shape| {
+    let of = |shape: Shape| {
         let lengths: Vec<Option<usize>> = if shape.has_length { LENGTHS.map(Some).into() } else { vec![None] };
         let mut all = Vec::new();
         for length in lengths {
@@ -139,7 +142,7 @@ pub fn cells(only: &[String]) -> Vec<Cell> {
         }
         all
     };
-    shapes::all().iter().filter(asked).flat_map(of).collect()
+    shapes::named(only).into_iter().flat_map(of).collect()
 }
 
 /// The request that the others are compared with: what [`Under::Usual`] is for.

@@ -385,3 +385,9 @@ pub fn all() -> Vec<Shape> {
     let (paths, queries) = (PATH.iter().map(path), QUERY.iter().map(query));
     paths.chain(queries).chain(HEADER.iter().map(header)).chain(OWN.iter().map(own)).collect()
 }
+
+/// Those whose name contains one of `only`; all, if that is empty.
+pub fn named(only: &[String]) -> Vec<Shape> {
+    let asked = |shape: &Shape| only.is_empty() || only.iter().any(|text| shape.name.contains(text.as_str()));
+    all().into_iter().filter(asked).collect()
+}
