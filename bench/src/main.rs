@@ -42,6 +42,12 @@ fn run(mut options: Options) -> Result<(), String> {
     if options.hostile || options.stall {
         return hostile(&options, machine);
     }
+    compare(&options, machine.clone())?;
+    if !options.quick && options.only.is_empty() { hostile(&options, machine) } else { Ok(()) }
+}
+
+/// The gate and what a user would pick instead.
+fn compare(options: &Options, machine: Machine) -> Result<(), String> {
     let shop = Workshop::open().map_err(|error| error.to_string())?;
     let authorization = authorization::start().map_err(|error| error.to_string())?;
     let sdk = options.sdk.canonicalize().ok();
@@ -98,7 +104,7 @@ fn hostile(options: &Options, machine: Machine) -> Result<(), String> {
             connections: options.connections.unwrap_or(plan.connections),
             ..plan
         };
-        Some(hostile::race::race(&options.modules, cells, plan, progress)?)
+        Some(hostile::race::race(&options.modules, &cells, plan, progress)?)
     };
     let mut stalls = Vec::new();
     for module in &options.modules {

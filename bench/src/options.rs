@@ -7,7 +7,7 @@ use clap::Parser;
 
 const EXAMPLES: &str = "\
 examples:
-  portcullis-bench                                            everything (about 10 minutes)
+  portcullis-bench                                            everything (about 20 minutes)
   portcullis-bench --quick                                    the comparison alone, less sure (under 2 minutes)
   portcullis-bench --quick --only public,lua:              contenders whose name contains one of these
   portcullis-bench --quick --module old=a.wasm --module new=b.wasm --only old,new
@@ -43,7 +43,7 @@ pub struct Options {
     /// Load a policy of 1,000,000 keys too (two minutes more, 2 GB of memory)
     #[arg(long)]
     pub million: bool,
-    /// Where latest.json, latest.md and latest.svg go; nothing is written without
+    /// Where latest.json, latest.md and latest.svg go, and hostile.json and hostile.md; nothing is written without
     #[arg(long, value_name = "FOLDER")]
     pub write: Option<PathBuf>,
     /// Hostile requests alone: the price of each, and what an attack does to another caller (about 8 minutes)

@@ -5,17 +5,22 @@
 //! request with a key.
 
 pub mod attack;
+mod headers;
 pub mod native;
+mod paths;
 pub mod policies;
 pub mod race;
 pub mod report;
 pub mod shapes;
 pub mod stall;
+mod track;
+
+use std::sync::Arc;
 
 use portcullis_tests::message::{Pair, pairs};
 
 use crate::contender::{CLIENT, ENVOYS};
-use crate::contenders::BEARER;
+use crate::contenders::{BEARER, KEY};
 use crate::stage::HOST;
 use policies::Under;
 use shapes::{Place, Shape};
@@ -112,7 +117,7 @@ pub struct Cell {
     /// The policy.
     pub under: Under,
     /// The request.
-    pub request: Request,
+    pub request: Arc<Request>,
 }
 
 impl Cell {
@@ -126,16 +131,17 @@ impl Cell {
 /// Every shape whose name contains one of `only` (all, if that is empty), in every length, with and without a key, under
 /// each of its policies.
 pub fn cells(only: &[String]) -> Vec<Cell> {
-    let of = |shape: Shape| {
+    let of = |shape: &'static Shape| {
         let lengths: Vec<Option<usize>> = if shape.has_length { LENGTHS.map(Some).into() } else { vec![None] };
         let mut all = Vec::new();
         for length in lengths {
-            let without = shape.make.request(length.unwrap_or_default());
-            let with = without.clone().with_key(crate::contenders::KEY);
-            for &under in shape.under {
-                for (keyed, request) in [(false, &without), (true, &with)] {
+            let without = shape.request(length.unwrap_or_default());
+            let with = Arc::new(without.clone().with_key(KEY));
+            let without = Arc::new(without);
+            for (keyed, request) in [(false, &without), (true, &with)] {
+                for &under in shape.under {
                     if keyed || under.matters_without_key() {
-                        all.push(Cell { shape: shape.name, length, keyed, under, request: request.clone() });
+                        all.push(Cell { shape: shape.name, length, keyed, under, request: Arc::clone(request) });
                     }
                 }
             }

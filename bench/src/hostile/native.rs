@@ -4,6 +4,7 @@
 //! The interpreter of the other counts is no measure for this: where loops are short it charges ten times what V8 takes.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt::Write as _;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -39,10 +40,10 @@ pub fn time(cells: Vec<Cell>) -> Result<(f64, Vec<Timed>), String> {
     let mut policies: BTreeMap<Under, Policy> = BTreeMap::new();
     let reference = decide(&load(Under::Usual)?, &usual()).0;
     let mut time = |cell: Cell| {
-        if !policies.contains_key(&cell.under) {
-            policies.insert(cell.under, load(cell.under)?);
-        }
-        let policy = policies.get(&cell.under).ok_or("no policy")?;
+        let policy = match policies.entry(cell.under) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => place.insert(load(cell.under)?),
+        };
         let (time, outcome) = decide(policy, &cell.request);
         Ok::<_, String>(Timed { cell, time, outcome })
     };

@@ -3,23 +3,18 @@
 //! As in the comparison, rounds in which each is loaded once, in another order. There are thousands of cells, so a slice is
 //! short, and there are few rounds; a cell near its bound gets more.
 
-use std::collections::BTreeMap;
-use std::io;
+use std::sync::Arc;
 
-use hdrhistogram::Histogram;
-use portcullis_tests::envoy::V4;
-use portcullis_tests::http1::Client;
-use portcullis_tests::net::connect;
 use serde::Serialize;
 
 use super::policies::Under;
-use super::{BY_ENVOY, BY_USUAL, Cell, Request, usual};
+use super::track::Track;
+use super::{BY_ENVOY, BY_USUAL, Cell, usual};
 use crate::contender::{Contender, Kind, NOTHING};
 use crate::contenders::wasm::filter;
-use crate::load::Load;
 use crate::options::Module;
 use crate::stage::Stage;
-use crate::statistics::{Estimate, Series};
+use crate::statistics::{Estimate, Series, median};
 
 /// How much is asked.
 #[derive(Debug, Clone, Copy, Serialize)]
@@ -28,11 +23,11 @@ pub struct Plan {
     pub rounds: usize,
     /// Rounds in all of cells near a bound.
     pub rounds_near: usize,
-    /// Processor time of a slice, in microseconds.
+    /// Processor time of a slice, in microseconds; four requests at least.
     pub slice: f64,
     /// The most requests of a slice.
     pub requests: usize,
-    /// Usual requests to each listener before the first round.
+    /// Usual requests to each listener before the first round: V8 optimizes what it has seen often.
     pub warm_up: usize,
     /// Connections.
     pub connections: usize,
@@ -44,10 +39,10 @@ impl Plan {
         Self { rounds: 5, rounds_near: 15, slice: 5_000.0, requests: 150, warm_up: 10_000, connections: 8 };
 }
 
-/// What a request may cost at most, in one slice: one that costs more than this is asked once.
-const DEAR: f64 = 10_000.0;
-/// Usual requests are asked once for so many groups of cells.
+/// Usual requests are measured once for so many groups of cells.
 const GROUPS: usize = 25;
+/// What part of its bound makes a cell one that is near it.
+const NEAR: std::ops::Range<f64> = 0.5..2.0;
 
 /// What was measured of one cell.
 #[derive(Debug, Clone, Serialize)]
@@ -64,6 +59,8 @@ pub struct Row {
     pub policy: &'static str,
     /// The status of the reply.
     pub status: u16,
+    /// Rounds.
+    pub rounds: usize,
     /// Microseconds of processor time that Envoy alone spends on the request.
     pub alone: Estimate,
     /// Microseconds of processor time that the gate adds.
@@ -77,7 +74,7 @@ pub struct Row {
 impl Row {
     /// Whether a bound is exceeded.
     pub fn is_over(&self) -> bool {
-        self.by_envoy.value > BY_ENVOY || self.by_usual.value > BY_USUAL
+        self.part_of_bound() > 1.0
     }
 
     /// How much of its bound it takes, of the one that is nearer.
@@ -98,255 +95,165 @@ pub struct Table {
 }
 
 /// The listeners: one without a filter, and one for each module under each policy.
-pub fn contenders(modules: &[Module], policies: &[Under]) -> Vec<Contender> {
-    let gate = |(module, under): (&Module, Under)| {
+pub(super) fn contenders(modules: &[Module], cells: &[Cell]) -> Vec<Contender> {
+    let mut policies: Vec<Under> = cells.iter().map(|cell| cell.under).chain([Under::Usual]).collect();
+    policies.sort_unstable();
+    policies.dedup();
+    let gate = |module: &Module, under: Under| {
         let name = listener(module, under);
         let filters = vec![filter(&name, &module.file, &under.policy().to_string())];
-        Contender::new(&name, Kind::Gate, filters)
+        Contender { upgrades: true, ..Contender::new(&name, Kind::Gate, filters) }
     };
-    let gates = modules.iter().flat_map(|module| policies.iter().map(move |under| (module, *under))).map(gate);
-    let all = std::iter::once(Contender::new(NOTHING, Kind::Nothing, Vec::new())).chain(gates);
-    all.map(|contender| Contender { upgrades: true, ..contender }).collect()
+    let gates = modules.iter().flat_map(|module| policies.iter().map(move |under| gate(module, *under)));
+    let nothing = Contender { upgrades: true, ..Contender::new(NOTHING, Kind::Nothing, Vec::new()) };
+    std::iter::once(nothing).chain(gates).collect()
 }
 
 /// The name of a module's listener under a policy.
-pub fn listener(module: &Module, under: Under) -> String {
+pub(super) fn listener(module: &Module, under: Under) -> String {
     format!("{}: {}", module.name, under.name())
 }
 
-/// One request at one listener.
-struct Lane {
-    listener: String,
-    request: Request,
-    status: u16,
-    /// Whether Envoy closes the connection behind the reply, as it does where a request asked for an upgrade.
-    closes: bool,
-    /// Requests of a slice.
-    count: usize,
-    /// Microseconds of processor time of a request, round by round.
-    cpu: Vec<f64>,
-}
-
-/// The lanes of one request: without a filter, and in each cell.
+/// One request in the cells that it makes, by the numbers of their lanes.
 struct Group {
     alone: usize,
-    cells: Vec<(usize, usize, Cell)>,
+    cells: Vec<Runner>,
+}
+
+/// A cell with one of the modules.
+struct Runner {
+    cell: Cell,
+    module: usize,
+    lane: usize,
 }
 
 /// Measures; `progress` hears what is being done.
 ///
 /// # Errors
 /// A request that Envoy itself refuses, a listener that does not answer.
-pub fn race(modules: &[Module], cells: Vec<Cell>, plan: Plan, mut progress: impl FnMut(&str)) -> Result<Table, String> {
-    let mut policies: Vec<Under> = cells.iter().map(|cell| cell.under).chain([Under::Usual]).collect();
-    policies.sort_unstable();
-    policies.dedup();
-    let all = contenders(modules, &policies);
-    progress(&format!("{} cells under {} policies", cells.len(), policies.len()));
+pub fn race(modules: &[Module], cells: &[Cell], plan: Plan, mut progress: impl FnMut(&str)) -> Result<Table, String> {
+    let all = contenders(modules, cells);
+    progress(&format!("{} cells at {} listeners", cells.len() * modules.len(), all.len()));
     // No contender here asks the authorization server.
     let stage = Stage::start(&all, ([127, 0, 0, 1], 9).into());
-    let mut track = Track::open(stage, &all, plan)?;
     crate::cpu::keep_here_on(1);
-    // The usual request, alone and in each module.
-    let bare = track.lane(NOTHING, usual())?;
-    let usuals = modules
-        .iter()
-        .map(|module| track.lane(&listener(module, Under::Usual), usual()))
-        .collect::<Result<Vec<_>, _>>()?;
-    let mut groups: BTreeMap<(&str, Option<usize>, bool), Group> = BTreeMap::new();
-    for cell in cells {
-        let key = (cell.shape, cell.length, cell.keyed);
-        if !groups.contains_key(&key) {
-            let alone = track.lane(NOTHING, cell.request.clone())?;
-            if track.lanes[alone].status != 200 {
-                return Err(format!("{}: Envoy itself answers {}", cell.name(), track.lanes[alone].status));
-            }
-            groups.insert(key, Group { alone, cells: Vec::new() });
-        }
-        for (number, module) in modules.iter().enumerate() {
-            let lane = track.lane(&listener(module, cell.under), cell.request.clone())?;
-            if let Some(group) = groups.get_mut(&key) {
-                group.cells.push((number, lane, cell.clone()));
-            }
-        }
-    }
-    let groups: Vec<Group> = groups.into_values().collect();
+    let mut race = Race::start(modules, cells, Track::open(stage, &all, plan)?)?;
     let mut random = fastrand::Rng::with_seed(7);
-    let mut order: Vec<usize> = (0..groups.len()).collect();
-    let first: Vec<usize> = std::iter::once(bare).chain(usuals.iter().copied()).collect();
+    let mut order: Vec<usize> = (0..race.groups.len()).collect();
     for round in 0..plan.rounds_near.max(plan.rounds) {
         if round == plan.rounds {
-            let is_near = |group: &Group| {
-                group.cells.iter().any(|(module, lane, cell)| {
-                    let row = track.row(modules, cell, *module, *lane, group.alone, bare, usuals[*module]);
-                    row.is_some_and(|row| (0.5..2.0).contains(&row.part_of_bound()))
-                })
-            };
-            order.retain(|group| is_near(&groups[*group]));
-            progress(&format!("{} of {} requests are near a bound", order.len(), groups.len()));
+            order.retain(|group| race.is_near(*group));
+            progress(&format!("{} of {} requests are near a bound", order.len(), race.groups.len()));
+        }
+        if order.is_empty() {
+            break;
         }
         random.shuffle(&mut order);
-        let mut seen = vec![Vec::new(); first.len()];
-        for (place, group) in order.iter().map(|place| &groups[*place]).enumerate() {
-            if place % GROUPS == 0 {
-                for (seen, lane) in seen.iter_mut().zip(&first) {
-                    seen.push(track.slice(*lane)?);
-                }
-            }
-            let mut lanes: Vec<usize> = group.cells.iter().map(|(_, lane, _)| *lane).chain([group.alone]).collect();
-            random.shuffle(&mut lanes);
-            for lane in lanes {
-                let slice = track.slice(lane)?;
-                track.lanes[lane].cpu.push(slice);
-            }
-        }
-        for (mut seen, lane) in seen.into_iter().zip(&first) {
-            if !seen.is_empty() {
-                track.lanes[*lane].cpu.push(crate::statistics::median(&mut seen));
-            }
-        }
+        race.round(&order, &mut random)?;
         progress(&format!("round {} of {}", round + 1, plan.rounds_near.max(plan.rounds)));
     }
-    let rows = groups.iter().flat_map(|group| group.cells.iter().map(move |cell| (group.alone, cell)));
-    let rows = rows.filter_map(|(alone, (module, lane, cell))| {
-        track.row(modules, cell, *module, *lane, alone, bare, usuals[*module])
-    });
-    let added = |lane: usize| Some(track.series(lane)?.with(&track.series(bare)?, |one, other| one - other).estimate());
-    let names = modules.iter().map(|module| module.name.clone()).zip(&usuals);
-    Ok(Table {
-        plan,
-        usual: names.filter_map(|(name, lane)| Some((name, added(*lane)?))).collect(),
-        rows: rows.collect(),
-    })
+    race.table(plan)
 }
 
-/// What runs on the stage.
-struct Track {
-    stage: Stage,
-    plan: Plan,
-    loads: BTreeMap<String, Load>,
-    lanes: Vec<Lane>,
+struct Race<'m> {
+    modules: &'m [Module],
+    track: Track,
+    /// The lanes of the usual request: without a filter, and in each module.
+    usual: Vec<usize>,
+    groups: Vec<Group>,
 }
 
-impl Track {
-    fn open(stage: Stage, contenders: &[Contender], plan: Plan) -> Result<Self, String> {
-        let request = usual().bytes();
-        let open = |contender: &Contender| {
-            let failed = |error| format!("{}: {error}", contender.name);
-            let load = Load::connect(stage.address(contender), plan.connections, vec![request.clone()], 200);
-            let mut load = load.map_err(failed)?;
-            // V8 optimizes what it has seen often.
-            load.run(plan.warm_up, plan.connections, &mut histogram()).map_err(failed)?;
-            Ok::<_, String>((contender.name.clone(), load))
-        };
-        let loads = contenders.iter().map(open).collect::<Result<_, _>>()?;
-        Ok(Self { stage, plan, loads, lanes: Vec::new() })
-    }
-
-    /// A lane for that request, asked twice to see what becomes of it and what it costs.
-    fn lane(&mut self, listener: &str, request: Request) -> Result<usize, String> {
-        let address = self.stage.envoy.address(listener, V4);
-        let ask = || -> io::Result<(u16, bool, f64)> {
-            let bytes = request.bytes();
-            let mut client = Client::new(connect(V4, address)?);
-            let first = client.send(&bytes)?;
-            let before = self.stage.worker.time();
-            let (reply, closes) = match client.send(&bytes) {
-                Ok(reply) => (reply, false),
-                Err(_) => (Client::new(connect(V4, address)?).send(&bytes)?, true),
-            };
-            if reply.status != first.status {
-                return Err(io::Error::other(format!("status {} and then {}", first.status, reply.status)));
-            }
-            Ok((reply.status, closes, (self.stage.worker.time() - before) as f64 / 1_000.0))
-        };
-        let (status, closes, cost) = ask().map_err(|error| failed(listener, &request, &error))?;
-        let count = if cost > DEAR { 1.0 } else { (self.plan.slice / cost).clamp(4.0, self.plan.requests as f64) };
-        let (listener, count) = (listener.to_owned(), count as usize);
-        self.lanes.push(Lane { listener, request, status, closes, count, cpu: Vec::new() });
-        Ok(self.lanes.len() - 1)
-    }
-
-    /// Microseconds of processor time a request, of one slice.
-    fn slice(&mut self, lane: usize) -> Result<f64, String> {
-        let Lane { listener, request, count, .. } = &self.lanes[lane];
-        let count = *count;
-        // Not counted: another lane has had the caches.
-        let unmeasured = if count == 1 { 0 } else { (count / 4).max(2) };
-        let (listener, request) = (listener.clone(), request.clone());
-        let mut measure = || {
-            self.run(lane, unmeasured)?;
-            let before = self.stage.worker.time();
-            self.run(lane, count)?;
-            Ok((self.stage.worker.time() - before) as f64 / 1_000.0 / count as f64)
-        };
-        measure().map_err(|error| failed(&listener, &request, &error))
-    }
-
-    fn run(&mut self, lane: usize, requests: usize) -> io::Result<()> {
-        let Lane { listener, request, status, closes, .. } = &self.lanes[lane];
-        let bytes = request.bytes();
-        if !closes {
-            let load = self.loads.get_mut(listener).ok_or(io::ErrorKind::NotFound)?;
-            load.turn_to(vec![bytes], *status);
-            load.run(requests, self.plan.connections, &mut histogram())?;
-            return Ok(());
+impl<'m> Race<'m> {
+    fn start(modules: &'m [Module], cells: &[Cell], mut track: Track) -> Result<Self, String> {
+        let request = Arc::new(usual());
+        let mut usual = vec![track.lane(NOTHING, &request)?];
+        for module in modules {
+            usual.push(track.lane(&listener(module, Under::Usual), &request)?);
         }
-        let address = self.stage.envoy.address(listener, V4);
-        for _ in 0..requests {
-            let reply = Client::new(connect(V4, address)?).send(&bytes)?;
-            if reply.status != *status {
-                return Err(io::Error::other(format!("status {} instead of {status}", reply.status)));
+        let mut groups = Vec::new();
+        // Cells of one request stand together.
+        for cells in cells.chunk_by(|one, other| Arc::ptr_eq(&one.request, &other.request)) {
+            let Some(first) = cells.first() else { continue };
+            let alone = track.lane(NOTHING, &first.request)?;
+            if track.status(alone) != 200 {
+                return Err(format!("{}: Envoy itself answers {}", first.name(), track.status(alone)));
             }
+            let mut group = Group { alone, cells: Vec::new() };
+            for cell in cells {
+                for (module, of) in modules.iter().enumerate() {
+                    let lane = track.lane(&listener(of, cell.under), &cell.request)?;
+                    group.cells.push(Runner { cell: cell.clone(), module, lane });
+                }
+            }
+            groups.push(group);
+        }
+        Ok(Self { modules, track, usual, groups })
+    }
+
+    /// Each lane of these groups once, and the usual requests now and then.
+    fn round(&mut self, order: &[usize], random: &mut fastrand::Rng) -> Result<(), String> {
+        let mut seen = vec![Vec::new(); self.usual.len()];
+        for (place, group) in order.iter().map(|group| &self.groups[*group]).enumerate() {
+            if place % GROUPS == 0 {
+                for (seen, lane) in seen.iter_mut().zip(&self.usual) {
+                    seen.push(self.track.slice(*lane)?);
+                }
+            }
+            let mut lanes: Vec<usize> = group.cells.iter().map(|runner| runner.lane).chain([group.alone]).collect();
+            random.shuffle(&mut lanes);
+            for lane in lanes {
+                let slice = self.track.slice(lane)?;
+                self.track.keep(lane, slice);
+            }
+        }
+        for (mut seen, lane) in seen.into_iter().zip(&self.usual) {
+            self.track.keep(*lane, median(&mut seen));
         }
         Ok(())
     }
 
-    fn series(&self, lane: usize) -> Option<Series> {
-        Series::of(&self.lanes.get(lane)?.cpu)
+    fn is_near(&self, group: usize) -> bool {
+        let group = &self.groups[group];
+        let rows = group.cells.iter().filter_map(|runner| self.row(group, runner));
+        rows.into_iter().any(|row| NEAR.contains(&row.part_of_bound()))
     }
 
-    fn row(
-        &self,
-        modules: &[Module],
-        cell: &Cell,
-        module: usize,
-        lane: usize,
-        alone: usize,
-        bare: usize,
-        usual: usize,
-    ) -> Option<Row> {
-        let rounds = self.lanes.get(lane)?.cpu.len();
-        // Rounds of one number, so that what drifts in a round drifts for all.
+    fn row(&self, group: &Group, runner: &Runner) -> Option<Row> {
+        let Runner { cell, module, lane } = runner;
+        let rounds = self.track.rounds(*lane).len();
+        // Of the same rounds, so that what drifts in a round drifts for all.
         let series = |lane: usize| {
-            let cpu = &self.lanes.get(lane)?.cpu;
-            Series::of(&cpu[..rounds.min(cpu.len())])
+            let all = self.track.rounds(lane);
+            Series::of(all.get(..rounds).unwrap_or(all))
         };
-        let (alone, bare) = (series(alone)?, series(bare)?);
         let less = |one: f64, other: f64| one - other;
         let ratio = |one: f64, other: f64| one / other;
-        let (added, usual) = (series(lane)?.with(&alone, less), series(usual)?.with(&bare, less));
+        let alone = series(group.alone)?;
+        let added = series(*lane)?.with(&alone, less);
+        let usual = series(*self.usual.get(module + 1)?)?.with(&series(*self.usual.first()?)?, less);
         Some(Row {
-            module: modules.get(module)?.name.clone(),
+            module: self.modules.get(*module)?.name.clone(),
             shape: cell.shape,
             length: cell.length,
             keyed: cell.keyed,
             policy: cell.under.name(),
-            status: self.lanes.get(lane)?.status,
+            status: self.track.status(*lane),
+            rounds,
             alone: alone.estimate(),
             added: added.estimate(),
             by_envoy: added.with(&alone, ratio).estimate(),
             by_usual: added.with(&usual, ratio).estimate(),
         })
     }
-}
 
-fn failed(listener: &str, request: &Request, error: &io::Error) -> String {
-    let headers: Vec<&str> = request.headers.iter().map(|(name, _)| name.as_str()).collect();
-    format!("{listener}: {:.60} with {}: {error}", request.target, headers.join(", "))
-}
-
-/// Nobody reads it.
-fn histogram() -> Histogram<u64> {
-    Histogram::new_with_bounds(1_000, 10_000_000_000, 1).expect("bounds in order")
+    fn table(&self, plan: Plan) -> Result<Table, String> {
+        let of = |lane: usize| Series::of(self.track.rounds(lane)).ok_or("no round");
+        let (bare, usuals) = self.usual.split_first().ok_or("no lane")?;
+        let bare = of(*bare)?;
+        let usual = self.modules.iter().zip(usuals).map(|(module, lane)| {
+            Ok((module.name.clone(), of(*lane)?.with(&bare, |one, other| one - other).estimate()))
+        });
+        let rows = self.groups.iter().flat_map(|group| group.cells.iter().filter_map(|runner| self.row(group, runner)));
+        Ok(Table { plan, usual: usual.collect::<Result<_, String>>()?, rows: rows.collect() })
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -13,7 +14,6 @@ use portcullis_tests::net::connect;
 use serde::Serialize;
 
 use super::attack::{Attacker, blocks};
-use super::policies::Under;
 use super::race::{contenders, listener};
 use super::shapes::Shape;
 use super::{BY_ENVOY, Cell, Request, shapes, usual};
@@ -96,7 +96,7 @@ impl Stall {
 fn longest(shape: &Shape, keyed: bool) -> Option<(usize, Request)> {
     let lengths = if shape.has_length { (0..4_000).step_by(20).rev().collect() } else { vec![0] };
     lengths.into_iter().find_map(|length| {
-        let mut request = shape.make.request(length);
+        let mut request = shape.request(length);
         // Nobody has to send what a usual client sends.
         request.headers.retain(|(name, _)| !CLIENT.iter().any(|(known, _)| known == name));
         let request = if keyed { request.with_key(KEY) } else { request };
@@ -111,9 +111,11 @@ fn attacks(only: &[String]) -> Vec<Cell> {
     let mut cells = Vec::new();
     for shape in shapes::named(only) {
         for keyed in [false, true] {
-            let Some((length, request)) = longest(&shape, keyed) else { continue };
+            let Some((length, request)) = longest(shape, keyed) else { continue };
+            let request = Arc::new(request);
             for &under in shape.under.iter().filter(|under| keyed || under.matters_without_key()) {
-                cells.push(Cell { shape: shape.name, length: Some(length), keyed, under, request: request.clone() });
+                let (shape, length, request) = (shape.name, Some(length), Arc::clone(&request));
+                cells.push(Cell { shape, length, keyed, under, request });
             }
         }
     }
@@ -162,16 +164,13 @@ pub fn stall(
     mut progress: impl FnMut(&str),
 ) -> Result<Vec<Stall>, String> {
     let cells = attacks(only);
-    let mut policies: Vec<Under> = cells.iter().map(|cell| cell.under).collect();
-    policies.sort_unstable();
-    policies.dedup();
-    let all = contenders(std::slice::from_ref(module), &policies);
+    let all = contenders(std::slice::from_ref(module), &cells);
     let stage = Stage::start(&all, ([127, 0, 0, 1], 9).into());
     crate::cpu::keep_here_on(1);
-    for under in policies {
+    for contender in &all {
         // What is seen first is not optimized yet.
-        latency(stage.envoy.address(&listener(module, under), V4), Duration::from_millis(plan.milliseconds / 10))
-            .map_err(|error| format!("{}: {error}", under.name()))?;
+        latency(stage.address(contender), Duration::from_millis(plan.milliseconds / 10))
+            .map_err(|error| format!("{}: {error}", contender.name))?;
     }
     progress(&format!("the worst of {} attacks", cells.len()));
     let cells = worst(module, &stage, cells, plan.attacks)?;
