@@ -153,7 +153,7 @@ deny: cargo-deny ## what the dependencies are allowed to be (deny.toml)
 
 # What it prints it writes to bench/results/ too, from where the README shows it.
 .PHONY: bench bench-quick bench-sdk
-bench: module bench-sdk python ## side by side with what a user would pick instead, into bench/results/ (ten minutes)
+bench: module bench-sdk python ## side by side with what a user would pick instead, into bench/results/ (twenty minutes)
 	@$(BENCH) --write bench/results $$BENCH_OPTIONS
 
 bench-quick: module bench-sdk python ## the comparison alone, less sure (under two minutes; nothing is written)

@@ -65,6 +65,8 @@ pub struct Contender {
     pub filters: Vec<Value>,
     /// Its routes.
     pub routes: Routes,
+    /// Whether its listener lets a request upgrade to a WebSocket.
+    pub upgrades: bool,
     /// The request's path.
     pub path: &'static str,
     /// The request's headers beside the host.
@@ -82,11 +84,11 @@ pub struct Contender {
 }
 
 /// What a small client sends beside its credential. With the host five headers, pseudo-headers not counted.
-const CLIENT: [(&str, &str); 3] =
+pub(crate) const CLIENT: [(&str, &str); 3] =
     [("user-agent", "python-requests/2.32.5"), ("accept-encoding", "gzip, deflate"), ("accept", "*/*")];
 
 /// What a listener adds with `use_remote_address`, for a caller on this machine.
-const ENVOYS: [(&str, &str); 3] = [
+pub(crate) const ENVOYS: [(&str, &str); 3] = [
     ("x-forwarded-proto", "http"),
     ("x-envoy-internal", "true"),
     ("x-request-id", "2ad2ee19-3a3c-4e5c-9e2c-6a3e1a1f6a3d"),
@@ -100,6 +102,7 @@ impl Contender {
             kind,
             filters,
             routes: Routes::List(1),
+            upgrades: false,
             path: "/v2/models",
             headers: CLIENT.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
             tokens: Vec::new(),

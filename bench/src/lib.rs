@@ -7,6 +7,7 @@ pub mod contenders;
 pub mod counting;
 pub mod cpu;
 pub mod floor;
+pub mod hostile;
 pub mod load;
 pub mod machine;
 pub mod options;

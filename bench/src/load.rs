@@ -50,6 +50,11 @@ impl Load {
         Ok(Self { poll, events: Events::with_capacity(64), connections, requests, next: 0, status })
     }
 
+    /// Other requests from now on, and their status. No reply may be outstanding.
+    pub fn turn_to(&mut self, requests: Vec<Vec<u8>>, status: u16) {
+        (self.requests, self.next, self.status) = (requests, 0, status);
+    }
+
     /// How many requests take turns.
     pub fn requests(&self) -> usize {
         self.requests.len()

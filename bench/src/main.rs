@@ -17,7 +17,7 @@ use portcullis_bench::reload::reload;
 use portcullis_bench::report::Report;
 use portcullis_bench::stage::Stage;
 use portcullis_bench::table::{Row, rows};
-use portcullis_bench::{authorization, cpu};
+use portcullis_bench::{authorization, cpu, hostile};
 
 fn main() -> ExitCode {
     match run(Options::parse()) {
@@ -30,10 +30,24 @@ fn main() -> ExitCode {
 }
 
 fn run(mut options: Options) -> Result<(), String> {
+    if options.native {
+        let (reference, timed) = hostile::native::time(hostile::cells(&options.shapes))?;
+        println!("{}", hostile::native::lines(reference, &timed, options.most));
+        return Ok(());
+    }
     if options.modules.is_empty() {
         options.modules.push("target/portcullis.wasm".parse()?);
     }
     let machine = Machine::here();
+    if options.hostile || options.stall {
+        return hostile(&options, machine);
+    }
+    compare(&options, machine.clone())?;
+    if !options.quick && options.only.is_empty() { hostile(&options, machine) } else { Ok(()) }
+}
+
+/// The gate and what a user would pick instead.
+fn compare(options: &Options, machine: Machine) -> Result<(), String> {
     let shop = Workshop::open().map_err(|error| error.to_string())?;
     let authorization = authorization::start().map_err(|error| error.to_string())?;
     let sdk = options.sdk.canonicalize().ok();
@@ -73,6 +87,35 @@ fn run(mut options: Options) -> Result<(), String> {
         Some(directory) => report.write(directory).map_err(|error| format!("{}: {error}", directory.display())),
         None => Ok(()),
     }
+}
+
+/// Measures hostile requests. That a bound is exceeded is an error: the tables are printed and written all the same.
+fn hostile(options: &Options, machine: Machine) -> Result<(), String> {
+    let progress = |what: &str| eprintln!("hostile requests: {what}");
+    let table = if options.stall {
+        None
+    } else {
+        let cells = hostile::cells(&options.shapes);
+        let plan = hostile::race::Plan::FULL;
+        let plan = hostile::race::Plan {
+            rounds: options.rounds.unwrap_or(plan.rounds),
+            requests: options.requests.unwrap_or(plan.requests),
+            warm_up: options.warm_up.unwrap_or(plan.warm_up),
+            connections: options.connections.unwrap_or(plan.connections),
+            ..plan
+        };
+        Some(hostile::race::race(&options.modules, &cells, plan, progress)?)
+    };
+    let mut stalls = Vec::new();
+    for module in &options.modules {
+        stalls.extend(hostile::stall::stall(module, &options.shapes, hostile::stall::Plan::FULL, progress)?);
+    }
+    let report = hostile::report::Report { machine, table, stalls };
+    println!("{}", report.markdown());
+    if let Some(directory) = &options.write {
+        report.write(directory).map_err(|error| format!("{}: {error}", directory.display()))?;
+    }
+    report.over().map_or(Ok(()), Err)
 }
 
 fn measure(what: &str, all: Vec<Contender>, plan: Plan, authorization: SocketAddr) -> Result<Vec<Row>, String> {

@@ -7,11 +7,13 @@ use clap::Parser;
 
 const EXAMPLES: &str = "\
 examples:
-  portcullis-bench                                            everything (about 10 minutes)
+  portcullis-bench                                            everything (about 20 minutes)
   portcullis-bench --quick                                    the comparison alone, less sure (under 2 minutes)
   portcullis-bench --quick --only public,lua:              contenders whose name contains one of these
   portcullis-bench --quick --module old=a.wasm --module new=b.wasm --only old,new
-                                                              two modules in one run";
+                                                              two modules in one run
+  portcullis-bench --hostile --shapes cookie,query            some of the hostile requests alone
+  portcullis-bench --native                                   their time in the core alone, in seconds";
 
 /// Side-by-side benchmarks: the gate and what a user would pick instead, in one Envoy.
 #[derive(Debug, Parser)]
@@ -41,9 +43,24 @@ pub struct Options {
     /// Load a policy of 1,000,000 keys too (two minutes more, 2 GB of memory)
     #[arg(long)]
     pub million: bool,
-    /// Where latest.json, latest.md and latest.svg go; nothing is written without
+    /// Where latest.json, latest.md and latest.svg go, and hostile.json and hostile.md; nothing is written without
     #[arg(long, value_name = "FOLDER")]
     pub write: Option<PathBuf>,
+    /// Hostile requests alone: the price of each, and what an attack does to another caller (about 8 minutes)
+    #[arg(long, conflicts_with_all = ["quick", "only"])]
+    pub hostile: bool,
+    /// The attacks alone
+    #[arg(long, conflicts_with_all = ["quick", "only", "hostile"])]
+    pub stall: bool,
+    /// The time of hostile requests in the core that this command was built with, natively and without Envoy
+    #[arg(long, conflicts_with_all = ["modules", "quick", "only", "hostile", "stall", "write"])]
+    pub native: bool,
+    /// Hostile requests whose shape's name contains one of these
+    #[arg(long, value_name = "TEXT", value_delimiter = ',')]
+    pub shapes: Vec<String>,
+    /// How many of the most expensive are printed of those that are timed natively
+    #[arg(long, value_name = "NUMBER", default_value_t = 60)]
+    pub most: usize,
     /// The filter on the bare SDK
     #[arg(long, value_name = "FILE", default_value = "target/portcullis-bench-sdk.wasm")]
     pub sdk: PathBuf,

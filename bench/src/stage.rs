@@ -64,6 +64,7 @@ fn listener(contender: &Contender) -> Value {
         "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}
     });
     let filters: Vec<Value> = contender.filters.iter().cloned().chain([router]).collect();
+    let upgrades: &[&str] = if contender.upgrades { &["websocket"] } else { &[] };
     json!({
         "name": contender.name,
         "address": socket(SocketAddr::from(([127, 0, 0, 1], 0))),
@@ -75,6 +76,7 @@ fn listener(contender: &Contender) -> Value {
                 // As the shipped edge listeners have it.
                 "use_remote_address": true,
                 "skip_xff_append": true,
+                "upgrade_configs": upgrades.iter().map(|kind| json!({"upgrade_type": kind})).collect::<Vec<_>>(),
                 "http_filters": filters,
                 "route_config": {"virtual_hosts": [checked(), measured(contender.routes)]}
             }

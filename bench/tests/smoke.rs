@@ -8,6 +8,8 @@ use portcullis_bench::contender::Contender;
 use portcullis_bench::contenders::wasm::Workshop;
 use portcullis_bench::contenders::{self, scale};
 use portcullis_bench::counting::{count, subjects};
+use portcullis_bench::hostile::report::Report as HostileReport;
+use portcullis_bench::hostile::{self, Cell, native, race as hostile_race, shapes, stall};
 use portcullis_bench::machine::Machine;
 use portcullis_bench::options::Module;
 use portcullis_bench::race::{Plan, race};
@@ -104,6 +106,48 @@ fn the_loading_of_a_policy_is_seen() {
     let shop = Workshop::open().expect("a directory");
     let seen = reload(&modules()[0], 10, &shop).unwrap_or_else(|error| panic!("{error}"));
     assert!(seen.instructions > 0 && seen.memory > 0 && seen.resident_kib > 0, "{seen:?}");
+}
+
+/// Two requests of each to see what becomes of it, and one in the one round.
+const ONE: hostile_race::Plan =
+    hostile_race::Plan { rounds: 1, rounds_near: 1, slice: 1.0, requests: 1, warm_up: 10, connections: 1 };
+
+#[test]
+fn every_hostile_request_comes_to_the_gate_and_gets_a_row() {
+    // What comes at its longest comes at each length.
+    let is_longest = |cell: &Cell| cell.length.is_none_or(|length| Some(&length) == hostile::LENGTHS.last());
+    let cells: Vec<Cell> = hostile::cells(&[]).into_iter().filter(is_longest).collect();
+    let table = hostile_race::race(&modules(), &cells, ONE, |_| ()).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(table.rows.len(), cells.len());
+    let report = HostileReport { machine: Machine::here(), table: Some(table), stalls: Vec::new() };
+    let directory = tempfile::tempdir().expect("a directory");
+    report.write(directory.path()).expect("the directory takes it");
+    let read = |name: &str| std::fs::read_to_string(directory.path().join(name)).expect("it is written");
+    let json: Value = serde_json::from_str(&read("hostile.json")).expect("JSON");
+    assert_eq!(json["cells"].as_array().map(Vec::len), Some(cells.len()));
+    for shape in shapes::named(&[]) {
+        assert!(read("hostile.md").contains(&format!("| {} |", shape.name)), "{}", shape.name);
+    }
+}
+
+#[test]
+fn an_attack_is_seen_by_another_caller() {
+    let plan = stall::Plan { attacks: 2, milliseconds: 200, requests: 4 };
+    let only = ["cookie".to_owned(), "small letters, one segment".to_owned()];
+    let stalls = stall::stall(&modules()[0], &only, plan, |_| ()).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(stalls.len(), 2);
+    for stall in stalls {
+        assert!(stall.rate > 0.0 && stall.alone > 0.0 && stall.calm > 0.0 && stall.attacked > 0.0, "{stall:?}");
+        assert!(stall.length > 3_000 && stall.wire < 100, "the table holds it: {stall:?}");
+    }
+}
+
+#[test]
+fn hostile_requests_are_timed_in_the_core_alone() {
+    let cells = hostile::cells(&["90 ".to_owned()]);
+    let (reference, timed) = native::time(cells).unwrap_or_else(|error| panic!("{error}"));
+    assert!(reference > 0.0 && timed.iter().all(|one| one.time > 0.0));
+    assert!(native::lines(reference, &timed, 100).contains("90 forged identity headers, key, usual"));
 }
 
 #[test]

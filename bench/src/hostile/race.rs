@@ -1,0 +1,259 @@
+//! The measurement of hostile requests: the processor time of Envoy's worker for each, with the gate and without, side by side.
+//!
+//! As in the comparison, rounds in which each is loaded once, in another order. There are thousands of cells, so a slice is
+//! short, and there are few rounds; a cell near its bound gets more.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::policies::Under;
+use super::track::Track;
+use super::{BY_ENVOY, BY_USUAL, Cell, usual};
+use crate::contender::{Contender, Kind, NOTHING};
+use crate::contenders::wasm::filter;
+use crate::options::Module;
+use crate::stage::Stage;
+use crate::statistics::{Estimate, Series, median};
+
+/// How much is asked.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Plan {
+    /// Rounds.
+    pub rounds: usize,
+    /// Rounds in all of cells near a bound.
+    pub rounds_near: usize,
+    /// Processor time of a slice, in microseconds; four requests at least.
+    pub slice: f64,
+    /// The most requests of a slice.
+    pub requests: usize,
+    /// Usual requests to each listener before the first round: V8 optimizes what it has seen often.
+    pub warm_up: usize,
+    /// Connections.
+    pub connections: usize,
+}
+
+impl Plan {
+    /// A few minutes.
+    pub const FULL: Self =
+        Self { rounds: 5, rounds_near: 15, slice: 5_000.0, requests: 150, warm_up: 10_000, connections: 8 };
+}
+
+/// Usual requests are measured once for so many groups of cells.
+const GROUPS: usize = 25;
+/// What part of its bound makes a cell one that is near it.
+const NEAR: std::ops::Range<f64> = 0.5..2.0;
+
+/// What was measured of one cell.
+#[derive(Debug, Clone, Serialize)]
+pub struct Row {
+    /// The module.
+    pub module: String,
+    /// The shape.
+    pub shape: &'static str,
+    /// The length; none where the shape has one of its own.
+    pub length: Option<usize>,
+    /// Whether a key is in the request.
+    pub keyed: bool,
+    /// The policy.
+    pub policy: &'static str,
+    /// The status of the reply.
+    pub status: u16,
+    /// Rounds.
+    pub rounds: usize,
+    /// Microseconds of processor time that Envoy alone spends on the request.
+    pub alone: Estimate,
+    /// Microseconds of processor time that the gate adds.
+    pub added: Estimate,
+    /// What is added, in what Envoy alone spends.
+    pub by_envoy: Estimate,
+    /// What is added, in what the gate adds to a usual request with a key.
+    pub by_usual: Estimate,
+}
+
+impl Row {
+    /// Whether a bound is exceeded.
+    pub fn is_over(&self) -> bool {
+        self.part_of_bound() > 1.0
+    }
+
+    /// How much of its bound it takes, of the one that is nearer.
+    pub fn part_of_bound(&self) -> f64 {
+        (self.by_envoy.value / BY_ENVOY).max(self.by_usual.value / BY_USUAL)
+    }
+}
+
+/// All that was measured.
+#[derive(Debug, Clone, Serialize)]
+pub struct Table {
+    /// How much was asked.
+    pub plan: Plan,
+    /// Microseconds of processor time that each module adds to a usual request with a key.
+    pub usual: Vec<(String, Estimate)>,
+    /// The cells.
+    pub rows: Vec<Row>,
+}
+
+/// The listeners: one without a filter, and one for each module under each policy.
+pub(super) fn contenders(modules: &[Module], cells: &[Cell]) -> Vec<Contender> {
+    let mut policies: Vec<Under> = cells.iter().map(|cell| cell.under).chain([Under::Usual]).collect();
+    policies.sort_unstable();
+    policies.dedup();
+    let gate = |module: &Module, under: Under| {
+        let name = listener(module, under);
+        let filters = vec![filter(&name, &module.file, &under.policy().to_string())];
+        Contender { upgrades: true, ..Contender::new(&name, Kind::Gate, filters) }
+    };
+    let gates = modules.iter().flat_map(|module| policies.iter().map(move |under| gate(module, *under)));
+    let nothing = Contender { upgrades: true, ..Contender::new(NOTHING, Kind::Nothing, Vec::new()) };
+    std::iter::once(nothing).chain(gates).collect()
+}
+
+/// The name of a module's listener under a policy.
+pub(super) fn listener(module: &Module, under: Under) -> String {
+    format!("{}: {}", module.name, under.name())
+}
+
+/// One request in the cells that it makes, by the numbers of their lanes.
+struct Group {
+    alone: usize,
+    cells: Vec<Runner>,
+}
+
+/// A cell with one of the modules.
+struct Runner {
+    cell: Cell,
+    module: usize,
+    lane: usize,
+}
+
+/// Measures; `progress` hears what is being done.
+///
+/// # Errors
+/// A request that Envoy itself refuses, a listener that does not answer.
+pub fn race(modules: &[Module], cells: &[Cell], plan: Plan, mut progress: impl FnMut(&str)) -> Result<Table, String> {
+    let all = contenders(modules, cells);
+    progress(&format!("{} cells at {} listeners", cells.len() * modules.len(), all.len()));
+    // No contender here asks the authorization server.
+    let stage = Stage::start(&all, ([127, 0, 0, 1], 9).into());
+    crate::cpu::keep_here_on(1);
+    let mut race = Race::start(modules, cells, Track::open(stage, &all, plan)?)?;
+    let mut random = fastrand::Rng::with_seed(7);
+    let mut order: Vec<usize> = (0..race.groups.len()).collect();
+    for round in 0..plan.rounds_near.max(plan.rounds) {
+        if round == plan.rounds {
+            order.retain(|group| race.is_near(*group));
+            progress(&format!("{} of {} requests are near a bound", order.len(), race.groups.len()));
+        }
+        if order.is_empty() {
+            break;
+        }
+        random.shuffle(&mut order);
+        race.round(&order, &mut random)?;
+        progress(&format!("round {} of {}", round + 1, plan.rounds_near.max(plan.rounds)));
+    }
+    race.table(plan)
+}
+
+struct Race<'m> {
+    modules: &'m [Module],
+    track: Track,
+    /// The lanes of the usual request: without a filter, and in each module.
+    usual: Vec<usize>,
+    groups: Vec<Group>,
+}
+
+impl<'m> Race<'m> {
+    fn start(modules: &'m [Module], cells: &[Cell], mut track: Track) -> Result<Self, String> {
+        let request = Arc::new(usual());
+        let mut usual = vec![track.lane(NOTHING, &request)?];
+        for module in modules {
+            usual.push(track.lane(&listener(module, Under::Usual), &request)?);
+        }
+        let mut groups = Vec::new();
+        // Cells of one request stand together.
+        for cells in cells.chunk_by(|one, other| Arc::ptr_eq(&one.request, &other.request)) {
+            let Some(first) = cells.first() else { continue };
+            let alone = track.lane(NOTHING, &first.request)?;
+            if track.status(alone) != 200 {
+                return Err(format!("{}: Envoy itself answers {}", first.name(), track.status(alone)));
+            }
+            let mut group = Group { alone, cells: Vec::new() };
+            for cell in cells {
+                for (module, of) in modules.iter().enumerate() {
+                    let lane = track.lane(&listener(of, cell.under), &cell.request)?;
+                    group.cells.push(Runner { cell: cell.clone(), module, lane });
+                }
+            }
+            groups.push(group);
+        }
+        Ok(Self { modules, track, usual, groups })
+    }
+
+    /// Each lane of these groups once, and the usual requests now and then.
+    fn round(&mut self, order: &[usize], random: &mut fastrand::Rng) -> Result<(), String> {
+        let mut seen = vec![Vec::new(); self.usual.len()];
+        for (place, group) in order.iter().map(|group| &self.groups[*group]).enumerate() {
+            if place % GROUPS == 0 {
+                for (seen, lane) in seen.iter_mut().zip(&self.usual) {
+                    seen.push(self.track.slice(*lane)?);
+                }
+            }
+            let mut lanes: Vec<usize> = group.cells.iter().map(|runner| runner.lane).chain([group.alone]).collect();
+            random.shuffle(&mut lanes);
+            for lane in lanes {
+                let slice = self.track.slice(lane)?;
+                self.track.keep(lane, slice);
+            }
+        }
+        for (mut seen, lane) in seen.into_iter().zip(&self.usual) {
+            self.track.keep(*lane, median(&mut seen));
+        }
+        Ok(())
+    }
+
+    fn is_near(&self, group: usize) -> bool {
+        let group = &self.groups[group];
+        let rows = group.cells.iter().filter_map(|runner| self.row(group, runner));
+        rows.into_iter().any(|row| NEAR.contains(&row.part_of_bound()))
+    }
+
+    fn row(&self, group: &Group, runner: &Runner) -> Option<Row> {
+        let Runner { cell, module, lane } = runner;
+        let rounds = self.track.rounds(*lane).len();
+        // Of the same rounds, so that what drifts in a round drifts for all.
+        let series = |lane: usize| {
+            let all = self.track.rounds(lane);
+            Series::of(all.get(..rounds).unwrap_or(all))
+        };
+        let less = |one: f64, other: f64| one - other;
+        let ratio = |one: f64, other: f64| one / other;
+        let alone = series(group.alone)?;
+        let added = series(*lane)?.with(&alone, less);
+        let usual = series(*self.usual.get(module + 1)?)?.with(&series(*self.usual.first()?)?, less);
+        Some(Row {
+            module: self.modules.get(*module)?.name.clone(),
+            shape: cell.shape,
+            length: cell.length,
+            keyed: cell.keyed,
+            policy: cell.under.name(),
+            status: self.track.status(*lane),
+            rounds,
+            alone: alone.estimate(),
+            added: added.estimate(),
+            by_envoy: added.with(&alone, ratio).estimate(),
+            by_usual: added.with(&usual, ratio).estimate(),
+        })
+    }
+
+    fn table(&self, plan: Plan) -> Result<Table, String> {
+        let of = |lane: usize| Series::of(self.track.rounds(lane)).ok_or("no round");
+        let (bare, usuals) = self.usual.split_first().ok_or("no lane")?;
+        let bare = of(*bare)?;
+        let usual = self.modules.iter().zip(usuals).map(|(module, lane)| {
+            Ok((module.name.clone(), of(*lane)?.with(&bare, |one, other| one - other).estimate()))
+        });
+        let rows = self.groups.iter().flat_map(|group| group.cells.iter().filter_map(|runner| self.row(group, runner)));
+        Ok(Table { plan, usual: usual.collect::<Result<_, String>>()?, rows: rows.collect() })
+    }
+}

@@ -1,0 +1,149 @@
+//! What a shape of hostile requests is. The shapes themselves are rows of tables: what is repeated until it is as long as asked
+//! for, and what stands before and behind it. Who finds a worse one adds a row.
+
+use super::Request;
+use super::headers::{HEADERS, OTHERS};
+use super::paths::{PATHS, QUERIES};
+use super::policies::Under;
+
+/// One kind of hostile request.
+#[derive(Debug)]
+pub struct Shape {
+    /// The name.
+    pub name: &'static str,
+    /// Whether it comes in every length.
+    pub has_length: bool,
+    /// The policies under which it is measured.
+    pub under: &'static [Under],
+    /// How it is made.
+    make: Make,
+}
+
+/// Where the key goes, in a request that has one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// `Authorization: Bearer`.
+    Bearer,
+    /// `X-API-Key`.
+    Header,
+    /// Last in the query.
+    Query,
+    /// Last in the last `Cookie`.
+    Cookie,
+}
+
+/// How a request of a length is made.
+#[derive(Debug, Clone, Copy)]
+enum Make {
+    /// By its target.
+    Target(Text),
+    /// By a header of that name, so many times; all of them together fit into what Envoy takes.
+    Header(&'static str, usize, Text, Place),
+    /// In some other way.
+    Other(fn(usize) -> Request),
+}
+
+/// A text of a length.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Text {
+    head: &'static str,
+    unit: &'static str,
+    tail: &'static str,
+    place: Place,
+}
+
+/// What fits into the headers that Envoy takes by default.
+const LONGEST: usize = 58_000;
+
+/// What stands before, what is repeated, what stands behind; with the key by Bearer, if there is one.
+pub(super) const fn text(head: &'static str, unit: &'static str, tail: &'static str) -> Text {
+    Text { head, unit, tail, place: Place::Bearer }
+}
+
+impl Text {
+    /// With the key elsewhere.
+    pub(super) const fn key_in(self, place: Place) -> Self {
+        Self { place, ..self }
+    }
+
+    /// Whole units, and no more bytes than asked for; one unit at least.
+    pub(super) fn of(self, length: usize) -> String {
+        let Self { head, unit, tail, .. } = self;
+        let room = length.saturating_sub(head.len() + tail.len());
+        format!("{head}{}{tail}", unit.repeat((room / unit.len()).max(1)))
+    }
+}
+
+/// A shape of targets.
+pub(super) const fn target(name: &'static str, under: &'static [Under], text: Text) -> Shape {
+    Shape { name, has_length: true, under, make: Make::Target(text) }
+}
+
+/// A shape of one header, or of several that are equal.
+pub(super) const fn header(
+    name: &'static str,
+    under: &'static [Under],
+    (header, count): (&'static str, usize),
+    text: Text,
+) -> Shape {
+    Shape { name, has_length: true, under, make: Make::Header(header, count, text, text.place) }
+}
+
+/// Any other shape.
+pub(super) const fn other(
+    name: &'static str,
+    has_length: bool,
+    under: &'static [Under],
+    make: fn(usize) -> Request,
+) -> Shape {
+    Shape { name, has_length, under, make: Make::Other(make) }
+}
+
+impl Shape {
+    /// The request of that length.
+    pub fn request(&self, length: usize) -> Request {
+        let mut request = Request::usual();
+        match self.make {
+            Make::Target(text) => {
+                request.target = text.of(length);
+                request.place = text.place;
+            }
+            Make::Header(name, count, text, place) => {
+                let value = text.of(length.min(LONGEST / count));
+                request.headers.extend(std::iter::repeat_n((name.to_owned(), value), count));
+                request.place = place;
+            }
+            Make::Other(make) => return make(length),
+        }
+        request
+    }
+}
+
+/// Those whose name contains one of `only`; all, if that is empty.
+pub fn named(only: &[String]) -> Vec<&'static Shape> {
+    let all = [PATHS, QUERIES, HEADERS, OTHERS].into_iter().flatten();
+    all.filter(|shape| only.is_empty() || only.iter().any(|text| shape.name.contains(text.as_str()))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::super::LENGTHS;
+    use super::{LONGEST, named};
+
+    #[test]
+    fn each_shape_has_a_name_of_its_own_and_comes_in_its_lengths() {
+        let all = named(&[]);
+        assert_eq!(all.iter().map(|shape| shape.name).collect::<BTreeSet<_>>().len(), all.len());
+        for shape in all.into_iter().filter(|shape| shape.has_length) {
+            for length in LENGTHS {
+                let usual = super::Request::usual().bytes().len();
+                let bytes = shape.request(length).bytes().len();
+                let name = shape.name;
+                assert!(bytes + 100 > usual + length, "{name} is too short: {bytes} bytes for {length}");
+                assert!(bytes < LONGEST + 3_000, "{name} is too long for Envoy: {bytes} bytes");
+            }
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! What hostile requests run on: an Envoy, connections to each listener, and a lane for each request at a listener.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+
+use hdrhistogram::Histogram;
+use portcullis_tests::envoy::V4;
+use portcullis_tests::http1::Client;
+use portcullis_tests::net::connect;
+
+use super::race::Plan;
+use super::{Request, usual};
+use crate::contender::Contender;
+use crate::load::Load;
+use crate::stage::Stage;
+
+/// A request that takes more processor time than this is asked once in a slice, in microseconds.
+const DEAR: f64 = 10_000.0;
+/// The fewest requests of a slice.
+const FEWEST: f64 = 4.0;
+
+/// A stage with its lanes.
+pub(super) struct Track {
+    stage: Stage,
+    plan: Plan,
+    loads: BTreeMap<String, Load>,
+    lanes: Vec<Lane>,
+}
+
+/// One request at one listener.
+struct Lane {
+    listener: String,
+    request: Arc<Request>,
+    status: u16,
+    /// Whether Envoy closes the connection behind the reply, as it does where a request asked for an upgrade.
+    closes: bool,
+    /// Requests of a slice.
+    count: usize,
+    /// Microseconds of processor time of a request, round by round.
+    rounds: Vec<f64>,
+}
+
+impl Track {
+    /// Connects to the listeners of these contenders.
+    pub(super) fn open(stage: Stage, contenders: &[Contender], plan: Plan) -> Result<Self, String> {
+        let request = usual().bytes();
+        let open = |contender: &Contender| {
+            let failed = |error| format!("{}: {error}", contender.name);
+            let load = Load::connect(stage.address(contender), plan.connections, vec![request.clone()], 200);
+            let mut load = load.map_err(failed)?;
+            load.run(plan.warm_up, plan.connections, &mut histogram()).map_err(failed)?;
+            Ok::<_, String>((contender.name.clone(), load))
+        };
+        let loads = contenders.iter().map(open).collect::<Result<_, _>>()?;
+        Ok(Self { stage, plan, loads, lanes: Vec::new() })
+    }
+
+    /// A lane for that request, asked twice to see what becomes of it and what it costs.
+    pub(super) fn lane(&mut self, listener: &str, request: &Arc<Request>) -> Result<usize, String> {
+        let (status, closes, cost) =
+            self.try_out(listener, request).map_err(|error| failed(listener, request, &error))?;
+        let count = if cost > DEAR { 1.0 } else { (self.plan.slice / cost).max(FEWEST) };
+        self.lanes.push(Lane {
+            listener: listener.to_owned(),
+            request: Arc::clone(request),
+            status,
+            closes,
+            count: (count as usize).min(self.plan.requests),
+            rounds: Vec::new(),
+        });
+        Ok(self.lanes.len() - 1)
+    }
+
+    fn try_out(&self, listener: &str, request: &Request) -> io::Result<(u16, bool, f64)> {
+        let address = self.stage.envoy.address(listener, V4);
+        let bytes = request.bytes();
+        let mut client = Client::new(connect(V4, address)?);
+        let first = client.send(&bytes)?;
+        let before = self.stage.worker.time();
+        let (reply, closes) = match client.send(&bytes) {
+            Ok(reply) => (reply, false),
+            Err(_) => (Client::new(connect(V4, address)?).send(&bytes)?, true),
+        };
+        if reply.status != first.status {
+            return Err(io::Error::other(format!("status {} and then {}", first.status, reply.status)));
+        }
+        Ok((reply.status, closes, (self.stage.worker.time() - before) as f64 / 1_000.0))
+    }
+
+    /// Microseconds of processor time a request, of one slice.
+    pub(super) fn slice(&mut self, lane: usize) -> Result<f64, String> {
+        let Lane { listener, request, count, .. } = &self.lanes[lane];
+        let (listener, request, count) = (listener.clone(), Arc::clone(request), *count);
+        // Not counted: another lane has had the caches.
+        let unmeasured = if count == 1 { 0 } else { (count / 4).max(2) };
+        let mut measure = || {
+            self.run(lane, unmeasured)?;
+            let before = self.stage.worker.time();
+            self.run(lane, count)?;
+            Ok((self.stage.worker.time() - before) as f64 / 1_000.0 / count as f64)
+        };
+        measure().map_err(|error| failed(&listener, &request, &error))
+    }
+
+    fn run(&mut self, lane: usize, requests: usize) -> io::Result<()> {
+        let Lane { listener, request, status, closes, .. } = &self.lanes[lane];
+        let bytes = request.bytes();
+        if !closes {
+            let load = self.loads.get_mut(listener).ok_or(io::ErrorKind::NotFound)?;
+            load.turn_to(vec![bytes], *status);
+            load.run(requests, self.plan.connections, &mut histogram())?;
+            return Ok(());
+        }
+        let address = self.stage.envoy.address(listener, V4);
+        for _ in 0..requests {
+            let reply = Client::new(connect(V4, address)?).send(&bytes)?;
+            if reply.status != *status {
+                return Err(io::Error::other(format!("status {} instead of {status}", reply.status)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps what a round has shown of a lane.
+    pub(super) fn keep(&mut self, lane: usize, round: f64) {
+        self.lanes[lane].rounds.push(round);
+    }
+
+    /// What was kept of a lane.
+    pub(super) fn rounds(&self, lane: usize) -> &[f64] {
+        &self.lanes[lane].rounds
+    }
+
+    /// The status of a lane's replies.
+    pub(super) fn status(&self, lane: usize) -> u16 {
+        self.lanes[lane].status
+    }
+}
+
+fn failed(listener: &str, request: &Request, error: &io::Error) -> String {
+    let headers: Vec<&str> = request.headers.iter().map(|(name, _)| name.as_str()).collect();
+    format!("{listener}: {:.60} with {}: {error}", request.target, headers.join(", "))
+}
+
+/// Nobody reads it.
+fn histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(1_000, 10_000_000_000, 1).expect("bounds in order")
+}
