@@ -75,9 +75,10 @@ fn of(path: &[u8]) -> Option<BTreeSet<Vec<u8>>> {
             break;
         }
     }
-    // Dots that follow a script in its name: nobody knows who resolves them.
-    let has_dots = |path: &Vec<u8>| segments(path).iter().any(|name| is_dot_segment(name));
-    (!all.iter().any(|path| has_dots(path) || names_a_file_otherwise(path))).then_some(all)
+    // Dots that follow a script in its name, and an escape that a tab was in: nobody knows who reads them how.
+    let has_dots = |path: &[u8]| segments(path).iter().any(|name| is_dot_segment(name));
+    let odd = |path: &[u8]| has_dots(path) || std::str::from_utf8(path).is_err() || names_a_file_otherwise(path);
+    (!all.iter().any(|path| odd(path))).then_some(all)
 }
 
 /// Whether a path may be anything that can be told of it as it is sent and decoded once: it is not public.
@@ -188,15 +189,12 @@ fn find(text: &[u8], part: &str) -> Option<usize> {
     text.windows(part.len()).position(|window| window == part.as_bytes())
 }
 
-/// How much of a segment may be the name of a script: all of it by its ending, and then also what the `.php` of that ends; or
-/// what a first `.php` ends.
+/// How much of a segment may be the name of a script: what a first `.php` ends, and all of it by its ending.
 fn scripts(name: &[u8]) -> Vec<usize> {
     let lower = name.to_ascii_lowercase();
-    let Some(ending) = SCRIPTS.iter().find(|ending| lower.ends_with(ending.as_bytes())) else {
-        return find(&lower, PHP).map(|at| at + PHP.len()).into_iter().collect();
-    };
-    let all = name.len();
-    if ending.starts_with(PHP) && *ending != PHP { vec![all, all - ending.len() + PHP.len()] } else { vec![all] }
+    let php = find(&lower, PHP).map(|at| at + PHP.len());
+    let by_ending = SCRIPTS.iter().any(|ending| lower.ends_with(ending.as_bytes())).then_some(name.len());
+    php.into_iter().chain(by_ending).collect()
 }
 
 /// Whether something follows a script, to which that is a path of its own.
