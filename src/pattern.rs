@@ -78,18 +78,22 @@ impl PathPattern {
         one.of(scan) == other.of(scan) || self.segments(one).eq(self.segments(other))
     }
 
-    /// For a pattern whose last segment is a file with an extension: by what other paths some servers find that file. That is
-    /// without the extension (Apache's MultiViews, `try_files $uri.html`), with more behind it (`php -S` and others), and
-    /// its folder, if it is the folder's index.
-    pub(crate) fn of_file(&self) -> Vec<Self> {
-        let (folder, name) = self.0.rsplit_once('/').unwrap_or_default();
+    /// For a pattern whose last name is a file with an extension: by what other paths some servers find that file, or what is
+    /// below it. That is without the extension (Apache's MultiViews, `try_files $uri.html`), with more behind it (`php -S` and
+    /// others), and its folder, if it is the folder's index.
+    #[must_use]
+    pub fn of_file(&self) -> Vec<Self> {
+        let (file, below) = self.0.strip_suffix("/**").map_or((self.as_str(), ""), |file| (file, "/**"));
+        let (folder, name) = file.rsplit_once('/').unwrap_or_default();
         let is_extension =
             |dot: &usize| name.as_bytes().get(dot.saturating_add(1)).is_some_and(u8::is_ascii_alphabetic);
         let dots = name.match_indices('.').map(|(dot, _)| dot).filter(|dot| *dot > 0).filter(is_extension);
         let mut others: Vec<Self> =
-            dots.filter_map(|dot| name.get(..dot)).map(|name| Self(format!("{folder}/{name}"))).collect();
+            dots.filter_map(|dot| name.get(..dot)).map(|name| Self(format!("{folder}/{name}{below}"))).collect();
         if !others.is_empty() {
-            others.push(Self(format!("{}/**", self.0)));
+            if below.is_empty() {
+                others.push(Self(format!("{file}/**")));
+            }
             if is_index(name.as_bytes()) {
                 others.push(Self(format!("{folder}/")));
             }
@@ -333,7 +337,8 @@ mod tests {
             ("/admin/index.html", &["/admin/index", "/admin/index.html/**", "/admin/"]),
             ("/v1.0", &[]),
             ("/.htaccess", &[]),
-            ("/a.b/**", &[]),
+            ("/a.b/**", &["/a/**"]),
+            ("/v1.0/**", &[]),
             ("/a.b/*", &[]),
             ("/a.b/", &[]),
             ("/", &[]),

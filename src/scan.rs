@@ -343,8 +343,9 @@ const fn packed(mut name: &[u8]) -> u64 {
     number
 }
 
-/// What JavaScript frameworks call the data of a page: SvelteKit, Nuxt, React Router.
-const DATA_OF_PAGES: [&[u8]; 5] = [b"__data.json", b"__route.js", b"_payload.json", b"_payload.js", b"_.data"];
+/// What JavaScript frameworks call the data of a page: SvelteKit, Nuxt, React Router, Qwik.
+const DATA_OF_PAGES: [&[u8]; 6] =
+    [b"__data.json", b"__route.js", b"_payload.json", b"_payload.js", b"_.data", b"q-data.json"];
 
 /// Whether a name stands for the folder that it is in: `index.html`, `default.aspx`, `index`, `__data.json`.
 pub(crate) fn is_index(name: &[u8]) -> bool {
@@ -359,7 +360,7 @@ pub(crate) fn is_index(name: &[u8]) -> bool {
 
 /// Whether a name is what a JavaScript framework calls the data of a page.
 pub(crate) fn is_data_of_page(name: &[u8]) -> bool {
-    name.first() == Some(&b'_') && DATA_OF_PAGES.iter().any(|data| name.eq_ignore_ascii_case(data))
+    matches!(name, [b'_' | b'q' | b'Q', ..]) && DATA_OF_PAGES.iter().any(|data| name.eq_ignore_ascii_case(data))
 }
 
 /// Whether all bytes may stand in a request target: visible ASCII, and no fragment.

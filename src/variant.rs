@@ -5,7 +5,7 @@ use core::cell::OnceCell;
 use std::borrow::Cow;
 
 use arrayvec::ArrayVec;
-use memchr::memmem;
+use memchr::{memchr, memmem};
 
 use crate::alias;
 use crate::fold::fold_case;
@@ -37,10 +37,10 @@ impl Budget {
         Self { variants: MOST, bytes: LARGEST, visits: VISITS }
     }
 
-    /// Takes a visit.
+    /// Takes visits.
     #[inline]
-    pub(crate) fn visit(&mut self) -> Result<(), Ambiguity> {
-        self.visits = self.visits.checked_sub(1).ok_or(Ambiguity::TooWide)?;
+    pub(crate) fn visit(&mut self, visits: usize) -> Result<(), Ambiguity> {
+        self.visits = self.visits.checked_sub(visits).ok_or(Ambiguity::TooWide)?;
         Ok(())
     }
 
@@ -131,7 +131,7 @@ impl<'a> Variants<'a> {
 /// What one backend or another does to a path before it looks for a resource, in whatever order, as often as it likes.
 impl<'a> Variant<'a> {
     /// What each step makes of the path; `None` where it changes nothing.
-    fn more(&self) -> [Option<Cow<'a, [u8]>>; 19] {
+    fn more(&self) -> [Option<Cow<'a, [u8]>>; 20] {
         let Self { path, scan, .. } = self;
         let owned = |step: Option<Vec<u8>>| step.map(Cow::Owned);
         let behind_script = scan.script().filter(|_| defence!("behind-a-script"));
@@ -145,6 +145,8 @@ impl<'a> Variant<'a> {
             (defence!("cut-paths") && scan.has_cut()).then(|| part(path, 0, cut(path))),
             // A servlet container drops what follows a `;` (RFC 3986, section 3.3).
             owned((defence!("dropped-parameters") && scan.has_parameter()).then(|| without_parameters(path))),
+            // Fastify 4 and restify take all that follows for a query.
+            (defence!("cut-parameters") && scan.has_parameter()).then(|| part(path, 0, first(path, b';'))),
             owned((defence!("merged-slashes") && scan.has_empty_segment()).then(|| with_slashes_merged(path))),
             // `http.server` and others merge only the slashes at the beginning.
             behind_slashes(path).map(|start| part(path, start.saturating_sub(1), path.len())),
@@ -215,6 +217,11 @@ fn page_of_data(path: &[u8]) -> Option<Vec<u8>> {
     let behind = path.get(start.saturating_add(FOLDER.len())..)?;
     let page = behind.get(behind.iter().position(|byte| *byte == b'/')?..)?;
     Some([path.get(..start)?, page].concat())
+}
+
+/// Where a byte stands first.
+fn first(path: &[u8], byte: u8) -> usize {
+    memchr(byte, path).unwrap_or(path.len())
 }
 
 /// Where the first `?` or `#` is.

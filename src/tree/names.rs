@@ -20,6 +20,11 @@ impl<'p> Names<'p> {
     pub(crate) fn of(path: &'p [u8], ending: Ending) -> Self {
         Self { rest: Some(path.strip_prefix(b"/").unwrap_or(path)), ending, empty: 0, behind: None, has_begun: false }
     }
+
+    /// How many bytes are yet to be read.
+    pub(crate) fn unread(&self) -> usize {
+        self.rest.map_or(0, <[u8]>::len)
+    }
 }
 
 impl<'p> Iterator for Names<'p> {
@@ -44,6 +49,13 @@ impl<'p> Iterator for Names<'p> {
                 self.has_begun = true;
                 return is_first.then_some(b"");
             };
+            // Each slash at the beginning is the end of an empty segment.
+            let slashes = rest.iter().take_while(|byte| **byte == b'/').count();
+            if slashes > 0 {
+                self.empty = self.empty.saturating_add(slashes);
+                self.rest = rest.get(slashes..);
+                continue;
+            }
             let length = memchr(b'/', rest);
             self.rest = length.and_then(|length| rest.get(length.saturating_add(1)..));
             let segment = rest.get(..length.unwrap_or(rest.len())).unwrap_or_default();

@@ -64,8 +64,11 @@ impl Tree {
             if here.is_empty() {
                 break;
             }
-            walk.budget.visit()?;
+            let before = names.unread();
             next = names.next();
+            // A name is a visit, and so are so many bytes of empty segments and of long names.
+            let read = before.saturating_sub(names.unread());
+            walk.budget.visit(1_usize.saturating_add(read >> 6))?;
             if next.is_none() {
                 return walk.last(&here, name, holds);
             }
@@ -161,7 +164,7 @@ impl Walk<'_> {
     /// Enters a node, if anything may be found there.
     fn enter(&mut self, index: usize, level: &mut Level) -> Result<(), Ambiguity> {
         let Some(node) = self.tree.nodes.get(index).filter(|node| node.first < self.found) else { return Ok(()) };
-        self.budget.visit()?;
+        self.budget.visit(1)?;
         self.ends(node.below)?;
         if node.any != NONE || node.has_literals || node.exact != NONE {
             level.try_push(index).map_err(|_| Ambiguity::TooWide)?;
@@ -172,7 +175,7 @@ impl Walk<'_> {
     /// The patterns that end at one place, in their order: the first that is accepted counts.
     fn ends(&mut self, mut number: usize) -> Result<(), Ambiguity> {
         while number < self.found {
-            self.budget.visit()?;
+            self.budget.visit(1)?;
             if (self.accept)(number) {
                 self.found = number;
                 return Ok(());
