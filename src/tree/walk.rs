@@ -150,6 +150,7 @@ impl Walk<'_> {
 
     /// What is found where the path ends with a name.
     fn end(&mut self, from: &[usize], name: &[u8]) -> Result<Option<usize>, Ambiguity> {
+        self.budget.visit(1)?;
         let mut to = Level::new();
         self.step(from, name, &mut to)?;
         self.ends_all(&to)?;
