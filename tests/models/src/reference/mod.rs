@@ -161,16 +161,19 @@ fn is_public(document: &Document, request: &Request, target: &[u8]) -> bool {
         return false;
     }
     let decoded = path::decode(raw);
-    let public = |path: &[u8]| {
-        document.public_paths.iter().any(|one| {
-            path::matches(one.path(), path)
-                && one.methods().is_none_or(|all| request::lists(all, &request.method(), false))
-        })
-    };
+    let public = |path: &[u8]| is_public_as_it_is(document, request, path);
     let protected = |patterns: &[document::Place]| {
         !decoded.iter().all(|byte| (0x21..=0x7E).contains(byte)) || rules::is_protected(patterns, raw)
     };
     (public(raw) && public(&decoded)) || document.protected_paths.as_deref().is_some_and(|all| !protected(all))
+}
+
+/// The data of a page is public where the page is public too.
+fn is_public_as_it_is(document: &Document, request: &Request, path: &[u8]) -> bool {
+    let is_listed = document.public_paths.iter().any(|one| {
+        path::matches(one.path(), path) && one.methods().is_none_or(|all| request::lists(all, &request.method(), false))
+    });
+    is_listed && variants::pages(path).iter().all(|page| is_public_as_it_is(document, request, page))
 }
 
 /// Whether a SPIFFE id is one of the pattern's: `*` is one whole segment.

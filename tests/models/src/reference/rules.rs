@@ -93,13 +93,16 @@ fn forms(paths: &[&[u8]]) -> Option<Vec<(Form, Vec<Vec<u8>>)>> {
 /// Where else some servers have the file that a pattern names by its extension: `/report.html` for `/report`, and for what is
 /// below it, and an index for its folder.
 fn derived(pattern: &str) -> Vec<String> {
-    let (above, last) = pattern.rsplit_once('/').expect("a pattern has a slash");
+    let (file, below) = pattern.strip_suffix("/**").map_or((pattern, ""), |file| (file, "/**"));
+    let Some((above, last)) = file.rsplit_once('/') else { return Vec::new() };
     let is_literal = !last.starts_with(['*', '{']);
     let extension = |at: &usize| last.as_bytes().get(at + 1).is_some_and(u8::is_ascii_alphabetic);
     let dots = last.match_indices('.').map(|(at, _)| at).filter(|at| is_literal && *at > 0 && extension(at));
-    let mut all: Vec<String> = dots.map(|at| format!("{above}/{}", &last[..at])).collect();
+    let mut all: Vec<String> = dots.map(|at| format!("{above}/{}{below}", &last[..at])).collect();
     if !all.is_empty() {
-        all.push(format!("{pattern}/**"));
+        if below.is_empty() {
+            all.push(format!("{file}/**"));
+        }
         let name = last.to_ascii_lowercase();
         if name.starts_with("index.") || name.starts_with("default.") {
             all.push(format!("{above}/"));

@@ -34,8 +34,8 @@ const ROOTS: [&str; 2] = ["VirtualHostBase", "VirtualHostRoot"];
 /// How the name of a file begins that a server has for the folder it is in.
 const INDEXES: [&str; 2] = ["index.", "default."];
 
-/// Files with the data of the page that the folder is, to SvelteKit, Nuxt and React Router.
-const DATA: [&str; 5] = ["__data.json", "__route.js", "_payload.json", "_payload.js", "_.data"];
+/// Files with the data of the page that the folder is, to SvelteKit, Nuxt, React Router and Qwik.
+const DATA: [&str; 6] = ["__data.json", "__route.js", "_payload.json", "_payload.js", "_.data", "q-data.json"];
 
 /// The variants of several paths, one after the other; `None` where one of them may be anything, or all are too many.
 pub fn of_all(paths: &[&[u8]]) -> Option<Vec<Vec<u8>>> {
@@ -126,6 +126,7 @@ fn read_otherwise(path: &[u8]) -> Vec<Vec<u8>> {
         decode(path),
         decode_but(path, Some(b'/')),
         path[..end].to_vec(),
+        split(path, b';').swap_remove(0),
         joined(without_parameters),
         joined(merged),
         joined(leading),
@@ -206,9 +207,20 @@ pub fn has_path_behind_script(path: &[u8]) -> bool {
 }
 
 fn is_an_index(name: &[u8]) -> bool {
+    let lower = name.to_ascii_lowercase();
+    INDEXES.iter().any(|beginning| lower.starts_with(beginning.as_bytes())) || is_data(name)
+}
+
+fn is_data(name: &[u8]) -> bool {
     let name = name.to_ascii_lowercase();
-    INDEXES.iter().any(|beginning| name.starts_with(beginning.as_bytes()))
-        || DATA.iter().any(|file| name == file.as_bytes())
+    DATA.iter().any(|file| name == file.as_bytes())
+}
+
+/// The pages whose data a path has.
+pub fn pages(path: &[u8]) -> Vec<Vec<u8>> {
+    let in_folder = segments(path).last().is_some_and(|last| is_data(last));
+    let folder = folder_of_the_index(path).filter(|_| in_folder);
+    folder.into_iter().chain(page_of_the_data(path)).collect()
 }
 
 fn is_a_root(name: &[u8]) -> bool {
