@@ -7,7 +7,7 @@ use memchr::memchr;
 use crate::alias;
 use crate::digest::hex_byte;
 use crate::fold::{is_blank, trim_blanks, trim_name};
-use crate::scan::{Scan, is_data_of_page, is_visible};
+use crate::scan::{Scan, is_visible};
 use crate::trail::{Ambiguity, BadTarget, NotPublic};
 
 /// How many rounds of percent-decoding a path may take to come to rest. A path that still changes after that is
@@ -81,8 +81,7 @@ impl<'a> Target<'a> {
         }
         let has_parameter = defence!("public-parameters") && self.scan.has_parameter();
         let has_empty_segment = defence!("public-empty-segments") && self.scan.has_empty_segment();
-        let is_data = defence!("public-data-of-pages") && self.scan.has_next_data();
-        if has_parameter || has_empty_segment || is_data || self.scan.has_faces() {
+        if has_parameter || has_empty_segment || self.scan.has_faces() {
             return Err(NotPublic::NotPlain);
         }
         let (decoded, scan) = match self.decoded.as_slice() {
@@ -105,14 +104,6 @@ impl<'a> Target<'a> {
             return Err(NotPublic::NotPlain);
         }
         Ok(decoded)
-    }
-}
-
-impl Target<'_> {
-    /// The folder for whose page a path has the data.
-    pub(crate) fn page_of_data(&self) -> Option<&[u8]> {
-        let start = self.scan.index().filter(|start| self.path.get(*start..).is_some_and(is_data_of_page))?;
-        self.path.get(..start)
     }
 }
 

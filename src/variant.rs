@@ -5,11 +5,11 @@ use core::cell::OnceCell;
 use std::borrow::Cow;
 
 use arrayvec::ArrayVec;
-use memchr::{memchr, memmem};
+use memchr::{memchr, memmem, memrchr};
 
 use crate::alias;
 use crate::fold::fold_case;
-use crate::scan::Scan;
+use crate::scan::{Scan, is_data_of_page};
 use crate::target::{LONGEST, Target, decode, decode_but, has_forbidden_part};
 use crate::trail::Ambiguity;
 
@@ -208,6 +208,14 @@ fn without_faces(path: &[u8], with_front: bool) -> Option<Vec<u8>> {
     let start = memmem::find(path, b"/faces/")?;
     let front = if with_front { path.get(..start)? } else { b"" };
     Some([front, path.get(start.checked_add(FOLDER.len())?..)?].concat())
+}
+
+/// The pages whose data a path has.
+pub(crate) fn pages_of_data(path: &[u8]) -> impl Iterator<Item = Cow<'_, [u8]>> {
+    let start = memrchr(b'/', path).map_or(0, |slash| slash.saturating_add(1));
+    let folder =
+        path.split_at_checked(start).filter(|(_, name)| is_data_of_page(name)).map(|(folder, _)| folder.into());
+    folder.into_iter().chain(page_of_data(path).map(Cow::Owned))
 }
 
 /// The page whose data a path asks Next.js for: `/_next/data/BUILD/admin.json` is `/admin.json`.

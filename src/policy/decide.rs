@@ -11,7 +11,7 @@ use crate::request::Request;
 use crate::target::Target;
 use crate::timestamp::Timestamp;
 use crate::trail::{BadTarget, Event, NotPublic, Preflight, Public, Recorder, Unidentified, Untrusted};
-use crate::variant::Budget;
+use crate::variant::{Budget, pages_of_data};
 
 /// What a decision may ask its host for. Each question costs a call out of the VM, so each is asked only when a step
 /// needs the answer.
@@ -126,8 +126,15 @@ impl Policy {
             |path: &[u8]| self.public_paths.find(path, Some(request.method), budget).map_err(NotPublic::Ambiguous);
         if let Some(pattern) = public(target.path)?
             && (target.decoded.is_empty() || public(decoded)?.is_some())
-            && target.page_of_data().map_or(Ok(true), |page| Ok(public(page)?.is_some()))?
         {
+            // The data of a page is as public as the page.
+            for path in [target.path, decoded].into_iter().filter(|_| !target.scan.is_simple()) {
+                for page in pages_of_data(path) {
+                    if defence!("public-data-of-pages") && public(&page)?.is_none() {
+                        return Err(NotPublic::NotPlain);
+                    }
+                }
+            }
             return Ok(Public::Pattern(pattern));
         }
         // What is let through because nothing protects it must be beyond doubt: no letters that look or fold like others.
