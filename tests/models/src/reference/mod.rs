@@ -60,7 +60,7 @@ enum Doubt {
 }
 
 /// The decisions that the gate may make about a request: one, and stricter ones beside it where a path is text that is not
-/// ASCII.
+/// ASCII, or takes long to compare.
 pub fn decisions(document: &Document, environment: &Environment, request: &Request, host: &Host) -> Vec<Decision> {
     let doubts = [Doubt::None].into_iter().chain(doubts(request));
     doubts.map(|doubt| decide(document, environment, request, host, doubt)).collect()
@@ -80,6 +80,9 @@ fn doubts(request: &Request) -> Vec<Doubt> {
     let urls = request.override_urls();
     if urls.iter().any(|url| !is_ascii(url) && variants::is_text(path::path(url))) {
         doubts.push(Doubt::Rules);
+    }
+    if rules::may_take_long(request, target) {
+        doubts.extend([Doubt::Public, Doubt::Rules]);
     }
     doubts
 }

@@ -139,6 +139,20 @@ pub fn permit(document: &Document, roles: &[String], request: &Request, target: 
     })
 }
 
+/// More steps than this the gate does not take to compare the variants of a request with patterns, and they may be anything.
+const MOST_STEPS: usize = 1024;
+
+/// Whether the gate may give up to compare. How many steps it takes depends on the patterns; here are about as many as it may.
+pub fn may_take_long(request: &Request, target: &[u8]) -> bool {
+    let urls = request.override_urls();
+    let others = urls.iter().filter_map(|url| targets_of(url)).flatten();
+    let targets: Vec<Vec<u8>> = others.chain([target.to_vec()]).collect();
+    let paths: Vec<&[u8]> = targets.iter().map(|target| path::path(target)).collect();
+    let variants = variants::of_all(&paths).unwrap_or_default();
+    let most = variants.iter().map(|path| segments(path).len()).max().unwrap_or_default();
+    variants.len() * 8 * (most + 2) > MOST_STEPS
+}
+
 /// The first rule that matches counts, and so does the first of which a derived pattern matches.
 fn permits(document: &Document, roles: &[String], method: Option<&[u8]>, form: Form, names: &[Vec<u8>]) -> bool {
     let (as_they_are, otherwise): (Vec<_>, Vec<_>) =

@@ -9,7 +9,7 @@ use super::request::split;
 /// How many variants a request may have, its path and its override URLs together, but for those that are simple.
 const MOST: usize = 32;
 /// How many bytes they may have.
-const MOST_BYTES: usize = 4096;
+const MOST_BYTES: usize = 3072;
 /// How many dots a name may have.
 const MOST_DOTS: usize = 16;
 /// Only a simple path may be longer than this.
