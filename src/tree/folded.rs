@@ -133,12 +133,16 @@ mod tests {
         "%41",
     ];
 
-    /// As [`PathPattern::covers`], but that `*` may be empty.
+    /// As [`PathPattern::covers`], but that `*` may be empty where more follows.
     fn covers_widely(pattern: &PathPattern, fold: Fold, path: &[u8]) -> bool {
-        let mut names = path.strip_prefix(b"/").unwrap_or(path).split(|byte| *byte == b'/');
+        let mut names = path.strip_prefix(b"/").unwrap_or(path).split(|byte| *byte == b'/').peekable();
         let mut segments = pattern.segments(fold);
-        segments.all(|segment| names.next().is_some_and(|name| segment == Segment::Any || segment.matches(name)))
-            && (pattern.goes_below() || names.next().is_none())
+        let covered = segments.all(|segment| {
+            let name = names.next();
+            let is_last = names.peek().is_none();
+            name.is_some_and(|name| (segment == Segment::Any && !is_last) || segment.matches(name))
+        });
+        covered && (pattern.goes_below() || names.next().is_none())
     }
 
     #[test]

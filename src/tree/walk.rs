@@ -20,8 +20,8 @@ type Level = ArrayVec<usize, WIDEST>;
 pub(crate) enum Matching {
     /// As patterns say: `*` is a segment that is not empty, and the last name counts as it is.
     Strict,
-    /// As some backend may have it. `*` may be empty (Fastify, gin, Falcon); and what stands before a dot of the last name
-    /// is looked for too: routers that serve several formats find `/a` in `/a.json`.
+    /// As some backend may have it. `*` may be empty where more follows; and what stands before a dot of the last name is
+    /// looked for too: routers that serve several formats find `/a` in `/a.json`.
     Wide,
 }
 
@@ -72,7 +72,8 @@ impl Tree {
             if next.is_none() {
                 return walk.last(&here, name, holds);
             }
-            walk.step(&here, name, &mut there)?;
+            // `*` may be empty to some where more follows (Fastify, gin, Falcon).
+            walk.step(&here, name, matching == Matching::Wide, &mut there)?;
             core::mem::swap(&mut here, &mut there);
             there.clear();
         }
@@ -90,8 +91,8 @@ struct Walk<'w> {
 }
 
 impl Walk<'_> {
-    /// Enters the nodes that a name leads to.
-    fn step(&mut self, from: &[usize], name: &[u8], to: &mut Level) -> Result<(), Ambiguity> {
+    /// Enters the nodes that a name leads to. `is_any`: `*` stands for an empty one too.
+    fn step(&mut self, from: &[usize], name: &[u8], is_any: bool, to: &mut Level) -> Result<(), Ambiguity> {
         let tree = self.tree;
         // A name that is longer than all literals is none of them.
         let mut hashed = None;
@@ -110,7 +111,7 @@ impl Walk<'_> {
                     self.enter(literal.node, to)?;
                 }
             }
-            if !name.is_empty() || self.matching == Matching::Wide {
+            if !name.is_empty() || is_any {
                 self.enter(node.any, to)?;
             }
         }
@@ -152,7 +153,7 @@ impl Walk<'_> {
     fn end(&mut self, from: &[usize], name: &[u8]) -> Result<Option<usize>, Ambiguity> {
         self.budget.visit(1)?;
         let mut to = Level::new();
-        self.step(from, name, &mut to)?;
+        self.step(from, name, false, &mut to)?;
         self.ends_all(&to)?;
         Ok((self.found != NONE).then_some(self.found))
     }
