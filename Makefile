@@ -8,6 +8,8 @@ PYTHON       ?= python3
 DENY         ?= licenses bans sources
 FUZZ_SECONDS ?= 1200
 FUZZ_TARGETS ?=
+MUTANTS_SLICE ?=
+NIGHTLY      ?=
 
 # Commands of cargo that are fetched where they are missing. Not optimized: to build them takes longer than to run them.
 TOOLS                 := $(CURDIR)/.cache/tools
@@ -39,6 +41,8 @@ help: ## list the targets
 	@echo 'settings of `make push`: TO PUSH_OPTIONS (see scripts/push --help)'
 	@echo 'settings of `make bench`, `make bench-quick`: BENCH_OPTIONS (see target/release/portcullis-bench --help)'
 	@echo 'settings of `make fuzz`: FUZZ_SECONDS FUZZ_TARGETS (see scripts/fuzz --help)'
+	@echo 'settings of `make mutants`: MUTANTS_SLICE, such as 0/10, the first of ten'
+	@echo 'settings of `make nightly`: NIGHTLY, the parts to run, FUZZ_SECONDS, MUTANTS_SLICE (see scripts/nightly --help)'
 	@echo 'settings of `make compose-test`: COMPOSE COMPOSE_TEST_OPTIONS (see scripts/compose-test --help)'
 
 build: module ## the filter (target/portcullis.wasm), the command and the sample backend (target/release/)
@@ -72,7 +76,7 @@ run: python build ## the demonstration: Envoy, the gate and the sample backend, 
 envoy: python ## fetch the Envoy that the tests use, print its path
 	@$(PYTHON) scripts/get-envoy
 
-backends: python ## fetch the nginx, Apache httpd, Tomcat, docker-registry and skopeo of the tests, print where they are
+backends: python ## fetch the servers that the tests use, nginx to gunicorn, print where they are
 	@$(PYTHON) scripts/get-backends
 
 fmt: cargo ## format the code
@@ -86,23 +90,40 @@ lint: cargo components module ## formatting and clippy, natively and for the fil
 	@$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
 	@echo '==> clippy, native'
 	@$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	@$(CARGO) clippy --locked -p portcullis --lib --features defence-switch -- -D warnings
 	@echo '==> clippy, fuzz targets'
 	@$(CARGO) clippy --locked --manifest-path fuzz/Cargo.toml --all-targets -- -D warnings
 	@echo '==> clippy, $(WASM_TARGET)'
 	@$(CARGO) clippy --locked --target $(WASM_TARGET) -p portcullis -p portcullis-abi --lib -- -D warnings
 	@$(CARGO) clippy --locked --target $(WASM_TARGET) -p portcullis --lib --features trap-switch -- -D warnings
 
-test: lint deny build trap-module bench-sdk cyclonedx python ## everything that must pass: lints, unit tests, suites on a real Envoy, some fuzzing
+# In this order; each can be run alone.
+TEST_PARTS := lint deny build trap-module bench-sdk unit-tests suites fuzz-runs test-host test-matrix-smoke
+.PHONY: unit-tests suites fuzz-runs
+test: cyclonedx python ## everything that must pass: lints, unit tests, suites on a real Envoy, some fuzzing
+	@exec $(PYTHON) scripts/timed $(TEST_PARTS)
+
+unit-tests: cargo module
 	@echo '==> unit tests'
 	@$(CARGO) test --locked --workspace --exclude portcullis-tests --exclude portcullis-bench
+
+suites: build trap-module bench-sdk cyclonedx python
 	@echo '==> suites on Envoy'
 	@envoy=$$($(PYTHON) scripts/get-envoy) && backends=$$($(PYTHON) scripts/get-backends) && \
 	  PORTCULLIS_ENVOY="$$envoy" PORTCULLIS_BACKENDS="$$backends" $(CARGO) test --locked -p portcullis-tests -p portcullis-bench
+
+fuzz-runs: cargo python
 	@echo '==> fuzz targets, a few runs each'
 	@$(CARGO) test --locked --manifest-path fuzz/Cargo.toml --lib
 	@$(PYTHON) scripts/fuzz --runs 10000
-	@$(MAKE) --no-print-directory test-host
-	@$(MAKE) --no-print-directory test-matrix-smoke
+
+.PHONY: nightly soak
+nightly: cargo python ## what takes hours: soak, defences, every Envoy version, long fuzzing, a slice of the mutants
+	@exec $(PYTHON) scripts/nightly --fuzz-seconds $(FUZZ_SECONDS) $(if $(MUTANTS_SLICE),--slice $(MUTANTS_SLICE)) $(NIGHTLY)
+
+soak: module python ## 1,000 open streams, 300,000 requests and 120 policy updates on one Envoy (minutes)
+	@envoy=$$($(PYTHON) scripts/get-envoy) && \
+	  PORTCULLIS_ENVOY="$$envoy" $(CARGO) test --locked -p portcullis-tests --test soak -- --ignored --nocapture
 
 # Its dependencies are built into target/ beside the others, so that what both need is built once. Clippy is the compiler:
 # to check a runtime after building it would take about as long again. Its runtime asks for a newer Rust than it needs.
@@ -151,11 +172,11 @@ bench-sdk: cargo wasm-target
 compose-test: python module ## docker-compose.yaml on a real Docker engine, installed and started where there is none
 	@exec $(PYTHON) scripts/compose-test $(COMPOSE_TEST_OPTIONS)
 
-defences: cargo ## take each defence out of a copy of the source, and see its rows fail (minutes)
+defences: cargo ## take out one defence after the other, by its name, and see its rows fail (minutes)
 	@$(CARGO) test --locked -p portcullis-tests --test defences -- --ignored --nocapture
 
-mutants: cargo-mutants ## change the source in every small way, and see a test fail (hours)
-	@$(CARGO) mutants -p portcullis --output target
+mutants: cargo-mutants module ## change the source in every small way, and see a test fail (hours)
+	@$(CARGO) mutants -p portcullis --output target $(if $(MUTANTS_SLICE),--shard $(MUTANTS_SLICE))
 
 clean: cargo ## remove what was built; what was fetched stays in .cache
 	@$(CARGO) clean

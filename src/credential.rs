@@ -5,12 +5,15 @@ use std::borrow::Cow;
 
 use crate::document::KeySource;
 use crate::document::names::is_token_byte;
-use crate::query::{joined, parameters, split_pair};
+use crate::query::{items, joined, named, parameters, split_pair};
 use crate::request::{Request, trim};
 use crate::target::decode_strictly;
 
 /// The longest key, in bytes.
 pub(crate) const LONGEST: usize = 1024;
+
+/// The most parts between commas in `Authorization` that are looked at.
+const MOST_PARTS: usize = 64;
 
 /// What a request presents.
 #[derive(Clone, PartialEq, Eq)]
@@ -54,26 +57,34 @@ pub fn find<'a>(request: &Request<'a>, query: Option<&'a [u8]>, sources: &[KeySo
         let more = match place {
             KeySource::Bearer => in_authorization(request, source),
             KeySource::Header(name) => in_header(request, name.as_str(), source),
-            KeySource::Query(name) => one_of(source, parameters(query, name.as_str()).map(decode_strictly)),
+            KeySource::Query(name) => one_of(source, parameters(query, name.as_str()), decode_strictly),
             KeySource::Cookie(name) => {
-                one_of(source, cookies(request, name.as_str()).map(|value| Some(Cow::Borrowed(value))))
+                one_of(source, cookies(request, name.as_str()), |value| Some(trim(value).into()))
             }
         };
         found = match (found, more) {
             (found, Presented::Nothing) => found,
             (Presented::Nothing, more) => more,
+            (found, _) if !defence!("credentials-in-two-places") => found,
             _ => return Presented::Several,
         };
     }
     found
 }
 
-/// The one value that a source has; `None` is one that does not even decode.
-fn one_of<'a>(source: usize, mut values: impl Iterator<Item = Option<Cow<'a, [u8]>>>) -> Presented<'a> {
+/// The one value that a source has. Where not all was looked through, there may be another.
+fn one_of<'a>(
+    source: usize,
+    mut values: impl Iterator<Item = Option<&'a [u8]>>,
+    read: impl Fn(&'a [u8]) -> Option<Cow<'a, [u8]>>,
+) -> Presented<'a> {
     match (values.next(), values.next()) {
         (None, _) => Presented::Nothing,
-        (Some(_), Some(_)) => Presented::Several,
-        (Some(key), None) => presented(source, key),
+        // Escapes make a key three times as long at most.
+        (Some(Some(value)), None) if value.len() > LONGEST.saturating_mul(3) => Presented::Malformed { source },
+        (Some(Some(value)), None) => presented(source, read(value)),
+        (Some(Some(value)), _) if !defence!("second-parameter-or-cookie") => presented(source, read(value)),
+        _ => Presented::Several,
     }
 }
 
@@ -98,7 +109,7 @@ fn in_header<'a>(request: &Request<'a>, name: &str, source: usize) -> Presented<
     }
     match own {
         None => Presented::Nothing,
-        Some(_) if others => Presented::Several,
+        Some(_) if defence!("second-key-header") && others => Presented::Several,
         Some(key) => presented(source, Some(Cow::Borrowed(key))),
     }
 }
@@ -111,13 +122,17 @@ fn in_authorization<'a>(request: &Request<'a>, source: usize) -> Presented<'a> {
     let is_alone = values.next().is_none();
     match bearer(first) {
         // No comma is in a token68.
-        Some(key) if is_alone && is_token68(key) && key.len() <= LONGEST => {
+        Some(key) if is_alone && key.len() <= LONGEST && is_token68(key) => {
             Presented::Key { source, key: Cow::Borrowed(key) }
         }
         Some(_) if is_alone && !first.contains(&b',') => Presented::Malformed { source },
         _ => {
-            let mut parts = request.values("authorization").flat_map(|value| value.split(|byte| *byte == b','));
-            if parts.any(|part| bearer(part).is_some()) { Presented::Several } else { Presented::Nothing }
+            let parts = request.values("authorization").flat_map(|value| value.split(|byte| *byte == b','));
+            let mut parts = parts.enumerate();
+            // What is not looked at may be a second credential.
+            let is_ours = parts
+                .any(|(index, part)| (defence!("many-credentials") && index == MOST_PARTS) || bearer(part).is_some());
+            if is_ours { Presented::Several } else { Presented::Nothing }
         }
     }
 }
@@ -158,13 +173,10 @@ pub fn is_presentable(key: &[u8]) -> bool {
     (1..=LONGEST).contains(&key.len()) && key.iter().all(u8::is_ascii_graphic)
 }
 
-/// The values of a cookie, as sent (RFC 6265, section 5.4).
-fn cookies<'a>(request: &Request<'a>, name: &str) -> impl Iterator<Item = &'a [u8]> {
-    let pairs = request.values("cookie").flat_map(|value| value.split(|byte| *byte == b';'));
-    pairs.map(trim).filter_map(move |pair| {
-        let (key, value) = split_pair(pair);
-        (trim(key) == name.as_bytes()).then(|| trim(value))
-    })
+/// The values of a cookie, as sent (RFC 6265, section 5.4), with blanks around them.
+fn cookies<'a>(request: &Request<'a>, name: &str) -> impl Iterator<Item = Option<&'a [u8]>> {
+    let pairs = request.values("cookie").flat_map(|value| items(value, b';'));
+    named(pairs, move |key| trim(key) == name.as_bytes())
 }
 
 /// The cookies of a request without the cookie `name`; empty where no other is left.

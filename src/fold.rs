@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 
 use crate::letters::folded;
+use crate::scan::Scan;
+use crate::tree::Names;
 
 /// What a backend may not tell apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,39 +45,52 @@ impl Fold {
         Self::EXACT,
     ];
 
-    /// Folds one segment.
-    pub(crate) fn segment(self, segment: &[u8]) -> Cow<'_, [u8]> {
-        let segment = match self.ending {
-            Ending::Exact | Ending::Slash => segment,
-            Ending::Names => Some(trim_name(segment)).filter(|name| !name.is_empty()).unwrap_or(segment),
-            Ending::Dropped => trim_name(segment),
+    /// What is left of the fold for a path in which nothing else makes a difference.
+    pub(crate) fn of(self, scan: Scan) -> Self {
+        let ending = match self.ending {
+            Ending::Exact => Ending::Exact,
+            ending if !scan.is_trimmed() => ending,
+            _ if scan.ends_with_a_name() => Ending::Exact,
+            _ => Ending::Slash,
         };
-        if self.case { fold_case(segment) } else { Cow::Borrowed(segment) }
+        Self { ending, case: defence!("letter-case") && self.case && !scan.is_lower_case() }
     }
 
-    /// Folds a path, segment by segment. A segment that folds to nothing is dropped.
+    /// Folds one segment.
+    pub(crate) fn segment(self, segment: &[u8]) -> Cow<'_, [u8]> {
+        let segment = if self.case { fold_case(segment) } else { Cow::Borrowed(segment) };
+        match segment {
+            Cow::Borrowed(segment) => Cow::Borrowed(self.ending.trimmed(segment)),
+            Cow::Owned(segment) => Cow::Owned(self.ending.trimmed(&segment).to_vec()),
+        }
+    }
+
+    /// Folds a path, segment by segment.
+    #[cfg(test)]
     pub(crate) fn path(self, path: &[u8]) -> Vec<u8> {
-        let mut folded = Vec::with_capacity(path.len());
-        for segment in path.strip_prefix(b"/").unwrap_or(path).split(|byte| *byte == b'/') {
-            let name = self.segment(segment);
-            if segment.is_empty() || !name.is_empty() {
-                folded.push(b'/');
-                folded.extend_from_slice(&name);
-            }
+        self.ending.path(&if self.case { fold_case(path) } else { Cow::Borrowed(path) })
+    }
+}
+
+impl Ending {
+    /// A segment with its end, and its beginning, as it counts.
+    pub(crate) fn trimmed(self, segment: &[u8]) -> &[u8] {
+        match self {
+            Self::Exact | Self::Slash => segment,
+            Self::Names => Some(trim_name(segment)).filter(|name| !name.is_empty()).unwrap_or(segment),
+            Self::Dropped => trim_name(segment),
         }
-        while self.ending != Ending::Exact && folded.last() == Some(&b'/') {
-            folded.pop();
-        }
-        if folded.is_empty() {
-            folded.push(b'/');
-        }
-        folded
+    }
+
+    /// A path as its [`Names`] have it.
+    pub(crate) fn path(self, path: &[u8]) -> Vec<u8> {
+        Names::of(path, self).flat_map(|name| core::iter::once(b'/').chain(name.iter().copied())).collect()
     }
 }
 
 /// A name without blanks around it and dots at its end; empty where it is nothing else.
 pub(crate) fn trim_name(name: &[u8]) -> &[u8] {
-    trim(name, |letter| letter == '.' || is_blank(letter))
+    if defence!("trimmed-names") { trim(name, |letter| letter == '.' || is_blank(letter)) } else { name }
 }
 
 /// A name without blanks around it.

@@ -25,8 +25,13 @@
 //! All of this knows no host: it is a plain library, which the command and the tests link natively. For `wasm32` only, a
 //! thin adapter puts it into proxy-wasm, by the hostcalls and callbacks of `abi/`; it has no rules of its own.
 
+// The first, since all others may use its macro.
+#[macro_use]
+mod defence;
+
 #[cfg(target_arch = "wasm32")]
 mod adapter;
+mod alias;
 pub mod credential;
 pub mod decision;
 pub mod digest;
@@ -41,21 +46,21 @@ mod outcome;
 mod pattern;
 mod policy;
 mod query;
-mod reading;
 pub mod refusal {
     //! Why a document, or one entry of it, is refused.
     pub use crate::document::refusal::{EntryProblem, Invalid, Problem, Refusal, RefusedEntry};
 }
 mod reply;
 pub mod request;
+mod scan;
 #[cfg(test)]
 mod secrecy;
-mod shape;
 pub mod spiffe;
 pub mod target;
 mod timestamp;
 pub mod trail;
 mod tree;
+mod variant;
 
 pub use decision::{Caller, DENIALS, Decision, Denial, GRANTS, Grant};
 pub use document::Document;

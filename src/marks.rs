@@ -11,13 +11,15 @@ impl Marks {
     /// Of no name.
     pub(crate) const NONE: Self = Self(0);
 
-    /// Of one name: of its length and its last letter, which part the names that requests have best.
+    /// Of one name: of its length, its first and its last letter, weighted so that few of the names that requests have share
+    /// a mark with those that are looked for.
     pub(crate) const fn of(name: &[u8]) -> Self {
-        match name.last() {
-            Some(last) => {
-                Self(1_u64.wrapping_shl((name.len() as u32).wrapping_add((fold(*last) as u32).wrapping_mul(10))))
+        match (name.first(), name.last()) {
+            (Some(first), Some(last)) => {
+                let ends = (fold(*first) as u32).wrapping_mul(17).wrapping_add((fold(*last) as u32).wrapping_mul(2));
+                Self(1_u64.wrapping_shl((name.len() as u32).wrapping_mul(36).wrapping_add(ends)))
             }
-            None => Self::NONE,
+            _ => Self::NONE,
         }
     }
 

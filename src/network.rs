@@ -126,7 +126,8 @@ impl Peer {
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         let text = core::str::from_utf8(bytes).ok().filter(|text| !text.contains('%'))?;
         let socket: SocketAddr = text.parse().ok()?;
-        Some(Self { address: socket.ip().to_canonical(), port: socket.port() })
+        let address = if defence!("mapped-addresses") { socket.ip().to_canonical() } else { socket.ip() };
+        Some(Self { address, port: socket.port() })
     }
 
     /// Whether this is an address that stands for somebody else: in a mesh, inbound calls that a sidecar passes on to

@@ -40,7 +40,7 @@ impl Edits<'_> {
         // what is gone is no harm.
         let mut last = None;
         for name in self.request.spellings(names) {
-            if last.replace(name) != Some(name) {
+            if defence!("forged-identity-headers") && last.replace(name) != Some(name) {
                 make(Edit::Remove(name))?;
             }
         }
@@ -127,7 +127,7 @@ impl Policy {
         make: &mut impl FnMut(Edit<'a>) -> Result<(), E>,
     ) -> Result<(), E> {
         let upstream = self.upstream();
-        if !upstream.forward_credential {
+        if defence!("credential-taken-out") && !upstream.forward_credential {
             match self.key_sources().get(caller.source) {
                 Some(KeySource::Bearer) => make(Edit::Remove(b"authorization"))?,
                 Some(KeySource::Header(name)) => make(Edit::Remove(name.as_str().as_bytes()))?,

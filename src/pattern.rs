@@ -10,7 +10,7 @@ use crate::document::read::{Text, read_text};
 use crate::document::refusal::{Escaped, Invalid};
 use crate::document::schema::pattern;
 use crate::fold::{Ending, Fold, trim_name};
-use crate::shape::Shape;
+use crate::scan::{Scan, is_index};
 
 /// The most segments of a pattern.
 const LONGEST: usize = 64;
@@ -72,10 +72,33 @@ impl PathPattern {
         self.0.ends_with("/**")
     }
 
-    /// Whether the pattern is the same in two folds. One that would be its own only reading is, without a closer look.
+    /// Whether the pattern is the same in two folds.
     pub(crate) fn is_alike(&self, one: Fold, other: Fold) -> bool {
-        Shape::of(self.0.as_bytes()).is_some_and(|(shape, _)| shape.has_one_reading())
-            || self.segments(one).eq(self.segments(other))
+        let scan = Scan::of(self.0.as_bytes());
+        one.of(scan) == other.of(scan) || self.segments(one).eq(self.segments(other))
+    }
+
+    /// For a pattern whose last name is a file with an extension: by what other paths some servers find that file, or what is
+    /// below it. That is without the extension (Apache's MultiViews, `try_files $uri.html`), with more behind it (`php -S` and
+    /// others), and its folder, if it is the folder's index.
+    #[must_use]
+    pub fn of_file(&self) -> Vec<Self> {
+        let (file, below) = self.0.strip_suffix("/**").map_or((self.as_str(), ""), |file| (file, "/**"));
+        let (folder, name) = file.rsplit_once('/').unwrap_or_default();
+        let is_extension =
+            |dot: &usize| name.as_bytes().get(dot.saturating_add(1)).is_some_and(u8::is_ascii_alphabetic);
+        let dots = name.match_indices('.').map(|(dot, _)| dot).filter(|dot| *dot > 0).filter(is_extension);
+        let mut others: Vec<Self> =
+            dots.filter_map(|dot| name.get(..dot)).map(|name| Self(format!("{folder}/{name}{below}"))).collect();
+        if !others.is_empty() {
+            if below.is_empty() {
+                others.push(Self(format!("{file}/**")));
+            }
+            if is_index(name.as_bytes()) {
+                others.push(Self(format!("{folder}/")));
+            }
+        }
+        others
     }
 
     /// The segments before a `**`, as they compare with paths that were folded in the same way.
@@ -102,7 +125,7 @@ impl<'a> Segment<'a> {
         Self::Literal { text: fold.segment(text.as_bytes()), encoded }
     }
 
-    fn matches(&self, name: &[u8]) -> bool {
+    pub(crate) fn matches(&self, name: &[u8]) -> bool {
         match self {
             Self::Any => !name.is_empty(),
             Self::Literal { text, encoded } => name == &**text || encoded.as_deref() == Some(name),
@@ -223,6 +246,8 @@ impl serde::Serialize for PathPattern {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     fn pattern(text: &str) -> PathPattern {
@@ -302,6 +327,29 @@ mod tests {
             }
         }
         assert!(seen > 1000, "paths were tried: {seen}");
+    }
+
+    #[test]
+    fn a_file_is_found_by_other_paths_too() {
+        for (text, others) in [
+            ("/report.html", &["/report", "/report.html/**"][..]),
+            ("/a/b.tar.gz", &["/a/b.tar", "/a/b", "/a/b.tar.gz/**"]),
+            ("/admin/index.html", &["/admin/index", "/admin/index.html/**", "/admin/"]),
+            ("/v1.0", &[]),
+            ("/.htaccess", &[]),
+            ("/a.b/**", &["/a/**"]),
+            ("/v1.0/**", &[]),
+            ("/a.b/*", &[]),
+            ("/a.b/", &[]),
+            ("/", &[]),
+        ] {
+            let found: Vec<String> = pattern(text).of_file().into_iter().map(|other| other.0).collect();
+            assert_eq!(
+                found.iter().map(String::as_str).collect::<BTreeSet<_>>(),
+                others.iter().copied().collect(),
+                "{text}"
+            );
+        }
     }
 
     #[test]

@@ -90,7 +90,9 @@ impl Replies {
                 (&self.unauthenticated, source.saturating_add(1))
             }
             Denial::DisabledKey(caller) | Denial::KeyNotYetValid(caller) | Denial::ExpiredKey(caller) => {
-                (&self.unauthenticated, caller.source.saturating_add(1))
+                let as_unknown = defence!("one-answer-for-wrong-keys");
+                let explained = if as_unknown { &self.unauthenticated } else { &self.missing_role };
+                (explained, caller.source.saturating_add(1))
             }
             Denial::MissingRole(caller) => (&self.missing_role, caller.source),
         };

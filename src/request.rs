@@ -1,14 +1,16 @@
 //! A request, as one read of all header pairs shows it. Values are bytes: nothing here assumes UTF-8.
 
 use core::fmt;
-use std::borrow::Cow;
 use std::net::IpAddr;
+
+use arrayvec::ArrayVec;
+use memchr::memmem;
 
 use crate::headers::Headers;
 use crate::marks::Marks;
 use crate::network::parse_address;
-use crate::query::split_pair;
-use crate::target::{decode, split_query};
+use crate::query::{MOST_ITEMS, split_pair};
+use crate::target::{decoded, split_query};
 
 /// The header pairs of a request, and what decisions ask of them.
 #[derive(Clone, Copy)]
@@ -26,26 +28,68 @@ pub struct Request<'a> {
     pub is_grpc: bool,
     /// A header is there that says who the client is, other than those of [`HOLD_THE_CLIENT`].
     pub names_a_client: bool,
-    /// A header or a query parameter is there that some backends take the method or the URL from.
+    /// A header or a query is there that some backends take the method or the URL from.
     pub is_overridden: bool,
+    /// A header moves the place that paths begin at, or names a second one.
+    pub moves_the_root: bool,
+    /// A path that stands in the query, where CodeIgniter looks for its route: `/?/admin`.
+    query_url: Option<&'a [u8]>,
 }
 
 /// Headers by which a proxy says who its client is. Any of them, and the direct peer is not the caller.
-pub(crate) const NAMES_A_CLIENT: [&str; 5] =
-    ["forwarded", "x-real-ip", "true-client-ip", "cf-connecting-ip", "x-client-ip"];
+pub(crate) const NAMES_A_CLIENT: [&str; 8] = [
+    "forwarded",
+    "via",
+    "x-real-ip",
+    "true-client-ip",
+    "cf-connecting-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "fastly-client-ip",
+];
 /// Headers that hold the client's address, and do so too where that is the peer. Envoy writes the second one on its edge
 /// listeners, also with `skip_xff_append`.
 pub(crate) const HOLD_THE_CLIENT: [&str; 2] = ["x-forwarded-for", "x-envoy-external-address"];
 /// Headers from which some backends take the method.
 pub(crate) const METHOD_OVERRIDES: [&str; 3] = ["x-http-method", "x-http-method-override", "x-method-override"];
-/// Headers from which some backends take the URL (CVE-2018-14773).
-pub(crate) const URL_OVERRIDES: [&str; 2] = ["x-original-url", "x-rewrite-url"];
+/// Headers from which some backends take the URL (CVE-2018-14773). Which backend obeys which is in `docs/security-model.md`.
+pub(crate) const URL_OVERRIDES: [&str; 5] =
+    ["x-invoke-path", "x-matched-path", "x-ms-original-url", "x-original-url", "x-rewrite-url"];
+/// Headers from which some backends take what all paths begin with, and cut it off or put it before them; and those by which
+/// WebDAV copies and moves whole trees (RFC 4918, section 10.3).
+pub(crate) const ROOT_OVERRIDES: [&str; 9] = [
+    "daphne-root-path",
+    "destination",
+    "new-uri",
+    "path-info",
+    "script-name",
+    "x-forwarded-script-name",
+    "x-script-name",
+    "x-vhm-host",
+    "x-vhm-root",
+];
+
+/// Headers from which some backends make the beginning of the URL. A value with a path in it moves the rest.
+pub(crate) const URL_BEGINNINGS: [&str; 7] = [
+    "forwarded",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-proto",
+    "x-forwarded-scheme",
+    "x-forwarded-server",
+    "x-host",
+];
+
+/// The most options of `Connection` that are looked at.
+const MOST_OPTIONS: usize = 64;
 
 /// Of the names that every request is looked through for.
 const LOOKED_FOR: Marks = Marks::of_all(&[":method", ":path", ":authority", "content-type"])
     .and(Marks::of_all(&NAMES_A_CLIENT))
     .and(Marks::of_all(&METHOD_OVERRIDES))
-    .and(Marks::of_all(&URL_OVERRIDES));
+    .and(Marks::of_all(&URL_OVERRIDES))
+    .and(Marks::of_all(&ROOT_OVERRIDES))
+    .and(Marks::of_all(&URL_BEGINNINGS));
 
 /// Names of headers only: in values, and in the path's query, there are credentials.
 impl fmt::Debug for Request<'_> {
@@ -67,6 +111,8 @@ impl<'a> Request<'a> {
             is_grpc: false,
             names_a_client: false,
             is_overridden: false,
+            moves_the_root: false,
+            query_url: None,
         };
         let mut has_content_type = false;
         for (name, value) in headers.iter() {
@@ -87,11 +133,20 @@ impl<'a> Request<'a> {
                 _ => {
                     let one_of = |known: &[&str]| known.iter().any(|known| same_name(name, known));
                     request.names_a_client |= one_of(&NAMES_A_CLIENT);
-                    request.is_overridden |= one_of(&METHOD_OVERRIDES) || one_of(&URL_OVERRIDES);
+                    let is_method = defence!("method-override-headers") && one_of(&METHOD_OVERRIDES);
+                    let is_url = defence!("url-override-headers") && one_of(&URL_OVERRIDES);
+                    let is_root = defence!("root-override-headers") && one_of(&ROOT_OVERRIDES);
+                    let holds_path = defence!("paths-in-hosts") && one_of(&URL_BEGINNINGS) && has_path(value);
+                    request.moves_the_root |= is_root || holds_path;
+                    request.is_overridden |= is_method || is_url || is_root || holds_path;
                 }
             }
         }
-        request.is_overridden |= request.path.is_some_and(overrides_method);
+        if let Some(query) = request.path.and_then(|path| split_query(path).1) {
+            request.query_url = path_in_query(query).filter(|_| defence!("path-in-the-query"));
+            let is_method = defence!("method-override-parameter") && overrides_method(request.method, query);
+            request.is_overridden |= request.query_url.is_some() || is_method;
+        }
         request
     }
 
@@ -121,7 +176,7 @@ impl<'a> Request<'a> {
     }
 
     /// The names, as sent, of headers that a backend may take for one of `names`.
-    pub fn spellings(&self, names: [&str; 3]) -> impl Iterator<Item = &'a [u8]> {
+    pub fn spellings<const N: usize>(&self, names: [&str; N]) -> impl Iterator<Item = &'a [u8]> {
         let alike = move |name: &&[u8]| names.iter().any(|one| same_name(name, one));
         self.pairs(&names).map(|(name, _)| name).filter(alike)
     }
@@ -146,19 +201,23 @@ impl<'a> Request<'a> {
         held.reduce(|one, other| one.filter(|_| one == other))
     }
 
-    /// The URLs that override headers hold.
+    /// The URLs that override headers hold, and that which the query holds.
     pub fn override_urls(&self) -> impl Iterator<Item = &'a [u8]> {
         let is_url = |name: &[u8]| URL_OVERRIDES.iter().any(|known| same_name(name, known));
-        self.pairs(&URL_OVERRIDES).filter(move |(name, _)| is_url(name)).map(|(_, value)| trim(value))
+        let of_headers = self.pairs(&URL_OVERRIDES).filter(move |(name, _)| is_url(name)).map(|(_, value)| trim(value));
+        of_headers.chain(self.query_url)
     }
 
     /// Whether a `Connection` header names one of `names`, which makes the next hop drop it (RFC 9110, section 7.6.1).
     /// Envoy passes `Connection` on for upgrade requests only.
     #[must_use]
     pub fn connection_names(&self, names: [&str; 3]) -> bool {
-        let mut options =
-            self.values_in_any_case("connection").flat_map(|value| value.split(|byte| *byte == b',')).map(trim);
-        options.any(|option| names.iter().any(|name| same_name(option, name)))
+        let values = self.values_in_any_case("connection");
+        let mut options = values.flat_map(|value| value.split(|byte| *byte == b',')).map(trim).enumerate();
+        // What is not looked at may be one of them.
+        options.any(|(index, option)| {
+            (defence!("many-options") && index == MOST_OPTIONS) || names.iter().any(|name| same_name(option, name))
+        })
     }
 
     /// Whether this is a CORS preflight: OPTIONS with `Origin` and `Access-Control-Request-Method`.
@@ -192,15 +251,57 @@ impl<'a> Request<'a> {
     }
 }
 
+/// A path in the query: CodeIgniter takes `/admin` for its route in `/?/admin`. What stands before it may be a key, which the
+/// gate takes out.
+fn path_in_query(query: &[u8]) -> Option<&[u8]> {
+    let start = if query.first() == Some(&b'/') { 0 } else { memmem::find(query, b"&/")?.checked_add(1)? };
+    Some(split_query(query.get(start..)?).0)
+}
+
 /// Whether a query parameter is there from which some frameworks take the method: `_method`, and what PHP makes the same,
-/// parted by `&` or `;`.
-fn overrides_method(target: &[u8]) -> bool {
-    let pairs = split_query(target).1.into_iter().flat_map(|query| query.split(|byte| matches!(byte, b'&' | b';')));
-    pairs.map(|pair| split_pair(pair).0).filter(|name| name.len() >= "_method".len()).any(|name| {
-        let name = if name.contains(&b'%') { decode(name) } else { None }.map_or(Cow::Borrowed(name), Cow::Owned);
-        let start = name.iter().position(|byte| !matches!(byte, b'+' | b' ')).unwrap_or(name.len());
-        same_name(name.get(start..).unwrap_or_default(), "_method")
+/// parted by `&` or `;`. It may be among those that are not looked through.
+fn overrides_method(method: &[u8], query: &[u8]) -> bool {
+    let is_post = method.eq_ignore_ascii_case(b"POST");
+    query.split(|byte| matches!(byte, b'&' | b';')).enumerate().any(|(index, pair)| {
+        let name = split_pair(pair).0;
+        (defence!("many-parameters") && index == MOST_ITEMS) || is_method_parameter(is_post, name)
     })
+}
+
+/// The query parameters from which some frameworks take the method: Laravel and WordPress; Plack. ASP.NET MVC takes it from
+/// those that are called like the headers.
+const METHOD_PARAMETERS: [&str; 2] = ["_method", "x-tunneled-method"];
+
+/// That of Restlet, for POST alone: in other requests such a parameter is usual.
+const METHOD_OF_POST: &str = "method";
+
+/// The longest name of such a parameter, and the most blanks before it that are looked at.
+const LONGEST_METHOD: usize = 24;
+const MOST_BLANKS: usize = 64;
+
+fn is_method_parameter(is_post: bool, name: &[u8]) -> bool {
+    if name.len() < METHOD_OF_POST.len() {
+        return false;
+    }
+    let mut blanks = 0_usize;
+    let mut name = decoded(name).skip_while(|byte| {
+        blanks = blanks.saturating_add(1);
+        matches!(byte, b'+' | b' ') && blanks <= MOST_BLANKS
+    });
+    let first = name.next();
+    // Behind so many blanks, it may be. PHP cuts names at a NUL.
+    if matches!(first, Some(b'+' | b' ')) {
+        return true;
+    }
+    let name = first.into_iter().chain(name).take_while(|byte| *byte != 0).take(LONGEST_METHOD.saturating_add(1));
+    let name: ArrayVec<u8, { LONGEST_METHOD + 1 }> = name.collect();
+    let is_one_of = |names: &[&str]| names.iter().any(|known| same_name(&name, known));
+    is_one_of(&METHOD_PARAMETERS) || is_one_of(&METHOD_OVERRIDES) || (is_post && is_one_of(&[METHOD_OF_POST]))
+}
+
+/// Whether the value of a header that names a host or a scheme has what can only be part of a path or a query.
+fn has_path(value: &[u8]) -> bool {
+    value.iter().any(|byte| matches!(byte, b'/' | b'?' | b'#' | b'\\' | b'@'))
 }
 
 /// What Envoy takes for gRPC (`Grpc::Common::hasGrpcContentType`): other content types get a plain HTTP answer.
@@ -220,7 +321,9 @@ pub(crate) fn trim(value: &[u8]) -> &[u8] {
 /// Whether two names are one to a backend that does not tell letter case, or what is no letter and no digit, apart: CGI
 /// takes `-` for `_` (RFC 3875, section 4.1.18), and some servers everything else too.
 pub(crate) fn same_name(name: &[u8], known: &str) -> bool {
-    name.len() == known.len() && name.iter().copied().zip(known.bytes()).all(|(a, b)| fold(a) == fold(b))
+    let same =
+        |a: u8, b: u8| if defence!("header-spellings") { fold(a) == fold(b) } else { a.eq_ignore_ascii_case(&b) };
+    name.len() == known.len() && name.iter().copied().zip(known.bytes()).all(|(a, b)| same(a, b))
 }
 
 /// The byte that stands for all those that are one in names.

@@ -2,14 +2,27 @@
 
 use std::borrow::Cow;
 
+use memchr::memchr;
+
+use crate::alias;
 use crate::digest::hex_byte;
 use crate::fold::{is_blank, trim_blanks, trim_name};
-use crate::shape::{Shape, is_visible};
-use crate::trail::BadTarget;
+use crate::scan::{Scan, is_data_of_page, is_visible};
+use crate::trail::{Ambiguity, BadTarget, NotPublic};
 
 /// How many rounds of percent-decoding a path may take to come to rest. A path that still changes after that is
 /// nobody's name for a resource.
 const ROUNDS: usize = 4;
+
+/// The longest path, in bytes, that is looked at in each variant, unless it is a simple one. Names of 110 CJK letters or 170
+/// Cyrillic ones are as long in escapes.
+pub(crate) const LONGEST: usize = 1 << 10;
+
+/// The longest path, in bytes, that is decoded more than once.
+const LONGEST_TO_DECODE: usize = 4 << 10;
+
+/// The longest path, in bytes. Common servers take no request line that is as long.
+const LONGEST_TO_READ: usize = 8 << 10;
 
 /// A request target (RFC 9110, section 7.1) that was not refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,10 +31,11 @@ pub struct Target<'a> {
     pub path: &'a [u8],
     /// The query as sent, without its `?`.
     pub query: Option<&'a [u8]>,
-    /// The path after one round of percent-decoding, after two, ... as long as it changes.
-    pub decoded: Vec<Vec<u8>>,
+    /// The path after one round of percent-decoding, after two, ... as long as it changes. Empty for a path that is
+    /// [too long](LONGEST) to be compared decoded.
+    pub(crate) decoded: Vec<Vec<u8>>,
     /// What stands in the path.
-    pub(crate) shape: Shape,
+    pub(crate) scan: Scan,
 }
 
 impl<'a> Target<'a> {
@@ -32,49 +46,80 @@ impl<'a> Target<'a> {
     ///
     /// * one that does not begin with `/`, or has a byte outside 0x21 to 0x7E or a `#` anywhere;
     /// * in the path, a malformed escape, and, at any depth of decoding, a NUL, a backslash or a dot segment (with
-    ///   `;parameters` too: CVE-2020-5902, CVE-2021-41773), or escapes that still change after four rounds.
+    ///   `;parameters` too: CVE-2020-5902, CVE-2021-41773), or escapes that still change after four rounds;
+    /// * a path of more than 4096 bytes with escapes of escapes, and one of more than 8192 bytes: to read them would take long.
     pub fn parse(target: &'a [u8]) -> Result<Self, BadTarget> {
-        let (shape, length) = Shape::of(target).ok_or(BadTarget::Bytes)?;
-        let (path, query) = target.split_at_checked(length).ok_or(BadTarget::Bytes)?;
-        let query = query.strip_prefix(b"?");
-        if query.is_some_and(|query| !query.iter().copied().all(is_visible)) {
+        let (path, query) = split_query(target);
+        if defence!("longest-paths") && path.len() > LONGEST_TO_READ {
+            return Err(BadTarget::TooLong);
+        }
+        let scan = Scan::of(path);
+        if (defence!("path-without-slash") && path.first() != Some(&b'/'))
+            || !scan.is_visible()
+            || !query.is_none_or(|query| query.iter().copied().all(is_visible))
+        {
             return Err(BadTarget::Bytes);
         }
-        let decoded = if shape.has_no_forbidden_part() { Vec::new() } else { decode_all(path)? };
-        Ok(Self { path, query, decoded, shape })
+        let decoded = decode_all(path, scan)?;
+        Ok(Self { path, query, decoded, scan })
     }
 
-    /// The decoded form of a *plain* path: one whose decoding cannot change its structure. It has no empty segment, no
-    /// parameter and no name of dots and blanks alone; its escapes stand for none of `/ \ . ; % ? #`; and it decodes to
-    /// UTF-8 without control characters, and without characters that become one of those where text is normalized
-    /// (Unicode NFKC) or converted by best fit.
-    /// `None`: not plain, so nothing may be concluded from a narrow reading of it.
-    #[must_use]
-    pub fn plain(&self) -> Option<&[u8]> {
+    /// The decoded form of a *plain* path: one whose decoding cannot change its structure, and that cannot be taken for
+    /// another one. It has no empty segment, no parameter, no name of dots and blanks alone, no [alias](crate::alias), and
+    /// nothing behind a script; its escapes stand for none of `/ \\ . ; % ? #`; and it decodes to UTF-8 without control
+    /// characters, and without characters that become one of those where text is normalized (Unicode NFKC) or converted by
+    /// best fit.
+    ///
+    /// # Errors
+    /// Why it is not plain, so that nothing may be concluded from a narrow reading of it.
+    pub(crate) fn plain(&self) -> Result<&[u8], NotPublic> {
+        if self.scan.is_simple() {
+            return Ok(self.path);
+        }
+        if defence!("public-long-paths") && self.path.len() > LONGEST {
+            return Err(NotPublic::Ambiguous(Ambiguity::TooLong));
+        }
+        let has_parameter = defence!("public-parameters") && self.scan.has_parameter();
+        let has_empty_segment = defence!("public-empty-segments") && self.scan.has_empty_segment();
+        let is_data = defence!("public-data-of-pages") && self.scan.has_next_data();
+        if has_parameter || has_empty_segment || is_data || self.scan.has_faces() {
+            return Err(NotPublic::NotPlain);
+        }
+        let (decoded, scan) = match self.decoded.as_slice() {
+            [] => (self.path, self.scan),
+            [decoded, ..] => (decoded.as_slice(), Scan::of(decoded)),
+        };
+        alias::check(self.path, self.scan).and_then(|()| alias::check(decoded, scan)).map_err(NotPublic::Ambiguous)?;
+        let is_followed = |scan: Scan, path: &[u8]| scan.script().is_some_and(|script| script.cut < path.len());
         let structural = |byte: &u8| matches!(byte, b'/' | b'\\' | b'.' | b';' | b'%' | b'?' | b'#');
-        if self.shape.has_parameter() || self.shape.has_empty_segment() {
-            return None;
+        if (!self.scan.has_only_names() && has_no_name(decoded))
+            || (defence!("public-scripts") && (is_followed(self.scan, self.path) || is_followed(scan, decoded)))
+            || (defence!("public-escapes-of-escapes") && self.decoded.len() > 1)
+            || (defence!("public-escaped-structure")
+                && self.scan.has_escape()
+                && escaped_bytes(self.path).any(|byte| structural(&byte)))
+            || (defence!("public-unstable-letters")
+                && !scan.is_visible()
+                && String::from_utf8_lossy(decoded).chars().any(is_unstable))
+        {
+            return Err(NotPublic::NotPlain);
         }
-        let decoded = self.decoded.first().map_or(self.path, Vec::as_slice);
-        if !self.shape.has_only_names() && has_no_name(decoded) {
-            return None;
-        }
-        match self.decoded.as_slice() {
-            [] => Some(self.path),
-            [decoded] => {
-                let text = core::str::from_utf8(decoded).ok()?;
-                let changed = escaped_bytes(self.path).any(|byte| structural(&byte));
-                (!changed && !text.chars().any(is_unstable)).then_some(decoded.as_slice())
-            }
-            _ => None,
-        }
+        Ok(decoded)
+    }
+}
+
+impl Target<'_> {
+    /// The folder for whose page a path has the data.
+    pub(crate) fn page_of_data(&self) -> Option<&[u8]> {
+        let start = self.scan.index().filter(|start| self.path.get(*start..).is_some_and(is_data_of_page))?;
+        self.path.get(..start)
     }
 }
 
 /// Path and query of a target, at the first `?`.
 pub(crate) fn split_query(target: &[u8]) -> (&[u8], Option<&[u8]>) {
-    let mut parts = target.splitn(2, |byte| *byte == b'?');
-    (parts.next().unwrap_or_default(), parts.next())
+    let (path, query) = target.split_at_checked(memchr(b'?', target).unwrap_or(target.len())).unwrap_or_default();
+    (path, query.get(1..))
 }
 
 /// Control characters and what has no shape; what Unicode normalization (NFKC, UAX #15) turns into text with one of
@@ -89,26 +134,35 @@ fn is_unstable(letter: char) -> bool {
 }
 
 /// A path after each round of decoding, as long as it changes; what no API sends is refused.
-fn decode_all(path: &[u8]) -> Result<Vec<Vec<u8>>, BadTarget> {
-    if !escapes_are_well_formed(path) {
-        return Err(BadTarget::MalformedEscape);
-    }
-    if has_forbidden_part(path) {
+fn decode_all(path: &[u8], scan: Scan) -> Result<Vec<Vec<u8>>, BadTarget> {
+    if has_forbidden_part(path, scan) {
         return Err(BadTarget::ForbiddenPart);
     }
+    if !scan.has_escape() {
+        return Ok(Vec::new());
+    }
     let mut decoded: Vec<Vec<u8>> = Vec::new();
-    while let Some(next) = decode(decoded.last().map_or(path, Vec::as_slice)) {
-        if decoded.len() == ROUNDS || has_forbidden_part(&next) {
-            let endless = decoded.len() == ROUNDS;
-            return Err(if endless { BadTarget::EndlessEscapes } else { BadTarget::ForbiddenPart });
+    let mut next = decode_well_formed(path).ok_or(BadTarget::MalformedEscape)?;
+    loop {
+        let scan = Scan::of(&next);
+        if defence!("escapes-of-escapes") && has_forbidden_part(&next, scan) {
+            return Err(BadTarget::ForbiddenPart);
         }
+        if scan.has_escape() && path.len() > LONGEST_TO_DECODE {
+            return Err(BadTarget::EndlessEscapes);
+        }
+        let more = if scan.has_escape() { decode(&next) } else { None };
         decoded.push(next);
+        match more {
+            None => break,
+            Some(_) if decoded.len() == ROUNDS => return Err(BadTarget::EndlessEscapes),
+            Some(more) => next = more,
+        }
+    }
+    if path.len() > LONGEST {
+        decoded.clear();
     }
     Ok(decoded)
-}
-
-fn escapes_are_well_formed(path: &[u8]) -> bool {
-    path.split(|byte| *byte == b'%').skip(1).all(|rest| escape(rest).is_some())
 }
 
 /// The byte that the two hex digits at the beginning of `rest` stand for.
@@ -124,7 +178,29 @@ fn escaped_bytes(path: &[u8]) -> impl Iterator<Item = u8> {
 
 /// One round of percent-decoding; `None` for a malformed escape.
 pub(crate) fn decode_strictly(text: &[u8]) -> Option<Cow<'_, [u8]>> {
-    escapes_are_well_formed(text).then(|| decode(text).map_or(Cow::Borrowed(text), Cow::Owned))
+    if text.contains(&b'%') { decode_well_formed(text).map(Cow::Owned) } else { Some(Cow::Borrowed(text)) }
+}
+
+fn decode_well_formed(text: &[u8]) -> Option<Vec<u8>> {
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let [first, others @ ..] = rest {
+        let (byte, behind) = if *first == b'%' { (escape(others)?, others.get(2..)?) } else { (*first, others) };
+        decoded.push(byte);
+        rest = behind;
+    }
+    Some(decoded)
+}
+
+/// As [`decode`], byte by byte, while somebody asks for them.
+pub(crate) fn decoded(text: &[u8]) -> impl Iterator<Item = u8> {
+    let mut rest = text;
+    core::iter::from_fn(move || {
+        let (first, others) = rest.split_first()?;
+        let byte = if *first == b'%' { escape(others) } else { None };
+        rest = if byte.is_some() { others.get(2..).unwrap_or_default() } else { others };
+        Some(byte.unwrap_or(*first))
+    })
 }
 
 /// One round of percent-decoding; `None` where nothing changes. What is no escape stays as it is.
@@ -134,31 +210,34 @@ pub(crate) fn decode(path: &[u8]) -> Option<Vec<u8>> {
 
 /// As [`decode`], but for escapes of the byte `kept`.
 pub(crate) fn decode_but(path: &[u8], kept: Option<u8>) -> Option<Vec<u8>> {
-    let mut parts = path.split(|byte| *byte == b'%');
-    let first = parts.next().filter(|first| first.len() < path.len())?;
+    let (before, mut rest) = path.split_at_checked(path.iter().position(|byte| *byte == b'%')?)?;
     let mut decoded = Vec::with_capacity(path.len());
-    decoded.extend(first);
+    decoded.extend_from_slice(before);
     let mut changed = false;
-    for part in parts {
-        match (escape(part), part.get(2..)) {
-            (Some(byte), Some(rest)) if Some(byte) != kept => {
+    while let [first, others @ ..] = rest {
+        rest = match (first, escape(others), others.get(2..)) {
+            (b'%', Some(byte), Some(behind)) if Some(byte) != kept => {
                 decoded.push(byte);
-                decoded.extend(rest);
                 changed = true;
+                behind
             }
             _ => {
-                decoded.push(b'%');
-                decoded.extend(part);
+                decoded.push(*first);
+                others
             }
-        }
+        };
     }
     changed.then_some(decoded)
 }
 
 /// A NUL, a backslash, or a segment that is `.` or `..` up to its parameters (or to a decoded `?` or `#`), blanks around
 /// that not counted.
-fn has_forbidden_part(path: &[u8]) -> bool {
-    path.iter().any(|byte| matches!(byte, 0 | b'\\')) || path.split(|byte| *byte == b'/').any(is_dot_segment)
+pub(crate) fn has_forbidden_part(path: &[u8], scan: Scan) -> bool {
+    if !scan.may_have_forbidden_part() {
+        return false;
+    }
+    let is_forbidden = |byte: &u8| (*byte == 0 && defence!("nul")) | (*byte == b'\\' && defence!("backslashes"));
+    path.iter().any(is_forbidden) || (defence!("dot-segments") && path.split(|byte| *byte == b'/').any(is_dot_segment))
 }
 
 /// A segment of dots and blanks alone.
@@ -167,7 +246,17 @@ fn has_no_name(path: &[u8]) -> bool {
 }
 
 fn is_dot_segment(segment: &[u8]) -> bool {
-    let name = segment.split(|byte| matches!(byte, b';' | b'?' | b'#')).next().unwrap_or_default();
+    // Most segments begin with something else, or go on after a dot.
+    match segment {
+        [b'!'..=b'-' | b'/'..=b'~', ..]
+        | [b'.', b'!'..=b'"' | b'$'..=b'-' | b'/'..=b':' | b'<'..=b'>' | b'@'..=b'~', ..] => return false,
+        _ => {}
+    }
+    let ends_name = |byte: &u8| match byte {
+        b';' => defence!("dot-segments-with-parameters"),
+        byte => matches!(byte, b'?' | b'#'),
+    };
+    let name = segment.split(ends_name).next().unwrap_or_default();
     name.contains(&b'.') && matches!(trim_blanks(name), b"." | b"..")
 }
 
@@ -236,6 +325,16 @@ mod tests {
             assert!(Target::parse(path.as_bytes()).is_err(), "{path}");
         }
         assert!(Target::parse(b"/%25252525").is_ok(), "four rounds come to rest");
+        for (path, is_taken) in [
+            (format!("/{}%2541", "a".repeat(4_090)), true),
+            (format!("/{}%2541", "a".repeat(4_091)), false),
+            (format!("/{}%41", "a".repeat(8_188)), true),
+            (format!("/{}%41", "a".repeat(8_189)), false),
+            (format!("/{}", "A".repeat(8_191)), true),
+            (format!("/{}", "A".repeat(8_192)), false),
+        ] {
+            assert_eq!(Target::parse(path.as_bytes()).is_ok(), is_taken, "{}", path.len());
+        }
     }
 
     #[test]
@@ -243,7 +342,7 @@ mod tests {
         for (path, decoded) in
             [("/", "/"), ("/a.b/c", "/a.b/c"), ("/%64ocs", "/docs"), ("/caf%C3%A9", "/caf\u{e9}"), ("/a%20b", "/a b")]
         {
-            assert_eq!(Target::parse(path.as_bytes()).unwrap().plain(), Some(decoded.as_bytes()), "{path}");
+            assert_eq!(Target::parse(path.as_bytes()).unwrap().plain(), Ok(decoded.as_bytes()), "{path}");
         }
         for path in [
             "//",
@@ -269,22 +368,26 @@ mod tests {
             "/%0a",
             "/%c2%85",
         ] {
-            assert_eq!(Target::parse(path.as_bytes()).unwrap().plain(), None, "{path}");
+            assert!(Target::parse(path.as_bytes()).unwrap().plain().is_err(), "{path}");
         }
     }
 
     #[test]
     fn one_pass_over_a_path_sees_what_a_closer_look_sees() {
         let mut taken = 0;
-        crate::shape::short_paths(&mut |path| {
-            let shape = Shape::of(path).map(|(shape, _)| shape).unwrap();
-            if shape.has_no_forbidden_part() {
+        crate::scan::short_paths(&mut |path| {
+            let scan = Scan::of(path);
+            if !scan.has_escape() && !scan.may_have_forbidden_part() {
                 taken += 1;
-                assert_eq!(decode_all(path), Ok(Vec::new()), "{}", path.escape_ascii());
+                assert!(
+                    !path.contains(&b'\\') && !path.split(|byte| *byte == b'/').any(is_dot_segment),
+                    "{}",
+                    path.escape_ascii()
+                );
             }
-            assert!(!(shape.has_only_names() && has_no_name(path)), "{}", path.escape_ascii());
-            assert_eq!(shape.has_parameter(), path.contains(&b';'), "{}", path.escape_ascii());
-            assert_eq!(shape.has_empty_segment(), path.windows(2).any(|two| two == b"//"), "{}", path.escape_ascii());
+            assert!(!(scan.has_only_names() && has_no_name(path)), "{}", path.escape_ascii());
+            assert_eq!(scan.has_parameter(), path.contains(&b';'), "{}", path.escape_ascii());
+            assert_eq!(scan.has_empty_segment(), path.windows(2).any(|two| two == b"//"), "{}", path.escape_ascii());
         });
         assert!(taken > 1_000, "{taken} paths were taken at first sight");
     }

@@ -45,9 +45,9 @@ pub enum Event {
     Credential(usize),
     /// Step 7: the key is known, and valid now.
     Key,
-    /// Step 8: one reading of the path. The same reading may be here several times.
-    Reading {
-        /// The path, as it was read.
+    /// Step 8: one variant of the path. The same variant may be here several times.
+    Variant {
+        /// The path, as some backend may understand it.
         path: Vec<u8>,
         /// The rule that counts for it; without one, any valid key will do.
         rule: Option<usize>,
@@ -56,9 +56,34 @@ pub enum Event {
     },
     /// Step 8: the path may be anything, so every rule counts.
     AnyPath {
+        /// Why it may.
+        why: Ambiguity,
         /// Whether the consumer has what every rule asks for.
         permitted: bool,
     },
+}
+
+/// Why a path may be anything: what a backend makes of it cannot be told, or not at a bounded cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ambiguity {
+    /// It is long, and not a simple one.
+    TooLong,
+    /// It can be understood in too many ways.
+    TooManyVariants,
+    /// A name in it has many dots, and each may begin a suffix.
+    ManySuffixes,
+    /// It is not UTF-8.
+    NotUtf8,
+    /// A dot segment or a backslash forms in it where a backend drops or converts characters.
+    DotSegment,
+    /// A name in it stands for another one: a short name or a stream of Windows, a session of ASP.NET.
+    Alias,
+    /// The patterns of the policy mix names and wildcards so that comparing the path with all would take long.
+    TooWide,
+    /// A header holds another URL that cannot be read, or there are too many of them.
+    OverrideUrl,
+    /// A header moves the place that paths begin at, or names a second one.
+    MovedRoot,
 }
 
 /// Why no API sends a request target.
@@ -70,8 +95,10 @@ pub enum BadTarget {
     MalformedEscape,
     /// Its path has, at some depth of decoding, a NUL, a backslash or a dot segment.
     ForbiddenPart,
-    /// Its path still changes after several rounds of decoding.
+    /// Its path still changes after several rounds of decoding, or is too long for more than one.
     EndlessEscapes,
+    /// Its path is longer than servers take one.
+    TooLong,
 }
 
 /// What a request is to the CORS step.
@@ -90,7 +117,7 @@ pub enum Preflight {
 pub enum Public {
     /// A public pattern covers it.
     Pattern(usize),
-    /// No reading of it is under a protected pattern.
+    /// No variant of it is under a protected pattern.
     Unprotected,
 }
 
@@ -99,8 +126,10 @@ pub enum Public {
 pub enum NotPublic {
     /// The policy has neither public nor protected paths.
     Nothing,
-    /// It is not plain: decoding could change its structure.
+    /// It is not plain: decoding could change its structure, or a script may be asked for what follows it.
     NotPlain,
+    /// It may be anything.
+    Ambiguous(Ambiguity),
     /// It is under no public pattern, with this method; nor is it unprotected.
     Outside {
         /// A pattern that covers the path, and does not have the method.

@@ -133,26 +133,28 @@ fn the_page_has_a_section_for_each_code_and_no_other() {
 }
 
 /// The shipped configurations, and the warnings that they have: placeholders and keys of a demonstration, a variable that is
-/// set where Envoy runs (not for the other examples here), headers with underscores, which some services need, and what a
-/// file is about.
+/// set where Envoy runs (not for the other examples here), and what a file is about.
 #[test]
 fn no_shipped_configuration_has_an_error_and_each_warning_is_known() {
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../envoy");
     let known = [
-        ("compose.yaml", &["demo-key", "underscores"][..]),
-        ("deepaas.yaml", &["underscores"]),
-        ("envoy.yaml", &["demo-key", "underscores"]),
-        ("minimal.yaml", &["demo-key", "path-normalization", "underscores"]),
-        ("orchestra.yaml", &["plaintext-key", "underscores", "whole-private-network"]),
-        ("sidecar-peer.yaml", &["demo-key", "underscores", "whole-private-network"]),
-        ("systemd/envoy.yaml systemd/gate.yaml", &["demo-key", "underscores"]),
+        ("compose.yaml", &["demo-key"][..]),
+        ("deepaas.yaml", &[]),
+        ("envoy.yaml", &["demo-key"]),
+        ("minimal.yaml", &["demo-key"]),
+        ("orchestra.yaml", &["plaintext-key", "whole-private-network"]),
+        ("sidecar-peer.yaml", &["demo-key", "whole-private-network"]),
+        ("systemd/envoy.yaml systemd/gate.yaml", &["demo-key"]),
         ("envoy-gateway/gateway.yaml envoy-gateway/proxy.yaml", &["placeholder-digest"]),
         ("envoy-gateway/httproute.yaml", &["demo-key", "placeholder-digest"]),
         ("istio/forward-credential.yaml", &["demo-key", "forward-credential", "placeholder-digest"]),
         ("istio/gateway-api.yaml", &["demo-key", "placeholder-digest"]),
         ("istio/gateway.yaml", &["demo-key", "placeholder-digest"]),
         ("istio/mesh-wide.yaml istio/http-only.yaml", &["demo-key", "placeholder-digest"]),
-        ("istio/namespace.yaml istio/mesh-config.yaml", &["demo-key", "not-enforcing", "placeholder-digest"]),
+        (
+            "istio/namespace.yaml istio/mesh-config.yaml istio/strict-http.yaml",
+            &["demo-key", "not-enforcing", "placeholder-digest"],
+        ),
         ("istio/record-peer.yaml", &["demo-key", "placeholder-digest"]),
         ("istio/secret.yaml istio/strict-mtls.yaml", &["placeholder-digest"]),
         ("istio/traffic-extension.yaml", &["demo-key", "placeholder-digest"]),

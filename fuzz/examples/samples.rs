@@ -13,7 +13,7 @@ use portcullis_fuzz::decision;
 const TRIES: usize = 60_000;
 
 const METHODS: [&str; 6] = ["GET", "HEAD", "POST", "DELETE", "OPTIONS", "get"];
-const NAMES: [&str; 16] = [
+const NAMES: [&str; 22] = [
     "a",
     "b",
     "docs",
@@ -30,6 +30,12 @@ const NAMES: [&str; 16] = [
     "%2561",
     "b.json",
     "%3fx",
+    "x.php",
+    "index.html",
+    "%2fa",
+    "a%09",
+    "%ff",
+    "a~1",
 ];
 const CREDENTIALS: [&str; 9] = [
     "authorization: Bearer @",
@@ -42,7 +48,7 @@ const CREDENTIALS: [&str; 9] = [
     "?a.b=@",
     "x_api_key: @",
 ];
-const MORE: [&str; 12] = [
+const MORE: [&str; 15] = [
     "",
     "",
     "",
@@ -51,6 +57,9 @@ const MORE: [&str; 12] = [
     "@identity: spiffe://c.local/ns/shop/sa/cart",
     "x-http-method-override: DELETE",
     "x-original-url: /admin/b",
+    "script_name: /a",
+    "destination: /a",
+    "via: 1.1 a",
     "x-portcullis-roles: admin\nX_User: a",
     "connection: x-key, x-portcullis-consumer",
     "x-forwarded-for: 127.0.0.1",

@@ -11,6 +11,23 @@ use crate::digest::Digest;
 use crate::document::Mode;
 use crate::{Caller, DENIALS, Decision, GRANTS, Grant, Policy};
 
+thread_local! {
+    /// The metrics that this VM has defined, by the digest of the name. Envoy keeps an entry for each call of `define_metric` as
+    /// long as the VM lives, also where it knows the name: an update that defined all metrics again cost it some 2 KiB for good.
+    static DEFINED: RefCell<BTreeMap<Digest, Option<Metric>>> = const { RefCell::new(BTreeMap::new()) };
+}
+
+/// The metric of that name, which is of that kind in every policy; defined once in a VM.
+fn define(kind: Kind, name: &str) -> Option<Metric> {
+    let defined = DEFINED.try_with(|defined| {
+        let mut defined = defined.try_borrow_mut().ok()?;
+        let metric = defined.entry(Digest::of(name.as_bytes())).or_default();
+        *metric = metric.or_else(|| abi::define_metric(kind, name).ok());
+        *metric
+    });
+    defined.ok().flatten()
+}
+
 /// The counters that the host has, by the place of the reason's name.
 pub(super) struct Metrics {
     allowed: [Option<Metric>; GRANTS.len()],
@@ -27,7 +44,7 @@ struct Keys {
 impl Metrics {
     /// Defines every metric, so that each is there with 0 from the start, and sets the gauges.
     pub(super) fn define(policy: &Policy, refused_entries: usize) -> Self {
-        let metric = |kind, name: &str| abi::define_metric(kind, &format!("portcullis.{}.{name}", policy.name())).ok();
+        let metric = |kind, name: &str| define(kind, &format!("portcullis.{}.{name}", policy.name()));
         let gauge = |name: &str, value: u64| {
             let _ = metric(Kind::Gauge, name).map(|gauge| abi::record_metric(gauge, value));
         };
@@ -70,7 +87,7 @@ impl Keys {
         let Self { prefix, ids } = self;
         let id = ids
             .entry(caller.key.digest())
-            .or_insert_with(|| abi::define_metric(Kind::Counter, &format!("{prefix}{}", caller.key.id())).ok());
+            .or_insert_with(|| define(Kind::Counter, &format!("{prefix}{}", caller.key.id())));
         let _ = id.map(abi::increment_metric);
     }
 }

@@ -150,8 +150,9 @@ impl Methods {
     /// Whether a method is one of these to a backend that does not care about letter case; GET includes HEAD.
     #[must_use]
     pub fn cover(&self, method: &[u8]) -> bool {
-        let same = |one: &[u8]| one.eq_ignore_ascii_case(method);
-        self.0.iter().any(|one| same(one.0.as_bytes()) || (one.0 == "GET" && same(b"HEAD")))
+        let same = |one: &[u8]| if defence!("method-case") { one.eq_ignore_ascii_case(method) } else { one == method };
+        let covers_head = |one: &str| defence!("head-under-get") && one == "GET";
+        self.0.iter().any(|one| same(one.0.as_bytes()) || (covers_head(&one.0) && same(b"HEAD")))
     }
 }
 

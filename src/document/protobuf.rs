@@ -23,11 +23,11 @@ mod tag {
 /// Up to 2^53 a double holds whole numbers exactly.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
-/// Whether a configuration that begins so is a serialized `Struct` and not JSON text. A `Struct` begins with the tag of its
-/// first field (0x0A, which JSON text may begin with too: a line feed), and each field has a value, whose tag 0x12 is a
-/// control character that JSON text never holds.
-pub(super) fn is_struct(start: &[u8]) -> bool {
-    start.first() == Some(&tag::FIRST) && start.contains(&tag::VALUE)
+/// Whether a configuration that is still to be read is a serialized `Struct` and not JSON text. A `Struct` begins with the
+/// tag of its first field (0x0A, which JSON text may begin with too: a line feed), and each field has a value, whose tag 0x12
+/// is a control character that JSON text never holds.
+pub(super) fn is_struct(window: &mut Window<'_>) -> bool {
+    window.peek() == Some(tag::FIRST) && window.is_ahead(tag::VALUE)
 }
 
 /// A serialized `Struct`, and where it stands.
@@ -220,7 +220,11 @@ mod tests {
     }
 
     fn read(bytes: &[u8]) -> Option<Value> {
-        read_whole(bytes, usize::MAX).filter(|_| is_struct(bytes))
+        read_whole(bytes, usize::MAX).filter(|_| is_packed(bytes))
+    }
+
+    fn is_packed(bytes: &[u8]) -> bool {
+        is_struct(&mut Window::new(&mut whole(bytes)))
     }
 
     #[test]
@@ -269,7 +273,7 @@ mod tests {
     #[test]
     fn json_text_is_no_struct() {
         for text in ["", "{}", "\n{\"version\": 1}", "\n{\n}"] {
-            assert!(!is_struct(text.as_bytes()), "{text}");
+            assert!(!is_packed(text.as_bytes()), "{text}");
         }
     }
 

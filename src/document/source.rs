@@ -42,11 +42,10 @@ impl<'s> Source<'s> {
     /// Looks at how a configuration begins. `None` where there is none.
     pub(super) fn open(configuration: &'s mut Pieces<'s>) -> Option<Self> {
         let mut window = Window::new(configuration);
-        let start = window.rest();
-        if start.is_empty() && !window.has_failed() {
+        if window.peek().is_none() && !window.has_failed() {
             return None;
         }
-        let is_struct = protobuf::is_struct(window.rest());
+        let is_struct = protobuf::is_struct(&mut window);
         Some(if is_struct { Self::Struct(Struct::new(window)) } else { Self::Json(Json::new(window)) })
     }
 
@@ -96,10 +95,14 @@ impl<'s> Source<'s> {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use std::fs;
+    use std::path::Path;
+
     use serde_json::{Map, Value};
 
     use super::super::window::whole;
     use super::*;
+    use crate::policy::Policy;
 
     impl<'s> From<Struct<'s>> for Source<'s> {
         fn from(tokens: Struct<'s>) -> Self {
@@ -114,6 +117,13 @@ pub(super) mod tests {
             let most = piece.min(into.len());
             rest(&mut into[..most])
         }
+    }
+
+    /// Gives the first `cut` bytes, and then the rest.
+    fn cut_at(bytes: &[u8], cut: usize) -> impl FnMut(&mut [u8]) -> Option<usize> {
+        let (begin, end) = bytes.split_at(cut);
+        let (mut begin, mut end) = (whole(begin), whole(end));
+        move |into| begin(into).filter(|read| *read > 0).or_else(|| end(into))
     }
 
     /// Reads the whole as a tree, in pieces of this size.
@@ -149,5 +159,67 @@ pub(super) mod tests {
                 object.into()
             }
         })
+    }
+
+    /// What comes of a policy: its digest and the entries that are refused, or why it is refused as a whole.
+    fn outcome(configuration: &mut Pieces<'_>) -> String {
+        match Policy::load_from(configuration, &|_| None) {
+            Ok(loaded) => format!("{:?} {:?}", loaded.policy.digest(), loaded.refused_entries),
+            Err(refusal) => refusal.to_string(),
+        }
+    }
+
+    /// The seeds of the fuzz target: the policies of the table of cases, as JSON text and as a `Struct`, and broken ones.
+    fn corpus() -> Vec<Vec<u8>> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds/document");
+        let files = fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
+        files.map(|file| fs::read(file).unwrap()).collect()
+    }
+
+    /// A host may hand over as little as it likes at once.
+    #[test]
+    fn how_a_configuration_is_cut_changes_nothing() {
+        let seeds = corpus();
+        let is_packed = |seed: &&Vec<u8>| seed.starts_with(b"\n") && seed.contains(&0x12);
+        let packed = seeds.iter().filter(is_packed).count();
+        assert!(packed > 40 && seeds.len() - packed > 40, "a control: {packed} of {} are a Struct", seeds.len());
+        let mut documents = seeds.clone();
+        for seed in &seeds {
+            // JSON text that begins as a `Struct` does, and what ends too soon.
+            documents.push([b"\n", seed.as_slice()].concat());
+            documents.push([b"\n \n\t", seed.as_slice()].concat());
+            documents.push(seed[..seed.len() / 2].to_vec());
+        }
+        documents.extend([b"\n".to_vec(), b"\n\x12".to_vec(), b"\n{}".to_vec(), b"\n{}\x12".to_vec()]);
+        // A byte that JSON text has not, around where the first piece ends that is read at once.
+        for blanks in (65_530..65_540).chain([200_000]) {
+            documents.push([b"\n", vec![b' '; blanks].as_slice(), b"\x12"].concat());
+        }
+        for document in &documents {
+            let expected = outcome(&mut whole(document));
+            for piece in [1, 2, 3, 7] {
+                assert_eq!(
+                    outcome(&mut pieces(document, piece)),
+                    expected,
+                    "in pieces of {piece}: {}",
+                    document.escape_ascii()
+                );
+            }
+            for cut in 1..document.len().min(17) {
+                assert_eq!(outcome(&mut cut_at(document, cut)), expected, "cut at {cut}: {}", document.escape_ascii());
+            }
+        }
+    }
+
+    /// What cannot be read on is never taken for its end.
+    #[test]
+    fn a_configuration_that_fails_is_refused_wherever_it_does() {
+        for document in corpus() {
+            for end in 0..document.len().min(17) {
+                let mut begin = whole(&document[..end]);
+                let read = outcome(&mut |into| begin(into).filter(|read| *read > 0));
+                assert!(!read.starts_with("Digest"), "after {end}: {read}: {}", document.escape_ascii());
+            }
+        }
     }
 }

@@ -44,9 +44,32 @@ impl<'s> Window<'s> {
     fn fill(&mut self) {
         self.before = self.before.saturating_add(self.end);
         self.at = 0;
-        let length = (self.source)(&mut self.piece);
+        self.end = 0;
+        self.read_on();
+    }
+
+    /// Reads more behind what is there. Says whether there was more, and room for it.
+    fn read_on(&mut self) -> bool {
+        let Some(room @ [_, ..]) = self.piece.get_mut(self.end..) else { return false };
+        let length = (self.source)(room);
         self.has_failed |= length.is_none();
-        self.end = length.unwrap_or_default();
+        self.end = self.end.saturating_add(length.unwrap_or_default());
+        length.is_some_and(|length| length > 0)
+    }
+
+    /// Whether a byte is among those that come next, without reading them. Asked at the start, it looks at the first
+    /// 64 KiB: the answer does not depend on how much the source hands over at once.
+    pub(super) fn is_ahead(&mut self, byte: u8) -> bool {
+        let mut seen = self.at;
+        loop {
+            if self.piece.get(seen..self.end).is_some_and(|new| new.contains(&byte)) {
+                return true;
+            }
+            seen = self.end;
+            if !self.read_on() {
+                return false;
+            }
+        }
     }
 
     /// The next byte, without reading it.

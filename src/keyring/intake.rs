@@ -104,7 +104,7 @@ impl<'a> Intake<'a> {
             return Some(*place);
         }
         let place = u32::try_from(self.keyring.roles.len()).ok()?;
-        self.keyring.roles.push(Roles { names, value: value.clone() });
+        self.keyring.roles.push(Roles { names, value: value.clone(), permit_everything: std::sync::OnceLock::new() });
         self.roles.insert(value, place);
         Some(place)
     }

@@ -9,6 +9,7 @@ mod index;
 mod intake;
 
 use core::fmt;
+use std::sync::OnceLock;
 
 use blocks::{Blocks, Texts};
 use index::Index;
@@ -40,6 +41,7 @@ pub struct Consumer<'p> {
     pub roles: &'p [RoleName],
     /// The roles as a header has them, comma-separated.
     pub roles_value: &'p str,
+    permits_everything: &'p OnceLock<bool>,
 }
 
 /// One key.
@@ -90,9 +92,17 @@ impl Facts {
 struct Roles {
     names: Vec<RoleName>,
     value: String,
+    /// Whether they are enough for every rule, once somebody asked.
+    permit_everything: OnceLock<bool>,
 }
 
 impl Consumer<'_> {
+    /// Whether the roles are enough for everything that the policy has. It is found out once for all consumers with these
+    /// roles, since a caller may have it asked at each request.
+    pub(crate) fn permits_everything(&self, find_out: impl FnOnce() -> bool) -> bool {
+        *self.permits_everything.get_or_init(find_out)
+    }
+
     /// Whether the consumer has any of the roles.
     #[must_use]
     pub fn has_any(&self, roles: &[RoleName]) -> bool {
@@ -157,7 +167,8 @@ impl Keyring {
         let compare = |place| Some(self.keys.get(place)?.digest.words().cmp(&words));
         let row = self.index.find(hash(&words), compare).and_then(|place| self.keys.get(place))?;
         let (name, roles) = (self.texts.get(row.name)?, self.roles.get(usize::try_from(row.roles).ok()?)?);
-        let consumer = Consumer { name, roles: &roles.names, roles_value: &roles.value };
+        let Roles { names, value, permit_everything } = roles;
+        let consumer = Consumer { name, roles: names, roles_value: value, permits_everything: permit_everything };
         let handle = if row.id == NO_ID { digest.handle_digits() } else { [0; 16] };
         row.digest.same(digest).then_some((consumer, Key { row, keyring: self, handle }))
     }

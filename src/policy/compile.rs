@@ -8,7 +8,7 @@ use crate::document::refusal::{Invalid, Problem, Refusal, RefusedEntry};
 use crate::document::{Consumer, Document, KeyEntry, KeySource, Pieces, Taker, whole};
 use crate::keyring::{Environment, Intake};
 use crate::reply::Replies;
-use crate::request::{HOLD_THE_CLIENT, METHOD_OVERRIDES, NAMES_A_CLIENT, URL_OVERRIDES, same_name};
+use crate::request::{HOLD_THE_CLIENT, METHOD_OVERRIDES, NAMES_A_CLIENT, ROOT_OVERRIDES, URL_OVERRIDES, same_name};
 
 /// A policy, and the key entries of its document that were refused alone.
 #[derive(Debug)]
@@ -131,7 +131,8 @@ const RESERVED: [&str; 20] = [
 
 /// Whether a header means something else already: to HTTP, to Envoy, or to the gate itself.
 fn is_reserved(name: &str) -> bool {
-    let lists: [&[&str]; 5] = [&RESERVED, &HOLD_THE_CLIENT, &NAMES_A_CLIENT, &METHOD_OVERRIDES, &URL_OVERRIDES];
+    let lists: [&[&str]; 6] =
+        [&RESERVED, &HOLD_THE_CLIENT, &NAMES_A_CLIENT, &METHOD_OVERRIDES, &URL_OVERRIDES, &ROOT_OVERRIDES];
     lists.into_iter().flatten().any(|reserved| same_name(name.as_bytes(), reserved))
 }
 

@@ -11,6 +11,7 @@ use crate::request::Request;
 use crate::target::Target;
 use crate::timestamp::Timestamp;
 use crate::trail::{BadTarget, Event, NotPublic, Preflight, Public, Recorder, Unidentified, Untrusted};
+use crate::variant::Budget;
 
 /// What a decision may ask its host for. Each question costs a call out of the VM, so each is asked only when a step
 /// needs the answer.
@@ -63,7 +64,8 @@ impl Policy {
         let target = request.path.ok_or(BadTarget::Bytes).and_then(Target::parse);
         trail.record(|| Event::Target(target.as_ref().map(|_| ()).map_err(|bad| *bad)));
         let Ok(target) = target else { return Decision::Deny(Denial::BadRequestTarget) };
-        let names_identity = request.connection_names(self.identity_headers());
+        let mut budget = Budget::new();
+        let names_identity = defence!("names-in-connection") && request.connection_names(self.identity_headers());
         trail.record(|| Event::Connection { names_identity });
         if names_identity {
             return Decision::Deny(Denial::IdentityHeaderNamed);
@@ -79,7 +81,7 @@ impl Policy {
                 return Decision::Allow(Grant::CorsPreflight);
             }
             // 4. Public paths.
-            let public = self.public(request, &target);
+            let public = self.public(request, &target, &mut budget);
             trail.record(|| Event::PublicPath(self.with_other_method(public, &target)));
             if public.is_ok() {
                 return Decision::Allow(Grant::PublicPath);
@@ -97,7 +99,7 @@ impl Policy {
             return Decision::Allow(Grant::TrustedIdentity);
         }
         // 6. to 9. The key.
-        match self.caller(request, &target, host, trail) {
+        match self.caller(request, &target, &mut budget, host, trail) {
             Ok(caller) => Decision::Allow(Grant::Key(caller)),
             Err(denial) => Decision::Deny(denial),
         }
@@ -112,23 +114,27 @@ impl Policy {
     }
 
     /// By the narrowest reading: the path is plain, and its raw and its decoded form are both under a public pattern. Or
-    /// only some paths are protected, this one is plain and visible ASCII, and no reading of it is protected.
+    /// only some paths are protected, this one is plain and visible ASCII, and no variant of it is protected.
     // Always inlined, as the two below: then a reason that nobody hears costs nothing.
     #[inline(always)]
-    fn public(&self, request: &Request<'_>, target: &Target<'_>) -> Result<Public, NotPublic> {
+    fn public(&self, request: &Request<'_>, target: &Target<'_>, budget: &mut Budget) -> Result<Public, NotPublic> {
         if self.public_paths.is_empty() && self.protected_paths.is_none() {
             return Err(NotPublic::Nothing);
         }
-        let decoded = target.plain().ok_or(NotPublic::NotPlain)?;
-        let public = |path: &[u8]| self.public_paths.find(path, Some(request.method));
-        if let Some(pattern) = public(target.path)
-            && (target.decoded.is_empty() || public(decoded).is_some())
+        let decoded = target.plain()?;
+        let mut public =
+            |path: &[u8]| self.public_paths.find(path, Some(request.method), budget).map_err(NotPublic::Ambiguous);
+        if let Some(pattern) = public(target.path)?
+            && (target.decoded.is_empty() || public(decoded)?.is_some())
+            && target.page_of_data().map_or(Ok(true), |page| Ok(public(page)?.is_some()))?
         {
             return Ok(Public::Pattern(pattern));
         }
         // What is let through because nothing protects it must be beyond doubt: no letters that look or fold like others.
-        let unprotected = |protected: &Protected| decoded.iter().all(u8::is_ascii_graphic) && !protected.covers(target);
-        if self.protected_paths.as_ref().is_some_and(unprotected) {
+        let is_unprotected = |protected: &Protected| {
+            (target.scan.is_simple() || decoded.iter().all(u8::is_ascii_graphic)) && !protected.covers(target, budget)
+        };
+        if self.protected_paths.as_ref().is_some_and(is_unprotected) {
             return Ok(Public::Unprotected);
         }
         Err(NotPublic::Outside { other_method: None })
@@ -137,7 +143,10 @@ impl Policy {
     /// For the trail alone: the pattern that would make the path public with another method.
     fn with_other_method(&self, public: Result<Public, NotPublic>, target: &Target<'_>) -> Result<Public, NotPublic> {
         public.map_err(|why| match why {
-            NotPublic::Outside { .. } => NotPublic::Outside { other_method: self.public_paths.find(target.path, None) },
+            NotPublic::Outside { .. } => {
+                let other_method = self.public_paths.find(target.path, None, &mut Budget::new()).ok().flatten();
+                NotPublic::Outside { other_method }
+            }
             other => other,
         })
     }
@@ -150,33 +159,36 @@ impl Policy {
         }
         let vouched_for = networks.client_address == ClientAddress::RemoteIp;
         // Any web page can make a trusted browser call.
-        if request.is_cross_site() {
+        if defence!("cross-site-pages") && request.is_cross_site() {
             return Err(Untrusted::CrossSite);
         }
-        if !vouched_for && request.names_a_client {
+        if defence!("headers-that-name-a-client") && !vouched_for && request.names_a_client {
             return Err(Untrusted::Forwarded);
         }
         let in_range = |address| networks.ranges.iter().position(|range| range.contains(address));
         // The client must be the peer. Envoy writes it for callers from outside (X-Envoy-External-Address), so that these
         // do without the attribute, which costs as much as all edits together.
-        let client = if vouched_for { None } else { request.held_client() };
+        let held = defence!("headers-that-hold-the-client");
+        let client = if vouched_for || !held { None } else { request.held_client() };
         match client {
             Some(None) => return Err(Untrusted::Forwarded),
             Some(Some(client)) if in_range(&client).is_none() => return Err(Untrusted::ClientOutside),
             _ => {}
         }
         let peer = host.source_address().and_then(|address| Peer::parse(address.as_ref())).ok_or(Untrusted::NoPeer)?;
-        if peer.stands_for_another() {
+        if defence!("passthrough-addresses") && peer.stands_for_another() {
             return Err(Untrusted::StandsForAnother);
         }
         let range = in_range(&peer.address).ok_or(Untrusted::Outside)?;
-        if client.is_some_and(|client| client != Some(peer.address)) {
+        if defence!("client-is-the-peer") && client.is_some_and(|client| client != Some(peer.address)) {
             return Err(Untrusted::Forwarded);
         }
         match &networks.client_address {
             ClientAddress::RemoteIp => Ok(range),
             // Port 0: Envoy took the address from a header.
-            ClientAddress::Direct => (peer.port != 0).then_some(range).ok_or(Untrusted::FromHeader),
+            ClientAddress::Direct => {
+                (peer.port != 0 || !defence!("addresses-from-headers")).then_some(range).ok_or(Untrusted::FromHeader)
+            }
             ClientAddress::FilterState(key) => {
                 let recorded = host.filter_state(key.as_str()).and_then(|address| parse_address(address.as_ref()));
                 (recorded == Some(peer.address)).then_some(range).ok_or(Untrusted::NotRecorded)
@@ -197,6 +209,7 @@ impl Policy {
         &'p self,
         request: &Request<'_>,
         target: &Target<'_>,
+        budget: &mut Budget,
         host: &impl Host,
         trail: &mut impl Recorder,
     ) -> Result<Caller<'p>, Denial<'p>> {
@@ -221,13 +234,13 @@ impl Policy {
             if not_before.is_some_and(|from| now.is_none_or(|now| now < from)) {
                 return Err(Denial::KeyNotYetValid(caller));
             }
-            if expires.is_some_and(|until| now.is_none_or(|now| now >= until)) {
+            if defence!("expired-keys") && expires.is_some_and(|until| now.is_none_or(|now| now >= until)) {
                 return Err(Denial::ExpiredKey(caller));
             }
         }
         trail.record(|| Event::Key);
         // 8. What the path asks for.
-        if !self.rules.permit(&consumer, request, target, trail) {
+        if !self.rules.permit(&consumer, request, target, budget, trail) {
             return Err(Denial::MissingRole(caller));
         }
         Ok(caller)

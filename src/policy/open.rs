@@ -2,9 +2,11 @@
 
 use crate::document::{Methods, ProtectedPath, PublicPath};
 use crate::fold::Fold;
-use crate::reading::{Readings, without_suffix};
+use crate::pattern::PathPattern;
 use crate::target::Target;
-use crate::tree::{FoldedTrees, Tree};
+use crate::trail::Ambiguity;
+use crate::tree::{FoldedTrees, Matching, Tree};
+use crate::variant::{Budget, Variants};
 
 /// The paths that need no key, as they are sent.
 #[derive(Debug)]
@@ -24,28 +26,52 @@ impl PublicPaths {
     }
 
     /// The first that covers a path, with this method; `None` for any.
-    pub(crate) fn find(&self, path: &[u8], method: Option<&[u8]>) -> Option<usize> {
+    ///
+    /// # Errors
+    /// Where it takes long to find out.
+    pub(crate) fn find(
+        &self,
+        path: &[u8],
+        method: Option<&[u8]>,
+        budget: &mut Budget,
+    ) -> Result<Option<usize>, Ambiguity> {
         let includes = |methods: &Methods| method.is_none_or(|method| methods.include(method));
-        self.paths
-            .first(path, |number| self.methods.get(number).is_some_and(|methods| methods.as_ref().is_none_or(includes)))
+        let accept =
+            |number: usize| self.methods.get(number).is_some_and(|methods| methods.as_ref().is_none_or(includes));
+        self.paths.first(path, budget, accept)
     }
 }
 
 /// The paths that need a key, where all others do not.
 #[derive(Debug)]
-pub(crate) struct Protected(FoldedTrees);
+pub(crate) struct Protected {
+    paths: FoldedTrees,
+    /// Other paths by which files among them are found.
+    of_files: FoldedTrees,
+}
 
 impl Protected {
     pub(crate) fn new(paths: &[ProtectedPath]) -> Self {
-        Self(FoldedTrees::new(&paths.iter().map(|protected| &protected.path).collect::<Vec<_>>()))
+        let paths: Vec<&PathPattern> = paths.iter().map(|protected| &protected.path).collect();
+        let of_files: Vec<PathPattern> = paths.iter().flat_map(|path| path.of_file()).collect();
+        Self { paths: FoldedTrees::new(&paths), of_files: FoldedTrees::new(&of_files.iter().collect::<Vec<_>>()) }
     }
 
-    /// Whether any reading of the path falls under a protected one, with or without a suffix.
-    pub(crate) fn covers(&self, target: &Target<'_>) -> bool {
-        let Some(readings) = Readings::of(target) else { return true };
-        !readings.all(&self.0, |tree, path| {
-            let mut all = core::iter::once(path).chain(without_suffix(path));
-            !all.any(|path| tree.covers(path))
-        })
+    /// Whether a variant of the path falls under a protected one, with or without a suffix; or the path may be anything.
+    pub(crate) fn covers(&self, target: &Target<'_>, budget: &mut Budget) -> bool {
+        let mut variants = Variants::default();
+        let is_free = variants.find(target, budget).is_ok_and(|variants| {
+            variants.iter().all(|variant| {
+                let matching = if defence!("protected-suffixes") { Matching::Wide } else { Matching::Strict };
+                let files = Some(&self.of_files).filter(|files| defence!("protected-files") && !files.is_empty());
+                [Some(&self.paths), files].into_iter().flatten().all(|trees| {
+                    let covers_none = |tree: &Tree, path: &[u8], ending| {
+                        tree.each(path, ending, matching, budget, &|_| true, |found, _| found.is_none())
+                    };
+                    trees.all(variant, covers_none).unwrap_or(false)
+                })
+            })
+        });
+        !is_free
     }
 }

@@ -1,21 +1,27 @@
-//! Which roles a path asks for, by the widest reading.
+//! Which roles a path asks for, in every variant.
 
 use crate::document::{self, Methods, RoleName};
+use crate::fold::Ending;
 use crate::keyring::Consumer;
-use crate::reading::Readings;
+use crate::pattern::PathPattern;
 use crate::request::Request;
-use crate::target::Target;
-use crate::trail::{Event, Recorder};
-use crate::tree::{FoldedTrees, Tree};
+use crate::target::{LONGEST, Target};
+use crate::trail::{Ambiguity, Event, Recorder};
+use crate::tree::{FoldedTrees, Matching};
+use crate::variant::{Budget, Variants};
 
 /// The most URLs in override headers that are read.
 const MOST_URLS: usize = 4;
 
-/// The rules, in order: the first that matches a reading counts for that reading.
+/// The rules, in order: the first that matches a variant of the path counts for that variant.
 #[derive(Debug)]
 pub(crate) struct Rules {
     rules: Vec<Rule>,
     paths: FoldedTrees,
+    /// Other paths by which files among the paths are found, and the rules of these. They have an order of their own, so
+    /// that none of them hides a rule for such a path.
+    of_files: FoldedTrees,
+    rules_of_files: Vec<usize>,
 }
 
 #[derive(Debug)]
@@ -27,41 +33,63 @@ struct Rule {
 impl Rules {
     pub(crate) fn new(rules: Vec<document::Rule>) -> Self {
         let paths = FoldedTrees::new(&rules.iter().map(|rule| &rule.path).collect::<Vec<_>>());
+        let others =
+            |(number, rule): (usize, &document::Rule)| rule.path.of_file().into_iter().map(move |path| (number, path));
+        let (rules_of_files, others): (Vec<usize>, Vec<PathPattern>) =
+            rules.iter().enumerate().flat_map(others).unzip();
+        let of_files = FoldedTrees::new(&others.iter().collect::<Vec<_>>());
         let compile = |rule: document::Rule| Rule { methods: rule.methods, roles: rule.roles };
-        Self { rules: rules.into_iter().map(compile).collect(), paths }
+        Self { rules: rules.into_iter().map(compile).collect(), paths, of_files, rules_of_files }
     }
 
-    /// Whether the consumer has what every reading of the path asks for. Where a header may override the method, rules of
+    /// Whether the consumer has what every variant of the path asks for. Where a header may override the method, rules of
     /// every method count; a URL that overrides the path is one more path.
     pub(crate) fn permit(
         &self,
         consumer: &Consumer,
         request: &Request<'_>,
         target: &Target<'_>,
+        budget: &mut Budget,
         trail: &mut impl Recorder,
     ) -> bool {
         if self.rules.is_empty() {
             return true;
         }
-        if !request.is_overridden {
-            return self.permit_path(consumer, Some(request.method), target, trail);
-        }
-        let urls: Vec<_> = request.override_urls().take(MOST_URLS.saturating_add(1)).collect();
-        if urls.len() > MOST_URLS {
-            return self.permit_anything(consumer, trail);
-        }
-        self.permit_path(consumer, None, target, trail)
-            && urls.into_iter().all(|url| match override_targets(url) {
-                Some(targets) => targets.iter().all(|target| self.permit_path(consumer, None, target, trail)),
-                None => self.permit_anything(consumer, trail),
-            })
+        let method = (!request.is_overridden).then_some(request.method);
+        let all = self.permit_path(consumer, method, target, budget, trail).and_then(|permitted| {
+            Ok(permitted && (!request.is_overridden || self.permit_overrides(consumer, request, budget, trail)?))
+        });
+        all.unwrap_or_else(|why| {
+            // What may be anything is under every rule.
+            let permitted = consumer.permits_everything(|| self.rules.iter().all(|rule| consumer.has_any(&rule.roles)));
+            trail.record(|| Event::AnyPath { why, permitted });
+            permitted
+        })
     }
 
-    /// What cannot be read may be anything.
-    fn permit_anything(&self, consumer: &Consumer, trail: &mut impl Recorder) -> bool {
-        let permitted = self.rules.iter().all(|rule| consumer.has_any(&rule.roles));
-        trail.record(|| Event::AnyPath { permitted });
-        permitted
+    fn permit_overrides(
+        &self,
+        consumer: &Consumer,
+        request: &Request<'_>,
+        budget: &mut Budget,
+        trail: &mut impl Recorder,
+    ) -> Result<bool, Ambiguity> {
+        if defence!("moved-root") && request.moves_the_root {
+            return Err(Ambiguity::MovedRoot);
+        }
+        let bytes = request.override_urls().fold(0_usize, |bytes, url| bytes.saturating_add(url.len()));
+        if defence!("long-override-urls") && bytes > LONGEST {
+            return Err(Ambiguity::OverrideUrl);
+        }
+        for (index, url) in request.override_urls().enumerate().filter(|_| defence!("override-urls-compared")) {
+            let targets = override_targets(url).filter(|_| index < MOST_URLS).ok_or(Ambiguity::OverrideUrl)?;
+            for target in targets {
+                if !self.permit_path(consumer, None, &target, budget, trail)? {
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
     }
 
     /// `method`: as sent, or `None` for any.
@@ -70,29 +98,47 @@ impl Rules {
         consumer: &Consumer,
         method: Option<&[u8]>,
         target: &Target<'_>,
+        budget: &mut Budget,
         trail: &mut impl Recorder,
-    ) -> bool {
-        let Some(readings) = Readings::of(target) else { return self.permit_anything(consumer, trail) };
-        readings.all(&self.paths, |tree, path| {
-            let mut permits = |number: Option<usize>| {
-                let rule = number.and_then(|number| self.rules.get(number));
-                let permitted = rule.is_none_or(|rule| consumer.has_any(&rule.roles));
-                trail.record(|| Event::Reading { path: path.to_vec(), rule: number, permitted });
+    ) -> Result<bool, Ambiguity> {
+        let permits = |number: Option<usize>| {
+            number.and_then(|number| self.rules.get(number)).is_none_or(|rule| consumer.has_any(&rule.roles))
+        };
+        let counts = |number: usize| {
+            self.rules.get(number).and_then(|rule| rule.methods.as_ref()).is_none_or(|methods| match method {
+                Some(method) => methods.cover(method),
+                // The method may be one of these, and may not. Where the rule permits both, the next one counts too.
+                None => !permits(Some(number)),
+            })
+        };
+        let of_file = |number: usize| self.rules_of_files.get(number).copied();
+        let counts_for_file = |number: usize| of_file(number).is_none_or(counts);
+        let matching = if defence!("rule-suffixes") { Matching::Wide } else { Matching::Strict };
+        let mut variants = Variants::default();
+        for variant in variants.find(target, budget)? {
+            let mut holds = |path: &[u8], ending: Ending, number: Option<usize>, cut: usize| {
+                let permitted = permits(number);
+                trail.record(|| {
+                    let mut path = ending.path(path);
+                    path.truncate(path.len().saturating_sub(cut));
+                    Event::Variant { path, rule: number, permitted }
+                });
                 permitted
             };
-            if let Some(method) = method {
-                return permits(self.first(tree, path, |methods| methods.cover(method)));
+            let is_permitted = self.paths.all(variant, |tree, path, ending| {
+                tree.each(path, ending, matching, budget, &counts, |number, cut| holds(path, ending, number, cut))
+            })? && (self.of_files.is_empty()
+                || !defence!("rule-files")
+                || self.of_files.all(variant, |tree, path, ending| {
+                    tree.each(path, ending, matching, budget, &counts_for_file, |number, cut| {
+                        number.is_none() || holds(path, ending, number.and_then(of_file), cut)
+                    })
+                })?);
+            if !is_permitted {
+                return Ok(false);
             }
-            // The method may be one of a rule's, and may not: that rule counts, and so does the next.
-            let last = self.first(tree, path, |_| false);
-            let narrowed = tree.all(path).into_iter().take_while(|number| last.is_none_or(|last| *number < last));
-            narrowed.map(Some).all(&mut permits) && permits(last)
-        })
-    }
-
-    /// The first rule for a path that has no methods, or such methods.
-    fn first(&self, tree: &Tree, path: &[u8], such: impl Fn(&Methods) -> bool) -> Option<usize> {
-        tree.first(path, |number| self.rules.get(number).is_some_and(|rule| rule.methods.as_ref().is_none_or(&such)))
+        }
+        Ok(true)
     }
 }
 

@@ -1,8 +1,10 @@
 //! A tree for each way of not telling paths apart.
 
 use super::Tree;
-use crate::fold::Fold;
+use crate::fold::{Ending, Fold};
 use crate::pattern::PathPattern;
+use crate::trail::Ambiguity;
+use crate::variant::Variant;
 
 /// Patterns in each fold.
 #[derive(Debug)]
@@ -28,21 +30,50 @@ impl FoldedTrees {
         Self { trees: folds.into_iter().map(|fold| Tree::new(patterns, fold)).collect(), of_fold }
     }
 
-    /// The trees that differ, in the order of [`Fold::ALL`].
-    pub(crate) fn distinct(&self) -> &[Tree] {
-        &self.trees
+    /// Whether there is no pattern.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.trees.iter().all(Tree::is_empty)
     }
 
-    /// The number of the tree for a fold, by its place in [`Fold::ALL`]: where that is the same, so are the patterns.
-    pub(crate) fn number(&self, fold: usize) -> usize {
-        self.of_fold.get(fold).copied().unwrap_or_default()
+    /// Whether `holds` for each tree, each letter case and each ending in which a path may differ, until it does not.
+    pub(crate) fn all(
+        &self,
+        variant: &Variant<'_>,
+        mut holds: impl FnMut(&Tree, &[u8], Ending) -> Result<bool, Ambiguity>,
+    ) -> Result<bool, Ambiguity> {
+        let scan = variant.scan;
+        if scan.is_lower_case() && scan.is_trimmed() && scan.ends_with_a_name() {
+            for tree in &self.trees {
+                if !holds(tree, &variant.path, Ending::Exact)? {
+                    return Ok(false);
+                }
+            }
+            return Ok(true);
+        }
+        for (index, (fold, number)) in Fold::ALL.into_iter().zip(self.of_fold).enumerate() {
+            let fold = fold.of(scan);
+            let mut before = Fold::ALL.into_iter().zip(self.of_fold).take(index);
+            let path = if fold.case { variant.lower_case() } else { &variant.path };
+            if !before.any(|(other, same)| same == number && other.of(scan) == fold)
+                && let Some(tree) = self.trees.get(number)
+                && !holds(tree, path, fold.ending)?
+            {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::document::read::Text as _;
+    use crate::pattern::Segment;
+    use crate::tree::Matching;
+    use crate::variant::Budget;
 
     fn pattern(text: &str) -> PathPattern {
         PathPattern::read(text).unwrap_or_else(|invalid| panic!("{text}: {invalid:?}"))
@@ -102,6 +133,14 @@ mod tests {
         "%41",
     ];
 
+    /// As [`PathPattern::covers`], but that `*` may be empty.
+    fn covers_widely(pattern: &PathPattern, fold: Fold, path: &[u8]) -> bool {
+        let mut names = path.strip_prefix(b"/").unwrap_or(path).split(|byte| *byte == b'/');
+        let mut segments = pattern.segments(fold);
+        segments.all(|segment| names.next().is_some_and(|name| segment == Segment::Any || segment.matches(name)))
+            && (pattern.goes_below() || names.next().is_none())
+    }
+
     #[test]
     fn a_tree_finds_what_the_patterns_find_one_by_one() {
         let (mut chance, mut found, mut missed) = (Chance(1), 0, 0);
@@ -117,18 +156,31 @@ mod tests {
             for _ in 0..20 {
                 let path = chance.joined(&PARTS, 4);
                 let accepted: Vec<bool> = patterns.iter().map(|_| chance.below(3) > 0).collect();
-                for (index, fold) in Fold::ALL.into_iter().enumerate() {
+                // Every fold, and the suffixes: whatever it is that `all` leaves out, it was there already.
+                let variant = Variant::new(path.as_bytes().into());
+                let mut lazy = BTreeSet::new();
+                let every = trees.all(&variant, |tree, path, ending| {
+                    let accept = |number: usize| accepted[number];
+                    tree.each(path, ending, Matching::Wide, &mut Budget::new(), &accept, |first, _| {
+                        lazy.insert(first);
+                        true
+                    })
+                });
+                assert_eq!(every, Ok(true));
+                let mut eager = BTreeSet::new();
+                for fold in Fold::ALL {
                     let path = fold.path(path.as_bytes());
-                    let covers = |number: &usize| patterns[*number].covers(fold, &path);
-                    let all: Vec<usize> = (0..count).filter(covers).collect();
-                    let first = all.iter().copied().find(|number| accepted[*number]);
-                    let tree = &trees.distinct()[trees.number(index)];
-                    let shown = || format!("{} in {fold:?} under {patterns:?}", path.escape_ascii());
-                    assert_eq!(tree.all(&path), all, "{}", shown());
-                    assert_eq!(tree.first(&path, |number| accepted[number]), first, "{}", shown());
-                    assert_eq!(tree.covers(&path), !all.is_empty(), "{}", shown());
-                    if all.is_empty() { missed += 1 } else { found += 1 }
+                    let name = path.iter().rposition(|byte| *byte == b'/').unwrap();
+                    let dots = (name..path.len()).filter(|at| path[*at] == b'.').map(|dot| &path[..dot]);
+                    let bare = path[name..].starts_with(b"/.").then(|| &path[..name]).filter(|bare| !bare.is_empty());
+                    for path in std::iter::once(&path[..]).chain(dots).chain(bare) {
+                        let covers = |number: &usize| covers_widely(&patterns[*number], fold, path);
+                        let first = (0..count).filter(covers).find(|number| accepted[*number]);
+                        eager.insert(first);
+                        if first.is_none() { missed += 1 } else { found += 1 }
+                    }
                 }
+                assert_eq!(lazy, eager, "{path} under {patterns:?}, of which {accepted:?}");
             }
         }
         assert!(found > 5_000 && missed > 5_000, "{found} paths were found, {missed} not");
@@ -145,7 +197,7 @@ mod tests {
             (&["/\u{e9}"], 2),
         ] {
             let patterns: Vec<PathPattern> = texts.iter().map(|text| pattern(text)).collect();
-            assert_eq!(FoldedTrees::new(&patterns.iter().collect::<Vec<_>>()).distinct().len(), trees, "{texts:?}");
+            assert_eq!(FoldedTrees::new(&patterns.iter().collect::<Vec<_>>()).trees.len(), trees, "{texts:?}");
         }
     }
 }

@@ -7,13 +7,16 @@
 //! the size of the policy, whatever the path, and for the usual policy it is a node or two for each segment.
 
 mod folded;
+mod names;
+mod walk;
 
 use core::fmt;
-use std::collections::BinaryHeap;
 
 use crate::fold::Fold;
 use crate::pattern::{PathPattern, Segment};
 pub(crate) use folded::FoldedTrees;
+pub(crate) use names::Names;
+pub(crate) use walk::Matching;
 
 /// No node, literal or pattern: no list is so long.
 const NONE: usize = usize::MAX;
@@ -28,6 +31,8 @@ pub(crate) struct Tree {
     /// Where the literals are, by hash; open addressing, at most half full.
     slots: Vec<usize>,
     text: Vec<u8>,
+    /// How long the longest literal is.
+    longest: usize,
     /// For each pattern, the next one that ends at the same place in the same way.
     next: Vec<usize>,
 }
@@ -70,28 +75,9 @@ impl Tree {
         tree
     }
 
-    /// The first pattern in their order that covers `path` and is accepted.
-    #[inline]
-    pub(crate) fn first(&self, path: &[u8], mut accept: impl FnMut(usize) -> bool) -> Option<usize> {
-        let mut walk = Walk { tree: self, accept: &mut accept, found: NONE };
-        walk.enter(ROOT, Some(path.strip_prefix(b"/").unwrap_or(path)));
-        (walk.found != NONE).then_some(walk.found)
-    }
-
-    /// Whether any pattern covers `path`.
-    pub(crate) fn covers(&self, path: &[u8]) -> bool {
-        self.first(path, |_| true).is_some()
-    }
-
-    /// All patterns that cover `path`, in their order.
-    pub(crate) fn all(&self, path: &[u8]) -> Vec<usize> {
-        // A heap: to sort a list of numbers would be 9 KB of code, for what is seldom more than three.
-        let mut all = BinaryHeap::new();
-        let _ = self.first(path, |number| {
-            all.push(number);
-            false
-        });
-        all.into_sorted_vec()
+    /// Whether there is no pattern.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.next.is_empty()
     }
 
     fn add(&mut self, number: usize, pattern: &PathPattern, fold: Fold) {
@@ -139,7 +125,8 @@ impl Tree {
     /// encoded as one of them is not under the other.
     fn child(&mut self, parent: usize, text: &[u8], encoded: Option<&[u8]>) -> usize {
         let encoded = encoded.filter(|encoded| *encoded != text);
-        let known = self.literals(parent, text, hash(parent, text)).find(|literal| {
+        let is_text = |literal: &[u8]| literal == text;
+        let known = self.literals(parent, hash(text), is_text).find(|literal| {
             let other = self.literals.get(literal.encoded).and_then(|literal| self.text_of(literal));
             other == encoded
         });
@@ -161,6 +148,7 @@ impl Tree {
     }
 
     fn add_literal(&mut self, parent: usize, text: &[u8], node: usize, encoded: usize) {
+        self.longest = self.longest.max(text.len());
         let start = self.text.len();
         self.text.extend_from_slice(text);
         self.literals.push(Literal { parent, start, end: self.text.len(), node, encoded });
@@ -175,7 +163,8 @@ impl Tree {
     /// Puts a literal into the first free slot from its hash on.
     fn place(&mut self, index: usize) {
         let Some(literal) = self.literals.get(index) else { return };
-        let hash = self.text_of(literal).map_or(0, |text| hash(literal.parent, text));
+        let hash = self.text_of(literal).map_or(0, hash);
+        let hash = below(literal.parent, hash);
         if let Some(slot) = (0..self.slots.len()).map(|step| self.slot(hash, step)).find(|slot| self.is_free(*slot))
             && let Some(slot) = self.slots.get_mut(slot)
         {
@@ -192,11 +181,12 @@ impl Tree {
         hash.wrapping_add(step) & self.slots.len().wrapping_sub(1)
     }
 
-    /// The literals with this text below a node: one, but where texts fold alike.
-    fn literals(&self, parent: usize, text: &[u8], hash: usize) -> impl Iterator<Item = &Literal> {
+    /// The literals below a node whose text has this hash, and is what is looked for: one, but where texts fold alike.
+    fn literals(&self, parent: usize, hash: usize, is_text: impl Fn(&[u8]) -> bool) -> impl Iterator<Item = &Literal> {
+        let hash = below(parent, hash);
         (0..self.slots.len())
             .map_while(move |step| self.literals.get(*self.slots.get(self.slot(hash, step))?))
-            .filter(move |literal| literal.parent == parent && self.text_of(literal) == Some(text))
+            .filter(move |literal| literal.parent == parent && self.text_of(literal).is_some_and(&is_text))
     }
 
     fn text_of(&self, literal: &Literal) -> Option<&[u8]> {
@@ -210,83 +200,44 @@ impl fmt::Debug for Tree {
     }
 }
 
-/// FNV-1a, with the node in it. Only who writes the policy can choose what stands in the table.
-fn hash(parent: usize, text: &[u8]) -> usize {
-    finish(text.iter().fold(seed(parent), |hash, byte| step(hash, *byte)))
+/// FNV-1a. Only who writes the policy can choose what stands in the table.
+fn hash(text: &[u8]) -> usize {
+    text.iter().fold(0x811C_9DC5, |hash, byte| (hash ^ usize::from(*byte)).wrapping_mul(0x0100_0193))
 }
 
-fn seed(parent: usize) -> usize {
-    0x811C_9DC5 ^ parent.wrapping_mul(0x9E37_79B1)
-}
-
-fn step(hash: usize, byte: u8) -> usize {
-    (hash ^ usize::from(byte)).wrapping_mul(0x0100_0193)
-}
-
-fn finish(hash: usize) -> usize {
+/// The hash of a text below a node.
+fn below(parent: usize, hash: usize) -> usize {
+    let hash = (hash ^ parent).wrapping_mul(0x9E37_79B1);
     hash ^ (hash >> 15)
-}
-
-struct Walk<'t> {
-    tree: &'t Tree,
-    accept: &'t mut dyn FnMut(usize) -> bool,
-    /// The first pattern that was accepted so far.
-    found: usize,
-}
-
-impl Walk<'_> {
-    /// Enters a node with the segments that are left; none where the path ends here. As deep as the longest pattern.
-    fn enter(&mut self, index: usize, rest: Option<&[u8]>) {
-        let Some(node) = self.tree.nodes.get(index) else { return };
-        if node.first >= self.found {
-            return;
-        }
-        self.ends(node.below);
-        let Some(rest) = rest else { return self.ends(node.exact) };
-        if node.any == NONE && !node.has_literals {
-            return;
-        }
-        let (mut hash, mut length) = (seed(index), 0_usize);
-        for byte in rest.iter().take_while(|byte| **byte != b'/') {
-            hash = step(hash, *byte);
-            length = length.saturating_add(1);
-        }
-        let name = rest.get(..length).unwrap_or_default();
-        // Behind the slash, if there is one.
-        let rest = rest.get(length.saturating_add(1)..);
-        let tree = self.tree;
-        for literal in tree.literals(index, name, finish(hash)) {
-            self.enter(literal.node, rest);
-        }
-        if !name.is_empty() {
-            self.enter(node.any, rest);
-        }
-    }
-
-    /// The patterns that end at one place, in their order: the first that is accepted counts.
-    fn ends(&mut self, mut number: usize) {
-        while number < self.found {
-            if (self.accept)(number) {
-                self.found = number;
-                return;
-            }
-            number = self.tree.next.get(number).copied().unwrap_or(NONE);
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+
     use super::*;
     use crate::document::read::Text as _;
+    use crate::trail::Ambiguity;
+    use crate::variant::Budget;
 
     fn pattern(text: &str) -> PathPattern {
         PathPattern::read(text).unwrap_or_else(|invalid| panic!("{text}: {invalid:?}"))
     }
 
+    fn covering(tree: &Tree, path: &str) -> Result<Vec<usize>, Ambiguity> {
+        let all = RefCell::new(Vec::new());
+        tree.first(path.as_bytes(), &mut Budget::new(), |number| {
+            all.borrow_mut().push(number);
+            false
+        })?;
+        let mut all = all.into_inner();
+        all.sort_unstable();
+        Ok(all)
+    }
+
     /// At each depth both ways lead on, so that there are more routes through the patterns than a program could ever take.
     #[test]
-    fn a_walk_enters_each_node_once_at_most() {
+    fn a_walk_that_would_take_long_is_given_up() {
         let patterns: Vec<PathPattern> = (0..12)
             .flat_map(|bits| (0..1 << bits).map(move |choice| (bits, choice)))
             .map(|(bits, choice)| {
@@ -295,16 +246,8 @@ mod tests {
             })
             .collect();
         let tree = Tree::new(&patterns.iter().collect::<Vec<_>>(), Fold::EXACT);
-        let mut asked = 0;
-        assert_eq!(
-            tree.first(format!("{}/end", "/a".repeat(11)).as_bytes(), |_| {
-                asked += 1;
-                false
-            }),
-            None
-        );
-        assert_eq!(asked, 1 << 11);
-        assert!(!tree.covers("/a".repeat(64).as_bytes()));
+        assert_eq!(covering(&tree, &format!("{}/end", "/a".repeat(4))).map(|all| all.len()), Ok(1 << 4));
+        assert_eq!(covering(&tree, &format!("{}/end", "/a".repeat(5))), Err(Ambiguity::TooWide));
     }
 
     #[test]
@@ -312,8 +255,8 @@ mod tests {
         let patterns: Vec<PathPattern> = (0..3_000).map(|number| pattern(&format!("/v2/m{number}/{{x}}/go"))).collect();
         let tree = Tree::new(&patterns.iter().collect::<Vec<_>>(), Fold::EXACT);
         for number in [0, 1, 17, 2_999] {
-            assert_eq!(tree.all(format!("/v2/m{number}/1/go").as_bytes()), [number]);
-            assert!(!tree.covers(format!("/v2/m{number}/1/gone").as_bytes()));
+            assert_eq!(covering(&tree, &format!("/v2/m{number}/1/go")), Ok(vec![number]));
+            assert_eq!(covering(&tree, &format!("/v2/m{number}/1/gone")), Ok(vec![]));
         }
         assert!(tree.slots.len() <= 4 * tree.literals.len() && tree.literals.len() <= 1 + 2 * patterns.len());
     }

@@ -49,7 +49,8 @@ fn main() -> io::Result<()> {
                 write("decision", &[&request[..], &host[..]].concat())?;
             }
             match cases.name.as_str() {
-                "targets" | "public_paths" | "protected_paths" | "rules" | "overrides" => {
+                "targets" | "public_paths" | "protected_paths" | "rules" | "overrides" | "front_controllers"
+                | "url_parsers" | "not_utf8" | "windows_names" | "suffixes" => {
                     write("path", row.request.path.as_ref().map_or(&b"/"[..], |path| &path.0))?;
                 }
                 "addresses" | "orchestra" => {

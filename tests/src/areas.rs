@@ -2,9 +2,10 @@
 
 use portcullis::{HeaderBlock, Policy, Request};
 pub use portcullis_models::backends::{ADMIN, GUEST, is_public, is_restricted, policy as document};
+use serde_json::{Value, json};
 
 /// What a caller may send that is read in more than one way, and words to put between. A slash comes up most.
-pub const WORDS: [&str; 44] = [
+pub const WORDS: [&str; 54] = [
     "pub",
     "docs",
     "admin",
@@ -49,6 +50,16 @@ pub const WORDS: [&str; 44] = [
     "+",
     "~",
     ":",
+    "index.php",
+    "index.html",
+    ".php/",
+    ".json",
+    "%2fh",
+    "(S(x))",
+    "::$DATA",
+    "~1",
+    "_next/data/x/",
+    "__data.json",
 ];
 
 /// The policy.
@@ -56,12 +67,31 @@ pub const WORDS: [&str; 44] = [
 /// # Panics
 /// If the gate refuses it.
 pub fn policy() -> Policy {
-    Policy::load(document().to_string().as_bytes(), &|_| None).expect("the policy stands").policy
+    load(&document())
+}
+
+/// The other way round: what is restricted is protected, and all else is public.
+///
+/// # Panics
+/// If the gate refuses it.
+pub fn protecting() -> Policy {
+    load(&json!({"protected_paths": ["/admin/**", "/v/{item}/p"]}))
+}
+
+fn load(document: &Value) -> Policy {
+    Policy::load(document.to_string().as_bytes(), &|_| None).expect("the policy stands").policy
 }
 
 /// What the gate decides about a GET of the path.
 pub fn decide(policy: &Policy, path: &str, key: Option<&str>) -> &'static str {
+    decide_with(policy, path, None, key)
+}
+
+/// As [`decide`], of a request with a header, whose name is in any case.
+pub fn decide_with(policy: &Policy, path: &str, header: Option<(&str, &str)>, key: Option<&str>) -> &'static str {
+    let name = header.map(|(name, _)| name.to_ascii_lowercase()).unwrap_or_default();
     let mut headers = vec![(":method", "GET"), (":path", path)];
+    headers.extend(header.map(|(_, value)| (name.as_str(), value)));
     headers.extend(key.map(|key| ("x-api-key", key)));
     policy.decide(&Request::new(HeaderBlock::new(&headers).headers()), &(), &mut ()).reason()
 }

@@ -1,4 +1,5 @@
-//! Bytes as text and back: `\xNN`, `\r`, `\n`, `\t` and `\\` stand for bytes in the table of cases and in reports.
+//! Bytes as text and back: `\xNN`, `\r`, `\n`, `\t` and `\\` stand for bytes in the table of cases and in reports, and in the
+//! table `\{TEXT*NUMBER}` for a text that many times.
 
 use std::fmt::Write as _;
 use std::process::Output;
@@ -6,12 +7,19 @@ use std::process::Output;
 /// The bytes that `text` stands for.
 ///
 /// # Errors
-/// An escape that is none of the five.
+/// An escape that is none of the six.
 pub fn parse(text: &str) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('\\') {
         bytes.extend_from_slice(before.as_bytes());
+        if let Some(repeated) = after.strip_prefix('{') {
+            let (text, number, behind) =
+                repetition(repeated).ok_or_else(|| format!("no repetition: \\{}", head(after)))?;
+            bytes.extend(parse(text)?.repeat(number));
+            rest = behind;
+            continue;
+        }
         let (byte, length) = escape(after).ok_or_else(|| format!("no such escape: \\{}", head(after)))?;
         bytes.push(byte);
         rest = &after[length..];
@@ -32,6 +40,13 @@ fn escape(after: &str) -> Option<(u8, usize)> {
         }
         _ => None,
     }
+}
+
+/// Text and number of `TEXT*NUMBER}`, and what stands behind it.
+fn repetition(repeated: &str) -> Option<(&str, usize, &str)> {
+    let (inside, behind) = repeated.split_once('}')?;
+    let (text, number) = inside.rsplit_once('*')?;
+    Some((text, number.parse().ok()?, behind))
 }
 
 fn head(text: &str) -> String {
@@ -75,8 +90,13 @@ mod tests {
     }
 
     #[test]
+    fn a_text_is_repeated() {
+        assert_eq!(parse(r"/\{ab*2}c\{\xff*1}\{*9}\{**3}").as_deref(), Ok(&b"/ababc\xff***"[..]));
+    }
+
+    #[test]
     fn an_unknown_escape_is_refused() {
-        for bad in ["\\q", "\\x1", "\\xg1", "\\x+1", "tail\\"] {
+        for bad in ["\\q", "\\x1", "\\xg1", "\\x+1", "tail\\", "\\{a*1", "\\{a}", "\\{a*}", "\\{\\q*1}"] {
             assert!(parse(bad).is_err(), "{bad}");
         }
     }

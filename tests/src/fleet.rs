@@ -20,6 +20,7 @@ pub struct Fleet {
     /// The running Envoy.
     pub stage: Stage,
     bootstrap: Bootstrap,
+    document: Value,
     options: Options,
     directory: TempDir,
     version: u32,
@@ -39,6 +40,19 @@ impl Fleet {
     /// # Panics
     /// If Envoy does not come up.
     pub fn start_with(policies: &[(&str, &Gate)], options: Options, module: PathBuf) -> Self {
+        Self::start_changed(policies, options, module, |_| {})
+    }
+
+    /// As [`Fleet::start_with`], with another configuration than usual around the gates.
+    ///
+    /// # Panics
+    /// If Envoy does not come up.
+    pub fn start_changed(
+        policies: &[(&str, &Gate)],
+        options: Options,
+        module: PathBuf,
+        change: impl FnOnce(&mut Value),
+    ) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let upstream = Upstream::start();
         let listener = |(name, _): &(&str, &Gate)| {
@@ -50,8 +64,10 @@ impl Fleet {
         for (name, policy) in policies {
             replace(directory.path(), &file(name), &bootstrap.discovery(name, "1", policy).to_string());
         }
-        let envoy = Envoy::start_with(&document(&bootstrap), options);
-        Self { stage: Stage { envoy, upstream }, bootstrap, options, directory, version: 1 }
+        let mut document = document(&bootstrap);
+        change(&mut document);
+        let envoy = Envoy::start_with(&document, options);
+        Self { stage: Stage { envoy, upstream }, bootstrap, document, options, directory, version: 1 }
     }
 
     /// Gives a gate another policy.
@@ -66,10 +82,10 @@ impl Fleet {
     /// # Panics
     /// If Envoy does not come up, or has printed a secret.
     pub fn restart(self) -> Self {
-        let Self { stage: Stage { envoy, upstream }, bootstrap, options, directory, version } = self;
+        let Self { stage: Stage { envoy, upstream }, bootstrap, document, options, directory, version } = self;
         drop(envoy);
-        let envoy = Envoy::start_with(&document(&bootstrap), options);
-        Self { stage: Stage { envoy, upstream }, bootstrap, options, directory, version }
+        let envoy = Envoy::start_with(&document, options);
+        Self { stage: Stage { envoy, upstream }, bootstrap, document, options, directory, version }
     }
 
     /// Envoy's counters of a gate's configuration, by the last part of their names.

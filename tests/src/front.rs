@@ -1,4 +1,4 @@
-//! An Envoy with the gate in front of all sites of the [backends](crate::backends): the host of a request says which one is meant.
+//! An Envoy with the gate in front of all [sites](crate::sites): the host of a request says which one is meant.
 
 use std::fs;
 use std::io;
@@ -7,11 +7,13 @@ use std::net::{Ipv4Addr, SocketAddr};
 use serde_json::{Value, json};
 
 use crate::areas;
-use crate::backends::{Address, Site, Stream};
 use crate::bootstrap::{self, Bootstrap};
 use crate::envoy::{Envoy, V4};
+use crate::forms::Probe;
 use crate::listener::Kind;
+use crate::message::pairs;
 use crate::net::connect;
+use crate::sites::{Address, Site, Stream};
 use crate::stage::listener;
 use crate::{http1, paths};
 
@@ -28,6 +30,8 @@ const LISTENER: &str = "gate";
 
 /// The settings of a connection manager that decide about paths.
 const SETTINGS: [&str; 3] = ["normalize_path", "merge_slashes", "path_with_escaped_slashes_action"];
+/// What decides about names of headers with an underscore.
+const PROTOCOL: &str = "common_http_protocol_options";
 
 /// The running Envoy.
 #[derive(Debug)]
@@ -44,6 +48,11 @@ impl Front {
         Self { envoy: Envoy::start(&document(sites, handling)) }
     }
 
+    /// What Envoy has said.
+    pub fn log(&self) -> String {
+        self.envoy.log()
+    }
+
     /// Where Envoy listens.
     pub fn address(&self) -> SocketAddr {
         self.envoy.address(LISTENER, V4)
@@ -58,11 +67,14 @@ pub fn dial(to: SocketAddr) -> io::Result<Box<dyn Stream>> {
     Ok(Box::new(connect(V4, to)?))
 }
 
-/// A GET of a path of the site, with or without a key. `@HOST@` in the path is the name of the host.
-pub fn request(site: &Site, path: &str, key: Option<&str>) -> Vec<u8> {
+/// A request of a site, with or without a key. `@HOST@` in it is the name of the host.
+pub fn request(site: &Site, probe: &Probe, key: Option<&str>) -> Vec<u8> {
     let host = site.host();
-    let headers: Vec<_> = key.map(|key| (b"x-api-key".to_vec(), key.as_bytes().to_vec())).into_iter().collect();
-    http1::request(b"GET", path.replace("@HOST@", &host).as_bytes(), host.as_bytes(), &headers, None)
+    let key = key.map(|key| ("x-api-key", key));
+    let headers: Vec<_> =
+        probe.header.into_iter().chain(key).map(|(name, value)| (name, value.replace("@HOST@", &host))).collect();
+    let headers = pairs(&headers.iter().map(|(name, value)| (*name, value.as_str())).collect::<Vec<_>>());
+    http1::request(b"GET", probe.path.replace("@HOST@", &host).as_bytes(), host.as_bytes(), &headers, None)
 }
 
 /// A configuration with a cluster and a virtual host for each site.
@@ -82,6 +94,9 @@ fn document(sites: &[Site], handling: Handling) -> Value {
         let shipped = shipped_manager();
         for setting in SETTINGS {
             manager[setting] = shipped[setting].clone();
+        }
+        if let Some(options) = shipped.get(PROTOCOL) {
+            manager[PROTOCOL] = options.clone();
         }
     }
     document

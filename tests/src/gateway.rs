@@ -65,8 +65,16 @@ pub struct Gateway {
 /// # Panics
 /// If it has none.
 pub fn manifest(file: &str) -> Value {
+    of_kind(file, "EnvoyExtensionPolicy")
+}
+
+/// The document of that kind in a manifest.
+///
+/// # Panics
+/// If it has none.
+pub fn of_kind(file: &str, kind: &str) -> Value {
     let text = fs::read_to_string(paths::workspace().join("envoy/envoy-gateway").join(file)).expect("it is shipped");
-    documents(&text).into_iter().find(|one| one["kind"] == "EnvoyExtensionPolicy").expect("it has an extension policy")
+    documents(&text).into_iter().find(|one| one["kind"] == kind).unwrap_or_else(|| panic!("{file} has no {kind}"))
 }
 
 /// As [`manifest`], with another policy of the gate.
@@ -150,6 +158,32 @@ pub fn listener(filters: &[Value], routes: &[Value], settings: &Value) -> Value 
         "name": "http",
         "address": socket((Ipv4Addr::LOCALHOST, 0)),
         "default_filter_chain": {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}
+    })
+}
+
+/// What a `ClientTrafficPolicy` changes of a connection manager, as far as paths and headers go (`internal/xds/translator/listener.go`).
+///
+/// # Panics
+/// If it says what Envoy Gateway does not know.
+pub fn client_settings(policy: &Value) -> Value {
+    let (path, headers) = (&policy["spec"]["path"], &policy["spec"]["headers"]);
+    let escapes = match path["escapedSlashesAction"].as_str() {
+        None | Some("UnescapeAndRedirect") => "UNESCAPE_AND_REDIRECT",
+        Some("RejectRequest") => "REJECT_REQUEST",
+        Some("UnescapeAndForward") => "UNESCAPE_AND_FORWARD",
+        Some("KeepUnchanged") => "KEEP_UNCHANGED",
+        Some(other) => panic!("{other} is no escapedSlashesAction"),
+    };
+    let underscores = match headers["withUnderscoresAction"].as_str() {
+        None | Some("RejectRequest") => "REJECT_REQUEST",
+        Some("DropHeader") => "DROP_HEADER",
+        Some("Allow") => "ALLOW",
+        Some(other) => panic!("{other} is no withUnderscoresAction"),
+    };
+    json!({
+        "merge_slashes": path["disableMergeSlashes"] != true,
+        "path_with_escaped_slashes_action": escapes,
+        "common_http_protocol_options": {"headers_with_underscores_action": underscores}
     })
 }
 

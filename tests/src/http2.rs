@@ -19,6 +19,7 @@ const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
 const PING: u8 = 6;
 const GOAWAY: u8 = 7;
+const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
 
 const END_STREAM: u8 = 1;
@@ -27,11 +28,39 @@ const END_HEADERS: u8 = 4;
 const PADDED: u8 = 8;
 const PRIORITY: u8 = 0x20;
 
-/// A connection on which requests go out and replies come in, one stream after the other.
+/// How much may come before it is credited to the server: half of what a connection has at first (RFC 9113, section 6.9.2).
+const CREDIT: u32 = 32 * 1024;
+const CANCEL: u32 = 8;
+
+/// A connection on which requests go out and replies come in: one stream after the other ([`Client::send`]), or several at
+/// a time ([`Client::open`], [`Client::event`]).
 pub struct Client<S> {
     inbox: Inbox<S>,
     decoder: Decoder<'static>,
     next_stream: u32,
+    uncredited: u32,
+}
+
+/// What came on one of several streams.
+#[derive(Debug)]
+pub struct Event {
+    /// The stream, as [`Client::open`] has returned it.
+    pub stream: u32,
+    /// What came.
+    pub what: What,
+    /// Whether the server has ended its side.
+    pub ended: bool,
+}
+
+/// The kinds of [`Event`].
+#[derive(Debug)]
+pub enum What {
+    /// Header fields, or trailers; without a body.
+    Fields(Reply),
+    /// A piece of the body.
+    Data(Vec<u8>),
+    /// The server has reset the stream, with this code.
+    Reset(u32),
 }
 
 struct Frame {
@@ -47,7 +76,7 @@ impl<S: Read + Write> Client<S> {
     /// # Errors
     /// A write that fails.
     pub fn new(stream: S) -> io::Result<Self> {
-        let mut client = Self { inbox: Inbox::new(stream), decoder: Decoder::new(), next_stream: 1 };
+        let mut client = Self { inbox: Inbox::new(stream), decoder: Decoder::new(), next_stream: 1, uncredited: 0 };
         client.inbox.stream().write_all(PREFACE)?;
         // SETTINGS_HEADER_TABLE_SIZE = 0: replies refer to no state of the connection.
         client.write(SETTINGS, 0, 0, &[0, 1, 0, 0, 0, 0])?;
@@ -60,15 +89,11 @@ impl<S: Read + Write> Client<S> {
     /// # Errors
     /// A stream that is reset, a connection that ends; the message names the HTTP/2 error code.
     pub fn send(&mut self, fields: &[Pair], body: Option<&[u8]>, trailers: &[Pair]) -> io::Result<Reply> {
-        secrets::in_fields(fields);
         secrets::in_fields(trailers);
-        let stream = self.next_stream;
-        self.next_stream += 2;
         let tunnel = fields.iter().any(|(name, value)| name == b":method" && value == b"CONNECT");
-        self.header_block(stream, fields, body.is_none() && trailers.is_empty() && !tunnel)?;
+        let stream = self.open(fields, body.is_none() && trailers.is_empty() && !tunnel)?;
         if let Some(body) = body {
-            let end = if trailers.is_empty() { END_STREAM } else { 0 };
-            self.write(DATA, end, stream, body)?;
+            self.data(stream, body, trailers.is_empty())?;
         }
         if !trailers.is_empty() {
             self.header_block(stream, trailers, true)?;
@@ -82,11 +107,92 @@ impl<S: Read + Write> Client<S> {
     /// # Errors
     /// As [`Client::send`]; a server that waits for the body stays silent too long.
     pub fn announce(&mut self, fields: &[Pair]) -> io::Result<Reply> {
-        let stream = self.next_stream;
-        self.next_stream += 2;
-        self.header_block(stream, fields, false)?;
+        let stream = self.open(fields, false)?;
         self.inbox.stream().flush()?;
         self.reply(stream)
+    }
+
+    /// Begins a request and does not wait for its reply; `end` if nothing follows the header fields. Returns the stream.
+    ///
+    /// # Errors
+    /// A write that fails.
+    pub fn open(&mut self, fields: &[Pair], end: bool) -> io::Result<u32> {
+        secrets::in_fields(fields);
+        let stream = self.next_stream;
+        self.next_stream += 2;
+        self.header_block(stream, fields, end)?;
+        Ok(stream)
+    }
+
+    /// Sends a piece of a request's body; `end` if it is the last one.
+    ///
+    /// # Errors
+    /// A write that fails.
+    pub fn data(&mut self, stream: u32, bytes: &[u8], end: bool) -> io::Result<()> {
+        self.write(DATA, if end { END_STREAM } else { 0 }, stream, bytes)
+    }
+
+    /// Resets a stream. Events may still come on it: those that were under way.
+    ///
+    /// # Errors
+    /// A write that fails.
+    pub fn reset(&mut self, stream: u32) -> io::Result<()> {
+        self.write(RST_STREAM, 0, stream, &CANCEL.to_be_bytes())
+    }
+
+    /// Waits for the next event on any stream. The connection's flow control window is kept open, that of a stream is not:
+    /// it takes 64 KiB in all.
+    ///
+    /// # Errors
+    /// A connection that ends, or stays silent too long; the message of GOAWAY names the HTTP/2 error code.
+    pub fn event(&mut self) -> io::Result<Event> {
+        loop {
+            let frame = self.read()?;
+            let what = match frame.kind {
+                HEADERS => {
+                    let (mut block, mut flags) = (unpadded(&frame), frame.flags);
+                    // Nothing else comes in between (RFC 9113, section 6.10).
+                    while flags & END_HEADERS == 0 {
+                        let next = self.read()?;
+                        block.extend(&next.payload);
+                        flags = next.flags;
+                    }
+                    let mut reply = Reply::default();
+                    self.fields(&block, &mut reply)?;
+                    What::Fields(reply)
+                }
+                DATA => {
+                    self.credit(&frame.payload)?;
+                    What::Data(unpadded(&frame))
+                }
+                RST_STREAM => What::Reset(code(&frame.payload, 0)),
+                _ => {
+                    self.housekeeping(&frame)?;
+                    continue;
+                }
+            };
+            let ended = frame.kind == RST_STREAM || frame.flags & END_STREAM != 0;
+            return Ok(Event { stream: frame.stream, what, ended });
+        }
+    }
+
+    fn credit(&mut self, payload: &[u8]) -> io::Result<()> {
+        self.uncredited += u32::try_from(payload.len()).map_err(io::Error::other)?;
+        if self.uncredited < CREDIT {
+            return Ok(());
+        }
+        let credit = std::mem::take(&mut self.uncredited);
+        self.write(WINDOW_UPDATE, 0, 0, &credit.to_be_bytes())
+    }
+
+    /// Answers a frame of the connection itself.
+    fn housekeeping(&mut self, frame: &Frame) -> io::Result<()> {
+        match frame.kind {
+            SETTINGS if frame.flags & ACK == 0 => self.write(SETTINGS, ACK, 0, &[]),
+            PING if frame.flags & ACK == 0 => self.write(PING, ACK, 0, &frame.payload),
+            GOAWAY => Err(io::Error::other(format!("GOAWAY with code {}", code(&frame.payload, 4)))),
+            _ => Ok(()),
+        }
     }
 
     fn header_block(&mut self, stream: u32, fields: &[Pair], end_stream: bool) -> io::Result<()> {
@@ -111,9 +217,7 @@ impl<S: Read + Write> Client<S> {
         loop {
             let frame = self.read()?;
             match frame.kind {
-                SETTINGS if frame.flags & ACK == 0 => self.write(SETTINGS, ACK, 0, &[])?,
-                PING if frame.flags & ACK == 0 => self.write(PING, ACK, 0, &frame.payload)?,
-                GOAWAY => return Err(io::Error::other(format!("GOAWAY with code {}", code(&frame.payload, 4)))),
+                SETTINGS | PING | GOAWAY => self.housekeeping(&frame)?,
                 _ if frame.stream != stream => {}
                 RST_STREAM => {
                     return Err(io::Error::other(format!("RST_STREAM with code {}", code(&frame.payload, 0))));

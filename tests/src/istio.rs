@@ -201,6 +201,47 @@ pub fn inserted_first(file: &str) -> Vec<Value> {
     patches.filter(first).map(|patch| patch["patch"]["value"].clone()).collect()
 }
 
+/// What the configuration of the mesh sets in every connection manager, by its `pathNormalization`
+/// (`pilot/pkg/networking/core/listener_builder.go`).
+///
+/// # Panics
+/// If Istio has no such normalization.
+pub fn normalization(mesh_config: &Value) -> Value {
+    match mesh_config["pathNormalization"]["normalization"].as_str() {
+        Some("NONE") => json!({"normalize_path": false}),
+        None | Some("DEFAULT" | "BASE") => json!({"normalize_path": true}),
+        Some("MERGE_SLASHES") => json!({"normalize_path": true, "merge_slashes": true}),
+        Some("DECODE_AND_MERGE_SLASHES") => json!({
+            "normalize_path": true, "merge_slashes": true, "path_with_escaped_slashes_action": "UNESCAPE_AND_FORWARD"
+        }),
+        Some(other) => panic!("{other} is no normalization"),
+    }
+}
+
+/// What an `EnvoyFilter` merges into the connection managers of such a place (`pilot/pkg/networking/core/envoyfilter/listener_patch.go`).
+pub fn merged(envoy_filter: &Value, place: Place) -> Value {
+    let context = match place {
+        Place::SidecarInbound => "SIDECAR_INBOUND",
+        Place::SidecarOutbound => "SIDECAR_OUTBOUND",
+        Place::Gateway => "GATEWAY",
+        Place::Waypoint => "WAYPOINT",
+    };
+    let patches = envoy_filter["spec"]["configPatches"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let ours = patches.iter().filter(|patch| {
+        let named = &patch["match"]["listener"]["filterChain"]["filter"]["name"];
+        patch["applyTo"] == "NETWORK_FILTER"
+            && patch["patch"]["operation"] == "MERGE"
+            && patch["match"]["context"] == context
+            && *named == "envoy.filters.network.http_connection_manager"
+    });
+    let mut settings = json!({});
+    for patch in ours {
+        let members = patch["patch"]["value"]["typed_config"].as_object().cloned().unwrap_or_default();
+        settings.as_object_mut().expect("an object").extend(members);
+    }
+    settings
+}
+
 /// A kind of traffic, for which istiod makes filters of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Traffic {

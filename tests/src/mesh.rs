@@ -41,6 +41,8 @@ pub struct Setup<'a> {
     pub authority: &'a Authority,
     /// Whom the proxy is for the upstream; without one it speaks plain text.
     pub identity: Option<&'a Identity>,
+    /// What the connection manager has beside Istio's defaults ([`crate::istio::normalization`], [`crate::istio::merged`]).
+    pub settings: Value,
     /// How Envoy is started.
     pub options: Options,
     /// The format of an access log, which goes to Envoy's own.
@@ -158,7 +160,7 @@ fn document(setup: &Setup<'_>, directory: &Path) -> Value {
         let between = setup.filters.iter().map(|filter| http_filter(filter, directory));
         manager["http_filters"] = display.into_iter().chain(between).chain([router]).collect();
         manager["normalize_path"] = json!(true);
-        for (name, value) in settings.as_object().into_iter().flatten() {
+        for (name, value) in [&settings, &setup.settings].into_iter().filter_map(Value::as_object).flatten() {
             manager[name] = value.clone();
         }
         if let Some(format) = &setup.log_format {

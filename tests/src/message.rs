@@ -86,16 +86,27 @@ impl<R: Read> Inbox<R> {
     /// A read that fails, a chunk size that is no number.
     pub fn chunked(&mut self) -> io::Result<(Vec<u8>, Vec<Pair>)> {
         let mut body = Vec::new();
-        loop {
-            let line = self.line()?.ok_or(io::ErrorKind::UnexpectedEof)?;
-            let digits = line.split(|&byte| byte == b';').next().unwrap_or_default();
-            let size = std::str::from_utf8(digits).ok().and_then(|text| usize::from_str_radix(text.trim(), 16).ok());
-            match size.ok_or_else(|| io::Error::other("a chunk size that is no number"))? {
-                0 => return Ok((body, self.pairs()?)),
-                size => body.extend(self.exactly(size)?),
-            }
-            self.line()?;
+        while let Some(chunk) = self.chunk()? {
+            body.extend(chunk);
         }
+        Ok((body, self.pairs()?))
+    }
+
+    /// The next chunk of a body in chunked framing, or `None` for the last one, which is empty and has the trailers behind it.
+    ///
+    /// # Errors
+    /// A read that fails, a chunk size that is no number.
+    pub fn chunk(&mut self) -> io::Result<Option<Vec<u8>>> {
+        let line = self.line()?.ok_or(io::ErrorKind::UnexpectedEof)?;
+        let digits = line.split(|&byte| byte == b';').next().unwrap_or_default();
+        let size = std::str::from_utf8(digits).ok().and_then(|text| usize::from_str_radix(text.trim(), 16).ok());
+        let size = size.ok_or_else(|| io::Error::other("a chunk size that is no number"))?;
+        if size == 0 {
+            return Ok(None);
+        }
+        let chunk = self.exactly(size)?;
+        self.line()?;
+        Ok(Some(chunk))
     }
 
     /// The body that `headers` announce, with its trailers; where they announce none, the rest of the stream if

@@ -85,6 +85,8 @@ pub struct Fault {
 #[derive(Debug, Default)]
 struct Host {
     configuration: Vec<u8>,
+    /// How much of it is handed over at once, if not all that is asked for.
+    piece: Option<usize>,
     environment: Vec<u8>,
     variables: u32,
     /// The contexts that there are.
@@ -204,6 +206,11 @@ impl Vm {
             Ok(_) => Ok(vm),
             Err(error) => Err(format!("trap: {error}: {log}")),
         }
+    }
+
+    /// Has the host hand over no more than so many bytes of a configuration at once, whatever it is asked for.
+    pub fn hand_over_at_most(&mut self, piece: usize) {
+        self.store.data_mut().piece = Some(piece);
     }
 
     /// Loads another configuration as Envoy does: in a root context of its own, then the one before goes.
@@ -361,7 +368,8 @@ fn get_buffer_bytes(mut host: Caller<'_, Host>, which: u32, start: u32, most: u3
         if which != PLUGIN_CONFIGURATION {
             return Ok(NOT_FOUND);
         }
-        let bytes: Vec<u8> = host.data().configuration.iter().copied().skip(index(start)).take(index(most)).collect();
+        let most = index(most).min(host.data().piece.unwrap_or(usize::MAX));
+        let bytes: Vec<u8> = host.data().configuration.iter().copied().skip(index(start)).take(most).collect();
         give(host, &bytes, data, size)
     })
 }

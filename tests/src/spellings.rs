@@ -1,4 +1,4 @@
-//! Paths as no client but an attacker writes them: thousands, the same ones in every run.
+//! Requests as no client but an attacker writes them: thousands, the same ones in every run.
 
 use std::collections::HashSet;
 
@@ -9,6 +9,7 @@ use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
 
 use crate::areas::WORDS;
+use crate::forms::{Probe, formed, with_headers};
 
 /// What has opened a door somewhere, or resembles it. `@HOST@` stands for the name of the host.
 pub const CLASSICS: [&str; 52] = [
@@ -70,23 +71,44 @@ pub const CLASSICS: [&str; 52] = [
 const PLACES: [&str; 8] =
     ["/admin", "/admin/x", "/v/x/p", "/pub/x", "/docs/x", "/pub/../admin/x", "/docs/../v/x/p", "/pub/..;/admin/x"];
 
-/// Restricted places.
-const RESTRICTED: [&str; 3] = ["/admin", "/admin/x", "/v/x/p"];
+/// Restricted places, some by the name of a script or of a host before them.
+const RESTRICTED: [&str; 6] = ["/admin", "/admin/x", "/v/x/p", "/index.php/admin/x", "/index.php/v/x/p", "//h/admin/x"];
 /// Words after which the gate still takes a path for one that an API may send.
-const GENTLE: [&str; 8] = ["/", "//", ";", ";a=b", "%2f", "%3b", "%20", "%3f"];
+const GENTLE: [&str; 15] =
+    ["/", "//", ";", ";a=b", "%2f", "%3b", "%20", "%3f", "%09", "%0a", "%0d", "%ff", "%c3", "/h", "/x.php"];
+/// What is put into places beside [`WORDS`]: bytes that some servers drop, and names of scripts and indexes.
+const INSERTS: [&str; 8] = ["%0a", "%0d", "%0d%0a", "%2509", "%256%091", "%c3", "/h", "/x.php"];
 
+/// Every pair of the first so many words is tried. Those after them matter as whole names, which the forms have.
+const PAIRED: usize = 44;
 /// How many paths chance makes, of each kind.
 const BY_CHANCE: usize = 1_500;
 
-/// All paths, each once: the classics; every pair of words, at the beginning and on the way from a public place to a
-/// restricted one; every place with one change; then what chance makes of words alone, of places with several changes, and of
-/// restricted places with several gentle ones.
+/// All that is asked, each once, and how much of it, at the beginning, was written by hand: the classics, the forms, the
+/// headers. Then every pair of many words, at the beginning and on the way from a public place to a restricted one; every place with
+/// one change; then what chance makes of words alone, of places with several changes, and of restricted places with several
+/// gentle ones.
 ///
 /// # Panics
 /// Never: every strategy yields.
-pub fn spellings() -> Vec<String> {
-    let mut all: Vec<String> = CLASSICS.map(str::to_owned).to_vec();
-    for (first, second) in WORDS.iter().flat_map(|first| WORDS.iter().map(move |second| (first, second))) {
+pub fn probes() -> (Vec<Probe>, usize) {
+    let paths = CLASSICS.map(str::to_owned).into_iter().chain(formed()).map(Probe::from);
+    let mut all = distinct(paths.chain(with_headers()));
+    let by_hand = all.len();
+    all.extend(changed().into_iter().map(Probe::from));
+    (distinct(all), by_hand)
+}
+
+/// The first of each.
+fn distinct(all: impl IntoIterator<Item = Probe>) -> Vec<Probe> {
+    let mut seen = HashSet::new();
+    all.into_iter().filter(|probe| seen.insert(probe.clone())).collect()
+}
+
+fn changed() -> Vec<String> {
+    let mut all = Vec::new();
+    let paired = &WORDS[..PAIRED];
+    for (first, second) in paired.iter().flat_map(|first| paired.iter().map(move |second| (first, second))) {
         all.push(format!("/{first}{second}"));
         all.push(format!("/pub/{first}{second}admin/x"));
     }
@@ -103,30 +125,33 @@ pub fn spellings() -> Vec<String> {
             all.push(kind.new_tree(&mut runner).expect("a path").current());
         }
     }
-    let mut seen = HashSet::new();
-    all.retain(|path| seen.insert(path.clone()));
     all
 }
 
 /// In how many ways a path is changed at one place.
-const WAYS: usize = WORDS.len() + 3;
+const WAYS: usize = WORDS.len() + INSERTS.len() + 3;
+
+/// The word that is put in by a way, if it is one that puts in a word.
+fn word(way: usize) -> Option<&'static str> {
+    WORDS.iter().chain(&INSERTS).nth(way).copied()
+}
 
 /// The path with a word put in, or with the letter there in another case or in an escape; all of it is ASCII.
 fn change(path: &str, at: usize, way: usize) -> String {
     let (before, after) = path.split_at(at);
     let (letter, rest) = after.split_at(usize::from(!after.is_empty()));
     let code = letter.bytes().map(|byte| format!("{byte:02x}")).collect::<String>();
-    match way.checked_sub(WORDS.len()) {
-        None => format!("{before}{}{after}", WORDS[way]),
-        Some(0) => format!("{before}{}{rest}", letter.to_uppercase()),
-        Some(1) => format!("{before}%{code}{rest}"),
-        Some(_) => format!("{before}%25{code}{rest}"),
+    match (word(way), WAYS - way) {
+        (Some(word), _) => format!("{before}{word}{after}"),
+        (None, 3) => format!("{before}{}{rest}", letter.to_uppercase()),
+        (None, 2) => format!("{before}%{code}{rest}"),
+        (None, _) => format!("{before}%25{code}{rest}"),
     }
 }
 
 /// The ways that put in a gentle word, or write a letter in another way.
 fn gentle_ways() -> Vec<usize> {
-    (0..WAYS).filter(|way| WORDS.get(*way).is_none_or(|word| GENTLE.contains(word))).collect()
+    (0..WAYS).filter(|way| word(*way).is_none_or(|word| GENTLE.contains(&word))).collect()
 }
 
 /// A place with several changes.

@@ -1,6 +1,10 @@
-//! Real backends decide how a path is read. Thousands of spellings go to nginx, Apache httpd and Tomcat, set up in the ways
-//! that operators use, and to the same through Envoy with the gate in front. Whatever the gate lets through without a key
-//! must be public to each of them; whatever any of them serves as restricted, the gate must restrict.
+//! Real backends decide how a path is read. Thousands of spellings, and headers that move a path, go to nginx, Apache httpd,
+//! Tomcat, gunicorn, daphne, uvicorn, Bottle, Node and PHP, set up in the ways that operators use, and to the same through Envoy
+//! with the gate in front. Whatever the gate lets through without a key must be public to each of them; whatever any of them
+//! serves as restricted, the gate must restrict.
+
+#[path = "backends/bench.rs"]
+mod bench;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -8,38 +12,40 @@ use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 use std::thread;
 
+use bench::{Bench, Found, is_disguised};
 use libtest_mimic::{Arguments, Failed, Trial, run};
-use portcullis_tests::areas::{ADMIN, GUEST, decide, is_public, is_restricted, policy};
-use portcullis_tests::backends::{Backends, Dialogue, Site, Stream, resource};
+use portcullis_tests::areas::{ADMIN, GUEST, is_public, is_restricted};
+use portcullis_tests::forms::Probe;
 use portcullis_tests::front::{Front, Handling, dial, request};
 use portcullis_tests::message::Reply;
-use portcullis_tests::spellings::{CLASSICS, spellings};
+use portcullis_tests::sites::{Dialogue, Site, Stream, resource};
 use portcullis_tests::stage::verdict;
 
-/// On how many paths each site must find something restricted under another name than its own, or the suite proves little.
-const FEWEST_DISGUISED: usize = 400;
+/// The headers that sites heed, and how often a site must find something restricted in disguise with one. The path alone is the
+/// disguise two times.
+const HEEDED: [(&str, &str, usize); 6] = [
+    ("gunicorn-wsgi", "SCRIPT_NAME", 10),
+    ("gunicorn-flask", "SCRIPT_NAME", 10),
+    ("daphne-django", "Daphne-Root-Path", 10),
+    ("php-moved", "X-Original-URL", 6),
+    ("php-moved", "x_original_url", 6),
+    ("php-moved", "X-Rewrite-URL", 6),
+];
 /// How often a path that the gate calls public must be served under another name than its own, by all sites together.
 const FEWEST_RESPELLED: usize = 1_000;
 /// How often each must happen through Envoy: something is reached without a key, a guest is refused, an admin is let through to
 /// something restricted in disguise.
 const FEWEST_PASSED: usize = 300;
-/// How many paths of each site go through Envoy too, at most: restricted places in a disguise that the gate lets an admin through
-/// with, in one that it refuses, and public ones under another name.
-const THROUGH_ENVOY: [usize; 3] = [200, 50, 50];
-
-/// The backends, and how each site reads each path.
-struct Bench {
-    backends: Backends,
-    paths: Vec<String>,
-    readings: BTreeMap<&'static str, Vec<Option<String>>>,
-}
+/// How often an admin must reach something restricted with a header that moves the path.
+const FEWEST_MOVED_THROUGH: usize = 15;
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let bench: Arc<OnceLock<Bench>> = Arc::default();
     type Test = fn(&Bench) -> Result<(), Failed>;
-    let tests: [(&str, Test); 5] = [
+    let tests: [(&str, Test); 6] = [
         ("every site finds restricted places under other names", disguised),
+        ("headers move the path where a site heeds them", moved),
         ("what the gate calls public is public to every site", public),
         ("what any site finds restricted asks for the role", restricted),
         ("through an Envoy that leaves paths alone", through_envoy_as_sent),
@@ -52,95 +58,62 @@ fn main() -> ExitCode {
     run(&arguments, trials.into()).exit_code()
 }
 
-impl Bench {
-    /// Starts the backends and sends every path to every site.
-    fn start() -> Self {
-        let (backends, paths) = (Backends::start(), spellings());
-        let all = &paths;
-        let readings = thread::scope(|scope| {
-            let read = |site| (site, scope.spawn(move || read(site, all)));
-            let readers: Vec<_> = backends.sites.iter().map(read).collect();
-            readers.into_iter().map(|(site, reader)| (site.name, reader.join().expect("a site answers"))).collect()
-        });
-        Self { backends, paths, readings }
-    }
-
-    /// Each site, path and resource that the site takes the path for.
-    fn found(&self) -> impl Iterator<Item = (&'static str, &str, &str)> {
-        let pairs =
-            self.readings.iter().flat_map(|(site, read)| read.iter().zip(&self.paths).map(move |pair| (*site, pair)));
-        pairs.filter_map(|(site, (resource, path))| Some((site, path.as_str(), resource.as_deref()?)))
-    }
-
-    /// What each site makes of the classics, for the reader of a failure.
-    fn classics(&self) -> String {
-        let mut text = String::new();
-        for (index, path) in CLASSICS.into_iter().enumerate() {
-            let mut sites: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-            for (site, read) in &self.readings {
-                sites.entry(read[index].as_deref().unwrap_or("nothing")).or_default().push(site);
-            }
-            let lines = sites.iter().map(|(resource, sites)| format!("    {resource}: {}\n", sites.join(", ")));
-            text.extend(std::iter::once(format!("{path}\n")).chain(lines));
-        }
-        text
-    }
-
-    /// Fails with all that is wrong, a line each.
-    fn conclude(&self, wrong: &[String]) -> Result<(), Failed> {
-        if wrong.is_empty() {
-            return Ok(());
-        }
-        let shown = wrong.iter().take(40).map(String::as_str).collect::<Vec<_>>().join("\n");
-        Err(format!("{} findings:\n{shown}\n\nWhat the sites make of the classics:\n{}", wrong.len(), self.classics())
-            .into())
-    }
-}
-
-/// How the site reads each path, in their order.
-fn read(site: &Site, paths: &[String]) -> Vec<Option<String>> {
-    let mut dialogue = Dialogue::new(|| site.dial());
-    let read = paths.iter().map(|path| resource(&dialogue.ask(&request(site, path, None)).ok()?)).collect();
-    assert!(site.serves(), "{} no longer serves", site.name);
-    read
-}
-
-/// Whether a resource is restricted, and the path does not say so.
-fn is_disguised(path: &str, resource: &str) -> bool {
-    is_restricted(resource) && !is_restricted(path.split('?').next().unwrap_or_default())
-}
-
 fn disguised(bench: &Bench) -> Result<(), Failed> {
     let (mut wrong, mut counts) = (Vec::new(), BTreeMap::<&str, [usize; 3]>::new());
-    for (site, path, resource) in bench.found() {
+    for Found { site, probe, resource, .. } in bench.found() {
         for name in [site, "all sites"] {
             let [served, restricted, disguised] = counts.entry(name).or_default();
             *served += 1;
             *restricted += usize::from(is_restricted(resource));
-            *disguised += usize::from(is_disguised(path, resource));
+            *disguised += usize::from(is_disguised(probe, resource));
         }
     }
     let lines = counts.iter().map(|(name, [served, restricted, disguised])| {
         format!("  {name:20} {served:6} served, {restricted:5} as restricted, {disguised:5} of them in disguise\n")
     });
-    eprint!("{} paths:\n{}", bench.paths.len(), lines.collect::<String>());
-    for site in bench.readings.keys() {
-        let [.., disguised] = counts.get(site).copied().unwrap_or_default();
-        if disguised < FEWEST_DISGUISED {
-            wrong.push(format!("{site} finds only {disguised} restricted places in disguise"));
+    eprint!("{} requests:\n{}", bench.probes.len(), lines.collect::<String>());
+    for site in &bench.backends.sites {
+        let [.., disguised] = counts.get(site.name).copied().unwrap_or_default();
+        if disguised < site.fewest {
+            wrong.push(format!(
+                "{} finds only {disguised} restricted places in disguise, not {}",
+                site.name, site.fewest
+            ));
+        }
+    }
+    bench.conclude(&wrong)
+}
+
+/// Whether the request has a header that the site heeds.
+fn heeds(site: &Site, probe: &Probe) -> bool {
+    let header = probe.header.map(|(name, _)| name);
+    HEEDED.iter().any(|(heeding, name, _)| *heeding == site.name && header == Some(name))
+}
+
+fn moved(bench: &Bench) -> Result<(), Failed> {
+    let mut counts = BTreeMap::<(&str, &str), usize>::new();
+    for found in bench.found().filter(|found| is_disguised(found.probe, found.resource)) {
+        if let Some((name, _)) = found.probe.header {
+            *counts.entry((found.site, name)).or_default() += 1;
+        }
+    }
+    let mut wrong = Vec::new();
+    for (site, name, fewest) in HEEDED {
+        let count = counts.get(&(site, name)).copied().unwrap_or_default();
+        eprintln!("{site} finds something restricted {count} times with {name}");
+        if count < fewest {
+            wrong.push(format!("{site} finds something restricted only {count} times with {name}"));
         }
     }
     bench.conclude(&wrong)
 }
 
 fn public(bench: &Bench) -> Result<(), Failed> {
-    let policy = policy();
-    let open = bench.found().filter(|(_, path, _)| decide(&policy, path, None) == "public_path");
     let (mut wrong, mut respelled) = (Vec::new(), 0);
-    for (site, path, resource) in open {
-        respelled += usize::from(path.split('?').next() != Some(resource));
+    for Found { site, probe, resource, .. } in bench.found().filter(|found| found.decisions.nobody == "public_path") {
+        respelled += usize::from(probe.path.split('?').next() != Some(resource));
         if !is_public(resource) {
-            wrong.push(format!("{path} is public to the gate, {site} serves {resource}"));
+            wrong.push(format!("{probe} is public to the gate, {site} serves {resource}"));
         }
     }
     eprintln!("public to the gate, and served under another name than the path: {respelled}");
@@ -151,13 +124,15 @@ fn public(bench: &Bench) -> Result<(), Failed> {
 }
 
 fn restricted(bench: &Bench) -> Result<(), Failed> {
-    let policy = policy();
     let (mut wrong, mut answers) = (Vec::new(), BTreeMap::<&str, usize>::new());
-    for (site, path, resource) in bench.found().filter(|(_, _, resource)| is_restricted(resource)) {
-        let decision = decide(&policy, path, Some(GUEST));
+    for Found { site, probe, decisions, resource } in bench.found().filter(|found| is_restricted(found.resource)) {
+        let decision = decisions.guest;
         *answers.entry(decision).or_default() += 1;
         if !matches!(decision, "missing_role" | "bad_request_target") {
-            wrong.push(format!("{path} is {resource} to {site}, and the gate says {decision} to a guest"));
+            wrong.push(format!("{probe} is {resource} to {site}, and the gate says {decision} to a guest"));
+        }
+        if decisions.by_protected == "public_path" {
+            wrong.push(format!("{probe} is {resource} to {site}, and not protected to the gate"));
         }
     }
     eprintln!("what the gate says to a guest where a site finds something restricted: {answers:?}");
@@ -185,48 +160,53 @@ struct Passage {
     refused: usize,
     /// Requests of an admin that reached something restricted in disguise.
     reached: usize,
+    /// Those of them that did with a header that the site heeds.
+    moved: usize,
 }
 
 impl Bench {
     fn through_envoy(&self, handling: Handling) -> Result<(), Failed> {
         let front = Front::start(&self.backends.sites, handling);
         let address = front.address();
-        let passages: Vec<Passage> = thread::scope(|scope| {
+        let passages: Result<Vec<Passage>, String> = thread::scope(|scope| {
             let pass = |site| scope.spawn(move || self.pass(site, handling, Dialogue::new(|| dial(address))));
             let passing: Vec<_> = self.backends.sites.iter().map(pass).collect();
-            passing.into_iter().map(|passage| passage.join().expect("Envoy answers")).collect()
+            passing.into_iter().map(|passage| passage.join().expect("no panic")).collect()
         });
+        let passages = passages.map_err(|error| format!("{error}\n{}", front.log()))?;
         let sum = |count: fn(&Passage) -> usize| passages.iter().map(count).sum::<usize>();
         let counts = [sum(|passage| passage.open), sum(|passage| passage.refused), sum(|passage| passage.reached)];
-        let [open, refused, reached] = counts;
+        let ([open, refused, reached], moved) = (counts, sum(|passage| passage.moved));
         eprintln!(
             "{handling:?}: {open} times something was reached without a key, {refused} times a guest was refused, {reached} \
-             times an admin reached something restricted in disguise"
+             times an admin reached something restricted in disguise, {moved} of them with a header that moves the path"
         );
         let mut wrong: Vec<String> = passages.into_iter().flat_map(|passage| passage.wrong).collect();
-        if counts.iter().any(|count| *count < FEWEST_PASSED) {
+        if counts.iter().any(|count| *count < FEWEST_PASSED) || moved < FEWEST_MOVED_THROUGH {
             wrong.push("hardly anything passes: this proves little".to_owned());
         }
         self.conclude(&wrong)
     }
 
-    /// Sends what is of interest to a site without a key, as a guest and as an admin.
+    /// Sends what is of interest to a site without a key, as a guest and as an admin. An error is a request without a reply.
     fn pass(
         &self,
         site: &Site,
         handling: Handling,
         mut dialogue: Dialogue<impl Fn() -> io::Result<Box<dyn Stream>>>,
-    ) -> Passage {
+    ) -> Result<Passage, String> {
         let mut passage = Passage::default();
-        for (path, direct) in self.of_interest(site.name) {
-            let mut ask =
-                |key| dialogue.ask(&request(site, path, key)).unwrap_or_else(|error| panic!("{path}: {error}"));
-            let [nobody, guest, admin] = [None, Some(GUEST), Some(ADMIN)].map(&mut ask);
+        for (probe, direct) in self.of_interest(site) {
+            let mut ask = |key| {
+                let reply = dialogue.ask(&request(site, probe, key));
+                reply.map_err(|error| format!("{probe} to {}: no reply, {error}", site.name))
+            };
+            let (nobody, guest, admin) = (ask(None)?, ask(Some(GUEST))?, ask(Some(ADMIN))?);
             let mut fail = |who: &str, reply: &Reply| {
                 let (status, reason) = verdict(reply);
                 let resource = resource(reply);
                 passage.wrong.push(format!(
-                    "{path} to {}: {who} gets {status} {reason} {resource:?}; directly {direct:?}",
+                    "{probe} to {}: {who} gets {status} {reason} {resource:?}; directly {direct:?}",
                     site.name
                 ));
             };
@@ -244,32 +224,10 @@ impl Bench {
             }
             passage.open += usize::from(resource(&nobody).is_some());
             passage.refused += usize::from(is_refused);
-            passage.reached += usize::from(resource(&admin).is_some_and(|resource| is_disguised(path, &resource)));
+            let is_reached = resource(&admin).is_some_and(|resource| is_disguised(probe, &resource));
+            passage.reached += usize::from(is_reached);
+            passage.moved += usize::from(is_reached && heeds(site, probe));
         }
-        passage
-    }
-
-    /// The classics, and of the paths that a site takes for something restricted in disguise, or for something public that has
-    /// another name, as many as there is time for, spread over all; each with what it takes them for.
-    fn of_interest(&self, site: &str) -> Vec<(&str, Option<&str>)> {
-        let all = self.paths.iter().map(String::as_str).zip(self.readings[site].iter().map(Option::as_deref));
-        let (mut chosen, others): (Vec<_>, Vec<_>) = all.enumerate().partition(|(index, _)| *index < CLASSICS.len());
-        let policy = policy();
-        let mut kinds: [Vec<_>; 3] = Default::default();
-        for one in others {
-            let (_, (path, resource)) = one;
-            let is_refused = || decide(&policy, path, Some(ADMIN)) == "bad_request_target";
-            let kind = match resource {
-                Some(resource) if is_disguised(path, resource) => usize::from(is_refused()),
-                Some(resource) if path != resource && decide(&policy, path, None) == "public_path" => 2,
-                _ => continue,
-            };
-            kinds[kind].push(one);
-        }
-        for (some, most) in kinds.into_iter().zip(THROUGH_ENVOY) {
-            let step = some.len().div_ceil(most).max(1);
-            chosen.extend(some.into_iter().step_by(step));
-        }
-        chosen.into_iter().map(|(_, pair)| pair).collect()
+        Ok(passage)
     }
 }

@@ -1,28 +1,30 @@
-//! Each threat in `docs/security-model.md` has a defence in the source and a row that shows it. The slow half takes the
-//! defences out of a copy of the source, one after the other, and sees the rows fail: `make defences`.
+//! Each threat in `docs/security-model.md` has a defence in the source and a row that shows it. A defence is marked in the
+//! source by its name (`src/defence.rs`). The slow half builds the core with the switch for these names, takes one after the
+//! other out, and checks that its rows fail: `make defences`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::Instant;
 
 use portcullis_tests::cases::load_all;
-use portcullis_tests::paths::{copy_of_the_source, workspace};
+use portcullis_tests::paths::{command, module, workspace};
 use serde::Deserialize;
+use serde_json::Value;
 
-/// One way to take a defence out.
+/// The environment variable that takes a defence out of a build with the feature `defence-switch`.
+const SWITCH: &str = "PORTCULLIS_WITHOUT";
+
+/// A defence that is marked in the source.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Defence {
+    /// What `defence!` marks it with.
+    name: String,
     /// The threat, as `docs/security-model.md` names it.
     threat: String,
-    /// The source file.
-    file: PathBuf,
-    /// Text that occurs once in the file.
-    take_out: String,
-    /// What is left in its place.
-    leave: String,
-    /// Rows that fail then, as `FILE::NAME`.
+    /// Rows that fail without it, as `FILE::NAME`.
     rows: BTreeSet<String>,
 }
 
@@ -59,44 +61,148 @@ fn each_threat_has_a_defence_and_a_row() {
 }
 
 #[test]
-fn each_defence_is_in_the_source_and_its_rows_in_the_table() {
-    let files = load_all().expect("the table can be read");
-    let rows: BTreeSet<String> =
-        files.iter().flat_map(|file| file.rows.iter().map(|row| format!("{}::{}", file.name, row.name))).collect();
-    for Defence { threat, file, take_out, rows: fails, .. } in defences() {
-        let source = fs::read_to_string(workspace().join(&file)).expect("the file of a defence can be read");
-        assert_eq!(source.matches(&take_out).count(), 1, "{threat}: {} has, once: {take_out}", file.display());
-        assert!(!fails.is_empty(), "{threat}: no row");
-        let unknown: Vec<&String> = fails.difference(&rows).collect();
-        assert!(unknown.is_empty(), "{threat}: the table has no rows {unknown:?}");
+fn each_defence_is_marked_once_and_each_mark_is_a_defence() {
+    let defences = defences();
+    let listed: BTreeSet<&str> = defences.iter().map(|defence| defence.name.as_str()).collect();
+    assert_eq!(listed.len(), defences.len(), "a name is listed twice in tests/defences.yaml");
+    for name in &listed {
+        let is_plain = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+        assert!(is_plain, "{name}: letters in lower case, digits and -");
+    }
+    let mut marks = BTreeMap::<String, Vec<PathBuf>>::new();
+    collect_marks(&workspace().join("src"), &mut marks);
+    // A second place is another defence: with a name and rows of its own it can be seen that both are needed.
+    let repeated: Vec<_> = marks.iter().filter(|(_, files)| files.len() > 1).collect();
+    assert!(repeated.is_empty(), "names that mark several places: {repeated:#?}");
+    let marked: BTreeSet<&str> = marks.keys().map(String::as_str).collect();
+    let (unmarked, unlisted): (Vec<_>, Vec<_>) =
+        (listed.difference(&marked).collect(), marked.difference(&listed).collect());
+    assert!(
+        unmarked.is_empty() && unlisted.is_empty(),
+        "listed in tests/defences.yaml, but marked nowhere in src/: {unmarked:#?}\nmarked, but not listed: {unlisted:#?}"
+    );
+}
+
+/// The names in `defence!("...")`, with the files that they stand in. The macro takes nothing but a literal.
+fn collect_marks(folder: &Path, marks: &mut BTreeMap<String, Vec<PathBuf>>) {
+    for entry in fs::read_dir(folder).expect("a folder of the source").map_while(Result::ok) {
+        let path = entry.path();
+        if path.is_dir() {
+            collect_marks(&path, marks);
+            continue;
+        }
+        let text = fs::read_to_string(&path).expect("a file of the source");
+        let code: String =
+            text.lines().filter(|line| !line.trim_start().starts_with("//")).map(|line| format!("{line}\n")).collect();
+        for after in code.split("defence!(").skip(1) {
+            let literal = after.trim_start().strip_prefix('"').and_then(|rest| rest.split_once('"'));
+            let (name, _) = literal.unwrap_or_else(|| panic!("{}: defence! without a name", path.display()));
+            marks.entry(name.to_owned()).or_default().push(path.clone());
+        }
     }
 }
 
 #[test]
-#[ignore = "builds the gate once for each defence: make defences"]
-fn the_rows_fail_when_a_defence_is_taken_out() {
-    let copy = copy_of_the_source();
-    let untouched = failing(copy.path());
-    assert!(untouched.is_empty(), "nothing is taken out, and yet there fail: {untouched:?}");
-    let mut holes = Vec::new();
-    for Defence { threat, file, take_out, leave, rows } in defences() {
-        let path = copy.path().join(&file);
-        let source = fs::read_to_string(&path).expect("the copy can be read");
-        fs::write(&path, source.replacen(&take_out, &leave, 1)).expect("the copy can be written");
-        let failed = failing(copy.path());
-        fs::write(&path, source).expect("the copy can be written");
-        eprintln!("{threat} ({}): {} rows fail", file.display(), failed.len());
-        holes.extend(rows.difference(&failed).map(|row| format!("{threat}: {row}")));
+fn each_defence_names_rows_of_the_table() {
+    let files = load_all().expect("the table can be read");
+    let rows: BTreeSet<String> =
+        files.iter().flat_map(|file| file.rows.iter().map(|row| format!("{}::{}", file.name, row.name))).collect();
+    for Defence { name, rows: fails, .. } in defences() {
+        assert!(!fails.is_empty(), "{name}: no row");
+        let unknown: Vec<&String> = fails.difference(&rows).collect();
+        assert!(unknown.is_empty(), "{name}: the table has no rows {unknown:?}");
     }
+}
+
+#[test]
+fn no_normal_build_has_the_switch() {
+    assert!(!has_switch(&module()), "the filter has the switch: build it with `make build`");
+    assert!(!has_switch(&command()), "the command has the switch: build it with `make build`");
+}
+
+/// Whether a binary has the name of the environment variable in it.
+fn has_switch(binary: &Path) -> bool {
+    let bytes = fs::read(binary).unwrap_or_else(|error| panic!("{}: {error}", binary.display()));
+    bytes.windows(SWITCH.len()).any(|window| window == SWITCH.as_bytes())
+}
+
+#[test]
+fn the_filter_is_not_built_with_the_switch() {
+    let check = |features: &[&str]| {
+        let arguments =
+            ["check", "--quiet", "--locked", "--package", "portcullis", "--lib", "--target", "wasm32-wasip1"];
+        let output = cargo().args(arguments).args(features).output().expect("cargo starts");
+        (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (built, errors) = check(&["--features", "defence-switch"]);
+    assert!(!built && errors.contains("the feature `defence-switch` is for tests"), "{errors}");
+    let (built, errors) = check(&[]);
+    assert!(built, "a control: {errors}");
+}
+
+#[test]
+#[ignore = "builds the table with the switch, and runs it once for each defence: make defences"]
+fn the_rows_fail_when_a_defence_is_taken_out() {
+    let begun = Instant::now();
+    let table = table_with_switch();
+    assert!(has_switch(&table), "a control: this build has the switch");
+    eprintln!("built the table with the switch in {} s", begun.elapsed().as_secs());
+    let untouched = failing(&table, None);
+    assert!(untouched.is_empty(), "nothing is taken out, and yet there fail: {untouched:?}");
+    let defences = defences();
+    let mut holes = Vec::new();
+    for (number, Defence { name, rows, .. }) in defences.iter().enumerate() {
+        let failed = failing(&table, Some(name));
+        let missing: Vec<&String> = rows.difference(&failed).collect();
+        eprintln!(
+            "{}/{} {name}: {} rows fail, {} of {} named",
+            number + 1,
+            defences.len(),
+            failed.len(),
+            rows.len() - missing.len(),
+            rows.len()
+        );
+        holes.extend(missing.into_iter().map(|row| format!("{name}: {row}")));
+    }
+    eprintln!("{} defences in {} s", defences.len(), begun.elapsed().as_secs());
     assert!(holes.is_empty(), "rows that do not fail without their defence:\n{}", holes.join("\n"));
 }
 
-/// The rows that fail in the core, in the copy at `root`.
-fn failing(root: &Path) -> BTreeSet<String> {
+fn cargo() -> Command {
     let mut cargo = Command::new(std::env::var("CARGO").unwrap_or("cargo".into()));
-    cargo.args(["test", "--quiet", "--locked", "--package", "portcullis-tests", "--test", "table", "--", "[core]"]);
-    cargo.env("CARGO_TARGET_DIR", workspace().join("target/defences"));
-    let output = cargo.current_dir(root).output().expect("cargo starts");
+    cargo.current_dir(workspace());
+    cargo
+}
+
+/// Builds the suite `table` with the switch, in a folder of its own: nothing with the switch is where a normal build is.
+fn table_with_switch() -> PathBuf {
+    let mut cargo = cargo();
+    cargo.args([
+        "test",
+        "--no-run",
+        "--quiet",
+        "--locked",
+        "--message-format",
+        "json",
+        "--package",
+        "portcullis-tests",
+    ]);
+    cargo.args(["--features", "defence-switch", "--test", "table"]);
+    cargo.env("CARGO_TARGET_DIR", workspace().join("target/defences")).stderr(Stdio::inherit());
+    let output = cargo.output().expect("cargo starts");
+    assert!(output.status.success(), "the suite `table` cannot be built with the switch");
+    let messages = String::from_utf8_lossy(&output.stdout).into_owned();
+    let messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let mut tables = messages.filter(|message| message["target"]["name"] == "table");
+    let executable = tables.find_map(|message| message["executable"].as_str().map(PathBuf::from));
+    executable.expect("cargo says where the suite is")
+}
+
+/// The rows that fail in the core without a defence.
+fn failing(table: &Path, without: Option<&str>) -> BTreeSet<String> {
+    let mut suite = Command::new(table);
+    suite.arg("[core]").env_remove(SWITCH).envs(without.map(|name| (SWITCH, name)));
+    let output = suite.output().expect("the suite starts");
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(stdout.contains("test result:"), "the suite does not run:\n{stderr}");
     let failed = stdout.lines().filter_map(|line| line.strip_prefix("test ")?.trim_end().strip_suffix("FAILED"));

@@ -1,6 +1,8 @@
 //! The gates of `envoy/envoy-gateway/` as Envoy Gateway hands them to Envoy, on a real Envoy.
 
-use portcullis_tests::gateway::{Gateway, Module, TOKEN, filter, gated, listener, manifest, manifest_with, route};
+use portcullis_tests::gateway::{
+    Gateway, Module, TOKEN, client_settings, filter, gated, listener, manifest, manifest_with, of_kind, route,
+};
 use portcullis_tests::message::values;
 use portcullis_tests::wire_engine::Form;
 use portcullis_tests::{paths, poll};
@@ -53,6 +55,28 @@ fn envoy_gateways_filters_answer_as_promised_in_both_forms_of_the_policy() {
             });
             assert_eq!((reply.status, told.as_str()), (status, consumer), "{method} {path} {headers:?}");
         }
+    }
+}
+
+/// What is refused before the gate: by Envoy Gateway's defaults, with `proxy.yaml`, and where somebody allows all of it.
+#[test]
+fn escaped_slashes_and_underscores_are_refused_before_the_gate() {
+    let gate = manifest("gateway.yaml");
+    let filters = [filter(&gate, Form::Text, &Module::at(&paths::module()))];
+    let allowed = json!({"spec": {
+        "path": {"escapedSlashesAction": "KeepUnchanged", "disableMergeSlashes": true}, "headers": {"withUnderscoresAction": "Allow"}
+    }});
+    // The statuses of: slashes that are merged, a slash that is escaped, a header with an underscore.
+    for (policy, expected) in [
+        (json!({}), [200, 307, 400]),
+        (of_kind("proxy.yaml", "ClientTrafficPolicy"), [200, 400, 400]),
+        (allowed, [401, 200, 200]),
+    ] {
+        let proxy = Gateway::start(&listener(&filters, &[route("/", Some(&gate))], &client_settings(&policy)));
+        let send = |path: &str, headers: &[(&str, &str)]| proxy.send("GET", path, headers).status;
+        let key = ("x-api-key", TOKEN);
+        let found = [send("//healthz", &[]), send("/a%2fb", &[key]), send("/x", &[key, ("some_header", "value")])];
+        assert_eq!(found, expected, "{policy}");
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use portcullis_models::structs;
 use portcullis_tests::cases::{EngineName, load_all};
 use portcullis_tests::listener::PEER_KEY;
 use portcullis_tests::message::{pairs, values};
@@ -213,6 +214,26 @@ fn a_call_that_fails_while_a_policy_is_loaded_opens_nothing() {
     assert_eq!(refused_by, BTreeSet::from(["get_buffer_bytes".to_owned()]));
 }
 
+/// Of a `Struct`, the first byte alone could be the line feed that JSON text begins with.
+#[test]
+fn a_host_may_hand_a_policy_over_in_pieces_of_any_size() {
+    let text = policy().to_string().into_bytes();
+    let forms = [[b"\n", text.as_slice()].concat(), text, structs::encode(&policy())];
+    let mut vm = start(&policy());
+    let loaded = |vm: &Vm| vm.log().iter().rev().find(|line| line.contains("is loaded")).cloned();
+    let expected = loaded(&vm);
+    assert!(expected.is_some(), "{:?}", vm.log());
+    for piece in [1, 2, 3, 7, usize::MAX] {
+        vm.hand_over_at_most(piece);
+        for form in &forms {
+            vm.update(br#"{"name": "between"}"#).expect("another policy");
+            assert_ne!(loaded(&vm), expected, "a control");
+            vm.update(form).unwrap_or_else(|error| panic!("in pieces of {piece}: {error}"));
+            assert_eq!(loaded(&vm), expected, "in pieces of {piece}");
+        }
+    }
+}
+
 fn call_name(call: &str) -> String {
     call.split(' ').next().unwrap_or_default().to_owned()
 }
@@ -331,6 +352,24 @@ fn memory_is_flat_over_30_updates_with_requests_between() {
     }
     // The first ones find out how much room two of them take.
     assert_eq!(sizes[9], sizes[29], "bytes after each update: {sizes:?}");
+}
+
+/// Envoy keeps what it is told of a metric as long as the VM lives, each time anew.
+#[test]
+fn an_update_defines_no_metric_again() {
+    let mut policy = policy();
+    policy["key_metrics"] = json!(true);
+    let mut vm = start(&policy);
+    let defined = |calls: &[String]| calls.iter().filter(|call| call.starts_with("define_metric")).count();
+    assert!(defined(vm.calls()) > 10, "a control: {:?}", vm.calls());
+    for first_uses in [1, 0, 0] {
+        let got = vm.serve(request("GET", "/v2", &[("x-api-key", KEY)]), None);
+        assert_eq!(defined(&got.calls), first_uses);
+        let counted = ["increment_metric portcullis.edge.allowed.key", "increment_metric portcullis.edge.key.one"];
+        assert!(counted.iter().all(|count| got.calls.iter().any(|call| call == count)), "{:?}", got.calls);
+        vm.update(policy.to_string().as_bytes()).expect("the policy stands");
+        assert_eq!(defined(vm.calls()), first_uses, "the calls of the request, and of the update after it");
+    }
 }
 
 /// A caller pays for its bytes, not for their square. Ten times as much of a header, or as many of them, in one request.

@@ -37,14 +37,21 @@ fn document(directory: &Path, gate: &Value, change: impl FnOnce(&mut Value)) -> 
         let route = &mut manager(&mut document, listener)["route_config"]["virtual_hosts"][0]["routes"][0];
         *route = json!({"match": {"prefix": "/"}, "direct_response": {"status": 200}});
     }
-    let source = &mut manager(&mut document, 1)["http_filters"][1]["config_discovery"]["config_source"];
-    source["path_config_source"]["path"] = json!(file);
+    for place in ["/http_filters/1", "/upgrade_configs/0/filters/0"] {
+        let filter = manager(&mut document, 1).pointer_mut(place).expect("the second gate");
+        filter["config_discovery"]["config_source"]["path_config_source"]["path"] = json!(file);
+    }
     change(&mut document);
     document
 }
 
 /// What callers without a key get at both listeners, forwarded for somebody so that no address is trusted.
 fn statuses(gate: &Value, change: impl FnOnce(&mut Value)) -> [u16; 2] {
+    statuses_with(gate, &[], change)
+}
+
+/// As [`statuses`], with more headers.
+fn statuses_with(gate: &Value, headers: &[(&str, &str)], change: impl FnOnce(&mut Value)) -> [u16; 2] {
     let directory = tempfile::tempdir().expect("a directory");
     let envoy = Envoy::start_with(
         &document(directory.path(), gate, change),
@@ -52,7 +59,7 @@ fn statuses(gate: &Value, change: impl FnOnce(&mut Value)) -> [u16; 2] {
     );
     LISTENERS.map(|listener| {
         let stream = connect(V4, envoy.address(listener, V4)).expect("Envoy listens");
-        let headers = pairs(&[("x-forwarded-for", "203.0.113.7")]);
+        let headers = pairs(&[&[("x-forwarded-for", "203.0.113.7")], headers].concat());
         let request = http1::request(b"GET", b"/x", b"gate.test", &headers, None);
         http1::Client::new(stream).send(&request).expect("Envoy replies").status
     })
@@ -76,6 +83,53 @@ fn a_disabled_gate_is_open() {
         let everywhere = |document: &mut Value| manager(document, 0)["http_filters"][0]["disabled"] = yes.clone();
         assert_eq!(statuses(&gate, everywhere), [200, 401], "{yes}");
     }
+}
+
+/// Their own filters stand in the place of all others.
+#[test]
+fn an_upgrade_with_filters_of_its_own_meets_no_other_gate() {
+    const UPGRADE: &[(&str, &str)] = &[("connection", "upgrade"), ("upgrade", "websocket")];
+    let gate = example("gate.yaml");
+    let ask = |change: &dyn Fn(&mut Value)| statuses_with(&gate, UPGRADE, change);
+    let router = || {
+        json!([{"name": "envoy.filters.http.router", "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"
+        }}])
+    };
+    // The passing example: one listener has no filters for it, and the other has a gate among them.
+    assert_eq!(ask(&|_| {}), [401, 401]);
+    let upgrade = |document: &mut Value, upgrade: Value| manager(document, 0)["upgrade_configs"][0] = upgrade;
+    let own = json!({"upgrade_type": "websocket", "filters": router()});
+    assert_eq!(ask(&|document| upgrade(document, own.clone())), [200, 401]);
+    assert_eq!(statuses(&gate, |document| upgrade(document, own.clone())), [401, 401], "without an upgrade");
+    // One that is switched off is refused, unless a route switches it on: there the upstream is asked, which is not there.
+    let off = json!({"upgrade_type": "websocket", "enabled": false, "filters": router()});
+    for (route, expected) in [
+        (json!({"cluster": "backend"}), 403),
+        (json!({"cluster": "backend", "upgrade_configs": [{"upgrade_type": "WebSocket"}]}), 503),
+    ] {
+        let switched = |document: &mut Value| {
+            upgrade(document, off.clone());
+            let to = json!({"match": {"prefix": "/"}, "route": route});
+            manager(document, 0)["route_config"]["virtual_hosts"][0]["routes"][0] = to;
+        };
+        assert_eq!(ask(&switched), [expected, 401], "{route}");
+    }
+}
+
+/// Two filter chains of one listener are two ways in.
+#[test]
+fn a_filter_chain_without_a_gate_is_open_beside_one_that_has_one() {
+    let second = |document: &mut Value| {
+        let listener = &mut document["static_resources"]["listeners"][0];
+        let mut open = listener["filter_chains"][0].clone();
+        let filters = &mut open["filters"][0]["typed_config"]["http_filters"];
+        filters.as_array_mut().expect("a list").remove(0);
+        listener["filter_chains"][0]["filter_chain_match"] =
+            json!({"source_prefix_ranges": [{"address_prefix": "192.0.2.0", "prefix_len": 24}]});
+        listener["default_filter_chain"] = open;
+    };
+    assert_eq!(statuses(&example("gate.yaml"), second), [200, 401]);
 }
 
 #[test]

@@ -1,10 +1,11 @@
-//! A differential oracle for paths. Six slow and obvious models say how a backend may read a path; whatever the gate calls
-//! public must be public to each of them, and whatever any of them finds restricted, the gate must restrict.
+//! A differential oracle for paths. Slow and obvious models say how a backend may read a path; whatever the gate calls public
+//! must be public to each of them, and whatever any of them finds restricted, the gate must restrict. So must the reference.
 
 use std::collections::BTreeSet;
 
-use portcullis_models::backends::MODELS;
-use portcullis_tests::areas::{GUEST, WORDS, decide, is_public, is_restricted, policy};
+use portcullis_models::backends::{BY_OTHER_NAMES, MODELS};
+use portcullis_models::reference::{self, Environment, Host, document::Document, request::Request};
+use portcullis_tests::areas::{GUEST, WORDS, decide, document, is_public, is_restricted, policy};
 use proptest::prelude::*;
 use proptest::sample::select;
 
@@ -13,28 +14,60 @@ fn paths() -> impl Strategy<Value = String> {
     proptest::collection::vec(select(&WORDS[..]), 1..9).prop_map(|words| format!("/{}", words.concat()))
 }
 
+/// What some backend makes of a path that is called public, and that is not public to it.
+fn not_public(path: &str) -> Option<String> {
+    let resources = MODELS.iter().filter_map(|(name, model)| Some((name, model(path.as_bytes())?)));
+    let found = resources.into_iter().find(|(_, resource)| !is_public(resource));
+    found.map(|(name, resource)| format!("{path} is {resource} to {name}"))
+}
+
+/// What some backend makes of a path that is restricted to it.
+fn restricted(path: &str) -> Option<String> {
+    let models = MODELS.iter().chain(&BY_OTHER_NAMES);
+    let resources = models.filter_map(|(name, model)| Some((name, model(path.as_bytes())?)));
+    let found = resources.into_iter().find(|(_, resource)| is_restricted(resource));
+    found.map(|(name, resource)| format!("{path} is {resource} to {name}"))
+}
+
+/// What the reference decides about a GET of the path.
+fn reference_decides(path: &str, key: Option<&str>) -> &'static str {
+    let document = Document::read(&document()).expect("the reference reads the policy");
+    let mut headers = vec![(":method", "GET"), (":path", path)];
+    headers.extend(key.map(|key| ("x-api-key", key)));
+    let request = Request(headers.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect());
+    reference::decisions(&document, &Environment::new(), &request, &Host::default()).remove(0).reason
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 20_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn what_the_gate_calls_public_is_public_to_every_backend(path in paths()) {
         if decide(&policy(), &path, None) == "public_path" {
-            for (name, model) in MODELS {
-                if let Some(resource) = model(path.as_bytes()) {
-                    prop_assert!(is_public(&resource), "{path} is {resource} to {name}");
-                }
-            }
+            prop_assert_eq!(not_public(&path), None);
         }
     }
 
     #[test]
     fn what_any_backend_finds_restricted_asks_for_the_role(path in paths()) {
-        let reader = MODELS.iter().find_map(|(name, model)| {
-            model(path.as_bytes()).filter(|resource| is_restricted(resource)).map(|resource| (name, resource))
-        });
-        if let Some((name, resource)) = reader {
+        if let Some(reader) = restricted(&path) {
             let decision = decide(&policy(), &path, Some(GUEST));
-            prop_assert!(matches!(decision, "missing_role" | "bad_request_target"), "{path} is {resource} to {name}: {decision}");
+            prop_assert!(matches!(decision, "missing_role" | "bad_request_target"), "{reader}: {decision}");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 3_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_reference_is_as_careful(path in paths()) {
+        if reference_decides(&path, None) == "public_path" {
+            prop_assert_eq!(not_public(&path), None);
+        }
+        if let Some(reader) = restricted(&path) {
+            let decision = reference_decides(&path, Some(GUEST));
+            prop_assert!(matches!(decision, "missing_role" | "bad_request_target"), "{reader}: {decision}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The trail in words: each step of a decision, what it looked at, and why it passed the request on or answered.
 
 use portcullis::document::Mode;
-use portcullis::trail::{BadTarget, Event, NotPublic, Preflight, Public, Unidentified, Untrusted};
+use portcullis::trail::{Ambiguity, BadTarget, Event, NotPublic, Preflight, Public, Unidentified, Untrusted};
 use portcullis::{Caller, Decision, Denial, Timestamp};
 use serde_json::{Value, json};
 
@@ -74,6 +74,29 @@ pub(super) fn as_json(steps: &[Step]) -> Value {
         })
     };
     steps.iter().map(step).collect()
+}
+
+/// Why a path may be anything.
+fn in_words(why: Ambiguity) -> &'static str {
+    match why {
+        Ambiguity::TooLong => "it is longer than 1024 bytes and has escapes, empty segments or the like",
+        Ambiguity::TooManyVariants => "backends may read it in too many ways",
+        Ambiguity::ManySuffixes => "a name in it has more than 16 dots",
+        Ambiguity::DotSegment => "a dot segment may form in it, where a backend drops or converts characters",
+        Ambiguity::NotUtf8 => "it is not UTF-8",
+        Ambiguity::Alias => "a name in it stands for another to Windows or ASP.NET",
+        Ambiguity::TooWide => "the patterns mix names and wildcards in too many ways",
+        Ambiguity::OverrideUrl => {
+            "a header holds a URL that cannot be read, or there are more than 4 or 1024 bytes of them"
+        }
+        Ambiguity::MovedRoot => "a header moves the place that paths begin at, or names a second one",
+    }
+}
+
+/// A path for a line of text.
+fn shortened(path: &str) -> String {
+    let most = 64;
+    if path.chars().count() <= most { path.to_owned() } else { path.chars().take(most).chain(['…']).collect() }
 }
 
 /// Puts a decision into words.
@@ -149,7 +172,7 @@ impl Words<'_> {
                 step(7, "key", PassedOn, why)
             }
             // All of step 8 together make its last word.
-            Event::Reading { .. } | Event::AnyPath { .. } => return None,
+            Event::Variant { .. } | Event::AnyPath { .. } => return None,
         })
     }
 
@@ -187,12 +210,15 @@ impl Words<'_> {
         let (result, why, place) = match public {
             Ok(Public::Pattern(index)) => self.met("public_paths", *index, &format!("{path} is under")),
             Ok(Public::Unprotected) => {
-                let why = format!("{path} is in no reading under any of protected_paths");
+                let why = format!("{path} is in no variant under any of protected_paths");
                 (StepResult::Allowed, why, self.place("protected_paths"))
             }
             Err(NotPublic::Nothing) => (StepResult::PassedOn, "none is public".to_owned(), None),
             Err(NotPublic::NotPlain) => {
                 (StepResult::PassedOn, format!("{path} is not plain: backends may read it in several ways"), None)
+            }
+            Err(NotPublic::Ambiguous(why)) => {
+                (StepResult::PassedOn, format!("{} may be any path: {}", shortened(&path), in_words(*why)), None)
             }
             Err(NotPublic::Outside { other_method: Some(index) }) => {
                 let (_, why, place) = self.met("public_paths", *index, &format!("{path} is under"));
@@ -213,9 +239,10 @@ impl Words<'_> {
         let (mut steps, mut met) = (Vec::new(), Vec::new());
         for event in events {
             let (rule, permitted, read) = match event {
-                Event::Reading { path, rule: Some(rule), permitted } => (*rule, *permitted, Some(path)),
-                Event::AnyPath { permitted } => {
-                    let why = format!("the path may be anything, so every one of {} counts", self.list("rules").len());
+                Event::Variant { path, rule: Some(rule), permitted } => (*rule, *permitted, Some(path)),
+                Event::AnyPath { why, permitted } => {
+                    let (why, rules) = (in_words(*why), self.list("rules").len());
+                    let why = format!("this may be any path, so every one of {rules} counts: {why}");
                     let result = if *permitted { StepResult::PassedOn } else { StepResult::Denied };
                     steps.push(Step { result, ..step(why, None) });
                     continue;
@@ -348,7 +375,10 @@ fn bad_target(bad: BadTarget) -> &'static str {
         BadTarget::Bytes => "has a blank, a #, or a byte that is not visible ASCII",
         BadTarget::MalformedEscape => "has a % without two hex digits",
         BadTarget::ForbiddenPart => "has a dot segment, a backslash or a NUL, as sent or decoded",
-        BadTarget::EndlessEscapes => "still changes after 4 rounds of decoding",
+        BadTarget::EndlessEscapes => {
+            "still changes after 4 rounds of decoding, or is longer than 4096 bytes and after one"
+        }
+        BadTarget::TooLong => "is longer than 8192 bytes",
     }
 }
 

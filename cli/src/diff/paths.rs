@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 use portcullis::trail::{Event, Public};
-use portcullis::{Decision, Grant, HeaderBlock, Policy, Request};
+use portcullis::{Decision, Grant, HeaderBlock, PathPattern, Policy, Request};
 
 use super::Effect::{Closes, MayOpen, Neither, Opens};
 use super::cells::{self, Cell};
@@ -235,7 +235,7 @@ impl<'a> Gate<'a> {
             Decision::Allow(_) => {
                 let rules = &self.side.document.rules;
                 let met = events.iter().flat_map(|event| match event {
-                    Event::Reading { rule: Some(rule), .. } => vec![*rule],
+                    Event::Variant { rule: Some(rule), .. } => vec![*rule],
                     Event::AnyPath { .. } => (0..rules.len()).collect(),
                     _ => Vec::new(),
                 });
@@ -290,7 +290,13 @@ fn patterns(side: &Side) -> Vec<String> {
     let lists =
         ["public_paths", "protected_paths", "rules"].into_iter().filter_map(|field| side.merged.node.get(field));
     let pattern = |item: &Node| Some(item.text().or_else(|| item.get("path")?.text())?.to_owned());
-    lists.flat_map(Node::items).filter_map(pattern).collect()
+    let mut all: Vec<String> = lists.flat_map(Node::items).filter_map(pattern).collect();
+    // The gate has these beside what is written.
+    let document = &side.document;
+    let protected = document.protected_paths.iter().flatten().map(|one| &one.path);
+    let restricted = protected.chain(document.rules.iter().map(|rule| &rule.path));
+    all.extend(restricted.flat_map(PathPattern::of_file).map(|path| path.as_str().to_owned()));
+    all
 }
 
 /// The paths and rules as they are written, without remarks.

@@ -51,6 +51,7 @@ pub(crate) enum Code {
     AnswersBeforeGate,
     ConditionalGate,
     UngatedListener,
+    UngatedUpgrade,
     GateDisabled,
     OptionalGate,
     UngatedDefault,
@@ -87,6 +88,7 @@ impl Code {
                 | Self::FailOpen
                 | Self::UnlistedVariable
                 | Self::GateAfterRouter
+                | Self::UngatedUpgrade
                 | Self::GateDisabled
                 | Self::OptionalGate
                 | Self::UngatedDefault

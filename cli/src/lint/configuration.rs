@@ -9,8 +9,8 @@ use portcullis::Timestamp;
 use super::code::Code;
 use super::files::syntax;
 use super::finding::{Finding, Place};
-use super::gate::Gate;
-use super::{Examined, listener, mesh};
+use super::gate::{Gate, shared_vms};
+use super::{Examined, listener, mesh, settled};
 use crate::yaml::{Node, Position, Tree};
 
 /// A file of a configuration.
@@ -83,6 +83,11 @@ pub(super) fn is_set(node: &Node, name: &str) -> bool {
     })
 }
 
+/// Whether a member is there and false, as [`is_set`] reads it.
+pub(super) fn is_off(node: &Node, name: &str) -> bool {
+    field(node, name).is_some() && !is_set(node, name)
+}
+
 /// Whether a value is one of an enum, by its name, in any letter case, or by its number, as text too: Envoy takes all.
 pub(super) fn is_enum(value: &Node, name: &str, number: u64) -> bool {
     match &value.tree {
@@ -140,9 +145,11 @@ pub(super) fn examine(files: &[PathBuf], times: (Timestamp, Timestamp)) -> Resul
         gate.examine(in_listener, times, examined);
     }
     let mut findings = Vec::new();
-    let has_gate = listener::examine(&managers, &gates, &mut findings);
+    let has_gate = listener::examine(&sources, &managers, &gates, &mut findings);
     sources.iter().for_each(|source| mesh::examine(source, &mut findings));
+    settled::examine(&sources, &managers, &mut findings);
     mesh::examine_gates(&gates, &mut findings);
+    shared_vms(&gates, &mut findings);
     sources.iter().for_each(|source| switched_off(source, &gates, &mut findings));
     if let Some(source) = sources.first().filter(|_| !has_gate) {
         let place = Place { file: source.file.clone(), at: None };

@@ -220,6 +220,29 @@ impl<'a> Gate<'a> {
     }
 }
 
+/// Before Envoy 1.39, gates of one `vm_id` have one environment, that of the first.
+pub(super) fn shared_vms(gates: &[Gate<'_>], findings: &mut Vec<Finding>) {
+    for (number, gate) in gates.iter().enumerate() {
+        let Some((id, vm)) = gate.vm() else { continue };
+        let variables = |vm: &Node| field(vm, "environment_variables").and_then(|node| node.to_json().ok());
+        let differs = |other: &Gate<'_>| {
+            other.vm().is_some_and(|(other_id, other)| id == other_id && variables(vm) != variables(other))
+        };
+        if gates.iter().take(number).any(differs) {
+            let message = format!(
+                "another gate has the vm_id {id:?} with other environment_variables: before Envoy 1.39 both see those \
+                 of one"
+            );
+            findings.push(Finding::new(
+                Code::SharedVm,
+                gate.place(Some(vm)),
+                message,
+                "give each environment a vm_id of its own",
+            ));
+        }
+    }
+}
+
 /// Whether this is one of our gates: by any of its names, or by what its configuration holds.
 fn is_gate(names: &[Option<&str>], policy: &Node) -> bool {
     const TELLING: [&str; 5] =

@@ -1,12 +1,13 @@
-//! Connection managers of Envoy: what stands before and after the gate, and what they do to paths and headers.
+//! Connection managers of Envoy: what stands before and after the gate, and which requests go around it.
 
 use super::code::Code;
-use super::configuration::{Source, field, is_enum, is_set, text_of, typed, walk};
+use super::configuration::{Source, field, is_off, text_of, typed, walk};
 use super::finding::{Finding, Place};
 use super::gate::Gate;
+use super::settled;
 use crate::yaml::Node;
 
-/// A connection manager, and the listener that it is in.
+/// A connection manager, and the listener that it is in. One without filters is a part that Istio merges into its own.
 pub(super) struct Manager<'a> {
     source: &'a Source,
     /// What configures it.
@@ -18,7 +19,7 @@ pub(super) struct Manager<'a> {
 /// Takes a finding: its code, where it is if not at the whole, what is wrong, and the fix.
 pub(super) type Find<'f> = dyn FnMut(Code, Option<&Node>, &str, &str) + 'f;
 
-/// The connection managers of a file that have filters.
+/// The connection managers of a file.
 pub(super) fn managers_of(source: &Source) -> Vec<Manager<'_>> {
     let mut listeners: Vec<&Node> = Vec::new();
     let mut managers: Vec<Manager<'_>> = Vec::new();
@@ -27,8 +28,7 @@ pub(super) fn managers_of(source: &Source) -> Vec<Manager<'_>> {
             if field(node, "filter_chains").or_else(|| field(node, "default_filter_chain")).is_some() {
                 listeners.push(node);
             }
-            let manager = typed(node).filter(|(kind, _)| kind.ends_with(".HttpConnectionManager"));
-            if let Some((_, node)) = manager.filter(|(_, body)| field(body, "http_filters").is_some()) {
+            if let Some((_, node)) = typed(node).filter(|(kind, _)| kind.ends_with(".HttpConnectionManager")) {
                 managers.push(Manager {
                     source,
                     node,
@@ -47,25 +47,65 @@ fn holds(outer: &Node, inner: &Node) -> bool {
 }
 
 /// Looks at each. Whether there is a gate: in one of them, or elsewhere where none passes requests on.
-pub(super) fn examine(managers: &[Manager<'_>], gates: &[Gate<'_>], findings: &mut Vec<Finding>) -> bool {
+pub(super) fn examine(
+    sources: &[Source],
+    managers: &[Manager<'_>],
+    gates: &[Gate<'_>],
+    findings: &mut Vec<Finding>,
+) -> bool {
+    let (whole, parts): (Vec<_>, Vec<_>) = managers.iter().partition(|manager| manager.is_whole());
     let (gated, mut open): (Vec<_>, Vec<_>) =
-        managers.iter().partition(|manager| manager.gates(gates).next().is_some());
+        whole.into_iter().partition(|manager| manager.gates(manager.filters(), gates).next().is_some());
     for manager in &gated {
-        manager.chain(gates, findings);
-        manager.paths(findings);
-        let policies = manager.gates(gates).filter_map(|(_, gate)| gate?.taken.as_ref());
+        manager.chain(manager.filters(), gates, findings);
+        manager.upgrade_chains(sources, gates, findings);
+        settled::examine_manager(manager, findings);
+        let policies = gates.iter().filter(|gate| manager.has(gate, gates)).filter_map(|gate| gate.taken.as_ref());
         for taken in policies.filter(|taken| !taken.document.trusted_networks.ranges.is_empty()) {
             manager.addresses(&taken.document, findings);
         }
     }
+    for part in parts.iter().filter(|_| !gates.is_empty()) {
+        part.upgrade_chains(sources, gates, findings);
+        settled::examine_manager(part, findings);
+    }
     open.retain(|manager| manager.router().is_some() && manager.passes_on());
     for manager in open.iter().filter(|_| !gated.is_empty()) {
-        let message = "this listener has no gate, and another has one";
+        let beside =
+            |gated: &&&Manager<'_>| gated.listener.zip(manager.listener).is_some_and(|(a, b)| std::ptr::eq(a, b));
+        let message = match gated.iter().find(beside) {
+            Some(_) => "this filter chain has no gate, and another of its listener has one",
+            None => "this listener has no gate, and another has one",
+        };
         let fix = "put a gate here too, if what is behind it is the same";
         findings.push(manager.find(Code::UngatedListener, None, message, fix));
     }
-    shared_vms(gates, findings);
+    let clusters: Vec<&str> = gated.iter().flat_map(|manager| manager.clusters()).collect();
+    sources.iter().for_each(|source| unfiltered(source, &clusters, findings));
     !gated.is_empty() || (open.is_empty() && !gates.is_empty())
+}
+
+/// Connections that go to what is behind a gate without HTTP filters.
+fn unfiltered(source: &Source, clusters: &[&str], findings: &mut Vec<Finding>) {
+    for document in &source.documents {
+        walk(document, &mut |node| {
+            let Some((_, proxy)) = typed(node).filter(|(kind, _)| kind.ends_with(".TcpProxy")) else { return };
+            if let Some(cluster) = clusters_of(proxy).into_iter().find(|cluster| clusters.contains(cluster)) {
+                let message =
+                    format!("what comes here reaches {cluster} as TCP, and elsewhere a gate stands before it");
+                let fix = "leave it out, or see who can connect: no HTTP filter is asked here";
+                let place = Place { file: source.file.clone(), at: proxy.at };
+                findings.push(Finding::new(Code::UngatedListener, place, message, fix));
+            }
+        });
+    }
+}
+
+/// The clusters that a route, or a TCP proxy, leads to by name.
+fn clusters_of(route: &Node) -> Vec<&str> {
+    let weighted = field(route, "weighted_clusters").and_then(|weighted| field(weighted, "clusters"));
+    let weighted = weighted.map(Node::items).unwrap_or_default().iter().filter_map(|one| text_of(one, "name"));
+    text_of(route, "cluster").into_iter().chain(weighted).collect()
 }
 
 impl<'a> Manager<'a> {
@@ -75,14 +115,50 @@ impl<'a> Manager<'a> {
         Finding::new(code, Place { file: self.source.file.clone(), at }, message, fix)
     }
 
+    /// Whether its filters are here.
+    pub(super) fn is_whole(&self) -> bool {
+        field(self.node, "http_filters").is_some()
+    }
+
     fn filters(&self) -> &'a [Node] {
         field(self.node, "http_filters").map(Node::items).unwrap_or_default()
     }
 
     fn router(&self) -> Option<usize> {
-        self.filters().iter().position(|filter| {
-            kind(filter).ends_with(".router.v3.Router") || text_of(filter, "name") == Some("envoy.filters.http.router")
-        })
+        router_of(self.filters())
+    }
+
+    /// The upgrades that are known here, with the filters that they have in the place of all others, if any.
+    fn upgrades(&self) -> impl Iterator<Item = (&'a Node, &'a [Node])> {
+        let upgrades = field(self.node, "upgrade_configs").map(Node::items).unwrap_or_default();
+        upgrades.iter().map(|upgrade| (upgrade, field(upgrade, "filters").map(Node::items).unwrap_or_default()))
+    }
+
+    /// Looks at the filters that upgrades have of their own. One that is switched off counts where a route switches it on.
+    fn upgrade_chains(&self, sources: &[Source], gates: &[Gate<'a>], findings: &mut Vec<Finding>) {
+        let is_open = |upgrade: &Node| !is_off(upgrade, "enabled") || is_enabled_by_a_route(upgrade, sources);
+        let own = self.upgrades().filter(|(upgrade, filters)| !filters.is_empty() && is_open(upgrade));
+        for (upgrade, filters) in own {
+            if self.gates(filters, gates).next().is_some() {
+                self.chain(filters, gates, findings);
+                continue;
+            }
+            let message = format!(
+                "a request for the upgrade {} runs through these filters alone, and none is the gate: nobody needs a key",
+                text_of(upgrade, "upgrade_type").unwrap_or_default()
+            );
+            let fix = "leave filters out: the upgrade then runs through http_filters; or put the gate first among them";
+            findings.push(self.find(Code::UngatedUpgrade, field(upgrade, "filters"), message, fix));
+        }
+    }
+
+    /// The clusters that its routes lead to, as far as they are here.
+    fn clusters(&self) -> Vec<&'a str> {
+        let mut found = Vec::new();
+        if let Some(routes) = field(self.node, "route_config") {
+            walk(routes, &mut |node| found.extend(field(node, "route").map(clusters_of).unwrap_or_default()));
+        }
+        found
     }
 
     /// Whether a route leads to a cluster, as far as they are here.
@@ -93,10 +169,14 @@ impl<'a> Manager<'a> {
         found
     }
 
-    /// The gates among the filters, and inside them, with their numbers. What is in another file that was not given is a
-    /// gate by its name.
-    fn gates<'g>(&self, gates: &'g [Gate<'a>]) -> impl Iterator<Item = (usize, Option<&'g Gate<'a>>)> {
-        self.filters().iter().enumerate().flat_map(move |(number, filter)| {
+    /// The gates among filters, and inside them, with their numbers. What is in another file that was not given is a gate by
+    /// its name.
+    fn gates<'g>(
+        &self,
+        filters: &'a [Node],
+        gates: &'g [Gate<'a>],
+    ) -> impl Iterator<Item = (usize, Option<&'g Gate<'a>>)> {
+        filters.iter().enumerate().flat_map(move |(number, filter)| {
             let name = text_of(filter, "name").unwrap_or_default();
             let discovered = field(filter, "config_discovery").is_some();
             let is_here = |gate: &&Gate<'_>| holds(filter, gate.entry) || (discovered && gate.name == name);
@@ -108,19 +188,23 @@ impl<'a> Manager<'a> {
         })
     }
 
-    /// Whether a gate is among the filters.
+    /// Whether a gate is among the filters, or among those of an upgrade.
     pub(super) fn has(&self, gate: &Gate<'a>, gates: &[Gate<'a>]) -> bool {
-        self.gates(gates).any(|(_, one)| one.is_some_and(|one| std::ptr::eq(one, gate)))
+        let chains = self.upgrades().map(|(_, filters)| filters).chain([self.filters()]);
+        chains
+            .flat_map(|filters| self.gates(filters, gates))
+            .any(|(_, one)| one.is_some_and(|one| std::ptr::eq(one, gate)))
     }
 
-    fn chain(&self, gates: &[Gate<'a>], findings: &mut Vec<Finding>) {
-        let here: Vec<_> = self.gates(gates).collect();
+    /// Looks at the filters of a request, which a gate is among.
+    fn chain(&self, filters: &'a [Node], gates: &[Gate<'a>], findings: &mut Vec<Finding>) {
+        let here: Vec<_> = self.gates(filters, gates).collect();
         let mut find =
             |code, node: &Node, message: String, fix: &str| findings.push(self.find(code, Some(node), message, fix));
         let first = here.first().map_or(0, |(number, _)| *number);
-        for (number, filter) in self.filters().iter().enumerate() {
+        for (number, filter) in filters.iter().enumerate() {
             let is_gate = here.iter().any(|(gate, _)| *gate == number);
-            if is_gate && self.router().is_some_and(|router| router < number) {
+            if is_gate && router_of(filters).is_some_and(|router| router < number) {
                 find(
                     Code::GateAfterRouter,
                     filter,
@@ -159,39 +243,34 @@ impl<'a> Manager<'a> {
             if let [(before, Some(one)), (number, _)] = pair
                 && before != number
                 && !one.forwards()
-                && let Some(filter) = self.filters().get(*number)
+                && let Some(filter) = filters.get(*number)
             {
                 find(Code::TwoGates, filter, two_gates(&one.name), TWO_GATES_FIX);
             }
         }
     }
+}
 
-    fn paths(&self, findings: &mut Vec<Finding>) {
-        let is_one = |action: &Node, names: &[(&str, u64)]| names.iter().any(|(name, n)| is_enum(action, name, *n));
-        let settle = [("REJECT_REQUEST", 2), ("UNESCAPE_AND_REDIRECT", 3), ("UNESCAPE_AND_FORWARD", 4)];
-        let escapes = field(self.node, "path_with_escaped_slashes_action");
-        let escapes = escapes.is_some_and(|action| is_one(action, &settle));
-        let missing = [
-            ("normalize_path: true", is_set(self.node, "normalize_path")),
-            ("merge_slashes: true", is_set(self.node, "merge_slashes")),
-            ("path_with_escaped_slashes_action: REJECT_REQUEST", escapes),
-        ];
-        let missing: Vec<_> = missing.iter().filter(|(_, is_there)| !is_there).map(|(setting, _)| *setting).collect();
-        if !missing.is_empty() {
-            let message = "`..`, `//` or `%2F` reach the gate and the service as they were sent; the gate weighs each \
-                           reading of a path, and denies more than it must";
-            let fix = format!("set {}", missing.join(", "));
-            findings.push(self.find(Code::PathNormalization, None, message, &fix));
-        }
-        let action = field(self.node, "common_http_protocol_options")
-            .and_then(|options| field(options, "headers_with_underscores_action"));
-        if !action.is_some_and(|action| is_one(action, &[("REJECT_REQUEST", 1), ("DROP_HEADER", 2)])) {
-            let message = "headers with underscores pass: x_api_key is another header than x-api-key to Envoy, and \
-                           the same one to many services";
-            let fix = "set common_http_protocol_options: {headers_with_underscores_action: REJECT_REQUEST}";
-            findings.push(self.find(Code::Underscores, action, message, fix));
-        }
+fn router_of(filters: &[Node]) -> Option<usize> {
+    filters.iter().position(|filter| {
+        kind(filter).ends_with(".router.v3.Router") || text_of(filter, "name") == Some("envoy.filters.http.router")
+    })
+}
+
+/// Whether a route asks for an upgrade that the connection manager has switched off.
+fn is_enabled_by_a_route(upgrade: &Node, sources: &[Source]) -> bool {
+    let wanted = text_of(upgrade, "upgrade_type").unwrap_or_default();
+    let asks = |one: &Node| {
+        !is_off(one, "enabled") && text_of(one, "upgrade_type").is_some_and(|name| name.eq_ignore_ascii_case(wanted))
+    };
+    let mut found = false;
+    for document in sources.iter().flat_map(|source| &source.documents) {
+        walk(document, &mut |node| {
+            let upgrades = field(node, "route").and_then(|route| field(route, "upgrade_configs"));
+            found |= upgrades.map(Node::items).unwrap_or_default().iter().any(asks);
+        });
     }
+    found
 }
 
 /// What two gates in a row do.
@@ -209,30 +288,16 @@ pub(super) fn kind(filter: &Node) -> &str {
 
 /// Filters that can answer a request with what is behind the gate, or let somebody else do so.
 fn may_answer(filter: &Node) -> bool {
-    const ANSWER: [&str; 8] =
-        [".health_check.", ".cache.", ".cache_v2.", ".lua.", ".ext_proc.", ".wasm.", ".golang.", ".dynamic_modules."];
+    const ANSWER: [&str; 9] = [
+        ".health_check.",
+        ".cache.",
+        ".cache_v2.",
+        ".file_server.",
+        ".lua.",
+        ".ext_proc.",
+        ".wasm.",
+        ".golang.",
+        ".dynamic_modules.",
+    ];
     ANSWER.iter().any(|part| kind(filter).contains(part))
-}
-
-/// Before Envoy 1.39, gates of one `vm_id` have one environment, that of the first.
-fn shared_vms(gates: &[Gate<'_>], findings: &mut Vec<Finding>) {
-    for (number, gate) in gates.iter().enumerate() {
-        let Some((id, vm)) = gate.vm() else { continue };
-        let variables = |vm: &Node| field(vm, "environment_variables").and_then(|node| node.to_json().ok());
-        let differs = |other: &Gate<'_>| {
-            other.vm().is_some_and(|(other_id, other)| id == other_id && variables(vm) != variables(other))
-        };
-        if gates.iter().take(number).any(differs) {
-            let message = format!(
-                "another gate has the vm_id {id:?} with other environment_variables: before Envoy 1.39 both see those \
-                 of one"
-            );
-            findings.push(Finding::new(
-                Code::SharedVm,
-                gate.place(Some(vm)),
-                message,
-                "give each environment a vm_id of its own",
-            ));
-        }
-    }
 }

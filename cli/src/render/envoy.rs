@@ -78,6 +78,9 @@ pub(crate) struct Tls {
     pub key: PathBuf,
 }
 
+/// The filter of a listener that speaks HTTP.
+pub(crate) const MANAGER: &str = "envoy.filters.network.http_connection_manager";
+const MANAGER_TYPE: &str = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
 const WASM: &str = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm";
 
 /// The entry of `http_filters`.
@@ -145,10 +148,7 @@ pub(crate) fn bootstrap(proxy: &Proxy) -> Node {
 }
 
 fn listener(proxy: &Proxy) -> Node {
-    let manager = Node::map([
-        ("name", "envoy.filters.network.http_connection_manager".into()),
-        ("typed_config", connection_manager(proxy)),
-    ]);
+    let manager = Node::map([("name", MANAGER.into()), ("typed_config", connection_manager(proxy))]);
     let mut chain = Node::map([("filters", Node::list([manager]))]);
     if let Some(tls) = &proxy.tls {
         chain.set("transport_socket", transport_socket(tls));
@@ -175,22 +175,17 @@ fn connection_manager(proxy: &Proxy) -> Node {
     ]);
     let routes = Node::map([("name", "main".into()), ("virtual_hosts", Node::list([host]))]);
     let mut manager = typed(
-        "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        MANAGER_TYPE,
         [
             ("stat_prefix", "main".into()),
             // The client is the TCP peer, and not whatever X-Forwarded-For says; for a loopback peer Envoy would append
             // an address of its own.
             ("use_remote_address", true.into()),
             ("skip_xff_append", true.into()),
-            // Envoy, the gate and the upstream agree on the path.
-            ("normalize_path", true.into()),
-            ("merge_slashes", true.into()),
-            ("path_with_escaped_slashes_action", "REJECT_REQUEST".into()),
-            // `x_api_key` is another header to Envoy, and the same one to some upstreams.
-            ("common_http_protocol_options", Node::map([("headers_with_underscores_action", "REJECT_REQUEST".into())])),
-            ("upgrade_configs", Node::list([Node::map([("upgrade_type", "websocket".into())])])),
         ],
     );
+    settled().into_iter().for_each(|(name, value)| manager.set(name, value));
+    manager.set("upgrade_configs", Node::list([Node::map([("upgrade_type", "websocket".into())])]));
     if let Some(format) = &proxy.access_log {
         let text = Node::map([("text_format_source", Node::map([("inline_string", format.as_str().into())]))]);
         let log = typed("envoy.extensions.access_loggers.stream.v3.StdoutAccessLog", [("log_format", text)]);
@@ -200,6 +195,23 @@ fn connection_manager(proxy: &Proxy) -> Node {
     manager.set("http_filters", Node::list([filter(&proxy.gate), router]));
     manager.set("route_config", routes);
     manager
+}
+
+/// What a connection manager settles before the gate.
+fn settled() -> [(&'static str, Node); 4] {
+    [
+        // Envoy, the gate and the upstream agree on the path.
+        ("normalize_path", true.into()),
+        ("merge_slashes", true.into()),
+        ("path_with_escaped_slashes_action", "REJECT_REQUEST".into()),
+        // `x_api_key` is another header to Envoy, and the same one to some upstreams.
+        ("common_http_protocol_options", Node::map([("headers_with_underscores_action", "REJECT_REQUEST".into())])),
+    ]
+}
+
+/// A connection manager that has no more than what is settled before the gate, to be merged into one that is there.
+pub(crate) fn settled_manager() -> Node {
+    Node::map([("name", MANAGER.into()), ("typed_config", typed(MANAGER_TYPE, settled()))])
 }
 
 /// A place in the listener that Istio's control plane fills, with the gate or with a filter that denies everybody. The

@@ -1,4 +1,4 @@
-//! The gate as an `EnvoyExtensionPolicy` of Envoy Gateway.
+//! The gate as an `EnvoyExtensionPolicy` of Envoy Gateway, and what Envoy refuses before it.
 
 use anyhow::{Result, bail};
 use clap::Args;
@@ -29,16 +29,34 @@ pub(crate) struct Attached {
 }
 
 const GROUP: &str = "gateway.networking.k8s.io";
+const VERSION: &str = "gateway.envoyproxy.io/v1alpha1";
 
 impl Attached {
-    /// The resource.
+    /// The resources.
     ///
     /// # Errors
     /// Where Envoy Gateway cannot get the module.
-    pub(crate) fn resource(&self, policy: &Sealed) -> Result<Node> {
-        let gateways = self.gateway.iter().map(|name| (GROUP, "Gateway", name.as_str()));
+    pub(crate) fn resources(&self, policy: &Sealed) -> Result<Vec<Node>> {
+        Ok([self.gate(policy)?].into_iter().chain(self.settings()).collect())
+    }
+
+    fn gateways(&self) -> impl Iterator<Item = (&str, &str, &str)> {
+        self.gateway.iter().map(|name| (GROUP, "Gateway", name.as_str()))
+    }
+
+    /// What the bootstrap of `render envoy` has in its connection manager, where Envoy Gateway's defaults are others, or may be
+    /// changed. For a Gateway: a route has none of its own.
+    fn settings(&self) -> Option<Node> {
+        self.gateways().next()?;
+        let mut spec = super::targets(self.gateways());
+        spec.set("path", Node::map([("escapedSlashesAction", "RejectRequest".into())]));
+        spec.set("headers", Node::map([("withUnderscoresAction", "RejectRequest".into())]));
+        Some(super::object(VERSION, "ClientTrafficPolicy", &self.name, &self.namespace, spec))
+    }
+
+    fn gate(&self, policy: &Sealed) -> Result<Node> {
         let routes = self.route.iter().map(|name| (GROUP, "HTTPRoute", name.as_str()));
-        let mut spec = super::targets(gateways.chain(routes));
+        let mut spec = super::targets(self.gateways().chain(routes));
         let mut wasm = Node::map([
             ("name", self.name.as_str().into()),
             ("rootID", NAME.into()),
@@ -52,8 +70,7 @@ impl Attached {
         }
         wasm.set("config", policy.node.clone());
         spec.set("wasm", Node::list([wasm]));
-        let version = "gateway.envoyproxy.io/v1alpha1";
-        Ok(super::object(version, "EnvoyExtensionPolicy", &self.name, &self.namespace, spec))
+        Ok(super::object(VERSION, "EnvoyExtensionPolicy", &self.name, &self.namespace, spec))
     }
 
     fn code(&self) -> Result<Node> {

@@ -96,6 +96,11 @@ impl Mesh {
         }
     }
 
+    /// Whether the resource says what Envoy refuses before the gate. A plugin cannot.
+    pub(crate) fn settles(&self) -> bool {
+        self.kind == Kind::EnvoyFilter
+    }
+
     /// Whom the gate is for, in words.
     pub(crate) fn scope(&self) -> String {
         let Self { namespace, .. } = self;
@@ -195,12 +200,14 @@ impl Mesh {
             ("typed_config", envoy::wasm(&name, code, &policy.node, &policy.variables)),
         ]);
         let filter = Node::map([("name", name.as_str().into()), ("config_discovery", envoy::from_control_plane())]);
-        let manager = Node::map([("name", "envoy.filters.network.http_connection_manager".into())]);
+        let manager = Node::map([("name", envoy::MANAGER.into())]);
         let listener = Node::map([("filterChain", Node::map([("filter", manager)]))]);
         let place = Node::map([("context", context.into()), ("listener", listener)]);
         let patches = [
             patch("EXTENSION_CONFIG", None, "ADD", extension),
-            patch("HTTP_FILTER", Some(place), "INSERT_FIRST", filter),
+            patch("HTTP_FILTER", Some(place.clone()), "INSERT_FIRST", filter),
+            // Istio by itself does only a part of it, and lets the mesh choose.
+            patch("NETWORK_FILTER", Some(place), "MERGE", envoy::settled_manager()),
         ];
         let mut spec = match self.place() {
             Place::Sidecars(labels @ [_, ..]) | Place::Ingress(labels) => {

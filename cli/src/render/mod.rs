@@ -96,7 +96,7 @@ enum What {
         #[command(flatten)]
         mesh: istio::Mesh,
     },
-    /// An EnvoyExtensionPolicy of Envoy Gateway
+    /// An EnvoyExtensionPolicy of Envoy Gateway; for a Gateway, a ClientTrafficPolicy too
     #[command(after_help = examples!(
         "portcullis render envoy-gateway --gateway eg \\
       --url https://files.example.com/portcullis.wasm",
@@ -165,21 +165,24 @@ impl Render {
     pub(crate) fn run(self) -> Result<bool> {
         match self.what {
             What::Filter { source, gate } => {
-                source.run(Format::Yaml, |policy| Ok(Node::list([envoy::filter(&gate.with(policy))])))
+                source.run(Format::Yaml, |policy| Ok(vec![Node::list([envoy::filter(&gate.with(policy))])]))
             }
             What::Ecds { source, filter } => {
-                source.run(Format::Yaml, |policy| Ok(envoy::discovery_response(&filter.with(policy))))
+                source.run(Format::Yaml, |policy| Ok(vec![envoy::discovery_response(&filter.with(policy))]))
             }
             What::Envoy { source, gate, proxy } => {
-                source.run(Format::Yaml, |policy| Ok(envoy::bootstrap(&proxy.around(gate.with(policy)))))
+                source.run(Format::Yaml, |policy| Ok(vec![envoy::bootstrap(&proxy.around(gate.with(policy)))]))
             }
             What::Istio { source, mesh } => source.run(Format::Yaml, |policy| {
                 let resource = mesh.resource(policy)?;
                 note(format_args!("the gate is for {}", mesh.scope()));
-                Ok(resource)
+                if !mesh.settles() {
+                    note("which paths and header names Envoy refuses before it is the mesh's to say: docs/guides/istio.md");
+                }
+                Ok(vec![resource])
             }),
-            What::EnvoyGateway { source, attached } => source.run(Format::Yaml, |policy| attached.resource(policy)),
-            What::Policy { source, format } => source.run(format, |policy| Ok(policy.node.clone())),
+            What::EnvoyGateway { source, attached } => source.run(Format::Yaml, |policy| attached.resources(policy)),
+            What::Policy { source, format } => source.run(format, |policy| Ok(vec![policy.node.clone()])),
             What::Module => {
                 if std::io::stdout().is_terminal() {
                     bail!("the module is no text: send it to a file: portcullis render module > portcullis.wasm");

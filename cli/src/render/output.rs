@@ -59,22 +59,22 @@ impl Source {
     ///
     /// # Errors
     /// Where something cannot be read, rendered, or written.
-    pub(crate) fn run(&self, format: Format, document: impl Fn(&Sealed) -> Result<Node>) -> Result<bool> {
+    pub(crate) fn run(&self, format: Format, documents: impl Fn(&Sealed) -> Result<Vec<Node>>) -> Result<bool> {
         if !self.watch {
-            return self.write(format, &document);
+            return self.write(format, &documents);
         }
         let (sender, events) = mpsc::channel();
         watch::on_signal(sender.clone(), Event::End)?;
         // Before the first look at the files: no change is missed.
         let _watcher = watch::on_change(self.policy.files(), sender, Event::Changed)?;
-        if !self.write(format, &document)? {
+        if !self.write(format, &documents)? {
             return Ok(false);
         }
         note(format_args!("watching {}", self.names()));
         for event in events {
             let written = match event {
                 Event::End => return Ok(true),
-                Event::Changed => self.write(format, &document),
+                Event::Changed => self.write(format, &documents),
             };
             if let Err(error) = &written {
                 note(format_args!("{error:#}"));
@@ -87,8 +87,8 @@ impl Source {
     }
 
     /// Renders once. False: the gate would refuse an entry, and nothing is written.
-    fn write(&self, format: Format, document: &impl Fn(&Sealed) -> Result<Node>) -> Result<bool> {
-        let Some(Rendered { text, digest, notes }) = self.render(format, document)? else { return Ok(false) };
+    fn write(&self, format: Format, documents: &impl Fn(&Sealed) -> Result<Vec<Node>>) -> Result<bool> {
+        let Some(Rendered { text, digest, notes }) = self.render(format, documents)? else { return Ok(false) };
         let Some(given) = &self.output_file else {
             notes.iter().for_each(note);
             print(&text)?;
@@ -108,7 +108,7 @@ impl Source {
         Ok(true)
     }
 
-    fn render(&self, format: Format, document: &impl Fn(&Sealed) -> Result<Node>) -> Result<Option<Rendered>> {
+    fn render(&self, format: Format, documents: &impl Fn(&Sealed) -> Result<Vec<Node>>) -> Result<Option<Rendered>> {
         let merged = self.policy.read()?;
         let overridden = merged.overridden_mode.clone();
         let sealed = Sealed::new(merged, self.mode)?;
@@ -134,15 +134,19 @@ impl Source {
                 "{place}: a key stands there itself; only its SHA-256 is rendered: better keep that alone, as `sha256`"
             )
         }));
-        let body = document(&sealed)?;
+        let documents = documents(&sealed)?;
         let text = match format {
             Format::Yaml => {
                 let version = env!("CARGO_PKG_VERSION");
                 let (names, digest) = (self.names(), &sealed.digest);
                 let head = format!("# Rendered by portcullis {version} from {names}; digest {digest}; do not edit");
-                format!("{head}\n{}", body.to_yaml()?)
+                let documents = documents.iter().map(Node::to_yaml).collect::<Result<Vec<_>>>()?;
+                format!("{head}\n{}", documents.join("---\n"))
             }
-            Format::Json => format!("{}\n", String::from_utf8(body.to_json()?)?),
+            Format::Json => {
+                let documents = documents.iter().map(|one| Ok(String::from_utf8(one.to_json()?)?));
+                documents.map(|one: Result<String>| Ok(format!("{}\n", one?))).collect::<Result<String>>()?
+            }
         };
         Ok(Some(Rendered { text, digest: sealed.digest, notes }))
     }

@@ -240,7 +240,13 @@ fn what_whoever_applies_it_should_know_is_said() {
         ],
     );
     says(&["filter", "--mode", "disabled"], &["portcullis: mode disabled, by --mode"]);
-    says(&[&["istio"], &IMAGE[..]].concat(), &["portcullis: the gate is for every sidecar of the whole mesh"]);
+    says(
+        &[&["istio"], &IMAGE[..]].concat(),
+        &[
+            "portcullis: the gate is for every sidecar of the whole mesh",
+            "portcullis: which paths and header names Envoy refuses before it is the mesh's to say",
+        ],
+    );
     fs::write(folder.path().join("keys.json"), r#"{"version": 1, "mode_override": "report"}"#)
         .expect("the store is replaced");
     says(&["filter"], &["portcullis: mode report, by the store; the policy says enforce"]);

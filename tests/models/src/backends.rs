@@ -1,4 +1,4 @@
-//! Six slow and obvious models of how a backend may read a path.
+//! Slow and obvious models of how a backend may read a path.
 
 use serde_json::{Value, json};
 
@@ -6,13 +6,29 @@ use serde_json::{Value, json};
 pub type Model = fn(&[u8]) -> Option<String>;
 
 /// The models, by name.
-pub const MODELS: [(&str, Model); 6] = [
+pub const MODELS: [(&str, Model); 13] = [
     ("RFC 3986: split, decode each segment, remove dot segments", rfc3986),
     ("nginx: decode, merge slashes, resolve", nginx),
     ("a servlet container: drop parameters, decode, resolve", servlet),
     ("decoding twice, then resolving", twice),
     ("Windows: backslash is a slash, case does not count, names lose dots and blanks at their end", windows),
     ("merging slashes first, then decoding", merged_first),
+    ("WSGI: decode, and take bytes for Latin-1", latin_1),
+    ("Bottle: decode, drop slashes at the beginning and bytes that are not UTF-8", bottle),
+    ("Node: new URL(decodeURIComponent(url))", node),
+    ("Python: urlsplit(unquote(path))", python),
+    ("PHP: the path behind a script", php),
+    ("Symfony: what stands behind .php", symfony),
+    ("IIS with ASP.NET: Windows, and sessions, streams and short names", asp_net),
+];
+
+/// Models of a backend that serves one file by several names. Where the file is public by one, it may be served by another: so
+/// they say what is restricted, and not what is public.
+pub const BY_OTHER_NAMES: [(&str, Model); 4] = [
+    ("DirectoryIndex: the index of a folder", index),
+    ("MultiViews and routers: a name with a suffix", suffix),
+    ("SvelteKit, Nuxt and React Router: the data of a page", page_data),
+    ("Next: the data of a page", next_data),
 ];
 
 fn decode(text: &[u8]) -> Vec<u8> {
@@ -96,6 +112,101 @@ fn windows(path: &[u8]) -> Option<String> {
 
 fn merged_first(path: &[u8]) -> Option<String> {
     resolve(&text(&decode(merge(&text(path)).as_bytes())))
+}
+
+fn latin_1(path: &[u8]) -> Option<String> {
+    Some(decode(path).into_iter().map(char::from).collect())
+}
+
+fn bottle(path: &[u8]) -> Option<String> {
+    let path: String = decode(path).utf8_chunks().map(|chunk| chunk.valid()).collect();
+    Some(format!("/{}", path.trim_start_matches('/')))
+}
+
+/// As the URL parsers of browsers and of Python do, which agree so far.
+fn without_lines(text: &str) -> String {
+    text.trim_start_matches(|letter| letter <= ' ').replace(['\t', '\r', '\n'], "")
+}
+
+fn before(text: &str, marks: [char; 2]) -> &str {
+    text.split(marks).next().unwrap_or_default()
+}
+
+/// The WHATWG URL of `http:`: more than two slashes begin a host too, and without one there is no URL.
+fn node(path: &[u8]) -> Option<String> {
+    let text = without_lines(&String::from_utf8(decode(path)).ok()?);
+    let text = before(text.trim_end_matches(|letter| letter <= ' '), ['?', '#']).replace('\\', "/");
+    if !text.starts_with("//") {
+        return resolve(&text);
+    }
+    let (host, path) = text.trim_start_matches('/').split_once('/').unwrap_or((text.trim_start_matches('/'), ""));
+    let host = host.rsplit('@').next().unwrap_or_default();
+    if host.is_empty() { None } else { resolve(&format!("/{path}")) }
+}
+
+/// Just two slashes begin a host, which may be empty.
+fn python(path: &[u8]) -> Option<String> {
+    let text = without_lines(&text(&decode(path)));
+    let text = before(&text, ['?', '#']);
+    let path = match text.strip_prefix("//") {
+        None => text.to_owned(),
+        Some(rest) => format!("/{}", rest.split_once('/').map_or("", |(_, path)| path)),
+    };
+    Some(path)
+}
+
+fn php(path: &[u8]) -> Option<String> {
+    let path = nginx(path)?;
+    let names: Vec<&str> = path.split('/').collect();
+    let script = names.iter().position(|name| name.to_ascii_lowercase().ends_with(".php"));
+    Some(script.map_or(path.clone(), |at| format!("/{}", names[at + 1..].join("/"))))
+}
+
+/// A base URL is everything up to the name of the script; what follows need not begin with a slash.
+fn symfony(path: &[u8]) -> Option<String> {
+    let path = nginx(path)?;
+    let Some((_, rest)) = path.split_once(".php") else { return Some(path) };
+    Some(format!("/{}", rest.strip_prefix('/').unwrap_or(rest)))
+}
+
+fn asp_net(path: &[u8]) -> Option<String> {
+    let path = windows(path)?;
+    let is_a_session = |name: &&str| name.starts_with("(s(") && name.ends_with("))");
+    let names = path.split('/').filter(|name| !is_a_session(name)).map(|name| {
+        let file = name.split_once(":$").map_or(name, |(file, _)| file.trim_end_matches(':'));
+        // What `admin~1` is short for begins with `admin`, and here is `admin`.
+        let long = file.strip_suffix("~1").filter(|long| (1..=6).contains(&long.len()));
+        long.unwrap_or(file)
+    });
+    Some(names.collect::<Vec<_>>().join("/"))
+}
+
+fn index(path: &[u8]) -> Option<String> {
+    let path = nginx(path)?;
+    let (folder, file) = path.rsplit_once('/')?;
+    let file = file.to_ascii_lowercase();
+    let is_one = file.starts_with("index.") || file.starts_with("default.");
+    Some(if is_one { format!("{folder}/") } else { path })
+}
+
+fn page_data(path: &[u8]) -> Option<String> {
+    let path = nginx(path)?;
+    let names = ["/__data.json", "/__route.js", "/_payload.json", "/_.data"];
+    let page = names.iter().find_map(|name| path.strip_suffix(name)).map(str::to_owned);
+    Some(page.unwrap_or(path))
+}
+
+fn next_data(path: &[u8]) -> Option<String> {
+    let path = nginx(path)?;
+    let page = path.strip_prefix("/_next/data/").and_then(|rest| rest.split_once('/'));
+    let page = page.map(|(_, page)| format!("/{}", page.strip_suffix(".json").unwrap_or(page)));
+    Some(page.unwrap_or(path))
+}
+
+fn suffix(path: &[u8]) -> Option<String> {
+    let path = nginx(path)?;
+    let (folder, file) = path.rsplit_once('/')?;
+    Some(format!("{folder}/{}", file.split('.').next().unwrap_or_default()))
 }
 
 /// The key of a consumer without the role that [`policy`] asks for.

@@ -5,7 +5,7 @@ use std::io;
 
 use portcullis_tests::envoy::V4;
 use portcullis_tests::http1::Client;
-use portcullis_tests::istio::{Place, Traffic, authorization, authorizations, documents};
+use portcullis_tests::istio::{Place, Traffic, authorization, authorizations, documents, merged, normalization};
 use portcullis_tests::listener::SOURCE;
 use portcullis_tests::mesh::{HTTP_ALPN, Proxy, Setup};
 use portcullis_tests::net::connect;
@@ -45,6 +45,39 @@ fn behind_a_gateway_the_sidecars_source_address_is_the_clients_and_has_no_port()
     assert!(source.ends_with(":0"), "{source}");
     let forwarded = outcome.header("x-forwarded-for").expect("the gateway appends to it");
     assert!(forwarded.starts_with("203.0.113.9,") && forwarded.ends_with(source.trim_end_matches(":0")), "{forwarded}");
+}
+
+/// Paths and header names that the gate need not weigh: what Istio does by itself, with `mesh-config.yaml`, and with `strict-http.yaml`.
+#[test]
+fn paths_and_underscores_are_settled_before_the_gate() {
+    let mesh = Mesh::new();
+    let mesh_config = documents("mesh-config.yaml").remove(0)["spec"]["meshConfig"].take();
+    let filters = documents("strict-http.yaml");
+    let merged = |place| filters.iter().map(|one| merged(one, place)).find(|settings| *settings != json!({}));
+    for outbound in [Place::SidecarOutbound, Place::Waypoint] {
+        assert_eq!(merged(outbound), None, "what a service sends is its own");
+    }
+    let by_itself = normalization(&json!({}));
+    let normalized = normalization(&mesh_config);
+    let [inbound, gateway] = [Place::SidecarInbound, Place::Gateway].map(|place| merged(place).expect("it is patched"));
+    // The settings, the place, and the statuses of: slashes that are merged, a slash that is escaped, a header with an underscore.
+    for (settings, place, expected) in [
+        (
+            by_itself,
+            Place::SidecarInbound,
+            [says(401, "no_credential"), says(400, "bad_request_target"), says(200, "key")],
+        ),
+        (normalized, Place::SidecarInbound, [says(200, "public_path"), says(200, "public_path"), says(200, "key")]),
+        (inbound, Place::SidecarInbound, [says(200, "public_path"), says(400, "-"), says(400, "-")]),
+        (gateway, Place::Gateway, [says(200, "-"), says(400, "-"), says(400, "-")]),
+    ] {
+        let gate = vec![only("mesh-wide.yaml").extension(Form::Text)];
+        let proxy = Proxy::start(Setup { settings: settings.clone(), place, ..mesh.setup(gate) });
+        let underscore = [WITH_KEY, &[("some_header", "value")]].concat();
+        let found = [get("//healthz", &[]), get("/x%2f..%2fhealthz", &[]), get(MODELS, &underscore)]
+            .map(|request| mesh.send(&proxy, NOBODY, &request).verdict());
+        assert_eq!(found, expected, "{settings} {place:?}");
+    }
 }
 
 /// At a waypoint the connection that the gate sees begins within the proxy, where the tunnel ends, and has no certificate.

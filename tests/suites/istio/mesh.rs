@@ -52,6 +52,7 @@ impl Mesh {
             upstream: self.upstream.address(),
             authority: &self.authority,
             identity: None,
+            settings: Value::Null,
             options: Options::default(),
             log_format: None,
             tcp: None,

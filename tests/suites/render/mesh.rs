@@ -2,7 +2,7 @@
 
 use portcullis_tests::envoy::Options;
 use portcullis_tests::http1::request;
-use portcullis_tests::istio::{Place, Plugin, added};
+use portcullis_tests::istio::{Place, Plugin, added, merged};
 use portcullis_tests::mesh::{Proxy, Setup};
 use portcullis_tests::message::pairs;
 use portcullis_tests::tls::Authority;
@@ -42,8 +42,9 @@ fn every_plugin_stands_where_it_was_asked_to_and_never_opens() {
     }
 }
 
-/// The statuses of three callers at a sidecar: without a key, with the key of the demonstration, with the one of the environment.
-fn statuses(resource: Value) -> [u16; 3] {
+/// The statuses of four callers at a sidecar: without a key, with the key of the demonstration, with the one of the environment,
+/// and with the first of these and a header whose name has an underscore.
+fn statuses(resource: Value, settings: Value) -> [u16; 4] {
     let (authority, upstream) = (Authority::new(), Upstream::start());
     let proxy = Proxy::start(Setup {
         place: Place::SidecarInbound,
@@ -51,11 +52,13 @@ fn statuses(resource: Value) -> [u16; 3] {
         upstream: upstream.address(),
         authority: &authority,
         identity: None,
+        settings,
         options: Options { environment: ENVIRONMENT, ..Options::default() },
         log_format: None,
         tcp: None,
     });
-    [&[][..], &[("x-api-key", "pk_demo_ci_not_a_secret")], &[("x-api-key", ENVIRONMENT[0].1)]].map(|headers| {
+    let demo = ("x-api-key", "pk_demo_ci_not_a_secret");
+    [&[][..], &[demo], &[("x-api-key", ENVIRONMENT[0].1)], &[demo, ("some_header", "value")]].map(|headers| {
         let bytes = request(b"GET", b"/v2/models", b"models.shop", &pairs(headers), None);
         proxy.send(&authority, None, &bytes).expect("Envoy replies").status
     })
@@ -64,19 +67,21 @@ fn statuses(resource: Value) -> [u16; 3] {
 #[test]
 fn plugins_and_filters_ask_for_a_key_as_istio_hands_them_over() {
     for (name, expected) in [
-        ("istio-mesh-wide.yaml", [401, 200, 401]),
-        ("istio-namespace.yaml", [200, 200, 200]),
-        ("istio-token.yaml", [401, 401, 200]),
-        ("istio-traffic-extension.yaml", [401, 200, 401]),
-        ("istio-traffic-extension-token.yaml", [401, 401, 200]),
+        ("istio-mesh-wide.yaml", [401, 200, 401, 200]),
+        ("istio-namespace.yaml", [200, 200, 200, 200]),
+        ("istio-token.yaml", [401, 401, 200, 401]),
+        ("istio-traffic-extension.yaml", [401, 200, 401, 200]),
+        ("istio-traffic-extension-token.yaml", [401, 401, 200, 401]),
     ] {
         let (_, text) = golden(name).remove(0);
-        assert_eq!(statuses(Plugin::new(one(&text)).extension(Form::Text)), expected, "{name}");
+        assert_eq!(statuses(Plugin::new(one(&text)).extension(Form::Text), Value::Null), expected, "{name}");
     }
     for (name, expected) in
-        [("istio-envoy-filter.yaml", [401, 200, 401]), ("istio-envoy-filter-token.yaml", [401, 401, 200])]
+        [("istio-envoy-filter.yaml", [401, 200, 401, 400]), ("istio-envoy-filter-token.yaml", [401, 401, 200, 400])]
     {
         let (_, text) = golden(name).remove(0);
-        assert_eq!(statuses(added(&one(&text)).remove(0)), expected, "{name}");
+        let document = one(&text);
+        let settings = merged(&document, Place::SidecarInbound);
+        assert_eq!(statuses(added(&document).remove(0), settings), expected, "{name}");
     }
 }

@@ -2,7 +2,7 @@
 
 use super::document::KeySource;
 use super::path;
-use super::request::{Request, pair, split, trimmed};
+use super::request::{MOST_ITEMS, MOST_PARTS, Request, pair, split, trimmed};
 
 /// What a request presents.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,15 +40,23 @@ pub fn present(sources: &[KeySource], request: &Request, query: Option<Vec<u8>>)
                 found.extend(values.into_iter().map(judge));
             }
             KeySource::Query(name) => {
-                let pairs = split(query.as_deref().unwrap_or_default(), b'&').into_iter().map(|part| pair(&part));
+                let parts = split(query.as_deref().unwrap_or_default(), b'&');
+                if parts.len() > MOST_ITEMS {
+                    return Presented::Several;
+                }
+                let pairs = parts.into_iter().map(|part| pair(&part));
                 let values = pairs.filter(|(key, _)| is_named(key, name)).map(|(_, value)| value);
                 found.extend(values.map(|value| {
                     if path::is_well_formed(&value) { judge(path::decode(&value)) } else { Presented::Malformed(index) }
                 }));
             }
             KeySource::Cookie(name) => {
-                let crumbs = request.values("cookie").into_iter().flat_map(|value| split(&value, b';'));
-                let pairs = crumbs.map(|crumb| pair(&crumb));
+                let lines = request.values("cookie");
+                let crumbs: Vec<_> = lines.into_iter().flat_map(|value| split(&value, b';')).collect();
+                if crumbs.len() > MOST_ITEMS {
+                    return Presented::Several;
+                }
+                let pairs = crumbs.into_iter().map(|crumb| pair(&crumb));
                 let values = pairs.filter(|(key, _)| trimmed(key) == name.as_bytes()).map(|(_, value)| trimmed(&value));
                 found.extend(values.map(judge));
             }
@@ -72,6 +80,8 @@ fn bearer(index: usize, request: &Request) -> Vec<Presented> {
     let parts: Vec<Vec<u8>> = lines.iter().flat_map(|line| split(line, b',')).collect();
     let keys: Vec<Vec<u8>> = parts.iter().filter_map(|part| after_scheme(&trimmed(part))).collect();
     match (keys.as_slice(), parts.len()) {
+        // What is not looked at may hold several.
+        (_, parts) if parts > MOST_PARTS => vec![Presented::Several, Presented::Several],
         ([], _) => Vec::new(),
         ([key], 1) if is_token68(key) && key.len() <= 1024 => vec![Presented::Key(index, key.clone())],
         ([_], 1) => vec![Presented::Malformed(index)],

@@ -10,6 +10,7 @@ pub mod path;
 pub mod reply;
 pub mod request;
 pub mod rules;
+pub mod variants;
 
 use std::collections::BTreeMap;
 
@@ -58,11 +59,29 @@ enum Doubt {
     Target,
 }
 
-/// The decisions that the gate may make about a request: one, and stricter ones beside it where a path is not ASCII.
+/// The decisions that the gate may make about a request: one, and stricter ones beside it where a path is text that is not
+/// ASCII.
 pub fn decisions(document: &Document, environment: &Environment, request: &Request, host: &Host) -> Vec<Decision> {
-    let stricter: &[Doubt] = if path::are_ascii(request) { &[] } else { &[Doubt::Public, Doubt::Rules, Doubt::Target] };
-    let doubts = [Doubt::None].iter().chain(stricter);
-    doubts.map(|doubt| decide(document, environment, request, host, *doubt)).collect()
+    let doubts = [Doubt::None].into_iter().chain(doubts(request));
+    doubts.map(|doubt| decide(document, environment, request, host, doubt)).collect()
+}
+
+/// What is left open about a request. A path that is not UTF-8 may be anything, and that is no doubt.
+fn doubts(request: &Request) -> Vec<Doubt> {
+    let is_ascii = |target: &[u8]| (0..=4).fold(target.to_vec(), |target, _| path::decode(&target)).is_ascii();
+    let target = request.path().unwrap_or_default();
+    let mut doubts = Vec::new();
+    if !is_ascii(target) {
+        doubts.push(Doubt::Target);
+        if variants::is_text(path::path(target)) {
+            doubts.extend([Doubt::Public, Doubt::Rules]);
+        }
+    }
+    let urls = request.override_urls();
+    if urls.iter().any(|url| !is_ascii(url) && variants::is_text(path::path(url))) {
+        doubts.push(Doubt::Rules);
+    }
+    doubts
 }
 
 fn decide(document: &Document, environment: &Environment, request: &Request, host: &Host, doubt: Doubt) -> Decision {
@@ -142,16 +161,19 @@ fn is_public(document: &Document, request: &Request, target: &[u8]) -> bool {
         return false;
     }
     let decoded = path::decode(raw);
-    let public = |path: &[u8]| {
-        document.public_paths.iter().any(|one| {
-            path::matches(one.path(), path)
-                && one.methods().is_none_or(|all| request::lists(all, &request.method(), false))
-        })
-    };
+    let public = |path: &[u8]| is_public_as_it_is(document, request, path);
     let protected = |patterns: &[document::Place]| {
         !decoded.iter().all(|byte| (0x21..=0x7E).contains(byte)) || rules::is_protected(patterns, raw)
     };
     (public(raw) && public(&decoded)) || document.protected_paths.as_deref().is_some_and(|all| !protected(all))
+}
+
+/// The data of a page is public where the page is public too.
+fn is_public_as_it_is(document: &Document, request: &Request, path: &[u8]) -> bool {
+    let is_listed = document.public_paths.iter().any(|one| {
+        path::matches(one.path(), path) && one.methods().is_none_or(|all| request::lists(all, &request.method(), false))
+    });
+    is_listed && variants::pages(path).iter().all(|page| is_public_as_it_is(document, request, page))
 }
 
 /// Whether a SPIFFE id is one of the pattern's: `*` is one whole segment.

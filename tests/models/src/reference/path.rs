@@ -2,7 +2,7 @@
 
 use unicode_normalization::UnicodeNormalization as _;
 
-use super::request::Request;
+use super::variants;
 
 /// What stands before the first `?`.
 pub fn path(target: &[u8]) -> &[u8] {
@@ -55,22 +55,25 @@ pub fn segments(path: &[u8]) -> Vec<Vec<u8>> {
     super::request::split(path.strip_prefix(b"/").unwrap_or(path), b'/')
 }
 
-/// Whether the path of a request, and each path that a header names, is ASCII however often it is decoded.
-pub fn are_ascii(request: &Request) -> bool {
-    let targets = request.override_urls().into_iter().chain(request.path().map(<[u8]>::to_vec));
-    targets.map(|target| (0..=4).fold(target, |target, _| decode(&target))).all(|target| target.is_ascii())
-}
-
 /// What some backend trims or does not see: white space and control characters.
 pub fn is_blank(letter: char) -> bool {
     letter.is_whitespace() || letter.is_control()
 }
+
+/// Hardly a server takes a longer path.
+const LONGEST: usize = 8192;
+/// Nobody decodes a longer path again and again.
+const LONGEST_TO_DECODE: usize = 4096;
 
 /// Whether an API sends such a request target.
 pub fn is_a_target(target: &[u8]) -> bool {
     let visible = target.iter().all(|byte| (0x21..=0x7E).contains(byte) && *byte != b'#');
     let mut path = path(target).to_vec();
     if !visible || target.first() != Some(&b'/') || !is_well_formed(&path) {
+        return false;
+    }
+    let has_escaped_percent = path.windows(3).any(|escape| escape == b"%25");
+    if path.len() > LONGEST || path.len() > LONGEST_TO_DECODE && has_escaped_percent {
         return false;
     }
     // As sent, and after one to four rounds.
@@ -88,7 +91,7 @@ pub fn is_a_target(target: &[u8]) -> bool {
 }
 
 /// `.` or `..`, up to parameters, or to what is a `?` or `#` by now, with blanks around.
-fn is_dot_segment(segment: &[u8]) -> bool {
+pub fn is_dot_segment(segment: &[u8]) -> bool {
     let end = segment.iter().position(|byte| b";?#".contains(byte)).unwrap_or(segment.len());
     let name = String::from_utf8_lossy(&segment[..end]).into_owned();
     matches!(name.trim_matches(is_blank), "." | "..")
@@ -105,7 +108,9 @@ pub fn is_plain(path: &[u8]) -> bool {
     let shapeless = segments(&decoded).iter().any(|name| {
         !name.is_empty() && String::from_utf8_lossy(name).chars().all(|letter| letter == '.' || is_blank(letter))
     });
-    !empty && !escaped && !shapeless && !path.contains(&b';') && !text.chars().any(is_unstable)
+    let run = [path, decoded.as_slice()].iter().any(|path| variants::has_path_behind_script(path));
+    let shaped = !empty && !escaped && !shapeless && !run && !path.contains(&b';');
+    shaped && !text.chars().any(is_unstable) && !variants::is_too_odd_to_be_public(path)
 }
 
 /// Control characters; what Unicode's normalization makes structure of; and what best-fit conversions take for a slash or a

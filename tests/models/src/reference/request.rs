@@ -4,12 +4,49 @@
 #[derive(Debug, Clone, Default)]
 pub struct Request(pub Vec<(String, Vec<u8>)>);
 
-/// Headers from which some backends take the method or the URL.
-const OVERRIDES: [&str; 5] =
-    ["x-http-method", "x-http-method-override", "x-method-override", "x-original-url", "x-rewrite-url"];
+/// Headers from which some backends take the method.
+const METHODS: [&str; 3] = ["x-http-method", "x-http-method-override", "x-method-override"];
+
+/// Headers from which some backends take the URL.
+const URLS: [&str; 5] = ["x-original-url", "x-rewrite-url", "x-ms-original-url", "x-matched-path", "x-invoke-path"];
+
+/// Headers that some backends cut off the path, or put before it; and those with a second URL, since COPY and MOVE take
+/// whole trees.
+const ROOTS: [&str; 9] = [
+    "script-name",
+    "daphne-root-path",
+    "x-vhm-root",
+    "x-vhm-host",
+    "x-script-name",
+    "x-forwarded-script-name",
+    "path-info",
+    "destination",
+    "new-uri",
+];
+
+/// How many items of a query, and of cookies, are looked at.
+pub const MOST_ITEMS: usize = 512;
+
+/// How many blanks before the name of a parameter are looked at.
+const MOST_BLANKS: usize = 64;
+
+/// How many bytes the URLs in override headers may have together.
+pub const MOST_OF_URLS: usize = 1024;
+
+/// How many parts of `Authorization`, and options of `Connection`, are looked at.
+pub const MOST_PARTS: usize = 64;
 
 /// Headers that say that the caller is somebody else.
-const NAMES_A_CLIENT: [&str; 5] = ["forwarded", "x-real-ip", "true-client-ip", "cf-connecting-ip", "x-client-ip"];
+const NAMES_A_CLIENT: [&str; 8] = [
+    "forwarded",
+    "via",
+    "x-real-ip",
+    "true-client-ip",
+    "cf-connecting-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "fastly-client-ip",
+];
 
 /// A name as a backend has it that tells no letter case, and nothing that is no letter and no digit, apart.
 pub fn folded(name: &str) -> String {
@@ -85,30 +122,55 @@ impl Request {
         self.0.iter().any(|(header, _)| header != name && folded(header) == folded(name))
     }
 
-    /// Whether some backends may take the method or the URL from elsewhere: a header, or the query parameter `_method`,
-    /// which PHP finds behind blanks and under `.method` too.
+    /// Whether some backends may take the method, the URL or its root from elsewhere: a header, a path in the
+    /// query, or the query parameter `_method`, which PHP finds behind blanks, before a NUL and under `.method` too. Where the query is too long to look
+    /// at, it may be there.
     pub fn is_overridden(&self) -> bool {
-        let target = self.path().unwrap_or_default();
-        let query = super::path::query(target).unwrap_or_default();
-        let names =
-            split(&query, b'&').iter().flat_map(|part| split(part, b';')).map(|part| pair(&part).0).collect::<Vec<_>>();
-        let in_query = names.iter().any(|name| {
-            let name = String::from_utf8(super::path::decode(name));
-            name.is_ok_and(|name| folded(name.trim_start_matches(['+', ' '])) == "_method")
+        let items: Vec<Vec<u8>> = split(&self.query(), b'&').iter().flat_map(|part| split(part, b';')).collect();
+        let in_query = items.iter().any(|item| {
+            let name = split(&super::path::decode(&pair(item).0), 0).swap_remove(0);
+            let blanks = name.iter().take_while(|byte| b"+ ".contains(byte)).count();
+            let name = String::from_utf8(name[blanks..].to_vec());
+            blanks > MOST_BLANKS || name.is_ok_and(|name| folded(&name) == "_method")
         });
-        in_query || OVERRIDES.iter().any(|name| !self.alike(name).is_empty())
+        let headers = METHODS.iter().chain(&URLS).chain(&ROOTS);
+        items.len() > MOST_ITEMS
+            || in_query
+            || self.url_in_query().is_some()
+            || headers.into_iter().any(|name| !self.alike(name).is_empty())
     }
 
-    /// The URLs in override headers.
+    /// The URLs in override headers, and that in the query.
     pub fn override_urls(&self) -> Vec<Vec<u8>> {
-        OVERRIDES[3..].iter().flat_map(|name| self.alike(name)).map(|url| trimmed(&url)).collect()
+        let in_headers = URLS.iter().flat_map(|name| self.alike(name)).map(|url| trimmed(&url));
+        in_headers.chain(self.url_in_query()).collect()
     }
 
-    /// Whether `Connection` names one of these headers, in any spelling.
+    /// The query from its first item on that begins as a path does, up to the next `?`.
+    fn url_in_query(&self) -> Option<Vec<u8>> {
+        let items = split(&self.query(), b'&');
+        let at = items.iter().position(|item| item.starts_with(b"/"))?;
+        Some(super::path::path(&items[at..].join(&b'&')).to_vec())
+    }
+
+    /// What stands behind the first `?` of the target.
+    fn query(&self) -> Vec<u8> {
+        super::path::query(self.path().unwrap_or_default()).unwrap_or_default()
+    }
+
+    /// Whether some backends may take a part of the path away, or put one before it.
+    pub fn has_another_root(&self) -> bool {
+        ROOTS.iter().any(|name| !self.alike(name).is_empty())
+    }
+
+    /// Whether `Connection` names one of these headers, in any spelling, or is too long to look at.
     pub fn connection_names(&self, names: &[&str]) -> bool {
-        let options = self.values("connection").into_iter().flat_map(|value| split(&value, b','));
-        let options: Vec<String> = options.filter_map(|option| String::from_utf8(trimmed(&option)).ok()).collect();
-        options.iter().any(|option| names.iter().any(|name| folded(option) == folded(name)))
+        let options: Vec<_> = self.values("connection").into_iter().flat_map(|value| split(&value, b',')).collect();
+        let names_one = options.iter().any(|option| {
+            let option = String::from_utf8(trimmed(option));
+            option.is_ok_and(|option| names.iter().any(|name| folded(&option) == folded(name)))
+        });
+        names_one || options.len() > MOST_PARTS
     }
 
     /// OPTIONS with `Origin` and `Access-Control-Request-Method`.

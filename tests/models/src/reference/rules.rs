@@ -1,10 +1,9 @@
 //! The wide reading of a path: which roles it asks for, and whether it is protected.
 
-use std::collections::BTreeSet;
-
-use super::document::{Document, Place};
-use super::path::{self, Name, decode, decode_but, encoded, is_blank, segments, segments_match};
-use super::request::{Request, lists};
+use super::document::{Document, Place, Rule};
+use super::path::{self, Name, encoded, is_blank, segments, segments_match};
+use super::request::{MOST_OF_URLS, Request, lists};
+use super::variants;
 
 /// How a path or a pattern may be written down again where a backend does not tell some things apart: how its end is trimmed,
 /// and whether letter case counts.
@@ -21,52 +20,6 @@ enum Ending {
 }
 
 const ENDINGS: [Ending; 4] = [Ending::AsItIs, Ending::NoSlash, Ending::Trimmed, Ending::Dropped];
-
-/// Every way in which a backend may understand a path; `None` for more than 32, or more than 128 KiB.
-pub fn readings(path: &[u8]) -> Option<BTreeSet<Vec<u8>>> {
-    let mut all = BTreeSet::from([path.to_vec()]);
-    all.extend(behind_host(path));
-    loop {
-        let more: BTreeSet<Vec<u8>> = all.iter().flat_map(|path| read_otherwise(path)).collect();
-        let before = all.len();
-        all.extend(more);
-        if all.len() > 32 || all.iter().map(Vec::len).sum::<usize>() > 128 * 1024 {
-            return None;
-        }
-        if all.len() == before {
-            return Some(all);
-        }
-    }
-}
-
-/// What one backend or another does to a path.
-fn read_otherwise(path: &[u8]) -> Vec<Vec<u8>> {
-    let end = path.iter().position(|byte| b"?#".contains(byte)).unwrap_or(path.len());
-    let joined =
-        |names: Vec<Vec<u8>>| names.iter().flat_map(|name| [b"/".as_slice(), name].concat()).collect::<Vec<u8>>();
-    let without_parameters = segments(path).into_iter().map(|name| super::request::split(&name, b';').swap_remove(0));
-    let mut names = segments(path);
-    let last = names.pop().unwrap_or_default();
-    // Of empty names only that at the end stays: it is the slash there.
-    let merged = names.iter().filter(|name| !name.is_empty()).chain([&last]).cloned();
-    let leading = segments(path).into_iter().skip_while(Vec::is_empty).collect::<Vec<_>>();
-    vec![
-        decode(path),
-        decode_but(path, Some(b'/')),
-        path[..end].to_vec(),
-        joined(without_parameters.collect()),
-        joined(merged.collect()),
-        if leading.is_empty() { b"/".to_vec() } else { joined(leading) },
-    ]
-}
-
-/// What follows the host, where a path begins as `//host/` does.
-fn behind_host(path: &[u8]) -> Option<Vec<u8>> {
-    let host = path.strip_prefix(b"//")?;
-    let start = host.iter().position(|byte| *byte != b'/')?;
-    let end = host[start..].iter().position(|byte| *byte == b'/');
-    Some(end.map_or(b"/".to_vec(), |end| host[start + end..].to_vec()))
-}
 
 /// The segments of a path as a backend has them that does not tell things apart.
 fn folded(path: &[u8], (ending, any_case): Form) -> Vec<Vec<u8>> {
@@ -88,13 +41,18 @@ fn folded(path: &[u8], (ending, any_case): Form) -> Vec<Vec<u8>> {
     if names.is_empty() { vec![Vec::new()] } else { names }
 }
 
-/// Any letter case is one, so that ß is SS. Full-width letters count as those of ASCII.
+/// Any letter case is one, so that ß is SS.
 fn in_lower_case(name: &[u8]) -> Vec<u8> {
+    String::from_utf8_lossy(name).to_uppercase().to_lowercase().into_bytes()
+}
+
+/// Full-width letters of a path as those of ASCII.
+fn narrowed(name: &[u8]) -> Vec<u8> {
     let narrow = |letter: char| match u32::from(letter) {
         wide @ 0xFF01..=0xFF5E => char::from_u32(wide - 0xFEE0).unwrap_or(letter),
         _ => letter,
     };
-    String::from_utf8_lossy(name).chars().map(narrow).collect::<String>().to_uppercase().to_lowercase().into_bytes()
+    String::from_utf8_lossy(name).chars().map(narrow).collect::<String>().into_bytes()
 }
 
 /// The pattern, folded alike, and so are the escapes of its letters. Wildcards stay.
@@ -111,44 +69,89 @@ fn folded_pattern(pattern: &str, (ending, any_case): Form) -> Vec<Name> {
     names
 }
 
-/// Each reading in each form, with that form.
-fn forms(path: &[u8]) -> Option<Vec<(Form, Vec<Vec<u8>>)>> {
-    let all = readings(path)?;
-    let forms = ENDINGS.iter().flat_map(|ending| [(*ending, false), (*ending, true)]);
-    Some(forms.flat_map(|form| all.iter().map(move |path| (form, folded(path, form)))).collect())
-}
-
-/// Whether roles are enough for every reading of the path, and of every path that a header names.
-pub fn permit(document: &Document, roles: &[String], request: &Request, target: &[u8]) -> bool {
-    let every_rule = || document.rules.iter().all(|rule| has_any(roles, &rule.roles));
-    if document.rules.is_empty() {
-        return true;
-    }
-    let mut targets = vec![target.to_vec()];
-    let urls = request.override_urls();
-    for url in &urls {
-        match targets_of(url) {
-            Some(more) => targets.extend(more),
-            None if every_rule() => {}
-            None => return false,
+/// Each variant of these paths in each form, with that form: as it is, and without each suffix of its last name. `None` where
+/// a path may be anything.
+fn forms(paths: &[&[u8]]) -> Option<Vec<(Form, Vec<Vec<u8>>)>> {
+    let variants = variants::of_all(paths)?;
+    let mut all = Vec::new();
+    for form in ENDINGS.iter().flat_map(|ending| [(*ending, false), (*ending, true)]) {
+        for path in &variants {
+            let mut names = folded(path, form);
+            if form.1 {
+                names = names.iter().map(|name| in_lower_case(&narrowed(name))).collect();
+            }
+            let (last, above) = names.split_last().expect("a path has a segment");
+            for dot in (0..last.len()).filter(|at| last[*at] == b'.') {
+                all.push((form, above.iter().cloned().chain([last[..dot].to_vec()]).collect()));
+            }
+            all.push((form, names));
         }
     }
-    if urls.len() > 4 && !every_rule() {
+    Some(all)
+}
+
+/// Where else some servers have the file that a pattern names by its extension: `/report.html` for `/report`, and for what is
+/// below it, and an index for its folder.
+fn derived(pattern: &str) -> Vec<String> {
+    let (file, below) = pattern.strip_suffix("/**").map_or((pattern, ""), |file| (file, "/**"));
+    let Some((above, last)) = file.rsplit_once('/') else { return Vec::new() };
+    let is_literal = !last.starts_with(['*', '{']);
+    let extension = |at: &usize| last.as_bytes().get(at + 1).is_some_and(u8::is_ascii_alphabetic);
+    let dots = last.match_indices('.').map(|(at, _)| at).filter(|at| is_literal && *at > 0 && extension(at));
+    let mut all: Vec<String> = dots.map(|at| format!("{above}/{}{below}", &last[..at])).collect();
+    if !all.is_empty() {
+        if below.is_empty() {
+            all.push(format!("{file}/**"));
+        }
+        let name = last.to_ascii_lowercase();
+        if name.starts_with("index.") || name.starts_with("default.") {
+            all.push(format!("{above}/"));
+        }
+    }
+    all
+}
+
+fn covers(pattern: &str, form: Form, names: &[Vec<u8>]) -> bool {
+    segments_match(&folded_pattern(pattern, form), names)
+}
+
+/// Whether roles are enough for every variant of the path, and of every path that a header names.
+pub fn permit(document: &Document, roles: &[String], request: &Request, target: &[u8]) -> bool {
+    let every_rule = document.rules.iter().all(|rule| has_any(roles, &rule.roles));
+    // A role of every rule is enough for whatever a path may be.
+    if every_rule {
+        return true;
+    }
+    let urls = request.override_urls();
+    let bytes: usize = urls.iter().map(Vec::len).sum();
+    if request.has_another_root() || urls.len() > 4 || bytes > MOST_OF_URLS {
         return false;
     }
+    let mut targets = vec![target.to_vec()];
+    for url in &urls {
+        let Some(more) = targets_of(url) else { return false };
+        targets.extend(more);
+    }
+    let paths: Vec<&[u8]> = targets.iter().map(|target| path::path(target)).collect();
     let method = (!request.is_overridden()).then(|| request.method());
-    targets.iter().all(|target| match forms(path::path(target)) {
-        None => every_rule(),
-        Some(forms) => forms.iter().all(|(form, path)| permits(document, roles, method.as_deref(), *form, path)),
+    forms(&paths).is_some_and(|forms| {
+        forms.iter().all(|(form, names)| permits(document, roles, method.as_deref(), *form, names))
     })
 }
 
-/// The first rule that matches counts. Where the method may be any, each that is narrowed by methods may be the first.
-fn permits(document: &Document, roles: &[String], method: Option<&[u8]>, form: Form, path: &[Vec<u8>]) -> bool {
-    for rule in &document.rules {
-        if !segments_match(&folded_pattern(&rule.path, form), path) {
-            continue;
-        }
+/// The first rule that matches counts, and so does the first of which a derived pattern matches.
+fn permits(document: &Document, roles: &[String], method: Option<&[u8]>, form: Form, names: &[Vec<u8>]) -> bool {
+    let (as_they_are, otherwise): (Vec<_>, Vec<_>) =
+        document.rules.iter().map(|rule| ((rule, vec![rule.path.clone()]), (rule, derived(&rule.path)))).unzip();
+    [as_they_are, otherwise].iter().all(|rules| {
+        let covering = rules.iter().filter(|(_, patterns)| patterns.iter().any(|one| covers(one, form, names)));
+        first_permits(covering.map(|(rule, _)| *rule), roles, method)
+    })
+}
+
+/// Where the method may be any, each rule that is narrowed by methods may be the first.
+fn first_permits<'a>(rules: impl Iterator<Item = &'a Rule>, roles: &[String], method: Option<&[u8]>) -> bool {
+    for rule in rules {
         match (&rule.methods, method) {
             (Some(methods), Some(method)) if !lists(methods, method, true) => {}
             (Some(_), None) if has_any(roles, &rule.roles) => {}
@@ -182,14 +185,10 @@ fn targets_of(url: &[u8]) -> Option<Vec<Vec<u8>>> {
     (!targets.is_empty() && targets.iter().all(|target| path::is_a_target(target))).then_some(targets)
 }
 
-/// Whether any reading of the path is under one of the patterns, with or without a suffix such as `.json`.
+/// Whether any variant of the path is under one of the patterns.
 pub fn is_protected(patterns: &[Place], path: &[u8]) -> bool {
-    let Some(forms) = forms(path) else { return true };
-    forms.iter().any(|(form, names)| {
-        let (last, above) = names.split_last().expect("a path has a segment");
-        let dots = (0..last.len()).filter(|at| last[*at] == b'.');
-        let cut = dots.map(|dot| above.iter().cloned().chain([last[..dot].to_vec()]).collect::<Vec<_>>());
-        let all: Vec<Vec<Vec<u8>>> = cut.chain([names.clone()]).collect();
-        patterns.iter().any(|one| all.iter().any(|names| segments_match(&folded_pattern(one.path(), *form), names)))
-    })
+    let Some(forms) = forms(&[path]) else { return true };
+    let patterns = patterns.iter().map(Place::path);
+    let all: Vec<String> = patterns.flat_map(|one| [vec![one.to_owned()], derived(one)].concat()).collect();
+    forms.iter().any(|(form, names)| all.iter().any(|one| covers(one, *form, names)))
 }

@@ -1,0 +1,259 @@
+//! Every way in which a backend may understand a path, before letter case and the ends of names; and which paths may be
+//! anything.
+
+use std::collections::BTreeSet;
+
+use super::path::{decode, decode_but, is_blank, is_dot_segment, segments};
+use super::request::split;
+
+/// How many variants a request may have, its path and its override URLs together, but for those that are simple.
+const MOST: usize = 32;
+/// How many bytes they may have.
+const MOST_BYTES: usize = 4096;
+/// How many dots a name may have.
+const MOST_DOTS: usize = 16;
+/// Only a simple path may be longer than this.
+const LONGEST: usize = 1024;
+
+/// How the name of a script ends. A server runs it for what stands behind it too.
+const SCRIPTS: [&str; 36] = [
+    ".php", ".php3", ".php4", ".php5", ".php7", ".php8", ".pht", ".phtml", ".phar", ".phps", ".cgi", ".fcgi", ".pl",
+    ".py", ".rb", ".wsgi", ".psgi", ".lua", ".asp", ".aspx", ".ashx", ".asmx", ".axd", ".cshtml", ".vbhtml", ".dll",
+    ".svc", ".jsp", ".jspx", ".do", ".action", ".cfm", ".cfc", ".cfml", ".shtml", ".nsf",
+];
+
+/// In a name, what stands behind it is no part of the script's name to Symfony.
+const PHP: &str = ".php";
+
+/// Below it, and one more name, Next has the data of each page.
+const NEXT_DATA: &str = "/_next/data/";
+
+/// Behind these names, Zope has hosts and other roots.
+const ROOTS: [&str; 2] = ["VirtualHostBase", "VirtualHostRoot"];
+
+/// How the name of a file begins that a server has for the folder it is in.
+const INDEXES: [&str; 2] = ["index.", "default."];
+
+/// Files with the data of the page that the folder is, to SvelteKit, Nuxt, React Router and Qwik.
+const DATA: [&str; 6] = ["__data.json", "__route.js", "_payload.json", "_payload.js", "_.data", "q-data.json"];
+
+/// The variants of several paths, one after the other; `None` where one of them may be anything, or all are too many.
+pub fn of_all(paths: &[&[u8]]) -> Option<Vec<Vec<u8>>> {
+    let (mut all, mut count, mut bytes) = (Vec::new(), 0, 0);
+    for path in paths {
+        let variants = of(path)?;
+        if !is_simple(path) {
+            count += variants.len();
+            bytes += variants.iter().map(Vec::len).sum::<usize>();
+        }
+        all.extend(variants);
+    }
+    let has_too_many_dots = all.iter().flat_map(|path| segments(path)).any(|name| {
+        let dots = name.iter().filter(|byte| **byte == b'.');
+        dots.count() > MOST_DOTS
+    });
+    (count <= MOST && bytes <= MOST_BYTES && !has_too_many_dots).then_some(all)
+}
+
+/// The variants of a path; `None` where it may be anything.
+fn of(path: &[u8]) -> Option<BTreeSet<Vec<u8>>> {
+    if is_simple(path) {
+        return Some(BTreeSet::from([path.to_vec()]));
+    }
+    if path.len() > LONGEST || !is_text(path) {
+        return None;
+    }
+    let mut all = BTreeSet::from([path.to_vec()]);
+    loop {
+        let more: BTreeSet<Vec<u8>> = all.iter().flat_map(|path| read_otherwise(path)).collect();
+        let before = all.len();
+        all.extend(more);
+        if all.len() > MOST || all.iter().map(Vec::len).sum::<usize>() > MOST_BYTES {
+            return None;
+        }
+        if all.len() == before {
+            break;
+        }
+    }
+    // Dots that follow a script in its name, and an escape that a tab was in: nobody knows who reads them how.
+    let has_dots = |path: &[u8]| segments(path).iter().any(|name| is_dot_segment(name));
+    let odd = |path: &[u8]| has_dots(path) || std::str::from_utf8(path).is_err() || names_a_file_otherwise(path);
+    (!all.iter().any(|path| odd(path))).then_some(all)
+}
+
+/// Whether a path may be anything that can be told of it as it is sent and decoded once: it is not public.
+pub fn is_too_odd_to_be_public(path: &[u8]) -> bool {
+    let decoded = decode(path);
+    let too_long = path.len() > LONGEST && !is_simple(path);
+    too_long || !is_text(path) || [path, decoded.as_slice()].iter().any(|path| names_a_file_otherwise(path))
+}
+
+/// Whether nobody reads a path otherwise than another does, but for letter case and a slash at the end.
+fn is_simple(path: &[u8]) -> bool {
+    let names = segments(path);
+    let (last, above) = names.split_last().expect("a path has a segment");
+    let odd =
+        |name: &Vec<u8>| name.ends_with(b".") || name.starts_with(b"(") || !scripts(name).is_empty() || is_a_root(name);
+    !path.iter().any(|byte| b"%;~".contains(byte))
+        && !has_a_stream(path)
+        && find(path, NEXT_DATA).is_none()
+        && !above.iter().any(Vec::is_empty)
+        && !names.iter().any(odd)
+        && !is_an_index(last)
+}
+
+/// Whether a path is UTF-8, however often it is decoded.
+pub fn is_text(path: &[u8]) -> bool {
+    let mut path = path.to_vec();
+    (0..=4).all(|_| {
+        let is_text = std::str::from_utf8(&path).is_ok();
+        path = decode(&path);
+        is_text
+    })
+}
+
+/// What one backend or another does to a path.
+fn read_otherwise(path: &[u8]) -> Vec<Vec<u8>> {
+    let end = path.iter().position(|byte| b"?#".contains(byte)).unwrap_or(path.len());
+    let without_parameters = segments(path).into_iter().map(|name| split(&name, b';').swap_remove(0));
+    let mut names = segments(path);
+    let last = names.pop().unwrap_or_default();
+    // Of empty names only that at the end stays: it is the slash there.
+    let merged = names.iter().filter(|name| !name.is_empty()).chain([&last]).cloned();
+    let leading = segments(path).into_iter().skip_while(Vec::is_empty);
+    let without_lines = path.iter().copied().filter(|byte| !b"\t\r\n".contains(byte));
+    let mut all = vec![
+        decode(path),
+        decode_but(path, Some(b'/')),
+        path[..end].to_vec(),
+        split(path, b';').swap_remove(0),
+        joined(without_parameters),
+        joined(merged),
+        joined(leading),
+        without_lines.collect(),
+    ];
+    all.extend(behind_host(path));
+    all.extend(around_the_script(path));
+    all.extend(folder_of_the_index(path));
+    all.extend(page_of_the_data(path));
+    all
+}
+
+fn joined(names: impl IntoIterator<Item = Vec<u8>>) -> Vec<u8> {
+    let path: Vec<u8> = names.into_iter().flat_map(|name| [b"/".as_slice(), &name].concat()).collect();
+    if path.is_empty() { b"/".to_vec() } else { path }
+}
+
+/// What follows the host, where a path begins as `//host/` does.
+fn behind_host(path: &[u8]) -> Option<Vec<u8>> {
+    let host = path.strip_prefix(b"//")?;
+    let names = segments(host).into_iter().skip_while(Vec::is_empty).skip(1);
+    Some(joined(names))
+}
+
+/// Of the first script in a path: what follows it, the path without it, and the path up to it.
+fn around_the_script(path: &[u8]) -> Vec<Vec<u8>> {
+    let names = segments(path);
+    let Some(at) = names.iter().position(|name| !scripts(name).is_empty()) else { return Vec::new() };
+    let before = names[..at].to_vec();
+    let around = |end: usize| {
+        let (name, rest) = names[at].split_at(end);
+        // What follows the script in its own name is a name.
+        let rest = Some(rest.to_vec()).filter(|rest| !rest.is_empty());
+        let after: Vec<Vec<u8>> = rest.into_iter().chain(names[at + 1..].iter().cloned()).collect();
+        let up_to_it = [before.clone(), vec![name.to_vec()]].concat();
+        [joined(after.clone()), joined([before.clone(), after].concat()), joined(up_to_it)]
+    };
+    scripts(&names[at]).into_iter().flat_map(around).collect()
+}
+
+/// The folder whose index the last segment is, with its slash.
+fn folder_of_the_index(path: &[u8]) -> Option<Vec<u8>> {
+    let mut names = segments(path);
+    let last = names.last_mut()?;
+    if !is_an_index(last) {
+        return None;
+    }
+    last.clear();
+    Some(joined(names))
+}
+
+/// The page whose data Next has below `/_next/data/BUILD`.
+fn page_of_the_data(path: &[u8]) -> Option<Vec<u8>> {
+    let at = find(path, NEXT_DATA)?;
+    let behind = &path[at + NEXT_DATA.len()..];
+    let build = behind.iter().position(|byte| *byte == b'/')?;
+    Some([&path[..at], &behind[build..]].concat())
+}
+
+fn find(text: &[u8], part: &str) -> Option<usize> {
+    text.windows(part.len()).position(|window| window == part.as_bytes())
+}
+
+/// How much of a segment may be the name of a script: what a first `.php` ends, and all of it by its ending.
+fn scripts(name: &[u8]) -> Vec<usize> {
+    let lower = name.to_ascii_lowercase();
+    let php = find(&lower, PHP).map(|at| at + PHP.len());
+    let by_ending = SCRIPTS.iter().any(|ending| lower.ends_with(ending.as_bytes())).then_some(name.len());
+    php.into_iter().chain(by_ending).collect()
+}
+
+/// Whether something follows a script, to which that is a path of its own.
+pub fn has_path_behind_script(path: &[u8]) -> bool {
+    let names = segments(path);
+    let (last, above) = names.split_last().expect("a path has a segment");
+    let goes_on = scripts(last).first().is_some_and(|end| *end < last.len());
+    goes_on || above.iter().any(|name| !scripts(name).is_empty())
+}
+
+fn is_an_index(name: &[u8]) -> bool {
+    let lower = name.to_ascii_lowercase();
+    INDEXES.iter().any(|beginning| lower.starts_with(beginning.as_bytes())) || is_data(name)
+}
+
+fn is_data(name: &[u8]) -> bool {
+    let name = name.to_ascii_lowercase();
+    DATA.iter().any(|file| name == file.as_bytes())
+}
+
+/// The pages whose data a path has.
+pub fn pages(path: &[u8]) -> Vec<Vec<u8>> {
+    let in_folder = segments(path).last().is_some_and(|last| is_data(last));
+    let folder = folder_of_the_index(path).filter(|_| in_folder);
+    folder.into_iter().chain(page_of_the_data(path)).collect()
+}
+
+fn is_a_root(name: &[u8]) -> bool {
+    ROOTS.iter().any(|root| name == root.as_bytes())
+}
+
+/// Whether Windows, ASP.NET or Zope know what a path names by another name.
+fn names_a_file_otherwise(path: &[u8]) -> bool {
+    let odd = |name: &Vec<u8>| is_a_short_name(name) || is_a_session(name) || is_a_root(name);
+    has_a_stream(path) || segments(path).iter().any(odd)
+}
+
+/// `:$` as in `file::$DATA` and `folder:$i30:$INDEX_ALLOCATION`.
+fn has_a_stream(path: &[u8]) -> bool {
+    path.windows(2).any(|pair| pair == b":$")
+}
+
+/// `(S(...))`, where ASP.NET keeps a session without cookies.
+fn is_a_session(name: &[u8]) -> bool {
+    let letter = name.get(1).is_some_and(u8::is_ascii_alphabetic);
+    name.len() >= 5 && letter && name[0] == b'(' && name[2] == b'(' && name.ends_with(b"))")
+}
+
+/// `ADMINI~1.HTM`: at most eight bytes of name, with a number at their end, and three of an extension.
+fn is_a_short_name(name: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(name).into_owned();
+    let text = text.trim_end_matches(|letter| letter == '.' || is_blank(letter)).trim_start_matches(is_blank);
+    let (name, extension) = text.split_once('.').unwrap_or((text, ""));
+    let Some((prefix, number)) = name.rsplit_once('~') else { return false };
+    (1..=6).contains(&prefix.len())
+        && (1..=6).contains(&number.len())
+        && number.bytes().all(|byte| byte.is_ascii_digit())
+        && name.len() <= 8
+        && extension.len() <= 3
+        && !extension.contains('.')
+}

@@ -1,0 +1,100 @@
+//! The requests of the soak, and what must become of each.
+
+use portcullis_tests::message::{Pair, pairs};
+use portcullis_tests::streaming::{ENDLESS, NUMBER};
+
+use crate::policies::{ADMIN, STEADY, key};
+
+/// A request, and the reply that it must get.
+pub(crate) struct Request {
+    pub(crate) fields: Vec<Pair>,
+    pub(crate) body: Option<&'static [u8]>,
+    pub(crate) status: u16,
+    pub(crate) reason: &'static str,
+    /// Who the upstream is told that it is.
+    pub(crate) consumer: &'static str,
+}
+
+/// Paths that no API sends.
+const HOSTILE: [&str; 8] = [
+    "/docs/../admin",
+    "/docs/%2e%2e/admin",
+    "/docs/..;x=y/admin",
+    "/docs/%2525252e%2525252e/admin",
+    "/docs/..%5cadmin",
+    "/docs/%zz",
+    "/admin%00.html",
+    "/a/%252e%252e%252fadmin",
+];
+/// Paths that some backend takes for one below `/admin`.
+const DISGUISED: [&str; 5] = ["/admin/x", "//ADMIN//x", "/%61dmin/x", "/admin;a=b/x", "/%2fadmin/x"];
+
+/// Any number, the same ones on each run (`SplitMix64`).
+pub(crate) struct Random(pub(crate) u64);
+
+impl Random {
+    /// One below `bound`.
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        usize::try_from((mixed ^ (mixed >> 31)) % bound as u64).unwrap_or(0)
+    }
+
+    fn of<T: Copy>(&mut self, all: &[T]) -> T {
+        all[self.below(all.len())]
+    }
+}
+
+/// Any request; its number goes along. The keys of policies before the one with the number `current` are revoked.
+pub(crate) fn any(random: &mut Random, number: usize, current: usize) -> Request {
+    let unknown = format!("soak-stranger-{}", random.below(50));
+    let revoked = key(random.below(current.max(1)));
+    let (get, post, delete) = ("GET", "POST", "DELETE");
+    let (model, models) = ("/v2/models/iris/predict", "/v2/models");
+    let bearer = format!("Bearer {STEADY}");
+    let good = ("x-api-key", STEADY);
+    let forged = ("x-portcullis-consumer", "admin");
+    match random.below(100) {
+        0..15 => ok(get, "/docs/a.html", &[], "public_path", "-"),
+        15..20 => ok(get, "/docs/", &[forged], "public_path", "-"),
+        20..40 => ok(get, models, &[good], "key", "ci"),
+        40..45 => ok(get, models, &[good, forged], "key", "ci"),
+        45..52 => Request { body: Some(b"{\"x\": 1}"), ..ok(post, model, &[("authorization", &bearer)], "key", "ci") },
+        52..55 => ok(delete, models, &[("x-api-key", ADMIN)], "key", "admin"),
+        55..62 => no(get, models, &[("x-api-key", &unknown)], 401, "unknown_key"),
+        // Before the first update nothing is revoked.
+        62..70 if current > 0 => no(get, models, &[("x-api-key", &revoked)], 401, "unknown_key"),
+        62..76 => no(get, models, &[], 401, "no_credential"),
+        76..78 => no(post, model, &[("authorization", "Bearer not=a token")], 401, "malformed_credential"),
+        78..81 => no(get, models, &[good, ("authorization", "Bearer soak-stranger")], 400, "multiple_credentials"),
+        81..83 => no(delete, models, &[good], 403, "missing_role"),
+        83..90 => no(get, random.of(&DISGUISED), &[good], 403, "missing_role"),
+        90..95 => no(get, random.of(&HOSTILE), &[], 400, "bad_request_target"),
+        95..99 => no(get, random.of(&HOSTILE), &[good], 400, "bad_request_target"),
+        _ => no(get, &format!("/{}admin", "%2541%C3%A9//".repeat(60)), &[], 401, "no_credential"),
+    }
+    .numbered(number)
+}
+
+/// One whose reply has no end.
+pub(crate) fn endless(number: usize) -> Request {
+    ok("GET", ENDLESS, &[("x-api-key", STEADY)], "key", "ci").numbered(number)
+}
+
+fn ok(method: &str, path: &str, headers: &[(&str, &str)], reason: &'static str, consumer: &'static str) -> Request {
+    Request { consumer, ..no(method, path, headers, 200, reason) }
+}
+
+fn no(method: &str, path: &str, headers: &[(&str, &str)], status: u16, reason: &'static str) -> Request {
+    let usual = [(":method", method), (":path", path), (":scheme", "http"), (":authority", "gate.test")];
+    Request { fields: pairs(&[&usual, headers].concat()), body: None, status, reason, consumer: "" }
+}
+
+impl Request {
+    fn numbered(mut self, number: usize) -> Self {
+        self.fields.push((NUMBER.into(), number.to_string().into_bytes()));
+        self
+    }
+}
