@@ -4,6 +4,7 @@
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser as _;
 use portcullis_bench::contender::Contender;
@@ -33,6 +34,10 @@ fn run(mut options: Options) -> Result<(), String> {
     if options.native {
         let (reference, timed) = hostile::native::time(hostile::cells(&options.shapes))?;
         println!("{}", hostile::native::lines(reference, &timed, options.most));
+        return Ok(());
+    }
+    if let Some(seconds) = options.search {
+        println!("{}", hostile::search::search(Duration::from_secs(seconds), options.seed)?);
         return Ok(());
     }
     if options.modules.is_empty() {

@@ -55,6 +55,12 @@ pub struct Options {
     /// The time of hostile requests in the core that this command was built with, natively and without Envoy
     #[arg(long, conflicts_with_all = ["modules", "quick", "only", "hostile", "stall", "write"])]
     pub native: bool,
+    /// Search for more expensive paths in the core that this command was built with, for so many seconds
+    #[arg(long, value_name = "SECONDS", conflicts_with_all = ["modules", "quick", "only", "hostile", "stall", "write"])]
+    pub search: Option<u64>,
+    /// Where the search begins: another number, another search
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    pub seed: u64,
     /// Hostile requests whose shape's name contains one of these
     #[arg(long, value_name = "TEXT", value_delimiter = ',')]
     pub shapes: Vec<String>,

@@ -114,8 +114,41 @@ pub(super) const HEADERS: &[Shape] = &[
     header("an unknown header: long", SOURCES, ("x-a", 1), text("", "a", "")),
 ];
 
-/// What no repeated text is.
+/// What no repeated text is. The caps on items are 512 for queries and cookies, 64 for options and credentials: as many as may
+/// be, each as long as can be.
 pub(super) const OTHERS: &[Shape] = &[
+    other("query: 500 escaped names", true, SOURCES, |length| Request {
+        target: format!("/v2/models?{}", items(500, "%5f", "=1", "&", length)),
+        ..Request::usual()
+    }),
+    other("query: 500 escaped names, key in it", true, SOURCES, |length| Request {
+        target: format!("/v2/models?{}", items(500, "%61", "=1", "&", length)),
+        place: Place::Query,
+        ..Request::usual()
+    }),
+    other("query: 500 names of blanks", true, SOURCES, |length| Request {
+        target: format!("/v2/models?{}", items(500, "+", "_methoe", "&", length)),
+        ..Request::usual()
+    }),
+    other("cookie: 500 items, key in it", true, SOURCES, |length| Request {
+        place: Place::Cookie,
+        ..with(std::iter::once(("cookie".to_owned(), items(500, "a", "=b", "; ", length))))
+    }),
+    other("cookie: 500 items of blanks, key in it", true, SOURCES, |length| Request {
+        place: Place::Cookie,
+        ..with(std::iter::once(("cookie".to_owned(), items(500, " ", "a=b", ";", length))))
+    }),
+    other("authorization: 60 parts", true, SOURCES, |length| Request {
+        place: Place::Header,
+        ..with(std::iter::once(("authorization".to_owned(), items(60, " ", "beareq a", ",", length))))
+    }),
+    other("connection: 60 options", true, SOURCES, |length| {
+        let options = items(60, " ", "x_portcullis.consumeq", ",", length);
+        with(
+            [("connection".to_owned(), format!("{options},upgrade")), ("upgrade".to_owned(), "websocket".to_owned())]
+                .into_iter(),
+        )
+    }),
     other("connection: a,a,a", true, SOURCES, |length| connection("a,", length)),
     other("connection: commas", true, SOURCES, |length| connection(",", length)),
     other("connection: like an identity header", true, SOURCES, |length| connection("x_portcullis.consumeq,", length)),
@@ -158,6 +191,14 @@ fn with(headers: impl Iterator<Item = (String, String)>) -> Request {
     let mut request = Request::usual();
     request.headers.extend(headers);
     request
+}
+
+/// So many items, or fewer that fit: each a text as often as there is room for, and an end.
+fn items(most: usize, text: &str, end: &str, between: &str, length: usize) -> String {
+    let least = text.len() + end.len() + between.len();
+    let count = most.min(length / least).max(1);
+    let times = (length / count).saturating_sub(end.len() + between.len()) / text.len();
+    vec![format!("{}{end}", text.repeat(times.max(1))); count].join(between)
 }
 
 /// A request for an upgrade, whose `Connection` Envoy passes on.

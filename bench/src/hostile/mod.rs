@@ -11,6 +11,7 @@ mod paths;
 pub mod policies;
 pub mod race;
 pub mod report;
+pub mod search;
 pub mod shapes;
 pub mod stall;
 mod track;

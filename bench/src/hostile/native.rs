@@ -38,19 +38,20 @@ pub struct Timed {
 /// A policy that is refused.
 pub fn time(cells: Vec<Cell>) -> Result<(f64, Vec<Timed>), String> {
     let mut policies: BTreeMap<Under, Policy> = BTreeMap::new();
-    let reference = decide(&load(Under::Usual)?, &usual()).0;
+    let reference = decide(&load(Under::Usual)?, &usual(), SPAN).0;
     let mut time = |cell: Cell| {
         let policy = match policies.entry(cell.under) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(place) => place.insert(load(cell.under)?),
         };
-        let (time, outcome) = decide(policy, &cell.request);
+        let (time, outcome) = decide(policy, &cell.request, SPAN);
         Ok::<_, String>(Timed { cell, time, outcome })
     };
     Ok((reference, cells.into_iter().map(&mut time).collect::<Result<_, _>>()?))
 }
 
-fn load(under: Under) -> Result<Policy, String> {
+/// The compiled policy.
+pub(super) fn load(under: Under) -> Result<Policy, String> {
     let policy = under.policy().to_string();
     let loaded = Policy::load(policy.as_bytes(), &|_: &str| None);
     Ok(loaded.map_err(|error| format!("{}: {error}", under.name()))?.policy)
@@ -79,7 +80,8 @@ impl Host for Peer {
     }
 }
 
-fn decide(policy: &Policy, request: &Request) -> (f64, String) {
+/// Microseconds of a decision, the least of some in that span, and what became of the request.
+pub(super) fn decide(policy: &Policy, request: &Request, span: Duration) -> (f64, String) {
     let block = HeaderBlock::new(&request.pairs());
     let mut least = Duration::MAX;
     let mut outcome = String::new();
@@ -105,7 +107,7 @@ fn decide(policy: &Policy, request: &Request) -> (f64, String) {
         if round == 0 {
             outcome = reply.map_or(format!("+{edits}"), |status| status.to_string());
         }
-        if took > LONG || (round >= LEAST && begin.elapsed() > SPAN) {
+        if took > LONG || (round >= LEAST && begin.elapsed() > span) {
             break;
         }
     }

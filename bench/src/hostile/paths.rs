@@ -116,6 +116,16 @@ pub(super) const PATHS: &[Shape] = &[
     target("every step, again and again", USUAL, text("", "//%2541;a%2509/B.php/%c3%89./", "c")),
     // The query is no part of the path.
     target("a long query behind capitals", USUAL, text("/A/A/A/A?", "a", "")),
+    // What the search has found.
+    target("names of dots behind deep escapes", DEEP, text("/%25252541%2525", "/...", "")),
+    target("names of dots behind deep escapes, letters last", USUAL, text("/%E2%80%8B%253f", "/...", "%E1%BA%9E~~")),
+    target(
+        "names of dots and every other step",
+        USUAL,
+        text("/%25C3%2589%3b", "/...", "%D0%90~~(a%2e%2541%2541%2541%2541%2541%2541%2541%2541%2541%2541/%2fh"),
+    ),
+    target("names of dots between steps", USUAL, text("/%252525412525..a%3b", "/...", "./report.html..%2F%2541%2541")),
+    target("hosts, then every depth", DEEP, text("", "//h", "/v2/models%252f%2f%0a.json")),
 ];
 
 /// Hostile queries, which are no part of the path.
