@@ -6,10 +6,11 @@ use std::net::IpAddr;
 use arrayvec::ArrayVec;
 use memchr::memmem;
 
+use crate::document::names::is_token_byte;
 use crate::headers::Headers;
 use crate::marks::Marks;
 use crate::network::parse_address;
-use crate::query::{MOST_ITEMS, split_pair};
+use crate::query::{MOST_ITEMS, items, split_pair};
 use crate::target::{decoded, split_query};
 
 /// The header pairs of a request, and what decisions ask of them.
@@ -82,6 +83,9 @@ pub(crate) const URL_BEGINNINGS: [&str; 7] = [
 
 /// The most options of `Connection` that are looked at.
 const MOST_OPTIONS: usize = 64;
+
+/// The most parts of one of them that are looked at.
+const MOST_PARTS: usize = 16;
 
 /// Of the names that every request is looked through for.
 const LOOKED_FOR: Marks = Marks::of_all(&[":method", ":path", ":authority", "content-type"])
@@ -213,10 +217,14 @@ impl<'a> Request<'a> {
     #[must_use]
     pub fn connection_names(&self, names: [&str; 3]) -> bool {
         let values = self.values_in_any_case("connection");
-        let mut options = values.flat_map(|value| value.split(|byte| *byte == b',')).map(trim).enumerate();
-        // What is not looked at may be one of them.
+        let mut options = values.flat_map(|value| items(value, b',')).enumerate();
+        // What is not looked at may be one of them. httpd parts them at semicolons and blanks too.
         options.any(|(index, option)| {
-            (defence!("many-options") && index == MOST_OPTIONS) || names.iter().any(|name| same_name(option, name))
+            let mut parts = option.split(|byte| !is_token_byte(*byte)).enumerate();
+            let is_too_much = |index, most| defence!("many-options") && index == most;
+            let is_named = |part: &[u8]| names.iter().any(|name| same_name(part, name));
+            is_too_much(index, MOST_OPTIONS)
+                || parts.any(|(index, part)| is_too_much(index, MOST_PARTS) || is_named(part))
         })
     }
 
@@ -371,6 +379,8 @@ mod tests {
 
     #[test]
     fn what_connection_names_is_seen_in_any_case() {
+        let block = HeaderBlock::new(&[("connection", "upgrade, x-portcullis-roles;a")]);
+        assert!(Request::new(block.headers()).connection_names(["", "x-portcullis-roles", ""]));
         for name in ["connection", "Connection"] {
             let block = HeaderBlock::new(&[(name, "upgrade, X-Portcullis-Roles")]);
             assert!(Request::new(block.headers()).connection_names(["", "x-portcullis-roles", ""]), "{name}");

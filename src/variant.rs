@@ -86,7 +86,6 @@ impl<'a> Variants<'a> {
         self.0.clear();
         let first = Variant { path: Cow::Borrowed(target.path), scan: target.scan, lower_case: OnceCell::new() };
         if first.scan.is_simple() && !first.scan.has_many_dots() {
-            budget.take(0)?;
             self.0.try_push(first).map_err(|_| Ambiguity::TooManyVariants)?;
         } else {
             self.find_all(first, budget)?;

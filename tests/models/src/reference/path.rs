@@ -109,7 +109,7 @@ pub fn is_plain(path: &[u8]) -> bool {
         !name.is_empty() && String::from_utf8_lossy(name).chars().all(|letter| letter == '.' || is_blank(letter))
     });
     let run = [path, decoded.as_slice()].iter().any(|path| variants::has_path_behind_script(path));
-    let shaped = !empty && !escaped && !shapeless && !run && !path.contains(&b';');
+    let shaped = !empty && !escaped && !shapeless && !run && !path.contains(&b';') && !variants::is_below_faces(path);
     shaped && !text.chars().any(is_unstable) && !variants::is_too_odd_to_be_public(path)
 }
 
@@ -134,7 +134,7 @@ pub fn matches(pattern: &str, path: &[u8]) -> bool {
 pub type Name = (Vec<u8>, Vec<u8>);
 
 /// As [`matches`], of segments.
-pub fn segments_match(pattern: &[Name], path: &[Vec<u8>]) -> bool {
+fn segments_match(pattern: &[Name], path: &[Vec<u8>]) -> bool {
     match (pattern, path) {
         ([(last, _)], _) if last == b"**" => true,
         ([], []) => true,

@@ -24,6 +24,17 @@ const ROOTS: [&str; 9] = [
     "new-uri",
 ];
 
+/// Headers that some backends make the beginning of the URL of.
+const HOSTS: [&str; 7] = [
+    "forwarded",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-proto",
+    "x-forwarded-scheme",
+    "x-forwarded-server",
+    "x-host",
+];
+
 /// How many items of a query, and of cookies, are looked at.
 pub const MOST_ITEMS: usize = 512;
 
@@ -131,13 +142,28 @@ impl Request {
             let name = split(&super::path::decode(&pair(item).0), 0).swap_remove(0);
             let blanks = name.iter().take_while(|byte| b"+ ".contains(byte)).count();
             let name = String::from_utf8(name[blanks..].to_vec());
-            blanks > MOST_BLANKS || name.is_ok_and(|name| folded(&name) == "_method")
+            blanks > MOST_BLANKS || name.is_ok_and(|name| self.is_method_parameter(&folded(&name)))
         });
         let headers = METHODS.iter().chain(&URLS).chain(&ROOTS);
         items.len() > MOST_ITEMS
             || in_query
             || self.url_in_query().is_some()
+            || self.has_host_with_path()
             || headers.into_iter().any(|name| !self.alike(name).is_empty())
+    }
+
+    /// Whether some framework takes the method from a query parameter of that name: Laravel; Plack; ASP.NET MVC, which has it
+    /// called like the headers; and, of POST, Restlet.
+    fn is_method_parameter(&self, name: &str) -> bool {
+        let is_post = self.method().eq_ignore_ascii_case(b"post");
+        let mut names = METHODS.iter().chain(&["_method", "x-tunneled-method"]).copied();
+        names.any(|known| folded(known) == name) || (is_post && name == "method")
+    }
+
+    /// Whether a header that names a host, a port or a scheme holds a path.
+    fn has_host_with_path(&self) -> bool {
+        let values = HOSTS.iter().flat_map(|name| self.alike(name));
+        values.into_iter().any(|value| value.iter().any(|byte| b"/?#\\@".contains(byte)))
     }
 
     /// The URLs in override headers, and that in the query.
@@ -160,17 +186,17 @@ impl Request {
 
     /// Whether some backends may take a part of the path away, or put one before it.
     pub fn has_another_root(&self) -> bool {
-        ROOTS.iter().any(|name| !self.alike(name).is_empty())
+        ROOTS.iter().any(|name| !self.alike(name).is_empty()) || self.has_host_with_path()
     }
 
     /// Whether `Connection` names one of these headers, in any spelling, or is too long to look at.
     pub fn connection_names(&self, names: &[&str]) -> bool {
         let options: Vec<_> = self.values("connection").into_iter().flat_map(|value| split(&value, b',')).collect();
-        let names_one = options.iter().any(|option| {
-            let option = String::from_utf8(trimmed(option));
-            option.is_ok_and(|option| names.iter().any(|name| folded(&option) == folded(name)))
-        });
-        names_one || options.len() > MOST_PARTS
+        // What can stand in no name (RFC 9110, section 5.6.2) parts two.
+        let is_in_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+        let mut parts = options.iter().map(|option| option.split(|byte| !is_in_name(byte)).collect::<Vec<_>>());
+        let is_one = |part: &[u8]| names.iter().any(|name| folded(&String::from_utf8_lossy(part)) == folded(name));
+        options.len() > MOST_PARTS || parts.any(|parts| parts.len() > 16 || parts.into_iter().any(is_one))
     }
 
     /// OPTIONS with `Origin` and `Access-Control-Request-Method`.

@@ -1,7 +1,7 @@
 //! The wide reading of a path: which roles it asks for, and whether it is protected.
 
 use super::document::{Document, Place, Rule};
-use super::path::{self, Name, encoded, is_blank, segments, segments_match};
+use super::path::{self, Name, encoded, is_blank, segments};
 use super::request::{MOST_OF_URLS, Request, lists};
 use super::variants;
 
@@ -83,6 +83,10 @@ fn forms(paths: &[&[u8]]) -> Option<Vec<(Form, Vec<Vec<u8>>)>> {
             let (last, above) = names.split_last().expect("a path has a segment");
             for dot in (0..last.len()).filter(|at| last[*at] == b'.') {
                 all.push((form, above.iter().cloned().chain([last[..dot].to_vec()]).collect()));
+                // A suffix of nothing is one of the folder.
+                if dot == 0 && !above.is_empty() {
+                    all.push((form, above.to_vec()));
+                }
             }
             all.push((form, names));
         }
@@ -103,8 +107,7 @@ fn derived(pattern: &str) -> Vec<String> {
         if below.is_empty() {
             all.push(format!("{file}/**"));
         }
-        let name = last.to_ascii_lowercase();
-        if name.starts_with("index.") || name.starts_with("default.") {
+        if variants::is_an_index(last.as_bytes()) {
             all.push(format!("{above}/"));
         }
     }
@@ -113,6 +116,21 @@ fn derived(pattern: &str) -> Vec<String> {
 
 fn covers(pattern: &str, form: Form, names: &[Vec<u8>]) -> bool {
     segments_match(&folded_pattern(pattern, form), names)
+}
+
+/// As patterns match; but a wildcard may be empty where more of the path follows.
+fn segments_match(pattern: &[Name], path: &[Vec<u8>]) -> bool {
+    match (pattern, path) {
+        ([(last, _)], _) if last == b"**" => true,
+        ([], []) => true,
+        ([(text, escaped), pattern @ ..], [segment, path @ ..]) => {
+            let is_wild = text == b"*" || text.starts_with(b"{");
+            let is_same = segment == text || segment == escaped;
+            let fits = if is_wild { !segment.is_empty() || !path.is_empty() } else { is_same };
+            fits && segments_match(pattern, path)
+        }
+        _ => false,
+    }
 }
 
 /// Whether roles are enough for every variant of the path, and of every path that a header names.

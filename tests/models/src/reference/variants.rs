@@ -99,7 +99,23 @@ fn is_simple(path: &[u8]) -> bool {
         && find(path, NEXT_DATA).is_none()
         && !above.iter().any(Vec::is_empty)
         && !names.iter().any(odd)
-        && !is_an_index(last)
+        && !is_below_faces(path)
+        && !is_an_index(names.iter().rfind(|name| !name.is_empty()).unwrap_or(last))
+}
+
+/// Below it, and where it is itself, Jakarta Faces has all pages.
+const FACES: &str = "/faces/";
+
+/// Whether a path holds that folder.
+pub fn is_below_faces(path: &[u8]) -> bool {
+    find(path, FACES).is_some()
+}
+
+/// A path without it, with and without what stands before it.
+fn without_faces(path: &[u8]) -> Vec<Vec<u8>> {
+    let Some(at) = find(path, FACES) else { return Vec::new() };
+    let behind = path[at + FACES.len() - 1..].to_vec();
+    vec![[&path[..at], &behind].concat(), behind]
 }
 
 /// Whether a path is UTF-8, however often it is decoded.
@@ -136,6 +152,7 @@ fn read_otherwise(path: &[u8]) -> Vec<Vec<u8>> {
     all.extend(around_the_script(path));
     all.extend(folder_of_the_index(path));
     all.extend(page_of_the_data(path));
+    all.extend(without_faces(path));
     all
 }
 
@@ -170,12 +187,13 @@ fn around_the_script(path: &[u8]) -> Vec<Vec<u8>> {
 /// The folder whose index the last segment is, with its slash.
 fn folder_of_the_index(path: &[u8]) -> Option<Vec<u8>> {
     let mut names = segments(path);
-    let last = names.last_mut()?;
-    if !is_an_index(last) {
+    // What stands behind it is empty.
+    let at = names.iter().rposition(|name| !name.is_empty())?;
+    if !is_an_index(&names[at]) {
         return None;
     }
-    last.clear();
-    Some(joined(names))
+    names.truncate(at);
+    Some(joined(names.into_iter().chain([Vec::new()])))
 }
 
 /// The page whose data Next has below `/_next/data/BUILD`.
@@ -206,9 +224,10 @@ pub fn has_path_behind_script(path: &[u8]) -> bool {
     goes_on || above.iter().any(|name| !scripts(name).is_empty())
 }
 
-fn is_an_index(name: &[u8]) -> bool {
+/// Whether a name stands for the folder that it is in.
+pub fn is_an_index(name: &[u8]) -> bool {
     let lower = name.to_ascii_lowercase();
-    INDEXES.iter().any(|beginning| lower.starts_with(beginning.as_bytes())) || is_data(name)
+    INDEXES.iter().any(|beginning| lower.starts_with(beginning.as_bytes())) || lower == b"index" || is_data(name)
 }
 
 fn is_data(name: &[u8]) -> bool {
