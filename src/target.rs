@@ -93,7 +93,6 @@ impl<'a> Target<'a> {
         let structural = |byte: &u8| matches!(byte, b'/' | b'\\' | b'.' | b';' | b'%' | b'?' | b'#');
         if (!self.scan.has_only_names() && has_no_name(decoded))
             || (defence!("public-scripts") && (is_followed(self.scan, self.path) || is_followed(scan, decoded)))
-            || (defence!("public-escapes-of-escapes") && self.decoded.len() > 1)
             || (defence!("public-escaped-structure")
                 && self.scan.has_escape()
                 && escaped_bytes(self.path).any(|byte| structural(&byte)))
