@@ -15,6 +15,9 @@ use crate::document::{ClientAddress, CorsPreflight, GateName, KeySource, Mode, T
 use crate::keyring::Keyring;
 use crate::reply::Replies;
 use crate::spiffe::IdentityPattern;
+use crate::target::Target;
+use crate::trail::Ambiguity;
+use crate::variant::Budget;
 
 /// A policy, ready to decide. It never changes; a new document makes a new one.
 #[derive(Debug)]
@@ -59,6 +62,16 @@ impl Policy {
     #[must_use]
     pub fn access_log(&self) -> bool {
         self.access_log
+    }
+
+    /// Why comparing a plain path with the patterns would take long, if so: for whoever writes a policy. What the gate then
+    /// does is in [`Ambiguity`].
+    #[must_use]
+    pub fn ambiguity(&self, path: &[u8]) -> Option<Ambiguity> {
+        let target = Target::parse(path).ok()?;
+        let public = self.public_paths.find(target.path, None, &mut Budget::new()).map(|_| ());
+        let protected = || self.protected_paths.as_ref().map_or(Ok(()), |protected| protected.compare(&target));
+        public.and_then(|()| protected()).and_then(|()| self.rules.compare(&target)).err()
     }
 
     /// The digest of the document's canonical form: defaults filled in, members in a fixed order, keys as digests. Two

@@ -57,6 +57,11 @@ impl Protected {
         Self { paths: FoldedTrees::new(&paths), of_files: FoldedTrees::new(&of_files.iter().collect::<Vec<_>>()) }
     }
 
+    /// Compares a path with all of them.
+    pub(crate) fn compare(&self, target: &Target<'_>) -> Result<(), Ambiguity> {
+        compare_all(&[&self.paths, &self.of_files], target)
+    }
+
     /// Whether a variant of the path falls under a protected one, with or without a suffix; or the path may be anything.
     pub(crate) fn covers(&self, target: &Target<'_>, budget: &mut Budget) -> bool {
         let mut variants = Variants::default();
@@ -74,4 +79,17 @@ impl Protected {
         });
         !is_free
     }
+}
+
+/// Compares a path with all patterns, which takes as long as it ever can.
+pub(super) fn compare_all(trees: &[&FoldedTrees], target: &Target<'_>) -> Result<(), Ambiguity> {
+    let (mut variants, mut budget) = (Variants::default(), Budget::new());
+    for variant in variants.find(target, &mut budget)? {
+        for trees in trees {
+            trees.all(variant, |tree, path, ending| {
+                tree.each(path, ending, Matching::Wide, &mut budget, &|_| false, |_, _| true)
+            })?;
+        }
+    }
+    Ok(())
 }

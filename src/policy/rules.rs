@@ -1,5 +1,6 @@
 //! Which roles a path asks for, in every variant.
 
+use super::open::compare_all;
 use crate::document::{self, Methods, RoleName};
 use crate::fold::Ending;
 use crate::keyring::Consumer;
@@ -40,6 +41,11 @@ impl Rules {
         let of_files = FoldedTrees::new(&others.iter().collect::<Vec<_>>());
         let compile = |rule: document::Rule| Rule { methods: rule.methods, roles: rule.roles };
         Self { rules: rules.into_iter().map(compile).collect(), paths, of_files, rules_of_files }
+    }
+
+    /// Compares a path with all of them.
+    pub(crate) fn compare(&self, target: &Target<'_>) -> Result<(), Ambiguity> {
+        compare_all(&[&self.paths, &self.of_files], target)
     }
 
     /// Whether the consumer has what every variant of the path asks for. Where a header may override the method, rules of

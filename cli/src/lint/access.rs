@@ -4,6 +4,7 @@ use portcullis::document::{
     ClientAddress, Document, KeySource, Method, Methods, Mode, ProtectedPath, PublicPath, Rule,
 };
 use portcullis::network::Range;
+use portcullis::trail::Ambiguity;
 use portcullis::{Decision, Grant, HeaderBlock, Policy, Request};
 
 use super::code::Code;
@@ -19,6 +20,7 @@ pub(super) fn examine(subject: &Subject<'_>, document: &Document, findings: &mut
     public_paths(subject, document, findings);
     rules(subject, document, findings);
     unprotected_rules(subject, document, findings);
+    wide_patterns(subject, document, findings);
 }
 
 fn mode(subject: &Subject<'_>, document: &Document, findings: &mut Vec<Finding>) {
@@ -218,6 +220,28 @@ fn unprotected_rules(subject: &Subject<'_>, document: &Document, findings: &mut 
                 format!("no protected path covers {example}: it needs no key, and nobody is asked for a role");
             let fix = "name the path in protected_paths too";
             findings.push(subject.finding(Code::UnprotectedRule, &format!("rules[{index}]"), &message, fix));
+        }
+    }
+}
+
+/// Patterns that mix names and wildcards in so many ways that the gate does not compare a path with all of them.
+fn wide_patterns(subject: &Subject<'_>, document: &Document, findings: &mut Vec<Finding>) {
+    let Ok(loaded) = Policy::compile(document.clone(), &|name| subject.variables.get(name)) else { return };
+    let public = document.public_paths.iter().map(|public| &public.path);
+    let protected = document.protected_paths.iter().flatten().map(|protected| &protected.path);
+    let rules = document.rules.iter().map(|rule| &rule.path);
+    let lists: [(&str, Vec<_>); 3] =
+        [("public_paths", public.collect()), ("protected_paths", protected.collect()), ("rules", rules.collect())];
+    for (list, patterns) in lists {
+        let is_wide = |example: &String| loaded.policy.ambiguity(example.as_bytes()) == Some(Ambiguity::TooWide);
+        let examples = patterns.iter().map(|pattern| example(pattern.as_str())).enumerate();
+        if let Some((index, example)) = examples.into_iter().find(|(_, example)| is_wide(example)) {
+            let message = format!(
+                "the patterns of this policy match {example} in too many ways: it is never public, and needs a role of every rule"
+            );
+            let fix = "use fewer patterns that differ in names and * at the same places";
+            findings.push(subject.finding(Code::WidePatterns, &format!("{list}[{index}]"), &message, fix));
+            return;
         }
     }
 }

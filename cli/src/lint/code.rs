@@ -27,6 +27,7 @@ pub(crate) enum Code {
     UnprotectedRule,
     PublicProtectedPath,
     AllPublic,
+    WidePatterns,
     UnknownRole,
     RemoteIp,
     TrustsLoopback,
