@@ -236,10 +236,12 @@ fn has_no_name(path: &[u8]) -> bool {
 }
 
 fn is_dot_segment(segment: &[u8]) -> bool {
-    // Most segments begin with something else, or go on after a dot.
-    match segment {
-        [b'!'..=b'-' | b'/'..=b'~', ..]
-        | [b'.', b'!'..=b'"' | b'$'..=b'-' | b'/'..=b':' | b'<'..=b'>' | b'@'..=b'~', ..] => return false,
+    // Most segments begin with something else, or go on behind a dot or two.
+    let goes_on = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b';' | b'?' | b'#');
+    match *segment {
+        [b'.', b'.', third, ..] if goes_on(third) => return false,
+        [b'.', second, ..] if second != b'.' && goes_on(second) => return false,
+        [first, ..] if first != b'.' && goes_on(first) => return false,
         _ => {}
     }
     let ends_name = |byte: &u8| match byte {
