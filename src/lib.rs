@@ -8,17 +8,18 @@
 //! 1. A disabled gate allows.
 //! 2. What no API sends is refused ([`target`]).
 //! 3. A CORS preflight is allowed, where the policy says so.
-//! 4. A public path is allowed, by the narrowest reading of the path ([`target::Target::plain`]).
+//! 4. A public path is allowed, where its path can be understood in one way only.
 //! 5. A trusted peer is allowed, by its address ([`network`]) or its mTLS identity ([`spiffe`]).
 //! 6. There must be exactly one credential ([`credential`]).
 //! 7. It must be a key that is valid now.
-//! 8. Its consumer must have the roles that the path asks for, by the widest reading of the path.
+//! 8. Its consumer must have the roles that the path asks for, in every variant.
 //! 9. The request goes on: without the credential, with the consumer's identity.
 //!
-//! The path is read in two ways: `Target::parse` refuses, `Target::plain` is the narrow reading for what is public,
-//! `Readings` are the wide ones for what is restricted, and a `Fold` is what path and pattern have in common where a backend
-//! does not tell things apart. A `Shape` is what one pass sees of a path: most have one reading, and need no second look. A
-//! `Tree` compares a reading with all patterns of a policy at once.
+//! A path is read in two ways: narrowly for what is public (`Target::plain`), and in every variant for what is restricted
+//! (`Variants`). A `Scan` is what one pass sees of a path: most paths are simple, and have no variant but themselves. A path
+//! that cannot be told, or not at a bounded cost, may be anything ([`trail::Ambiguity`]): it is never public, and under every
+//! rule. A `Fold` is what path and pattern have in common where a backend does not tell things apart, and a `Tree` compares a
+//! path with all patterns of a policy at once.
 //!
 //! A policy has two forms: a [`document`] as it is written, with every default filled in, and the compiled [`Policy`].
 //!
