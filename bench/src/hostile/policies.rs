@@ -75,7 +75,7 @@ impl Under {
 
     /// Whether a request without a key comes to what the policy is about: it never comes to a rule.
     pub fn matters_without_key(self) -> bool {
-        !matches!(self, Self::ManyRules | Self::Narrowed | Self::WideRules)
+        !matches!(self, Self::Rules | Self::ManyRules | Self::Narrowed | Self::WideRules)
     }
 
     /// The document. The key has the only role, so that no rule ends the search for others.

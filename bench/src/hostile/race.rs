@@ -116,7 +116,8 @@ pub(super) fn listener(module: &Module, under: Under) -> String {
 
 /// One request in the cells that it makes, by the numbers of their lanes.
 struct Group {
-    alone: usize,
+    /// Without a filter; on connections that stay, and on one for each request, if there is a cell of such.
+    alone: Vec<usize>,
     cells: Vec<Runner>,
 }
 
@@ -125,6 +126,8 @@ struct Runner {
     cell: Cell,
     module: usize,
     lane: usize,
+    /// The lane that it is compared with.
+    alone: usize,
 }
 
 /// Measures; `progress` hears what is being done.
@@ -166,23 +169,32 @@ struct Race<'m> {
 impl<'m> Race<'m> {
     fn start(modules: &'m [Module], cells: &[Cell], mut track: Track) -> Result<Self, String> {
         let request = Arc::new(usual());
-        let mut usual = vec![track.lane(NOTHING, &request)?];
+        let mut usual = vec![track.lane(NOTHING, &request, false)?];
         for module in modules {
-            usual.push(track.lane(&listener(module, Under::Usual), &request)?);
+            usual.push(track.lane(&listener(module, Under::Usual), &request, false)?);
         }
         let mut groups = Vec::new();
         // Cells of one request stand together.
         for cells in cells.chunk_by(|one, other| Arc::ptr_eq(&one.request, &other.request)) {
             let Some(first) = cells.first() else { continue };
-            let alone = track.lane(NOTHING, &first.request)?;
+            let alone = track.lane(NOTHING, &first.request, false)?;
             if track.status(alone) != 200 {
                 return Err(format!("{}: Envoy itself answers {}", first.name(), track.status(alone)));
             }
-            let mut group = Group { alone, cells: Vec::new() };
+            let mut group = Group { alone: vec![alone], cells: Vec::new() };
             for cell in cells {
                 for (module, of) in modules.iter().enumerate() {
-                    let lane = track.lane(&listener(of, cell.under), &cell.request)?;
-                    group.cells.push(Runner { cell: cell.clone(), module, lane });
+                    let lane = track.lane(&listener(of, cell.under), &cell.request, false)?;
+                    // Like with like: a connection costs Envoy more than a request.
+                    let alike = group.alone.iter().copied().find(|alone| track.is_last(*alone) == track.is_last(lane));
+                    let alone = match alike {
+                        Some(alone) => alone,
+                        None => track.lane(NOTHING, &cell.request, true)?,
+                    };
+                    if !group.alone.contains(&alone) {
+                        group.alone.push(alone);
+                    }
+                    group.cells.push(Runner { cell: cell.clone(), module, lane, alone });
                 }
             }
             groups.push(group);
@@ -199,7 +211,8 @@ impl<'m> Race<'m> {
                     seen.push(self.track.slice(*lane)?);
                 }
             }
-            let mut lanes: Vec<usize> = group.cells.iter().map(|runner| runner.lane).chain([group.alone]).collect();
+            let mut lanes: Vec<usize> =
+                group.cells.iter().map(|runner| runner.lane).chain(group.alone.iter().copied()).collect();
             random.shuffle(&mut lanes);
             for lane in lanes {
                 let slice = self.track.slice(lane)?;
@@ -214,12 +227,12 @@ impl<'m> Race<'m> {
 
     fn is_near(&self, group: usize) -> bool {
         let group = &self.groups[group];
-        let rows = group.cells.iter().filter_map(|runner| self.row(group, runner));
-        rows.into_iter().any(|row| NEAR.contains(&row.part_of_bound()))
+        let mut rows = group.cells.iter().filter_map(|runner| self.row(runner));
+        rows.any(|row| NEAR.contains(&row.part_of_bound()))
     }
 
-    fn row(&self, group: &Group, runner: &Runner) -> Option<Row> {
-        let Runner { cell, module, lane } = runner;
+    fn row(&self, runner: &Runner) -> Option<Row> {
+        let Runner { cell, module, lane, alone } = runner;
         let rounds = self.track.rounds(*lane).len();
         // Of the same rounds, so that what drifts in a round drifts for all.
         let series = |lane: usize| {
@@ -228,7 +241,7 @@ impl<'m> Race<'m> {
         };
         let less = |one: f64, other: f64| one - other;
         let ratio = |one: f64, other: f64| one / other;
-        let alone = series(group.alone)?;
+        let alone = series(*alone)?;
         let added = series(*lane)?.with(&alone, less);
         let usual = series(*self.usual.get(module + 1)?)?.with(&series(*self.usual.first()?)?, less);
         Some(Row {
@@ -253,7 +266,7 @@ impl<'m> Race<'m> {
         let usual = self.modules.iter().zip(usuals).map(|(module, lane)| {
             Ok((module.name.clone(), of(*lane)?.with(&bare, |one, other| one - other).estimate()))
         });
-        let rows = self.groups.iter().flat_map(|group| group.cells.iter().filter_map(|runner| self.row(group, runner)));
+        let rows = self.groups.iter().flat_map(|group| group.cells.iter().filter_map(|runner| self.row(runner)));
         Ok(Table { plan, usual: usual.collect::<Result<_, String>>()?, rows: rows.collect() })
     }
 }

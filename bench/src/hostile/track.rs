@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use hdrhistogram::Histogram;
@@ -24,7 +25,8 @@ const FEWEST: f64 = 4.0;
 pub(super) struct Track {
     stage: Stage,
     plan: Plan,
-    loads: BTreeMap<String, Load>,
+    /// Where each listener is, and connections to it.
+    doors: BTreeMap<String, (SocketAddr, Load)>,
     lanes: Vec<Lane>,
 }
 
@@ -33,8 +35,8 @@ struct Lane {
     listener: String,
     request: Arc<Request>,
     status: u16,
-    /// Whether Envoy closes the connection behind the reply, as it does where a request asked for an upgrade.
-    closes: bool,
+    /// Whether each request has a connection of its own: Envoy closes it behind a reply of 400.
+    is_last: bool,
     /// Requests of a slice.
     count: usize,
     /// Microseconds of processor time of a request, round by round.
@@ -47,45 +49,50 @@ impl Track {
         let request = usual().bytes();
         let open = |contender: &Contender| {
             let failed = |error| format!("{}: {error}", contender.name);
-            let load = Load::connect(stage.address(contender), plan.connections, vec![request.clone()], 200);
+            let address = stage.address(contender);
+            let load = Load::connect(address, plan.connections, vec![request.clone()], 200);
             let mut load = load.map_err(failed)?;
             load.run(plan.warm_up, plan.connections, &mut histogram()).map_err(failed)?;
-            Ok::<_, String>((contender.name.clone(), load))
+            Ok::<_, String>((contender.name.clone(), (address, load)))
         };
-        let loads = contenders.iter().map(open).collect::<Result<_, _>>()?;
-        Ok(Self { stage, plan, loads, lanes: Vec::new() })
+        let doors = contenders.iter().map(open).collect::<Result<_, _>>()?;
+        Ok(Self { stage, plan, doors, lanes: Vec::new() })
     }
 
-    /// A lane for that request, asked twice to see what becomes of it and what it costs.
-    pub(super) fn lane(&mut self, listener: &str, request: &Arc<Request>) -> Result<usize, String> {
-        let (status, closes, cost) =
-            self.try_out(listener, request).map_err(|error| failed(listener, request, &error))?;
+    /// A lane for that request, asked twice to see what becomes of it and what it costs. With a connection for each request where
+    /// that is asked for, and where nothing can follow on a connection.
+    pub(super) fn lane(&mut self, listener: &str, request: &Arc<Request>, is_last: bool) -> Result<usize, String> {
+        let (status, is_last, cost) =
+            self.try_out(listener, request, is_last).map_err(|error| failed(listener, request, &error))?;
         let count = if cost > DEAR { 1.0 } else { (self.plan.slice / cost).max(FEWEST) };
         self.lanes.push(Lane {
             listener: listener.to_owned(),
             request: Arc::clone(request),
             status,
-            closes,
+            is_last,
             count: (count as usize).min(self.plan.requests),
             rounds: Vec::new(),
         });
         Ok(self.lanes.len() - 1)
     }
 
-    fn try_out(&self, listener: &str, request: &Request) -> io::Result<(u16, bool, f64)> {
-        let address = self.stage.envoy.address(listener, V4);
+    fn try_out(&self, listener: &str, request: &Request, is_last: bool) -> io::Result<(u16, bool, f64)> {
+        let &(address, _) = self.doors.get(listener).ok_or(io::ErrorKind::NotFound)?;
         let bytes = request.bytes();
         let mut client = Client::new(connect(V4, address)?);
         let first = client.send(&bytes)?;
+        // What comes behind a request for an upgrade is no request.
+        let upgrades = request.headers.iter().any(|(name, _)| name == "upgrade");
+        let is_last = is_last || upgrades || first.header("connection").is_some_and(|value| value == "close");
+        if is_last {
+            client = Client::new(connect(V4, address)?);
+        }
         let before = self.stage.worker.time();
-        let (reply, closes) = match client.send(&bytes) {
-            Ok(reply) => (reply, false),
-            Err(_) => (Client::new(connect(V4, address)?).send(&bytes)?, true),
-        };
+        let reply = client.send(&bytes)?;
         if reply.status != first.status {
             return Err(io::Error::other(format!("status {} and then {}", first.status, reply.status)));
         }
-        Ok((reply.status, closes, (self.stage.worker.time() - before) as f64 / 1_000.0))
+        Ok((reply.status, is_last, (self.stage.worker.time() - before) as f64 / 1_000.0))
     }
 
     /// Microseconds of processor time a request, of one slice.
@@ -104,17 +111,16 @@ impl Track {
     }
 
     fn run(&mut self, lane: usize, requests: usize) -> io::Result<()> {
-        let Lane { listener, request, status, closes, .. } = &self.lanes[lane];
+        let Lane { listener, request, status, is_last, .. } = &self.lanes[lane];
         let bytes = request.bytes();
-        if !closes {
-            let load = self.loads.get_mut(listener).ok_or(io::ErrorKind::NotFound)?;
+        let (address, load) = self.doors.get_mut(listener).ok_or(io::ErrorKind::NotFound)?;
+        if !is_last {
             load.turn_to(vec![bytes], *status);
             load.run(requests, self.plan.connections, &mut histogram())?;
             return Ok(());
         }
-        let address = self.stage.envoy.address(listener, V4);
         for _ in 0..requests {
-            let reply = Client::new(connect(V4, address)?).send(&bytes)?;
+            let reply = Client::new(connect(V4, *address)?).send(&bytes)?;
             if reply.status != *status {
                 return Err(io::Error::other(format!("status {} instead of {status}", reply.status)));
             }
@@ -130,6 +136,11 @@ impl Track {
     /// What was kept of a lane.
     pub(super) fn rounds(&self, lane: usize) -> &[f64] {
         &self.lanes[lane].rounds
+    }
+
+    /// Whether each request of a lane has a connection of its own.
+    pub(super) fn is_last(&self, lane: usize) -> bool {
+        self.lanes[lane].is_last
     }
 
     /// The status of a lane's replies.
