@@ -125,6 +125,27 @@ pub(super) const PATHS: &[Shape] = &[
         text("/%25C3%2589%3b", "/...", "%D0%90~~(a%2e%2541%2541%2541%2541%2541%2541%2541%2541%2541%2541/%2fh"),
     ),
     target("names of dots between steps", USUAL, text("/%252525412525..a%3b", "/...", "./report.html..%2F%2541%2541")),
+    target(
+        "names of blanks and every other step",
+        USUAL,
+        text("/%25252541%25252541", "/%20", "%2525252f%2525252f(~~%C4%B0;;;%23%C4%B0%C4%B0%C4%B0"),
+    ),
+    target("names of dots behind a blank", USUAL, text("/~%2e%D0%B0%2520%2520", "/...", "")),
+    target(
+        "names that begin with a dot behind question marks",
+        DEEP,
+        text("/%D0%90~~/V2/Models%25%253f%253f", "/.a", ""),
+    ),
+    target(
+        "names of tabs and dots and every other step, then a query",
+        USUAL,
+        text(
+            "/%E2%80%8B%E2%80%8B%E2%80%8B~~~~~~~~/%09/%09/%09/%09/%09/%09/%09/%09/%09/%09/%09/%09/%09/%09/%09/%09/%09/%09/%09/%09\
+             /%09/%09/%09/%09/%09/%09/%09/%09/%09/%09/%09/%09/%09/.../.../.../index.php/index.php/index.php?a=b&a=b&",
+            "%3f",
+            "",
+        ),
+    ),
     target("hosts, then every depth", DEEP, text("", "//h", "/v2/models%252f%2f%0a.json")),
 ];
 
