@@ -25,7 +25,8 @@ export PORTCULLIS_MODULE := $(CURDIR)/$(MODULE)
 REMAP := RUSTFLAGS="--remap-path-prefix=$(CURDIR)=portcullis --remap-path-prefix=$${CARGO_HOME:-$$HOME/.cargo}=cargo"
 
 # Written under another name, then renamed: an Envoy that watches the file never sees half of it.
-PUT = put() { cp "$$1" "$$2.new" && mv -f "$$2.new" "$$2"; }; put target/$(WASM_TARGET)
+PUT  = put() { cp "$$1" "$$2.new" && mv -f "$$2.new" "$$2"; }; put target/$(WASM_TARGET)
+LINK = link() { scripts/link-filter "target/$(WASM_TARGET)/$$1/libportcullis.a" "$$2.new" && mv -f "$$2.new" "$$2"; }; link
 
 .DEFAULT_GOAL := help
 .PHONY: help build module trap-module image push dist run envoy backends fmt lint test fuzz deny defences mutants \
@@ -52,13 +53,13 @@ build: module ## the filter (target/portcullis.wasm), the command and the sample
 
 module: cargo wasm-target ## the filter alone
 	@echo '==> building the filter for $(WASM_TARGET)'
-	@$(REMAP) $(CARGO) build --profile filter --locked --target $(WASM_TARGET) -p portcullis --lib
-	@$(PUT)/filter/portcullis.wasm $(MODULE)
+	@$(REMAP) $(CARGO) rustc --profile filter --locked --target $(WASM_TARGET) -p portcullis --lib --crate-type staticlib
+	@$(LINK) filter $(MODULE)
 
 trap-module: cargo wasm-target
 	@echo '==> building the test module with the trap switch'
-	@$(CARGO) build --release --locked --target $(WASM_TARGET) -p portcullis --lib --features trap-switch
-	@$(PUT)/release/portcullis.wasm $(TRAP_MODULE)
+	@$(CARGO) rustc --release --locked --target $(WASM_TARGET) -p portcullis --lib --crate-type staticlib --features trap-switch
+	@$(LINK) release $(TRAP_MODULE)
 
 image: python module ## the filter as OCI images (target/oci/)
 	@$(PYTHON) scripts/image
@@ -94,7 +95,7 @@ lint: cargo components module ## formatting and clippy, natively and for the fil
 	@echo '==> clippy, fuzz targets'
 	@$(CARGO) clippy --locked --manifest-path fuzz/Cargo.toml --all-targets -- -D warnings
 	@echo '==> clippy, $(WASM_TARGET)'
-	@$(CARGO) clippy --locked --target $(WASM_TARGET) -p portcullis -p portcullis-abi --lib -- -D warnings
+	@$(CARGO) clippy --locked --target $(WASM_TARGET) -p portcullis --lib -- -D warnings
 	@$(CARGO) clippy --locked --target $(WASM_TARGET) -p portcullis --lib --features trap-switch -- -D warnings
 
 # In this order; each can be run alone.

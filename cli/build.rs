@@ -38,7 +38,7 @@ fn embed() -> Result<(), Box<dyn Error>> {
 
 /// Builds the filter in a directory of its own: the other one is locked by the cargo that runs this.
 fn build(workspace: &Path) -> Result<PathBuf, Box<dyn Error>> {
-    for source in ["src", "abi/src", "build.rs", "Cargo.toml", "Cargo.lock"] {
+    for source in ["src", "scripts/link-filter", "Cargo.toml", "Cargo.lock"] {
         println!("cargo::rerun-if-changed={}", workspace.join(source).display());
     }
     has_target()?;
@@ -48,7 +48,8 @@ fn build(workspace: &Path) -> Result<PathBuf, Box<dyn Error>> {
     let remap = |path: &Path, name| format!("--remap-path-prefix={}={name}", path.display());
     let flags = [remap(workspace, "portcullis"), remap(&cargo_home, "cargo")].join("\x1f");
     let output = Command::new(variable("CARGO")?)
-        .args(["build", "--profile", "filter", "--locked", "--target", TARGET, "-p", "portcullis", "--lib"])
+        .args(["rustc", "--profile", "filter", "--locked", "--target", TARGET, "-p", "portcullis", "--lib"])
+        .args(["--crate-type", "staticlib"])
         .arg("--target-dir")
         .arg(&directory)
         .current_dir(workspace)
@@ -59,7 +60,12 @@ fn build(workspace: &Path) -> Result<PathBuf, Box<dyn Error>> {
     if !output.status.success() {
         return Err(format!("the filter cannot be built: {}", one_line(&output.stderr)).into());
     }
-    Ok(directory.join(TARGET).join("filter").join(MODULE))
+    let (archive, module) = (directory.join(TARGET).join("filter").join("libportcullis.a"), directory.join(MODULE));
+    let output = Command::new(workspace.join("scripts/link-filter")).args([&archive, &module]).output()?;
+    if !output.status.success() {
+        return Err(format!("the filter cannot be linked: {}", one_line(&output.stderr)).into());
+    }
+    Ok(module)
 }
 
 fn has_target() -> Result<(), Box<dyn Error>> {

@@ -23,20 +23,20 @@
 //!
 //! A policy has two forms: a [`document`] as it is written, with every default filled in, and the compiled [`Policy`].
 //!
-//! All of this knows no host: it is a plain library, which the command and the tests link natively. For `wasm32` only, a
-//! thin adapter puts it into proxy-wasm, by the hostcalls and callbacks of `abi/`; it has no rules of its own.
+//! All of this knows no host: it is a plain library, which the command and the tests link natively. For WASI only, a thin
+//! filter puts it into Envoy, on the SDK of proxy-wasm; it has no rules of its own.
 
 // The first, since all others may use its macro.
 #[macro_use]
 mod defence;
 
-#[cfg(target_arch = "wasm32")]
-mod adapter;
 mod alias;
 pub mod credential;
 pub mod decision;
 pub mod digest;
 pub mod document;
+#[cfg(target_os = "wasi")]
+mod filter;
 mod fold;
 pub mod headers;
 mod keyring;

@@ -1,7 +1,7 @@
 //! What a denied caller hears: one function from a denial to the reply. Fixed text, made when the policy is loaded;
 //! nothing of the request is echoed, and the four ways in which a key can be wrong sound the same.
 
-use crate::decision::Denial;
+use crate::decision::{DENIALS, Denial};
 use crate::document::{KeySource, Reply as Texts};
 use crate::headers::{HeaderBlock, NO_HEADERS};
 
@@ -10,6 +10,8 @@ use crate::headers::{HeaderBlock, NO_HEADERS};
 pub struct Reply<'p> {
     /// The HTTP status. For gRPC, Envoy makes it 200 and a `grpc-status`.
     pub status: u16,
+    /// Why, for access logs: `portcullis_` and the denial's name, as Envoy's response code details. Callers do not see it.
+    pub details: &'p str,
     /// Headers, in order, as the host takes them.
     pub headers: &'p HeaderBlock,
     /// The body; Envoy drops it for HEAD, and sends it as `grpc-message` for gRPC.
@@ -26,6 +28,8 @@ pub(crate) struct Replies {
     several: Explained,
     bad_target: Explained,
     named: Explained,
+    /// The response code details of each denial, in the order of [`DENIALS`].
+    details: [String; DENIALS.len()],
 }
 
 /// One explanation, with what may stand above it.
@@ -76,6 +80,7 @@ impl Replies {
             ),
             bad_target: bad_request("The path of this request is not one that is accepted here.", Vec::new()),
             named: bad_request("The Connection header names a header that callers may not name.", Vec::new()),
+            details: DENIALS.map(|reason| format!("portcullis_{reason}")),
         }
     }
 
@@ -99,7 +104,8 @@ impl Replies {
         let variant = explained.variants.get(variant).map(|one| if is_grpc { &one.grpc } else { &one.http });
         let headers = variant.unwrap_or(&NO_HEADERS);
         let body = if is_grpc { &explained.text } else { &explained.problem };
-        Reply { status: explained.status, headers, body }
+        let details = self.details.get(denial.index()).map_or("", String::as_str);
+        Reply { status: explained.status, details, headers, body }
     }
 }
 

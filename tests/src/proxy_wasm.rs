@@ -4,7 +4,7 @@
 //! What Envoy does not show is visible here: each call in its order, the size of the memory, a trap. And any call can be
 //! made to fail.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::OnceLock;
 
@@ -89,8 +89,6 @@ struct Host {
     piece: Option<usize>,
     environment: Vec<u8>,
     variables: u32,
-    /// The contexts that there are.
-    contexts: BTreeSet<u32>,
     /// The names of the metrics; an id is a place here.
     metrics: Vec<String>,
     stream: Stream,
@@ -181,7 +179,6 @@ impl Vm {
             configuration: configuration.to_vec(),
             environment: variables.collect::<String>().into_bytes(),
             variables: u32::try_from(environment.len()).expect("few variables"),
-            contexts: BTreeSet::from([ROOT]),
             fault,
             ..Host::default()
         };
@@ -225,14 +222,12 @@ impl Vm {
         let size = u32::try_from(configuration.len()).expect("a configuration below 4 GiB");
         let (before, root) = (self.root, self.last.checked_add(1).expect("fewer than 2^32 contexts"));
         (self.root, self.last) = (root, root);
-        self.store.data_mut().contexts.insert(root);
         let configured = self.call::<_, ()>("proxy_on_context_create", (root, 0_u32)).and_then(|()| {
             let answer = self.call::<_, u32>("proxy_on_configure", (root, size))?;
             self.call::<_, u32>("proxy_on_done", before)?;
             self.call::<_, ()>("proxy_on_delete", before)?;
             Ok(answer)
         });
-        self.store.data_mut().contexts.remove(&before);
         match configured {
             Ok(0) => Err(format!("refused: {}", self.log().join("\n"))),
             Ok(_) => Ok(()),
@@ -291,7 +286,6 @@ impl Vm {
     fn run(&mut self, has_trailers: bool) -> Answer {
         self.last = self.last.checked_add(1).expect("fewer than 2^32 requests");
         let id = self.last;
-        self.store.data_mut().contexts = BTreeSet::from([self.root, id]);
         self.call::<_, ()>("proxy_on_context_create", (id, self.root))?;
         let fields = u32::try_from(self.store.data().stream.headers.len()).expect("few headers");
         let end_of_stream = u32::from(!self.store.data().stream.has_body && !has_trailers);
@@ -300,7 +294,8 @@ impl Vm {
             let fields = u32::try_from(self.store.data().stream.trailers.len()).expect("few trailers");
             action = self.call::<_, u32>("proxy_on_request_trailers", (id, fields))?;
         }
-        // Envoy would call `proxy_on_done`, `proxy_on_log` and `proxy_on_delete` now, but the module offers none of them.
+        // Envoy would call `proxy_on_done` and `proxy_on_log` before, but the module offers neither.
+        self.call::<_, ()>("proxy_on_delete", id)?;
         Ok(action)
     }
 
@@ -327,7 +322,6 @@ fn define(linker: &mut Linker<Host>) -> Result<(), LinkerError> {
     linker.func_wrap("env", "proxy_remove_header_map_value", remove_header_map_value)?;
     linker.func_wrap("env", "proxy_get_property", get_property)?;
     linker.func_wrap("env", "proxy_set_property", set_property)?;
-    linker.func_wrap("env", "proxy_set_effective_context", set_effective_context)?;
     linker.func_wrap("env", "proxy_define_metric", define_metric)?;
     linker.func_wrap("env", "proxy_record_metric", |host: Caller<'_, Host>, id, _: u64| metric(host, "record", id))?;
     linker.func_wrap("env", "proxy_increment_metric", |host: Caller<'_, Host>, id, _: i64| {
@@ -354,12 +348,6 @@ fn get_current_time(mut host: Caller<'_, Host>, to: u32) -> Answer {
         let nanoseconds = host.data().stream.now.saturating_mul(1_000_000_000);
         write(host, to, &nanoseconds.to_le_bytes())?;
         Ok(OK)
-    })
-}
-
-fn set_effective_context(mut host: Caller<'_, Host>, context: u32) -> Answer {
-    answer(&mut host, "set_effective_context", &context.to_string(), |host| {
-        Ok(if host.data().contexts.contains(&context) { OK } else { BAD_ARGUMENT })
     })
 }
 

@@ -1,8 +1,6 @@
 //! What Envoy does that the documents rely on, and that no other suite shows: so that another version of it tells us where it
 //! differs. The table "What differs" of docs/compatibility.md names the tests that fail on some version.
 
-#[path = "facts/contexts.rs"]
-mod contexts;
 #[path = "facts/headers.rs"]
 mod headers;
 

@@ -73,7 +73,7 @@ fn two_builds_in_two_folders_give_the_same_module() {
     );
 }
 
-/// The switch of `src/adapter/trap.rs` is in the test build alone.
+/// The switch of `src/filter/trap.rs` is in the test build alone.
 #[test]
 fn the_module_has_no_trap_switch() {
     let has_switch = |path: std::path::PathBuf| {

@@ -167,8 +167,8 @@ fn the_lists_of_parts_are_valid_and_name_the_crates_of_cargo() {
         python.stdin(fs::File::open(file).expect("a list of parts")).output().expect("python3 starts")
     };
     for (of, crates, others) in [
-        ("portcullis.wasm", ["portcullis-abi", "serde_json", "rust-std"], ["clap", "proptest", "anyhow"]),
-        ("portcullis", ["portcullis", "clap", "rust-std"], ["portcullis-abi", "proptest", "hyper"]),
+        ("portcullis.wasm", ["proxy-wasm", "serde_json", "rust-std"], ["clap", "proptest", "anyhow"]),
+        ("portcullis", ["portcullis", "clap", "rust-std"], ["proxy-wasm", "proptest", "hyper"]),
     ] {
         let file = release.join(format!("{of}.cdx.json"));
         done(valid(&file));

@@ -81,9 +81,11 @@ impl Track {
         let bytes = request.bytes();
         let mut client = Client::new(connect(V4, address)?);
         let first = client.send(&bytes)?;
-        // What comes behind a request for an upgrade is no request.
+        // What comes behind a request for an upgrade is no request. Behind a reply of 400 Envoy closes the connection, a second
+        // later and without saying so.
         let upgrades = request.headers.iter().any(|(name, _)| name == "upgrade");
-        let is_last = is_last || upgrades || first.header("connection").is_some_and(|value| value == "close");
+        let closes = first.status == 400 || first.header("connection").is_some_and(|value| value == "close");
+        let is_last = is_last || upgrades || closes;
         if is_last {
             client = Client::new(connect(V4, address)?);
         }

@@ -3,9 +3,11 @@
 //! have denied; `.key.ID`, where the policy asks for it. What is a state and no event is a gauge: a configuration is loaded once a VM.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, DefaultHasher};
 
-use portcullis_abi::{self as abi, Kind, Metric};
+use proxy_wasm::hostcalls::{define_metric, increment_metric, record_metric};
+use proxy_wasm::types::MetricType;
 
 use crate::digest::Digest;
 use crate::document::Mode;
@@ -14,31 +16,37 @@ use crate::{Caller, DENIALS, Decision, GRANTS, Grant, Policy};
 thread_local! {
     /// The metrics that this VM has defined, by the digest of the name. Envoy keeps an entry for each call of `define_metric` as
     /// long as the VM lives, also where it knows the name: an update that defined all metrics again cost it some 2 KiB for good.
-    static DEFINED: RefCell<BTreeMap<Digest, Option<Metric>>> = const { RefCell::new(BTreeMap::new()) };
+    static DEFINED: RefCell<Ids> = RefCell::default();
 }
 
-/// The metric of that name, which is of that kind in every policy; defined once in a VM.
-fn define(kind: Kind, name: &str) -> Option<Metric> {
-    let defined = DEFINED.try_with(|defined| {
+/// The ids of metrics, by the digest of what they are found by.
+type Ids = HashMap<Digest, u32, BuildHasherDefault<DefaultHasher>>;
+
+/// The id of the metric of that name, which is of that kind in every policy; defined once in a VM.
+fn define(kind: MetricType, name: &str) -> Option<u32> {
+    DEFINED.with(|defined| {
         let mut defined = defined.try_borrow_mut().ok()?;
-        let metric = defined.entry(Digest::of(name.as_bytes())).or_default();
-        *metric = metric.or_else(|| abi::define_metric(kind, name).ok());
-        *metric
-    });
-    defined.ok().flatten()
+        let digest = Digest::of(name.as_bytes());
+        if let Some(id) = defined.get(&digest) {
+            return Some(*id);
+        }
+        let id = define_metric(kind, name).ok()?;
+        defined.insert(digest, id);
+        Some(id)
+    })
 }
 
 /// The counters that the host has, by the place of the reason's name.
 pub(super) struct Metrics {
-    allowed: [Option<Metric>; GRANTS.len()],
-    denied: [Option<Metric>; DENIALS.len()],
+    allowed: [Option<u32>; GRANTS.len()],
+    denied: [Option<u32>; DENIALS.len()],
     keys: Option<RefCell<Keys>>,
 }
 
 /// The counters of the keys that have been used: nobody sees a hundred thousand of them for the three that are.
 struct Keys {
     prefix: String,
-    ids: BTreeMap<Digest, Option<Metric>>,
+    ids: Ids,
 }
 
 impl Metrics {
@@ -46,20 +54,20 @@ impl Metrics {
     pub(super) fn define(policy: &Policy, refused_entries: usize) -> Self {
         let metric = |kind, name: &str| define(kind, &format!("portcullis.{}.{name}", policy.name()));
         let gauge = |name: &str, value: u64| {
-            let _ = metric(Kind::Gauge, name).map(|gauge| abi::record_metric(gauge, value));
+            let _ = metric(MetricType::Gauge, name).map(|gauge| record_metric(gauge, value));
         };
         gauge("policy_digest", policy.digest().first_48_bits());
         gauge("keys", policy.keyring().len() as u64);
         gauge("refused_entries", refused_entries as u64);
         gauge("enforcing", u64::from(policy.mode() == Mode::Enforce));
-        let counter = |group: &str, reason: &str| metric(Kind::Counter, &format!("{group}.{reason}"));
+        let counter = |group: &str, reason: &str| metric(MetricType::Counter, &format!("{group}.{reason}"));
         let denied = if policy.mode() == Mode::Report { "reported" } else { "denied" };
         Self {
             allowed: GRANTS.map(|reason| counter("allowed", reason)),
             denied: DENIALS.map(|reason| counter(denied, reason)),
             keys: policy.key_metrics().then(|| {
                 let prefix = format!("portcullis.{}.key.", policy.name());
-                RefCell::new(Keys { prefix, ids: BTreeMap::new() })
+                RefCell::new(Keys { prefix, ids: Ids::default() })
             }),
         }
     }
@@ -71,7 +79,7 @@ impl Metrics {
             Decision::Deny(denial) => self.denied.get(denial.index()),
         };
         if let Some(Some(id)) = id {
-            let _ = abi::increment_metric(*id);
+            let _ = increment_metric(*id, 1);
         }
         if let (Some(keys), Decision::Allow(Grant::Key(caller))) = (&self.keys, decision)
             && let Ok(mut keys) = keys.try_borrow_mut()
@@ -85,9 +93,11 @@ impl Keys {
     #[cold]
     fn count(&mut self, caller: &Caller<'_>) {
         let Self { prefix, ids } = self;
-        let id = ids
-            .entry(caller.key.digest())
-            .or_insert_with(|| define(Kind::Counter, &format!("{prefix}{}", caller.key.id())));
-        let _ = id.map(abi::increment_metric);
+        let id = ids.get(&caller.key.digest()).copied().or_else(|| {
+            let id = define(MetricType::Counter, &format!("{prefix}{}", caller.key.id()))?;
+            ids.insert(caller.key.digest(), id);
+            Some(id)
+        });
+        let _ = id.map(|id| increment_metric(id, 1));
     }
 }

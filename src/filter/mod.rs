@@ -1,15 +1,23 @@
-//! The proxy-wasm adapter: Envoy's callbacks in, hostcalls out. It has no rules of its own.
+//! The proxy-wasm filter: Envoy's callbacks in, hostcalls out. It has no rules of its own.
+//!
+//! On the SDK, but for the calls in [`hostcalls`]. Of the callbacks that the SDK exports, `scripts/link-filter` leaves those
+//! in the module that are answered here: Envoy enters the VM for each that is there.
 
 mod configuration;
 mod host;
+mod hostcalls;
 mod metrics;
 #[cfg(feature = "trap-switch")]
 mod trap;
 
 use std::ffi::OsString;
 use std::os::wasi::ffi::OsStringExt as _;
+use std::rc::Rc;
 
-use portcullis_abi::{self as abi, Action, Level, Map, Plugin};
+use log::{error, info, warn};
+use proxy_wasm::hostcalls::set_property;
+use proxy_wasm::traits::{Context, HttpContext, RootContext};
+use proxy_wasm::types::{Action, ContextType, LogLevel, MapType};
 
 use crate::document::Mode;
 use crate::headers::NO_HEADERS;
@@ -18,7 +26,16 @@ use configuration::Configuration;
 use host::Envoy;
 use metrics::Metrics;
 
-portcullis_abi::export!(super::Gate);
+proxy_wasm::main! {{
+    proxy_wasm::set_log_level(LogLevel::Info);
+    proxy_wasm::set_root_context(|_| Box::new(Plugin::default()));
+}}
+
+/// A plugin: a place in a filter chain. It has no gate until its configuration was read.
+#[derive(Default)]
+struct Plugin {
+    gate: Option<Rc<Gate>>,
+}
 
 /// A policy at work. An update makes a new one, and this one goes when the last request that began under it is done.
 struct Gate {
@@ -26,25 +43,50 @@ struct Gate {
     metrics: Metrics,
 }
 
-impl Plugin for Gate {
+/// A request, and the gate that it began under, whatever is loaded meanwhile.
+struct Exchange {
+    gate: Option<Rc<Gate>>,
+}
+
+impl Context for Plugin {}
+
+impl RootContext for Plugin {
     /// Where a configuration is refused, Envoy keeps the one that it has, and fails to start where it has none.
-    fn configure(size: usize) -> Option<Self> {
+    fn on_configure(&mut self, size: usize) -> bool {
         let mut configuration = Configuration::new(size);
         let environment = |name: &str| std::env::var_os(name).map(OsString::into_vec);
-        let loaded = Policy::load_from(&mut |into| configuration.read(into), &environment);
-        match (loaded, configuration.failed) {
-            (Ok(loaded), _) => return Some(start(loaded)),
-            (Err(_), Some(status)) => {
-                error(&format!("portcullis: policy refused: Envoy does not hand the configuration over ({status:?})"))
+        match Policy::load_from(&mut |into| configuration.read(into), &environment) {
+            Ok(loaded) => {
+                self.gate = Some(Rc::new(start(loaded)));
+                true
             }
-            (Err(refusal), None) => error(&format!("portcullis: policy refused: {refusal}")),
+            Err(_) if configuration.has_failed => {
+                error!("portcullis: policy refused: Envoy does not hand the configuration over");
+                false
+            }
+            Err(refusal) => {
+                error!("portcullis: policy refused: {refusal}");
+                false
+            }
         }
-        None
     }
 
-    fn on_request_headers(gate: Option<&Self>) -> Action {
+    fn get_type(&self) -> Option<ContextType> {
+        Some(ContextType::HttpContext)
+    }
+
+    fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
+        Some(Box::new(Exchange { gate: self.gate.clone() }))
+    }
+}
+
+impl Context for Exchange {}
+
+impl HttpContext for Exchange {
+    fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
         // Envoy sends no request to a plugin whose configuration was refused. Should another host do so, nobody comes in.
-        let (Some(gate), Ok(block)) = (gate, abi::header_pairs(Map::RequestHeaders)) else { return send(UNCONFIGURED) };
+        let Some(gate) = &self.gate else { return send(UNCONFIGURED) };
+        let Ok(block) = hostcalls::header_block(MapType::HttpRequestHeaders) else { return send(UNCONFIGURED) };
         let Some(headers) = Headers::read(&block) else { return send(UNCONFIGURED) };
         #[cfg(feature = "trap-switch")]
         trap::at(trap::UNDECIDED, headers);
@@ -56,7 +98,7 @@ impl Plugin for Gate {
         }
         match gate.policy.outcome(&request, &decision) {
             Outcome::Forward(edits) => {
-                let action = forward(Map::RequestHeaders, &edits);
+                let action = forward(MapType::HttpRequestHeaders, &edits);
                 #[cfg(feature = "trap-switch")]
                 trap::at(trap::EDITED, headers);
                 action
@@ -65,9 +107,10 @@ impl Plugin for Gate {
         }
     }
 
-    fn on_request_trailers(gate: Option<&Self>) -> Action {
-        let map = Map::RequestTrailers;
-        let (Some(gate), Ok(block)) = (gate, abi::header_pairs(map)) else { return send(UNCONFIGURED) };
+    fn on_http_request_trailers(&mut self, _: usize) -> Action {
+        let map = MapType::HttpRequestTrailers;
+        let Some(gate) = &self.gate else { return send(UNCONFIGURED) };
+        let Ok(block) = hostcalls::header_block(map) else { return send(UNCONFIGURED) };
         let Some(trailers) = Headers::read(&block) else { return send(UNCONFIGURED) };
         forward(map, &gate.policy.without_identity(&Request::new(trailers)))
     }
@@ -78,7 +121,7 @@ fn start(loaded: Loaded) -> Gate {
     let Loaded { policy, refused_entries } = loaded;
     let name = policy.name();
     for entry in &refused_entries {
-        error(&format!("portcullis {name}: key entry refused: {entry}"));
+        error!("portcullis {name}: key entry refused: {entry}");
     }
     let mode = match policy.mode() {
         Mode::Enforce => "enforce",
@@ -87,38 +130,31 @@ fn start(loaded: Loaded) -> Gate {
     };
     let (digest, keys) = (policy.digest().first_48_bits(), policy.keyring().len());
     let refused = refused_entries.len();
-    let loaded =
-        format!("portcullis {name}: policy {digest:012x} is loaded: mode {mode}, {keys} keys, {refused} refused");
-    abi::log(Level::Info, &loaded);
+    info!("portcullis {name}: policy {digest:012x} is loaded: mode {mode}, {keys} keys, {refused} refused");
     if policy.mode() == Mode::Enforce && policy.keyring().is_empty() {
-        let warning =
-            format!("portcullis {name}: the policy has no usable key: only public paths and trusted callers pass");
-        abi::log(Level::Warn, &warning);
+        warn!("portcullis {name}: the policy has no usable key: only public paths and trusted callers pass");
     }
     let metrics = Metrics::define(&policy, refused_entries.len());
     Gate { policy, metrics }
 }
 
-const UNCONFIGURED: Reply<'_> = Reply { status: 503, headers: &NO_HEADERS, body: "" };
+const UNCONFIGURED: Reply<'_> = Reply { status: 503, details: "portcullis_unconfigured", headers: &NO_HEADERS, body: "" };
 
 fn send(reply: Reply<'_>) -> Action {
-    if abi::send_local_response(reply.status, reply.headers.as_bytes(), reply.body.as_bytes()).is_err() {
+    let Reply { status, details, headers, body } = reply;
+    if hostcalls::send_local_response(status, details, headers.as_bytes(), body).is_err() {
         // Neither in, nor left hanging: Envoy answers 5xx to the request of a VM that ends.
-        abi::trap();
+        std::process::abort();
     }
     Action::Pause
 }
 
-fn error(text: &str) {
-    abi::log(Level::Error, text);
-}
-
 /// Lets a request through with all of its edits, or not at all: an edit that fails may leave a forged identity.
-fn forward(map: Map, edits: &Edits<'_>) -> Action {
+fn forward(map: MapType, edits: &Edits<'_>) -> Action {
     let done = edits.try_each(|edit| match edit {
-        Edit::Remove(name) => abi::remove_header(map, name),
-        Edit::Add(name, value) => abi::add_header(map, name, &value),
-        Edit::Set(name, value) => abi::replace_header(map, name, &value),
+        Edit::Remove(name) => hostcalls::remove_header(map, name),
+        Edit::Add(name, value) => hostcalls::add_header(map, name, &value),
+        Edit::Set(name, value) => hostcalls::replace_header(map, name, &value),
     });
     if done.is_ok() { Action::Continue } else { send(UNCONFIGURED) }
 }
@@ -128,7 +164,8 @@ fn forward(map: Map, edits: &Edits<'_>) -> Action {
 #[cold]
 fn record(policy: &Policy, decision: &Decision<'_>) {
     let write = |name: &str, value: &str| {
-        let _ = abi::set_property(name.as_bytes(), value.as_bytes());
+        // The SDK ends the VM where the host does not do it.
+        let _ = set_property(vec![name], Some(value.as_bytes()));
     };
     write("portcullis.decision", policy.verdict(decision));
     write("portcullis.reason", decision.reason());

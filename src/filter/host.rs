@@ -1,0 +1,41 @@
+//! What a decision asks Envoy for.
+
+use std::time::UNIX_EPOCH;
+
+use proxy_wasm::hostcalls::{get_current_time, get_property};
+
+use crate::{Host, Timestamp};
+
+/// Envoy, by hostcalls. Attributes: Envoy documentation, "Attributes".
+pub(super) struct Envoy;
+
+fn attribute(path: Vec<&str>) -> Option<Vec<u8>> {
+    get_property(path).ok().flatten()
+}
+
+impl Host for Envoy {
+    type Bytes = Vec<u8>;
+
+    fn now(&self) -> Option<Timestamp> {
+        let since = get_current_time().ok()?.duration_since(UNIX_EPOCH).ok()?;
+        // 0 is what a host without a clock leaves, and it would be before every `expires`.
+        i64::try_from(since.as_secs()).ok().filter(|seconds| *seconds != 0).map(Timestamp)
+    }
+
+    fn source_address(&self) -> Option<Vec<u8>> {
+        attribute(vec!["source", "address"])
+    }
+
+    fn filter_state(&self, key: &str) -> Option<Vec<u8>> {
+        attribute(vec!["filter_state", key])
+    }
+
+    fn mtls_identity(&self) -> Option<Vec<u8>> {
+        // `connection.mtls`: the peer presented a certificate; whether the listener verified it, with a `trusted_ca` and
+        // without `ACCEPT_UNTRUSTED`, no attribute tells. A boolean is one byte.
+        if attribute(vec!["connection", "mtls"])? != [1] {
+            return None;
+        }
+        attribute(vec!["connection", "uri_san_peer_certificate"])
+    }
+}
