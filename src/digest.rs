@@ -26,35 +26,28 @@ impl Digest {
     /// Reads 64 hex digits, in either case. `None` for anything else.
     #[must_use]
     pub fn from_hex(text: &str) -> Option<Self> {
-        let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-        let mut digest = [0_u8; 32];
-        if !rest.is_empty() || pairs.len() != digest.len() {
-            return None;
-        }
-        for (byte, [high, low]) in digest.iter_mut().zip(pairs) {
-            *byte = hex_byte(*high, *low)?;
-        }
-        Some(Self(digest))
+        let mut digest = [0; 32];
+        let read = base16ct::mixed::decode(text, &mut digest).ok()?.len();
+        (read == digest.len()).then_some(Self(digest))
     }
 
     /// 64 lower-case hex digits.
     #[must_use]
     pub fn to_hex(&self) -> String {
-        self.0.iter().copied().flat_map(hex).map(char::from).collect()
+        base16ct::lower::encode_string(&self.0)
     }
 
     /// The first 16 hex digits: the default id of a key, its public handle in logs and headers.
     #[must_use]
     pub fn handle(&self) -> String {
-        self.handle_digits().map(char::from).iter().collect()
+        String::from_utf8_lossy(&self.handle_digits()).into_owned()
     }
 
     /// As [`handle`](Self::handle), without taking memory.
     pub(crate) fn handle_digits(&self) -> [u8; 16] {
         let mut digits = [0; 16];
-        for (pair, byte) in digits.as_chunks_mut().0.iter_mut().zip(&self.0) {
-            *pair = hex(*byte);
-        }
+        // Eight bytes are sixteen digits.
+        let _ = base16ct::lower::encode(self.0.first_chunk::<8>().unwrap_or(&[0; 8]), &mut digits);
         digits
     }
 
@@ -62,16 +55,6 @@ impl Digest {
     #[must_use]
     pub fn first_48_bits(&self) -> u64 {
         self.0.iter().take(6).fold(0, |sum, byte| (sum << 8) | u64::from(*byte))
-    }
-
-    /// As numbers, which are compared at once. In the byte order of the machine that the filter is for: there, nothing is
-    /// to be turned.
-    pub(crate) fn words(&self) -> [u64; 4] {
-        let mut words = [0; 4];
-        for (word, bytes) in words.iter_mut().zip(self.0.as_chunks().0) {
-            *word = u64::from_le_bytes(*bytes);
-        }
-        words
     }
 
     /// The 32 bytes.
@@ -82,7 +65,7 @@ impl Digest {
     /// Compares all 32 bytes in a time that does not depend on where they differ.
     #[must_use]
     pub fn same(&self, other: &Self) -> bool {
-        self.words().ct_eq(&other.words()).into()
+        self.0.ct_eq(&other.0).into()
     }
 }
 
@@ -90,17 +73,6 @@ impl fmt::Debug for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Digest({}...)", self.handle())
     }
-}
-
-/// The two lower-case hex digits of a byte.
-fn hex(byte: u8) -> [u8; 2] {
-    [byte >> 4, byte & 15].map(|digit| if digit < 10 { digit | b'0' } else { digit.wrapping_add(b'a' - 10) })
-}
-
-/// The byte that two hex digits stand for.
-pub(crate) fn hex_byte(high: u8, low: u8) -> Option<u8> {
-    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    Some((digit(high)? << 4) | digit(low)?)
 }
 
 #[cfg(test)]

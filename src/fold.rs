@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 
-use crate::letters::folded;
 use crate::scan::Scan;
 use crate::tree::Names;
 
@@ -116,7 +115,14 @@ pub(crate) fn is_blank(letter: char) -> bool {
         || matches!(letter, '\u{AD}' | '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}')
 }
 
-/// [Without letter case](crate::letters).
+/// Without letter case: lower case of upper case of lower case, since upper case joins letters such as ſ and s, or ẞ and ss. An
+/// İ loses its dot on top of that, as it does in a Turkish locale.
+fn folded(letter: char) -> impl Iterator<Item = char> {
+    let cased = letter.to_lowercase().flat_map(char::to_uppercase).flat_map(char::to_lowercase);
+    cased.filter(|letter| *letter != '\u{307}')
+}
+
+/// Without letter case, by Unicode's tables as the standard library has them.
 pub(crate) fn fold_case(bytes: &[u8]) -> Cow<'_, [u8]> {
     if !bytes.is_ascii() {
         String::from_utf8_lossy(bytes).chars().flat_map(folded).collect::<String>().into_bytes().into()

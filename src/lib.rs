@@ -40,7 +40,6 @@ mod filter;
 mod fold;
 pub mod headers;
 mod keyring;
-mod letters;
 mod marks;
 pub mod network;
 mod outcome;

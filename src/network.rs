@@ -1,64 +1,62 @@
 //! Trusted networks: who counts as local.
 
+use core::str::FromStr;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use serde_json::Value;
+use ipnet::IpNet;
 
-use crate::document::read::{Text, read_text};
 use crate::document::refusal::Invalid;
-use crate::document::schema::pattern;
+use crate::document::text::{Text, read_text};
 
 /// A trusted range, as a list of networks: `localhost` is two.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Range {
     text: String,
-    /// The first and the last address of each.
-    networks: Vec<(IpAddr, IpAddr)>,
+    networks: Vec<IpNet>,
 }
 
 impl Range {
     /// Whether a peer is in the range. The address must be [canonical](Peer).
     #[must_use]
     pub fn contains(&self, address: &IpAddr) -> bool {
-        let at = place(address);
-        self.networks.iter().any(|(first, last)| place(first) <= at && at <= place(last))
+        self.networks.iter().any(|network| network.contains(address))
     }
 
-    /// Its first and last addresses, one pair a network: what is in it is in one of these.
-    pub fn bounds(&self) -> impl Iterator<Item = (IpAddr, IpAddr)> {
-        self.networks.iter().copied()
+    /// Its networks: what is in it is in one of these.
+    #[must_use]
+    pub fn networks(&self) -> &[IpNet] {
+        &self.networks
     }
 }
 
 impl Text for Range {
     const EXPECTED: &'static str = "an address, a network such as 10.1.0.0/16, or localhost";
+    #[cfg(feature = "schema")]
+    const PATTERN: &'static str = "^(localhost|[0-9a-fA-F.:]+(/[0-9]+)?)$";
+}
 
-    fn schema() -> Value {
-        pattern("^(localhost|[0-9a-fA-F.:]+(/[0-9]+)?)$")
-    }
+impl FromStr for Range {
+    type Err = Invalid;
 
-    fn read(text: &str) -> Result<Self, Invalid> {
-        let alone = |address: IpAddr| (address, address);
+    fn from_str(text: &str) -> Result<Self, Invalid> {
         let networks = if text == "localhost" {
-            vec![alone(Ipv4Addr::LOCALHOST.into()), alone(Ipv6Addr::LOCALHOST.into())]
+            vec![IpAddr::from(Ipv4Addr::LOCALHOST).into(), IpAddr::from(Ipv6Addr::LOCALHOST).into()]
         } else if let Ok(address) = text.parse::<IpAddr>() {
-            vec![alone(address.to_canonical())]
+            vec![address.to_canonical().into()]
         } else {
-            let read = network(text);
-            let (address, prefix) =
-                read.ok_or(Invalid::new("is no address, network or localhost", "write 10.1.0.0/16 or ::1"))?;
-            let (first, last) = bounds(address, prefix);
-            if first != address {
+            let network =
+                network(text).ok_or(Invalid::new("is no address, network or localhost", "write 10.1.0.0/16 or ::1"))?;
+            if network.trunc() != network {
                 let fix = "write the first address of the network, or the one address without a prefix";
                 return Err(Invalid::new("has bits set beyond its prefix", fix));
             }
-            if prefix < if address.is_ipv4() { 8 } else { 7 } {
+            if network.prefix_len() < if network.addr().is_ipv4() { 8 } else { 7 } {
                 return Err(Invalid::new(
                     "is most of the Internet",
                     "ranges wider than /8 (IPv4) or /7 (IPv6) are not trusted; name the networks that are yours",
                 ));
             }
-            vec![(first, last)]
+            vec![network]
         };
         Ok(Self { text: text.to_owned(), networks })
     }
@@ -72,41 +70,18 @@ impl serde::Serialize for Range {
     }
 }
 
-/// Reads `ADDRESS/PREFIX`, the address as strictly as the standard library: `010.0.0.0/8` is 8 to some and 10 to others.
-/// IPv4-mapped IPv6 is IPv4 (RFC 4291, section 2.5.5.2), for networks inside `::ffff:0:0/96` too. A wider network, such as
-/// `::/64`, holds the mapped addresses too, but never matches one: peers are IPv4 by then.
-fn network(text: &str) -> Option<(IpAddr, u32)> {
+/// Reads `ADDRESS/PREFIX`, the address as strictly as the standard library, where `IpNet` takes `010.0.0.0/8`, which is 8 to
+/// some and 10 to others. IPv4-mapped IPv6 is IPv4 (RFC 4291, section 2.5.5.2), for networks inside `::ffff:0:0/96` too. A wider
+/// network, such as `::/64`, holds the mapped addresses too, but never matches one: peers are IPv4 by then.
+fn network(text: &str) -> Option<IpNet> {
     let (address, prefix) = text.split_once('/')?;
-    let prefix: u32 = prefix.bytes().all(|byte| byte.is_ascii_digit()).then(|| prefix.parse().ok())??;
-    match address.parse().ok()? {
-        IpAddr::V4(v4) => (prefix <= 32).then_some((v4.into(), prefix)),
-        IpAddr::V6(v6) => match (v6.to_ipv4_mapped(), prefix.checked_sub(96)) {
-            (Some(v4), Some(prefix)) => (prefix <= 32).then_some((v4.into(), prefix)),
-            _ => (prefix <= 128).then_some((v6.into(), prefix)),
-        },
+    let prefix: u8 = prefix.bytes().all(|byte| byte.is_ascii_digit()).then(|| prefix.parse().ok())??;
+    let address: IpAddr = address.parse().ok()?;
+    match (address.to_canonical(), prefix.checked_sub(96)) {
+        (v4 @ IpAddr::V4(_), Some(prefix)) if address.is_ipv6() => IpNet::new(v4, prefix),
+        _ => IpNet::new(address, prefix),
     }
-}
-
-/// The first and the last address of a network.
-fn bounds(address: IpAddr, prefix: u32) -> (IpAddr, IpAddr) {
-    match address {
-        IpAddr::V4(v4) => {
-            let below = u32::MAX.checked_shr(prefix).unwrap_or_default();
-            (Ipv4Addr::from_bits(v4.to_bits() & !below).into(), Ipv4Addr::from_bits(v4.to_bits() | below).into())
-        }
-        IpAddr::V6(v6) => {
-            let below = u128::MAX.checked_shr(prefix).unwrap_or_default();
-            (Ipv6Addr::from_bits(v6.to_bits() & !below).into(), Ipv6Addr::from_bits(v6.to_bits() | below).into())
-        }
-    }
-}
-
-/// Where an address stands among all: IPv4 before IPv6.
-fn place(address: &IpAddr) -> (bool, u128) {
-    match address {
-        IpAddr::V4(v4) => (false, v4.to_bits().into()),
-        IpAddr::V6(v6) => (true, v6.to_bits()),
-    }
+    .ok()
 }
 
 /// The peer of a connection, as Envoy's `source.address` shows it.
@@ -161,7 +136,7 @@ mod tests {
             ("fd00::/8", &["[fd12::1]:1"], &["[fe80::1]:1"]),
             ("::/64", &["[::1]:1"], &["10.0.0.1:1", "[::ffff:10.0.0.1]:1"]),
         ] {
-            let read = Range::read(range).unwrap();
+            let read = Range::from_str(range).unwrap();
             for peer in inside {
                 assert!(read.contains(&Peer::parse(peer.as_bytes()).unwrap().address), "{peer} is in {range}");
             }
@@ -191,7 +166,7 @@ mod tests {
             "10.0.0.0-10.0.0.9",
             " 10.0.0.1",
         ] {
-            assert!(Range::read(text).is_err(), "{text}");
+            assert!(Range::from_str(text).is_err(), "{text}");
         }
     }
 

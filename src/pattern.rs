@@ -2,13 +2,11 @@
 //! `**` last for the place itself and all below. No regular expressions, and each match ends on a segment.
 
 use core::fmt;
+use core::str::FromStr;
 use std::borrow::Cow;
 
-use serde_json::Value;
-
-use crate::document::read::{Text, read_text};
-use crate::document::refusal::{Escaped, Invalid};
-use crate::document::schema::pattern;
+use crate::document::refusal::Invalid;
+use crate::document::text::{Text, read_text};
 use crate::fold::{Ending, Fold, trim_name};
 use crate::scan::{Scan, is_index};
 
@@ -179,7 +177,7 @@ fn check_segment(text: &str) -> Result<(), Invalid> {
     }
     if let Some(character) = text.chars().find(|c| matches!(c, '\\' | ';' | '?' | '#' | '%' | ' ') || c.is_control()) {
         return Err(Invalid::new(
-            format!("has '{}', which no canonical path has", Escaped(character.encode_utf8(&mut [0; 4]))),
+            format!("has '{}', which no canonical path has", character.escape_debug()),
             "write the segment decoded (é, not %C3%A9), without query and parameters, or use * for it",
         ));
     }
@@ -192,12 +190,14 @@ fn check_segment(text: &str) -> Result<(), Invalid> {
 impl Text for PathPattern {
     const EXPECTED: &'static str = "a path pattern such as /v2/models/{model}/predict or /docs/**";
 
-    fn schema() -> Value {
-        let segment = r"(\*|\{[A-Za-z0-9_]+\}|[^*{}\\;?#%/ \x00-\x1f\x7f-\x9f]+)";
-        pattern(&format!(r"^/(\*\*|{segment}(/{segment})*(/(\*\*)?)?)?$"))
-    }
+    #[cfg(feature = "schema")]
+    const PATTERN: &'static str = r"^/((\*|\{[A-Za-z0-9_]+\}|[^*{}\\;?#%/ \x00-\x1f\x7f-\x9f]+)(/|$))*(\*\*)?$";
+}
 
-    fn read(text: &str) -> Result<Self, Invalid> {
+impl FromStr for PathPattern {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
         let Some(path) = text.strip_prefix('/') else {
             return Err(Invalid::new("is no path", "begin it with /"));
         };
@@ -251,7 +251,7 @@ mod tests {
     use super::*;
 
     fn pattern(text: &str) -> PathPattern {
-        PathPattern::read(text).unwrap_or_else(|invalid| panic!("{text}: {invalid:?}"))
+        PathPattern::from_str(text).unwrap_or_else(|invalid| panic!("{text}: {invalid:?}"))
     }
 
     #[test]
@@ -306,7 +306,7 @@ mod tests {
         let parts = ["", "a", "A", "b.", "*", "**", "\u{e9}"];
         let mut texts: Vec<String> = parts.iter().map(|part| format!("/{part}")).collect();
         texts.extend(parts.iter().flat_map(|one| parts.iter().map(move |two| format!("/{one}/{two}"))));
-        let patterns: Vec<PathPattern> = texts.iter().filter_map(|text| PathPattern::read(text).ok()).collect();
+        let patterns: Vec<PathPattern> = texts.iter().filter_map(|text| PathPattern::from_str(text).ok()).collect();
         let names = ["", "a", "A", "a.", "b", "b.", "c", "%C3%A9", "\u{e9}", "...", " "];
         let mut paths: Vec<String> = names.iter().map(|name| format!("/{name}")).collect();
         paths.extend(names.iter().flat_map(|one| names.iter().map(move |two| format!("/{one}/{two}"))));
@@ -358,7 +358,7 @@ mod tests {
         assert!(pattern(&long).matches(long.as_bytes()));
         assert!(!pattern(&long).matches(format!("{long}/a").as_bytes()));
         assert!(pattern(&format!("{long}/**")).matches(format!("{long}/a/a").as_bytes()));
-        assert!(PathPattern::read(&format!("{long}/a")).is_err());
+        assert!(PathPattern::from_str(&format!("{long}/a")).is_err());
     }
 
     #[test]
@@ -367,7 +367,7 @@ mod tests {
             "", "v2", "//", "/a//b", "//**", "/a//**", "/./a", "/a/..", "/a/%2e", "/a;b", "/a?b", "/a#b", "/a\\b",
             "/a b", "/a*", "/**/a", "/{}", "/{a", "/{a=**}", "/a{b}", "/a/***", "/a\u{0}", "/.../a",
         ] {
-            assert!(PathPattern::read(text).is_err(), "{text}");
+            assert!(PathPattern::from_str(text).is_err(), "{text}");
         }
     }
 }

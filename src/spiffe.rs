@@ -1,10 +1,9 @@
 //! Trusted mTLS identities: SPIFFE ids (SPIFFE-ID, section 2) that need no key.
 
-use serde_json::Value;
+use core::str::FromStr;
 
-use crate::document::read::{Text, read_text};
 use crate::document::refusal::Invalid;
-use crate::document::schema::pattern;
+use crate::document::text::{Text, read_text};
 
 /// A pattern of SPIFFE ids, such as `spiffe://cluster.local/ns/shop/sa/*`: `*` stands for one whole segment of the path.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,11 +38,14 @@ fn slash(byte: &u8) -> bool {
 impl Text for IdentityPattern {
     const EXPECTED: &'static str = "a SPIFFE id such as spiffe://cluster.local/ns/shop/sa/*";
 
-    fn schema() -> Value {
-        pattern(r"^spiffe://[a-z0-9._-]+(/(\*|[A-Za-z0-9._-]+))+$")
-    }
+    #[cfg(feature = "schema")]
+    const PATTERN: &'static str = r"^spiffe://[a-z0-9._-]+(/(\*|[A-Za-z0-9._-]+))+$";
+}
 
-    fn read(text: &str) -> Result<Self, Invalid> {
+impl FromStr for IdentityPattern {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
         let example = "write spiffe://TRUST-DOMAIN/ns/NAMESPACE/sa/ACCOUNT, with * for one whole segment";
         let Some((domain, path)) = text.strip_prefix("spiffe://").and_then(|rest| rest.split_once('/')) else {
             return Err(Invalid::new("is no SPIFFE id with a path", example));
@@ -79,7 +81,7 @@ mod tests {
 
     #[test]
     fn a_star_is_one_segment() {
-        let pattern = IdentityPattern::read("spiffe://cluster.local/ns/shop/sa/*").unwrap();
+        let pattern = IdentityPattern::from_str("spiffe://cluster.local/ns/shop/sa/*").unwrap();
         assert!(pattern.matches(b"spiffe://cluster.local/ns/shop/sa/cart"));
         for uri in [
             "spiffe://cluster.local/ns/shop/sa/",
@@ -114,7 +116,7 @@ mod tests {
             "spiffe://A/ns/shop/sa/b",
             "http://a/ns/shop/sa/b",
         ] {
-            assert!(IdentityPattern::read(text).is_err(), "{text}");
+            assert!(IdentityPattern::from_str(text).is_err(), "{text}");
         }
     }
 }

@@ -5,7 +5,6 @@ use std::borrow::Cow;
 use memchr::memchr;
 
 use crate::alias;
-use crate::digest::hex_byte;
 use crate::fold::{is_blank, trim_blanks, trim_name};
 use crate::scan::{Scan, is_visible};
 use crate::trail::{Ambiguity, BadTarget, NotPublic};
@@ -158,7 +157,8 @@ fn decode_all(path: &[u8], scan: Scan) -> Result<Vec<Vec<u8>>, BadTarget> {
 /// The byte that the two hex digits at the beginning of `rest` stand for.
 fn escape(rest: &[u8]) -> Option<u8> {
     let [high, low, ..] = rest else { return None };
-    hex_byte(*high, *low)
+    let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    Some((digit(high)? << 4) | digit(low)?)
 }
 
 /// The bytes that stand in escapes.

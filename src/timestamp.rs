@@ -1,82 +1,35 @@
 //! Points in time: whole seconds, read from RFC 3339.
 
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
 /// Seconds since 1970-01-01T00:00:00Z, without leap seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Timestamp(pub i64);
 
 impl Timestamp {
+    /// The earliest there is, before every other.
+    pub(crate) const MIN: Self = Self(i64::MIN);
+    /// The last there is, behind every other.
+    pub(crate) const MAX: Self = Self(i64::MAX);
+
     /// Reads an RFC 3339 date-time such as `2027-02-01T00:00:00Z` or `2027-02-01T02:00:00.5+02:00`. A fraction is
-    /// dropped. `None` for anything else: a date alone, a missing offset, a 31st of April.
+    /// dropped, and a leap second is the first one of the next minute. `None` for anything else: a date alone, a missing
+    /// offset, a 31st of April.
     #[must_use]
-    #[expect(clippy::arithmetic_side_effects, reason = "every number is bounded by its digits before it is used")]
     pub fn from_rfc3339(text: &str) -> Option<Self> {
-        let mut rest = text.as_bytes();
-        let year = number(&mut rest, 4)?;
-        let month = after(&mut rest, b"-").and_then(|()| number(&mut rest, 2))?;
-        let day = after(&mut rest, b"-").and_then(|()| number(&mut rest, 2))?;
-        let hour = after(&mut rest, b"Tt ").and_then(|()| number(&mut rest, 2))?;
-        let minute = after(&mut rest, b":").and_then(|()| number(&mut rest, 2))?;
-        let second = after(&mut rest, b":").and_then(|()| number(&mut rest, 2))?;
-        if after(&mut rest, b".").is_some() {
-            number(&mut rest, 1)?;
-            while number(&mut rest, 1).is_some() {}
-        }
-        let offset = match rest {
-            [b'Z' | b'z'] => 0,
-            [sign @ (b'+' | b'-'), offset @ ..] => {
-                rest = offset;
-                let hours = number(&mut rest, 2)?;
-                let minutes = after(&mut rest, b":").and_then(|()| number(&mut rest, 2))?;
-                if !rest.is_empty() || hours > 23 || minutes > 59 {
-                    return None;
-                }
-                (hours * 60 + minutes) * if *sign == b'-' { -60 } else { 60 }
-            }
-            _ => return None,
-        };
-        let in_range = (1..=12).contains(&month) && (1..=days_in(year, month)).contains(&day);
-        if !in_range || hour > 23 || minute > 59 || second > 60 {
+        // RFC 3339 allows for other signs than a T or a blank, and `time` takes any.
+        if !matches!(text.as_bytes().get(10), Some(b'T' | b't' | b' ')) {
             return None;
         }
-        Some(Self(((days_from_epoch(year, month, day) * 24 + hour) * 60 + minute) * 60 + second - offset))
+        let (before, leap) = match text.split_at_checked(17) {
+            // `time` takes a leap second at the end of a month alone.
+            Some((minute, second)) if second.starts_with("60") => (format!("{minute}59{}", second.get(2..)?), 1),
+            _ => (text.to_owned(), 0),
+        };
+        let date = OffsetDateTime::parse(&before, &Rfc3339).ok()?;
+        date.unix_timestamp().checked_add(leap).map(Self)
     }
-}
-
-/// Takes `digits` digits off the front.
-#[expect(clippy::arithmetic_side_effects, reason = "at most four digits")]
-fn number(rest: &mut &[u8], digits: usize) -> Option<i64> {
-    let (front, back) = rest.split_at_checked(digits)?;
-    let mut value = 0;
-    for byte in front {
-        value = value * 10 + i64::from(char::from(*byte).to_digit(10)?);
-    }
-    *rest = back;
-    Some(value)
-}
-
-/// Takes one byte off the front, if it is one of `any`.
-fn after(rest: &mut &[u8], any: &[u8]) -> Option<()> {
-    let (first, back) = rest.split_first()?;
-    any.contains(first).then(|| *rest = back)
-}
-
-fn days_in(year: i64, month: i64) -> i64 {
-    let leap = year.rem_euclid(4) == 0 && (year.rem_euclid(100) != 0 || year.rem_euclid(400) == 0);
-    match month {
-        4 | 6 | 9 | 11 => 30,
-        2 if leap => 29,
-        2 => 28,
-        _ => 31,
-    }
-}
-
-/// Days from 1970-01-01 in the proleptic Gregorian calendar, counted in years that begin in March, so that the leap
-/// day comes last.
-#[expect(clippy::arithmetic_side_effects, reason = "years have four digits")]
-fn days_from_epoch(year: i64, month: i64, day: i64) -> i64 {
-    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
-    let before_year = year * 365 + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
-    before_year + (month * 153 + 2) / 5 + day - 1 - 719_468
 }
 
 #[cfg(test)]

@@ -286,14 +286,13 @@ fn without_lines(path: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::document::read::Text as _;
     use crate::pattern::PathPattern;
     use crate::tree::{FoldedTrees, Matching, Tree};
 
     /// Whether any variant of the path falls under the pattern.
     fn reaches(path: &str, pattern: &str) -> bool {
         let target = Target::parse(path.as_bytes()).unwrap_or_else(|bad| panic!("{path} is refused: {bad:?}"));
-        let trees = FoldedTrees::new(&[&PathPattern::read(pattern).unwrap()]);
+        let trees = FoldedTrees::new(&[&pattern.parse::<PathPattern>().unwrap()]);
         let (mut variants, mut budget) = (Variants::default(), Budget::new());
         let variants = variants.find(&target, &mut budget).expect("a handful");
         !variants.iter().all(|variant| {

@@ -1,102 +1,83 @@
 //! What is open, to whom, and what asks for roles.
 
-use serde::Serialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
 
 use super::names::{Description, Methods, RoleName, StateKey};
-use super::object::{object, read_members};
-use super::read::{Read, Reader, Refused, Token};
-use super::refusal::{Invalid, Problem};
-use super::schema::{either, one_of, with};
+use super::refusal::Invalid;
+use super::text::{self, Short};
 use crate::network::Range;
 use crate::pattern::PathPattern;
 
-object! {
-    /// A pattern of paths that need no key.
-    #[derive(Debug, Clone, Serialize)]
-    pub struct PublicPath {
-        /// The paths.
-        pub path: PathPattern = required,
-        /// Only these methods. Default: every method.
-        pub methods: Option<Methods> = optional,
-        /// A remark.
-        pub description: Option<Description> = optional,
-    }
+/// A pattern of paths that need no key.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(inline))]
+pub struct PublicPath {
+    /// The paths.
+    pub path: PathPattern,
+    /// Only these methods. Default: every method.
+    pub methods: Option<Methods>,
+    /// A remark.
+    pub description: Option<Description>,
 }
 
-impl Read for PublicPath {
+impl Short for PublicPath {
     const EXPECTED: &'static str = "a path pattern such as /docs/**, or {path, methods}";
-    const QUOTABLE: bool = true;
 
-    fn schema() -> Value {
-        either([PathPattern::schema(), Self::members_schema()])
+    fn short(text: &str) -> Result<Self, Invalid> {
+        Ok(Self { path: text.parse()?, methods: None, description: None })
     }
 
-    fn read(reader: &mut Reader<'_>, value: Token) -> Result<Self, Refused> {
-        match value {
-            Token::Text(_) => Ok(Self { path: PathPattern::read(reader, value)?, methods: None, description: None }),
-            Token::Object => Self::members(reader),
-            other => Err(reader.unexpected(other, Self::EXPECTED, Self::QUOTABLE)),
-        }
+    #[cfg(feature = "schema")]
+    fn short_schema() -> schemars::Schema {
+        text::schema::<PathPattern>()
     }
 }
 
-object! {
-    /// A pattern of paths that need a key, where all others do not.
-    #[derive(Debug, Clone, Serialize)]
-    pub struct ProtectedPath {
-        /// The paths.
-        pub path: PathPattern = required,
-        /// A remark.
-        pub description: Option<Description> = optional,
-    }
+/// A pattern of paths that need a key, where all others do not.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(inline))]
+pub struct ProtectedPath {
+    /// The paths.
+    pub path: PathPattern,
+    /// A remark.
+    pub description: Option<Description>,
 }
 
-impl Read for ProtectedPath {
+impl Short for ProtectedPath {
     const EXPECTED: &'static str = "a path pattern such as /v2/models/**, or {path}";
-    const QUOTABLE: bool = true;
 
-    fn schema() -> Value {
-        either([PathPattern::schema(), Self::members_schema()])
+    fn short(text: &str) -> Result<Self, Invalid> {
+        Ok(Self { path: text.parse()?, description: None })
     }
 
-    fn read(reader: &mut Reader<'_>, value: Token) -> Result<Self, Refused> {
-        match value {
-            Token::Text(_) => Ok(Self { path: PathPattern::read(reader, value)?, description: None }),
-            Token::Object => Self::members(reader),
-            other => Err(reader.unexpected(other, Self::EXPECTED, Self::QUOTABLE)),
-        }
+    #[cfg(feature = "schema")]
+    fn short_schema() -> schemars::Schema {
+        text::schema::<PathPattern>()
     }
 }
 
-object! {
-    /// Peers that need no key, by address.
-    #[derive(Debug, Clone, Serialize)]
-    pub struct TrustedNetworks {
-        /// The addresses.
-        pub ranges: Vec<Range> = list,
-        /// Whose address is compared.
-        pub client_address: ClientAddress = or(ClientAddress::Direct),
-    }
-}
-
-impl Read for TrustedNetworks {
-    const EXPECTED: &'static str = "an object: {ranges, client_address}";
-    read_members!();
-}
-
-object! {
-    struct Recorded {
-        /// The `object_key` under which the listener recorded the address.
-        filter_state: StateKey = required,
-    }
+/// Peers that need no key, by address.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "an object: {ranges, client_address}")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(inline))]
+pub struct TrustedNetworks {
+    /// The addresses.
+    pub ranges: Vec<Range>,
+    /// Whose address is compared.
+    #[serde(deserialize_with = "text::either")]
+    #[cfg_attr(feature = "schema", schemars(with = "text::Either<ClientAddress>"))]
+    pub client_address: ClientAddress,
 }
 
 /// Whose address is compared with the trusted ranges.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", from = "Recorded")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(inline))]
 pub enum ClientAddress {
     /// The direct peer's, and only where no header speaks of another client.
+    #[default]
     Direct,
     /// What Envoy detected: the operator vouches for `use_remote_address`, hops and trusted CIDRs.
     RemoteIp,
@@ -104,60 +85,49 @@ pub enum ClientAddress {
     FilterState(StateKey),
 }
 
-impl Read for ClientAddress {
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+struct Recorded {
+    /// The `object_key` under which the listener recorded the address.
+    filter_state: StateKey,
+}
+
+impl From<Recorded> for ClientAddress {
+    fn from(recorded: Recorded) -> Self {
+        Self::FilterState(recorded.filter_state)
+    }
+}
+
+impl Short for ClientAddress {
     const EXPECTED: &'static str = "direct, remote_ip or {filter_state: KEY}";
-    const QUOTABLE: bool = true;
 
-    fn schema() -> Value {
-        either([one_of(&["direct", "remote_ip"]), Recorded::members_schema()])
+    fn short(text: &str) -> Result<Self, Invalid> {
+        match text {
+            "direct" => Ok(Self::Direct),
+            "remote_ip" => Ok(Self::RemoteIp),
+            _ => Err(Invalid::new("is no choice here", format!("write {}", Self::EXPECTED))),
+        }
     }
 
-    fn read(reader: &mut Reader<'_>, value: Token) -> Result<Self, Refused> {
-        match value {
-            Token::Text(text) => match text.as_str() {
-                "direct" => Ok(Self::Direct),
-                "remote_ip" => Ok(Self::RemoteIp),
-                _ => {
-                    let invalid = Invalid::new("is no choice here", format!("write {}", Self::EXPECTED));
-                    Err(reader.invalid(&text, invalid))
-                }
-            },
-            Token::Object => Recorded::members(reader).map(|recorded| Self::FilterState(recorded.filter_state)),
-            other => Err(reader.unexpected(other, Self::EXPECTED, Self::QUOTABLE)),
-        }
+    #[cfg(feature = "schema")]
+    fn short_schema() -> schemars::Schema {
+        schemars::json_schema!({"enum": ["direct", "remote_ip"]})
     }
 }
 
-object! {
-    /// Which roles a path asks for.
-    #[derive(Debug, Clone, Serialize)]
-    pub struct Rule {
-        /// The paths.
-        pub path: PathPattern = required,
-        /// Only these methods. Default: every method.
-        pub methods: Option<Methods> = optional,
-        /// Any of these.
-        pub roles: Vec<RoleName> = required,
-        /// A remark.
-        pub description: Option<Description> = optional,
-    }
-}
-
-impl Read for Rule {
-    const EXPECTED: &'static str = "a rule: {path, methods, roles}";
-
-    fn schema() -> Value {
-        with(Self::members_schema(), json!({"properties": {"roles": {"minItems": 1}}}))
-    }
-
-    fn read(reader: &mut Reader<'_>, value: Token) -> Result<Self, Refused> {
-        reader.begin_object(value, Self::EXPECTED)?;
-        let rule = Self::members(reader)?;
-        if rule.roles.is_empty() {
-            let invalid =
-                Invalid::new("the rule asks for no role, so nobody could meet it", "name a role, or remove the rule");
-            return Err(reader.refuse(Problem::Invalid { shown: None, invalid }));
-        }
-        Ok(rule)
-    }
+/// Which roles a path asks for.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a rule: {path, methods, roles}")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(inline))]
+pub struct Rule {
+    /// The paths.
+    pub path: PathPattern,
+    /// Only these methods. Default: every method.
+    pub methods: Option<Methods>,
+    /// Any of these.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
+    pub roles: Vec<RoleName>,
+    /// A remark.
+    pub description: Option<Description>,
 }

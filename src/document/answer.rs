@@ -1,20 +1,18 @@
 //! What the caller and the upstream hear.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::names::{HeaderName, Realm, Sentence};
-use super::object::{object, read_members};
-use super::read::Read;
 
-object! {
-    /// What a denied caller hears.
-    #[derive(Debug, Clone, Serialize)]
-    pub struct Reply {
-        /// Names what the key is for (RFC 9110, section 11.5). Default `portcullis`.
-        pub realm: Realm = or(Self::default().realm),
-        /// The `detail` of a 401.
-        pub detail: Sentence = or(Self::default().detail),
-    }
+/// What a denied caller hears.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "an object: {realm, detail}")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(inline))]
+pub struct Reply {
+    /// Names what the key is for (RFC 9110, section 11.5). Default `portcullis`.
+    pub realm: Realm,
+    /// The `detail` of a 401.
+    pub detail: Sentence,
 }
 
 impl Default for Reply {
@@ -26,24 +24,23 @@ impl Default for Reply {
     }
 }
 
-impl Read for Reply {
-    const EXPECTED: &'static str = "an object: {realm, detail}";
-    read_members!();
-}
-
-object! {
-    /// What the upstream hears.
-    #[derive(Debug, Clone, Serialize)]
-    pub struct Upstream {
-        /// The consumer's name. Default `x-portcullis-consumer`.
-        pub consumer_header: HeaderName = or(Self::default().consumer_header),
-        /// The consumer's roles, comma-separated. Default `x-portcullis-roles`.
-        pub roles_header: HeaderName = or(Self::default().roles_header),
-        /// The key's id. Default `x-portcullis-key-id`.
-        pub key_id_header: HeaderName = or(Self::default().key_id_header),
-        /// Whether the key itself goes on to the upstream. Default false.
-        pub forward_credential: bool = or(false),
-    }
+/// What the upstream hears.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(
+    default,
+    deny_unknown_fields,
+    expecting = "an object: {consumer_header, roles_header, key_id_header, forward_credential}"
+)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(inline))]
+pub struct Upstream {
+    /// The consumer's name. Default `x-portcullis-consumer`.
+    pub consumer_header: HeaderName,
+    /// The consumer's roles, comma-separated. Default `x-portcullis-roles`.
+    pub roles_header: HeaderName,
+    /// The key's id. Default `x-portcullis-key-id`.
+    pub key_id_header: HeaderName,
+    /// Whether the key itself goes on to the upstream. Default false.
+    pub forward_credential: bool,
 }
 
 impl Default for Upstream {
@@ -55,9 +52,4 @@ impl Default for Upstream {
             forward_credential: false,
         }
     }
-}
-
-impl Read for Upstream {
-    const EXPECTED: &'static str = "an object: {consumer_header, roles_header, key_id_header, forward_credential}";
-    read_members!();
 }

@@ -1,11 +1,12 @@
 //! The canonical form of a document, and its digest: defaults filled in, members in a fixed order, keys as digests.
 //!
-//! It is a [form](super::form) of bytes and not text: there is less to hash, and of the consumers, which are most of a large
-//! document, it is complete when the last of them is read.
+//! The form is that of `postcard`: what has a length of its own stands behind it, a choice is its number, and the members of an
+//! object need no names, since all of them are there. Of the consumers, which are most of a large document, it is complete
+//! when the last of them is read.
 
-use serde::Serialize as _;
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
 
-use super::form::Form;
 use super::{Consumer, Document, KeyEntry, Secret};
 use crate::digest::Digest;
 
@@ -18,56 +19,54 @@ pub(crate) struct Canonical {
     consumers: Form,
 }
 
+/// A form, of which only the digest is kept.
+#[derive(Default)]
+struct Form {
+    hash: Sha256,
+    /// Used again and again.
+    buffer: Vec<u8>,
+}
+
+impl Form {
+    fn add(&mut self, value: &impl Serialize) {
+        self.buffer.clear();
+        // A document has nothing that has no form.
+        self.buffer = postcard::to_extend(value, core::mem::take(&mut self.buffer)).unwrap_or_default();
+        self.hash.update(&self.buffer);
+    }
+
+    fn digest(self) -> [u8; 32] {
+        self.hash.finalize().into()
+    }
+}
+
 impl Canonical {
     /// The next key of the consumer that comes next.
     pub(crate) fn key(&mut self, key: &KeyEntry) {
         let KeyEntry { id, description, secret, not_before, expires, disabled } = key;
-        let form = &mut self.keys;
-        // Neither an id nor a description is ever empty.
-        form.text(id.as_ref().map_or("", |id| id.as_str()));
-        form.text(description.as_ref().map_or("", |text| text.as_str()));
-        form.bytes(&[not_before.is_some(), expires.is_some(), *disabled].map(u8::from));
         // What the gate refuses is refused whatever it is.
-        let digest = match secret {
-            Secret::Sha256(digest) => *digest,
-            Secret::Plaintext(key) => key.digest(),
-            Secret::Env(_) => None,
+        let (digest, variable) = match secret {
+            Secret::Sha256(digest) => (*digest, None),
+            Secret::Plaintext(key) => (key.digest(), None),
+            Secret::Env(variable) => (None, Some(variable)),
         };
-        match (digest, secret) {
-            (Some(digest), _) => {
-                form.bytes(&[1]);
-                form.bytes(digest.as_bytes());
-            }
-            (None, Secret::Env(variable)) => {
-                form.bytes(&[2]);
-                form.text(variable.as_str());
-            }
-            (None, _) => form.bytes(&[0]),
-        }
-        for time in [not_before, expires].into_iter().flatten() {
-            form.bytes(&time.0.to_le_bytes());
-        }
+        let digest = digest.as_ref().map(Digest::as_bytes);
+        let times = [not_before, expires].map(|time| time.map(|time| time.0));
+        self.keys.add(&(id, description, digest, variable, times, disabled));
         self.count = self.count.saturating_add(1);
     }
 
     /// The next consumer, whose keys came before it.
     pub(crate) fn consumer(&mut self, consumer: &Consumer) {
         let Consumer { name, description, roles, keys: _ } = consumer;
-        let form = &mut self.consumers;
-        form.text(name.as_str());
-        form.text(description.as_ref().map_or("", |text| text.as_str()));
-        form.number(roles.len());
-        roles.iter().for_each(|role| form.text(role.as_str()));
-        form.number(core::mem::take(&mut self.count));
+        self.consumers.add(&(name, description, roles, core::mem::take(&mut self.count)));
     }
 
     /// The digest of the document to which they belong.
     pub(crate) fn finish(self, rest: &Document) -> Digest {
         let mut form = Form::default();
-        form.bytes(&self.keys.digest());
-        form.bytes(&self.consumers.digest());
-        // A document has nothing that has no form.
-        let _ = rest.serialize(&mut form);
+        form.add(&(self.keys.digest(), self.consumers.digest()));
+        form.add(rest);
         Digest::from_bytes(form.digest())
     }
 }

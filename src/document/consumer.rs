@@ -1,38 +1,35 @@
 //! Consumers and their keys.
 
-use serde_json::Value;
+use core::str::FromStr;
 
+use serde::Deserialize;
+use serde::de::SeqAccess;
+
+use super::Document;
 use super::names::{ConsumerName, Description, KeyId, Plaintext, RoleName, VariableName};
-use super::object::{object, read_members};
-use super::read::{Read, Reader, Refused, Text, Token, read_text};
-use super::refusal::{Invalid, Problem};
-use super::schema::{exactly_one, pattern, with};
+use super::read::{Holder, Takes};
+use super::refusal::Invalid;
+use super::text::{Text, read_text};
 use crate::digest::Digest;
 use crate::timestamp::Timestamp;
 
-object! {
-    /// Who may come in.
-    #[derive(Debug, Clone)]
-    pub struct Consumer {
-        /// Unique in the document.
-        pub name: ConsumerName = required,
-        /// A remark.
-        pub description: Option<Description> = optional,
-        /// What rules may ask for.
-        pub roles: Vec<RoleName> = list,
-        /// The consumer's keys.
-        pub keys: Vec<KeyEntry> = list,
-    }
-}
-
-impl Read for Consumer {
-    const EXPECTED: &'static str = "a consumer: {name, roles, keys}";
-    read_members!();
-
-    fn keep(self, reader: &mut Reader<'_>) -> Option<Self> {
-        reader.taker().consumer(self);
-        None
-    }
+/// Who may come in.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(inline))]
+pub struct Consumer {
+    /// Unique in the document.
+    pub name: ConsumerName,
+    /// A remark.
+    #[serde(default)]
+    pub description: Option<Description>,
+    /// What rules may ask for.
+    #[serde(default)]
+    pub roles: Vec<RoleName>,
+    /// The consumer's keys.
+    #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<Entry>"))]
+    pub keys: Vec<KeyEntry>,
 }
 
 /// Takes consumers and keys as soon as they are read: then they are no part of the document any more.
@@ -43,8 +40,37 @@ pub(crate) trait Taker {
     fn consumer(&mut self, consumer: Consumer);
 }
 
+/// The consumers of a document.
+pub(super) struct TakesConsumers<'t>(pub(super) &'t mut dyn Taker);
+
+impl Takes for TakesConsumers<'_> {
+    type Holder = Document;
+    const EXPECTED: &'static str = "a policy document (an object)";
+    const MEMBER: &'static str = "consumers";
+
+    fn next<'de, A: SeqAccess<'de>>(&mut self, items: &mut A) -> Result<bool, A::Error> {
+        let consumer = items.next_element_seed(Holder(TakesKeys(self.0)))?;
+        Ok(consumer.map(|consumer| self.0.consumer(consumer)).is_some())
+    }
+}
+
+/// The keys of a consumer.
+struct TakesKeys<'t>(&'t mut dyn Taker);
+
+impl Takes for TakesKeys<'_> {
+    type Holder = Consumer;
+    const EXPECTED: &'static str = "a consumer: {name, roles, keys}";
+    const MEMBER: &'static str = "keys";
+
+    fn next<'de, A: SeqAccess<'de>>(&mut self, items: &mut A) -> Result<bool, A::Error> {
+        let key = items.next_element()?;
+        Ok(key.map(|key| self.0.key(key)).is_some())
+    }
+}
+
 /// One key of a consumer.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Deserialize)]
+#[serde(try_from = "Entry")]
 pub struct KeyEntry {
     /// Its public handle. Default: the first 16 hex digits of the digest.
     pub id: Option<KeyId>,
@@ -71,57 +97,51 @@ pub enum Secret {
     Env(VariableName),
 }
 
-object! {
-    /// A key entry as it is written.
-    struct Entry {
-        /// Its public handle, in logs and headers. Default: the first 16 hex digits of the digest.
-        id: Option<KeyId> = optional,
-        /// A remark.
-        description: Option<Description> = optional,
-        /// The SHA-256 of the key.
-        sha256: Option<Sha256Text> = optional,
-        /// The key itself. Better give its `sha256`, or an `env`.
-        plaintext: Option<Plaintext> = optional,
-        /// The environment variable that holds the key, where Envoy runs.
-        env: Option<VariableName> = optional,
-        /// Not valid before.
-        not_before: Option<Timestamp> = optional,
-        /// Not valid from then on.
-        expires: Option<Timestamp> = optional,
-        /// Switched off.
-        disabled: bool = or(false),
-    }
+/// A key entry as it is written.
+#[derive(Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a key entry: {sha256}, {plaintext} or {env}, with id, not_before, expires, disabled"
+)]
+#[cfg_attr(
+    feature = "schema",
+    derive(schemars::JsonSchema),
+    schemars(extend("oneOf" = [{"required": ["sha256"]}, {"required": ["plaintext"]}, {"required": ["env"]}]))
+)]
+struct Entry {
+    /// Its public handle, in logs and headers. Default: the first 16 hex digits of the digest.
+    id: Option<KeyId>,
+    /// A remark.
+    description: Option<Description>,
+    /// The SHA-256 of the key.
+    sha256: Option<Sha256Text>,
+    /// The key itself. Better give its `sha256`, or an `env`.
+    plaintext: Option<Plaintext>,
+    /// The environment variable that holds the key, where Envoy runs.
+    env: Option<VariableName>,
+    /// Not valid before.
+    not_before: Option<Timestamp>,
+    /// Not valid from then on.
+    expires: Option<Timestamp>,
+    /// Switched off.
+    #[serde(default)]
+    disabled: bool,
 }
 
-impl Read for KeyEntry {
-    const EXPECTED: &'static str =
-        "a key entry: {sha256}, {plaintext} or {env}, with id, not_before, expires, disabled";
+impl TryFrom<Entry> for KeyEntry {
+    type Error = Invalid;
 
-    fn schema() -> Value {
-        with(Entry::members_schema(), exactly_one(&["sha256", "plaintext", "env"]))
-    }
-
-    fn keep(self, reader: &mut Reader<'_>) -> Option<Self> {
-        reader.taker().key(self);
-        None
-    }
-
-    fn read(reader: &mut Reader<'_>, value: Token) -> Result<Self, Refused> {
-        reader.begin_object(value, Self::EXPECTED)?;
-        let entry = Entry::members(reader)?;
+    fn try_from(entry: Entry) -> Result<Self, Invalid> {
         let secret = match (entry.sha256, entry.plaintext, entry.env) {
             (Some(digest), None, None) => Secret::Sha256(digest.0),
             (None, Some(plaintext), None) => Secret::Plaintext(plaintext),
             (None, None, Some(variable)) => Secret::Env(variable),
             _ => {
-                let invalid =
-                    Invalid::new("a key entry holds one key", "give exactly one of sha256, plaintext and env");
-                return Err(reader.refuse(Problem::Invalid { shown: None, invalid }));
+                return Err(Invalid::new("a key entry holds one key", "give exactly one of sha256, plaintext and env"));
             }
         };
         if entry.not_before.zip(entry.expires).is_some_and(|(from, until)| from >= until) {
-            let invalid = Invalid::new("the key expires before it is valid", "give an `expires` after `not_before`");
-            return Err(reader.refuse(Problem::Invalid { shown: None, invalid }));
+            return Err(Invalid::new("the key expires before it is valid", "give an `expires` after `not_before`"));
         }
         let Entry { id, description, not_before, expires, disabled, .. } = entry;
         Ok(Self { id, description, secret, not_before, expires, disabled })
@@ -133,12 +153,14 @@ struct Sha256Text(Option<Digest>);
 
 impl Text for Sha256Text {
     const EXPECTED: &'static str = "the SHA-256 of the key, as 64 hex digits";
+    #[cfg(feature = "schema")]
+    const PATTERN: &'static str = "^[0-9a-fA-F]{64}$";
+}
 
-    fn schema() -> Value {
-        pattern("^[0-9a-fA-F]{64}$")
-    }
+impl FromStr for Sha256Text {
+    type Err = Invalid;
 
-    fn read(text: &str) -> Result<Self, Invalid> {
+    fn from_str(text: &str) -> Result<Self, Invalid> {
         Ok(Self(Digest::from_hex(text)))
     }
 }
@@ -146,12 +168,16 @@ impl Text for Sha256Text {
 impl Text for Timestamp {
     const EXPECTED: &'static str = "a date-time such as 2027-02-01T00:00:00Z";
 
-    fn schema() -> Value {
-        // No `format`: it would refuse the blank for a `T`, which RFC 3339 allows.
-        pattern("^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})$")
-    }
+    /// As a `format` it would refuse the blank for a `T`, which RFC 3339 allows.
+    #[cfg(feature = "schema")]
+    const PATTERN: &'static str =
+        "^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})$";
+}
 
-    fn read(text: &str) -> Result<Self, Invalid> {
+impl FromStr for Timestamp {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
         Self::from_rfc3339(text)
             .ok_or(Invalid::new("is no date-time of RFC 3339", "write one such as 2027-02-01T00:00:00Z"))
     }

@@ -1,17 +1,15 @@
 //! Where a key may stand.
 
-use serde::Serialize;
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
 
 use super::names::{HeaderName, ParameterName};
-use super::object::object;
-use super::read::{Read, Reader, Refused, Token};
-use super::refusal::{Invalid, Problem};
-use super::schema::{either, exactly_one, one_of, with};
+use super::refusal::Invalid;
+use super::text::Short;
 
 /// Where a key may stand in a request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", try_from = "Named")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(inline))]
 pub enum KeySource {
     /// `Authorization: Bearer KEY` (RFC 6750, section 2.1).
     Bearer,
@@ -23,47 +21,48 @@ pub enum KeySource {
     Cookie(ParameterName),
 }
 
-object! {
-    /// A source that has a name.
-    struct Named {
-        /// A header whose whole value is the key.
-        header: Option<HeaderName> = optional,
-        /// A query parameter. URLs end up in logs.
-        query: Option<ParameterName> = optional,
-        /// A cookie.
-        cookie: Option<ParameterName> = optional,
+/// A source that has a name.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(
+    feature = "schema",
+    derive(schemars::JsonSchema),
+    schemars(extend("oneOf" = [{"required": ["header"]}, {"required": ["query"]}, {"required": ["cookie"]}]))
+)]
+struct Named {
+    /// A header whose whole value is the key.
+    header: Option<HeaderName>,
+    /// A query parameter. URLs end up in logs.
+    query: Option<ParameterName>,
+    /// A cookie.
+    cookie: Option<ParameterName>,
+}
+
+impl TryFrom<Named> for KeySource {
+    type Error = Invalid;
+
+    fn try_from(named: Named) -> Result<Self, Invalid> {
+        match (named.header, named.query, named.cookie) {
+            (Some(header), None, None) => Ok(Self::Header(header)),
+            (None, Some(query), None) => Ok(Self::Query(query)),
+            (None, None, Some(cookie)) => Ok(Self::Cookie(cookie)),
+            _ => Err(Invalid::new("a key source has one name", format!("write {}", Self::EXPECTED))),
+        }
     }
 }
 
-impl Read for KeySource {
+impl Short for KeySource {
     const EXPECTED: &'static str = "bearer, {header: NAME}, {query: NAME} or {cookie: NAME}";
-    const QUOTABLE: bool = true;
 
-    fn schema() -> Value {
-        let named = with(Named::members_schema(), exactly_one(&["header", "query", "cookie"]));
-        either([one_of(&["bearer"]), named])
+    fn short(text: &str) -> Result<Self, Invalid> {
+        match text {
+            "bearer" => Ok(Self::Bearer),
+            _ => Err(Invalid::new("is no key source", format!("write {}", Self::EXPECTED))),
+        }
     }
 
-    fn read(reader: &mut Reader<'_>, value: Token) -> Result<Self, Refused> {
-        match value {
-            Token::Text(text) if text == "bearer" => Ok(Self::Bearer),
-            Token::Text(text) => {
-                let invalid = Invalid::new("is no key source", format!("write {}", Self::EXPECTED));
-                Err(reader.invalid(&text, invalid))
-            }
-            Token::Object => {
-                let named = Named::members(reader)?;
-                match (named.header, named.query, named.cookie) {
-                    (Some(header), None, None) => Ok(Self::Header(header)),
-                    (None, Some(query), None) => Ok(Self::Query(query)),
-                    (None, None, Some(cookie)) => Ok(Self::Cookie(cookie)),
-                    _ => {
-                        let invalid = Invalid::new("a key source has one name", format!("write {}", Self::EXPECTED));
-                        Err(reader.refuse(Problem::Invalid { shown: None, invalid }))
-                    }
-                }
-            }
-            other => Err(reader.unexpected(other, Self::EXPECTED, Self::QUOTABLE)),
-        }
+    #[cfg(feature = "schema")]
+    fn short_schema() -> schemars::Schema {
+        schemars::json_schema!({"enum": ["bearer"]})
     }
 }

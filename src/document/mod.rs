@@ -7,22 +7,21 @@ mod access;
 mod answer;
 pub(crate) mod canonical;
 mod consumer;
-mod form;
-mod json;
 mod key_source;
 pub(crate) mod names;
-mod object;
 mod protobuf;
-pub(crate) mod read;
+mod read;
 pub(crate) mod refusal;
 #[cfg(test)]
 mod refusal_table;
-pub(crate) mod schema;
-mod source;
-mod window;
+pub(crate) mod text;
 
+use core::fmt;
+use core::str::FromStr;
+use std::io::Read;
+
+use serde::de::{self, Deserialize, Deserializer, Unexpected, Visitor};
 use serde::{Serialize, Serializer};
-use serde_json::{Value, json};
 
 pub use access::{ClientAddress, ProtectedPath, PublicPath, Rule, TrustedNetworks};
 pub use answer::{Reply, Upstream};
@@ -33,52 +32,78 @@ pub use names::{
     ConsumerName, Description, GateName, HeaderName, KeyId, Method, Methods, ParameterName, Plaintext, Realm, RoleName,
     Sentence, StateKey, VariableName,
 };
-use object::object;
-use read::{Read, Reader, Refused, Text, Token, read_text};
 use refusal::{Invalid, Refusal};
-use schema::{one_of, with};
-pub use window::Pieces;
-pub(crate) use window::whole;
+use text::{Text, read_text};
 
 use crate::spiffe::IdentityPattern;
 
-object! {
-    /// A policy document, version 1.
-    #[derive(Debug, Clone, Serialize)]
-    pub struct Document {
-        /// The version of the format: 1.
-        pub version: Version = or(Version),
-        /// Shows in stats and logs; several gates share one Envoy. Default `default`.
-        pub name: GateName = or(GateName::fixed("default")),
-        /// A remark.
-        pub description: Option<Description> = optional,
-        /// Deny, only report, or let everything through. Default `enforce`.
-        pub mode: Mode = or(Mode::Enforce),
-        /// Whether each decision is written to filter state, for access logs. Default false.
-        pub access_log: bool = or(false),
-        /// Whether the uses of each key are counted. Default false.
-        pub key_metrics: bool = or(false),
-        /// Where a key may stand. Default: `bearer`, and the header `x-api-key`.
-        pub key_sources: Vec<KeySource> = or(vec![KeySource::Bearer, KeySource::Header(HeaderName::fixed("x-api-key"))]),
-        /// Who may come in. Default: nobody.
-        #[serde(skip)]
-        pub consumers: Vec<Consumer> = list,
-        /// What is open to everyone. Default: nothing.
-        pub public_paths: Vec<PublicPath> = list,
-        /// Where given, only these need a key. Default: everything needs one.
-        pub protected_paths: Option<Vec<ProtectedPath>> = optional,
-        /// Peers that need no key, by address. Default: none.
-        pub trusted_networks: TrustedNetworks = or(TrustedNetworks { ranges: Vec::new(), client_address: ClientAddress::Direct }),
-        /// Peers that need no key, by mTLS identity. Default: none.
-        pub trusted_identities: Vec<IdentityPattern> = list,
-        /// What happens to a CORS preflight. Default `authenticate`.
-        pub cors_preflight: CorsPreflight = or(CorsPreflight::Authenticate),
-        /// Which roles a path asks for. Default: any valid key will do.
-        pub rules: Vec<Rule> = list,
-        /// What a denied caller hears.
-        pub reply: Reply = or(Reply::default()),
-        /// What the upstream hears.
-        pub upstream: Upstream = or(Upstream::default()),
+/// A policy document, version 1.
+#[derive(Debug, Clone, Serialize, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Document {
+    /// The version of the format: 1.
+    pub version: Version,
+    /// Shows in stats and logs; several gates share one Envoy. Default `default`.
+    pub name: GateName,
+    /// A remark.
+    pub description: Option<Description>,
+    /// Deny, only report, or let everything through. Default `enforce`.
+    pub mode: Mode,
+    /// Whether each decision is written to filter state, for access logs. Default false.
+    pub access_log: bool,
+    /// Whether the uses of each key are counted. Default false.
+    pub key_metrics: bool,
+    /// Where a key may stand. Default: `bearer`, and the header `x-api-key`.
+    #[serde(deserialize_with = "text::list")]
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<text::Either<KeySource>>", length(min = 1), extend("uniqueItems" = true)))]
+    pub key_sources: Vec<KeySource>,
+    /// Who may come in. Default: nobody.
+    #[serde(skip_serializing)]
+    #[cfg_attr(feature = "schema", schemars(extend("default" = [])))]
+    pub consumers: Vec<Consumer>,
+    /// What is open to everyone. Default: nothing.
+    #[serde(deserialize_with = "text::list")]
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<text::Either<PublicPath>>"))]
+    pub public_paths: Vec<PublicPath>,
+    /// Where given, only these need a key. Default: everything needs one.
+    #[serde(deserialize_with = "text::list_if_any")]
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<text::Either<ProtectedPath>>", length(min = 1)))]
+    pub protected_paths: Option<Vec<ProtectedPath>>,
+    /// Peers that need no key, by address. Default: none.
+    pub trusted_networks: TrustedNetworks,
+    /// Peers that need no key, by mTLS identity. Default: none.
+    pub trusted_identities: Vec<IdentityPattern>,
+    /// What happens to a CORS preflight. Default `authenticate`.
+    pub cors_preflight: CorsPreflight,
+    /// Which roles a path asks for. Default: any valid key will do.
+    pub rules: Vec<Rule>,
+    /// What a denied caller hears.
+    pub reply: Reply,
+    /// What the upstream hears.
+    pub upstream: Upstream,
+}
+
+impl Default for Document {
+    fn default() -> Self {
+        Self {
+            version: Version,
+            name: GateName::fixed("default"),
+            description: None,
+            mode: Mode::Enforce,
+            access_log: false,
+            key_metrics: false,
+            key_sources: vec![KeySource::Bearer, KeySource::Header(HeaderName::fixed("x-api-key"))],
+            consumers: Vec::new(),
+            public_paths: Vec::new(),
+            protected_paths: None,
+            trusted_networks: TrustedNetworks::default(),
+            trusted_identities: Vec::new(),
+            cors_preflight: CorsPreflight::Authenticate,
+            rules: Vec::new(),
+            reply: Reply::default(),
+            upstream: Upstream::default(),
+        }
     }
 }
 
@@ -88,26 +113,51 @@ impl Document {
     ///
     /// # Errors
     /// The first thing that is wrong, with its path.
-    pub fn read(configuration: &[u8]) -> Result<Self, Refusal> {
+    pub fn read(mut configuration: &[u8]) -> Result<Self, Refusal> {
         let mut all = All::default();
-        let document = Self::stream(&mut whole(configuration), &mut all)?;
+        let document = Self::stream(&mut configuration, &mut all)?;
         Ok(Self { consumers: all.consumers, ..document })
     }
 
     /// As [`read`](Self::read), from what comes piece by piece. The document is left without the consumers.
-    pub(crate) fn stream(configuration: &mut Pieces<'_>, taker: &mut dyn Taker) -> Result<Self, Refusal> {
-        Reader::document(configuration, taker)
+    pub(crate) fn stream(configuration: &mut dyn Read, taker: &mut dyn Taker) -> Result<Self, Refusal> {
+        read::document(configuration, taker)
     }
 
     /// The JSON Schema (draft 2020-12) of a document. It takes whatever the gate takes, and most of what it refuses it
     /// refuses too; the rest is what only the whole of a document tells, such as an id that is given twice.
+    #[cfg(feature = "schema")]
     #[must_use]
-    pub fn json_schema() -> Value {
-        let about = json!({
-            "$schema": "https://json-schema.org/draft/2020-12/schema",
-            "title": "Portcullis policy, version 1",
-        });
-        with(about, <Self as Read>::schema())
+    pub fn json_schema() -> serde_json::Value {
+        use schemars::transform::RecursiveTransform;
+
+        let settings =
+            schemars::generate::SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
+        let settings = settings.with_transform(RecursiveTransform(without_null));
+        let mut schema = settings.into_generator().into_root_schema_for::<Self>();
+        schema.insert("title".into(), "Portcullis policy, version 1".into());
+        schema.into()
+    }
+}
+
+/// What need not be there may be left out, and is never `null`.
+#[cfg(feature = "schema")]
+fn without_null(schema: &mut schemars::Schema) {
+    use serde_json::{Value, json};
+
+    let null = json!({"type": "null"});
+    if let Some(Value::Array(forms)) = schema.get_mut("anyOf") {
+        forms.retain(|form| *form != null);
+    }
+    if let Some(Value::Array(types)) = schema.get_mut("type") {
+        types.retain(|one| one != "null");
+        if let [one] = types.as_slice() {
+            let one = one.clone();
+            schema.insert("type".to_owned(), one);
+        }
+    }
+    if schema.get("default").is_some_and(Value::is_null) {
+        schema.remove("default");
     }
 }
 
@@ -129,40 +179,50 @@ impl Taker for All {
     }
 }
 
-impl Read for Document {
-    const EXPECTED: &'static str = "a policy document (an object)";
-
-    fn schema() -> Value {
-        let lists = json!({"key_sources": {"minItems": 1, "uniqueItems": true}, "protected_paths": {"minItems": 1}});
-        with(Self::members_schema(), json!({"properties": lists}))
-    }
-
-    fn read(reader: &mut Reader<'_>, value: Token) -> Result<Self, Refused> {
-        reader.begin_object(value, Self::EXPECTED)?;
-        Self::members(reader)
-    }
-}
-
 /// Version 1: the only one.
 #[derive(Debug, Clone, Copy)]
 pub struct Version;
 
-impl Read for Version {
-    const EXPECTED: &'static str = "a number: 1";
+impl<'de> Deserialize<'de> for Version {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_u64(VersionVisitor)
+    }
+}
 
-    fn schema() -> Value {
-        json!({"const": 1})
+struct VersionVisitor;
+
+impl Visitor<'_> for VersionVisitor {
+    type Value = Version;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a number: 1")
     }
 
-    fn read(reader: &mut Reader<'_>, value: Token) -> Result<Self, Refused> {
-        match value {
-            Token::Whole(1) => Ok(Self),
-            Token::Whole(number) => {
-                let invalid = Invalid::new("is a version of the format that this filter does not know", "write 1");
-                Err(reader.invalid(&number.to_string(), invalid))
-            }
-            other => Err(reader.unexpected(other, Self::EXPECTED, Self::QUOTABLE)),
-        }
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<Version, E> {
+        if number == 1 { Ok(Version) } else { Err(unknown_version(Unexpected::Unsigned(number))) }
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<Version, E> {
+        Err(unknown_version(Unexpected::Signed(number)))
+    }
+}
+
+fn unknown_version<E: de::Error>(number: Unexpected<'_>) -> E {
+    E::invalid_value(number, &Invalid::new("is a version of the format that this filter does not know", "write 1"))
+}
+
+#[cfg(feature = "schema")]
+impl schemars::JsonSchema for Version {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Version".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({"const": 1})
     }
 }
 
@@ -186,12 +246,14 @@ pub enum Mode {
 
 impl Text for Mode {
     const EXPECTED: &'static str = "enforce, report or disabled";
+    #[cfg(feature = "schema")]
+    const CHOICES: &'static [&'static str] = &["enforce", "report", "disabled"];
+}
 
-    fn schema() -> Value {
-        one_of(&["enforce", "report", "disabled"])
-    }
+impl FromStr for Mode {
+    type Err = Invalid;
 
-    fn read(text: &str) -> Result<Self, Invalid> {
+    fn from_str(text: &str) -> Result<Self, Invalid> {
         match text {
             "enforce" => Ok(Self::Enforce),
             "report" => Ok(Self::Report),
@@ -213,12 +275,14 @@ pub enum CorsPreflight {
 
 impl Text for CorsPreflight {
     const EXPECTED: &'static str = "authenticate or allow";
+    #[cfg(feature = "schema")]
+    const CHOICES: &'static [&'static str] = &["authenticate", "allow"];
+}
 
-    fn schema() -> Value {
-        one_of(&["authenticate", "allow"])
-    }
+impl FromStr for CorsPreflight {
+    type Err = Invalid;
 
-    fn read(text: &str) -> Result<Self, Invalid> {
+    fn from_str(text: &str) -> Result<Self, Invalid> {
         match text {
             "authenticate" => Ok(Self::Authenticate),
             "allow" => Ok(Self::Allow),

@@ -1,12 +1,13 @@
 //! The names that a policy document uses, each of its own type: what is held is known to be well formed.
 
 use core::fmt;
+use core::str::FromStr;
 
-use serde_json::{Value, json};
+use serde::de::value::SeqAccessDeserializer;
+use serde::de::{Deserialize, Deserializer, Error as _, SeqAccess, Unexpected, Visitor};
 
-use super::read::{Read, Reader, Refused, Text, Token, read_text};
 use super::refusal::Invalid;
-use super::schema::{characters, pattern, with};
+use super::text::{Text, read_text};
 
 macro_rules! name {
     ($(#[$doc:meta])* $name:ident, $expected:literal, $longest:literal, $fits:expr, $class:expr, $why:literal, $fix:literal) => {
@@ -30,12 +31,14 @@ macro_rules! name {
 
         impl Text for $name {
             const EXPECTED: &'static str = $expected;
+            #[cfg(feature = "schema")]
+            const PATTERN: &'static str = concat!("^[", $class, "]{1,", $longest, "}$");
+        }
 
-            fn schema() -> Value {
-                characters($class, $longest)
-            }
+        impl FromStr for $name {
+            type Err = Invalid;
 
-            fn read(text: &str) -> Result<Self, Invalid> {
+            fn from_str(text: &str) -> Result<Self, Invalid> {
                 well_formed(text, $longest, $fits).map(Self).ok_or(Invalid::new($why, $fix))
             }
         }
@@ -62,7 +65,12 @@ fn visible(text: &str) -> bool {
 }
 
 /// [`visible`] as a class of a regular expression.
-const VISIBLE: &str = r"!#-+\x2d-\x5b\x5d-~";
+#[cfg(feature = "schema")]
+macro_rules! visible_class {
+    () => {
+        r"!#-+\x2d-\x5b\x5d-~"
+    };
+}
 
 /// A token of RFC 9110, section 5.6.2.
 pub(crate) fn is_token_byte(byte: u8) -> bool {
@@ -77,17 +85,17 @@ name!(
 );
 name!(
     /// The name of a consumer: who a key belongs to.
-    ConsumerName, "the consumer's name", 128, visible, VISIBLE,
+    ConsumerName, "the consumer's name", 128, visible, visible_class!(),
     "is no name of a consumer", "use 1 to 128 visible ASCII characters without comma, quote and backslash (it is sent as a header)"
 );
 name!(
     /// The name of a role.
-    RoleName, "a role's name", 64, visible, VISIBLE,
+    RoleName, "a role's name", 64, visible, visible_class!(),
     "is no name of a role", "use 1 to 64 visible ASCII characters without comma, quote and backslash (it is sent as a header)"
 );
 name!(
     /// The public handle of a key.
-    KeyId, "the key's id", 128, visible, VISIBLE,
+    KeyId, "the key's id", 128, visible, visible_class!(),
     "is no id of a key", "use 1 to 128 visible ASCII characters without comma, quote and backslash (it is sent as a header)"
 );
 name!(
@@ -110,7 +118,7 @@ name!(
 );
 name!(
     /// The key of a filter state object.
-    StateKey, "a filter state key such as portcullis.peer", 128, visible, VISIBLE,
+    StateKey, "a filter state key such as portcullis.peer", 128, visible, visible_class!(),
     "is no filter state key", "use the object_key that the set_filter_state filter records"
 );
 name!(
@@ -133,6 +141,7 @@ name!(
 
 /// Methods that narrow a pattern.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(inline, extend("minItems" = 1)))]
 pub struct Methods(Vec<Method>);
 
 impl Methods {
@@ -156,23 +165,29 @@ impl Methods {
     }
 }
 
-impl Read for Methods {
-    const EXPECTED: &'static str = "a list of methods such as [GET, POST]";
+impl<'de> Deserialize<'de> for Methods {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_seq(MethodsVisitor)
+    }
+}
 
-    fn schema() -> Value {
-        with(Vec::<Method>::schema(), json!({"minItems": 1}))
+struct MethodsVisitor;
+
+impl<'de> Visitor<'de> for MethodsVisitor {
+    type Value = Methods;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of methods such as [GET, POST]")
     }
 
-    fn read(reader: &mut Reader<'_>, value: Token) -> Result<Self, Refused> {
-        // A list of its own, whose message names methods.
-        let Token::List = value else { return Err(reader.unexpected(value, Self::EXPECTED, Self::QUOTABLE)) };
-        let methods = Vec::<Method>::read(reader, value)?;
+    fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<Methods, A::Error> {
+        let methods = Vec::<Method>::deserialize(SeqAccessDeserializer::new(items))?;
         if methods.is_empty() {
             let invalid =
                 Invalid::new("is an empty list, which narrows to nothing", "name a method, or remove the field");
-            return Err(reader.invalid("[]", invalid));
+            return Err(A::Error::invalid_value(Unexpected::Other("[]"), &invalid));
         }
-        Ok(Self(methods))
+        Ok(Methods(methods))
     }
 }
 
@@ -208,12 +223,14 @@ impl VariableName {
 
 impl Text for VariableName {
     const EXPECTED: &'static str = "the name of an environment variable";
+    #[cfg(feature = "schema")]
+    const PATTERN: &'static str = "^[A-Za-z_][A-Za-z0-9_]*$";
+}
 
-    fn schema() -> Value {
-        pattern("^[A-Za-z_][A-Za-z0-9_]*$")
-    }
+impl FromStr for VariableName {
+    type Err = Invalid;
 
-    fn read(text: &str) -> Result<Self, Invalid> {
+    fn from_str(text: &str) -> Result<Self, Invalid> {
         let digit_first = text.starts_with(|c: char| c.is_ascii_digit());
         if text.is_empty() || digit_first || !text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
             return Err(Invalid::new(
@@ -241,13 +258,15 @@ impl Plaintext {
 
 impl Text for Plaintext {
     const EXPECTED: &'static str = "the key as text";
+    /// Longer, or with other characters, no request can present it.
+    #[cfg(feature = "schema")]
+    const PATTERN: &'static str = "^[!-~]{1,1024}$";
+}
 
-    fn schema() -> Value {
-        // Longer, or with other characters, no request can present it.
-        characters("!-~", 1024)
-    }
+impl FromStr for Plaintext {
+    type Err = Invalid;
 
-    fn read(text: &str) -> Result<Self, Invalid> {
+    fn from_str(text: &str) -> Result<Self, Invalid> {
         Ok(Self(text.to_owned()))
     }
 }

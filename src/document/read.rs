@@ -1,367 +1,426 @@
-//! Reads a document in one streaming pass into typed values, with the path of the field in every refusal.
+//! Reads a document by serde, with the path of the field in every refusal and no secret in any.
 //!
-//! The messages of a general reader show values, keys among them, and do not say where. And it would be in the filter once for
-//! each type that it reads: here the tokens come from one concrete [source](super::source).
-//!
-//! A type says what it can be read from by implementing [`Read`]. A value that is written as text implements [`Text`] and is
-//! listed in `read_text!`; an object is declared by its members, in [`object`](super::object). What is done for all types
-//! alike is no generic code.
+//! serde's own messages show values, keys among them, and say nowhere where. So the error that reads a document is a
+//! [`Problem`], which gets the parts of a message and no text; [`Checked`] lends it to `serde_json`, and keeps the path. Of what
+//! `serde_json` itself says, nothing is taken but line and column.
 
-use serde_json::{Value, json};
+use core::cell::{Cell, RefCell};
+use std::io::{BufReader, Chain, Cursor, Read};
 
-use super::consumer::Taker;
-use super::refusal::{Escaped, Invalid, Problem, Refusal};
-use super::source::{Broken, Kind, Source};
-use super::window::{Pieces, whole};
+use serde::Deserialize;
+use serde::de::value::{MapAccessDeserializer, SeqDeserializer};
+use serde::de::{self, DeserializeSeed, Deserializer, IntoDeserializer as _, MapAccess, SeqAccess, Visitor};
+use serde::forward_to_deserialize_any;
 
-/// Where the reader stands, the refusal once there is one, and who takes consumers and keys.
-pub(crate) struct Reader<'t> {
-    source: Source<'t>,
-    path: Vec<Step>,
-    refusal: Option<Refusal>,
-    taker: &'t mut dyn Taker,
+use super::consumer::{Taker, TakesConsumers};
+use super::refusal::{Problem, Refusal, Step};
+use super::{Document, protobuf};
+
+/// How much is read at once, in bytes; and how much is looked at to tell what it is.
+const PIECE: usize = 64 * 1024;
+
+/// Where a document is read from: one type, whatever it is, since `serde_json` is compiled once for each.
+type Source<'s> = BufReader<&'s mut dyn Read>;
+
+/// Reads a document: JSON text, or a serialized `google.protobuf.Struct`. Nothing at all is the document `{}`. Its consumers go
+/// to `taker`, one by one, and are left out.
+pub(crate) fn document(configuration: &mut dyn Read, taker: &mut dyn Taker) -> Result<Document, Refusal> {
+    let mut start = Vec::new();
+    configuration.take(PIECE as u64).read_to_end(&mut start).map_err(|_| unreadable())?;
+    if start.is_empty() {
+        start.extend_from_slice(b"{}");
+    }
+    let is_struct = protobuf::is_struct(&start);
+    let mut all: Chain<Cursor<Vec<u8>>, &mut dyn Read> = Cursor::new(start).chain(configuration);
+    if !is_struct {
+        return json(BufReader::with_capacity(PIECE, &mut all), taker);
+    }
+    let mut bytes = Vec::new();
+    all.read_to_end(&mut bytes).map_err(|_| unreadable())?;
+    let text = protobuf::to_json(&bytes).ok_or_else(|| Refusal::syntax("not a valid google.protobuf.Struct"))?;
+    drop((bytes, all));
+    json(BufReader::with_capacity(PIECE, &mut text.as_bytes()), taker)
 }
 
-#[derive(Debug)]
-enum Step {
-    Member(&'static str),
-    Index(usize),
+fn unreadable() -> Refusal {
+    Refusal::syntax("cannot be read to its end")
 }
 
-/// A value, or how it begins.
-pub(crate) enum Token {
-    Boolean(bool),
-    /// A whole number.
-    Whole(i64),
-    /// [Give it back](Reader::give_back).
-    Text(String),
-    /// The items come next.
-    List,
-    /// The members come next.
-    Object,
-}
-
-/// The document is refused: the reader holds the refusal.
-#[derive(Debug)]
-pub(crate) struct Refused;
-
-/// A value that can be read from a document.
-pub(crate) trait Read: Sized {
-    /// What belongs here, for the message.
-    const EXPECTED: &'static str;
-    /// Whether text may stand here.
-    const QUOTABLE: bool = false;
-
-    /// What can be read, as JSON Schema. It may take more than [`Read`] does, and never less.
-    fn schema() -> Value;
-    /// From what begins here; refuses what does not belong here.
-    fn read(reader: &mut Reader<'_>, value: Token) -> Result<Self, Refused>;
-    /// What stays in a list of these: another may have taken it.
-    fn keep(self, _: &mut Reader<'_>) -> Option<Self> {
-        Some(self)
+fn json(text: Source<'_>, taker: &mut dyn Taker) -> Result<Document, Refusal> {
+    let (reading, at) = (Reading::default(), Cell::new((0, 0)));
+    let mut text = serde_json::Deserializer::from_reader(text);
+    let read = Holder(TakesConsumers(taker)).deserialize(Checked::new(Json { text: &mut text, at: &at }, &reading));
+    let invalid = |(line, column)| Refusal::syntax(format!("not valid JSON (line {line}, column {column})"));
+    match read {
+        Ok(document) => text.end().map(|()| document).map_err(|error| invalid((error.line(), error.column()))),
+        Err(Problem::Syntax { .. }) => Err(invalid(at.get())),
+        Err(problem) => Err(Refusal::new(reading.path.take(), problem)),
     }
 }
 
-impl<'t> Reader<'t> {
-    /// Reads a whole document. Nothing at all is the document `{}`.
-    pub(crate) fn document<T: Read>(configuration: &'t mut Pieces<'t>, taker: &'t mut dyn Taker) -> Result<T, Refusal> {
-        let mut nothing = whole(b"{}");
-        let source = match Source::open(configuration) {
-            Some(source) => source,
-            None => return Reader::of(Source::json(&mut nothing), taker).whole_document(),
-        };
-        Reader::of(source, taker).whole_document()
+/// JSON text, of whose errors nothing is kept but where they are.
+struct Json<'j, 's> {
+    text: &'j mut serde_json::Deserializer<serde_json::de::IoRead<Source<'s>>>,
+    at: &'j Cell<(usize, usize)>,
+}
+
+impl<'de> Deserializer<'de> for Json<'_, '_> {
+    type Error = serde_json::Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, serde_json::Error> {
+        self.text.deserialize_any(visitor).inspect_err(|error| self.at.set((error.line(), error.column())))
     }
 
-    fn of(source: Source<'t>, taker: &'t mut dyn Taker) -> Self {
-        Self { source, path: Vec::new(), refusal: None, taker }
-    }
-
-    fn whole_document<T: Read>(mut self) -> Result<T, Refusal> {
-        let read = self.value().and_then(|value| {
-            let end = self.source.end();
-            self.sound(end).map(|()| value)
-        });
-        let lost = || Refusal { path: String::new(), problem: Problem::Syntax { message: "not valid JSON".into() } };
-        read.map_err(|Refused| self.refusal.unwrap_or_else(lost))
-    }
-
-    /// Reads a value.
-    fn value<T: Read>(&mut self) -> Result<T, Refused> {
-        let value = self.token(T::EXPECTED, T::QUOTABLE)?;
-        T::read(self, value)
-    }
-
-    /// The next value, or how it begins. What no type reads is refused here.
-    #[inline(never)]
-    fn token(&mut self, expected: &'static str, quotable: bool) -> Result<Token, Refused> {
-        let kind = self.source.value();
-        Ok(match self.sound(kind)? {
-            Kind::Null => return Err(self.wrong_type("nothing (null)", "null", expected, quotable)),
-            Kind::Boolean(value) => Token::Boolean(value),
-            Kind::List => Token::List,
-            Kind::Object => Token::Object,
-            Kind::Number => {
-                let text = self.source.take_text();
-                let text = self.sound(text)?;
-                match text.parse() {
-                    Ok(number) => Token::Whole(number),
-                    Err(_) => return Err(self.wrong_type("a number", &text, expected, quotable)),
-                }
-            }
-            Kind::Text => {
-                let text = self.source.take_text();
-                Token::Text(self.sound(text)?)
-            }
-        })
-    }
-
-    /// Refuses what is neither JSON text nor a `Struct`.
-    fn sound<T>(&mut self, read: Result<T, Broken>) -> Result<T, Refused> {
-        read.map_err(|Broken| {
-            let message = self.source.place();
-            self.refuse(Problem::Syntax { message })
-        })
-    }
-
-    /// Refuses the document for what stands at the current place.
-    #[cold]
-    #[inline(never)]
-    pub(crate) fn refuse(&mut self, problem: Problem) -> Refused {
-        let path = self.place();
-        self.refusal.get_or_insert(Refusal { path, problem });
-        Refused
-    }
-
-    /// Refuses a value of the right type.
-    #[cold]
-    #[inline(never)]
-    pub(crate) fn invalid(&mut self, text: &str, mut invalid: Invalid) -> Refused {
-        let shown = self.may_show(text).then(|| text.to_owned());
-        if shown.is_none() {
-            invalid.why = format!("the value (not shown: it may be a key) {}", invalid.why).into();
-        }
-        self.refuse(Problem::Invalid { shown, invalid })
-    }
-
-    /// The text that belongs here.
-    #[inline(never)]
-    pub(crate) fn text(&mut self, value: Token, expected: &'static str) -> Result<String, Refused> {
-        match value {
-            Token::Text(text) => Ok(text),
-            other => Err(self.unexpected(other, expected, true)),
-        }
-    }
-
-    /// A text that was read: the next one needs no allocation.
-    #[inline(never)]
-    pub(crate) fn give_back(&mut self, text: String) {
-        self.source.give_back(text);
-    }
-
-    /// Sees to it that an object is here.
-    #[inline(never)]
-    pub(crate) fn begin_object(&mut self, value: Token, expected: &'static str) -> Result<(), Refused> {
-        match value {
-            Token::Object => Ok(()),
-            other => Err(self.unexpected(other, expected, false)),
-        }
-    }
-
-    /// Refuses a value of another type than the one that belongs here.
-    #[cold]
-    #[inline(never)]
-    pub(crate) fn unexpected(&mut self, value: Token, expected: &'static str, quotable: bool) -> Refused {
-        let (found, shown) = match value {
-            Token::Boolean(true) => ("a boolean", "true".into()),
-            Token::Boolean(false) => ("a boolean", "false".into()),
-            Token::Whole(number) => ("a number", number.to_string()),
-            Token::Text(text) => ("text", format!("\"{}\"", Escaped(&text))),
-            Token::List => ("a list", "this".into()),
-            Token::Object => ("an object", "this".into()),
-        };
-        self.wrong_type(found, &shown, expected, quotable)
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn wrong_type(&mut self, found: &'static str, shown: &str, expected: &'static str, quotable: bool) -> Refused {
-        let shown = self.may_show(shown).then(|| shown.to_owned());
-        self.refuse(Problem::WrongType { found, shown, expected, quotable })
-    }
-
-    /// Whether a message may show a value that stands here: none where somebody may have put a key. That is anywhere in a
-    /// key entry, but for what begins as a date where one belongs; where a list of consumers or a consumer should be; among
-    /// the sources of keys; and in the place of the whole document.
-    fn may_show(&self, text: &str) -> bool {
-        match self.path.as_slice() {
-            [] | [Step::Member("consumers")] | [Step::Member("consumers"), Step::Index(_)] => false,
-            [Step::Member("key_sources"), ..] => is_header_like(text),
-            [.., Step::Member("not_before" | "expires")] => is_date_like(text),
-            _ => !self.is_in_keys(),
-        }
-    }
-
-    fn is_in_keys(&self) -> bool {
-        matches!(self.path.as_slice(), [Step::Member("consumers"), Step::Index(_), Step::Member("keys"), ..])
-    }
-
-    fn place(&self) -> String {
-        let mut place = String::new();
-        for step in &self.path {
-            match step {
-                Step::Member(name) if place.is_empty() => place.push_str(name),
-                Step::Member(name) => place.extend([".", name]),
-                Step::Index(index) => place.push_str(&format!("[{index}]")),
-            }
-        }
-        place
-    }
-
-    /// Who takes consumers and keys.
-    pub(super) fn taker(&mut self) -> &mut dyn Taker {
-        self.taker
-    }
-
-    /// The next member's name of an object that knows `known`; refuses any other name.
-    pub(crate) fn name(&mut self, known: &'static [&'static str]) -> Result<Option<&'static str>, Refused> {
-        let member = self.source.member();
-        if !self.sound(member)? {
-            return Ok(None);
-        }
-        let name = self.source.take_text();
-        let name = self.sound(name)?;
-        match known.iter().find(|known| **known == name) {
-            Some(known) => {
-                self.source.give_back(name);
-                Ok(Some(known))
-            }
-            None => {
-                let name = (!self.is_in_keys() && is_word(&name)).then_some(name);
-                Err(self.refuse(Problem::UnknownField { name, known }))
-            }
-        }
-    }
-
-    /// Reads the value of the member `name` into `slot`, which must be free.
-    pub(crate) fn member<T: Read>(&mut self, name: &'static str, slot: &mut Option<T>) -> Result<(), Refused> {
-        // Seen here, the slot is free below too: nothing to drop there.
-        if slot.is_some() {
-            return Err(self.refuse(Problem::DuplicateField { name }));
-        }
-        let value = self.enter(name, T::EXPECTED, T::QUOTABLE)?;
-        *slot = Some(T::read(self, value)?);
-        self.path.pop();
-        Ok(())
-    }
-
-    /// The value of a member.
-    #[inline(never)]
-    fn enter(&mut self, name: &'static str, expected: &'static str, quotable: bool) -> Result<Token, Refused> {
-        self.path.push(Step::Member(name));
-        let colon = self.source.colon();
-        self.sound(colon)?;
-        self.token(expected, quotable)
-    }
-
-    /// Whether a list goes on with an item of this index.
-    #[inline(never)]
-    fn item(&mut self, index: usize) -> Result<bool, Refused> {
-        self.path.push(Step::Index(index));
-        let item = self.source.item();
-        self.sound(item)
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf unit unit_struct seq tuple tuple_struct map
+        struct enum identifier ignored_any option newtype_struct
     }
 }
 
-/// Whether a member's name is a word and no key: somebody may have written a map of keys.
-fn is_word(name: &str) -> bool {
-    name.len() <= 24 && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+/// What the reader is at.
+#[derive(Default)]
+struct Reading {
+    path: RefCell<Vec<Step>>,
+    /// The problem, while an error of another type is on its way out.
+    problem: RefCell<Option<Problem>>,
 }
 
-/// Whether a text looks like the name of a header, or of a kind of source, and not like a key.
-fn is_header_like(text: &str) -> bool {
-    text.len() <= 24 && text.bytes().all(|byte| byte.is_ascii_alphabetic() || matches!(byte, b'-' | b'_'))
-}
-
-/// Whether a text looks like a date, with or without a time, and not like a key.
-fn is_date_like(text: &str) -> bool {
-    let sign = |byte: u8| byte.is_ascii_digit() || b"-+:. TtZz".contains(&byte);
-    text.len() <= 35 && text.bytes().all(sign) && text.as_bytes().get(4) == Some(&b'-')
-}
-
-impl<T: Read> Read for Vec<T> {
-    const EXPECTED: &'static str = "a list";
-
-    fn schema() -> Value {
-        json!({"type": "array", "items": T::schema()})
+impl Reading {
+    fn enter(&self, step: Step) {
+        self.path.borrow_mut().push(step);
     }
 
-    fn read(reader: &mut Reader<'_>, value: Token) -> Result<Self, Refused> {
-        let Token::List = value else { return Err(reader.unexpected(value, Self::EXPECTED, Self::QUOTABLE)) };
-        let mut list = Self::new();
-        for index in 0.. {
-            if !reader.item(index)? {
-                break;
-            }
-            let item: T = reader.value()?;
-            reader.path.pop();
-            list.extend(item.keep(reader));
-        }
-        reader.path.pop();
-        Ok(list)
+    fn leave(&self) {
+        self.path.borrow_mut().pop();
+    }
+
+    /// Puts a problem aside, where an error of another type is needed.
+    fn hide<E: de::Error>(&self, problem: Problem) -> E {
+        self.problem.borrow_mut().get_or_insert(problem);
+        E::custom("")
+    }
+
+    /// The problem that was put aside. Without one, the error is none of ours, and what it says may be a secret.
+    fn reveal<E>(&self, _: E) -> Problem {
+        self.problem.borrow_mut().take().unwrap_or(Problem::Syntax { message: String::new() })
     }
 }
 
-impl Read for bool {
-    const EXPECTED: &'static str = "true or false";
+/// Whatever serde passes around while it reads, with the error made a [`Problem`] on the side of what is read, and back.
+/// JSON tells its types itself, so [`deserialize_any`](Deserializer::deserialize_any) is all that there is to be asked.
+struct Checked<'r, T> {
+    inner: T,
+    reading: &'r Reading,
+    /// Whether this is the name of a member.
+    is_name: bool,
+    /// The index of the next item of a list.
+    next: usize,
+}
 
-    fn schema() -> Value {
-        json!({"type": "boolean"})
+impl<'r, T> Checked<'r, T> {
+    fn new(inner: T, reading: &'r Reading) -> Self {
+        Self { inner, reading, is_name: false, next: 0 }
     }
 
-    fn read(reader: &mut Reader<'_>, value: Token) -> Result<Self, Refused> {
-        match value {
-            Token::Boolean(value) => Ok(value),
-            other => Err(reader.unexpected(other, Self::EXPECTED, Self::QUOTABLE)),
-        }
+    fn with<U>(&self, inner: U) -> Checked<'r, U> {
+        Checked { inner, reading: self.reading, is_name: self.is_name, next: 0 }
     }
 }
 
-/// A value that is written as text.
-pub(crate) trait Text: Sized {
-    /// What belongs here, for the message.
-    const EXPECTED: &'static str;
+impl<'de, D: Deserializer<'de>> Deserializer<'de> for Checked<'_, D> {
+    type Error = Problem;
 
-    /// How it looks, as JSON Schema of a text.
-    fn schema() -> Value;
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Problem> {
+        let visitor = self.with(visitor);
+        self.inner.deserialize_any(visitor).map_err(|error| self.reading.reveal(error))
+    }
 
-    /// Reads it.
-    fn read(text: &str) -> Result<Self, Invalid>;
+    /// There is a value: `null` is none, and refused.
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Problem> {
+        visitor.visit_some(self)
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Problem> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    /// What `derive` makes would take a list for an object, by position.
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Problem> {
+        self.deserialize_any(Object(visitor))
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf unit unit_struct seq tuple tuple_struct map
+        enum identifier ignored_any
+    }
 }
 
-/// Makes a [`Text`] a [`Read`].
-macro_rules! read_text {
-    ($($type:ty),+ $(,)?) => {$(
-        impl $crate::document::read::Read for $type {
-            const EXPECTED: &'static str = <$type as $crate::document::read::Text>::EXPECTED;
-            const QUOTABLE: bool = true;
+/// Takes an object, and nothing else.
+struct Object<V>(V);
 
-            fn schema() -> serde_json::Value {
-                let text = serde_json::json!({"type": "string", "title": <$type as $crate::document::read::Text>::EXPECTED});
-                $crate::document::schema::with(text, <$type as $crate::document::read::Text>::schema())
-            }
+impl<'de, V: Visitor<'de>> Visitor<'de> for Object<V> {
+    type Value = V::Value;
 
-            fn read(
-                reader: &mut $crate::document::read::Reader<'_>,
-                value: $crate::document::read::Token,
-            ) -> Result<Self, $crate::document::read::Refused> {
-                let text = reader.text(value, <Self as $crate::document::read::Read>::EXPECTED)?;
-                let read = <$type as $crate::document::read::Text>::read(&text)
-                    .map_err(|invalid| reader.invalid(&text, invalid));
-                reader.give_back(text);
-                read
-            }
+    fn expecting(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        self.0.expecting(f)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<V::Value, A::Error> {
+        self.0.visit_map(members)
+    }
+}
+
+/// Passes values on, each the same way.
+macro_rules! pass_on {
+    ($($method:ident: $value:ty),+) => {$(
+        fn $method<E: de::Error>(self, value: $value) -> Result<V::Value, E> {
+            self.inner.$method(value).map_err(|problem| self.reading.hide(problem))
         }
     )+};
 }
-pub(crate) use read_text;
+
+impl<'de, V: Visitor<'de>> Visitor<'de> for Checked<'_, V> {
+    type Value = V::Value;
+
+    fn expecting(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        self.inner.expecting(f)
+    }
+
+    pass_on!(visit_bool: bool, visit_i64: i64, visit_u64: u64, visit_f64: f64);
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<V::Value, E> {
+        if self.is_name {
+            self.reading.enter(Step::Member(text.to_owned()));
+        }
+        self.inner.visit_str(text).map_err(|problem| self.reading.hide(problem))
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<V::Value, E> {
+        self.inner.visit_unit().map_err(|problem| self.reading.hide(problem))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<V::Value, A::Error> {
+        let items = self.with(items);
+        self.inner.visit_seq(items).map_err(|problem| self.reading.hide(problem))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<V::Value, A::Error> {
+        let members = self.with(members);
+        self.inner.visit_map(members).map_err(|problem| self.reading.hide(problem))
+    }
+}
+
+impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for Checked<'_, S> {
+    type Value = S::Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<S::Value, D::Error> {
+        let from = self.with(from);
+        self.inner.deserialize(from).map_err(|problem| self.reading.hide(problem))
+    }
+}
+
+impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Checked<'_, A> {
+    type Error = Problem;
+
+    fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Problem> {
+        self.reading.enter(Step::Index(self.next));
+        let seed = self.with(seed);
+        let item = self.inner.next_element_seed(seed).map_err(|error| self.reading.reveal(error))?;
+        self.reading.leave();
+        self.next = self.next.saturating_add(1);
+        Ok(item)
+    }
+}
+
+impl<'de, A: MapAccess<'de>> MapAccess<'de> for Checked<'_, A> {
+    type Error = Problem;
+
+    fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Problem> {
+        let seed = Checked { is_name: true, ..self.with(seed) };
+        self.inner.next_key_seed(seed).map_err(|error| self.reading.reveal(error))
+    }
+
+    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Problem> {
+        let seed = self.with(seed);
+        let value = self.inner.next_value_seed(seed).map_err(|error| self.reading.reveal(error))?;
+        self.reading.leave();
+        Ok(value)
+    }
+}
+
+/// Takes the items of a list that is a member of an object, one by one. The object itself gets an empty list.
+pub(super) trait Takes {
+    /// The object.
+    type Holder: for<'de> Deserialize<'de>;
+    /// What belongs where it stands, for the message.
+    const EXPECTED: &'static str;
+    /// The name of the member.
+    const MEMBER: &'static str;
+
+    /// Takes the next item; whether there was one.
+    fn next<'de, A: SeqAccess<'de>>(&mut self, items: &mut A) -> Result<bool, A::Error>;
+}
+
+/// Reads the object whose list is taken.
+pub(super) struct Holder<T>(pub(super) T);
+
+impl<'de, T: Takes> DeserializeSeed<'de> for Holder<T> {
+    type Value = T::Holder;
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<T::Holder, D::Error> {
+        from.deserialize_map(self)
+    }
+}
+
+impl<'de, T: Takes> Visitor<'de> for Holder<T> {
+    type Value = T::Holder;
+
+    fn expecting(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(T::EXPECTED)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<T::Holder, A::Error> {
+        let members = Members { members, takes: self.0, is_list: false };
+        T::Holder::deserialize(MapAccessDeserializer::new(members))
+    }
+}
+
+/// The members of the object.
+struct Members<A, T> {
+    members: A,
+    takes: T,
+    /// Whether the value that comes next is the list.
+    is_list: bool,
+}
+
+impl<'de, A: MapAccess<'de>, T: Takes> MapAccess<'de> for Members<A, T> {
+    type Error = A::Error;
+
+    fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, A::Error> {
+        let Some(name) = self.members.next_key::<String>()? else { return Ok(None) };
+        self.is_list = name == T::MEMBER;
+        seed.deserialize(name.into_deserializer()).map(Some)
+    }
+
+    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, A::Error> {
+        if !self.is_list {
+            return self.members.next_value_seed(seed);
+        }
+        self.members.next_value_seed(Each(&mut self.takes))?;
+        seed.deserialize(SeqDeserializer::new(core::iter::empty::<()>()))
+    }
+}
+
+/// Each item of the list.
+struct Each<'t, T>(&'t mut T);
+
+impl<'de, T: Takes> DeserializeSeed<'de> for Each<'_, T> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<(), D::Error> {
+        from.deserialize_seq(self)
+    }
+}
+
+impl<'de, T: Takes> Visitor<'de> for Each<'_, T> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        while self.0.next(&mut items)? {}
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::io::{self, ErrorKind};
+    use std::path::Path;
+
+    use super::*;
+    use crate::policy::Policy;
+
+    /// Hands over what there is in pieces: the first of `cut` bytes, the others of `piece`; and fails in the end, if it is to.
+    struct Pieces<'b> {
+        rest: &'b [u8],
+        cut: usize,
+        piece: usize,
+        fails: bool,
+    }
+
+    impl Read for Pieces<'_> {
+        fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+            if self.rest.is_empty() && self.fails {
+                return Err(ErrorKind::UnexpectedEof.into());
+            }
+            let most = core::mem::replace(&mut self.cut, self.piece).min(into.len());
+            self.rest.read(&mut into[..most])
+        }
+    }
+
+    /// What comes of a policy: its digest and the entries that are refused, or why it is refused as a whole.
+    fn outcome(rest: &[u8], cut: usize, piece: usize, fails: bool) -> String {
+        match Policy::load_from(&mut Pieces { rest, cut, piece, fails }, &|_| None) {
+            Ok(loaded) => format!("{:?} {:?}", loaded.policy.digest(), loaded.refused_entries),
+            Err(refusal) => refusal.to_string(),
+        }
+    }
+
+    /// The seeds of the fuzz target: the policies of the table of cases, as JSON text and as a `Struct`, and broken ones.
+    fn corpus() -> Vec<Vec<u8>> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds/document");
+        fs::read_dir(folder).unwrap().map(|file| fs::read(file.unwrap().path()).unwrap()).collect()
+    }
+
+    /// A host may hand over as little as it likes at once.
+    #[test]
+    fn how_a_configuration_is_cut_changes_nothing() {
+        let seeds = corpus();
+        let packed = seeds.iter().filter(|seed| protobuf::is_struct(seed)).count();
+        assert!(packed > 40 && seeds.len() - packed > 40, "a control: {packed} of {} are a Struct", seeds.len());
+        let mut documents = seeds.clone();
+        for seed in &seeds {
+            // JSON text that begins as a `Struct` does, and what ends too soon.
+            documents.push([b"\n", seed.as_slice()].concat());
+            documents.push([b"\n \n\t", seed.as_slice()].concat());
+            documents.push(seed[..seed.len() / 2].to_vec());
+        }
+        documents.extend([b"\n".to_vec(), b"\n\x12".to_vec(), b"\n{}".to_vec(), b"\n{}\x12".to_vec()]);
+        // A byte that JSON text has not, around where the first piece ends that is read at once.
+        for blanks in (65_530..65_540).chain([200_000]) {
+            documents.push([b"\n", vec![b' '; blanks].as_slice(), b"\x12"].concat());
+        }
+        for document in &documents {
+            let expected = outcome(document, usize::MAX, usize::MAX, false);
+            for piece in [1, 2, 3, 7] {
+                let read = outcome(document, piece, piece, false);
+                assert_eq!(read, expected, "in pieces of {piece}: {}", document.escape_ascii());
+            }
+            for cut in 1..document.len().min(17) {
+                let read = outcome(document, cut, usize::MAX, false);
+                assert_eq!(read, expected, "cut at {cut}: {}", document.escape_ascii());
+            }
+        }
+    }
+
+    /// What cannot be read on is never taken for its end.
+    #[test]
+    fn a_configuration_that_fails_is_refused_wherever_it_does() {
+        let large = [b"{", vec![b' '; 2 * PIECE].as_slice(), b"}"].concat();
+        for document in corpus().into_iter().chain([large]) {
+            for end in (0..document.len().min(17)).chain([document.len()]) {
+                let read = outcome(&document[..end], usize::MAX, usize::MAX, true);
+                assert!(!read.starts_with("Digest"), "after {end}: {read}: {}", document.escape_ascii());
+            }
+        }
+    }
+}

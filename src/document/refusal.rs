@@ -1,10 +1,11 @@
 //! Why a policy document, or one key entry of it, is refused: where, what, and how to mend it.
 
-use core::fmt::{self, Write as _};
+use core::fmt;
 use std::borrow::Cow;
 
+use serde::de::{self, Expected, Unexpected};
+
 use super::names::VariableName;
-use crate::fold::is_blank;
 
 /// A document that is refused as a whole. Envoy then keeps the policy that it has.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,7 +48,7 @@ pub enum Problem {
         /// The value, unless it may be secret.
         shown: Option<String>,
         /// What belongs there.
-        expected: &'static str,
+        expected: String,
         /// Whether text belongs there, so that quotes would mend it.
         quotable: bool,
     },
@@ -73,6 +74,25 @@ impl Invalid {
     /// An explanation and its mend.
     pub fn new(why: impl Into<Cow<'static, str>>, fix: impl Into<Cow<'static, str>>) -> Self {
         Self { why: why.into(), fix: fix.into() }
+    }
+
+    /// From the text in which it goes through serde: a line each.
+    fn from_parts(text: &str) -> Self {
+        let (why, fix) = text.split_once('\n').unwrap_or((text, ""));
+        Self::new(why.to_owned(), fix.to_owned())
+    }
+}
+
+/// As it goes through serde.
+impl fmt::Display for Invalid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}\n{}", self.why, self.fix)
+    }
+}
+
+impl Expected for Invalid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 
@@ -107,7 +127,7 @@ impl fmt::Display for Refusal {
                 }
             }
             Problem::Invalid { shown: Some(shown), invalid } => {
-                write!(f, "{place}: \"{}\" {}: {}", Escaped(&clip(shown)), invalid.why, invalid.fix)
+                write!(f, "{place}: {:?} {}: {}", clip(shown), invalid.why, invalid.fix)
             }
             Problem::Invalid { shown: None, invalid } => write!(f, "{place}: {}: {}", invalid.why, invalid.fix),
         }
@@ -116,27 +136,160 @@ impl fmt::Display for Refusal {
 
 impl std::error::Error for Refusal {}
 
+impl Refusal {
+    /// What is neither JSON text nor a `Struct`.
+    pub(super) fn syntax(message: impl Into<String>) -> Self {
+        Self { path: String::new(), problem: Problem::Syntax { message: message.into() } }
+    }
+
+    /// A problem at the end of a path. It is here, where the place is known, that values which may be secret are dropped.
+    pub(super) fn new(mut path: Vec<Step>, mut problem: Problem) -> Self {
+        // The member is not known there, or is there twice: the place is its object.
+        if matches!(problem, Problem::UnknownField { .. } | Problem::DuplicateField { .. }) {
+            path.pop();
+        }
+        match &mut problem {
+            Problem::WrongType { shown, .. } => *shown = shown.take().filter(|text| may_show(&path, text)),
+            Problem::Invalid { shown, invalid } if shown.as_ref().is_some_and(|text| !may_show(&path, text)) => {
+                *shown = None;
+                invalid.why = format!("the value (not shown: it may be a key) {}", invalid.why).into();
+            }
+            Problem::UnknownField { name, .. } => {
+                *name = name.take().filter(|name| !is_in_keys(&path) && is_word(name));
+            }
+            _ => {}
+        }
+        let mut place = String::new();
+        for step in path {
+            match step {
+                Step::Member(name) if place.is_empty() => place = name,
+                Step::Member(name) => place.extend([".", &name]),
+                Step::Index(index) => place.push_str(&format!("[{index}]")),
+            }
+        }
+        Self { path: place, problem }
+    }
+}
+
+/// One step to a place in a document.
+#[derive(Debug)]
+pub(super) enum Step {
+    Member(String),
+    Index(usize),
+}
+
+impl Step {
+    fn is(&self, member: &str) -> bool {
+        matches!(self, Self::Member(name) if name == member)
+    }
+}
+
+/// Whether a message may show a value that stands here: none where somebody may have put a key. That is anywhere in a key
+/// entry, but for what begins as a date where one belongs; where a list of consumers or a consumer should be; among the
+/// sources of keys; and in the place of the whole document.
+fn may_show(path: &[Step], text: &str) -> bool {
+    match path {
+        [] => false,
+        [first] | [first, Step::Index(_)] if first.is("consumers") => false,
+        [first, ..] if first.is("key_sources") => is_header_like(text),
+        [.., last] if last.is("not_before") || last.is("expires") => is_date_like(text),
+        _ => !is_in_keys(path),
+    }
+}
+
+fn is_in_keys(path: &[Step]) -> bool {
+    matches!(path, [one, Step::Index(_), two, ..] if one.is("consumers") && two.is("keys"))
+}
+
+/// Whether a member's name is a word and no key: somebody may have written a map of keys.
+fn is_word(name: &str) -> bool {
+    name.len() <= 24 && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+}
+
+/// Whether a text looks like the name of a header, or of a kind of source, and not like a key.
+fn is_header_like(text: &str) -> bool {
+    text.len() <= 24 && text.bytes().all(|byte| byte.is_ascii_alphabetic() || matches!(byte, b'-' | b'_'))
+}
+
+/// Whether a text looks like a date, with or without a time, and not like a key.
+fn is_date_like(text: &str) -> bool {
+    let sign = |byte: u8| byte.is_ascii_digit() || b"-+:. TtZz".contains(&byte);
+    text.len() <= 35 && text.bytes().all(sign) && text.as_bytes().get(4) == Some(&b'-')
+}
+
+/// Begins what is expected where text may stand: then quotes would mend a number.
+pub(super) const QUOTABLE: &str = "text: ";
+
+/// What serde says of a document, in parts. What of it is shown, [`Refusal::new`] decides.
+impl de::Error for Problem {
+    /// The text of an [`Invalid`]: no other type reads itself by a text of its own.
+    fn custom<T: fmt::Display>(text: T) -> Self {
+        Self::Invalid { shown: None, invalid: Invalid::from_parts(&text.to_string()) }
+    }
+
+    fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        let (found, shown) = match found {
+            Unexpected::Bool(value) => ("a boolean", Some(value.to_string())),
+            Unexpected::Unsigned(number) => ("a number", Some(number.to_string())),
+            Unexpected::Signed(number) => ("a number", Some(number.to_string())),
+            Unexpected::Float(number) => ("a number", Some(number.to_string())),
+            Unexpected::Str(text) => ("text", Some(format!("{text:?}"))),
+            Unexpected::Unit => ("nothing (null)", None),
+            Unexpected::Seq => ("a list", Some("this".into())),
+            Unexpected::Map => ("an object", Some("this".into())),
+            _ => ("something else", None),
+        };
+        let expected = expected.to_string();
+        let (quotable, expected) = match expected.strip_prefix(QUOTABLE) {
+            Some(expected) => (true, expected),
+            None => (false, expected.as_str()),
+        };
+        let expected = match expected {
+            "a sequence" => "a list",
+            "a boolean" => "true or false",
+            ours => ours,
+        };
+        Self::WrongType { found, shown, expected: expected.to_owned(), quotable }
+    }
+
+    /// A text that is none of its kind; what is expected is an [`Invalid`].
+    fn invalid_value(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        let shown = match found {
+            Unexpected::Str(text) | Unexpected::Other(text) => Some(text.to_owned()),
+            Unexpected::Unsigned(number) => Some(number.to_string()),
+            Unexpected::Signed(number) => Some(number.to_string()),
+            _ => None,
+        };
+        Self::Invalid { shown, invalid: Invalid::from_parts(&expected.to_string()) }
+    }
+
+    fn unknown_field(name: &str, known: &'static [&'static str]) -> Self {
+        Self::UnknownField { name: Some(name.to_owned()), known }
+    }
+
+    fn missing_field(name: &'static str) -> Self {
+        Self::MissingField { name }
+    }
+
+    fn duplicate_field(name: &'static str) -> Self {
+        Self::DuplicateField { name }
+    }
+}
+
+impl std::error::Error for Problem {}
+
+/// serde asks for it; [`Refusal`] is what says it.
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("refused")
+    }
+}
+
 /// The first 80 characters: enough to find the value, and no log line of megabytes.
 fn clip(text: &str) -> Cow<'_, str> {
     match text.char_indices().nth(80) {
         Some((end, _)) => format!("{}...", text.get(..end).unwrap_or_default()).into(),
         None => text.into(),
-    }
-}
-
-/// A text of the document, as it stands in a message: on one line, and what nobody sees in escapes. `escape_debug` is 6 KB
-/// of code and tables.
-pub(crate) struct Escaped<'a>(pub(crate) &'a str);
-
-impl fmt::Display for Escaped<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.chars().try_for_each(|letter| {
-            if matches!(letter, '"' | '\\') || (letter != ' ' && is_blank(letter)) {
-                write!(f, "{}", letter.escape_default())
-            } else {
-                f.write_char(letter)
-            }
-        })
     }
 }
 

@@ -18,7 +18,8 @@ pub(super) struct Failed;
 unsafe extern "C" {
     fn proxy_get_header_map_pairs(map: MapType, to: *mut *mut u8, length: *mut usize) -> u32;
     fn proxy_add_header_map_value(map: MapType, name: *const u8, of: usize, value: *const u8, length: usize) -> u32;
-    fn proxy_replace_header_map_value(map: MapType, name: *const u8, of: usize, value: *const u8, length: usize) -> u32;
+    fn proxy_replace_header_map_value(map: MapType, name: *const u8, of: usize, value: *const u8, length: usize)
+    -> u32;
     fn proxy_remove_header_map_value(map: MapType, name: *const u8, of: usize) -> u32;
     fn proxy_send_local_response(
         status: u32,

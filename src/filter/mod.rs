@@ -53,16 +53,11 @@ impl Context for Plugin {}
 impl RootContext for Plugin {
     /// Where a configuration is refused, Envoy keeps the one that it has, and fails to start where it has none.
     fn on_configure(&mut self, size: usize) -> bool {
-        let mut configuration = Configuration::new(size);
         let environment = |name: &str| std::env::var_os(name).map(OsString::into_vec);
-        match Policy::load_from(&mut |into| configuration.read(into), &environment) {
+        match Policy::load_from(&mut Configuration::new(size), &environment) {
             Ok(loaded) => {
                 self.gate = Some(Rc::new(start(loaded)));
                 true
-            }
-            Err(_) if configuration.has_failed => {
-                error!("portcullis: policy refused: Envoy does not hand the configuration over");
-                false
             }
             Err(refusal) => {
                 error!("portcullis: policy refused: {refusal}");
@@ -138,7 +133,8 @@ fn start(loaded: Loaded) -> Gate {
     Gate { policy, metrics }
 }
 
-const UNCONFIGURED: Reply<'_> = Reply { status: 503, details: "portcullis_unconfigured", headers: &NO_HEADERS, body: "" };
+const UNCONFIGURED: Reply<'_> =
+    Reply { status: 503, details: "portcullis_unconfigured", headers: &NO_HEADERS, body: "" };
 
 fn send(reply: Reply<'_>) -> Action {
     let Reply { status, details, headers, body } = reply;

@@ -1,18 +1,13 @@
 //! Consumers and their keys, found by the digest of the key.
-//!
-//! A policy may hold a hundred thousand of them in the linear memory of a VM, which never shrinks: so they are no tree of
-//! texts, but rows of fixed size in [blocks](blocks), names and ids in one store of texts, and an [index](index). So that a
-//! request touches few places in memory, the rows are in the order of the index, and have in them all that it asks for.
 
-mod blocks;
-mod index;
 mod intake;
 
+use core::borrow::Borrow;
 use core::fmt;
+use core::hash::{BuildHasherDefault, Hash, Hasher};
+use std::collections::HashSet;
 use std::sync::OnceLock;
 
-use blocks::{Blocks, Texts};
-use index::Index;
 pub(crate) use intake::{Environment, Intake};
 
 use crate::digest::Digest;
@@ -22,14 +17,82 @@ use crate::timestamp::Timestamp;
 /// All keys that work, and whose they are.
 #[derive(Default)]
 pub struct Keyring {
-    /// Those that work in the order of the index, and behind them the others.
-    keys: Blocks<Row>,
+    keys: HashSet<ByDigest, BuildHasherDefault<OwnHash>>,
+    owners: Vec<Owner>,
     /// Each list of roles that consumers have, once.
     roles: Vec<Roles>,
-    texts: Texts,
-    times: Blocks<Timestamp>,
-    /// The keys that work, by their digests.
-    index: Index,
+}
+
+struct Owner {
+    name: Box<str>,
+    /// The place of its roles.
+    roles: u32,
+}
+
+/// A key, found by its digest. In a box, so that the set needs no room of the size of keys for more of them than there are, nor
+/// a second one while it grows: the memory of a VM never shrinks.
+struct ByDigest(Box<Row>);
+
+struct Row {
+    digest: Digest,
+    /// `None` where the document gives none.
+    id: Option<Box<str>>,
+    /// The earliest time there is, where the document gives none.
+    not_before: Timestamp,
+    /// The last time there is, where the document gives none.
+    expires: Timestamp,
+    /// The place of its owner.
+    owner: u32,
+    /// Which of its owner's keys it is.
+    number: u32,
+    disabled: bool,
+}
+
+#[derive(Default)]
+struct Roles {
+    names: Vec<RoleName>,
+    value: String,
+    /// Whether they are enough for every rule, once somebody asked.
+    permit_everything: OnceLock<bool>,
+}
+
+impl Borrow<Digest> for ByDigest {
+    fn borrow(&self) -> &Digest {
+        &self.0.digest
+    }
+}
+
+impl PartialEq for ByDigest {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.digest == other.0.digest
+    }
+}
+
+impl Eq for ByDigest {}
+
+impl Hash for ByDigest {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.digest.hash(state);
+    }
+}
+
+/// A digest is its own hash.
+#[derive(Default)]
+struct OwnHash(u64);
+
+impl Hasher for OwnHash {
+    fn write(&mut self, bytes: &[u8]) {
+        if let Some(first) = bytes.first_chunk() {
+            self.0 = u64::from_le_bytes(*first);
+        }
+    }
+
+    /// Of the bytes of an array; all have the same.
+    fn write_usize(&mut self, _: usize) {}
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 /// Who a key belongs to.
@@ -48,52 +111,8 @@ pub struct Consumer<'p> {
 #[derive(Clone, Copy)]
 pub struct Key<'p> {
     row: &'p Row,
-    keyring: &'p Keyring,
     /// The default id, where the document gives none.
     handle: [u8; 16],
-}
-
-/// One key entry of the document.
-#[derive(Clone, Copy)]
-struct Row {
-    digest: Digest,
-    /// The place of its consumer's name in the texts.
-    name: u32,
-    /// The place of its consumer's roles.
-    roles: u32,
-    /// Its place in the texts; [`NO_ID`] where the document gives none.
-    id: u32,
-    facts: Facts,
-}
-
-const NO_ID: u32 = u32::MAX;
-
-/// What else there is to a key: the low bits are flags, the others the place of its first time.
-#[derive(Clone, Copy)]
-struct Facts(u32);
-
-impl Facts {
-    const REFUSED: u32 = 1;
-    const DISABLED: u32 = 2;
-    const BEGINS: u32 = 4;
-    const ENDS: u32 = 8;
-    const BITS: u32 = 4;
-
-    fn has(self, flag: u32) -> bool {
-        self.0 & flag != 0
-    }
-
-    fn first_time(self) -> u32 {
-        self.0 >> Self::BITS
-    }
-}
-
-#[derive(Default)]
-struct Roles {
-    names: Vec<RoleName>,
-    value: String,
-    /// Whether they are enough for every rule, once somebody asked.
-    permit_everything: OnceLock<bool>,
 }
 
 impl Consumer<'_> {
@@ -110,7 +129,7 @@ impl Consumer<'_> {
     }
 }
 
-impl<'p> Key<'p> {
+impl Key<'_> {
     /// The SHA-256 of the key.
     #[must_use]
     pub fn digest(&self) -> Digest {
@@ -120,29 +139,28 @@ impl<'p> Key<'p> {
     /// Its public handle.
     #[must_use]
     pub fn id(&self) -> &str {
-        let given = if self.row.id == NO_ID { None } else { self.keyring.texts.get(self.row.id) };
-        given.or_else(|| core::str::from_utf8(&self.handle).ok()).unwrap_or_default()
+        match &self.row.id {
+            Some(id) => id,
+            None => core::str::from_utf8(&self.handle).unwrap_or_default(),
+        }
     }
 
     /// The first second in which it is valid, if it has one.
     #[must_use]
     pub fn not_before(&self) -> Option<Timestamp> {
-        let facts = self.row.facts;
-        facts.has(Facts::BEGINS).then(|| self.keyring.time(facts.first_time(), i64::MAX))
+        Some(self.row.not_before).filter(|time| *time != Timestamp::MIN)
     }
 
     /// The first second in which it is valid no more, if it has one.
     #[must_use]
     pub fn expires(&self) -> Option<Timestamp> {
-        let facts = self.row.facts;
-        let place = facts.first_time().saturating_add(facts.has(Facts::BEGINS).into());
-        facts.has(Facts::ENDS).then(|| self.keyring.time(place, i64::MIN))
+        Some(self.row.expires).filter(|time| *time != Timestamp::MAX)
     }
 
     /// Whether it is switched off.
     #[must_use]
     pub fn is_disabled(&self) -> bool {
-        self.row.facts.has(Facts::DISABLED)
+        self.row.disabled
     }
 }
 
@@ -150,39 +168,27 @@ impl Keyring {
     /// How many keys there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.index.len()
+        self.keys.len()
     }
 
     /// Whether nobody can come in with a key.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.keys.is_empty()
     }
 
-    /// The key with this digest, and whose it is. Where the search ends tells a caller at most how its own digest compares
-    /// with others'; the last word is a comparison in constant time.
+    /// The key with this digest, and whose it is. How long the search takes tells a caller at most how the hash of its own key
+    /// compares with others'; the last word is a comparison in constant time.
     #[must_use]
     pub fn find(&self, digest: &Digest) -> Option<(Consumer<'_>, Key<'_>)> {
-        let words = digest.words();
-        let compare = |place| Some(self.keys.get(place)?.digest.words().cmp(&words));
-        let row = self.index.find(hash(&words), compare).and_then(|place| self.keys.get(place))?;
-        let (name, roles) = (self.texts.get(row.name)?, self.roles.get(usize::try_from(row.roles).ok()?)?);
-        let Roles { names, value, permit_everything } = roles;
-        let consumer = Consumer { name, roles: names, roles_value: value, permits_everything: permit_everything };
-        let handle = if row.id == NO_ID { digest.handle_digits() } else { [0; 16] };
-        row.digest.same(digest).then_some((consumer, Key { row, keyring: self, handle }))
+        let ByDigest(row) = self.keys.get(digest)?;
+        let owner = self.owners.get(usize::try_from(row.owner).ok()?)?;
+        let Roles { names, value, permit_everything } = self.roles.get(usize::try_from(owner.roles).ok()?)?;
+        let consumer =
+            Consumer { name: &owner.name, roles: names, roles_value: value, permits_everything: permit_everything };
+        let handle = if row.id.is_none() { digest.handle_digits() } else { [0; 16] };
+        row.digest.same(digest).then_some((consumer, Key { row, handle }))
     }
-
-    /// A time that a row says is there. Were it not, `otherwise` makes the key one that is not valid.
-    fn time(&self, place: u32, otherwise: i64) -> Timestamp {
-        self.times.get(place).copied().unwrap_or(Timestamp(otherwise))
-    }
-}
-
-/// A digest is its own hash.
-fn hash(digest: &[u64; 4]) -> u32 {
-    let [.., last] = digest;
-    u32::try_from(last >> 32).unwrap_or_default()
 }
 
 /// Without digests and names: there may be many.

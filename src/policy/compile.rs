@@ -1,11 +1,13 @@
 //! From the document to the policy: what several fields can be wrong about together is found here.
 
+use std::io::Read;
+
 use super::Policy;
 use super::open::{Protected, PublicPaths};
 use super::rules::Rules;
 use crate::document::canonical::Canonical;
 use crate::document::refusal::{Invalid, Problem, Refusal, RefusedEntry};
-use crate::document::{Consumer, Document, KeyEntry, KeySource, Pieces, Taker, whole};
+use crate::document::{Consumer, Document, KeyEntry, KeySource, Taker};
 use crate::keyring::{Environment, Intake};
 use crate::reply::Replies;
 use crate::request::{HOLD_THE_CLIENT, METHOD_OVERRIDES, NAMES_A_CLIENT, ROOT_OVERRIDES, URL_OVERRIDES, same_name};
@@ -24,15 +26,15 @@ impl Policy {
     ///
     /// # Errors
     /// What is wrong with the document as a whole, with its path. A key entry that is wrong alone is no error.
-    pub fn load(configuration: &[u8], environment: &Environment<'_>) -> Result<Loaded, Refusal> {
-        Self::load_from(&mut whole(configuration), environment)
+    pub fn load(mut configuration: &[u8], environment: &Environment<'_>) -> Result<Loaded, Refusal> {
+        Self::load_from(&mut configuration, environment)
     }
 
     /// Reads and compiles a document that comes piece by piece. Of its consumers, only what the policy keeps is ever held.
     ///
     /// # Errors
     /// As [`load`](Self::load).
-    pub fn load_from(configuration: &mut Pieces<'_>, environment: &Environment<'_>) -> Result<Loaded, Refusal> {
+    pub fn load_from(configuration: &mut dyn Read, environment: &Environment<'_>) -> Result<Loaded, Refusal> {
         let mut compiler = Compiler::new(environment);
         let document = Document::stream(configuration, &mut compiler)?;
         compiler.finish(document)
@@ -181,6 +183,10 @@ fn check_paths(document: &Document) -> Result<(), Refusal> {
     if document.protected_paths.as_ref().is_some_and(Vec::is_empty) {
         let fix = "remove it to protect everything; `mode: disabled` opens the gate";
         return Err(refuse("protected_paths", None, "an empty list protects nothing", fix));
+    }
+    if let Some(index) = document.rules.iter().position(|rule| rule.roles.is_empty()) {
+        let why = "the rule asks for no role, so nobody could meet it";
+        return Err(refuse(format!("rules[{index}]"), None, why, "name a role, or remove the rule"));
     }
     Ok(())
 }

@@ -70,13 +70,12 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::document::read::Text as _;
     use crate::pattern::Segment;
     use crate::tree::Matching;
     use crate::variant::Budget;
 
     fn pattern(text: &str) -> PathPattern {
-        PathPattern::read(text).unwrap_or_else(|invalid| panic!("{text}: {invalid:?}"))
+        text.parse::<PathPattern>().unwrap_or_else(|invalid| panic!("{text}: {invalid:?}"))
     }
 
     /// Numbers below some bound, the same in each run.

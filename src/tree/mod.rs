@@ -216,12 +216,11 @@ mod tests {
     use std::cell::RefCell;
 
     use super::*;
-    use crate::document::read::Text as _;
     use crate::trail::Ambiguity;
     use crate::variant::Budget;
 
     fn pattern(text: &str) -> PathPattern {
-        PathPattern::read(text).unwrap_or_else(|invalid| panic!("{text}: {invalid:?}"))
+        text.parse::<PathPattern>().unwrap_or_else(|invalid| panic!("{text}: {invalid:?}"))
     }
 
     fn covering(tree: &Tree, path: &str) -> Result<Vec<usize>, Ambiguity> {

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use portcullis::document::ClientAddress;
+use portcullis::network::Range;
 
 use super::Effect::{Closes, MayOpen, Opens};
 use super::{Change, Side};
@@ -62,7 +63,8 @@ fn name(address: &ClientAddress) -> String {
 
 /// The trusted addresses of a family, sorted, without overlaps.
 fn runs(side: &Side, family: &str) -> Runs {
-    let bounds = side.document.trusted_networks.ranges.iter().flat_map(|range| range.bounds().collect::<Vec<_>>());
+    let networks = side.document.trusted_networks.ranges.iter().flat_map(Range::networks);
+    let bounds = networks.map(|network| (network.network(), network.broadcast()));
     let mut runs: Runs = bounds
         .filter_map(|bounds| match bounds {
             (IpAddr::V4(first), IpAddr::V4(last)) if family == "v4" => {
