@@ -2,9 +2,12 @@
 //!
 //! Input: a document, as JSON text or as a serialized `google.protobuf.Struct`.
 
+use std::sync::LazyLock;
+
+use jsonschema::Validator;
 use portcullis::document::Document;
 use portcullis::refusal::Problem;
-use portcullis::{Loaded, Policy, Refusal};
+use portcullis::{Loaded, Policy, Refusal, RefusedEntry};
 use portcullis_models::reference::{self, Environment};
 use portcullis_models::structs;
 use serde_json::{Map, Number, Value};
@@ -38,9 +41,11 @@ pub fn run(input: &[u8]) {
     if !is_marked {
         hides_secrets(input, &loaded, &[MARK]);
     }
-    let value = serde_json::from_slice::<Value>(input);
-    syntax_is_judged_alike(input, &loaded, value.is_ok());
-    let Ok(Value::Object(members)) = value else { return };
+    let Ok(value) = serde_json::from_slice::<Value>(input) else { return };
+    if let Ok(loaded) = &loaded {
+        others_read_the_same(input, &value, &loaded.policy);
+    }
+    let Value::Object(members) = value else { return };
     let document = as_doubles(Value::Object(members));
     both_forms_agree(&document);
     let number = MARKED_NUMBER.to_string();
@@ -58,15 +63,24 @@ fn load(configuration: &[u8]) -> Result<Loaded, Refusal> {
     Policy::load(configuration, &|name| environment.get(name).cloned())
 }
 
-/// What the gate takes is JSON text to another reader too, and what is JSON text is refused for something else.
-fn syntax_is_judged_alike(input: &[u8], loaded: &Result<Loaded, Refusal>, is_json: bool) {
-    match loaded {
-        Ok(_) => assert!(is_json || input.is_empty() || input.starts_with(b"\n"), "taken, and no JSON text"),
-        Err(Refusal { problem: Problem::Syntax { message }, .. }) => {
-            assert!(!is_json, "JSON text, and refused as none: {message}");
-        }
-        Err(_) => {}
-    }
+/// What the gate takes the schema takes, and the command's reader of YAML, of which JSON text is a part, finds the same policy
+/// in it.
+fn others_read_the_same(input: &[u8], value: &Value, policy: &Policy) {
+    static SCHEMA: LazyLock<Validator> =
+        LazyLock::new(|| jsonschema::validator_for(&Document::json_schema()).expect("the schema is one"));
+    let says = |entry: &RefusedEntry| entry.to_string();
+    // The schema knows what a digest and a key look like; the gate refuses such an entry alone.
+    let is_whole = load(input).is_ok_and(|loaded| !loaded.refused_entries.iter().any(|entry| is_malformed(&says(entry))));
+    assert!(!is_whole || SCHEMA.is_valid(value), "taken, and not by the schema: {value}");
+    let Ok(text) = core::str::from_utf8(input) else { return };
+    // Not every reader of YAML takes every JSON text: a tab, half a surrogate pair.
+    let Ok(yaml) = serde_saphyr::from_str::<Value>(text) else { return };
+    let read = load(yaml.to_string().as_bytes()).unwrap_or_else(|refusal| panic!("taken, but not as YAML: {refusal}"));
+    assert_eq!(read.policy.digest(), policy.digest(), "another policy as YAML: {text}");
+}
+
+fn is_malformed(entry: &str) -> bool {
+    entry.contains("is no SHA-256") || entry.contains("plaintext is malformed")
 }
 
 /// Everything that can be printed of a document, its policy and its refusal, searched for secrets.
