@@ -55,12 +55,11 @@ pub fn find<'a>(request: &Request<'a>, query: Option<&'a [u8]>, sources: &[KeySo
     let mut found = Presented::Nothing;
     for (source, place) in sources.iter().enumerate() {
         let more = match place {
-            KeySource::Bearer => in_authorization(request, source),
-            KeySource::Header(name) => in_header(request, name.as_str(), source),
-            KeySource::Query(name) => one_of(source, parameters(query, name.as_str()), decode_strictly),
-            KeySource::Cookie(name) => {
-                one_of(source, cookies(request, name.as_str()), |value| Some(trim(value).into()))
-            }
+            KeySource::Bearer if request.may_have("authorization") => in_authorization(request, source),
+            KeySource::Header(name) if request.may_have(name.as_str()) => in_header(request, name.as_str(), source),
+            KeySource::Bearer | KeySource::Header(_) => Presented::Nothing,
+            KeySource::Query(name) => in_query(query, name.as_str(), source),
+            KeySource::Cookie(name) => in_cookies(request, name.as_str(), source),
         };
         found = match (found, more) {
             (found, Presented::Nothing) => found,
@@ -70,6 +69,16 @@ pub fn find<'a>(request: &Request<'a>, query: Option<&'a [u8]>, sources: &[KeySo
         };
     }
     found
+}
+
+#[inline(never)]
+fn in_query<'a>(query: Option<&'a [u8]>, name: &str, source: usize) -> Presented<'a> {
+    one_of(source, parameters(query, name), decode_strictly)
+}
+
+#[inline(never)]
+fn in_cookies<'a>(request: &Request<'a>, name: &str, source: usize) -> Presented<'a> {
+    one_of(source, cookies(request, name), |value| Some(trim(value).into()))
 }
 
 /// The one value that a source has. Where not all was looked through, there may be another.
@@ -98,6 +107,7 @@ fn presented(source: usize, key: Option<Cow<'_, [u8]>>) -> Presented<'_> {
 
 /// The value of a header of that name. Beside it, another one that a backend may take for it is a second credential;
 /// alone, that is none.
+#[inline(never)]
 fn in_header<'a>(request: &Request<'a>, name: &str, source: usize) -> Presented<'a> {
     let (mut own, mut others) = (None, false);
     for (is_exact, value) in request.values_alike(name) {
@@ -119,7 +129,11 @@ fn in_header<'a>(request: &Request<'a>, name: &str, source: usize) -> Presented<
 fn in_authorization<'a>(request: &Request<'a>, source: usize) -> Presented<'a> {
     let mut values = request.values("authorization");
     let Some(first) = values.next() else { return Presented::Nothing };
-    let is_alone = values.next().is_none();
+    of_authorization(request, source, first, values.next().is_none())
+}
+
+#[inline(never)]
+fn of_authorization<'a>(request: &Request<'a>, source: usize, first: &'a [u8], is_alone: bool) -> Presented<'a> {
     match bearer(first) {
         // No comma is in a token68.
         Some(key) if is_alone && key.len() <= LONGEST && is_token68(key) => {

@@ -56,8 +56,9 @@ fn text<'a>(rest: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
 }
 
 fn parts(lengths: [u8; 8]) -> (usize, usize) {
-    let [a, b, c, d, e, f, g, h] = lengths;
-    (number([a, b, c, d]), number([e, f, g, h]))
+    // Both at once.
+    let both = u64::from_le_bytes(lengths);
+    (both as u32 as usize, (both >> 32) as usize)
 }
 
 fn number(bytes: [u8; 4]) -> usize {

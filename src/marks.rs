@@ -16,8 +16,8 @@ impl Marks {
     pub(crate) const fn of(name: &[u8]) -> Self {
         match (name.first(), name.last()) {
             (Some(first), Some(last)) => {
-                let ends = (fold(*first) as u32).wrapping_mul(17).wrapping_add((fold(*last) as u32).wrapping_mul(2));
-                Self(1_u64.wrapping_shl((name.len() as u32).wrapping_mul(36).wrapping_add(ends)))
+                let ends = (fold(*first) as u32).wrapping_mul(40).wrapping_add((fold(*last) as u32).wrapping_mul(29));
+                Self(1_u64.wrapping_shl((name.len() as u32).wrapping_add(ends)))
             }
             _ => Self::NONE,
         }

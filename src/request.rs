@@ -27,6 +27,7 @@ pub struct Request<'a> {
     pub authority: &'a [u8],
     /// Whether Envoy takes this for gRPC, and will answer a denial in gRPC's terms.
     pub is_grpc: bool,
+    has_content_type: bool,
     /// A header is there that says who the client is, other than those of [`HOLD_THE_CLIENT`].
     pub names_a_client: bool,
     /// A header or a query is there that some backends take the method or the URL from.
@@ -81,6 +82,12 @@ pub(crate) const URL_BEGINNINGS: [&str; 7] = [
     "x-host",
 ];
 
+const CLIENT_MARKS: Marks = Marks::of_all(&NAMES_A_CLIENT);
+const METHOD_MARKS: Marks = Marks::of_all(&METHOD_OVERRIDES);
+const URL_MARKS: Marks = Marks::of_all(&URL_OVERRIDES);
+const ROOT_MARKS: Marks = Marks::of_all(&ROOT_OVERRIDES);
+const BEGINNING_MARKS: Marks = Marks::of_all(&URL_BEGINNINGS);
+
 /// The most options of `Connection` that are looked at.
 const MOST_OPTIONS: usize = 64;
 
@@ -88,12 +95,12 @@ const MOST_OPTIONS: usize = 64;
 const MOST_PARTS: usize = 16;
 
 /// Of the names that every request is looked through for.
-const LOOKED_FOR: Marks = Marks::of_all(&[":method", ":path", ":authority", "content-type"])
-    .and(Marks::of_all(&NAMES_A_CLIENT))
-    .and(Marks::of_all(&METHOD_OVERRIDES))
-    .and(Marks::of_all(&URL_OVERRIDES))
-    .and(Marks::of_all(&ROOT_OVERRIDES))
-    .and(Marks::of_all(&URL_BEGINNINGS));
+const LOOKED_FOR: Marks = Marks::of_all(&["content-type"])
+    .and(CLIENT_MARKS)
+    .and(METHOD_MARKS)
+    .and(URL_MARKS)
+    .and(ROOT_MARKS)
+    .and(BEGINNING_MARKS);
 
 /// Names of headers only: in values, and in the path's query, there are credentials.
 impl fmt::Debug for Request<'_> {
@@ -113,50 +120,73 @@ impl<'a> Request<'a> {
             path: None,
             authority: b"",
             is_grpc: false,
+            has_content_type: false,
             names_a_client: false,
             is_overridden: false,
             moves_the_root: false,
             query_url: None,
         };
-        let mut has_content_type = false;
         for (name, value) in headers.iter() {
             let mark = Marks::of(name);
             request.marks = request.marks.and(mark);
-            if !LOOKED_FOR.meet(mark) {
-                continue;
-            }
-            match name {
-                b":method" => request.method = value,
-                b":path" => request.path = Some(value),
-                b":authority" => request.authority = value,
-                // Envoy looks at the lines joined, and then it is no gRPC.
-                b"content-type" => {
-                    request.is_grpc = !has_content_type && is_grpc(value);
-                    has_content_type = true;
-                }
-                _ => {
-                    let one_of = |known: &[&str]| known.iter().any(|known| same_name(name, known));
-                    request.names_a_client |= one_of(&NAMES_A_CLIENT);
-                    let is_method = defence!("method-override-headers") && one_of(&METHOD_OVERRIDES);
-                    let is_url = defence!("url-override-headers") && one_of(&URL_OVERRIDES);
-                    let is_root = defence!("root-override-headers") && one_of(&ROOT_OVERRIDES);
-                    let holds_path = defence!("paths-in-hosts") && one_of(&URL_BEGINNINGS) && has_path(value);
-                    request.moves_the_root |= is_root || holds_path;
-                    request.is_overridden |= is_method || is_url || is_root || holds_path;
-                }
+            if name.first() == Some(&b':') {
+                request.take(name, value);
+            } else if LOOKED_FOR.meet(mark) {
+                request.look_at(name, value, mark);
             }
         }
         if let Some(query) = request.path.and_then(|path| split_query(path).1) {
-            request.query_url = path_in_query(query).filter(|_| defence!("path-in-the-query"));
-            let is_method = defence!("method-override-parameter") && overrides_method(request.method, query);
-            request.is_overridden |= request.query_url.is_some() || is_method;
+            request.look_at_query(query);
         }
         request
+    }
+
+    #[inline(never)]
+    fn look_at_query(&mut self, query: &'a [u8]) {
+        self.query_url = path_in_query(query).filter(|_| defence!("path-in-the-query"));
+        let is_method = defence!("method-override-parameter") && overrides_method(self.method, query);
+        self.is_overridden |= self.query_url.is_some() || is_method;
+    }
+
+    /// Takes a pseudo-header.
+    #[inline(never)]
+    fn take(&mut self, name: &'a [u8], value: &'a [u8]) {
+        match name {
+            b":method" => self.method = value,
+            b":path" => self.path = Some(value),
+            b":authority" => self.authority = value,
+            _ => {}
+        }
+    }
+
+    /// Looks closer at a pair whose mark is one of those that are looked for.
+    #[inline(never)]
+    fn look_at(&mut self, name: &[u8], value: &[u8], mark: Marks) {
+        // Envoy looks at the lines joined, and then it is no gRPC.
+        if name == b"content-type" {
+            self.is_grpc = !self.has_content_type && is_grpc(value);
+            self.has_content_type = true;
+            return;
+        }
+        let one_of = |marks: Marks, known: &[&str]| marks.meet(mark) && is_one_of(name, known);
+        self.names_a_client |= one_of(CLIENT_MARKS, &NAMES_A_CLIENT);
+        let is_method = defence!("method-override-headers") && one_of(METHOD_MARKS, &METHOD_OVERRIDES);
+        let is_url = defence!("url-override-headers") && one_of(URL_MARKS, &URL_OVERRIDES);
+        let is_root = defence!("root-override-headers") && one_of(ROOT_MARKS, &ROOT_OVERRIDES);
+        let begins_url = defence!("paths-in-hosts") && one_of(BEGINNING_MARKS, &URL_BEGINNINGS);
+        let holds_path = begins_url && has_path(value);
+        self.moves_the_root |= is_root || holds_path;
+        self.is_overridden |= is_method || is_url || is_root || holds_path;
     }
 
     /// The pairs, if any of them may be one of `names`, however it is spelled.
     fn pairs(&self, names: &[&str]) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
         if self.marks.meet(Marks::of_all(names)) { self.headers } else { Headers::NONE }.iter()
+    }
+
+    /// Whether a header of that name, however it is spelled, may be there; `false` where it is not.
+    pub(crate) fn may_have(&self, name: &str) -> bool {
+        self.marks.meet(Marks::of(name.as_bytes()))
     }
 
     /// Every value of a header, without the blanks around it: HTTP/1 drops them, HTTP/2 passes them on, and what they
@@ -216,6 +246,11 @@ impl<'a> Request<'a> {
     /// Envoy passes `Connection` on for upgrade requests only.
     #[must_use]
     pub fn connection_names(&self, names: [&str; 3]) -> bool {
+        self.may_have("connection") && self.names_in_connection(names)
+    }
+
+    #[inline(never)]
+    fn names_in_connection(&self, names: [&str; 3]) -> bool {
         let values = self.values_in_any_case("connection");
         let mut options = values.flat_map(|value| items(value, b',')).enumerate();
         // What is not looked at may be one of them. httpd parts them at semicolons and blanks too.
@@ -328,16 +363,38 @@ pub(crate) fn trim(value: &[u8]) -> &[u8] {
 
 /// Whether two names are one to a backend that does not tell letter case, or what is no letter and no digit, apart: CGI
 /// takes `-` for `_` (RFC 3875, section 4.1.18), and some servers everything else too.
+#[inline(never)]
 pub(crate) fn same_name(name: &[u8], known: &str) -> bool {
     let same =
         |a: u8, b: u8| if defence!("header-spellings") { fold(a) == fold(b) } else { a.eq_ignore_ascii_case(&b) };
-    name.len() == known.len() && name.iter().copied().zip(known.bytes()).all(|(a, b)| same(a, b))
+    name.len() == known.len()
+        && (name == known.as_bytes() || name.iter().copied().zip(known.bytes()).all(|(a, b)| same(a, b)))
+}
+
+/// Whether a name is one of these to such a backend.
+#[inline(never)]
+fn is_one_of(name: &[u8], known: &[&str]) -> bool {
+    known.iter().any(|known| same_name(name, known))
 }
 
 /// The byte that stands for all those that are one in names.
+#[expect(clippy::indexing_slicing, reason = "a byte is always below 256, and `get` is not const")]
 pub(crate) const fn fold(byte: u8) -> u8 {
-    if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'-' }
+    FOLDED[byte as usize]
 }
+
+/// A table, since each name of each request is folded twice at least.
+static FOLDED: [u8; 256] = {
+    let mut table = [b'-'; 256];
+    let (mut rest, mut byte): (&mut [u8], u8) = (&mut table, 0);
+    while let [folded, others @ ..] = rest {
+        if byte.is_ascii_alphanumeric() {
+            *folded = byte.to_ascii_lowercase();
+        }
+        (rest, byte) = (others, byte.wrapping_add(1));
+    }
+    table
+};
 
 #[cfg(test)]
 mod tests {

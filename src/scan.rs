@@ -93,66 +93,22 @@ const CHUNK: usize = 8;
 impl Scan {
     /// Of a path, which begins with a slash.
     pub(crate) fn of(path: &[u8]) -> Self {
-        let (mut all, mut script, mut last, mut before) = (0, None, 0, 0);
-        // The last segment that is not empty.
-        let mut name = (0, 0);
-        // The dots of the segment: the last one, how many there are, and where the first `.php` ends.
-        let mut dots = Dots::NONE;
-        let marks_of = |byte: &u8| MARKS.get(usize::from(*byte)).copied().unwrap_or_default();
+        let mut pass = Pass { path, all: 0, script: None, last: 0, before: 0, name: (0, 0), dots: Dots::NONE };
         for (chunk, first) in path.chunks(CHUNK).zip((0_usize..).step_by(CHUNK)) {
             let marks = chunk.iter().map(marks_of).fold(0, |all, marks| all | marks);
-            all |= marks;
+            pass.all |= marks;
             if marks & NEIGHBOUR == 0 {
-                before = chunk.last().copied().unwrap_or(before);
+                pass.before = chunk.last().copied().unwrap_or(pass.before);
                 continue;
             }
-            for (at, byte) in (first..).zip(chunk.iter().copied()) {
-                if marks_of(&byte) & NEIGHBOUR == 0 {
-                    before = byte;
-                    continue;
+            for (at, byte) in (first..).zip(chunk) {
+                if marks_of(byte) & NEIGHBOUR != 0 {
+                    pass.look_at(at, *byte);
                 }
-                let begins = before == b'/';
-                match byte {
-                    b'/' => {
-                        if begins {
-                            all |= EMPTY_SEGMENT;
-                        }
-                        if let Some(dot) = dots.last {
-                            all |= if before == b'.' { DOT_LAST } else { 0 };
-                            script = script.or_else(|| dots.script(path, last, dot, at));
-                            dots = Dots::NONE;
-                        }
-                        if last < at {
-                            name = (last, at);
-                        }
-                        if starts_with(path, at, b"/faces/") {
-                            all |= FACES;
-                        }
-                        last = at.saturating_add(1);
-                    }
-                    b'.' => {
-                        all |= if begins { DOT | DOT_FIRST } else { DOT };
-                        all |= if dots.add(path, at) > MOST_DOTS { MANY_DOTS } else { 0 };
-                    }
-                    b'(' if begins => all |= SPECIAL,
-                    b'$' if before == b':' => all |= SPECIAL,
-                    b'V' if begins && starts_with(path, at, b"VirtualHost") => all |= SPECIAL,
-                    b'_' if begins && starts_with(path, at, b"_next/data/") => all |= NEXT_DATA,
-                    _ => {}
-                }
-                before = byte;
+                pass.before = *byte;
             }
         }
-        if let Some(dot) = dots.last {
-            all |= if before == b'.' { DOT_LAST } else { 0 };
-            script = script.or_else(|| dots.script(path, last, dot, path.len()));
-        }
-        if last < path.len() {
-            name = (last, path.len());
-        }
-        all |= if path.get(name.0..name.1).is_some_and(is_index) { INDEX } else { 0 };
-        all |= if before == b'/' && path.len() > 1 { SLASH_LAST } else { 0 };
-        Self { marks: all, script, name: name.0 }
+        pass.end()
     }
 
     fn has(self, marks: u32) -> bool {
@@ -271,6 +227,94 @@ impl Scan {
     /// Whether there is no slash at the end, but that of `/`.
     pub(crate) fn ends_with_a_name(self) -> bool {
         !self.has(SLASH_LAST)
+    }
+}
+
+fn marks_of(byte: &u8) -> u32 {
+    MARKS.get(usize::from(*byte)).copied().unwrap_or_default()
+}
+
+/// What a pass has seen so far. What few paths have is out of line: a path is mostly letters.
+struct Pass<'p> {
+    path: &'p [u8],
+    all: u32,
+    script: Option<Script>,
+    /// Where the segment begins.
+    last: usize,
+    /// The byte before.
+    before: u8,
+    /// The last segment that is not empty.
+    name: (usize, usize),
+    /// The dots of the segment.
+    dots: Dots,
+}
+
+impl Pass<'_> {
+    /// A byte that is looked at together with the one before it.
+    fn look_at(&mut self, at: usize, byte: u8) {
+        match byte {
+            b'/' => self.slash(at),
+            b'.' => self.dot(at),
+            _ => self.other(at, byte),
+        }
+    }
+
+    fn slash(&mut self, at: usize) {
+        if self.before == b'/' {
+            self.all |= EMPTY_SEGMENT;
+        }
+        self.end_dots(at);
+        if self.last < at {
+            self.name = (self.last, at);
+        }
+        if starts_with(self.path, at, b"/faces/") {
+            self.all |= FACES;
+        }
+        self.last = at.saturating_add(1);
+    }
+
+    #[inline(never)]
+    fn dot(&mut self, at: usize) {
+        self.all |= if self.before == b'/' { DOT | DOT_FIRST } else { DOT };
+        self.all |= if self.dots.add(self.path, at) > MOST_DOTS { MANY_DOTS } else { 0 };
+    }
+
+    #[inline(never)]
+    fn other(&mut self, at: usize, byte: u8) {
+        let begins = self.before == b'/';
+        self.all |= match byte {
+            b'(' if begins => SPECIAL,
+            b'$' if self.before == b':' => SPECIAL,
+            b'V' if begins && starts_with(self.path, at, b"VirtualHost") => SPECIAL,
+            b'_' if begins && starts_with(self.path, at, b"_next/data/") => NEXT_DATA,
+            _ => 0,
+        };
+    }
+
+    /// A segment ends: it may have had dots.
+    fn end_dots(&mut self, at: usize) {
+        if let Some(dot) = self.dots.last {
+            self.of_dots(dot, at);
+        }
+    }
+
+    #[inline(never)]
+    fn of_dots(&mut self, dot: usize, at: usize) {
+        self.all |= if self.before == b'.' { DOT_LAST } else { 0 };
+        self.script = self.script.or_else(|| self.dots.script(self.path, self.last, dot, at));
+        self.dots = Dots::NONE;
+    }
+
+    #[inline(never)]
+    fn end(mut self) -> Scan {
+        self.end_dots(self.path.len());
+        if self.last < self.path.len() {
+            self.name = (self.last, self.path.len());
+        }
+        let (start, end) = self.name;
+        self.all |= if self.path.get(start..end).is_some_and(is_index) { INDEX } else { 0 };
+        self.all |= if self.before == b'/' && self.path.len() > 1 { SLASH_LAST } else { 0 };
+        Scan { marks: self.all, script: self.script, name: start }
     }
 }
 

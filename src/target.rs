@@ -72,9 +72,11 @@ impl<'a> Target<'a> {
     /// # Errors
     /// Why it is not plain, so that nothing may be concluded from a narrow reading of it.
     pub(crate) fn plain(&self) -> Result<&[u8], NotPublic> {
-        if self.scan.is_simple() {
-            return Ok(self.path);
-        }
+        if self.scan.is_simple() { Ok(self.path) } else { self.plain_at_a_closer_look() }
+    }
+
+    #[inline(never)]
+    fn plain_at_a_closer_look(&self) -> Result<&[u8], NotPublic> {
         if defence!("public-long-paths") && self.path.len() > LONGEST {
             return Err(NotPublic::Ambiguous(Ambiguity::TooLong));
         }
@@ -127,9 +129,11 @@ fn decode_all(path: &[u8], scan: Scan) -> Result<Vec<Vec<u8>>, BadTarget> {
     if has_forbidden_part(path, scan) {
         return Err(BadTarget::ForbiddenPart);
     }
-    if !scan.has_escape() {
-        return Ok(Vec::new());
-    }
+    if scan.has_escape() { decode_rounds(path) } else { Ok(Vec::new()) }
+}
+
+#[inline(never)]
+fn decode_rounds(path: &[u8]) -> Result<Vec<Vec<u8>>, BadTarget> {
     let mut decoded: Vec<Vec<u8>> = Vec::new();
     let mut next = decode_well_formed(path).ok_or(BadTarget::MalformedEscape)?;
     loop {
@@ -223,9 +227,11 @@ pub(crate) fn decode_but(path: &[u8], kept: Option<u8>) -> Option<Vec<u8>> {
 /// A NUL, a backslash, or a segment that is `.` or `..` up to its parameters (or to a decoded `?` or `#`), blanks around
 /// that not counted.
 pub(crate) fn has_forbidden_part(path: &[u8], scan: Scan) -> bool {
-    if !scan.may_have_forbidden_part() {
-        return false;
-    }
+    scan.may_have_forbidden_part() && has_one(path)
+}
+
+#[inline(never)]
+fn has_one(path: &[u8]) -> bool {
     let is_forbidden = |byte: &u8| (*byte == 0 && defence!("nul")) | (*byte == b'\\' && defence!("backslashes"));
     path.iter().any(is_forbidden) || (defence!("dot-segments") && path.split(|byte| *byte == b'/').any(is_dot_segment))
 }

@@ -93,13 +93,25 @@ fn calls_and_instructions_of_each_case_are_counted() {
     let subjects = subjects(&modules(), Some(&sdk()));
     let counts = count(&subjects).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(counts.len(), subjects.len());
+    let mut bounded = 0;
     for count in counts {
         assert!(count.instructions > 0, "{}", count.name);
         assert!(count.hostcalls.iter().any(|call| call.starts_with("get_header_map_pairs")), "{count:?}");
         let headers = count.callbacks.iter().filter(|name| *name == "proxy_on_request_headers").count();
         assert_eq!(headers, 1, "{count:?}");
+        // What the price of a request is made of: entries into the VM, but for memory, and instructions.
+        let entries = count.callbacks.iter().filter(|name| *name != "proxy_on_memory_allocate").count();
+        let most = MOST.iter().find(|(case, _)| count.name.ends_with(case)).map(|(_, most)| *most);
+        if let Some(most) = most {
+            bounded += 1;
+            assert!(entries <= 4 && count.instructions <= most, "{entries} entries, of at most {most}: {count:?}");
+        }
     }
+    assert_eq!(bounded, MOST.len(), "each case is one of the counted");
 }
+
+/// The most instructions of a request, as the interpreter counts them, by the end of the case's name.
+const MOST: [(&str, u64); 3] = [(": key", 32_000), (": public path", 18_000), (": no credential", 18_000)];
 
 #[test]
 fn the_loading_of_a_policy_is_seen() {

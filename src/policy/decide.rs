@@ -115,7 +115,7 @@ impl Policy {
 
     /// By the narrowest reading: the path is plain, and its raw and its decoded form are both under a public pattern. Or
     /// only some paths are protected, this one is plain and visible ASCII, and no variant of it is protected.
-    // Always inlined, as the two below: then a reason that nobody hears costs nothing.
+    // Always inlined: then a reason that nobody hears costs nothing.
     #[inline(always)]
     fn public(&self, request: &Request<'_>, target: &Target<'_>, budget: &mut Budget) -> Result<Public, NotPublic> {
         if self.public_paths.is_empty() && self.protected_paths.is_none() {
@@ -158,12 +158,16 @@ impl Policy {
         })
     }
 
-    #[inline(always)]
     fn trusted_range(&self, request: &Request<'_>, host: &impl Host) -> Result<usize, Untrusted> {
-        let networks = &self.trusted_networks;
-        if networks.ranges.is_empty() {
+        if self.trusted_networks.ranges.is_empty() {
             return Err(Untrusted::NoRange);
         }
+        self.range_of_peer(request, host)
+    }
+
+    #[inline(never)]
+    fn range_of_peer(&self, request: &Request<'_>, host: &impl Host) -> Result<usize, Untrusted> {
+        let networks = &self.trusted_networks;
         let vouched_for = networks.client_address == ClientAddress::RemoteIp;
         // Any web page can make a trusted browser call.
         if defence!("cross-site-pages") && request.is_cross_site() {
@@ -203,15 +207,20 @@ impl Policy {
         }
     }
 
-    #[inline(always)]
     fn trusted_identity(&self, host: &impl Host) -> Result<usize, Unidentified> {
         if self.trusted_identities.is_empty() {
             return Err(Unidentified::NoneTrusted);
         }
+        self.identity_of_peer(host)
+    }
+
+    #[inline(never)]
+    fn identity_of_peer(&self, host: &impl Host) -> Result<usize, Unidentified> {
         let uri = host.mtls_identity().ok_or(Unidentified::NoIdentity)?;
         self.trusted_identities.iter().position(|one| one.matches(uri.as_ref())).ok_or(Unidentified::Outside)
     }
 
+    #[inline(never)]
     fn caller<'p>(
         &'p self,
         request: &Request<'_>,
@@ -228,8 +237,20 @@ impl Policy {
             Presented::Key { source, key } => (source, key),
         };
         trail.record(|| Event::Credential(source));
+        let caller = self.holder(&presented, source, host)?;
+        trail.record(|| Event::Key);
+        // 8. What the path asks for.
+        if !self.rules.permit(&caller.consumer, request, target, budget, trail) {
+            return Err(Denial::MissingRole(caller));
+        }
+        Ok(caller)
+    }
+
+    /// Whose key it is, if it is one, and valid now.
+    #[inline(never)]
+    fn holder<'p>(&'p self, presented: &[u8], source: usize, host: &impl Host) -> Result<Caller<'p>, Denial<'p>> {
         // 7. The key that it is, and whether that is valid now.
-        let (consumer, key) = self.keyring.find(&Digest::of(&presented)).ok_or(Denial::UnknownKey { source })?;
+        let (consumer, key) = self.keyring.find(&Digest::of(presented)).ok_or(Denial::UnknownKey { source })?;
         let caller = Caller { consumer, key, source };
         if key.is_disabled() {
             return Err(Denial::DisabledKey(caller));
@@ -244,11 +265,6 @@ impl Policy {
             if defence!("expired-keys") && expires.is_some_and(|until| now.is_none_or(|now| now >= until)) {
                 return Err(Denial::ExpiredKey(caller));
             }
-        }
-        trail.record(|| Event::Key);
-        // 8. What the path asks for.
-        if !self.rules.permit(&consumer, request, target, budget, trail) {
-            return Err(Denial::MissingRole(caller));
         }
         Ok(caller)
     }

@@ -322,6 +322,8 @@ fn define(linker: &mut Linker<Host>) -> Result<(), LinkerError> {
     linker.func_wrap("env", "proxy_remove_header_map_value", remove_header_map_value)?;
     linker.func_wrap("env", "proxy_get_property", get_property)?;
     linker.func_wrap("env", "proxy_set_property", set_property)?;
+    // Modules of before 2026-12, with which the benchmark compares, ask which contexts there are.
+    linker.func_wrap("env", "proxy_set_effective_context", |_: Caller<'_, Host>, _: u32| OK)?;
     linker.func_wrap("env", "proxy_define_metric", define_metric)?;
     linker.func_wrap("env", "proxy_record_metric", |host: Caller<'_, Host>, id, _: u64| metric(host, "record", id))?;
     linker.func_wrap("env", "proxy_increment_metric", |host: Caller<'_, Host>, id, _: i64| {
