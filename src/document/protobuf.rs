@@ -92,12 +92,13 @@ fn text(bytes: &[u8], to: &mut String) -> Option<()> {
     Some(())
 }
 
-/// A whole number has no point, as where it was written.
+/// Up to 2^53, a double that is whole is the number that was written, and has no point.
 fn number(number: f64, to: &mut String) -> Option<()> {
+    const EXACT: f64 = 9_007_199_254_740_992.0;
     if !number.is_finite() {
         return None;
     }
-    write!(to, "{number}").ok()
+    if number.abs() < EXACT { write!(to, "{number}").ok() } else { write!(to, "{number:e}").ok() }
 }
 
 #[cfg(test)]
@@ -138,7 +139,7 @@ mod tests {
         ]
         .concat();
         let expected = json!({
-            "version": 1, "ten": -10, "small": 1e-9, "large": 9_007_199_254_740_992_u64, "name": "a\"\n\u{e9}",
+            "version": 1, "ten": -10, "small": 1e-9, "large": 9_007_199_254_740_992.0, "name": "a\"\n\u{e9}",
             "list": [1.5, true, null], "empty": {}, "nested": {"a": []}, "null": null,
         });
         assert_eq!(read(&document), Some(expected));
