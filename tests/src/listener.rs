@@ -154,6 +154,7 @@ pub(crate) fn decision_display() -> Value {
         (CONSUMER, "%FILTER_STATE(wasm.portcullis.consumer:PLAIN)%"),
         (KEY_ID, "%FILTER_STATE(wasm.portcullis.key_id:PLAIN)%"),
         (SOURCE, "%DOWNSTREAM_REMOTE_ADDRESS%"),
+        (DETAILS, "%RESPONSE_CODE_DETAILS%"),
     ];
     let append = |(name, format): (&str, &str)| json!({"append": {"header": {"key": name, "value": format}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}});
     json!({
@@ -175,3 +176,5 @@ pub const CONSUMER: &str = "x-test-consumer";
 pub const KEY_ID: &str = "x-test-key-id";
 /// Response header: the address that Envoy takes for the caller's, with its port.
 pub const SOURCE: &str = "x-test-source";
+/// The header that shows Envoy's response code details.
+pub const DETAILS: &str = "x-test-details";

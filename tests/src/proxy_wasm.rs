@@ -449,13 +449,13 @@ fn metric(mut host: Caller<'_, Host>, verb: &str, id: u32) -> Answer {
     })
 }
 
-/// The details of the response code and the gRPC status are the SDK's: none and -1.
+/// The gRPC status is always -1: Envoy finds it by the HTTP status.
 #[expect(clippy::too_many_arguments, reason = "the specification has that many")]
 fn send_local_response(
     mut host: Caller<'_, Host>,
     status: u32,
-    _details: u32,
-    _details_size: u32,
+    details: u32,
+    details_size: u32,
     body: u32,
     body_size: u32,
     headers: u32,
@@ -463,7 +463,8 @@ fn send_local_response(
     _grpc_status: u32,
 ) -> Answer {
     let (body, headers) = (read(&host, body, body_size)?, deserialize(&read(&host, headers, headers_size)?));
-    answer(&mut host, "send_local_response", &status.to_string(), |host| {
+    let details = String::from_utf8_lossy(&read(&host, details, details_size)?).into_owned();
+    answer(&mut host, "send_local_response", &format!("{status} {details}"), |host| {
         let status = u16::try_from(status).map_err(|_| Error::new("a status beyond 65535"))?;
         host.data_mut().reply = Some(Reply { status, headers, body });
         Ok(OK)

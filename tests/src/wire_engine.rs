@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::bootstrap::{Bootstrap, Gate, Listener, socket_file};
 use crate::cases::{Cases, EngineName, Row};
 use crate::envoy::Envoy;
-use crate::listener::{CONSUMER, DECISION, KEY_ID, REASON, SOURCE};
+use crate::listener::{CONSUMER, DECISION, DETAILS, KEY_ID, REASON, SOURCE};
 use crate::message::Reply;
 use crate::net::{connect, connect_unix};
 use crate::observation::Observation;
@@ -129,6 +129,18 @@ impl WireEngine {
     fn observe(&self, engine: &str, listener: &str, send: impl Fn(&Self) -> io::Result<Reply>) -> Observation {
         let before = self.upstream.count();
         let reply = send(self).map_err(|error| error.to_string());
+        // What an access log says of a request that the gate answered: why.
+        let reply = reply.and_then(|reply| match (reply.header(DECISION), reply.header(REASON), reply.header(DETAILS)) {
+            (Some(decision), Some(reason), details) if decision == "deny" => {
+                let expected = format!("portcullis_{reason}");
+                if details.as_ref() == Some(&expected) {
+                    Ok(reply)
+                } else {
+                    Err(format!("response code details {details:?}, expected {expected}"))
+                }
+            }
+            _ => Ok(reply),
+        });
         let shown = |name: &str| reply.as_ref().ok().and_then(|reply| reply.header(name));
         Observation {
             engine: engine.to_owned(),
