@@ -1,5 +1,7 @@
 //! `portcullis import`: what each source becomes decides as the source did, or stays shut.
 
+#[path = "import/kong.rs"]
+mod kong;
 #[path = "import/place.rs"]
 mod place;
 
@@ -184,95 +186,6 @@ items:
         ("GET", "/", "X-API-Key: eg-client1-ab12cd34", OUTSIDE, "allow key"),
         ("GET", "/", "X-API-Key: Stray-Secret-9", OUTSIDE, "deny unknown_key"),
     ]);
-}
-
-#[test]
-fn kong_decides_as_before_or_stays_shut() {
-    let place = Place::new();
-    let (status, _, said) = place.import(&["kong"], "kong.yaml");
-    assert_eq!(status, 1, "{said}");
-    for (part, left) in [
-        (":7:11: its id", "it holds the key itself"),
-        (":8:11:", "it expired at 2023-11-14T23:13:20Z"),
-        (":12:3:", "basicauth_credentials"),
-        (":14:31:", "a reference to a key"),
-        (":17:3:", "its consumer is not in this file"),
-        (":35:7:", "nobody passes there"),
-        (":40:5:", "needs a key here"),
-        (":42:3:", "rate-limiting: not about keys"),
-    ] {
-        assert!(line_with(&said, part).contains(left), "{part}: {said}");
-    }
-    assert!(place.read("keys.json").contains("0f8a8a4e-0000-4000-8000-000000000001"), "the id is kept");
-    let (alice, bob) = ("apikey: kong-alice-11aa22bb", "apikey: kong-bob-second-99");
-    place.decides(&[
-        ("GET", "/api/x", "", OUTSIDE, "deny no_credential"),
-        ("GET", "/api/x", bob, OUTSIDE, "allow key"),
-        ("GET", "/api/x?apikey=kong-bob-55ee66ff", "", OUTSIDE, "deny no_credential"),
-        ("GET", "/api/x", "apikey: kong-alice-expired", OUTSIDE, "deny unknown_key"),
-        ("GET", "/api/admin/users", bob, OUTSIDE, "deny missing_role"),
-        ("GET", "/api/admin/users", alice, OUTSIDE, "allow key"),
-        ("GET", "/api/reports/1", alice, OUTSIDE, "deny missing_role"),
-        ("GET", "/docs/index.html", "", OUTSIDE, "allow public_path"),
-        ("POST", "/docs/index.html", "", OUTSIDE, "deny no_credential"),
-        ("GET", "/elsewhere", "", OUTSIDE, "deny no_credential"),
-    ]);
-}
-
-#[test]
-fn what_kong_restricts_by_more_than_paths_stays_shut() {
-    let place = Place::new();
-    place.write(
-        "kong.yaml",
-        r#"
-consumers: [{username: x, keyauth_credentials: [{key: Stray-Secret-9}], acls: [{group: x}]}]
-plugins: [{name: key-auth}]
-routes:
-- {paths: [/p], hosts: [a.example], plugins: [{name: acl, config: {allow: [x]}}]}
-- {paths: [/p], hosts: [b.example], plugins: [{name: acl, config: {allow: [y]}}]}
-- {paths: ["~/q/v[0-9]+"], plugins: [{name: acl, config: {allow: [x]}}]}
-- {paths: ["/r%20s/t"], plugins: [{name: acl, config: {allow: [x]}}]}
-- {paths: [/s], plugins: [{name: acl, config: {whitelist: ["a group"]}}]}
-- {paths: [/t], plugins: [{name: acl, config: {whitelist: [x]}}]}
-"#,
-    );
-    let (status, _, said) = place.run(&["import", "kong", "kong.yaml"], &[]);
-    assert_eq!(status, 1, "{said}");
-    let key = "apikey: Stray-Secret-9";
-    for path in ["/p", "/q/v1", "/r%20s/t", "/s/1", "/other"] {
-        place.decides(&[("GET", path, key, OUTSIDE, "deny missing_role")]);
-    }
-    place.decides(&[("GET", "/t/1", key, OUTSIDE, "allow key")]);
-}
-
-/// Without `key-auth`, Kong may still ask for something else.
-#[test]
-fn what_kong_guards_by_another_plugin_is_not_public() {
-    let place = Place::new();
-    place.write(
-        "kong.yaml",
-        r#"
-consumers: [{username: x, keyauth_credentials: [{key: Stray-Secret-9}]}]
-services:
-- {name: own, plugins: [{name: ip-restriction, config: {allow: [10.0.0.0/8]}}], routes: [{paths: [/own]}]}
-routes:
-- {paths: [/api], plugins: [{name: key-auth}]}
-- {paths: [/admin], plugins: [{name: jwt}]}
-- {paths: [/house], plugins: [{name: plugin-of-the-house}]}
-- {paths: [/docs], plugins: [{name: cors}]}
-"#,
-    );
-    let (status, _, said) = place.run(&["import", "kong", "kong.yaml"], &[]);
-    assert!(status == 1 && line_with(&said, "the plugin jwt").contains("nothing is public where it runs"), "{said}");
-    for (path, decision) in [
-        ("/api", "deny no_credential"),
-        ("/admin", "deny no_credential"),
-        ("/own", "deny no_credential"),
-        ("/house", "deny no_credential"),
-        ("/docs", "allow public_path"),
-    ] {
-        place.decides(&[("GET", path, "", OUTSIDE, decision)]);
-    }
 }
 
 #[test]

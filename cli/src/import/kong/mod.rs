@@ -2,7 +2,9 @@
 
 mod access;
 mod plugins;
+mod route;
 mod routes;
+mod rules;
 
 use std::collections::BTreeMap;
 
