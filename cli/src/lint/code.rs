@@ -62,6 +62,7 @@ pub(crate) enum Code {
     ClaimedAddress,
     NobodyLocal,
     PathNormalization,
+    LoosePrefix,
     Underscores,
     // Istio.
     MatchMissing,

@@ -40,7 +40,8 @@ pub(super) fn managers_of(source: &Source) -> Vec<Manager<'_>> {
     managers
 }
 
-fn holds(outer: &Node, inner: &Node) -> bool {
+/// Whether a node is inside another one.
+pub(super) fn holds(outer: &Node, inner: &Node) -> bool {
     let mut found = false;
     walk(outer, &mut |node| found |= std::ptr::eq(node, inner));
     found

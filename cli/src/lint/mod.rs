@@ -12,6 +12,7 @@ mod keys;
 mod listener;
 mod mesh;
 mod policy;
+mod routes;
 mod settled;
 
 use std::path::PathBuf;
