@@ -83,6 +83,28 @@ fn deepaas_without_a_token_is_open_and_says_so() {
     place.decides(&[("GET", "/v2/models/", "", OUTSIDE, "allow disabled")]);
 }
 
+/// The file does not tell the token that DEEPaaS asks for: nobody comes in before it is there, and no guess is one.
+#[test]
+fn deepaas_whose_token_stands_elsewhere_is_not_opened() {
+    let variable = [("DEEPAAS_AUTH_BEARER_TOKEN", "deep-token-8812aa+/=")];
+    for (option, environment, told) in [
+        ("", &variable[..], "DEEPAAS_AUTH_BEARER_TOKEN is set to another token"),
+        ("auth_bearer_token =\n", &variable, "DEEPAAS_AUTH_BEARER_TOKEN is set to another token"),
+        // What refers to another option is no token that a request could present.
+        ("auth_bearer_token = $deep_secret\n", &[], "no request could present it"),
+    ] {
+        let place = Place::new();
+        place.write("deepaas.conf", format!("[DEFAULT]\n{option}"));
+        let (status, _, said) = place.run(&["import", "deepaas", "deepaas.conf"], environment);
+        assert!(status == 1 && said.contains(told) && !said.contains("disabled"), "{option}: {said}");
+        place.decides(&[
+            ("GET", "/v2/models/", "", OUTSIDE, "deny no_credential"),
+            ("GET", "/v2/models/", "Authorization: Bearer deep-guess", OUTSIDE, "deny unknown_key"),
+        ]);
+        assert!(!place.read("keys.json").contains("deepaas"), "{option}");
+    }
+}
+
 #[test]
 fn rxinfer_decides_as_before() {
     let place = Place::new();
@@ -117,6 +139,11 @@ fn envoys_own_filter_decides_as_before() {
     let (status, _, said) = place.import(&["api-key-auth"], "api-key-auth.yaml");
     assert!(status == 1 && line_with(&said, ":18:23").contains("is no name of a consumer"), "{said}");
     assert!(line_with(&said, ":35:21").contains("settings for one route alone"), "{said}");
+    place.decides(&[
+        ("GET", "/admin/users", "", OUTSIDE, "deny no_credential"),
+        ("GET", "/admin/users", "X-API-Key: envoy-batch-90cd12", OUTSIDE, "deny missing_role"),
+        ("GET", "/admin/users", "Authorization: Bearer envoy-mobile-31ab77", OUTSIDE, "deny missing_role"),
+    ]);
     let rows = [
         ("GET", "/", "", OUTSIDE, "deny no_credential"),
         ("GET", "/", "Authorization: Bearer envoy-mobile-31ab77", OUTSIDE, "allow key"),
@@ -137,6 +164,43 @@ fn envoys_own_filter_decides_as_before() {
     let (status, _, said) = alone.run(&["import", "api-key-auth", "filter.json"], &[]);
     assert!(status == 0, "{said}");
     alone.decides(&[rows[0], ("GET", "/", "X-API-Key: envoy-mobile-31ab77", OUTSIDE, "allow key")]);
+}
+
+/// Some routes have keys of their own, or let only some clients in: nobody passes there until somebody writes the rule.
+#[test]
+fn a_route_with_settings_of_its_own_for_envoys_filter_stays_shut() {
+    const KIND: &str = "'@type': type.googleapis.com/envoy.extensions.filters.http.api_key_auth.v3.ApiKeyAuth";
+    let restricted = format!("{{k: {{{KIND}PerRoute, allowed_clients: [batch]}}}}");
+    let own_keys = format!("{{k: {{{KIND}PerRoute, credentials: [{{key: envoy-admin-55aa, client: admin}}]}}}}");
+    let forwards = format!("{{k: {{{KIND}PerRoute, forwarding: {{header: x-other}}}}}}");
+    let route = |matches: &str, own: &str| format!("routes: [{{match: {matches}, typed_per_filter_config: {own}}}]");
+    for (routes, shut, free) in [
+        (route("{prefix: /a}", &restricted), &["/a", "/a/b"][..], &["/b"][..]),
+        (route("{prefix: /a/}", &own_keys), &["/a/b"], &["/b"]),
+        (route("{path_separated_prefix: /a}", &restricted), &["/a/b"], &["/b"]),
+        (route("{pathSeparatedPrefix: /a}", &restricted), &["/a/b"], &["/b"]),
+        (route("{path: /a}", &restricted), &["/a"], &["/a/b", "/b"]),
+        (route("{path: /a;b}", &restricted), &["/a;b", "/b"], &[]),
+        (route("{safe_regex: {regex: /a.*}}", &restricted), &["/a", "/b"], &[]),
+        (route("{prefix: /a}", &forwards), &[], &["/a", "/b"]),
+        (format!("typed_per_filter_config: {restricted}, routes: [{{match: {{prefix: /a}}}}]"), &["/a", "/b"], &[]),
+    ] {
+        let place = Place::new();
+        let filter = format!(
+            "{{{KIND}, credentials: [{{key: envoy-mobile-31ab77, client: mobile}}], key_sources: [{{header: X-API-Key}}]}}"
+        );
+        place.write("envoy.yaml", format!("filter: {filter}\nvirtual_hosts: [{{name: v, {routes}}}]\n"));
+        let (status, _, said) = place.run(&["import", "api-key-auth", "envoy.yaml"], &[]);
+        assert!(status == 1 && said.contains("settings for one route alone"), "{routes}: {said}");
+        for (paths, decision) in [(shut, "deny missing_role"), (free, "allow key")] {
+            for path in paths {
+                place.decides(&[
+                    ("GET", path, "", OUTSIDE, "deny no_credential"),
+                    ("GET", path, "X-API-Key: envoy-mobile-31ab77", OUTSIDE, decision),
+                ]);
+            }
+        }
+    }
 }
 
 #[test]

@@ -13,11 +13,8 @@
 use super::access::{is_below, member, pattern};
 use super::route::{Prefix, Route};
 use super::routes::{Plugin, Routing};
-use crate::import::found::{Found, refused, texts};
+use crate::import::found::{Found, NOBODY, refused, texts};
 use crate::yaml::{Node, Position};
-
-/// A role that nobody has, of a rule that somebody must write.
-const NOBODY: &str = "nobody-write-this-rule";
 
 /// One path of a route, as Kong orders them.
 #[derive(Clone)]
