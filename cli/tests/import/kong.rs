@@ -42,7 +42,7 @@ fn rules_stand_in_the_order_in_which_kong_takes_routes() {
     const AS_READER: &str = "plugins: [{name: acl, config: {allow: [reader]}}]";
     const AS_ADMIN: &str = "plugins: [{name: acl, config: {allow: [admin]}}]";
     type Rows = &'static [(&'static str, &'static str, &'static [&'static str])];
-    let cases: [(&str, Rows); 12] = [
+    let cases: [(&str, Rows); 13] = [
         // Methods and paths before paths alone, whatever their length.
         (
             "- {paths: [/orders/archive], READER}\n- {paths: [/orders], methods: [DELETE], ADMIN}",
@@ -79,6 +79,10 @@ fn rules_stand_in_the_order_in_which_kong_takes_routes() {
         ),
         // A regular expression before a prefix, and below more attributes.
         ("- {paths: ['~/q/v[0-9]+'], READER}\n- {paths: [/q/v1], ADMIN}", &[("GET", "/q/v1", &[])]),
+        (
+            "- {paths: ['~/files/.*/secret$'], ADMIN}\n- {paths: [/files/public], READER}",
+            &[("GET", "/files/public/x/secret", &[]), ("GET", "/files/x", &[])],
+        ),
         (
             "- {paths: ['~/q/v[0-9]+'], READER}\n- {paths: [/q/v1], methods: [GET], ADMIN}",
             &[("GET", "/q/v1", ADMIN), ("POST", "/q/v1", &[])],
@@ -177,6 +181,25 @@ routes: [{service: {name: shared}, paths: [/payroll]}, {paths: [/docs]}]
     );
     admits(&place, "GET", "/payroll/x", ADMIN);
     admits(&place, "GET", "/docs/x", ALL);
+}
+
+/// One setting is for all paths here, and Kong has it for each plugin: preflights pass where they pass everywhere in Kong.
+#[test]
+fn preflights_need_a_key_where_kong_asks_for_one_somewhere() {
+    const OFF: &str = "{name: key-auth, config: {run_on_preflight: false}}";
+    for (plugins, pass) in [
+        ("", true),
+        ("- {paths: [/other], plugins: [OFF]}\n- {paths: [/docs]}", true),
+        ("- {paths: [/internal], plugins: [{name: key-auth}]}", false),
+        ("- {paths: [/internal], plugins: [{name: jwt}]}", false),
+        ("- {paths: [/internal], plugins: [OFF, {name: acl, config: {allow: [admin]}}]}", false),
+        ("- {paths: [/internal], service: shared, plugins: [OFF]}", false),
+    ] {
+        let routes = format!("routes:\n- {{paths: [/web], plugins: [OFF]}}\n{plugins}\n").replace("OFF", OFF);
+        let (place, said) = import(&routes);
+        let set = place.read("policy.yaml").contains("cors_preflight");
+        assert_eq!((set, said.contains("run_on_preflight: false: ")), (pass, !pass), "{routes}: {said}");
+    }
 }
 
 /// Whatever is not written as Kong wants it narrows a route to nobody knows what.

@@ -2,6 +2,7 @@
 
 mod access;
 mod plugins;
+mod reference;
 mod route;
 mod routes;
 mod rules;

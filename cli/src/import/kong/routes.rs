@@ -2,7 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::route::{Route, is_given};
+use super::reference::{NAMES, Reference, Services, handles, items, reference};
+use super::route::Route;
 use crate::import::found::{Found, shown};
 use crate::yaml::{Node, Position, Tree};
 
@@ -15,13 +16,6 @@ pub(super) struct Routing<'a> {
     /// Whether a plugin that may turn callers away runs on something that is not in this file. It may be any route: the file
     /// may know it by another handle.
     guards_elsewhere: bool,
-}
-
-/// The services: those of the file first, and behind them those that a route names and that are in another file.
-struct Services<'a> {
-    numbers: HashMap<&'a str, usize>,
-    here: usize,
-    all: usize,
 }
 
 /// Plugins that are not about keys and turn nobody away for who they are. Any other, such as `jwt`, may guard what it runs on.
@@ -71,16 +65,6 @@ enum Scope {
     Elsewhere,
 }
 
-/// What an entity says of another one.
-enum Reference<'a> {
-    /// Nothing.
-    Missing,
-    /// Its name or its id.
-    To(&'a str),
-    /// Something else, which may be any.
-    Unclear,
-}
-
 impl<'a> Plugin<'a> {
     /// A member of its configuration.
     pub(super) fn config(&self, name: &str) -> Option<&'a Node> {
@@ -100,31 +84,6 @@ impl<'a> Plugin<'a> {
         if let Some(config) = self.node.get("config") {
             found.leave_unknown(config, "config", known);
         }
-    }
-}
-
-impl<'a> Services<'a> {
-    fn read(node: &'a Node) -> Self {
-        let services = items(node, "services");
-        let named = services.iter().enumerate();
-        let numbers = named.flat_map(|(number, service)| handles(service, &NAMES).map(move |name| (name, number)));
-        Self { numbers: numbers.collect(), here: services.len(), all: services.len() }
-    }
-
-    /// The service of a route. One that is not in this file gets a number too, and plugins that name it run on the route.
-    fn of(&mut self, route: &'a Node) -> Option<usize> {
-        let known = match reference(route, "service") {
-            Reference::Missing => return None,
-            Reference::To(name) => Some(*self.numbers.entry(name).or_insert(self.all)),
-            Reference::Unclear => None,
-        };
-        let number = known.unwrap_or(self.all);
-        self.all = self.all.max(number.saturating_add(1));
-        Some(number)
-    }
-
-    fn is_here(&self, number: usize) -> bool {
-        number < self.here
     }
 }
 
@@ -226,6 +185,16 @@ impl<'a> Routing<'a> {
         self.plugins.iter().filter(move |plugin| plugin.name == name)
     }
 
+    /// Every plugin that may turn callers away.
+    pub(super) fn guards(&self) -> impl Iterator<Item = &Plugin<'a>> {
+        self.plugins.iter()
+    }
+
+    /// Whether another file may have plugins for a route of this one, or this one for a route of another.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        self.guards_elsewhere || self.services.are_elsewhere()
+    }
+
     /// The one that runs everywhere, but where there is a more special one.
     pub(super) fn everywhere(&self, name: &str) -> Option<&Plugin<'a>> {
         self.all(name).find(|plugin| plugin.scope == Scope::Everywhere)
@@ -278,21 +247,3 @@ impl<'a> Routing<'a> {
 }
 
 const SERVICE_ELSEWHERE: &str = "its service is not in this file, nor are the plugins of that";
-
-fn items<'a>(node: &'a Node, name: &str) -> &'a [Node] {
-    node.get(name).map(Node::items).unwrap_or_default()
-}
-
-/// What most entities are known by.
-const NAMES: [&str; 2] = ["name", "id"];
-
-fn handles<'a>(node: &'a Node, names: &[&'static str]) -> impl Iterator<Item = &'a str> {
-    names.iter().filter_map(|name| node.get(name).and_then(Node::text)).collect::<Vec<_>>().into_iter()
-}
-
-/// What another entity is called here: its name, or an object with its name or id.
-fn reference<'a>(node: &'a Node, name: &str) -> Reference<'a> {
-    let Some(reference) = node.get(name).filter(|node| is_given(node)) else { return Reference::Missing };
-    let handle = reference.text().or_else(|| handles(reference, &["name", "username", "id"]).next());
-    handle.map_or(Reference::Unclear, Reference::To)
-}
