@@ -50,6 +50,7 @@ pub(crate) enum Code {
     // Envoy.
     GateAfterRouter,
     AnswersBeforeGate,
+    TranslatesAfterGate,
     ConditionalGate,
     UngatedListener,
     UngatedUpgrade,

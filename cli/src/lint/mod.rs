@@ -6,6 +6,7 @@ mod address;
 mod code;
 mod configuration;
 mod files;
+mod filters;
 mod finding;
 mod gate;
 mod keys;
