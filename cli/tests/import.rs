@@ -1,5 +1,7 @@
 //! `portcullis import`: what each source becomes decides as the source did, or stays shut.
 
+#[path = "import/kong.rs"]
+mod kong;
 #[path = "import/place.rs"]
 mod place;
 
@@ -81,6 +83,28 @@ fn deepaas_without_a_token_is_open_and_says_so() {
     place.decides(&[("GET", "/v2/models/", "", OUTSIDE, "allow disabled")]);
 }
 
+/// The file does not tell the token that DEEPaaS asks for: nobody comes in before it is there, and no guess is one.
+#[test]
+fn deepaas_whose_token_stands_elsewhere_is_not_opened() {
+    let variable = [("DEEPAAS_AUTH_BEARER_TOKEN", "deep-token-8812aa+/=")];
+    for (option, environment, told) in [
+        ("", &variable[..], "DEEPAAS_AUTH_BEARER_TOKEN is set to another token"),
+        ("auth_bearer_token =\n", &variable, "DEEPAAS_AUTH_BEARER_TOKEN is set to another token"),
+        // What refers to another option is no token that a request could present.
+        ("auth_bearer_token = $deep_secret\n", &[], "no request could present it"),
+    ] {
+        let place = Place::new();
+        place.write("deepaas.conf", format!("[DEFAULT]\n{option}"));
+        let (status, _, said) = place.run(&["import", "deepaas", "deepaas.conf"], environment);
+        assert!(status == 1 && said.contains(told) && !said.contains("disabled"), "{option}: {said}");
+        place.decides(&[
+            ("GET", "/v2/models/", "", OUTSIDE, "deny no_credential"),
+            ("GET", "/v2/models/", "Authorization: Bearer deep-guess", OUTSIDE, "deny unknown_key"),
+        ]);
+        assert!(!place.read("keys.json").contains("deepaas"), "{option}");
+    }
+}
+
 #[test]
 fn rxinfer_decides_as_before() {
     let place = Place::new();
@@ -115,6 +139,11 @@ fn envoys_own_filter_decides_as_before() {
     let (status, _, said) = place.import(&["api-key-auth"], "api-key-auth.yaml");
     assert!(status == 1 && line_with(&said, ":18:23").contains("is no name of a consumer"), "{said}");
     assert!(line_with(&said, ":35:21").contains("settings for one route alone"), "{said}");
+    place.decides(&[
+        ("GET", "/admin/users", "", OUTSIDE, "deny no_credential"),
+        ("GET", "/admin/users", "X-API-Key: envoy-batch-90cd12", OUTSIDE, "deny missing_role"),
+        ("GET", "/admin/users", "Authorization: Bearer envoy-mobile-31ab77", OUTSIDE, "deny missing_role"),
+    ]);
     let rows = [
         ("GET", "/", "", OUTSIDE, "deny no_credential"),
         ("GET", "/", "Authorization: Bearer envoy-mobile-31ab77", OUTSIDE, "allow key"),
@@ -135,6 +164,43 @@ fn envoys_own_filter_decides_as_before() {
     let (status, _, said) = alone.run(&["import", "api-key-auth", "filter.json"], &[]);
     assert!(status == 0, "{said}");
     alone.decides(&[rows[0], ("GET", "/", "X-API-Key: envoy-mobile-31ab77", OUTSIDE, "allow key")]);
+}
+
+/// Some routes have keys of their own, or let only some clients in: nobody passes there until somebody writes the rule.
+#[test]
+fn a_route_with_settings_of_its_own_for_envoys_filter_stays_shut() {
+    const KIND: &str = "'@type': type.googleapis.com/envoy.extensions.filters.http.api_key_auth.v3.ApiKeyAuth";
+    let restricted = format!("{{k: {{{KIND}PerRoute, allowed_clients: [batch]}}}}");
+    let own_keys = format!("{{k: {{{KIND}PerRoute, credentials: [{{key: envoy-admin-55aa, client: admin}}]}}}}");
+    let forwards = format!("{{k: {{{KIND}PerRoute, forwarding: {{header: x-other}}}}}}");
+    let route = |matches: &str, own: &str| format!("routes: [{{match: {matches}, typed_per_filter_config: {own}}}]");
+    for (routes, shut, free) in [
+        (route("{prefix: /a}", &restricted), &["/a", "/a/b"][..], &["/b"][..]),
+        (route("{prefix: /a/}", &own_keys), &["/a/b"], &["/b"]),
+        (route("{path_separated_prefix: /a}", &restricted), &["/a/b"], &["/b"]),
+        (route("{pathSeparatedPrefix: /a}", &restricted), &["/a/b"], &["/b"]),
+        (route("{path: /a}", &restricted), &["/a"], &["/a/b", "/b"]),
+        (route("{path: /a;b}", &restricted), &["/a;b", "/b"], &[]),
+        (route("{safe_regex: {regex: /a.*}}", &restricted), &["/a", "/b"], &[]),
+        (route("{prefix: /a}", &forwards), &[], &["/a", "/b"]),
+        (format!("typed_per_filter_config: {restricted}, routes: [{{match: {{prefix: /a}}}}]"), &["/a", "/b"], &[]),
+    ] {
+        let place = Place::new();
+        let filter = format!(
+            "{{{KIND}, credentials: [{{key: envoy-mobile-31ab77, client: mobile}}], key_sources: [{{header: X-API-Key}}]}}"
+        );
+        place.write("envoy.yaml", format!("filter: {filter}\nvirtual_hosts: [{{name: v, {routes}}}]\n"));
+        let (status, _, said) = place.run(&["import", "api-key-auth", "envoy.yaml"], &[]);
+        assert!(status == 1 && said.contains("settings for one route alone"), "{routes}: {said}");
+        for (paths, decision) in [(shut, "deny missing_role"), (free, "allow key")] {
+            for path in paths {
+                place.decides(&[
+                    ("GET", path, "", OUTSIDE, "deny no_credential"),
+                    ("GET", path, "X-API-Key: envoy-mobile-31ab77", OUTSIDE, decision),
+                ]);
+            }
+        }
+    }
 }
 
 #[test]
@@ -184,95 +250,6 @@ items:
         ("GET", "/", "X-API-Key: eg-client1-ab12cd34", OUTSIDE, "allow key"),
         ("GET", "/", "X-API-Key: Stray-Secret-9", OUTSIDE, "deny unknown_key"),
     ]);
-}
-
-#[test]
-fn kong_decides_as_before_or_stays_shut() {
-    let place = Place::new();
-    let (status, _, said) = place.import(&["kong"], "kong.yaml");
-    assert_eq!(status, 1, "{said}");
-    for (part, left) in [
-        (":7:11: its id", "it holds the key itself"),
-        (":8:11:", "it expired at 2023-11-14T23:13:20Z"),
-        (":12:3:", "basicauth_credentials"),
-        (":14:31:", "a reference to a key"),
-        (":17:3:", "its consumer is not in this file"),
-        (":35:7:", "nobody passes there"),
-        (":40:5:", "needs a key here"),
-        (":42:3:", "rate-limiting: not about keys"),
-    ] {
-        assert!(line_with(&said, part).contains(left), "{part}: {said}");
-    }
-    assert!(place.read("keys.json").contains("0f8a8a4e-0000-4000-8000-000000000001"), "the id is kept");
-    let (alice, bob) = ("apikey: kong-alice-11aa22bb", "apikey: kong-bob-second-99");
-    place.decides(&[
-        ("GET", "/api/x", "", OUTSIDE, "deny no_credential"),
-        ("GET", "/api/x", bob, OUTSIDE, "allow key"),
-        ("GET", "/api/x?apikey=kong-bob-55ee66ff", "", OUTSIDE, "deny no_credential"),
-        ("GET", "/api/x", "apikey: kong-alice-expired", OUTSIDE, "deny unknown_key"),
-        ("GET", "/api/admin/users", bob, OUTSIDE, "deny missing_role"),
-        ("GET", "/api/admin/users", alice, OUTSIDE, "allow key"),
-        ("GET", "/api/reports/1", alice, OUTSIDE, "deny missing_role"),
-        ("GET", "/docs/index.html", "", OUTSIDE, "allow public_path"),
-        ("POST", "/docs/index.html", "", OUTSIDE, "deny no_credential"),
-        ("GET", "/elsewhere", "", OUTSIDE, "deny no_credential"),
-    ]);
-}
-
-#[test]
-fn what_kong_restricts_by_more_than_paths_stays_shut() {
-    let place = Place::new();
-    place.write(
-        "kong.yaml",
-        r#"
-consumers: [{username: x, keyauth_credentials: [{key: Stray-Secret-9}], acls: [{group: x}]}]
-plugins: [{name: key-auth}]
-routes:
-- {paths: [/p], hosts: [a.example], plugins: [{name: acl, config: {allow: [x]}}]}
-- {paths: [/p], hosts: [b.example], plugins: [{name: acl, config: {allow: [y]}}]}
-- {paths: ["~/q/v[0-9]+"], plugins: [{name: acl, config: {allow: [x]}}]}
-- {paths: ["/r%20s/t"], plugins: [{name: acl, config: {allow: [x]}}]}
-- {paths: [/s], plugins: [{name: acl, config: {whitelist: ["a group"]}}]}
-- {paths: [/t], plugins: [{name: acl, config: {whitelist: [x]}}]}
-"#,
-    );
-    let (status, _, said) = place.run(&["import", "kong", "kong.yaml"], &[]);
-    assert_eq!(status, 1, "{said}");
-    let key = "apikey: Stray-Secret-9";
-    for path in ["/p", "/q/v1", "/r%20s/t", "/s/1", "/other"] {
-        place.decides(&[("GET", path, key, OUTSIDE, "deny missing_role")]);
-    }
-    place.decides(&[("GET", "/t/1", key, OUTSIDE, "allow key")]);
-}
-
-/// Without `key-auth`, Kong may still ask for something else.
-#[test]
-fn what_kong_guards_by_another_plugin_is_not_public() {
-    let place = Place::new();
-    place.write(
-        "kong.yaml",
-        r#"
-consumers: [{username: x, keyauth_credentials: [{key: Stray-Secret-9}]}]
-services:
-- {name: own, plugins: [{name: ip-restriction, config: {allow: [10.0.0.0/8]}}], routes: [{paths: [/own]}]}
-routes:
-- {paths: [/api], plugins: [{name: key-auth}]}
-- {paths: [/admin], plugins: [{name: jwt}]}
-- {paths: [/house], plugins: [{name: plugin-of-the-house}]}
-- {paths: [/docs], plugins: [{name: cors}]}
-"#,
-    );
-    let (status, _, said) = place.run(&["import", "kong", "kong.yaml"], &[]);
-    assert!(status == 1 && line_with(&said, "the plugin jwt").contains("nothing is public where it runs"), "{said}");
-    for (path, decision) in [
-        ("/api", "deny no_credential"),
-        ("/admin", "deny no_credential"),
-        ("/own", "deny no_credential"),
-        ("/house", "deny no_credential"),
-        ("/docs", "allow public_path"),
-    ] {
-        place.decides(&[("GET", path, "", OUTSIDE, decision)]);
-    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, bail};
 
-use super::found::{Found, FoundKey, refused};
+use super::found::{Found, FoundKey, NOBODY, list, refused};
 use super::source::Source;
 use crate::yaml::{Node, Position, Tree};
 
@@ -15,8 +15,9 @@ const FILTER: &str = "envoy.extensions.filters.http.api_key_auth.v3.ApiKeyAuth";
 pub(super) fn find(source: &Source) -> Result<Found> {
     let node = source.node()?;
     let mut filters = Vec::new();
+    let mut per_route = Vec::new();
     let mut found = Found::default();
-    search(&node, &mut filters, &mut found);
+    search(&node, None, &mut filters, &mut per_route);
     let filter = match filters.as_slice() {
         [] if node.get("credentials").is_some() || sources(&node).is_some() => &node,
         [] => bail!("{} has no filter envoy.filters.http.api_key_auth", source.name),
@@ -39,6 +40,7 @@ pub(super) fn find(source: &Source) -> Result<Found> {
     }
     key_sources(filter, &mut found);
     forwarding(filter, &mut found);
+    routes(&per_route, &mut found);
     Ok(found)
 }
 
@@ -47,21 +49,66 @@ fn sources(filter: &Node) -> Option<&Node> {
     filter.get("key_sources").or_else(|| filter.get("keySources"))
 }
 
-/// Finds the filters, and says of settings for single routes that they are not taken. Recursion ends where the reader's own
-/// limit of depth ends.
-fn search<'a>(node: &'a Node, filters: &mut Vec<&'a Node>, found: &mut Found) {
+/// Settings for a single route, and what that route matches where they are not for more than one.
+struct PerRoute<'a> {
+    settings: &'a Node,
+    matches: Option<&'a Node>,
+}
+
+/// Finds the filters, and settings for single routes. Recursion ends where the reader's own limit of depth ends.
+fn search<'a>(
+    node: &'a Node,
+    matches: Option<&'a Node>,
+    filters: &mut Vec<&'a Node>,
+    per_route: &mut Vec<PerRoute<'a>>,
+) {
     let kind = node.get("@type").and_then(Node::text).unwrap_or_default();
     let kind = kind.rsplit('/').next().unwrap_or_default();
     if kind == FILTER {
         return filters.push(node);
     }
     if kind.strip_prefix(FILTER) == Some("PerRoute") {
-        let message = "settings for one route alone: its keys, and which clients may come in there, are not taken: \
-                       write rules, and name their roles at the consumers";
-        return found.leave(node.at, message);
+        return per_route.push(PerRoute { settings: node, matches });
     }
+    let matches = node.get("match").or(matches);
     let children = node.members().iter().map(|(_, value)| value).chain(node.items());
-    children.for_each(|child| search(child, filters, found));
+    children.for_each(|child| search(child, matches, filters, per_route));
+}
+
+/// Rules that let nobody in where a route has keys of its own, or lets only some clients in.
+fn routes(per_route: &[PerRoute<'_>], found: &mut Found) {
+    let mut rules = Vec::new();
+    for PerRoute { settings, matches } in per_route {
+        let left = "settings for one route alone: its keys, and which clients may come in there, are not taken";
+        let is_given =
+            |names: &[&str]| names.iter().any(|name| settings.get(name).is_some_and(|node| !node.items().is_empty()));
+        if !is_given(&["credentials", "allowed_clients", "allowedClients"]) {
+            found.leave(settings.at, left);
+            continue;
+        }
+        let rule = |path: String| Node::map([("path", Node::from(path)), ("roles", list([NOBODY]))]);
+        let path = matches.and_then(pattern);
+        let path = path.filter(|path| refused("rules", &Node::list([rule(path.clone())])).is_none());
+        let rule = rule(path.unwrap_or_else(|| "/**".to_owned()));
+        let fix =
+            format!("nobody passes there until the rule with {NOBODY} is written, with roles that its clients have");
+        found.leave(settings.at, format!("{left}: {fix}"));
+        if !rules.contains(&rule) {
+            rules.push(rule);
+        }
+    }
+    if !rules.is_empty() {
+        found.set("rules", Node::list(rules), "Routes with keys or clients of their own: write who may come in there.");
+    }
+}
+
+/// The pattern for what a route matches. A prefix of Envoy ends anywhere, and the pattern on a segment: `portcullis lint
+/// --envoy` finds where that matters.
+fn pattern(matches: &Node) -> Option<String> {
+    let text = |name: &str| matches.get(name).and_then(Node::text);
+    let prefix = || text("prefix").or_else(|| text("path_separated_prefix")).or_else(|| text("pathSeparatedPrefix"));
+    let below = || prefix().map(|prefix| format!("{}/**", prefix.trim_end_matches('/')));
+    text("path").map(str::to_owned).or_else(below)
 }
 
 fn credential_of(credential: &Node, place: &str, found: &mut Found) {

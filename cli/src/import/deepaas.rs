@@ -46,6 +46,9 @@ pub(super) fn find(file: Option<&Path>) -> Result<(Source, Found)> {
             found.push(&token, FoundKey::of(&token, at, CONSUMER));
             found.set("mode", "enforce".into(), "There was a token.");
         }
+        None if variable.is_some() => {
+            found.set("mode", "enforce".into(), "The file has no token, and the environment has.")
+        }
         None => {
             found.note(None, format!("no {OPTION}: DEEPaaS lets everybody in, so mode is disabled"));
             found.set("mode", "disabled".into(), "There was no token: DEEPaaS lets everybody in.");

@@ -7,6 +7,9 @@ use portcullis::{Document, Timestamp};
 
 use crate::yaml::{Node, Position, Tree};
 
+/// A role that nobody has, of a rule that somebody must write.
+pub(super) const NOBODY: &str = "nobody-write-this-rule";
+
 /// All that a source holds.
 #[derive(Debug, Default)]
 pub(super) struct Found {

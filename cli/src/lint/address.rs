@@ -5,8 +5,9 @@ use portcullis::document::{ClientAddress, Document};
 use super::access::holds_loopback;
 use super::code::Code;
 use super::configuration::{field, is_set, text_of, typed, walk};
+use super::filters::kind;
 use super::finding::Finding;
-use super::listener::{Find, Manager, kind};
+use super::listener::{Find, Manager};
 use crate::yaml::{Node, Tree};
 
 impl Manager<'_> {

@@ -50,6 +50,7 @@ pub(crate) enum Code {
     // Envoy.
     GateAfterRouter,
     AnswersBeforeGate,
+    TranslatesAfterGate,
     ConditionalGate,
     UngatedListener,
     UngatedUpgrade,
@@ -62,6 +63,7 @@ pub(crate) enum Code {
     ClaimedAddress,
     NobodyLocal,
     PathNormalization,
+    LoosePrefix,
     Underscores,
     // Istio.
     MatchMissing,

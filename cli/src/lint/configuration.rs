@@ -10,7 +10,7 @@ use super::code::Code;
 use super::files::syntax;
 use super::finding::{Finding, Place};
 use super::gate::{Gate, shared_vms};
-use super::{Examined, listener, mesh, settled};
+use super::{Examined, listener, mesh, routes, settled};
 use crate::yaml::{Node, Position, Tree};
 
 /// A file of a configuration.
@@ -148,6 +148,7 @@ pub(super) fn examine(files: &[PathBuf], times: (Timestamp, Timestamp)) -> Resul
     let has_gate = listener::examine(&sources, &managers, &gates, &mut findings);
     sources.iter().for_each(|source| mesh::examine(source, &mut findings));
     settled::examine(&sources, &managers, &mut findings);
+    routes::examine(&sources, &managers, &gates, &mut findings);
     mesh::examine_gates(&gates, &mut findings);
     shared_vms(&gates, &mut findings);
     sources.iter().for_each(|source| switched_off(source, &gates, &mut findings));

@@ -212,6 +212,12 @@ impl<'a> Gate<'a> {
         self.taken.as_ref().is_none_or(|taken| taken.document.upstream.forward_credential)
     }
 
+    /// Whether some paths ask for more than others: rules, or protected paths.
+    pub(super) fn tells_paths_apart(&self) -> bool {
+        let document = self.taken.as_ref().map(|taken| &taken.document);
+        document.is_some_and(|document| !document.rules.is_empty() || document.protected_paths.is_some())
+    }
+
     /// How its variables and its VM are told apart from those of another.
     pub(super) fn vm(&self) -> Option<(&'a str, &'a Node)> {
         let (_, body) = typed(field(self.entry, "typed_config")?)?;

@@ -2,6 +2,7 @@
 
 use super::code::Code;
 use super::configuration::{Source, field, is_off, text_of, typed, walk};
+use super::filters::{may_answer, router_of, translates};
 use super::finding::{Finding, Place};
 use super::gate::Gate;
 use super::settled;
@@ -40,7 +41,8 @@ pub(super) fn managers_of(source: &Source) -> Vec<Manager<'_>> {
     managers
 }
 
-fn holds(outer: &Node, inner: &Node) -> bool {
+/// Whether a node is inside another one.
+pub(super) fn holds(outer: &Node, inner: &Node) -> bool {
     let mut found = false;
     walk(outer, &mut |node| found |= std::ptr::eq(node, inner));
     found
@@ -224,6 +226,15 @@ impl<'a> Manager<'a> {
                     "put it behind the gate, or see that it answers nothing that a key is for",
                 );
             }
+            let is_behind = |(gate, _): &&(usize, Option<&Gate<'_>>)| *gate < number;
+            if let Some(what) = translates(filter)
+                .filter(|_| here.iter().filter(is_behind).filter_map(|(_, gate)| *gate).any(Gate::tells_paths_apart))
+            {
+                let message = format!("{what}, after the gate: rules and protected paths are for the other request");
+                let fix =
+                    "put it before the gate, or write them for /package.Service/Method too, rules without methods";
+                find(Code::TranslatesAfterGate, filter, message, fix);
+            }
             let is_inside = |(_, gate): &&(usize, Option<&Gate<'_>>)| {
                 gate.is_some_and(|gate| !std::ptr::eq(gate.entry, filter) && holds(filter, gate.entry))
             };
@@ -251,12 +262,6 @@ impl<'a> Manager<'a> {
     }
 }
 
-fn router_of(filters: &[Node]) -> Option<usize> {
-    filters.iter().position(|filter| {
-        kind(filter).ends_with(".router.v3.Router") || text_of(filter, "name") == Some("envoy.filters.http.router")
-    })
-}
-
 /// Whether a route asks for an upgrade that the connection manager has switched off.
 fn is_enabled_by_a_route(upgrade: &Node, sources: &[Source]) -> bool {
     let wanted = text_of(upgrade, "upgrade_type").unwrap_or_default();
@@ -280,24 +285,3 @@ pub(super) fn two_gates(first: &str) -> String {
 
 /// What to do about it.
 pub(super) const TWO_GATES_FIX: &str = "have one, or give the first `upstream: {forward_credential: true}`";
-
-/// The type of a filter.
-pub(super) fn kind(filter: &Node) -> &str {
-    field(filter, "typed_config").and_then(typed).map_or("", |(kind, _)| kind)
-}
-
-/// Filters that can answer a request with what is behind the gate, or let somebody else do so.
-fn may_answer(filter: &Node) -> bool {
-    const ANSWER: [&str; 9] = [
-        ".health_check.",
-        ".cache.",
-        ".cache_v2.",
-        ".file_server.",
-        ".lua.",
-        ".ext_proc.",
-        ".wasm.",
-        ".golang.",
-        ".dynamic_modules.",
-    ];
-    ANSWER.iter().any(|part| kind(filter).contains(part))
-}

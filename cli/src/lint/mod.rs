@@ -6,12 +6,14 @@ mod address;
 mod code;
 mod configuration;
 mod files;
+mod filters;
 mod finding;
 mod gate;
 mod keys;
 mod listener;
 mod mesh;
 mod policy;
+mod routes;
 mod settled;
 
 use std::path::PathBuf;

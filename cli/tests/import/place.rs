@@ -7,7 +7,7 @@ use assert_cmd::Command;
 use tempfile::TempDir;
 
 /// Every key of every fixture, and of the sources in this file.
-const KEYS: [&str; 37] = [
+const KEYS: [&str; 40] = [
     "orch-front-5f1c9a7be2",
     "orch-notebook-77e0",
     "orch with a blank",
@@ -34,6 +34,9 @@ const KEYS: [&str; 37] = [
     "carol-key",
     "kong-bob-second-99",
     "kong-nobody-77",
+    "kong-reader-1f2e3d",
+    "kong-admin-4c5b6a",
+    "kong-both-778899",
     "list-one-7a7a7a",
     "list-two-8b8b8b",
     "list three",

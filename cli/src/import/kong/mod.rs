@@ -2,7 +2,10 @@
 
 mod access;
 mod plugins;
+mod reference;
+mod route;
 mod routes;
+mod rules;
 
 use std::collections::BTreeMap;
 

@@ -37,13 +37,7 @@ pub(super) fn settings(routing: &Routing<'_>, found: &mut Found) {
     sources(&plugins, found);
     access::settings(routing, found);
     if let Some(first) = plugins.first() {
-        if plugins.iter().any(|plugin| !plugin.is_on("run_on_preflight", true)) {
-            found.set(
-                "cors_preflight",
-                "allow".into(),
-                "run_on_preflight was false. Only true preflights pass, not all OPTIONS.",
-            );
-        }
+        preflights(routing, found);
         if let Some(realm) = first.config("realm") {
             let reply = Node::map([("realm", Node::from(realm.text().unwrap_or_default()))]);
             match refused("reply", &reply) {
@@ -53,6 +47,20 @@ pub(super) fn settings(routing: &Routing<'_>, found: &mut Found) {
         }
     }
     upstream(&plugins, found);
+}
+
+/// One setting is for all paths here: preflights pass where Kong lets them pass by every plugin on every route.
+fn preflights(routing: &Routing<'_>, found: &mut Found) {
+    let passes = |plugin: &Plugin<'_>| plugin.name == "key-auth" && !plugin.is_on("run_on_preflight", true);
+    let Some(first) = routing.guards().find(|plugin| passes(plugin)) else { return };
+    if routing.guards().all(passes) && !routing.is_in_doubt() {
+        let comment = "run_on_preflight was false. Only true preflights pass, not all OPTIONS.";
+        found.set("cors_preflight", "allow".into(), comment);
+    } else {
+        let message = "run_on_preflight: false: preflights need a key here, for another plugin may ask for one on its \
+                       routes. `cors_preflight: allow` lets them pass on every path";
+        found.leave(first.at, message);
+    }
 }
 
 fn sources(plugins: &[&Plugin<'_>], found: &mut Found) {

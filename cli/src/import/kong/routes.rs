@@ -1,7 +1,9 @@
 //! What Kong routes, and which plugins run there: the most special one of each name counts.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
+use super::reference::{NAMES, Reference, Services, handles, items, reference};
+use super::route::Route;
 use crate::import::found::{Found, shown};
 use crate::yaml::{Node, Position, Tree};
 
@@ -10,28 +12,10 @@ pub(super) struct Routing<'a> {
     /// The routes.
     pub(super) routes: Vec<Route<'a>>,
     plugins: Vec<Plugin<'a>>,
-}
-
-/// A route.
-pub(super) struct Route<'a> {
-    /// Where it stands.
-    pub(super) at: Option<Position>,
-    /// Its prefixes: `/` where it names none.
-    pub(super) prefixes: Vec<Prefix>,
-    /// Its methods: all where there are none.
-    pub(super) methods: Vec<String>,
-    /// Whether more than path and method decide: host, header, address.
-    pub(super) narrowed: bool,
-    service: Option<usize>,
-    node: &'a Node,
-}
-
-/// The paths of a route.
-pub(super) struct Prefix {
-    /// The prefix; of a regular expression, the part before it.
-    pub(super) text: String,
-    /// Whether a regular expression follows.
-    pub(super) is_regex: bool,
+    services: Services<'a>,
+    /// Whether a plugin that may turn callers away runs on something that is not in this file. It may be any route: the file
+    /// may know it by another handle.
+    guards_elsewhere: bool,
 }
 
 /// Plugins that are not about keys and turn nobody away for who they are. Any other, such as `jwt`, may guard what it runs on.
@@ -77,6 +61,8 @@ enum Scope {
     Everywhere,
     Service(usize),
     Route(usize),
+    /// On something that is not in this file.
+    Elsewhere,
 }
 
 impl<'a> Plugin<'a> {
@@ -104,33 +90,42 @@ impl<'a> Plugin<'a> {
 impl<'a> Routing<'a> {
     /// Reads services, routes and plugins.
     pub(super) fn read(node: &'a Node, found: &mut Found) -> Self {
-        let mut routing = Self { routes: Vec::new(), plugins: Vec::new() };
-        let mut services = HashMap::new();
+        let mut services = Services::read(node);
+        let mut routes = Vec::new();
         let mut owners: Vec<(Scope, &Node)> = vec![(Scope::Everywhere, node)];
-        for (index, service) in items(node, "services").iter().enumerate() {
-            services.extend(handles(service).map(|handle| (handle, index)));
-            owners.push((Scope::Service(index), service));
-            for route in items(service, "routes") {
-                routing.routes.push(Route::read(route, Some(index)));
-            }
+        for (number, service) in items(node, "services").iter().enumerate() {
+            owners.push((Scope::Service(number), service));
+            routes.extend(items(service, "routes").iter().map(|route| Route::read(route, Some(number))));
         }
-        for route in items(node, "routes") {
-            let service = reference(route, "service").and_then(|name| services.get(name).copied());
-            routing.routes.push(Route::read(route, service));
+        routes.extend(items(node, "routes").iter().map(|route| Route::read(route, services.of(route))));
+        let mut routing = Self { routes, plugins: Vec::new(), services, guards_elsewhere: false };
+        let mut numbers = HashMap::new();
+        for (number, route) in routing.routes.iter().enumerate() {
+            numbers.extend(handles(route.node, &NAMES).map(|handle| (handle, number)));
+            owners.push((Scope::Route(number), route.node));
         }
-        let mut routes = HashMap::new();
-        for (index, route) in routing.routes.iter().enumerate() {
-            routes.extend(handles(route.node).map(|handle| (handle, index)));
-            owners.push((Scope::Route(index), route.node));
-        }
-        for (scope, owner) in owners {
+        let some = |entities, names: &[&'static str]| {
+            items(node, entities).iter().flat_map(|one| handles(one, names)).collect::<HashSet<_>>()
+        };
+        let callers = [
+            ("consumer", some("consumers", &["username", "custom_id", "id"])),
+            ("consumer_group", some("consumer_groups", &NAMES)),
+        ];
+        for (owner_scope, owner) in owners {
             for plugin in items(owner, "plugins") {
                 let scope = match (reference(plugin, "route"), reference(plugin, "service")) {
-                    (Some(route), _) => routes.get(route).copied().map(Scope::Route),
-                    (None, Some(service)) => services.get(service).copied().map(Scope::Service),
-                    (None, None) => Some(scope),
+                    (Reference::Missing, Reference::Missing) => owner_scope,
+                    (Reference::To(route), _) => {
+                        numbers.get(route).map_or(Scope::Elsewhere, |route| Scope::Route(*route))
+                    }
+                    (Reference::Missing, Reference::To(service)) => routing
+                        .services
+                        .numbers
+                        .get(service)
+                        .map_or(Scope::Elsewhere, |service| Scope::Service(*service)),
+                    _ => Scope::Elsewhere,
                 };
-                routing.plugin(plugin, scope, found);
+                routing.plugin(plugin, scope, &callers, found);
             }
         }
         for consumer in items(node, "consumers") {
@@ -141,27 +136,48 @@ impl<'a> Routing<'a> {
         routing
     }
 
-    fn plugin(&mut self, node: &'a Node, scope: Option<Scope>, found: &mut Found) {
+    fn plugin(&mut self, node: &'a Node, scope: Scope, callers: &[(&str, HashSet<&str>)], found: &mut Found) {
         let Some(name) = node.get("name").and_then(Node::text) else {
-            return found.leave(node.at, "a plugin without a name");
+            self.guards_elsewhere = true;
+            return found.leave(node.at, "a plugin without a name: nothing is public");
         };
         let plugin = format!("the plugin {}", shown(name));
         if node.get("enabled").is_some_and(|enabled| enabled.tree == Tree::Bool(false)) {
             return found.note(node.at, format!("{plugin} is switched off"));
         }
-        if node.get("consumer").is_some_and(|consumer| consumer.tree != Tree::Null) {
-            return found.leave(node.at, format!("{plugin} of one consumer"));
-        }
         if LETS_ALL_IN.contains(&name) {
             return found.leave(node.at, format!("{plugin}: not about keys"));
         }
-        if !matches!(name, "key-auth" | "acl") {
-            found.leave(node.at, format!("{plugin}: not about keys; nothing is public where it runs"));
+        let mut is_here = match scope {
+            Scope::Elsewhere => false,
+            Scope::Service(number) => self.services.is_here(number),
+            Scope::Everywhere | Scope::Route(_) => true,
+        };
+        let mut of_some = None;
+        for (kind, known) in callers {
+            match reference(node, kind) {
+                Reference::Missing => continue,
+                Reference::To(name) => is_here &= known.contains(name),
+                Reference::Unclear => is_here = false,
+            }
+            of_some = Some(kind);
         }
-        match scope {
-            Some(scope) => self.plugins.push(Plugin { name, at: node.at, node, scope }),
-            None => found.leave(node.at, format!("{plugin}: its route or service is not in this file")),
+        if !is_here {
+            self.guards_elsewhere = true;
+            let message = "what it runs on is not in this file, so no route is public: import a file that has both";
+            found.leave(node.at, format!("{plugin}: {message}"));
         }
+        match of_some {
+            Some(kind) if is_here => {
+                return found.leave(node.at, format!("{plugin} of one {}", kind.replace('_', " ")));
+            }
+            Some(_) => return,
+            None if is_here && !matches!(name, "key-auth" | "acl") => {
+                found.leave(node.at, format!("{plugin}: not about keys; nothing is public where it runs"));
+            }
+            None => {}
+        }
+        self.plugins.push(Plugin { name, at: node.at, node, scope });
     }
 
     /// Every plugin of that name.
@@ -169,19 +185,58 @@ impl<'a> Routing<'a> {
         self.plugins.iter().filter(move |plugin| plugin.name == name)
     }
 
+    /// Every plugin that may turn callers away.
+    pub(super) fn guards(&self) -> impl Iterator<Item = &Plugin<'a>> {
+        self.plugins.iter()
+    }
+
+    /// Whether another file may have plugins for a route of this one, or this one for a route of another.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        self.guards_elsewhere || self.services.are_elsewhere()
+    }
+
     /// The one that runs everywhere, but where there is a more special one.
     pub(super) fn everywhere(&self, name: &str) -> Option<&Plugin<'a>> {
         self.all(name).find(|plugin| plugin.scope == Scope::Everywhere)
     }
 
-    /// The one that runs on this route.
+    /// One that runs on something that is not in this file, and that no route of it names.
+    pub(super) fn elsewhere(&self, name: &str) -> Option<&Plugin<'a>> {
+        self.all(name).find(|plugin| plugin.scope == Scope::Elsewhere)
+    }
+
+    /// The one that runs on this route, as far as this file says.
     pub(super) fn on(&self, name: &str, index: usize) -> Option<&Plugin<'a>> {
         self.scopes(index).find_map(|scope| self.all(name).find(|plugin| plugin.scope == scope))
     }
 
-    /// Whether nothing that runs on this route may turn a caller away. An acl without `key-auth` lets nobody in.
-    pub(super) fn is_open(&self, index: usize) -> bool {
+    /// Why another file may have a plugin of that name for this route, which counts in the place of what this one has.
+    pub(super) fn hidden(&self, name: &str, index: usize) -> Option<&'static str> {
+        let service = self.routes.get(index).and_then(|route| route.service);
+        let service = service.filter(|number| !self.services.is_here(*number)).map(Scope::Service);
+        let is_known = |scope: Scope| self.all(name).any(|plugin| plugin.scope == scope);
+        if is_known(Scope::Route(index)) {
+            None
+        } else if self.elsewhere(name).is_some() {
+            Some("a plugin runs on a route or a service that is not in this file, and that may be this one")
+        } else {
+            service.filter(|service| !is_known(*service)).map(|_| SERVICE_ELSEWHERE)
+        }
+    }
+
+    /// Whether nothing of this file that runs on this route may turn a caller away. An acl without `key-auth` lets nobody in.
+    pub(super) fn is_unguarded(&self, index: usize) -> bool {
         !self.scopes(index).any(|scope| self.plugins.iter().any(|plugin| plugin.scope == scope))
+    }
+
+    /// Why a route that is unguarded in this file may not be so.
+    pub(super) fn doubt(&self, index: usize) -> Option<&'static str> {
+        let service = self.routes.get(index).and_then(|route| route.service);
+        if service.is_some_and(|number| !self.services.is_here(number)) {
+            return Some(SERVICE_ELSEWHERE);
+        }
+        self.guards_elsewhere
+            .then_some("a plugin runs on something that is not in this file, and that may be this route")
     }
 
     /// Where a plugin may stand that runs on this route, the most special place first.
@@ -191,48 +246,4 @@ impl<'a> Routing<'a> {
     }
 }
 
-impl<'a> Route<'a> {
-    fn read(node: &'a Node, service: Option<usize>) -> Self {
-        let texts =
-            |name| items(node, name).iter().filter_map(|item| item.text().map(str::to_owned)).collect::<Vec<_>>();
-        let given =
-            |name: &str| node.get(name).is_some_and(|node| !node.items().is_empty() || !node.members().is_empty());
-        let mut prefixes: Vec<Prefix> = texts("paths").iter().map(|path| Prefix::read(path)).collect();
-        if prefixes.is_empty() {
-            // A route of the expressions router says where it applies in a language of its own.
-            prefixes.push(Prefix { text: "/".to_owned(), is_regex: node.get("expression").is_some() });
-        }
-        let narrowed = ["hosts", "headers", "snis", "sources", "destinations"].into_iter().any(given);
-        Self { at: node.at, prefixes, methods: texts("methods"), narrowed, service, node }
-    }
-}
-
-impl Prefix {
-    /// Kong 3 marks a regular expression with `~`; before, one was known by its characters.
-    fn read(path: &str) -> Self {
-        let (text, marked) = path.strip_prefix('~').map_or((path, false), |rest| (rest, true));
-        let special = text
-            .find(|c| "\\^$.|?*+()[]{}".contains(c))
-            .filter(|_| marked || text.contains(['(', '[', '\\', '*', '+', '^', '$', '|', '?']));
-        let Some(literal) = special.and_then(|end| text.get(..end)) else {
-            return Self { text: text.to_owned(), is_regex: marked };
-        };
-        // The last segment goes on in the expression.
-        let whole = literal.rfind('/').and_then(|end| literal.get(..=end)).unwrap_or("/");
-        Self { text: whole.to_owned(), is_regex: true }
-    }
-}
-
-fn items<'a>(node: &'a Node, name: &str) -> &'a [Node] {
-    node.get(name).map(Node::items).unwrap_or_default()
-}
-
-fn handles(node: &Node) -> impl Iterator<Item = &str> {
-    ["name", "id"].into_iter().filter_map(|name| node.get(name).and_then(Node::text))
-}
-
-/// What another entity is called here: its name, or an object with its name or id.
-fn reference<'a>(node: &'a Node, name: &str) -> Option<&'a str> {
-    let reference = node.get(name)?;
-    reference.text().or_else(|| handles(reference).next())
-}
+const SERVICE_ELSEWHERE: &str = "its service is not in this file, nor are the plugins of that";

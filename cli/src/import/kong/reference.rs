@@ -1,0 +1,76 @@
+//! How entities of Kong name each other, and the services that routes name.
+
+use std::collections::HashMap;
+
+use super::route::is_given;
+use crate::yaml::Node;
+
+/// What an entity says of another one.
+pub(super) enum Reference<'a> {
+    /// Nothing.
+    Missing,
+    /// Its name or its id.
+    To(&'a str),
+    /// Something else, which may be any.
+    Unclear,
+}
+
+/// The services: those of the file first, and behind them those that a route names and that are in another file.
+pub(super) struct Services<'a> {
+    /// The number of each, by name and id.
+    pub(super) numbers: HashMap<&'a str, usize>,
+    here: usize,
+    all: usize,
+}
+
+impl<'a> Services<'a> {
+    /// Those of the file.
+    pub(super) fn read(node: &'a Node) -> Self {
+        let services = items(node, "services");
+        let named = services.iter().enumerate();
+        let numbers = named.flat_map(|(number, service)| handles(service, &NAMES).map(move |name| (name, number)));
+        Self { numbers: numbers.collect(), here: services.len(), all: services.len() }
+    }
+
+    /// The service of a route. One that is not in this file gets a number too, and plugins that name it run on the route.
+    pub(super) fn of(&mut self, route: &'a Node) -> Option<usize> {
+        let known = match reference(route, "service") {
+            Reference::Missing => return None,
+            Reference::To(name) => Some(*self.numbers.entry(name).or_insert(self.all)),
+            Reference::Unclear => None,
+        };
+        let number = known.unwrap_or(self.all);
+        self.all = self.all.max(number.saturating_add(1));
+        Some(number)
+    }
+
+    /// Whether it is in this file.
+    pub(super) fn is_here(&self, number: usize) -> bool {
+        number < self.here
+    }
+
+    /// Whether a route names one that is not in this file.
+    pub(super) fn are_elsewhere(&self) -> bool {
+        self.all > self.here
+    }
+}
+
+/// The items of a list, where there is one.
+pub(super) fn items<'a>(node: &'a Node, name: &str) -> &'a [Node] {
+    node.get(name).map(Node::items).unwrap_or_default()
+}
+
+/// What most entities are known by.
+pub(super) const NAMES: [&str; 2] = ["name", "id"];
+
+/// What an entity is known by.
+pub(super) fn handles<'a>(node: &'a Node, names: &[&'static str]) -> impl Iterator<Item = &'a str> {
+    names.iter().filter_map(|name| node.get(name).and_then(Node::text)).collect::<Vec<_>>().into_iter()
+}
+
+/// What another entity is called here: its name, or an object with its name or id.
+pub(super) fn reference<'a>(node: &'a Node, name: &str) -> Reference<'a> {
+    let Some(reference) = node.get(name).filter(|node| is_given(node)) else { return Reference::Missing };
+    let handle = reference.text().or_else(|| handles(reference, &["name", "username", "id"]).next());
+    handle.map_or(Reference::Unclear, Reference::To)
+}

@@ -1,0 +1,270 @@
+//! Which groups a path asks for: rules in the order in which Kong looks at its routes, so that the first rule that matches is
+//! the one of the route that Kong would take.
+//!
+//! That order is the one of its router `traditional_compatible` (developer.konghq.com/gateway/routing/traditional):
+//!
+//! 1. the route with more attributes (methods, hosts, headers, SNIs, paths) first, whatever the length of its path;
+//! 2. a regular expression before a prefix;
+//! 3. the longer prefix;
+//! 4. of two that are alike, either: nobody passes who would not pass at both.
+//!
+//! Kong's prefix `/a` is one of `/ab` too, which no pattern here can say. `HEAD` goes with `GET`.
+
+use super::access::{is_below, member, pattern};
+use super::route::{Prefix, Route};
+use super::routes::{Plugin, Routing};
+use crate::import::found::{Found, NOBODY, refused, texts};
+use crate::yaml::{Node, Position};
+
+/// One path of a route, as Kong orders them.
+#[derive(Clone)]
+struct Candidate {
+    at: Option<Position>,
+    prefix: Prefix,
+    methods: Vec<String>,
+    attributes: usize,
+    narrowed: bool,
+    /// The groups that may come in; none where any caller with a key may.
+    roles: Option<Vec<String>>,
+}
+
+/// A rule to be, and before what it must stand.
+struct Rule {
+    rule: Node,
+    /// The prefix for which it stands, where its pattern is wider than that.
+    widened: Option<Prefix>,
+}
+
+/// Sets the rules.
+pub(super) fn settings(routing: &Routing<'_>, found: &mut Found) {
+    let mut candidates = Vec::new();
+    for (index, route) in routing.routes.iter().enumerate() {
+        let roles = roles_on(routing, index, found);
+        candidates.extend(route.prefixes.iter().map(|prefix| candidate(route, prefix, roles.clone(), found)));
+    }
+    for acl in routing.all("acl") {
+        let known = ["allow", "whitelist", "deny", "blacklist", "hide_groups_header"];
+        acl.leave_unknown(&known, found);
+        if acl.is_on("hide_groups_header", false) {
+            found.note(acl.at, "hide_groups_header: the upstream hears the groups here");
+        }
+    }
+    close_ambiguous(&mut candidates, found);
+    candidates.sort_by_key(|one| std::cmp::Reverse(one.rank()));
+    say_what_is_covered_too(&candidates, found);
+    let mut rules = Vec::new();
+    for (number, candidate) in candidates.iter().enumerate() {
+        rules_of(candidate, &candidates, number, &mut rules, found);
+    }
+    let mut rules = in_order(rules);
+    // What no route of this file matches.
+    let everything = Some("/**".to_owned());
+    let rest = if routing.elsewhere("acl").is_some() { Some(nobody()) } else { None };
+    let rest = rest.or_else(|| routing.everywhere("acl").map(|acl| roles(acl, found)));
+    rules.extend(everything.zip(rest).map(|(path, roles)| member(path, &[], Some(&roles))));
+    let mut unique: Vec<Node> = Vec::new();
+    for rule in rules {
+        if !unique.contains(&rule) {
+            unique.push(rule);
+        }
+    }
+    if !unique.is_empty() {
+        found.note(
+            None,
+            "an acl on /a holds for /ab too in Kong; here its rule is for /a and all below: let Envoy's routes end on a \
+             segment too (path_separated_prefix)",
+        );
+        found.set("rules", Node::list(unique), "Groups of the plugin acl, as roles, in Kong's order of routes.");
+    }
+}
+
+fn nobody() -> Vec<String> {
+    vec![NOBODY.to_owned()]
+}
+
+fn shut_until(what: &str) -> String {
+    format!("{what}: nobody passes there until the rule with {NOBODY} is written")
+}
+
+/// The groups that may use a route; nobody where that is not known.
+fn roles_on(routing: &Routing<'_>, index: usize, found: &mut Found) -> Option<Vec<String>> {
+    if let Some(why) = routing.hidden("acl", index) {
+        let at = routing.routes.get(index).and_then(|route| route.at);
+        found.leave(at, shut_until(&format!("which groups may use this route is not known ({why})")));
+        return Some(nobody());
+    }
+    routing.on("acl", index).map(|acl| roles(acl, found))
+}
+
+/// The groups that an acl lets in.
+fn roles(acl: &Plugin<'_>, found: &mut Found) -> Vec<String> {
+    let groups = |name, old| acl.config(name).or_else(|| acl.config(old)).filter(|node| !node.items().is_empty());
+    let allowed = groups("allow", "whitelist").and_then(texts);
+    if let (Some(allowed), None) = (allowed, groups("deny", "blacklist")) {
+        return allowed;
+    }
+    found.leave(acl.at, shut_until("an acl that names who is kept out"));
+    nobody()
+}
+
+fn candidate(route: &Route<'_>, prefix: &Prefix, roles: Option<Vec<String>>, found: &mut Found) -> Candidate {
+    let is_open_regex = prefix.is_regex && roles.as_ref().is_some_and(|roles| *roles != nobody());
+    if is_open_regex {
+        found.leave(route.at, shut_until("an acl on a regular expression"));
+    }
+    Candidate {
+        at: route.at,
+        prefix: prefix.clone(),
+        methods: route.methods.clone(),
+        attributes: route.attributes,
+        narrowed: route.narrowed,
+        roles: if is_open_regex { Some(nobody()) } else { roles },
+    }
+}
+
+/// Hosts do not count here: where two routes that differ by them ask for different groups on one path, nobody passes.
+fn close_ambiguous(candidates: &mut [Candidate], found: &mut Found) {
+    let restricted = |one: &&Candidate| one.roles.is_some();
+    let is_ambiguous = |one: &Candidate| {
+        candidates.iter().filter(restricted).any(|other| {
+            one.prefix.meets(&other.prefix) && (one.narrowed || other.narrowed) && one.roles != other.roles
+        })
+    };
+    let ambiguous: Vec<bool> = candidates.iter().map(|one| one.roles.is_some() && is_ambiguous(one)).collect();
+    for (candidate, ambiguous) in candidates.iter_mut().zip(ambiguous) {
+        if ambiguous && candidate.roles != Some(nobody()) {
+            found.leave(candidate.at, shut_until("an acl that differs by host or header"));
+            candidate.roles = Some(nobody());
+        } else if candidate.narrowed && candidate.roles.is_some() {
+            found.note(candidate.at, "an acl for some hosts or headers; here its rule is for all");
+        }
+    }
+}
+
+/// Says where a route without an acl lies below one with it.
+fn say_what_is_covered_too(candidates: &[Candidate], found: &mut Found) {
+    for one in candidates.iter().filter(|one| one.roles.is_some()) {
+        let is_covered = |other: &Candidate| {
+            let (above, below) = (&one.prefix.text, &other.prefix.text);
+            other.roles.is_none() && is_below(below, above) && below.len() > above.len()
+        };
+        if candidates.iter().any(is_covered) {
+            found.note(one.at, "a route below has no acl in Kong; here this rule covers it too");
+        }
+    }
+}
+
+/// The rule of a candidate. Before it, rules for what its pattern covers and Kong sends to another one, and for what Kong
+/// sends to it and its pattern does not cover.
+fn rules_of(one: &Candidate, all: &[Candidate], number: usize, rules: &mut Vec<Rule>, found: &mut Found) {
+    let Some(roles) = &one.roles else { return };
+    let mut push = |path: String, methods: &[String], roles: &[String]| {
+        // What cannot be said is shut by the rule of its own route.
+        rules.extend(sayable(&path, methods, roles).map(|rule| Rule { rule, widened: None }));
+    };
+    let prefix = &one.prefix.text;
+    let file = prefix.strip_suffix('/').filter(|file| !file.is_empty());
+    for other in all.iter().skip(number.saturating_add(1)) {
+        let Some(methods) = both(&one.methods, &other.methods) else { continue };
+        // Kong sends /ab to /a, where a route for that asks for more than one for /ab.
+        let is_beside = other.prefix.text.starts_with(prefix) && !is_below(&other.prefix.text, prefix);
+        if is_beside && !other.roles.as_ref().is_some_and(|others| lets_in_no_more(others, roles)) {
+            push(pattern(&other.prefix.text), &methods, roles);
+        }
+        let Some(others) = &other.roles else { continue };
+        if lets_in_no_more(roles, others) {
+            continue;
+        }
+        if one.rank() == other.rank() && one.prefix == other.prefix {
+            let alike = all.iter().filter(|third| {
+                third.rank() == one.rank() && third.prefix == one.prefix && both(&methods, &third.methods).is_some()
+            });
+            let common = alike.fold(roles.clone(), |common, third| meet(&common, third.roles.as_ref()));
+            if common == nobody() {
+                found.leave(other.at, shut_until("two routes that are alike to Kong, and ask for different groups"));
+            }
+            push(pattern(prefix), &methods, &common);
+        } else if let Some(file) = file.filter(|file| file.starts_with(&other.prefix.text)) {
+            // The pattern for /a/ covers /a, which Kong sends elsewhere.
+            push(file.to_owned(), &methods, others);
+        }
+    }
+    rules.push(rule(one, roles, found));
+}
+
+/// A rule for these groups, or for nobody where a name of one cannot be said here. `None` where the path cannot.
+fn sayable(path: &str, methods: &[String], roles: &[String]) -> Option<Node> {
+    let rules = [roles, &nobody()].map(|roles| member(path, methods, Some(roles)));
+    rules.into_iter().find(|rule| refused("rules", &Node::list([rule.clone()])).is_none())
+}
+
+/// The rule of a candidate; where its path cannot be said here, one that lets nobody into the place above.
+fn rule(one: &Candidate, roles: &[String], found: &mut Found) -> Rule {
+    let path = pattern(&one.prefix.text);
+    let rule = member(path.as_str(), &one.methods, Some(roles));
+    if let Some(why) = refused("rules", &Node::list([rule])) {
+        found.leave(one.at, shut_until(&format!("an acl with a path, a method or a group that {why}")));
+    }
+    if let Some(rule) = sayable(&path, &one.methods, roles) {
+        return Rule { rule, widened: None };
+    }
+    let places =
+        one.prefix.text.match_indices('/').rev().map(|(end, _)| one.prefix.text.get(..end).unwrap_or_default());
+    let wider = places.chain([""]).find_map(|place| sayable(&pattern(place), &[], &nobody()));
+    let rule = wider.unwrap_or_else(|| member("/**", &[], Some(&nobody())));
+    Rule { rule, widened: Some(one.prefix.clone()) }
+}
+
+/// Puts each rule that is wider than the prefix that it stands for behind those that have nothing to do with that prefix.
+fn in_order(rules: Vec<Rule>) -> Vec<Node> {
+    let mut ordered = Vec::new();
+    let mut waiting: Vec<(Prefix, Node)> = Vec::new();
+    for Rule { rule, widened } in rules {
+        if let Some(prefix) = widened {
+            waiting.push((prefix, rule));
+            continue;
+        }
+        let path = rule.get("path").and_then(Node::text).unwrap_or_default();
+        let place = path.strip_suffix("/**").unwrap_or(path);
+        let (due, later) = waiting
+            .into_iter()
+            .partition(|(prefix, _)| prefix.text.starts_with(place) || place.starts_with(&prefix.text));
+        waiting = later;
+        let due: Vec<(Prefix, Node)> = due;
+        ordered.extend(due.into_iter().map(|(_, rule)| rule));
+        ordered.push(rule);
+    }
+    ordered.extend(waiting.into_iter().map(|(_, rule)| rule));
+    ordered
+}
+
+/// The methods that are among both; `None` where there are none. An empty list is all.
+fn both(one: &[String], other: &[String]) -> Option<Vec<String>> {
+    match (one.is_empty(), other.is_empty()) {
+        (true, _) => Some(other.to_vec()),
+        (_, true) => Some(one.to_vec()),
+        _ => {
+            let both: Vec<String> = one.iter().filter(|method| other.contains(method)).cloned().collect();
+            Some(both).filter(|both| !both.is_empty())
+        }
+    }
+}
+
+/// Whether all of the one who may come in may come in at the other too.
+fn lets_in_no_more(one: &[String], other: &[String]) -> bool {
+    one == nobody() || one.iter().all(|role| other.contains(role))
+}
+
+/// The groups that may come in at both.
+fn meet(one: &[String], other: Option<&Vec<String>>) -> Vec<String> {
+    let Some(other) = other else { return one.to_vec() };
+    let common: Vec<String> = one.iter().filter(|role| other.contains(role)).cloned().collect();
+    if common.is_empty() { nobody() } else { common }
+}
+
+impl Candidate {
+    /// Kong looks at the highest first.
+    fn rank(&self) -> (usize, bool, usize) {
+        (self.attributes, self.prefix.is_regex, self.prefix.length)
+    }
+}

@@ -1,0 +1,44 @@
+//! HTTP filters of Envoy, by what they do to requests.
+
+use super::configuration::{field, text_of, typed};
+use crate::yaml::Node;
+
+/// The place of the router, which passes requests on.
+pub(super) fn router_of(filters: &[Node]) -> Option<usize> {
+    filters.iter().position(|filter| {
+        kind(filter).ends_with(".router.v3.Router") || text_of(filter, "name") == Some("envoy.filters.http.router")
+    })
+}
+
+/// The type of a filter.
+pub(super) fn kind(filter: &Node) -> &str {
+    field(filter, "typed_config").and_then(typed).map_or("", |(kind, _)| kind)
+}
+
+/// Filters by which a second request reaches the same method of a service, as sentences without their end.
+pub(super) fn translates(filter: &Node) -> Option<&'static str> {
+    let kind = kind(filter);
+    if kind.contains(".grpc_json_transcoder.") {
+        Some("this lets one gRPC method be called by two paths, its own and that of its HTTP rule")
+    } else if kind.contains(".connect_grpc_bridge.") {
+        Some("this makes POST of a GET with ?connect=v1")
+    } else {
+        None
+    }
+}
+
+/// Filters that can answer a request with what is behind the gate, or let somebody else do so.
+pub(super) fn may_answer(filter: &Node) -> bool {
+    const ANSWER: [&str; 9] = [
+        ".health_check.",
+        ".cache.",
+        ".cache_v2.",
+        ".file_server.",
+        ".lua.",
+        ".ext_proc.",
+        ".wasm.",
+        ".golang.",
+        ".dynamic_modules.",
+    ];
+    ANSWER.iter().any(|part| kind(filter).contains(part))
+}

@@ -1,0 +1,125 @@
+//! Routes behind a gate whose prefix ends within a segment, where the patterns of a policy end on one: `/adminx` is then routed
+//! like `/admin`, and decided like any other path.
+
+use portcullis::Document;
+
+use super::code::Code;
+use super::configuration::{Source, field, text_of, walk};
+use super::finding::{Finding, Place};
+use super::gate::Gate;
+use super::listener::{Manager, holds};
+use crate::yaml::{Node, Position};
+
+/// A prefix that requests are routed by.
+struct Prefix<'a> {
+    at: Option<Position>,
+    text: &'a str,
+    /// How to say it so that it ends on a segment.
+    fix: String,
+}
+
+/// Looks at the routes of each file: those of a connection manager with its gates, all others with every gate.
+pub(super) fn examine(sources: &[Source], managers: &[Manager<'_>], gates: &[Gate<'_>], findings: &mut Vec<Finding>) {
+    for source in sources {
+        for document in &source.documents {
+            let mut prefixes = virtual_service(document);
+            walk(document, &mut |node| prefixes.extend(prefixes_of(node).into_iter().map(|prefix| (node, prefix))));
+            for (node, prefix) in prefixes {
+                let manager = managers.iter().find(|manager| holds(manager.node, node));
+                let is_before =
+                    |gate: &&Gate<'_>| manager.is_none_or(|manager| !manager.is_whole() || manager.has(gate, gates));
+                let policies = gates.iter().filter(is_before).filter_map(|gate| gate.taken.as_ref());
+                let mut escaped = policies.filter_map(|taken| escaped(&taken.document, prefix.text));
+                if let Some((path, pattern)) = escaped.next() {
+                    let text = prefix.text;
+                    let message =
+                        format!("{text}x is routed like {text}, and {path} of the gate, {pattern}, is not for it");
+                    let place = Place { file: source.file.clone(), at: prefix.at };
+                    findings.push(Finding::new(Code::LoosePrefix, place, message, prefix.fix));
+                }
+            }
+        }
+    }
+}
+
+/// The prefix of a route of Envoy that leads to a cluster, and those of a tree of matchers.
+fn prefixes_of(node: &Node) -> Vec<Prefix<'_>> {
+    let route = field(node, "match").filter(|_| field(node, "route").is_some());
+    let route = route.and_then(|route| field(route, "prefix")).and_then(|prefix| Some((prefix.at, prefix.text()?)));
+    let tree = field(node, "prefix_match_map").and_then(|tree| field(tree, "map")).map(Node::members);
+    let tree = tree.unwrap_or_default().iter().map(|(name, _)| (name.at, name.text.as_str()));
+    let fix = "use path_separated_prefix, or end the prefix with a slash";
+    let envoy = |(at, text)| Prefix { at, text, fix: fix.to_owned() };
+    route.into_iter().chain(tree).map(envoy).collect()
+}
+
+/// The prefixes of a VirtualService of Istio, which has no other kind of prefix.
+fn virtual_service(document: &Node) -> Vec<(&Node, Prefix<'_>)> {
+    if text_of(document, "kind") != Some("VirtualService") {
+        return Vec::new();
+    }
+    let routes = document.get("spec").map(|spec| list(spec, "http")).unwrap_or_default();
+    let routes = routes.iter().filter(|route| route.get("route").or_else(|| route.get("delegate")).is_some());
+    let prefixes = routes.flat_map(|route| list(route, "match")).filter_map(|one| {
+        let prefix = one.get("uri")?.get("prefix")?;
+        let text = prefix.text()?;
+        let fix = format!("match uri: {{exact: {text}}} and uri: {{prefix: {text}/}} in its place");
+        Some((one, Prefix { at: prefix.at, text, fix }))
+    });
+    prefixes.collect()
+}
+
+fn list<'a>(node: &'a Node, name: &str) -> &'a [Node] {
+    node.get(name).map(Node::items).unwrap_or_default()
+}
+
+/// A rule, or a protected path, that is for something behind the prefix and not for all that it routes: where that stands in
+/// the policy, and its pattern.
+fn escaped<'a>(document: &'a Document, prefix: &str) -> Option<(String, &'a str)> {
+    if prefix.is_empty() || prefix.ends_with('/') {
+        return None;
+    }
+    let protected = document.protected_paths.iter().flatten().enumerate();
+    let protected = protected.map(|(index, one)| (format!("protected_paths[{index}]"), one.path.as_str()));
+    let rules = document.rules.iter().enumerate().map(|(index, rule)| (format!("rules[{index}]"), rule.path.as_str()));
+    rules.chain(protected).find(|(_, pattern)| lets_escape(pattern, prefix))
+}
+
+/// Whether a pattern is for paths behind a prefix, and not for those that have more behind the last name of the prefix.
+fn lets_escape(pattern: &str, prefix: &str) -> bool {
+    let mut segments = pattern.split('/');
+    for name in prefix.split('/') {
+        match segments.next() {
+            // The last name, whatever is behind it, and all below.
+            Some("**") => return false,
+            Some(segment) if segment == "*" || segment.starts_with('{') || segment.eq_ignore_ascii_case(name) => {}
+            _ => return false,
+        }
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::lets_escape;
+
+    #[test]
+    fn a_pattern_lets_escape_what_has_more_behind_the_last_name() {
+        for (pattern, prefix, escapes) in [
+            ("/admin/**", "/admin", true),
+            ("/admin", "/admin", true),
+            ("/admin/users/**", "/admin", true),
+            ("/Admin/**", "/admin", true),
+            ("/*/admin", "/app", true),
+            ("/models/{model}/predict", "/models", true),
+            ("/models/{model}/predict", "/models/iris", true),
+            ("/admin/**", "/admin/users", false),
+            ("/**", "/admin", false),
+            ("/admin", "/admin/users", false),
+            ("/admin/**", "/adm", false),
+            ("/admin/**", "/other", false),
+        ] {
+            assert_eq!(lets_escape(pattern, prefix), escapes, "{pattern} behind {prefix}");
+        }
+    }
+}
