@@ -228,6 +228,14 @@ impl<'a> Request<'a> {
         })
     }
 
+    /// Whether `:authority` names a host, and nothing before it. Whoever writes a URL with another one, `http://` and `:` and
+    /// the path, has the first name of the path for its host (the URL standard skips any number of slashes), or looks for
+    /// the path where it is not (Bun and Hono).
+    #[must_use]
+    pub fn names_a_host(&self) -> bool {
+        !defence!("empty-authorities") || !(has_no_host(self.authority) || self.authority.contains(&b'@'))
+    }
+
     /// Whether this is a CORS preflight: OPTIONS with `Origin` and `Access-Control-Request-Method`.
     #[must_use]
     pub fn is_cors_preflight(&self) -> bool {
@@ -307,9 +315,18 @@ fn is_method_parameter(is_post: bool, name: &[u8]) -> bool {
     is_one_of(&METHOD_PARAMETERS) || is_one_of(&METHOD_OVERRIDES) || (is_post && is_one_of(&[METHOD_OF_POST]))
 }
 
-/// Whether the value of a header that names a host or a scheme has what can only be part of a path or a query.
+/// Whether the value of a header that names a host or a scheme has what can only be part of a path or a query; or the first
+/// or last item in it is no host, so that a URL parser takes the path's first name for one.
 fn has_path(value: &[u8]) -> bool {
+    let mut items = value.split(|byte| *byte == b',');
+    let ends = [items.next(), items.next_back()];
     value.iter().any(|byte| matches!(byte, b'/' | b'?' | b'#' | b'\\' | b'@'))
+        || (defence!("empty-hosts") && ends.into_iter().flatten().any(has_no_host))
+}
+
+/// Whether a host is empty, or ends where its port begins.
+fn has_no_host(host: &[u8]) -> bool {
+    matches!(trim(host), [] | [b':', ..])
 }
 
 /// What Envoy takes for gRPC (`Grpc::Common::hasGrpcContentType`): other content types get a plain HTTP answer.

@@ -378,6 +378,7 @@ fn bad_target(bad: BadTarget) -> &'static str {
         BadTarget::EndlessEscapes => {
             "still changes after 4 rounds of decoding, or is longer than 4096 bytes and after one"
         }
+        BadTarget::Authority => "comes with a Host that is empty, begins with a colon, or has an @",
         BadTarget::TooLong => "is longer than 8192 bytes",
     }
 }
