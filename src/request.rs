@@ -57,11 +57,13 @@ pub(crate) const METHOD_OVERRIDES: [&str; 3] = ["x-http-method", "x-http-method-
 pub(crate) const URL_OVERRIDES: [&str; 5] =
     ["x-invoke-path", "x-matched-path", "x-ms-original-url", "x-original-url", "x-rewrite-url"];
 /// Headers from which some backends take what all paths begin with, and cut it off or put it before them; and those by which
-/// WebDAV copies and moves whole trees (RFC 4918, section 10.3).
-pub(crate) const ROOT_OVERRIDES: [&str; 9] = [
+/// WebDAV copies and moves whole trees (RFC 4918, section 10.3). Next.js runs the server action of `next-action` on whichever
+/// page has it.
+pub(crate) const ROOT_OVERRIDES: [&str; 10] = [
     "daphne-root-path",
     "destination",
     "new-uri",
+    "next-action",
     "path-info",
     "script-name",
     "x-forwarded-script-name",

@@ -12,7 +12,7 @@ const URLS: [&str; 5] = ["x-original-url", "x-rewrite-url", "x-ms-original-url",
 
 /// Headers that some backends cut off the path, or put before it; and those with a second URL, since COPY and MOVE take
 /// whole trees.
-const ROOTS: [&str; 9] = [
+const ROOTS: [&str; 10] = [
     "script-name",
     "daphne-root-path",
     "x-vhm-root",
@@ -22,6 +22,7 @@ const ROOTS: [&str; 9] = [
     "path-info",
     "destination",
     "new-uri",
+    "next-action",
 ];
 
 /// Headers that some backends make the beginning of the URL of.
