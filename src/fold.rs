@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::scan::Scan;
+#[cfg(test)]
 use crate::tree::Names;
 
 /// What a backend may not tell apart.
@@ -82,6 +83,7 @@ impl Ending {
     }
 
     /// A path as its [`Names`] have it.
+    #[cfg(test)]
     pub(crate) fn path(self, path: &[u8]) -> Vec<u8> {
         Names::of(path, self).flat_map(|name| core::iter::once(b'/').chain(name.iter().copied())).collect()
     }

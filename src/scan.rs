@@ -51,6 +51,10 @@ const SPECIAL: u32 = 1 << 12;
 const INDEX: u32 = 1 << 13;
 /// A dot.
 const DOT: u32 = 1 << 16;
+/// A `,` or `@`.
+const LIST: u32 = 1 << 18;
+/// A name that begins with `++`.
+const NAMESPACE: u32 = 1 << 19;
 /// The folder below which Jakarta Faces has all pages.
 const FACES: u32 = 1 << 17;
 /// The folder in which Next.js keeps the data of pages.
@@ -70,11 +74,12 @@ static MARKS: [u32; 256] = {
             b'%' => ESCAPE,
             b';' => PARAMETER,
             b'\\' => FORBIDDEN,
-            b'/' | b'.' | b'(' | b'$' | b'_' => NEIGHBOUR,
+            b'/' | b'.' | b'(' | b'$' | b'_' | b'+' => NEIGHBOUR,
             b'V' => NEIGHBOUR | UPPER_CASE,
             b'A'..=b'Z' => UPPER_CASE,
             b'?' | b'#' => CUT,
             b'~' => SPECIAL,
+            b',' | b'@' => LIST,
             b'\t' | b'\r' | b'\n' => LINE | BLANK,
             0 => FORBIDDEN | BLANK,
             ..=b' ' | 0x7F => BLANK,
@@ -135,6 +140,7 @@ impl Scan {
                         all |= if dots.add(path, at) > MOST_DOTS { MANY_DOTS } else { 0 };
                     }
                     b'(' if begins => all |= SPECIAL,
+                    b'+' if begins && starts_with(path, at, b"++") => all |= NAMESPACE,
                     b'$' if before == b':' => all |= SPECIAL,
                     b'V' if begins && starts_with(path, at, b"VirtualHost") => all |= SPECIAL,
                     b'_' if begins && starts_with(path, at, b"_next/data/") => all |= NEXT_DATA,
@@ -213,6 +219,16 @@ impl Scan {
     /// Whether a name has too many dots to look at what stands before each.
     pub(crate) fn has_many_dots(self) -> bool {
         self.has(MANY_DOTS)
+    }
+
+    /// Whether some backend may take a name for another: there is a dot, a comma or an `@`.
+    pub(crate) fn may_have_other_names(self) -> bool {
+        self.has(DOT | LIST)
+    }
+
+    /// Whether a name begins with `++`.
+    pub(crate) fn has_namespace(self) -> bool {
+        self.has(NAMESPACE)
     }
 
     /// The first script.

@@ -57,6 +57,9 @@ pub fn of_all(paths: &[&[u8]]) -> Option<Vec<Vec<u8>>> {
 
 /// The variants of a path; `None` where it may be anything.
 fn of(path: &[u8]) -> Option<BTreeSet<Vec<u8>>> {
+    if names_a_view(path) {
+        return None;
+    }
     if is_simple(path) {
         return Some(BTreeSet::from([path.to_vec()]));
     }
@@ -77,7 +80,9 @@ fn of(path: &[u8]) -> Option<BTreeSet<Vec<u8>>> {
     }
     // Dots that follow a script in its name, and an escape that a tab was in: nobody knows who reads them how.
     let has_dots = |path: &[u8]| segments(path).iter().any(|name| is_dot_segment(name));
-    let odd = |path: &[u8]| has_dots(path) || std::str::from_utf8(path).is_err() || names_a_file_otherwise(path);
+    let odd = |path: &[u8]| {
+        has_dots(path) || std::str::from_utf8(path).is_err() || names_a_file_otherwise(path) || names_a_view(path)
+    };
     (!all.iter().any(|path| odd(path))).then_some(all)
 }
 
@@ -244,6 +249,11 @@ pub fn pages(path: &[u8]) -> Vec<Vec<u8>> {
 
 fn is_a_root(name: &[u8]) -> bool {
     ROOTS.iter().any(|root| name == root.as_bytes())
+}
+
+/// Whether a name is in a namespace of Zope: `++view++x`. It is not looked at where paths are public.
+fn names_a_view(path: &[u8]) -> bool {
+    segments(path).iter().any(|name| name.starts_with(b"++") && find(&name[2..], "++").is_some())
 }
 
 /// Whether Windows, ASP.NET or Zope know what a path names by another name.
