@@ -33,7 +33,7 @@ const UPPER_CASE: u32 = 1 << 3;
 const EMPTY_SEGMENT: u32 = 1 << 4;
 /// A dot behind a slash.
 const DOT_FIRST: u32 = 1 << 5;
-/// A dot before a slash, or at the end.
+/// A dot or a colon before a slash, or at the end.
 const DOT_LAST: u32 = 1 << 6;
 /// A slash at the end, and not at the beginning.
 const SLASH_LAST: u32 = 1 << 7;
@@ -122,8 +122,8 @@ impl Scan {
                         if begins {
                             all |= EMPTY_SEGMENT;
                         }
+                        all |= if matches!(before, b'.' | b':') { DOT_LAST } else { 0 };
                         if let Some(dot) = dots.last {
-                            all |= if before == b'.' { DOT_LAST } else { 0 };
                             script = script.or_else(|| dots.script(path, last, dot, at));
                             dots = Dots::NONE;
                         }
@@ -149,8 +149,8 @@ impl Scan {
                 before = byte;
             }
         }
+        all |= if matches!(before, b'.' | b':') { DOT_LAST } else { 0 };
         if let Some(dot) = dots.last {
-            all |= if before == b'.' { DOT_LAST } else { 0 };
             script = script.or_else(|| dots.script(path, last, dot, path.len()));
         }
         if last < path.len() {
@@ -252,7 +252,7 @@ impl Scan {
     }
 
     /// Whether the only variant of the path is the path itself, but for letter case and a slash at its end. That is so
-    /// where no step changes it, no name is an alias, and no name has a dot at its end. Blanks,
+    /// where no step changes it, no name is an alias, and no name has a dot or a colon at its end. Blanks,
     /// and letters that are one with others, are not visible ASCII: only an escape can stand for them.
     ///
     /// A dot at the beginning of a name changes nothing: the names that are dots alone have one at their end too.
@@ -279,7 +279,7 @@ impl Scan {
         !self.has(UPPER_CASE | NON_ASCII)
     }
 
-    /// Whether no name has blanks around it or dots at its end.
+    /// Whether no name has blanks around it, or dots or colons at its end.
     pub(crate) fn is_trimmed(self) -> bool {
         !self.has(DOT_LAST | BLANK | NON_ASCII)
     }

@@ -13,7 +13,7 @@ type Form = (Ending, bool);
 enum Ending {
     AsItIs,
     NoSlash,
-    /// Nor blanks around a name, nor dots at its end.
+    /// Nor blanks around a name, nor dots and colons at its end.
     Trimmed,
     /// And names of nothing else are dropped.
     Dropped,
@@ -26,7 +26,8 @@ fn folded(path: &[u8], (ending, any_case): Form) -> Vec<Vec<u8>> {
     let mut names = Vec::new();
     for name in segments(path) {
         let text = String::from_utf8_lossy(&name).into_owned();
-        let trimmed = text.trim_end_matches(|letter| letter == '.' || is_blank(letter)).trim_start_matches(is_blank);
+        let trimmed =
+            text.trim_end_matches(|letter| ".:".contains(letter) || is_blank(letter)).trim_start_matches(is_blank);
         let kept = match ending {
             Ending::AsItIs | Ending::NoSlash => name,
             Ending::Trimmed if trimmed.is_empty() => name,

@@ -97,8 +97,13 @@ pub fn is_too_odd_to_be_public(path: &[u8]) -> bool {
 fn is_simple(path: &[u8]) -> bool {
     let names = segments(path);
     let (last, above) = names.split_last().expect("a path has a segment");
-    let odd =
-        |name: &Vec<u8>| name.ends_with(b".") || name.starts_with(b"(") || !scripts(name).is_empty() || is_a_root(name);
+    let odd = |name: &Vec<u8>| {
+        name.ends_with(b".")
+            || name.ends_with(b":")
+            || name.starts_with(b"(")
+            || !scripts(name).is_empty()
+            || is_a_root(name)
+    };
     !path.iter().any(|byte| b"%;~".contains(byte))
         && !has_a_stream(path)
         && find(path, NEXT_DATA).is_none()
