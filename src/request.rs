@@ -56,18 +56,26 @@ pub(crate) const METHOD_OVERRIDES: [&str; 3] = ["x-http-method", "x-http-method-
 /// Headers from which some backends take the URL (CVE-2018-14773). Which backend obeys which is in `docs/security-model.md`.
 pub(crate) const URL_OVERRIDES: [&str; 5] =
     ["x-invoke-path", "x-matched-path", "x-ms-original-url", "x-original-url", "x-rewrite-url"];
-/// Headers from which some backends take what all paths begin with, and cut it off or put it before them; and those by which
-/// WebDAV copies and moves whole trees (RFC 4918, section 10.3). Next.js runs the server action of `next-action` on whichever
-/// page has it.
-pub(crate) const ROOT_OVERRIDES: [&str; 10] = [
+/// Headers from which some backends take what all paths begin with, and cut it off or put it before them; those by which
+/// WebDAV copies and moves whole trees (RFC 4918, section 10.3); and those that say what runs, or whose answer is sent,
+/// whatever the path: server functions of JavaScript frameworks, the application behind a Dapr sidecar, a model of Seldon, the
+/// location that nginx answers with.
+pub(crate) const ROOT_OVERRIDES: [&str; 17] = [
+    "dapr-app-id",
     "daphne-root-path",
     "destination",
     "new-uri",
     "next-action",
     "path-info",
+    "rsc-action-id",
     "script-name",
+    "seldon-internal-model",
+    "x-accel-mapping",
     "x-forwarded-script-name",
+    "x-qrl",
     "x-script-name",
+    "x-single-flight",
+    "x-traversal-path",
     "x-vhm-host",
     "x-vhm-root",
 ];

@@ -374,9 +374,16 @@ pub(crate) fn is_index(name: &[u8]) -> bool {
     }
 }
 
-/// Whether a name is what a JavaScript framework calls the data of a page.
+/// Whether a name is what a JavaScript framework calls the data of a page. Next.js has several for one, when it writes files:
+/// `__next._full.txt`, `__next.members.__PAGE__.txt`.
 pub(crate) fn is_data_of_page(name: &[u8]) -> bool {
-    matches!(name, [b'_' | b'q' | b'Q', ..]) && DATA_OF_PAGES.iter().any(|data| name.eq_ignore_ascii_case(data))
+    let is_of_next = || {
+        let (begins, ends) = (name.get(..7), name.last_chunk::<4>());
+        begins.is_some_and(|begin| begin.eq_ignore_ascii_case(b"__next."))
+            && ends.is_some_and(|end| end.eq_ignore_ascii_case(b".txt"))
+    };
+    matches!(name, [b'_' | b'q' | b'Q', ..])
+        && (DATA_OF_PAGES.iter().any(|data| name.eq_ignore_ascii_case(data)) || is_of_next())
 }
 
 /// Whether all bytes may stand in a request target: visible ASCII, and no fragment.

@@ -12,7 +12,7 @@ const URLS: [&str; 5] = ["x-original-url", "x-rewrite-url", "x-ms-original-url",
 
 /// Headers that some backends cut off the path, or put before it; and those with a second URL, since COPY and MOVE take
 /// whole trees.
-const ROOTS: [&str; 10] = [
+const ROOTS: [&str; 17] = [
     "script-name",
     "daphne-root-path",
     "x-vhm-root",
@@ -23,6 +23,13 @@ const ROOTS: [&str; 10] = [
     "destination",
     "new-uri",
     "next-action",
+    "rsc-action-id",
+    "x-qrl",
+    "x-single-flight",
+    "dapr-app-id",
+    "seldon-internal-model",
+    "x-accel-mapping",
+    "x-traversal-path",
 ];
 
 /// Headers that some backends make the beginning of the URL of.

@@ -242,7 +242,7 @@ pub fn is_an_index(name: &[u8]) -> bool {
 
 fn is_data(name: &[u8]) -> bool {
     let name = name.to_ascii_lowercase();
-    DATA.iter().any(|file| name == file.as_bytes())
+    DATA.iter().any(|file| name == file.as_bytes()) || (name.starts_with(b"__next.") && name.ends_with(b".txt"))
 }
 
 /// The pages whose data a path has.
