@@ -2,7 +2,7 @@
 //! NTFS, sessions in paths (ASP.NET), virtual hosts in paths (Zope). What an alias stands for cannot be seen from it, so a
 //! path with one may be anything.
 
-use crate::fold::trim_name;
+use crate::fold::trim_dots;
 use crate::scan::Scan;
 use crate::trail::Ambiguity;
 
@@ -23,7 +23,7 @@ pub(crate) fn check(path: &[u8], scan: Scan) -> Result<(), Ambiguity> {
 fn is_alias(segment: &[u8]) -> bool {
     matches!(segment, b"VirtualHostBase" | b"VirtualHostRoot")
         || is_session(segment)
-        || is_short_name(trim_name(segment))
+        || is_short_name(trim_dots(segment))
 }
 
 /// A segment that ASP.NET takes for a session, and drops: `(S(x))`, `(A(x)F(y))`.

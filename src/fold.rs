@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::scan::Scan;
+#[cfg(test)]
 use crate::tree::Names;
 
 /// What a backend may not tell apart.
@@ -21,7 +22,7 @@ pub(crate) enum Ending {
     Exact,
     /// A slash at the end of the path does not count.
     Slash,
-    /// Nor do blanks and control characters around a name, and dots at its end. Windows drops dots and blanks, the `$` of
+    /// Nor do blanks and control characters around a name, and dots and colons at its end. Windows drops dots and blanks, the `$` of
     /// a regular expression allows a line feed, some routers trim (CVE-2016-5007). A name of nothing else stays.
     Names,
     /// The same, and a name of nothing else is dropped.
@@ -82,14 +83,26 @@ impl Ending {
     }
 
     /// A path as its [`Names`] have it.
+    #[cfg(test)]
     pub(crate) fn path(self, path: &[u8]) -> Vec<u8> {
         Names::of(path, self).flat_map(|name| core::iter::once(b'/').chain(name.iter().copied())).collect()
     }
 }
 
-/// A name without blanks around it and dots at its end; empty where it is nothing else.
+/// A name without blanks around it and dots or colons at its end; empty where it is nothing else. A `:` begins the verb of a
+/// method of gRPC, and an empty verb is none (grpc-gateway).
 pub(crate) fn trim_name(name: &[u8]) -> &[u8] {
-    if defence!("trimmed-names") { trim(name, |letter| letter == '.' || is_blank(letter)) } else { name }
+    let is_end = |letter| is_dropped(letter) || (letter == ':' && defence!("colons-behind-names"));
+    if defence!("trimmed-names") { trim(name, is_end) } else { name }
+}
+
+/// A name without blanks around it and dots at its end.
+pub(crate) fn trim_dots(name: &[u8]) -> &[u8] {
+    trim(name, is_dropped)
+}
+
+fn is_dropped(letter: char) -> bool {
+    letter == '.' || is_blank(letter)
 }
 
 /// A name without blanks around it.

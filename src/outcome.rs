@@ -172,7 +172,11 @@ mod tests {
             );
             let policy = Policy::load(document.as_bytes(), &|_| None).unwrap().policy;
             for key in ["key-1", "key-2"] {
-                let mut pairs = vec![(":path".to_owned(), b"/".to_vec()), ("x-api-key".to_owned(), key.into())];
+                let mut pairs = vec![
+                    (":path".to_owned(), b"/".to_vec()),
+                    (":authority".to_owned(), b"gate".to_vec()),
+                    ("x-api-key".to_owned(), key.into()),
+                ];
                 for name in ["x-portcullis-consumer", "x-portcullis-roles", "x-portcullis-key-id"] {
                     let title = name.replace("x-p", "X-P");
                     let names =
@@ -212,7 +216,7 @@ mod tests {
     fn after_an_edit_that_fails_none_is_made() {
         let document = r#"{"consumers": [{"name": "ci", "keys": [{"plaintext": "key-1"}]}]}"#;
         let policy = Policy::load(document.as_bytes(), &|_| None).unwrap().policy;
-        let pairs = [(":path", "/"), ("x-api-key", "key-1"), ("X_Portcullis_Roles", "forged")];
+        let pairs = [(":path", "/"), (":authority", "gate"), ("x-api-key", "key-1"), ("X_Portcullis_Roles", "forged")];
         let block = HeaderBlock::new(&pairs);
         let request = Request::new(block.headers());
         let Outcome::Forward(edits) = policy.outcome(&request, &policy.decide(&request, &(), &mut ())) else {

@@ -182,7 +182,7 @@ fn check_segment(text: &str) -> Result<(), Invalid> {
         ));
     }
     if !text.is_empty() && trim_name(text.as_bytes()).is_empty() {
-        return Err(Invalid::new("has a name of dots or blanks alone", "use * for it"));
+        return Err(Invalid::new("has a name of dots, colons or blanks alone", "use * for it"));
     }
     Ok(())
 }

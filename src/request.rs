@@ -57,16 +57,26 @@ pub(crate) const METHOD_OVERRIDES: [&str; 3] = ["x-http-method", "x-http-method-
 /// Headers from which some backends take the URL (CVE-2018-14773). Which backend obeys which is in `docs/security-model.md`.
 pub(crate) const URL_OVERRIDES: [&str; 5] =
     ["x-invoke-path", "x-matched-path", "x-ms-original-url", "x-original-url", "x-rewrite-url"];
-/// Headers from which some backends take what all paths begin with, and cut it off or put it before them; and those by which
-/// WebDAV copies and moves whole trees (RFC 4918, section 10.3).
-pub(crate) const ROOT_OVERRIDES: [&str; 9] = [
+/// Headers from which some backends take what all paths begin with, and cut it off or put it before them; those by which
+/// WebDAV copies and moves whole trees (RFC 4918, section 10.3); and those that say what runs, or whose answer is sent,
+/// whatever the path: server functions of JavaScript frameworks, the application behind a Dapr sidecar, a model of Seldon, the
+/// location that nginx answers with.
+pub(crate) const ROOT_OVERRIDES: [&str; 17] = [
+    "dapr-app-id",
     "daphne-root-path",
     "destination",
     "new-uri",
+    "next-action",
     "path-info",
+    "rsc-action-id",
     "script-name",
+    "seldon-internal-model",
+    "x-accel-mapping",
     "x-forwarded-script-name",
+    "x-qrl",
     "x-script-name",
+    "x-single-flight",
+    "x-traversal-path",
     "x-vhm-host",
     "x-vhm-root",
 ];
@@ -263,6 +273,14 @@ impl<'a> Request<'a> {
         })
     }
 
+    /// Whether `:authority` names a host, and nothing before it. Whoever writes a URL with another one, `http://` and `:` and
+    /// the path, has the first name of the path for its host (the URL standard skips any number of slashes), or looks for
+    /// the path where it is not (Bun and Hono).
+    #[must_use]
+    pub fn names_a_host(&self) -> bool {
+        !defence!("empty-authorities") || !(has_no_host(self.authority) || self.authority.contains(&b'@'))
+    }
+
     /// Whether this is a CORS preflight: OPTIONS with `Origin` and `Access-Control-Request-Method`.
     #[must_use]
     pub fn is_cors_preflight(&self) -> bool {
@@ -342,9 +360,18 @@ fn is_method_parameter(is_post: bool, name: &[u8]) -> bool {
     is_one_of(&METHOD_PARAMETERS) || is_one_of(&METHOD_OVERRIDES) || (is_post && is_one_of(&[METHOD_OF_POST]))
 }
 
-/// Whether the value of a header that names a host or a scheme has what can only be part of a path or a query.
+/// Whether the value of a header that names a host or a scheme has what can only be part of a path or a query; or the first
+/// or last item in it is no host, so that a URL parser takes the path's first name for one.
 fn has_path(value: &[u8]) -> bool {
+    let mut items = value.split(|byte| *byte == b',');
+    let ends = [items.next(), items.next_back()];
     value.iter().any(|byte| matches!(byte, b'/' | b'?' | b'#' | b'\\' | b'@'))
+        || (defence!("empty-hosts") && ends.into_iter().flatten().any(has_no_host))
+}
+
+/// Whether a host is empty, or ends where its port begins.
+fn has_no_host(host: &[u8]) -> bool {
+    matches!(trim(host), [] | [b':', ..])
 }
 
 /// What Envoy takes for gRPC (`Grpc::Common::hasGrpcContentType`): other content types get a plain HTTP answer.

@@ -33,7 +33,7 @@ const UPPER_CASE: u32 = 1 << 3;
 const EMPTY_SEGMENT: u32 = 1 << 4;
 /// A dot behind a slash.
 const DOT_FIRST: u32 = 1 << 5;
-/// A dot before a slash, or at the end.
+/// A dot or a colon before a slash, or at the end.
 const DOT_LAST: u32 = 1 << 6;
 /// A slash at the end, and not at the beginning.
 const SLASH_LAST: u32 = 1 << 7;
@@ -51,6 +51,10 @@ const SPECIAL: u32 = 1 << 12;
 const INDEX: u32 = 1 << 13;
 /// A dot.
 const DOT: u32 = 1 << 16;
+/// A `,` or `@`.
+const LIST: u32 = 1 << 18;
+/// A name that begins with `++`.
+const NAMESPACE: u32 = 1 << 19;
 /// The folder below which Jakarta Faces has all pages.
 const FACES: u32 = 1 << 17;
 /// The folder in which Next.js keeps the data of pages.
@@ -70,11 +74,12 @@ static MARKS: [u32; 256] = {
             b'%' => ESCAPE,
             b';' => PARAMETER,
             b'\\' => FORBIDDEN,
-            b'/' | b'.' | b'(' | b'$' | b'_' => NEIGHBOUR,
+            b'/' | b'.' | b'(' | b'$' | b'_' | b'+' => NEIGHBOUR,
             b'V' => NEIGHBOUR | UPPER_CASE,
             b'A'..=b'Z' => UPPER_CASE,
             b'?' | b'#' => CUT,
             b'~' => SPECIAL,
+            b',' | b'@' => LIST,
             b'\t' | b'\r' | b'\n' => LINE | BLANK,
             0 => FORBIDDEN | BLANK,
             ..=b' ' | 0x7F => BLANK,
@@ -171,6 +176,16 @@ impl Scan {
         self.has(MANY_DOTS)
     }
 
+    /// Whether some backend may take a name for another: there is a dot, a comma or an `@`.
+    pub(crate) fn may_have_other_names(self) -> bool {
+        self.has(DOT | LIST)
+    }
+
+    /// Whether a name begins with `++`.
+    pub(crate) fn has_namespace(self) -> bool {
+        self.has(NAMESPACE)
+    }
+
     /// The first script.
     pub(crate) fn script(self) -> Option<Script> {
         self.script
@@ -192,7 +207,7 @@ impl Scan {
     }
 
     /// Whether the only variant of the path is the path itself, but for letter case and a slash at its end. That is so
-    /// where no step changes it, no name is an alias, and no name has a dot at its end. Blanks,
+    /// where no step changes it, no name is an alias, and no name has a dot or a colon at its end. Blanks,
     /// and letters that are one with others, are not visible ASCII: only an escape can stand for them.
     ///
     /// A dot at the beginning of a name changes nothing: the names that are dots alone have one at their end too.
@@ -219,7 +234,7 @@ impl Scan {
         !self.has(UPPER_CASE | NON_ASCII)
     }
 
-    /// Whether no name has blanks around it or dots at its end.
+    /// Whether no name has blanks around it, or dots or colons at its end.
     pub(crate) fn is_trimmed(self) -> bool {
         !self.has(DOT_LAST | BLANK | NON_ASCII)
     }
@@ -263,7 +278,7 @@ impl Pass<'_> {
         if self.before == b'/' {
             self.all |= EMPTY_SEGMENT;
         }
-        self.end_dots(at);
+        self.end_segment(at);
         if self.last < at {
             self.name = (self.last, at);
         }
@@ -284,6 +299,7 @@ impl Pass<'_> {
         let begins = self.before == b'/';
         self.all |= match byte {
             b'(' if begins => SPECIAL,
+            b'+' if begins && starts_with(self.path, at, b"++") => NAMESPACE,
             b'$' if self.before == b':' => SPECIAL,
             b'V' if begins && starts_with(self.path, at, b"VirtualHost") => SPECIAL,
             b'_' if begins && starts_with(self.path, at, b"_next/data/") => NEXT_DATA,
@@ -292,7 +308,8 @@ impl Pass<'_> {
     }
 
     /// A segment ends: it may have had dots.
-    fn end_dots(&mut self, at: usize) {
+    fn end_segment(&mut self, at: usize) {
+        self.all |= if matches!(self.before, b'.' | b':') { DOT_LAST } else { 0 };
         if let Some(dot) = self.dots.last {
             self.of_dots(dot, at);
         }
@@ -300,14 +317,13 @@ impl Pass<'_> {
 
     #[inline(never)]
     fn of_dots(&mut self, dot: usize, at: usize) {
-        self.all |= if self.before == b'.' { DOT_LAST } else { 0 };
         self.script = self.script.or_else(|| self.dots.script(self.path, self.last, dot, at));
         self.dots = Dots::NONE;
     }
 
     #[inline(never)]
     fn end(mut self) -> Scan {
-        self.end_dots(self.path.len());
+        self.end_segment(self.path.len());
         if self.last < self.path.len() {
             self.name = (self.last, self.path.len());
         }
@@ -402,9 +418,16 @@ pub(crate) fn is_index(name: &[u8]) -> bool {
     }
 }
 
-/// Whether a name is what a JavaScript framework calls the data of a page.
+/// Whether a name is what a JavaScript framework calls the data of a page. Next.js has several for one, when it writes files:
+/// `__next._full.txt`, `__next.members.__PAGE__.txt`.
 pub(crate) fn is_data_of_page(name: &[u8]) -> bool {
-    matches!(name, [b'_' | b'q' | b'Q', ..]) && DATA_OF_PAGES.iter().any(|data| name.eq_ignore_ascii_case(data))
+    let is_of_next = || {
+        let (begins, ends) = (name.get(..7), name.last_chunk::<4>());
+        begins.is_some_and(|begin| begin.eq_ignore_ascii_case(b"__next."))
+            && ends.is_some_and(|end| end.eq_ignore_ascii_case(b".txt"))
+    };
+    matches!(name, [b'_' | b'q' | b'Q', ..])
+        && (DATA_OF_PAGES.iter().any(|data| name.eq_ignore_ascii_case(data)) || is_of_next())
 }
 
 /// Whether all bytes may stand in a request target: visible ASCII, and no fragment.

@@ -172,7 +172,7 @@ fn no_debug_output_shows_a_key_or_a_credential() {
         ("/admin", "x-api-key", "hunter2-plain"),
     ];
     for (path, name, value) in presented {
-        let block = HeaderBlock::new(&[(":method", "GET"), (":path", path), (name, value)]);
+        let block = HeaderBlock::new(&[(":method", "GET"), (":path", path), (":authority", "gate"), (name, value)]);
         let request = Request::new(block.headers());
         hides("request", &request);
         let query = split_query(path.as_bytes()).1;

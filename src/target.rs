@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use memchr::memchr;
 
 use crate::alias;
-use crate::fold::{is_blank, trim_blanks, trim_name};
+use crate::fold::{is_blank, trim_blanks, trim_dots};
 use crate::scan::{Scan, is_visible};
 use crate::trail::{Ambiguity, BadTarget, NotPublic};
 
@@ -238,7 +238,7 @@ fn has_one(path: &[u8]) -> bool {
 
 /// A segment of dots and blanks alone.
 fn has_no_name(path: &[u8]) -> bool {
-    path.split(|byte| *byte == b'/').any(|segment| !segment.is_empty() && trim_name(segment).is_empty())
+    path.split(|byte| *byte == b'/').any(|segment| !segment.is_empty() && trim_dots(segment).is_empty())
 }
 
 fn is_dot_segment(segment: &[u8]) -> bool {

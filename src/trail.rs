@@ -99,6 +99,8 @@ pub enum BadTarget {
     EndlessEscapes,
     /// Its path is longer than servers take one.
     TooLong,
+    /// It comes with an authority that names no host, so that a host may be read from the path; or with a user in it.
+    Authority,
 }
 
 /// What a request is to the CORS step.

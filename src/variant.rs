@@ -12,6 +12,7 @@ use crate::fold::fold_case;
 use crate::scan::{Scan, is_data_of_page};
 use crate::target::{LONGEST, Target, decode, decode_but, has_forbidden_part};
 use crate::trail::Ambiguity;
+use crate::tree::Matching;
 
 /// The most variants of the paths of one request, before normalization: somebody's resource has a handful.
 const MOST: usize = 32;
@@ -66,6 +67,22 @@ impl<'a> Variant<'a> {
         Self { path, scan, lower_case: OnceCell::new() }
     }
 
+    /// Refuses a name in one of Zope's namespaces, which may stand for a view, or for nothing: `++view++admin`, `++skin++x`.
+    /// Nothing is public by that, and what is public below a pattern stays so.
+    fn check_namespaces(&self) -> Result<(), Ambiguity> {
+        let mut names = self.path.split(|byte| *byte == b'/').filter_map(|name| name.strip_prefix(b"++"));
+        if defence!("namespaces") && self.scan.has_namespace() && names.any(|name| memmem::find(name, b"++").is_some())
+        {
+            return Err(Ambiguity::Alias);
+        }
+        Ok(())
+    }
+
+    /// How it is compared with what a path may be restricted to.
+    pub(crate) fn matching(&self) -> Matching {
+        if self.scan.may_have_other_names() { Matching::Wider } else { Matching::Wide }
+    }
+
     /// The path [without letter case](crate::letters).
     pub(crate) fn lower_case(&self) -> &[u8] {
         self.lower_case.get_or_init(|| fold_case(&self.path).into_owned())
@@ -85,6 +102,7 @@ impl<'a> Variants<'a> {
     pub(crate) fn find(&mut self, target: &Target<'a>, budget: &mut Budget) -> Result<&[Variant<'a>], Ambiguity> {
         self.0.clear();
         let first = Variant { path: Cow::Borrowed(target.path), scan: target.scan, lower_case: OnceCell::new() };
+        first.check_namespaces()?;
         if first.scan.is_simple() && !first.scan.has_many_dots() {
             self.0.try_push(first).map_err(|_| Ambiguity::TooManyVariants)?;
         } else {
@@ -119,6 +137,7 @@ impl<'a> Variants<'a> {
         if defence!("dot-segments-in-variants") && has_forbidden_part(&variant.path, variant.scan) {
             return Err(Ambiguity::DotSegment);
         }
+        variant.check_namespaces()?;
         if defence!("many-suffixes") && variant.scan.has_many_dots() {
             return Err(Ambiguity::ManySuffixes);
         }
@@ -287,7 +306,7 @@ fn without_lines(path: &[u8]) -> Vec<u8> {
 mod tests {
     use super::*;
     use crate::pattern::PathPattern;
-    use crate::tree::{FoldedTrees, Matching, Tree};
+    use crate::tree::{FoldedTrees, Tree};
 
     /// Whether any variant of the path falls under the pattern.
     fn reaches(path: &str, pattern: &str) -> bool {
@@ -297,7 +316,7 @@ mod tests {
         let variants = variants.find(&target, &mut budget).expect("a handful");
         !variants.iter().all(|variant| {
             let is_outside = |tree: &Tree, path: &[u8], ending| {
-                tree.each(path, ending, Matching::Strict, &mut budget, &|_| true, |found, _| found.is_none())
+                tree.each(path, ending, Matching::Strict, &mut budget, &|_| true, &mut |found, _| found.is_none())
             };
             trees.all(variant, is_outside).unwrap()
         })

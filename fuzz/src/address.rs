@@ -17,6 +17,7 @@ use crate::lines::Lines;
 pub fn run(input: &[u8]) {
     let mut lines = Lines::read(input);
     lines.assume(":path", "/");
+    lines.assume(":authority", "gate");
     let ranges: Vec<&str> = lines.text("@ranges").unwrap_or("localhost 10.0.0.0/8 fd00::/8").split(' ').collect();
     let client_address = match lines.text("@mode") {
         Some("remote_ip") => json!("remote_ip"),

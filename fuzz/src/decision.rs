@@ -21,6 +21,7 @@ pub fn run(input: &[u8]) -> Option<&'static str> {
     let mut lines = Lines::read(&input[..end]);
     if lines.told("@connect").is_none() {
         lines.assume(":path", "/");
+        lines.assume(":authority", "gate");
     }
     lines.assume("@source", "127.0.0.1:40000");
     let bytes = input.get(end + 2..).unwrap_or_default();

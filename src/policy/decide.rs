@@ -62,6 +62,8 @@ impl Policy {
         }
         // 2. What no API sends.
         let target = request.path.ok_or(BadTarget::Bytes).and_then(Target::parse);
+        let target =
+            target.and_then(|target| if request.names_a_host() { Ok(target) } else { Err(BadTarget::Authority) });
         trail.record(|| Event::Target(target.as_ref().map(|_| ()).map_err(|bad| *bad)));
         let Ok(target) = target else { return Decision::Deny(Denial::BadRequestTarget) };
         let mut budget = Budget::new();
@@ -286,7 +288,7 @@ mod tests {
         let policy = Policy::load(document.as_bytes(), &|_| None).unwrap().policy;
         let reasons = |clock: Clock| {
             ["always", "begins", "expires", "both"].map(|key| {
-                let headers = [(":path", "/"), ("x-api-key", key)];
+                let headers = [(":path", "/"), (":authority", "gate"), ("x-api-key", key)];
                 let block = HeaderBlock::new(&headers);
                 policy.decide(&Request::new(block.headers()), &clock, &mut ()).reason()
             })

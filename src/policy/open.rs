@@ -67,11 +67,12 @@ impl Protected {
         let mut variants = Variants::default();
         let is_free = variants.find(target, budget).is_ok_and(|variants| {
             variants.iter().all(|variant| {
-                let matching = if defence!("protected-suffixes") { Matching::Wide } else { Matching::Strict };
+                let matching = if defence!("protected-suffixes") { variant.matching() } else { Matching::Strict };
                 let files = Some(&self.of_files).filter(|files| defence!("protected-files") && !files.is_empty());
-                [Some(&self.paths), files].into_iter().flatten().all(|trees| {
+                let files = files.map(|files| (files, matching.of_files()));
+                [Some((&self.paths, matching)), files].into_iter().flatten().all(|(trees, matching)| {
                     let covers_none = |tree: &Tree, path: &[u8], ending| {
-                        tree.each(path, ending, matching, budget, &|_| true, |found, _| found.is_none())
+                        tree.each(path, ending, matching, budget, &|_| true, &mut |found, _| found.is_none())
                     };
                     trees.all(variant, covers_none).unwrap_or(false)
                 })
@@ -87,7 +88,7 @@ pub(super) fn compare_all(trees: &[&FoldedTrees], target: &Target<'_>) -> Result
     for variant in variants.find(target, &mut budget)? {
         for trees in trees {
             trees.all(variant, |tree, path, ending| {
-                tree.each(path, ending, Matching::Wide, &mut budget, &|_| false, |_, _| true)
+                tree.each(path, ending, variant.matching(), &mut budget, &|_| false, &mut |_, _| true)
             })?;
         }
     }

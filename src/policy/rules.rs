@@ -8,7 +8,7 @@ use crate::pattern::PathPattern;
 use crate::request::Request;
 use crate::target::{LONGEST, Target};
 use crate::trail::{Ambiguity, Event, Recorder};
-use crate::tree::{FoldedTrees, Matching};
+use crate::tree::{Change, FoldedTrees, Matching};
 use crate::variant::{Budget, Variants};
 
 /// The most URLs in override headers that are read.
@@ -119,25 +119,23 @@ impl Rules {
         };
         let of_file = |number: usize| self.rules_of_files.get(number).copied();
         let counts_for_file = |number: usize| of_file(number).is_none_or(counts);
-        let matching = if defence!("rule-suffixes") { Matching::Wide } else { Matching::Strict };
         let mut variants = Variants::default();
         for variant in variants.find(target, budget)? {
-            let mut holds = |path: &[u8], ending: Ending, number: Option<usize>, cut: usize| {
+            let matching = if defence!("rule-suffixes") { variant.matching() } else { Matching::Strict };
+            let mut holds = |path: &[u8], ending: Ending, number: Option<usize>, change: Change<'_>| {
                 let permitted = permits(number);
-                trail.record(|| {
-                    let mut path = ending.path(path);
-                    path.truncate(path.len().saturating_sub(cut));
-                    Event::Variant { path, rule: number, permitted }
-                });
+                trail.record(|| Event::Variant { path: change.path(path, ending), rule: number, permitted });
                 permitted
             };
             let is_permitted = self.paths.all(variant, |tree, path, ending| {
-                tree.each(path, ending, matching, budget, &counts, |number, cut| holds(path, ending, number, cut))
+                tree.each(path, ending, matching, budget, &counts, &mut |number, change| {
+                    holds(path, ending, number, change)
+                })
             })? && (self.of_files.is_empty()
                 || !defence!("rule-files")
                 || self.of_files.all(variant, |tree, path, ending| {
-                    tree.each(path, ending, matching, budget, &counts_for_file, |number, cut| {
-                        number.is_none() || holds(path, ending, number.and_then(of_file), cut)
+                    tree.each(path, ending, matching.of_files(), budget, &counts_for_file, &mut |number, change| {
+                        number.is_none() || holds(path, ending, number.and_then(of_file), change)
                     })
                 })?);
             if !is_permitted {

@@ -164,7 +164,7 @@ mod tests {
                 let mut lazy = BTreeSet::new();
                 let every = trees.all(&variant, |tree, path, ending| {
                     let accept = |number: usize| accepted[number];
-                    tree.each(path, ending, Matching::Wide, &mut Budget::new(), &accept, |first, _| {
+                    tree.each(path, ending, Matching::Wide, &mut Budget::new(), &accept, &mut |first, _| {
                         lazy.insert(first);
                         true
                     })

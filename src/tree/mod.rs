@@ -15,8 +15,9 @@ use core::fmt;
 use crate::fold::Fold;
 use crate::pattern::{PathPattern, Segment};
 pub(crate) use folded::FoldedTrees;
+#[cfg(test)]
 pub(crate) use names::Names;
-pub(crate) use walk::Matching;
+pub(crate) use walk::{Change, Matching};
 
 /// No node, literal or pattern: no list is so long.
 const NONE: usize = usize::MAX;

@@ -6,6 +6,7 @@ use crate::fold::Ending;
 
 /// The segments of a path, with its end and theirs as an [`Ending`] has them. Empty ones at the end are dropped, but where
 /// endings are exact. There is always one: that of `/` is empty.
+#[derive(Clone)]
 pub(crate) struct Names<'p> {
     rest: Option<&'p [u8]>,
     ending: Ending,

@@ -1,7 +1,7 @@
 //! The way of a path through a tree: level by level, each name hashed once, whatever many nodes it is looked for below.
 
 use arrayvec::ArrayVec;
-use memchr::memchr_iter;
+use memchr::{memchr_iter, memchr2};
 
 use super::names::Names;
 use super::{NONE, ROOT, Tree, hash};
@@ -23,7 +23,39 @@ pub(crate) enum Matching {
     /// As some backend may have it. `*` may be empty where more follows; and what stands before a dot of the last name is
     /// looked for too: routers that serve several formats find `/a` in `/a.json`.
     Wide,
+    /// The same, for a path with names that some backend takes for others: see [`others`].
+    Wider,
 }
+
+impl Matching {
+    /// How much a path is compared with the other paths of files: their names are other names already.
+    pub(crate) fn of_files(self) -> Self {
+        if self == Self::Wider { Self::Wide } else { self }
+    }
+}
+
+/// How a path is read where it is not read as it stands.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Change<'c> {
+    /// How many bytes it loses at its end.
+    pub(crate) cut: usize,
+    /// The names that stand for others, by how many names are before them.
+    pub(crate) names: &'c [(usize, &'c [u8])],
+}
+
+impl Change<'_> {
+    /// The path, as it is read so.
+    pub(crate) fn path(&self, path: &[u8], ending: Ending) -> Vec<u8> {
+        let other = |depth: usize| self.names.iter().find(|(place, _)| *place == depth).map(|(_, other)| *other);
+        let names = Names::of(path, ending).enumerate().map(|(depth, name)| other(depth).unwrap_or(name));
+        let mut path: Vec<u8> = names.flat_map(|name| core::iter::once(b'/').chain(name.iter().copied())).collect();
+        path.truncate(path.len().saturating_sub(self.cut));
+        path
+    }
+}
+
+/// Hears the first pattern that covers a reading of a path, if any, and how the path is read.
+type Holds<'h> = &'h mut dyn FnMut(Option<usize>, Change<'_>) -> bool;
 
 impl Tree {
     /// The first pattern in their order that covers `path`, as it is, and is accepted.
@@ -34,7 +66,7 @@ impl Tree {
         accept: impl Fn(usize) -> bool,
     ) -> Result<Option<usize>, Ambiguity> {
         let mut first = None;
-        self.each(path, Ending::Exact, Matching::Strict, budget, &accept, |found, _| {
+        self.each(path, Ending::Exact, Matching::Strict, budget, &accept, &mut |found, _| {
             first = found;
             true
         })?;
@@ -42,7 +74,7 @@ impl Tree {
     }
 
     /// Whether `holds` for the first pattern that covers the path and is accepted, or for none; and so, in a wide matching,
-    /// for what is left of the path without each suffix. It hears how many bytes the path loses at its end.
+    /// for what is left of the path without each suffix, and with other names.
     ///
     /// # Errors
     /// Where this would take long, which only an unusual policy brings about.
@@ -53,31 +85,12 @@ impl Tree {
         matching: Matching,
         budget: &mut Budget,
         accept: &dyn Fn(usize) -> bool,
-        mut holds: impl FnMut(Option<usize>, usize) -> bool,
+        holds: Holds<'_>,
     ) -> Result<bool, Ambiguity> {
-        let mut walk = Walk { tree: self, matching, accept, budget, found: NONE };
-        let mut names = Names::of(path, ending);
-        let (mut here, mut there) = (Level::new(), Level::new());
-        walk.enter(ROOT, &mut here)?;
-        let mut next = names.next();
-        while let Some(name) = next {
-            if here.is_empty() {
-                break;
-            }
-            let before = names.unread();
-            next = names.next();
-            // A name is a visit, and so are so many bytes of empty segments and of long names.
-            let read = before.saturating_sub(names.unread());
-            walk.budget.visit(1_usize.saturating_add(read >> 6))?;
-            if next.is_none() {
-                return walk.last(&here, name, holds);
-            }
-            // `*` may be empty to some where more follows (Fastify, gin, Falcon).
-            walk.step(&here, name, matching == Matching::Wide, &mut there)?;
-            core::mem::swap(&mut here, &mut there);
-            there.clear();
-        }
-        Ok(holds((walk.found != NONE).then_some(walk.found), 0))
+        let mut walk = Walk { tree: self, matching, accept, budget, found: NONE, looked: 0, changed: Vec::new() };
+        let mut start = Level::new();
+        walk.enter(ROOT, &mut start)?;
+        walk.descend(Names::of(path, ending), 0, start, holds)
     }
 }
 
@@ -88,9 +101,135 @@ struct Walk<'w> {
     budget: &'w mut Budget,
     /// The first pattern that was accepted so far.
     found: usize,
+    /// How often other names were looked for, and no visit was taken yet.
+    looked: usize,
+    /// The names that are read as others, on the way to where the walk is.
+    changed: Vec<(usize, &'w [u8])>,
 }
 
-impl Walk<'_> {
+/// How many other names are looked for in the time of a visit.
+const LOOKS: usize = 8;
+
+/// Whether there is something of which [`others`] are made.
+fn may_be_another(name: &[u8]) -> bool {
+    memchr2(b'.', b',', name).is_some() || name.starts_with(b"@@")
+}
+
+/// What some backends take a name for, beside what stands before a dot of the last one: what follows `@@` (Pyramid, Zope), each
+/// item of a list (tRPC, Elasticsearch, Solr), and what stands before a dot of any (connect; `.git`).
+fn others(name: &[u8], is_last: bool) -> impl Iterator<Item = &[u8]> {
+    let bare = name.strip_prefix(b"@@").filter(|_| defence!("views")).unwrap_or(name);
+    let items = bare.split(|byte| *byte == b',' && defence!("lists"));
+    items.flat_map(move |item| {
+        let is_name = item.len() == name.len();
+        let dots = memchr_iter(b'.', item).filter(move |_| !(is_name && is_last) && defence!("suffixes-in-the-middle"));
+        let itself = Some(item).filter(|_| !is_name);
+        itself.into_iter().chain(dots.filter_map(|dot| item.get(..dot))).filter(|other| !other.is_empty())
+    })
+}
+
+impl<'w> Walk<'w> {
+    /// Goes down from the nodes of one depth, behind so many names.
+    fn descend(
+        &mut self,
+        mut names: Names<'w>,
+        mut depth: usize,
+        mut here: Level,
+        holds: Holds<'_>,
+    ) -> Result<bool, Ambiguity> {
+        let mut there = Level::new();
+        let mut next = self.next(&mut names)?;
+        while let Some(name) = next {
+            if here.is_empty() {
+                break;
+            }
+            if self.matching == Matching::Wider
+                && may_be_another(name)
+                && !self.otherwise(&here, name, &names, depth, holds)?
+            {
+                return Ok(false);
+            }
+            next = self.next(&mut names)?;
+            if next.is_none() {
+                return self.last(&here, name, holds);
+            }
+            // `*` may be empty to some where more follows (Fastify, gin, Falcon).
+            self.step(&here, name, self.matching != Matching::Strict, &mut there)?;
+            core::mem::swap(&mut here, &mut there);
+            there.clear();
+            depth = depth.saturating_add(1);
+        }
+        Ok(self.holds(0, holds))
+    }
+
+    /// The next name: a visit, and so are so many bytes of empty segments and of long names.
+    #[inline(always)]
+    fn next(&mut self, names: &mut Names<'w>) -> Result<Option<&'w [u8]>, Ambiguity> {
+        let before = names.unread();
+        let next = names.next();
+        let read = before.saturating_sub(names.unread());
+        self.budget.visit(usize::from(next.is_some()).saturating_add(read >> 6))?;
+        Ok(next)
+    }
+
+    fn holds(&self, cut: usize, holds: Holds<'_>) -> bool {
+        holds((self.found != NONE).then_some(self.found), Change { cut, names: &self.changed })
+    }
+
+    /// The same path with each other name in the place of this one that a pattern has there, where none has the name itself:
+    /// a name that patterns know is no other. So names with dots or commas, which are usual, cost a look for each.
+    fn otherwise(
+        &mut self,
+        from: &Level,
+        name: &'w [u8],
+        behind: &Names<'w>,
+        depth: usize,
+        holds: Holds<'_>,
+    ) -> Result<bool, Ambiguity> {
+        let tree = self.tree;
+        let is_last = behind.clone().next().is_none();
+        // A name that is longer than all literals is none of them.
+        let whole = Some(name).filter(|name| name.len() <= tree.longest).map(hash);
+        let is_known = |index: usize| {
+            whole.is_some_and(|hashed| tree.literals(index, hashed, |text| text == name).next().is_some())
+        };
+        // Lists repeat names.
+        let mut known: ArrayVec<usize, WIDEST> = ArrayVec::new();
+        for other in others(name, is_last) {
+            self.looked = self.looked.saturating_add(from.len());
+            self.budget.visit(self.looked / LOOKS)?;
+            self.looked %= LOOKS;
+            if other.len() > tree.longest {
+                continue;
+            }
+            let hashed = hash(other);
+            let first = from.iter().find_map(|index| {
+                let counts = |node: usize| tree.nodes.get(node).is_some_and(|node| node.first < self.found);
+                let literal =
+                    tree.literals(*index, hashed, |text| text == other).find(|literal| counts(literal.node))?;
+                (!is_known(*index)).then_some(literal.node)
+            });
+            let Some(first) = first.filter(|first| !known.contains(first)) else { continue };
+            // Where there is no room, it is looked for again.
+            let _ = known.try_push(first);
+            let (found, mut to) = (self.found, Level::new());
+            self.changed.push((depth, other));
+            self.step(from, other, false, &mut to)?;
+            let all_hold = if is_last {
+                self.ends_all(&to)?;
+                self.holds(0, holds)
+            } else {
+                self.descend(behind.clone(), depth.saturating_add(1), to, holds)?
+            };
+            self.changed.pop();
+            self.found = found;
+            if !all_hold {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Enters the nodes that a name leads to. `is_any`: `*` stands for an empty one too.
     fn step(&mut self, from: &[usize], name: &[u8], is_any: bool, to: &mut Level) -> Result<(), Ambiguity> {
         let tree = self.tree;
@@ -119,28 +258,25 @@ impl Walk<'_> {
     }
 
     /// The last name, and then what is left of it without each suffix.
-    fn last(
-        &mut self,
-        from: &[usize],
-        name: &[u8],
-        mut holds: impl FnMut(Option<usize>, usize) -> bool,
-    ) -> Result<bool, Ambiguity> {
+    fn last(&mut self, from: &[usize], name: &[u8], holds: Holds<'_>) -> Result<bool, Ambiguity> {
         let before = self.found;
-        if !holds(self.end(from, name)?, 0) {
+        self.end(from, name)?;
+        if !self.holds(0, holds) {
             return Ok(false);
         }
-        if self.matching == Matching::Wide {
+        if self.matching != Matching::Strict {
             for dot in memchr_iter(b'.', name) {
                 self.found = before;
                 let rest = name.get(..dot).unwrap_or_default();
-                if !holds(self.end(from, rest)?, name.len().saturating_sub(dot)) {
+                self.end(from, rest)?;
+                if !self.holds(name.len().saturating_sub(dot), holds) {
                     return Ok(false);
                 }
                 // `/a/.json` is `/a` to some (Django REST framework).
                 if rest.is_empty() {
                     self.found = before;
                     self.ends_all(from)?;
-                    if !holds((self.found != NONE).then_some(self.found), name.len().saturating_add(1)) {
+                    if !self.holds(name.len().saturating_add(1), holds) {
                         return Ok(false);
                     }
                 }
@@ -149,13 +285,12 @@ impl Walk<'_> {
         Ok(true)
     }
 
-    /// What is found where the path ends with a name.
-    fn end(&mut self, from: &[usize], name: &[u8]) -> Result<Option<usize>, Ambiguity> {
+    /// Finds what there is where the path ends with a name.
+    fn end(&mut self, from: &[usize], name: &[u8]) -> Result<(), Ambiguity> {
         self.budget.visit(1)?;
         let mut to = Level::new();
         self.step(from, name, false, &mut to)?;
-        self.ends_all(&to)?;
-        Ok((self.found != NONE).then_some(self.found))
+        self.ends_all(&to)
     }
 
     /// The patterns that end at each node.
@@ -185,5 +320,79 @@ impl Walk<'_> {
             number = self.tree.next.get(number).copied().unwrap_or(NONE);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fold::Fold;
+    use crate::pattern::PathPattern;
+
+    #[test]
+    fn a_name_may_be_others() {
+        let all = |name: &str, is_last| {
+            let others = others(name.as_bytes(), is_last).map(|other| String::from_utf8_lossy(other).into_owned());
+            others.collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(all("a.b.c", false), "a a.b");
+        assert_eq!(all("a.b.c", true), "", "the suffixes of a last name are cut off by themselves");
+        assert_eq!(all("a,b.c,,d", true), "a b.c b d");
+        assert_eq!(all("@@a.b", true), "a.b a");
+        assert_eq!(all("@@a,@@b", false), "a @@b");
+        for name in ["", "@@", ",", ".", ".a", "abc", "a@b"] {
+            assert_eq!(all(name, false), "", "{name}");
+        }
+    }
+
+    /// What is read for each other name, with the path and the pattern.
+    #[test]
+    fn another_name_is_read_where_patterns_have_it() {
+        let patterns = ["/a/x", "/a.b/**", "/*/c/d"].map(|text| text.parse::<PathPattern>().unwrap());
+        let tree = Tree::new(&patterns.iter().collect::<Vec<_>>(), Fold::EXACT);
+        for (path, readings) in [
+            ("/a.c/x", &[(Some(0), "/a/x"), (None, "/a.c/x")][..]),
+            ("/a.b/x", &[(Some(1), "/a.b/x")]),
+            ("/b.c/c.e/d", &[(Some(2), "/b.c/c/d"), (None, "/b.c/c.e/d")]),
+            ("/q,a,a,a/x", &[(Some(0), "/a/x"), (None, "/q,a,a,a/x")]),
+            ("/m.c/x.y/d", &[(None, "/m.c/x.y/d")]),
+        ] {
+            let mut all = Vec::new();
+            let each = tree.each(
+                path.as_bytes(),
+                Ending::Exact,
+                Matching::Wider,
+                &mut Budget::new(),
+                &|_| true,
+                &mut |found, change| {
+                    all.push((found, String::from_utf8(change.path(path.as_bytes(), Ending::Exact)).unwrap()));
+                    true
+                },
+            );
+            assert_eq!(each, Ok(true));
+            let readings: Vec<(Option<usize>, String)> =
+                readings.iter().map(|(found, path)| (*found, (*path).to_owned())).collect();
+            assert_eq!(all, readings, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_list_that_would_take_long_is_given_up() {
+        let patterns: Vec<PathPattern> = (0..60).map(|number| format!("/a{number}/x").parse().unwrap()).collect();
+        let tree = Tree::new(&patterns.iter().collect::<Vec<_>>(), Fold::EXACT);
+        let each = |path: String| {
+            tree.each(
+                path.as_bytes(),
+                Ending::Exact,
+                Matching::Wider,
+                &mut Budget::new(),
+                &|_| true,
+                &mut |found, _| found.is_none(),
+            )
+        };
+        assert_eq!(each(format!("/{}/x", "b,".repeat(3_000))), Ok(true), "six thousand bytes of names that nobody has");
+        assert_eq!(each(format!("/{}/x", "b,".repeat(9_000))), Err(Ambiguity::TooWide));
+        let names: Vec<String> = (0..60).map(|number| format!("a{number}")).collect();
+        assert_eq!(each(format!("/{}/{}", names.join(","), "y".repeat(2_000))), Err(Ambiguity::TooWide));
     }
 }

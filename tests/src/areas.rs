@@ -90,7 +90,7 @@ pub fn decide(policy: &Policy, path: &str, key: Option<&str>) -> &'static str {
 /// As [`decide`], of a request with a header, whose name is in any case.
 pub fn decide_with(policy: &Policy, path: &str, header: Option<(&str, &str)>, key: Option<&str>) -> &'static str {
     let name = header.map(|(name, _)| name.to_ascii_lowercase()).unwrap_or_default();
-    let mut headers = vec![(":method", "GET"), (":path", path)];
+    let mut headers = vec![(":method", "GET"), (":authority", "gate"), (":path", path)];
     headers.extend(header.map(|(_, value)| (name.as_str(), value)));
     headers.extend(key.map(|key| ("x-api-key", key)));
     policy.decide(&Request::new(HeaderBlock::new(&headers).headers()), &(), &mut ()).reason()

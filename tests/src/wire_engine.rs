@@ -130,17 +130,18 @@ impl WireEngine {
         let before = self.upstream.count();
         let reply = send(self).map_err(|error| error.to_string());
         // What an access log says of a request that the gate answered: why.
-        let reply = reply.and_then(|reply| match (reply.header(DECISION), reply.header(REASON), reply.header(DETAILS)) {
-            (Some(decision), Some(reason), details) if decision == "deny" => {
-                let expected = format!("portcullis_{reason}");
-                if details.as_ref() == Some(&expected) {
-                    Ok(reply)
-                } else {
-                    Err(format!("response code details {details:?}, expected {expected}"))
+        let reply =
+            reply.and_then(|reply| match (reply.header(DECISION), reply.header(REASON), reply.header(DETAILS)) {
+                (Some(decision), Some(reason), details) if decision == "deny" => {
+                    let expected = format!("portcullis_{reason}");
+                    if details.as_ref() == Some(&expected) {
+                        Ok(reply)
+                    } else {
+                        Err(format!("response code details {details:?}, expected {expected}"))
+                    }
                 }
-            }
-            _ => Ok(reply),
-        });
+                _ => Ok(reply),
+            });
         let shown = |name: &str| reply.as_ref().ok().and_then(|reply| reply.header(name));
         Observation {
             engine: engine.to_owned(),

@@ -84,7 +84,7 @@ fn in_words(why: Ambiguity) -> &'static str {
         Ambiguity::ManySuffixes => "a name in it has more than 16 dots",
         Ambiguity::DotSegment => "a dot segment may form in it, where a backend drops or converts characters",
         Ambiguity::NotUtf8 => "it is not UTF-8",
-        Ambiguity::Alias => "a name in it stands for another to Windows or ASP.NET",
+        Ambiguity::Alias => "a name in it stands for another to Windows, ASP.NET or Zope",
         Ambiguity::TooWide => "the patterns mix names and wildcards in too many ways",
         Ambiguity::OverrideUrl => {
             "a header holds a URL that cannot be read, or there are more than 4 or 1024 bytes of them"
@@ -378,6 +378,7 @@ fn bad_target(bad: BadTarget) -> &'static str {
         BadTarget::EndlessEscapes => {
             "still changes after 4 rounds of decoding, or is longer than 4096 bytes and after one"
         }
+        BadTarget::Authority => "comes with a Host that is empty, begins with a colon, or has an @",
         BadTarget::TooLong => "is longer than 8192 bytes",
     }
 }

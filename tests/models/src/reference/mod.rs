@@ -95,6 +95,9 @@ fn decide(document: &Document, environment: &Environment, request: &Request, hos
     let Some(target) = request.path().filter(|target| path::is_a_target(target) && doubt != Doubt::Target) else {
         return say("bad_request_target");
     };
+    if !request.names_a_host() {
+        return say("bad_request_target");
+    }
     if request.connection_names(&document.identity_headers()) {
         return say("identity_header_named");
     }

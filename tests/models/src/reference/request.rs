@@ -12,7 +12,7 @@ const URLS: [&str; 5] = ["x-original-url", "x-rewrite-url", "x-ms-original-url",
 
 /// Headers that some backends cut off the path, or put before it; and those with a second URL, since COPY and MOVE take
 /// whole trees.
-const ROOTS: [&str; 9] = [
+const ROOTS: [&str; 17] = [
     "script-name",
     "daphne-root-path",
     "x-vhm-root",
@@ -22,6 +22,14 @@ const ROOTS: [&str; 9] = [
     "path-info",
     "destination",
     "new-uri",
+    "next-action",
+    "rsc-action-id",
+    "x-qrl",
+    "x-single-flight",
+    "dapr-app-id",
+    "seldon-internal-model",
+    "x-accel-mapping",
+    "x-traversal-path",
 ];
 
 /// Headers that some backends make the beginning of the URL of.
@@ -74,6 +82,12 @@ pub fn trimmed(value: &[u8]) -> Vec<u8> {
         value.pop();
     }
     value
+}
+
+/// A host that is empty, or a port alone.
+fn is_no_host(host: &[u8]) -> bool {
+    let host = trimmed(host);
+    host.is_empty() || host[0] == b':'
 }
 
 /// The parts between separators.
@@ -163,7 +177,19 @@ impl Request {
     /// Whether a header that names a host, a port or a scheme holds a path.
     fn has_host_with_path(&self) -> bool {
         let values = HOSTS.iter().flat_map(|name| self.alike(name));
-        values.into_iter().any(|value| value.iter().any(|byte| b"/?#\\@".contains(byte)))
+        let is_a_path = |value: &[u8]| value.iter().any(|byte| b"/?#\\@".contains(byte));
+        // Some take the first of several for the host, and some the last.
+        let lacks_a_host = |value: &[u8]| {
+            let hosts = split(value, b',');
+            [hosts.first(), hosts.last()].into_iter().flatten().any(|host| is_no_host(host))
+        };
+        values.into_iter().any(|value| is_a_path(&value) || lacks_a_host(&value))
+    }
+
+    /// Whether the request says which host it is for, without a user.
+    pub fn names_a_host(&self) -> bool {
+        let authority = self.pseudo(":authority").unwrap_or_default();
+        !is_no_host(authority) && !authority.contains(&b'@')
     }
 
     /// The URLs in override headers, and that in the query.

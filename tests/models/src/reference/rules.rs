@@ -2,7 +2,7 @@
 
 use super::document::{Document, Place, Rule};
 use super::path::{self, Name, encoded, is_blank, segments};
-use super::request::{MOST_OF_URLS, Request, lists};
+use super::request::{MOST_OF_URLS, Request, lists, split};
 use super::variants;
 
 /// How a path or a pattern may be written down again where a backend does not tell some things apart: how its end is trimmed,
@@ -13,7 +13,7 @@ type Form = (Ending, bool);
 enum Ending {
     AsItIs,
     NoSlash,
-    /// Nor blanks around a name, nor dots at its end.
+    /// Nor blanks around a name, nor dots and colons at its end.
     Trimmed,
     /// And names of nothing else are dropped.
     Dropped,
@@ -26,7 +26,8 @@ fn folded(path: &[u8], (ending, any_case): Form) -> Vec<Vec<u8>> {
     let mut names = Vec::new();
     for name in segments(path) {
         let text = String::from_utf8_lossy(&name).into_owned();
-        let trimmed = text.trim_end_matches(|letter| letter == '.' || is_blank(letter)).trim_start_matches(is_blank);
+        let trimmed =
+            text.trim_end_matches(|letter| ".:".contains(letter) || is_blank(letter)).trim_start_matches(is_blank);
         let kept = match ending {
             Ending::AsItIs | Ending::NoSlash => name,
             Ending::Trimmed if trimmed.is_empty() => name,
@@ -69,9 +70,21 @@ fn folded_pattern(pattern: &str, (ending, any_case): Form) -> Vec<Name> {
     names
 }
 
-/// Each variant of these paths in each form, with that form: as it is, and without each suffix of its last name. `None` where
+/// What became of the last name of a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Last {
+    Whole,
+    WithoutSuffix,
+    /// It was a suffix alone.
+    Dropped,
+}
+
+/// A path in a form.
+type Reading = (Form, Vec<Vec<u8>>, Last);
+
+/// Each variant of these paths in each form: as it is, and without each suffix of its last name. `None` where
 /// a path may be anything.
-fn forms(paths: &[&[u8]]) -> Option<Vec<(Form, Vec<Vec<u8>>)>> {
+fn forms(paths: &[&[u8]]) -> Option<Vec<Reading>> {
     let variants = variants::of_all(paths)?;
     let mut all = Vec::new();
     for form in ENDINGS.iter().flat_map(|ending| [(*ending, false), (*ending, true)]) {
@@ -82,16 +95,82 @@ fn forms(paths: &[&[u8]]) -> Option<Vec<(Form, Vec<Vec<u8>>)>> {
             }
             let (last, above) = names.split_last().expect("a path has a segment");
             for dot in (0..last.len()).filter(|at| last[*at] == b'.') {
-                all.push((form, above.iter().cloned().chain([last[..dot].to_vec()]).collect()));
+                all.push((form, above.iter().cloned().chain([last[..dot].to_vec()]).collect(), Last::WithoutSuffix));
                 // A suffix of nothing is one of the folder.
                 if dot == 0 && !above.is_empty() {
-                    all.push((form, above.to_vec()));
+                    all.push((form, above.to_vec(), Last::Dropped));
                 }
             }
-            all.push((form, names));
+            all.push((form, names, Last::Whole));
         }
     }
     Some(all)
+}
+
+/// What some backend takes a name for, beside itself: what is behind `@@`, each item of a list, and what is before a dot. The
+/// last name's own suffixes are cut off already.
+fn others(name: &[u8], is_last: bool) -> Vec<Vec<u8>> {
+    let bare = if name.starts_with(b"@@") { &name[2..] } else { name };
+    let mut all = Vec::new();
+    for item in split(bare, b',') {
+        let is_another = item != name;
+        if is_another || !is_last {
+            all.extend((0..item.len()).filter(|at| item[*at] == b'.').map(|dot| item[..dot].to_vec()));
+        }
+        if is_another {
+            all.push(item);
+        }
+    }
+    all.retain(|other| !other.is_empty());
+    all
+}
+
+/// The path with other names, from its segment `at` on. Another name counts only where a pattern that could still be the first
+/// has it, and where no pattern that has the same beginning has the name as it stands. `accepted`: patterns that may be found.
+fn otherwise(patterns: &[Vec<Name>], accepted: &[bool], names: &[Vec<u8>], at: usize, last: Last) -> Vec<Vec<Vec<u8>>> {
+    let goes_on = patterns.iter().any(|pattern| pattern.len() > at);
+    let Some(name) = names.get(at).filter(|_| goes_on) else { return vec![names.to_vec()] };
+    let is_last = at + 1 == names.len();
+    let above = &names[..at];
+    let mut all = otherwise(patterns, accepted, names, at + 1, last);
+    if is_last && last == Last::WithoutSuffix {
+        return all;
+    }
+    // Whoever has more segments, and these before.
+    let leads = |pattern: &&Vec<Name>| pattern.len() > at && reaches(&pattern[..at], above);
+    let is_wild = |text: &[u8]| text == b"*" || text == b"**" || text.starts_with(b"{");
+    let has = |pattern: &[Name], text: &[u8]| {
+        let (plain, escaped) = &pattern[at];
+        !is_wild(plain) && (plain == text || escaped == text)
+    };
+    let same = |one: &[Name], other: &[Name]| {
+        one[..at].iter().zip(&other[..at]).all(|(one, other)| one == other || (is_wild(&one.0) && is_wild(&other.0)))
+    };
+    let is_below = |pattern: &[Name]| pattern.last().is_some_and(|(last, _)| last == b"**");
+    let found = (0..patterns.len()).find(|number| {
+        let pattern = &patterns[*number];
+        let place = pattern.len() - 1;
+        accepted[*number] && is_below(pattern) && place <= at && reaches(&pattern[..place], &names[..place])
+    });
+    let others = others(name, is_last && last == Last::Whole).into_iter().filter(|other| {
+        let first = patterns.iter().take(found.unwrap_or(patterns.len()));
+        first
+            .filter(leads)
+            .filter(|pattern| has(pattern, other))
+            .any(|pattern| !patterns.iter().filter(leads).any(|another| same(pattern, another) && has(another, name)))
+    });
+    for other in others.collect::<std::collections::BTreeSet<_>>() {
+        let mut changed = names.to_vec();
+        changed[at] = other;
+        all.extend(otherwise(patterns, accepted, &changed, at + 1, last));
+    }
+    all
+}
+
+/// Whether the segments of a pattern match these, with more behind them.
+fn reaches(pattern: &[Name], names: &[Vec<u8>]) -> bool {
+    let more = [names, &[b"x".to_vec()]].concat();
+    segments_match(&[pattern, &[(b"**".to_vec(), b"**".to_vec())]].concat(), &more)
 }
 
 /// Where else some servers have the file that a pattern names by its extension: `/report.html` for `/report`, and for what is
@@ -153,7 +232,7 @@ pub fn permit(document: &Document, roles: &[String], request: &Request, target: 
     let paths: Vec<&[u8]> = targets.iter().map(|target| path::path(target)).collect();
     let method = (!request.is_overridden()).then(|| request.method());
     forms(&paths).is_some_and(|forms| {
-        forms.iter().all(|(form, names)| permits(document, roles, method.as_deref(), *form, names))
+        forms.iter().all(|(form, names, last)| permits(document, roles, method.as_deref(), *form, names, *last))
     })
 }
 
@@ -172,25 +251,39 @@ pub fn may_take_long(request: &Request, target: &[u8]) -> bool {
 }
 
 /// The first rule that matches counts, and so does the first of which a derived pattern matches.
-fn permits(document: &Document, roles: &[String], method: Option<&[u8]>, form: Form, names: &[Vec<u8>]) -> bool {
-    let (as_they_are, otherwise): (Vec<_>, Vec<_>) =
-        document.rules.iter().map(|rule| ((rule, vec![rule.path.clone()]), (rule, derived(&rule.path)))).unzip();
-    [as_they_are, otherwise].iter().all(|rules| {
-        let covering = rules.iter().filter(|(_, patterns)| patterns.iter().any(|one| covers(one, form, names)));
-        first_permits(covering.map(|(rule, _)| *rule), roles, method)
-    })
+fn permits(
+    document: &Document,
+    roles: &[String],
+    method: Option<&[u8]>,
+    form: Form,
+    names: &[Vec<u8>],
+    last: Last,
+) -> bool {
+    let rules = &document.rules;
+    let patterns: Vec<Vec<Name>> = rules.iter().map(|rule| folded_pattern(&rule.path, form)).collect();
+    let accepted: Vec<bool> = rules.iter().map(|rule| may_be_first(rule, roles, method)).collect();
+    let readings = otherwise(&patterns, &accepted, names, 0, last);
+    readings.iter().all(|names| {
+        let covering = rules.iter().zip(&patterns).filter(|(_, pattern)| segments_match(pattern, names));
+        first_permits(covering.map(|(rule, _)| rule), roles, method)
+    }) && {
+        let covering = rules.iter().filter(|rule| derived(&rule.path).iter().any(|one| covers(one, form, names)));
+        first_permits(covering, roles, method)
+    }
 }
 
 /// Where the method may be any, each rule that is narrowed by methods may be the first.
 fn first_permits<'a>(rules: impl Iterator<Item = &'a Rule>, roles: &[String], method: Option<&[u8]>) -> bool {
-    for rule in rules {
-        match (&rule.methods, method) {
-            (Some(methods), Some(method)) if !lists(methods, method, true) => {}
-            (Some(_), None) if has_any(roles, &rule.roles) => {}
-            _ => return has_any(roles, &rule.roles),
-        }
+    let mut rules = rules.filter(|rule| may_be_first(rule, roles, method));
+    rules.next().is_none_or(|rule| has_any(roles, &rule.roles))
+}
+
+fn may_be_first(rule: &Rule, roles: &[String], method: Option<&[u8]>) -> bool {
+    match (&rule.methods, method) {
+        (Some(methods), Some(method)) => lists(methods, method, true),
+        (Some(_), None) => !has_any(roles, &rule.roles),
+        (None, _) => true,
     }
-    true
 }
 
 fn has_any(roles: &[String], asked: &[String]) -> bool {
@@ -220,7 +313,12 @@ fn targets_of(url: &[u8]) -> Option<Vec<Vec<u8>>> {
 /// Whether any variant of the path is under one of the patterns.
 pub fn is_protected(patterns: &[Place], path: &[u8]) -> bool {
     let Some(forms) = forms(&[path]) else { return true };
-    let patterns = patterns.iter().map(Place::path);
-    let all: Vec<String> = patterns.flat_map(|one| [vec![one.to_owned()], derived(one)].concat()).collect();
-    forms.iter().any(|(form, names)| all.iter().any(|one| covers(one, *form, names)))
+    let patterns: Vec<&str> = patterns.iter().map(Place::path).collect();
+    let files: Vec<String> = patterns.iter().flat_map(|one| derived(one)).collect();
+    forms.iter().any(|(form, names, last)| {
+        let places: Vec<Vec<Name>> = patterns.iter().map(|one| folded_pattern(one, *form)).collect();
+        let readings = otherwise(&places, &vec![true; places.len()], names, 0, *last);
+        readings.iter().any(|names| places.iter().any(|place| segments_match(place, names)))
+            || files.iter().any(|one| covers(one, *form, names))
+    })
 }

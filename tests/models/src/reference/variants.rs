@@ -57,6 +57,9 @@ pub fn of_all(paths: &[&[u8]]) -> Option<Vec<Vec<u8>>> {
 
 /// The variants of a path; `None` where it may be anything.
 fn of(path: &[u8]) -> Option<BTreeSet<Vec<u8>>> {
+    if names_a_view(path) {
+        return None;
+    }
     if is_simple(path) {
         return Some(BTreeSet::from([path.to_vec()]));
     }
@@ -77,7 +80,9 @@ fn of(path: &[u8]) -> Option<BTreeSet<Vec<u8>>> {
     }
     // Dots that follow a script in its name, and an escape that a tab was in: nobody knows who reads them how.
     let has_dots = |path: &[u8]| segments(path).iter().any(|name| is_dot_segment(name));
-    let odd = |path: &[u8]| has_dots(path) || std::str::from_utf8(path).is_err() || names_a_file_otherwise(path);
+    let odd = |path: &[u8]| {
+        has_dots(path) || std::str::from_utf8(path).is_err() || names_a_file_otherwise(path) || names_a_view(path)
+    };
     (!all.iter().any(|path| odd(path))).then_some(all)
 }
 
@@ -92,8 +97,13 @@ pub fn is_too_odd_to_be_public(path: &[u8]) -> bool {
 fn is_simple(path: &[u8]) -> bool {
     let names = segments(path);
     let (last, above) = names.split_last().expect("a path has a segment");
-    let odd =
-        |name: &Vec<u8>| name.ends_with(b".") || name.starts_with(b"(") || !scripts(name).is_empty() || is_a_root(name);
+    let odd = |name: &Vec<u8>| {
+        name.ends_with(b".")
+            || name.ends_with(b":")
+            || name.starts_with(b"(")
+            || !scripts(name).is_empty()
+            || is_a_root(name)
+    };
     !path.iter().any(|byte| b"%;~".contains(byte))
         && !has_a_stream(path)
         && find(path, NEXT_DATA).is_none()
@@ -232,7 +242,7 @@ pub fn is_an_index(name: &[u8]) -> bool {
 
 fn is_data(name: &[u8]) -> bool {
     let name = name.to_ascii_lowercase();
-    DATA.iter().any(|file| name == file.as_bytes())
+    DATA.iter().any(|file| name == file.as_bytes()) || (name.starts_with(b"__next.") && name.ends_with(b".txt"))
 }
 
 /// The pages whose data a path has.
@@ -244,6 +254,11 @@ pub fn pages(path: &[u8]) -> Vec<Vec<u8>> {
 
 fn is_a_root(name: &[u8]) -> bool {
     ROOTS.iter().any(|root| name == root.as_bytes())
+}
+
+/// Whether a name is in a namespace of Zope: `++view++x`. It is not looked at where paths are public.
+fn names_a_view(path: &[u8]) -> bool {
+    segments(path).iter().any(|name| name.starts_with(b"++") && find(&name[2..], "++").is_some())
 }
 
 /// Whether Windows, ASP.NET or Zope know what a path names by another name.
