@@ -94,9 +94,15 @@ impl Policy {
     pub fn verdict(&self, decision: &Decision<'_>) -> &'static str {
         match decision {
             Decision::Allow(_) => "allow",
-            Decision::Deny(_) if self.mode() == Mode::Report => "report",
+            Decision::Deny(_) if self.only_reports(decision) => "report",
             Decision::Deny(_) => "deny",
         }
+    }
+
+    /// Whether a denied request goes on all the same.
+    #[must_use]
+    pub fn only_reports(&self, decision: &Decision<'_>) -> bool {
+        self.mode() == Mode::Report && matches!(decision, Decision::Deny(_))
     }
 
     /// What becomes of a request that was decided so. In `report` mode every denied request goes on, with its

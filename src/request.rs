@@ -4,7 +4,7 @@ use core::fmt;
 use std::net::IpAddr;
 
 use arrayvec::ArrayVec;
-use memchr::memmem;
+use memchr::{memchr, memmem};
 
 use crate::document::names::is_token_byte;
 use crate::headers::Headers;
@@ -278,7 +278,7 @@ impl<'a> Request<'a> {
     /// the path where it is not (Bun and Hono).
     #[must_use]
     pub fn names_a_host(&self) -> bool {
-        !defence!("empty-authorities") || !(has_no_host(self.authority) || self.authority.contains(&b'@'))
+        !defence!("empty-authorities") || !(has_no_host(self.authority) || memchr(b'@', self.authority).is_some())
     }
 
     /// Whether this is a CORS preflight: OPTIONS with `Origin` and `Access-Control-Request-Method`.
@@ -362,6 +362,7 @@ fn is_method_parameter(is_post: bool, name: &[u8]) -> bool {
 
 /// Whether the value of a header that names a host or a scheme has what can only be part of a path or a query; or the first
 /// or last item in it is no host, so that a URL parser takes the path's first name for one.
+#[inline(never)]
 fn has_path(value: &[u8]) -> bool {
     let mut items = value.split(|byte| *byte == b',');
     let ends = [items.next(), items.next_back()];
@@ -370,6 +371,7 @@ fn has_path(value: &[u8]) -> bool {
 }
 
 /// Whether a host is empty, or ends where its port begins.
+#[inline(never)]
 fn has_no_host(host: &[u8]) -> bool {
     matches!(trim(host), [] | [b':', ..])
 }

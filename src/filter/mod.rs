@@ -88,7 +88,7 @@ impl HttpContext for Exchange {
         let request = Request::new(headers);
         let decision = gate.policy.decide(&request, &Envoy, &mut ());
         gate.metrics.count(&decision);
-        if gate.policy.access_log() || gate.policy.verdict(&decision) == "report" {
+        if gate.policy.access_log() || gate.policy.only_reports(&decision) {
             record(&gate.policy, &decision);
         }
         match gate.policy.outcome(&request, &decision) {

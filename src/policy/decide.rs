@@ -61,9 +61,9 @@ impl Policy {
             return Decision::Allow(Grant::Disabled);
         }
         // 2. What no API sends.
-        let target = request.path.ok_or(BadTarget::Bytes).and_then(Target::parse);
-        let target =
-            target.and_then(|target| if request.names_a_host() { Ok(target) } else { Err(BadTarget::Authority) });
+        let path =
+            if request.names_a_host() { request.path.ok_or(BadTarget::Bytes) } else { Err(BadTarget::Authority) };
+        let target = path.and_then(Target::parse);
         trail.record(|| Event::Target(target.as_ref().map(|_| ()).map_err(|bad| *bad)));
         let Ok(target) = target else { return Decision::Deny(Denial::BadRequestTarget) };
         let mut budget = Budget::new();

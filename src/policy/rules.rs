@@ -50,6 +50,7 @@ impl Rules {
 
     /// Whether the consumer has what every variant of the path asks for. Where a header may override the method, rules of
     /// every method count; a URL that overrides the path is one more path.
+    #[inline(never)]
     pub(crate) fn permit(
         &self,
         consumer: &Consumer,

@@ -65,12 +65,25 @@ impl Tree {
         budget: &mut Budget,
         accept: impl Fn(usize) -> bool,
     ) -> Result<Option<usize>, Ambiguity> {
-        let mut first = None;
-        self.each(path, Ending::Exact, Matching::Strict, budget, &accept, &mut |found, _| {
-            first = found;
-            true
-        })?;
-        Ok(first)
+        let mut walk = self.walk(Matching::Strict, budget, &accept);
+        let (mut names, mut here, mut there) = (Names::of(path, Ending::Exact), Level::new(), Level::new());
+        walk.enter(ROOT, &mut here)?;
+        let mut next = walk.next(&mut names)?;
+        while let Some(name) = next.filter(|_| !here.is_empty()) {
+            next = walk.next(&mut names)?;
+            if next.is_none() {
+                walk.end(&here, name)?;
+                break;
+            }
+            walk.step(&here, name, false, &mut there)?;
+            core::mem::swap(&mut here, &mut there);
+            there.clear();
+        }
+        Ok((walk.found != NONE).then_some(walk.found))
+    }
+
+    fn walk<'w>(&'w self, matching: Matching, budget: &'w mut Budget, accept: &'w dyn Fn(usize) -> bool) -> Walk<'w> {
+        Walk { tree: self, matching, accept, budget, found: NONE, looked: 0, changed: Vec::new() }
     }
 
     /// Whether `holds` for the first pattern that covers the path and is accepted, or for none; and so, in a wide matching,
@@ -87,7 +100,7 @@ impl Tree {
         accept: &dyn Fn(usize) -> bool,
         holds: Holds<'_>,
     ) -> Result<bool, Ambiguity> {
-        let mut walk = Walk { tree: self, matching, accept, budget, found: NONE, looked: 0, changed: Vec::new() };
+        let mut walk = self.walk(matching, budget, accept);
         let mut start = Level::new();
         walk.enter(ROOT, &mut start)?;
         walk.descend(Names::of(path, ending), 0, start, holds)
@@ -163,7 +176,6 @@ impl<'w> Walk<'w> {
     }
 
     /// The next name: a visit, and so are so many bytes of empty segments and of long names.
-    #[inline(always)]
     fn next(&mut self, names: &mut Names<'w>) -> Result<Option<&'w [u8]>, Ambiguity> {
         let before = names.unread();
         let next = names.next();
@@ -178,6 +190,7 @@ impl<'w> Walk<'w> {
 
     /// The same path with each other name in the place of this one that a pattern has there, where none has the name itself:
     /// a name that patterns know is no other. So names with dots or commas, which are usual, cost a look for each.
+    #[inline(never)]
     fn otherwise(
         &mut self,
         from: &Level,
@@ -264,21 +277,31 @@ impl<'w> Walk<'w> {
         if !self.holds(0, holds) {
             return Ok(false);
         }
-        if self.matching != Matching::Strict {
-            for dot in memchr_iter(b'.', name) {
+        if self.matching == Matching::Strict { Ok(true) } else { self.without_suffixes(before, from, name, holds) }
+    }
+
+    /// What is left of the last name without each suffix. `before`: what was found before it.
+    #[inline(never)]
+    fn without_suffixes(
+        &mut self,
+        before: usize,
+        from: &[usize],
+        name: &[u8],
+        holds: Holds<'_>,
+    ) -> Result<bool, Ambiguity> {
+        for dot in memchr_iter(b'.', name) {
+            self.found = before;
+            let rest = name.get(..dot).unwrap_or_default();
+            self.end(from, rest)?;
+            if !self.holds(name.len().saturating_sub(dot), holds) {
+                return Ok(false);
+            }
+            // `/a/.json` is `/a` to some (Django REST framework).
+            if rest.is_empty() {
                 self.found = before;
-                let rest = name.get(..dot).unwrap_or_default();
-                self.end(from, rest)?;
-                if !self.holds(name.len().saturating_sub(dot), holds) {
+                self.ends_all(from)?;
+                if !self.holds(name.len().saturating_add(1), holds) {
                     return Ok(false);
-                }
-                // `/a/.json` is `/a` to some (Django REST framework).
-                if rest.is_empty() {
-                    self.found = before;
-                    self.ends_all(from)?;
-                    if !self.holds(name.len().saturating_add(1), holds) {
-                        return Ok(false);
-                    }
                 }
             }
         }
