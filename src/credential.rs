@@ -51,6 +51,7 @@ impl fmt::Debug for Presented<'_> {
 /// Looks in every key source. Never "the first that is there": a second credential is refused, whichever it is
 /// (RFC 6750, section 2).
 #[must_use]
+#[inline(never)]
 pub fn find<'a>(request: &Request<'a>, query: Option<&'a [u8]>, sources: &[KeySource]) -> Presented<'a> {
     let mut found = Presented::Nothing;
     for (source, place) in sources.iter().enumerate() {
@@ -126,6 +127,7 @@ fn in_header<'a>(request: &Request<'a>, name: &str, source: usize) -> Presented<
 
 /// `Authorization: Bearer KEY`, the scheme in any case (RFC 9110, section 11.1). Another scheme is not ours. Envoy joins
 /// two lines with a comma, so a comma beside a Bearer credential is a second credential.
+#[inline(never)]
 fn in_authorization<'a>(request: &Request<'a>, source: usize) -> Presented<'a> {
     let mut values = request.values("authorization");
     let Some(first) = values.next() else { return Presented::Nothing };

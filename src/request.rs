@@ -184,7 +184,8 @@ impl<'a> Request<'a> {
         let is_url = defence!("url-override-headers") && one_of(URL_MARKS, &URL_OVERRIDES);
         let is_root = defence!("root-override-headers") && one_of(ROOT_MARKS, &ROOT_OVERRIDES);
         let begins_url = defence!("paths-in-hosts") && one_of(BEGINNING_MARKS, &URL_BEGINNINGS);
-        let holds_path = begins_url && has_path(value);
+        // Envoy writes X-Forwarded-Proto itself.
+        let holds_path = begins_url && !matches!(value, b"http" | b"https") && has_path(value);
         self.moves_the_root |= is_root || holds_path;
         self.is_overridden |= is_method || is_url || is_root || holds_path;
     }

@@ -216,7 +216,7 @@ impl<'a> Gate<'a> {
             Shape::Lower(method) => method.to_ascii_lowercase(),
             Shape::Overridden => OTHER.to_owned(),
         };
-        let mut pairs = vec![(":method", method.as_str()), (":path", path), ("x-api-key", KEY)];
+        let mut pairs = vec![(":method", method.as_str()), (":authority", "gate"), (":path", path), ("x-api-key", KEY)];
         if *shape == Shape::Overridden {
             pairs.push(("x-http-method-override", OTHER));
         }
