@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 
 use anyhow::{Result, bail};
+use serde_json::json;
 
 use super::found::{Found, FoundKey, refused};
 use super::source::Source;
@@ -41,10 +42,10 @@ pub(super) fn find(source: &Source) -> Result<Found> {
     keys(&node, &mut found);
     found.set("name", CONSUMER.into(), "From Orchestra's api_keys.json.");
     mode(&node, &mut found);
-    let sources = Node::list([Node::map([("header", Node::from("x-api-key"))])]);
+    let sources = Node::from(json!([{"header": "x-api-key"}]));
     found.set("key_sources", sources, "Where Orchestra looks for a key.");
     networks(&node, &mut found);
-    let reply = Node::map([("detail", Node::from(DETAIL))]);
+    let reply = Node::from(json!({"detail": DETAIL}));
     found.set("reply", reply, "What Orchestra says to a caller without a valid key.");
     found.note(
         None,
@@ -109,7 +110,7 @@ fn networks(node: &Node, found: &mut Found) {
             continue;
         };
         let range = range(text);
-        let trusted = Node::map([("ranges", Node::list([Node::from(range.as_str())]))]);
+        let trusted = Node::from(json!({"ranges": [range]}));
         if let Some(why) = refused("trusted_networks", &trusted) {
             found.leave(network.at, format!("{place} {why}"));
             continue;
