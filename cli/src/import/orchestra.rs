@@ -1,9 +1,10 @@
 //! Orchestra's `api_keys.json`: `valid_keys`, `require_auth_for_external` and `local_networks`.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::path::Path;
 
 use anyhow::{Result, bail};
+use ipnet::IpNet;
 use serde_json::json;
 
 use super::found::{Found, FoundKey, refused};
@@ -146,23 +147,11 @@ fn range(text: &str) -> String {
 fn canonical(text: &str) -> Option<String> {
     let (address, length) = text.split_once('/')?;
     let address: IpAddr = address.parse().ok()?;
-    let length: u32 = match length.parse::<Ipv4Addr>() {
-        Ok(mask) if address.is_ipv4() && mask.to_bits().leading_ones() == mask.to_bits().count_ones() => {
-            mask.to_bits().count_ones()
-        }
-        _ => length.parse().ok()?,
+    let network = match length.parse() {
+        Ok(mask @ IpAddr::V4(_)) => IpNet::with_netmask(address, mask),
+        _ => IpNet::new(address, length.parse().ok()?),
     };
-    let network = match address {
-        IpAddr::V4(v4) => {
-            let mask = u32::MAX.checked_shl(32_u32.checked_sub(length)?).unwrap_or(0);
-            IpAddr::V4(Ipv4Addr::from_bits(v4.to_bits() & mask))
-        }
-        IpAddr::V6(v6) => {
-            let mask = u128::MAX.checked_shl(128_u32.checked_sub(length)?).unwrap_or(0);
-            IpAddr::V6(std::net::Ipv6Addr::from_bits(v6.to_bits() & mask))
-        }
-    };
-    Some(format!("{network}/{length}"))
+    Some(network.ok()?.trunc().to_string())
 }
 
 #[cfg(test)]
