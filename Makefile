@@ -17,6 +17,7 @@ VERSION_cargo-deny    := 0.20.2
 VERSION_cargo-mutants := 27.1.0
 VERSION_cyclonedx     := 11.12.0
 export PATH           := $(TOOLS)/bin:$(PATH)
+export PORTCULLIS_CYCLONEDX := $(TOOLS)/cyclonedx
 
 # The command has the filter in it: this one, instead of another that it would build for itself.
 export PORTCULLIS_MODULE := $(CURDIR)/$(MODULE)
@@ -61,14 +62,14 @@ trap-module: cargo wasm-target
 	@$(CARGO) rustc --release --locked --target $(WASM_TARGET) -p portcullis --lib --crate-type staticlib --features trap-switch
 	@$(LINK) release $(TRAP_MODULE)
 
-image: python module ## the filter as OCI images (target/oci/)
+image: python cyclonedx module ## the filter as OCI images (target/oci/)
 	@$(PYTHON) scripts/image
 
 # What make is told is in the environment of its commands, where no shell reads it.
 push: python ## what `make image` leaves, to a registry: make push TO=registry.example.com/portcullis
 	@$(PYTHON) scripts/push "$$TO" $$PUSH_OPTIONS
 
-dist: python build ## a release (target/dist/): filter, command, documents, lists of parts, checksums
+dist: python cyclonedx build ## a release (target/dist/): filter, command, documents, lists of parts, checksums
 	@$(PYTHON) scripts/dist
 
 run: python build ## the demonstration: Envoy, the gate and the sample backend, until Ctrl-C

@@ -1,14 +1,13 @@
 """What `sbom`, `image`, `push` and `dist` share: archives that are the same bytes everywhere, and what is known of the source."""
 
+import gzip
 import hashlib
 import io
 import json
 import os
-import struct
 import subprocess
 import tarfile
 import tempfile
-import zlib
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -88,12 +87,12 @@ def tar(files, seconds):
     return buffer.getvalue()
 
 
-def gzip(data):
-    """A gzip file (RFC 1952) of stored blocks (RFC 1951 3.2.4): what compresses differs from one zlib to the next."""
-    blocks = [data[start : start + 0xFFFF] for start in range(0, len(data), 0xFFFF)] or [b""]
-    stored = [struct.pack("<?HH", block is blocks[-1], len(block), len(block) ^ 0xFFFF) + block for block in blocks]
-    header = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"  # no time, no name, no system
-    return b"".join([header, *stored, struct.pack("<II", zlib.crc32(data), len(data) & 0xFFFFFFFF)])
+def compressed(data):
+    """A gzip file without a name and a time: the same bytes everywhere that zlib is the same."""
+    buffer = io.BytesIO()
+    with gzip.GzipFile(filename="", mode="wb", fileobj=buffer, mtime=0) as file:
+        file.write(data)
+    return buffer.getvalue()
 
 
 def replace(directory, files):

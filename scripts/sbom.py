@@ -1,21 +1,24 @@
-"""The list of what is in the filter or in the command (SBOM), in CycloneDX JSON.
+"""The list of what is in the filter or in the command (SBOM), in CycloneDX JSON, as the library of CycloneDX writes it.
 
 It says what cargo says of that package alone, for its own target: each crate with its licence and the checksum of
-Cargo.lock. Crates that only run while it is built, such as macros, have the scope "excluded". The same build gives the
-same bytes: there is no time in it, and no random number.
+Cargo.lock. Crates that only run while it is built, such as macros, have the scope "excluded". The same build of the same
+source gives the same bytes: its time is that of the source, and its serial number follows from what was built.
 """
 
-import json
+import os
 import re
+import sys
+import tomllib
+import uuid
+from datetime import datetime, timezone
 
 from common import ROOT, Failure
-from packing import COMMAND, MODULE, built, cargo, sha256
+from packing import COMMAND, MODULE, built, cargo, sha256, source_time
 
 # Name -> package, what was built of it, its target (None: this machine).
 PARTS = {"filter": ("portcullis", MODULE, "wasm32-wasip1"), "command": ("portcullis-cli", COMMAND, None)}
 
 LINE = re.compile(r"(\d+)\|(\S+) v(\S+)([^|]*)\|([^|]*)\|(.*)")
-LOCKED = re.compile(r'name = "(.+)"\nversion = "(.+)"\nsource = ".+"\nchecksum = "(.+)"')
 
 
 def tree(name, target, edges):
@@ -28,51 +31,54 @@ def tree(name, target, edges):
     return [(int(line[1]), line[2], line[3], line[5], line[6]) for line in found]
 
 
-def reference(crate, version):
-    return f"pkg:cargo/{crate}@{version}"
-
-
-def component(crate, version, licence, home, checksum, linked):
-    """One crate; a crate of our own has no checksum, and no place in a registry."""
-    found = {"type": "library", "bom-ref": reference(crate, version), "name": crate, "version": version}
-    if checksum:
-        found |= {"hashes": [{"alg": "SHA-256", "content": checksum}], "purl": reference(crate, version)}
-    found |= {"scope": "required" if linked else "excluded", "licenses": [{"expression": licence.replace("/", " OR ")}]}
-    if home:
-        found["externalReferences"] = [{"type": "vcs", "url": home}]
-    return found
-
-
 def sbom(part):
     """The document of a part, as bytes."""
     name, file, target = PARTS[part]
-    data = built(file)
+    data, seconds = built(file), source_time()
+    sys.path.append(os.environ.get("PORTCULLIS_CYCLONEDX") or str(ROOT / ".cache" / "tools" / "cyclonedx"))
+    try:
+        from cyclonedx.contrib.license.factories import LicenseFactory
+        from cyclonedx.model import ExternalReference, ExternalReferenceType, HashAlgorithm, HashType, XsUri
+        from cyclonedx.model.bom import Bom, BomMetaData
+        from cyclonedx.model.component import Component, ComponentScope, ComponentType
+        from cyclonedx.output.json import JsonV1Dot6
+        from packageurl import PackageURL
+    except ModuleNotFoundError:
+        raise Failure("the library of CycloneDX is missing: run `make cyclonedx` first") from None
+
+    def component(name, version, licence, checksum=None, **more):
+        hashes = [HashType(alg=HashAlgorithm.SHA_256, content=checksum)] if checksum else None
+        licences = [LicenseFactory().make_from_string(licence.replace("/", " OR "))]
+        return Component(name=name, version=version, licenses=licences, hashes=hashes, **more)
+
+    def crate(name, version, licence, home):
+        """A crate of our own has no checksum, and no place in a registry."""
+        checksum, url = checksums.get((name, version)), PackageURL("cargo", None, name, version)
+        links = [ExternalReference(type=ExternalReferenceType.VCS, url=XsUri(home))] if home else None
+        scope = ComponentScope.REQUIRED if (name, version) in linked else ComponentScope.EXCLUDED
+        more = {"bom_ref": str(url), "purl": url if checksum else None, "scope": scope, "external_references": links}
+        return component(name, version, licence, checksum, **more)
+
     rustc = dict(line.split(": ", 1) for line in cargo("version", "--verbose").splitlines() if ": " in line)
     target = target or rustc["host"]
-    checksums = {found[:2]: found[2] for found in LOCKED.findall((ROOT / "Cargo.lock").read_text())}
+    locked = tomllib.loads((ROOT / "Cargo.lock").read_text())["package"]
+    checksums = {(one["name"], one["version"]): one.get("checksum") for one in locked}
     linked = {line[1:3] for line in tree(name, target, "normal,no-proc-macro")}
-    crates, needs, path = {}, {}, []
-    for depth, crate, version, licence, home in tree(name, target, "normal,build"):
-        key = crate, version
-        path[depth:] = [reference(*key)]
+    (_, _, version, licence, _), *lines = tree(name, target, "normal,build")
+    root = component(file.name, version, licence, sha256(data), type=ComponentType.APPLICATION, bom_ref="root")
+    release = rustc["release"]
+    url = PackageURL("github", "rust-lang", "rust", release)
+    standard = component("rust-std", release, "MIT OR Apache-2.0", purl=url, bom_ref="rust-std", scope=ComponentScope.REQUIRED)
+    crates, needs, path = {}, {root: {standard}}, [root]
+    for depth, *about in lines:
+        path[depth:] = [crates.setdefault(tuple(about[:2]), crate(*about))]
         needs.setdefault(path[-1], set())
-        if depth:
-            needs[path[-2]].add(path[-1])
-            crates[key] = component(*key, licence, home, checksums.get(key), key in linked)
-        else:
-            root = {"type": "application", "bom-ref": path[0], "name": file.name, "version": version}
-            root["hashes"] = [{"alg": "SHA-256", "content": sha256(data)}]
-            root["licenses"] = [{"expression": licence}]
-    standard = {"type": "library", "bom-ref": "rust-std", "name": "rust-std", "version": rustc["release"]}
-    standard |= {"purl": f"pkg:github/rust-lang/rust@{rustc['release']}", "scope": "required"}
-    standard["licenses"] = [{"expression": "MIT OR Apache-2.0"}]
-    needs[root["bom-ref"]].add("rust-std")
-    bom = {
-        "bomFormat": "CycloneDX",
-        "specVersion": "1.6",
-        "version": 1,
-        "metadata": {"component": root},
-        "components": [*(crates[key] for key in sorted(crates)), standard],
-        "dependencies": [{"ref": ref, "dependsOn": sorted(needs[ref])} for ref in sorted(needs)],
-    }
-    return json.dumps(bom, indent=2).encode() + b"\n"
+        needs[path[-2]].add(path[-1])
+    bom = Bom(
+        serial_number=uuid.uuid5(uuid.NAMESPACE_OID, sha256(data)),
+        metadata=BomMetaData(component=root, timestamp=datetime.fromtimestamp(seconds, timezone.utc)),
+        components=[*crates.values(), standard],
+    )
+    for one, others in needs.items():
+        bom.register_dependency(one, others)
+    return JsonV1Dot6(bom).output_as_string(indent=2).encode() + b"\n"

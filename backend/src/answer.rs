@@ -1,9 +1,11 @@
 //! From a request to its answer.
 
-use http_body_util::{BodyExt as _, Full};
-use hyper::body::{Body, Bytes};
-use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
-use hyper::{Method, Request, Response, StatusCode};
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
+use axum::http::{Method, StatusCode};
+use axum::response::Response;
+use http_body_util::BodyExt as _;
 use serde_json::{Map, Value, json};
 
 use crate::echo;
@@ -14,7 +16,7 @@ use crate::pretty::pretty;
 const MODELS: [&str; 2] = ["echo", "resnet"];
 
 /// Answers `request`. Every answer is JSON and shows the request under `received`.
-pub(crate) async fn answer<B: Body>(request: Request<B>) -> Response<Full<Bytes>> {
+pub(crate) async fn answer(request: Request) -> Response {
     let (head, body) = request.into_parts();
     let endpoint = Endpoint::of(head.uri.path());
     let allowed = !matches!(endpoint, Endpoint::Predict { .. }) || head.method == Method::POST;
@@ -46,22 +48,21 @@ pub(crate) async fn answer<B: Body>(request: Request<B>) -> Response<Full<Bytes>
 }
 
 /// The length of `body` in bytes, none of which are kept; `None` if the client broke off.
-async fn length<B: Body>(body: B) -> Option<u64> {
-    let mut body = std::pin::pin!(body);
+async fn length(mut body: Body) -> Option<u64> {
     let mut length = 0_u64;
     while let Some(frame) = body.frame().await {
         if let Ok(data) = frame.ok()?.into_data() {
-            length = length.saturating_add(hyper::body::Buf::remaining(&data) as u64);
+            length = length.saturating_add(data.len() as u64);
         }
     }
     Some(length)
 }
 
 /// 200 with `document`. The answer to HEAD has the length of the body that GET would give, and no body (RFC 9110, 9.3.2).
-fn json_response(document: &Value, head: bool) -> Response<Full<Bytes>> {
+fn json_response(document: &Value, head: bool) -> Response {
     let text = pretty(document);
     let length = HeaderValue::from(text.len());
-    let mut response = Response::new(if head { Full::default() } else { Full::from(text) });
+    let mut response = Response::new(if head { Body::empty() } else { Body::from(text) });
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -74,7 +75,7 @@ mod tests {
     use super::*;
 
     async fn ask(method: Method, path: &str, body: &'static str) -> (Response<()>, Value) {
-        let request = Request::builder().method(method).uri(path).body(Full::<Bytes>::from(body)).unwrap();
+        let request = Request::builder().method(method).uri(path).body(Body::from(body)).unwrap();
         let (head, body) = answer(request).await.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
         let document = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).unwrap() };

@@ -1,7 +1,7 @@
 //! The request as it arrived, as JSON.
 
-use hyper::HeaderMap;
-use hyper::http::request::Parts;
+use axum::http::HeaderMap;
+use axum::http::request::Parts;
 use serde_json::{Value, json};
 
 /// Method, path with its query, and every header line in the order of arrival (lines of one name stand together).
@@ -30,8 +30,8 @@ fn readable(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::{readable, received};
-    use hyper::Request;
-    use hyper::header::HeaderValue;
+    use axum::http::Request;
+    use axum::http::header::HeaderValue;
     use serde_json::json;
 
     #[test]

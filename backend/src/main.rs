@@ -45,8 +45,7 @@ async fn run(address: SocketAddr) -> std::io::Result<()> {
     let shutdown = server::shutdown_signal()?;
     let listener = TcpListener::bind(address).await?;
     announce(listener.local_addr()?)?;
-    server::serve(listener, shutdown).await;
-    Ok(())
+    server::serve(listener, shutdown).await
 }
 
 /// Tells whoever started the server that it is ready, and on which port.

@@ -1,25 +1,18 @@
-//! Connections: accept them, serve them, and stop.
+//! Serving, and stopping.
 
-use std::convert::Infallible;
-use std::future::Future;
-use std::io::Write as _;
+use std::future::{Future, IntoFuture as _};
 use std::time::Duration;
 
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
+use axum::handler::HandlerWithoutStateExt as _;
+use axum::serve::ListenerExt as _;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
 
 use crate::answer::answer;
 
 /// How long open requests may take to finish once the server is told to stop.
 const GRACE: Duration = Duration::from_secs(3);
-
-/// How long to wait after a failed accept. They fail when file descriptors run out, and trying again at once would
-/// only take the processor from the connections that could free some.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Completes on SIGTERM or SIGINT. The handlers are in place when this returns, not when it is first polled.
 ///
@@ -39,34 +32,27 @@ pub(crate) fn shutdown_signal() -> std::io::Result<impl Future<Output = ()>> {
 
 /// Serves HTTP/1.1 and HTTP/2 with prior knowledge on `listener` until `shutdown` completes, then lets open requests
 /// finish, within a few seconds.
-pub(crate) async fn serve(listener: TcpListener, shutdown: impl Future<Output = ()>) {
-    let builder = auto::Builder::new(TokioExecutor::new());
-    let connections = GracefulShutdown::new();
-    let mut shutdown = std::pin::pin!(shutdown);
-
-    loop {
-        let stream = tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
-                Err(error) => {
-                    let _ = writeln!(std::io::stderr(), "portcullis-backend: accept: {error}");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                    continue;
-                }
-            },
-            () = &mut shutdown => break,
-        };
-        // Small answers, wanted at once: waiting to fill a segment would only add delay.
-        let _ = stream.set_nodelay(true);
-        let service = service_fn(|request| async { Ok::<_, Infallible>(answer(request).await) });
-        let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
-        let connection = connections.watch(connection);
-        tokio::spawn(async move {
-            // A client that hangs up in the middle is no event for a sample.
-            let _ = connection.await;
-        });
+///
+/// # Errors
+///
+/// None: whatever fails on a connection ends that connection.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<()> {
+    // Small answers, wanted at once: waiting to fill a segment would only add delay.
+    let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
+    let (stop, stopped) = oneshot::channel::<()>();
+    let server = axum::serve(listener, answer.into_make_service()).with_graceful_shutdown(async {
+        shutdown.await;
+        drop(stop);
+    });
+    let late = async {
+        let _ = stopped.await;
+        tokio::time::sleep(GRACE).await;
+    };
+    tokio::select! {
+        ended = server.into_future() => ended,
+        () = late => Ok(()),
     }
-
-    drop(listener);
-    let _ = tokio::time::timeout(GRACE, connections.shutdown()).await;
 }

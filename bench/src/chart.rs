@@ -1,55 +1,63 @@
 //! The chart: what each contender adds to a request, as bars with their intervals. It brings its own ground, dark where the
 //! viewer's system is: a page may be dark where the system is not.
 
+use std::error::Error;
 use std::fmt::Write as _;
+
+use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use crate::contender::Kind;
 use crate::machine::Machine;
 use crate::table::Row;
 
-const WIDTH: f64 = 860.0;
-const LABELS: f64 = 190.0;
+/// All lengths are in pixels.
+const WIDTH: u32 = 860;
+const LABELS: u32 = 190;
 /// Values beyond the scale, and the ratios.
-const RIGHT: f64 = 190.0;
-const TOP: f64 = 96.0;
-const STEP: f64 = 22.0;
-const GAP: f64 = 8.0;
-const BAR: f64 = 15.0;
+const RIGHT: u32 = 190;
+const TOP: u32 = 96;
+const LINE: u32 = 22;
+const BOTTOM: u32 = 58;
+/// What stands between two groups, in lines.
+const GAP: f64 = 0.4;
+/// Half of a bar, in lines.
+const HALF: f64 = 0.34;
+/// The columns of ratios: what each says, and where it ends behind the scale.
+const RATIOS: [(&str, i32); 2] = [("by Lua", 114), ("by floor", 176)];
 
-const STYLE: &str = "
-  text { font: 13px system-ui, -apple-system, 'Segoe UI', Helvetica, Arial, sans-serif; fill: #57606a; }
-  .ground { fill: #ffffff; stroke: #d1d9e0; }
-  .title { font-size: 16px; font-weight: 600; fill: #1f2328; }
-  .group { font-weight: 600; fill: #1f2328; }
-  .machine { font-size: 12px; }
-  .label { fill: #1f2328; }
-  .ours { font-weight: 600; fill: #1f2328; }
-  .grid { stroke: #8c959f; stroke-opacity: 0.3; }
-  .error { stroke: #1f2328; stroke-width: 1.5; fill: none; }
-  .cut { stroke: #ffffff; stroke-width: 4; }
-  .built_in { fill: #8c959f; }
-  .lua { fill: #4c8ad6; }
-  .bare { fill: #c9a94f; }
-  .gate { fill: #1a7f37; }
-  @media (prefers-color-scheme: dark) {
-    .ground { fill: #0d1117; stroke: #3d444d; }
-    text { fill: #9198a1; }
-    .title, .label, .group, .ours { fill: #f0f6fc; }
-    .error { stroke: #f0f6fc; }
-    .cut { stroke: #0d1117; }
-    .built_in { fill: #656c76; }
-    .lua { fill: #316dca; }
-    .bare { fill: #96772a; }
-    .gate { fill: #2ea043; }
-  }
-";
+const TITLE: &str = "Processor time added to a request, microseconds (less is better)";
+const FONT: &str = "system-ui, -apple-system, 'Segoe UI', Helvetica, Arial, sans-serif";
+
+const GROUND: RGBColor = RGBColor(0xff, 0xff, 0xff);
+const FRAME: RGBColor = RGBColor(0xd1, 0xd9, 0xe0);
+const GRID: RGBColor = RGBColor(0xdd, 0xe0, 0xe2);
+const TEXT: RGBColor = RGBColor(0x57, 0x60, 0x6a);
+const STRONG: RGBColor = RGBColor(0x1f, 0x23, 0x28);
+const BUILT_IN: RGBColor = RGBColor(0x8c, 0x95, 0x9f);
+const LUA: RGBColor = RGBColor(0x4c, 0x8a, 0xd6);
+const BARE: RGBColor = RGBColor(0xc9, 0xa9, 0x4f);
+const GATE: RGBColor = RGBColor(0x1a, 0x7f, 0x37);
+
+/// Each colour where the viewer's system is dark.
+const DARK: [(RGBColor, &str); 9] = [
+    (GROUND, "#0d1117"),
+    (FRAME, "#3d444d"),
+    (GRID, "#2b3036"),
+    (TEXT, "#9198a1"),
+    (STRONG, "#f0f6fc"),
+    (BUILT_IN, "#656c76"),
+    (LUA, "#316dca"),
+    (BARE, "#96772a"),
+    (GATE, "#2ea043"),
+];
 
 /// What the colours stand for, and where each begins.
-const LEGEND: [(f64, &str, &str); 4] = [
-    (12.0, "gate", "the gate"),
-    (110.0, "lua", "Lua, for the same job"),
-    (302.0, "bare", "floor: a module that only makes the calls"),
-    (634.0, "built_in", "built into Envoy"),
+const LEGEND: [(i32, RGBColor, &str); 4] = [
+    (12, GATE, "the gate"),
+    (110, LUA, "Lua, for the same job"),
+    (302, BARE, "floor: a module that only makes the calls"),
+    (634, BUILT_IN, "built into Envoy"),
 ];
 
 /// A case, and by name the contenders that it shows, with what they are called there. The gate goes by the names of its modules.
@@ -96,7 +104,16 @@ const GROUPS: [Group; 6] = [
 ];
 
 /// A picture of the rows that stand for the rest. What is far beyond the scale of the others has its bar cut.
+///
+/// # Panics
+/// None: it is only memory that is drawn to.
 pub fn svg(rows: &[Row], machine: &Machine) -> String {
+    let mut picture = String::new();
+    draw(&mut picture, rows, machine).expect("memory takes a picture");
+    with_dark(&picture)
+}
+
+fn draw(picture: &mut String, rows: &[Row], machine: &Machine) -> Result<(), Box<dyn Error>> {
     let group = |(title, names): &Group| {
         let found = names
             .iter()
@@ -104,64 +121,112 @@ pub fn svg(rows: &[Row], machine: &Machine) -> String {
         (*title, found.collect::<Vec<_>>())
     };
     let groups: Vec<_> = GROUPS.iter().map(group).filter(|(_, rows)| !rows.is_empty()).collect();
-    let scale = scale(&groups.iter().flat_map(|(_, rows)| rows.iter().map(|(row, _)| *row)).collect::<Vec<_>>());
-    let lines: usize = groups.iter().map(|(_, rows)| rows.len()).sum();
-    let bottom = TOP + lines as f64 * STEP + groups.len() as f64 * (STEP + GAP);
-    let height = bottom + 56.0;
-    let x = |value: f64| LABELS + value.clamp(0.0, scale) / scale * (WIDTH - LABELS - RIGHT);
-    let mut picture = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" height=\"{height}\" \
-         role=\"img\" aria-label=\"Processor time that each contender adds to a request, in microseconds\">\n\
-         <style>{STYLE}</style>\n\
-         <rect class=\"ground\" x=\"0.5\" y=\"0.5\" width=\"{:.1}\" height=\"{:.1}\" rx=\"6\"/>\n\
-         <text class=\"title\" x=\"12\" y=\"26\">Processor time added to a request, microseconds (less is better)</text>\n",
-        WIDTH - 1.0,
-        height - 1.0
-    );
-    let _ = writeln!(picture, "<text x=\"12\" y=\"47\">{}</text>", escaped(&terms(rows)));
-    for (at, class, text) in LEGEND {
-        let _ = writeln!(
-            picture,
-            "<rect class=\"{class}\" x=\"{at}\" y=\"60\" width=\"12\" height=\"12\" rx=\"2\"/>\
-             <text x=\"{}\" y=\"71\">{text}</text>",
-            at + 18.0
-        );
+    let shown: Vec<&Row> = groups.iter().flat_map(|(_, rows)| rows.iter().map(|(row, _)| *row)).collect();
+    let (scale, lines) = (scale(&shown), shown.len() as f64 + groups.len() as f64 * (1.0 + GAP));
+    let height = TOP + (lines * f64::from(LINE)).round() as u32 + BOTTOM;
+    let bottom = i32::try_from(height)?;
+
+    let root = SVGBackend::with_string(picture, (WIDTH, height)).into_drawing_area();
+    root.fill(&GROUND)?;
+    root.draw(&Rectangle::new([(0, 0), (i32::try_from(WIDTH)? - 1, bottom - 1)], FRAME))?;
+    root.draw(&Text::new(TITLE, (12, 20), strong(16, HPos::Left)))?;
+    root.draw(&Text::new(terms(rows), (12, 42), plain(13, HPos::Left)))?;
+    for (at, colour, text) in LEGEND {
+        root.draw(&Rectangle::new([(at, 60), (at + 12, 72)], colour.filled()))?;
+        root.draw(&Text::new(text, (at + 18, 66), plain(13, HPos::Left)))?;
     }
-    let step = tick(scale);
-    for number in 0..=(scale / step).floor() as u32 {
-        let value = f64::from(number) * step;
-        let at = x(value);
-        let _ = writeln!(
-            picture,
-            "<line class=\"grid\" x1=\"{at:.1}\" y1=\"{TOP}\" x2=\"{at:.1}\" y2=\"{bottom}\"/>\
-             <text x=\"{at:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{value}</text>",
-            bottom + 18.0
-        );
-    }
-    for (place, title) in RATIOS {
-        let _ = writeln!(picture, "<text x=\"{place}\" y=\"{TOP}\" text-anchor=\"end\">{title}</text>");
-    }
-    let mut middle = TOP + STEP / 2.0;
+    root.draw(&Text::new(machine.line(), (12, bottom - 14), plain(12, HPos::Left)))?;
+
+    let mut chart = ChartBuilder::on(&root)
+        .margin_top(TOP)
+        .margin_bottom(BOTTOM - 30)
+        .margin_left(LABELS)
+        .margin_right(RIGHT)
+        .x_label_area_size(30)
+        .build_cartesian_2d(0.0..scale, lines..0.0)?;
+    chart
+        .configure_mesh()
+        .disable_y_mesh()
+        .disable_y_axis()
+        .axis_style(TRANSPARENT)
+        .bold_line_style(GRID)
+        .light_line_style(TRANSPARENT)
+        .x_labels(10)
+        .x_label_style(plain(13, HPos::Center))
+        .x_label_formatter(&|value| value.to_string())
+        .draw()?;
+    let text = |(x, y): (f64, f64), shift: i32, text: String, style: TextStyle<'static>| {
+        EmptyElement::at((x, y)) + Text::new(text, (shift, 0), style)
+    };
+    chart.draw_series(RATIOS.map(|(title, end)| text((scale, 0.0), end, title.to_owned(), plain(13, HPos::Right))))?;
+    let mut middle = 0.5;
+    let left = 12 - i32::try_from(LABELS)?;
     for (title, rows) in groups {
-        let _ = writeln!(picture, "<text class=\"group\" x=\"12\" y=\"{:.1}\">{}</text>", middle + 4.0, escaped(title));
-        middle += STEP;
+        chart.draw_series([text((0.0, middle), left, title.to_owned(), strong(13, HPos::Left))])?;
+        middle += 1.0;
         for (row, label) in rows {
-            bar(&mut picture, row, &label, middle, &x, scale);
-            middle += STEP;
+            let colour = match row.kind {
+                Kind::Nothing | Kind::BuiltIn => BUILT_IN,
+                Kind::Lua => LUA,
+                Kind::Bare => BARE,
+                Kind::Gate => GATE,
+            };
+            let style = |position| if row.kind == Kind::Gate { strong(13, position) } else { label_style(position) };
+            let (value, low, high) = (row.added.value, row.added.low, row.added.high);
+            let end = value.clamp(0.0, scale);
+            chart.draw_series([Rectangle::new([(0.0, middle - HALF), (end, middle + HALF)], colour.filled())])?;
+            let tip = if value > scale {
+                chart
+                    .draw_series([EmptyElement::at((end, middle))
+                        + PathElement::new([(-24, 11), (-16, -11)], GROUND.stroke_width(4))])?;
+                end
+            } else {
+                chart.draw_series([ErrorBar::new_horizontal(middle, low.max(0.0), value, high, STRONG.filled(), 7)])?;
+                high.max(end)
+            };
+            let ratio = |ratio: &Option<crate::statistics::Estimate>| ratio.map(|ratio| format!("{:.2}", ratio.value));
+            chart.draw_series([
+                text((0.0, middle), -8, label, style(HPos::Right)),
+                text((tip, middle), 8, format!("{value:.1}"), style(HPos::Left)),
+                text((scale, middle), RATIOS[0].1, ratio(&row.to_lua).unwrap_or_default(), style(HPos::Right)),
+                text((scale, middle), RATIOS[1].1, ratio(&row.to_floor).unwrap_or_default(), style(HPos::Right)),
+            ])?;
+            middle += 1.0;
         }
         middle += GAP;
     }
-    let _ = writeln!(
-        picture,
-        "<text class=\"machine\" x=\"12\" y=\"{:.1}\">{}</text>\n</svg>",
-        bottom + 44.0,
-        escaped(&machine.line())
-    );
-    picture
+    Ok(root.present()?)
 }
 
-/// The columns of ratios: where each ends.
-const RATIOS: [(f64, &str); 2] = [(WIDTH - 76.0, "by Lua"), (WIDTH - 14.0, "by floor")];
+/// Text of so many pixels. The backend takes its size for that of the whole line.
+fn font(size: u32, style: FontStyle, colour: RGBColor, position: HPos) -> TextStyle<'static> {
+    let style = FontDesc::new(FontFamily::Name(FONT), f64::from(size) * 1.24, style).color(&colour);
+    style.pos(Pos::new(position, VPos::Center))
+}
+
+fn plain(size: u32, position: HPos) -> TextStyle<'static> {
+    font(size, FontStyle::Normal, TEXT, position)
+}
+
+fn label_style(position: HPos) -> TextStyle<'static> {
+    font(13, FontStyle::Normal, STRONG, position)
+}
+
+fn strong(size: u32, position: HPos) -> TextStyle<'static> {
+    font(size, FontStyle::Bold, STRONG, position)
+}
+
+/// The picture with its title, and with other colours for a dark system: a rule is stronger than the attribute that it
+/// selects.
+fn with_dark(picture: &str) -> String {
+    let mut rules = String::new();
+    for (RGBColor(red, green, blue), dark) in DARK {
+        let light = format!("#{red:02X}{green:02X}{blue:02X}");
+        let _ = write!(rules, "\n[fill=\"{light}\"] {{ fill: {dark} }} [stroke=\"{light}\"] {{ stroke: {dark} }}");
+    }
+    let (head, rest) = picture.split_once('>').unwrap_or_default();
+    format!("{head}>\n<title>{TITLE}</title>\n<style>@media (prefers-color-scheme: dark) {{{rules}\n}}</style>{rest}")
+}
 
 /// What a row is called in its group.
 fn called(row: &Row, label: &str) -> String {
@@ -180,60 +245,13 @@ fn is(row: &Row, name: &str) -> bool {
     }
 }
 
-fn bar(picture: &mut String, row: &Row, label: &str, middle: f64, x: &impl Fn(f64) -> f64, scale: f64) {
-    let (class, text) = match row.kind {
-        Kind::Nothing | Kind::BuiltIn => ("built_in", "label"),
-        Kind::Lua => ("lua", "label"),
-        Kind::Bare => ("bare", "label"),
-        Kind::Gate => ("gate", "ours"),
-    };
-    let (value, low, high) = (row.added.value, row.added.low, row.added.high);
-    let is_beyond = value > scale;
-    let (from, to) = (x(0.0), x(value));
-    let baseline = middle + 4.5;
-    let _ = writeln!(
-        picture,
-        "<text class=\"{text}\" x=\"{:.1}\" y=\"{baseline:.1}\" text-anchor=\"end\">{}</text>\
-         <rect class=\"{class}\" x=\"{from:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"{BAR}\" rx=\"2\"/>",
-        LABELS - 8.0,
-        escaped(label),
-        middle - BAR / 2.0,
-        (to - from).max(1.0)
-    );
-    let end = if is_beyond {
-        let _ = writeln!(picture, "<path class=\"cut\" d=\"M{:.1} {:.1}l8 -21\"/>", to - 24.0, middle + 10.5);
-        to
-    } else {
-        let (low, high) = (x(low), x(high));
-        let _ = writeln!(picture, "<path class=\"error\" d=\"M{low:.1} {:.1}v8m0-4H{high:.1}m0-4v8\"/>", middle - 4.0);
-        high.max(to)
-    };
-    let _ = writeln!(picture, "<text class=\"{text}\" x=\"{:.1}\" y=\"{baseline:.1}\">{value:.1}</text>", end + 8.0);
-    for ((place, _), ratio) in RATIOS.iter().zip([&row.to_lua, &row.to_floor]) {
-        if let Some(ratio) = ratio {
-            let _ = writeln!(
-                picture,
-                "<text class=\"{text}\" x=\"{place}\" y=\"{baseline:.1}\" text-anchor=\"end\">{:.2}</text>",
-                ratio.value
-            );
-        }
-    }
-}
-
 /// The largest value that is on the scale: what is more than twice the next is an outlier, and its bar is cut.
 fn scale(rows: &[&Row]) -> f64 {
     let mut ends: Vec<f64> = rows.iter().map(|row| row.added.high).collect();
     ends.sort_by(f64::total_cmp);
     let largest =
         ends.windows(2).find(|pair| pair[0] > 1.0 && pair[1] > 2.0 * pair[0] && pair[1] > 20.0).map(|pair| pair[0]);
-    let largest = largest.or(ends.last().copied()).unwrap_or(1.0).max(1.0);
-    let step = tick(largest);
-    (largest / step).ceil() * step
-}
-
-/// A round distance of the lines: five to ten of them.
-fn tick(largest: f64) -> f64 {
-    [0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0].into_iter().find(|step| largest / step <= 10.0).unwrap_or(100.0)
+    largest.or(ends.last().copied()).unwrap_or(1.0).max(1.0).ceil()
 }
 
 fn terms(rows: &[Row]) -> String {
@@ -241,8 +259,4 @@ fn terms(rows: &[Row]) -> String {
     format!(
         "on top of {baseline:.1} for Envoy without a filter; one worker, HTTP/1.1 keep-alive; medians with 95 % intervals"
     )
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;")
 }

@@ -1,32 +1,21 @@
 //! The processor time of a thread, and on which core it runs.
 
-use std::fs;
-
+use procfs::process::{Process, Task};
 use rustix::thread::{CpuSet, Pid, sched_setaffinity};
 
 /// A thread of some process.
-#[derive(Debug, Clone, Copy)]
-pub struct Thread {
-    process: i32,
-    id: i32,
-}
+#[derive(Debug)]
+pub struct Thread(Task);
 
 impl Thread {
     /// The thread of that process whose name begins so.
     ///
     /// # Panics
     /// If there is none.
-    pub fn named(process: &str, name: &str) -> Self {
-        let process: i32 = process.parse().expect("a process id");
-        let tasks = fs::read_dir(format!("/proc/{process}/task")).expect("the process runs");
-        let ids = tasks.filter_map(|task| task.ok()?.file_name().to_str()?.parse().ok());
-        let is_it = |id: &i32| {
-            fs::read_to_string(format!("/proc/{process}/task/{id}/comm")).is_ok_and(|found| found.starts_with(name))
-        };
-        let mut ids: Vec<i32> = ids.filter(is_it).collect();
-        ids.sort_unstable();
-        let id = ids.first().unwrap_or_else(|| panic!("process {process} has no thread {name}"));
-        Self { process, id: *id }
+    pub fn named(process: &Process, name: &str) -> Self {
+        let tasks = process.tasks().expect("the process runs").flatten();
+        let named = tasks.filter(|task| task.stat().is_ok_and(|stat| stat.comm.starts_with(name)));
+        Self(named.min_by_key(|task| task.tid).unwrap_or_else(|| panic!("the process has no thread {name}")))
     }
 
     /// The time that it has been on a processor, in nanoseconds, user and system (Documentation/scheduler/sched-stats.rst of
@@ -35,15 +24,12 @@ impl Thread {
     /// # Panics
     /// If it has ended, or the kernel keeps no such count.
     pub fn time(&self) -> u64 {
-        let file = format!("/proc/{}/task/{}/schedstat", self.process, self.id);
-        let text = fs::read_to_string(&file).unwrap_or_else(|error| panic!("{file}: {error}"));
-        let first = text.split_whitespace().next().and_then(|number| number.parse().ok());
-        first.unwrap_or_else(|| panic!("{file} holds no time"))
+        self.0.schedstat().expect("the thread runs").sum_exec_runtime
     }
 
     /// Keeps it on one core. What the kernel does not allow is left as it is: the figures are noisier then.
     pub fn keep_on(&self, core: usize) {
-        keep(Pid::from_raw(self.id), core);
+        keep(Pid::from_raw(self.0.tid), core);
     }
 }
 

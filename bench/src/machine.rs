@@ -1,11 +1,11 @@
 //! Where the figures come from: they are worth nothing without.
 
-use std::fs;
 use std::path::Path;
 use std::process::Command;
 use std::thread::available_parallelism;
 
 use portcullis_tests::paths;
+use procfs::{CpuInfo, Current as _, Meminfo};
 use serde::Serialize;
 use time::OffsetDateTime;
 
@@ -33,19 +33,16 @@ pub struct Machine {
 impl Machine {
     /// This one, today.
     pub fn here() -> Self {
-        let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-        let field = |name: &str| {
-            cpu.lines().find(|line| line.starts_with(name))?.split_once(':').map(|(_, value)| value.trim())
-        };
-        let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-        let kib = memory.split_whitespace().nth(1).and_then(|number| number.parse::<u64>().ok());
+        let processors = CpuInfo::current().ok();
+        let memory = Meminfo::current().map_or(0, |memory| memory.mem_total);
+        let flags = processors.as_ref().and_then(|processors| processors.flags(0));
         let now = OffsetDateTime::now_utc().date();
         Self {
-            processor: field("model name").unwrap_or("unknown").to_owned(),
+            processor: processors.as_ref().and_then(|one| one.model_name(0)).unwrap_or("unknown").to_owned(),
             cores: available_parallelism().map_or(1, usize::from),
-            memory_mb: kib.unwrap_or_default() / 1024,
-            is_virtual: field("flags").is_some_and(|flags| flags.split(' ').any(|flag| flag == "hypervisor")),
-            kernel: fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned(),
+            memory_mb: memory / (1024 * 1024),
+            is_virtual: flags.is_some_and(|flags| flags.contains(&"hypervisor")),
+            kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
             envoy: version(&paths::envoy(), "version: ")
                 .and_then(|line| line.split('/').nth(1).map(str::to_owned))
                 .unwrap_or_default(),

@@ -227,12 +227,8 @@ pub(crate) fn environment(name: &str) -> Option<Vec<u8>> {
 }
 
 /// The time now.
-///
-/// # Errors
-/// Where the clock stands before 1970.
-pub(crate) fn now() -> Result<portcullis::Timestamp> {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    Ok(portcullis::Timestamp(since.context("the clock of this machine")?.as_secs().try_into()?))
+pub(crate) fn now() -> portcullis::Timestamp {
+    portcullis::Timestamp(time::OffsetDateTime::now_utc().unix_timestamp())
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The help of every command, and of every command in it.
 
 use clap::{Command, CommandFactory as _, Parser as _};
+use shlex::Shlex;
 
 use crate::Arguments;
 
@@ -13,20 +14,10 @@ fn all(command: &Command, words: &str) -> Vec<(String, Command)> {
 
 /// The words of the call of `portcullis` in a line for the shell, up to where its input or output goes elsewhere.
 fn words(line: &str) -> Option<Vec<String>> {
-    let call = &line[line.find("portcullis ")?..];
-    let (mut words, mut quote) = (vec![String::new()], None);
-    for letter in call.chars() {
-        match quote {
-            Some(end) if letter == end => quote = None,
-            None if matches!(letter, '\'' | '"') => quote = Some(letter),
-            None if matches!(letter, '|' | '<' | '>' | '&' | ')') => break,
-            None if letter == ' ' => words.push(String::new()),
-            _ => words.last_mut()?.push(letter),
-        }
-    }
-    words.retain(|word| !word.is_empty());
+    let words = Shlex::new(&line[line.find("portcullis ")?..]);
+    let call = words.take_while(|word| !word.starts_with(['|', '<', '>', '&']));
     // What the shell would put there has a form.
-    Some(words.into_iter().map(|word| word.replace("$DIGEST", &"0".repeat(64))).collect())
+    Some(call.map(|word| word.trim_end_matches(')').replace("$DIGEST", &"0".repeat(64))).collect())
 }
 
 #[test]

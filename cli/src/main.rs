@@ -1,5 +1,6 @@
 //! The `portcullis` command. Exit status: 0 done, 1 refused (a denied check, a failing lint), 2 usage or input error.
 
+mod admin;
 mod check;
 mod completions;
 mod diff;

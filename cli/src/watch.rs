@@ -4,19 +4,18 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::Sender;
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
+use notify_debouncer_mini::notify::{RecommendedWatcher, RecursiveMode};
+use notify_debouncer_mini::{DebounceEventResult, DebouncedEvent, DebouncedEventKind, Debouncer, new_debouncer};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 /// How long nothing must happen before a change counts: whoever writes in place has then finished.
 const QUIET: Duration = Duration::from_millis(100);
-/// How often it may begin anew.
-const PATIENCE: usize = 20;
 
 /// Sends `event` whenever one of the files is another one than before; one that is not there yet may come. Changes that
 /// follow each other closely are one. It ends with what is returned.
@@ -27,33 +26,24 @@ pub(crate) fn on_change<E: Clone + Send + 'static>(
     files: Vec<PathBuf>,
     sender: Sender<E>,
     event: E,
-) -> Result<RecommendedWatcher> {
-    let (touch, touched) = mpsc::channel();
-    let mut watcher = notify::recommended_watcher(move |happened: notify::Result<notify::Event>| {
-        if !happened.is_ok_and(|happened| matches!(happened.kind, EventKind::Access(_))) {
+) -> Result<Debouncer<RecommendedWatcher>> {
+    let (watched, mut before) = (files.clone(), stamps(&files));
+    let mut debouncer = new_debouncer(QUIET, move |happened: DebounceEventResult| {
+        // While one comes after the other, somebody is still writing.
+        let is_over = |events: Vec<DebouncedEvent>| events.iter().any(|event| event.kind == DebouncedEventKind::Any);
+        let now = stamps(&files);
+        if happened.map_or(true, is_over) && now != before {
+            before = now;
             // Nobody listens any more only when the command ends.
-            let _ = touch.send(());
+            let _ = sender.send(event.clone());
         }
     })?;
     // Files are replaced by renaming another one onto them, or by moving a link that leads there: only a directory sees that.
-    for directory in files.iter().flat_map(|file| directories(file)).collect::<BTreeSet<_>>() {
-        let watched = watcher.watch(&directory, RecursiveMode::NonRecursive);
+    for directory in watched.iter().flat_map(|file| directories(file)).collect::<BTreeSet<_>>() {
+        let watched = debouncer.watcher().watch(&directory, RecursiveMode::NonRecursive);
         watched.with_context(|| format!("cannot watch the directory {}", directory.display()))?;
     }
-    let mut before = stamps(&files);
-    thread::spawn(move || {
-        while touched.recv().is_ok() {
-            settle(&touched);
-            let now = stamps(&files);
-            if now != before {
-                before = now;
-                if sender.send(event.clone()).is_err() {
-                    break;
-                }
-            }
-        }
-    });
-    Ok(watcher)
+    Ok(debouncer)
 }
 
 /// Sends `event` at SIGINT (Ctrl-C) and SIGTERM, which then no longer end the process by themselves.
@@ -70,15 +60,6 @@ pub(crate) fn on_signal<E: Clone + Send + 'static>(sender: Sender<E>, event: E) 
         }
     });
     Ok(())
-}
-
-fn settle(touched: &Receiver<()>) {
-    for _ in 0..PATIENCE {
-        match touched.recv_timeout(QUIET) {
-            Ok(()) => touched.try_iter().for_each(drop),
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
-        }
-    }
 }
 
 /// The directory of a file, and where it is a link, that of what it leads to.

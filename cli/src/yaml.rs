@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
+use serde_json::Value;
 use serde_saphyr::Spanned;
 
 /// A value, and where it begins.
@@ -97,6 +98,12 @@ impl Node {
         } else if let Tree::Map(members) = &mut self.tree {
             members.push((name.to_owned().into(), value));
         }
+    }
+
+    /// A map with this member too, as [`set`](Self::set) gives it.
+    pub(crate) fn with(mut self, name: &str, value: Self) -> Self {
+        self.set(name, value);
+        self
     }
 
     /// The members of a map; none of anything else.
@@ -197,6 +204,24 @@ impl From<Tree> for Node {
     }
 }
 
+/// Members are sorted, `name` first: it says what the others are of.
+impl From<Value> for Node {
+    fn from(value: Value) -> Self {
+        match value {
+            Value::Null => Tree::Null.into(),
+            Value::Bool(value) => value.into(),
+            Value::Number(number) => Tree::Number(number).into(),
+            Value::String(text) => text.into(),
+            Value::Array(items) => Self::list(items.into_iter().map(Self::from)),
+            Value::Object(members) => {
+                let mut members: Vec<_> = members.into_iter().map(|(name, value)| (name, Self::from(value))).collect();
+                members.sort_by_key(|(name, _)| name != "name");
+                Self::map(members)
+            }
+        }
+    }
+}
+
 impl From<&str> for Node {
     fn from(text: &str) -> Self {
         Tree::Text(text.to_owned()).into()
@@ -212,12 +237,6 @@ impl From<String> for Node {
 impl From<bool> for Node {
     fn from(value: bool) -> Self {
         Tree::Bool(value).into()
-    }
-}
-
-impl From<u64> for Node {
-    fn from(number: u64) -> Self {
-        Tree::Number(number.into()).into()
     }
 }
 

@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 
+use procfs::process::Process;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -145,7 +146,7 @@ impl Envoy {
     ///
     /// # Panics
     /// If the process is gone.
-    pub fn process(&self) -> String {
+    pub fn process(&self) -> Process {
         self.process.child("envoy")
     }
 
@@ -154,10 +155,7 @@ impl Envoy {
     /// # Panics
     /// If the process is gone.
     pub fn resident(&self) -> u64 {
-        let status = format!("/proc/{}/status", self.process());
-        let status = fs::read_to_string(status).expect("Envoy runs");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a process has memory");
-        line.trim().trim_end_matches(" kB").parse().expect("a number")
+        self.process().status().expect("Envoy runs").vmrss.expect("a process has memory")
     }
 
     /// Ends the process. What it printed of [`secrets`], if anything: the place and the line.

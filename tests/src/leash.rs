@@ -3,9 +3,11 @@
 //! It runs under a small shell that holds the reading end of a pipe: when the writing end goes, because the [`Leashed`]
 //! was dropped, because the suite panicked, or because somebody killed it with SIGKILL, the shell kills the program.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+
+use procfs::process::Process;
 
 /// Kills the command when the pipe on standard input ends; ends with the command's own status if that ends first.
 const KEEPER: &str = r#"exec 3<&0; "$@" </dev/null 3<&- & child=$!
@@ -48,15 +50,13 @@ impl Leashed {
         self.keeper.try_wait().expect("a child can be asked")
     }
 
-    /// The process id of the program, by the name that the kernel has for it.
+    /// The program, by the name that the kernel has for it.
     ///
     /// # Panics
     /// If it does not run.
-    pub fn child(&self, name: &str) -> String {
-        let keeper = self.keeper.id();
-        let children = fs::read_to_string(format!("/proc/{keeper}/task/{keeper}/children")).expect("the keeper runs");
-        let is_it = |pid: &&str| fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm.trim() == name);
-        children.split_whitespace().find(is_it).unwrap_or_else(|| panic!("{name} does not run")).to_owned()
+    pub fn child(&self, name: &str) -> Process {
+        let is_it = |process: &Process| process.stat().is_ok_and(|stat| stat.comm == name);
+        children(self.keeper.id()).into_iter().find(is_it).unwrap_or_else(|| panic!("{name} does not run"))
     }
 
     /// Whether [`Leashed::end`] was not called yet.
@@ -69,6 +69,14 @@ impl Leashed {
         drop(self.leash.take());
         let _ = self.keeper.wait();
     }
+}
+
+/// The children of a process that still run. Each thread has children of its own.
+pub fn children(process: u32) -> Vec<Process> {
+    let process = i32::try_from(process).ok().and_then(|id| Process::new(id).ok());
+    let tasks = process.and_then(|process| process.tasks().ok()).into_iter().flatten().flatten();
+    let children = tasks.flat_map(|task| task.children().unwrap_or_default());
+    children.filter_map(|id| Process::new(i32::try_from(id).ok()?).ok()).collect()
 }
 
 impl Drop for Leashed {

@@ -166,7 +166,7 @@ impl Machine {
     fn stop(&mut self) -> Output {
         let drained = self.drain();
         let mut envoy = self.envoy.take().expect("Envoy runs");
-        self.shell(&format!("kill -TERM {}", envoy.child("envoy")));
+        self.shell(&format!("kill -TERM {}", envoy.child("envoy").pid()));
         let status = poll::until("Envoy ends", || envoy.ended());
         assert!(status.success(), "Envoy ends with {status}");
         drained

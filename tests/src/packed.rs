@@ -6,9 +6,10 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use tempfile::TempDir;
+use walkdir::WalkDir;
 
 use crate::bytes::said;
-use crate::paths::{copy_of_the_source, module, workspace};
+use crate::paths::{copy_of_the_source, cyclonedx, module, workspace};
 
 /// A copy of the source, outside of git, as it is after `make build`.
 ///
@@ -48,13 +49,18 @@ pub fn apart(command: &mut Command) -> &mut Command {
 /// What has make not build again: what was built here stays.
 pub const BUILT: [&str; 2] = ["--old-file=build", "--old-file=module"];
 
+/// Has make fetch no tools again: those that were fetched here are its own.
+pub fn tools() -> String {
+    format!("TOOLS={}", cyclonedx().parent().expect("a directory of tools").display())
+}
+
 /// Runs a make command of a document in a folder, without building again: what was built here stays.
 ///
 /// # Panics
 /// If make does not start.
 pub fn make(arguments: &str, folder: &Path, environment: &[(&str, &str)]) -> Output {
     let mut make = Command::new("make");
-    make.args(BUILT).args(arguments.split(' ')).current_dir(folder);
+    make.args(BUILT).arg(tools()).args(arguments.split(' ')).current_dir(folder);
     apart(&mut make).envs(environment.iter().copied()).output().expect("make starts")
 }
 
@@ -72,16 +78,12 @@ pub fn done(output: Output) -> String {
 /// # Panics
 /// If the folder cannot be read.
 pub fn files_below(folder: &Path) -> BTreeMap<String, Vec<u8>> {
-    let mut files = BTreeMap::new();
-    for entry in fs::read_dir(folder).expect("the folder is there").map(|entry| entry.expect("it can be read")) {
-        let name = entry.file_name().into_string().expect("a name is text");
-        if entry.path().is_dir() {
-            files.extend(files_below(&entry.path()).into_iter().map(|(below, data)| (format!("{name}/{below}"), data)));
-        } else {
-            files.insert(name, fs::read(entry.path()).expect("the file can be read"));
-        }
-    }
-    files
+    let entries = WalkDir::new(folder).follow_links(true).into_iter().map(|entry| entry.expect("it can be read"));
+    let files = entries.filter(|entry| entry.file_type().is_file()).map(|entry| {
+        let name = entry.path().strip_prefix(folder).expect("it is below the folder");
+        (name.to_str().expect("a name is text").to_owned(), fs::read(entry.path()).expect("the file can be read"))
+    });
+    files.collect()
 }
 
 /// SHA-256 in hexadecimal digits, as sha256sum says.

@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use std::{env, fs};
 
 use tempfile::TempDir;
+use walkdir::{DirEntry, WalkDir};
 
 /// The directory of the workspace, absolute.
 pub fn workspace() -> PathBuf {
@@ -91,22 +92,17 @@ fn present(variable: &str, default: &str, advice: &str) -> PathBuf {
 /// # Panics
 /// If a file cannot be copied.
 pub fn copy_of_the_source() -> TempDir {
-    let copy = tempfile::tempdir().expect("a folder for the copy");
-    copy_tree(&workspace(), copy.path());
-    copy
-}
-
-fn copy_tree(from: &Path, to: &Path) {
-    fs::create_dir_all(to).expect("a folder of the copy");
-    for entry in fs::read_dir(from).expect("a folder of the source").map_while(Result::ok) {
-        let (name, path) = (entry.file_name(), entry.path());
-        if ["target", ".cache", ".git"].iter().any(|left_out| name == *left_out) {
-            continue;
-        }
-        if path.is_dir() {
-            copy_tree(&path, &to.join(name));
+    let (copy, source) = (tempfile::tempdir().expect("a folder for the copy"), workspace());
+    let is_source =
+        |entry: &DirEntry| !["target", ".cache", ".git"].iter().any(|left_out| entry.file_name() == *left_out);
+    for entry in WalkDir::new(&source).min_depth(1).into_iter().filter_entry(is_source) {
+        let entry = entry.expect("the source can be read");
+        let to = copy.path().join(entry.path().strip_prefix(&source).expect("it is below the source"));
+        if entry.file_type().is_dir() {
+            fs::create_dir(to).expect("a folder of the copy");
         } else {
-            fs::copy(&path, to.join(name)).expect("a file of the copy");
+            fs::copy(entry.path(), to).expect("a file of the copy");
         }
     }
+    copy
 }

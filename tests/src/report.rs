@@ -1,5 +1,7 @@
 //! Failures as a table.
 
+use comfy_table::{Table, presets};
+
 use crate::observation::Discrepancy;
 
 /// One discrepancy, and where it was found.
@@ -17,20 +19,11 @@ pub struct Failure {
 
 /// All failures as text, one a line, in aligned columns.
 pub fn table(failures: &[Failure]) -> String {
-    let head = ["file", "row", "engines", "what", "expected", "got"].map(str::to_owned);
-    let mut lines = vec![head];
-    lines.extend(failures.iter().map(|failure| {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_header(["file", "row", "engines", "what", "expected", "got"]);
+    table.add_rows(failures.iter().map(|failure| {
         let Discrepancy { what, expected, got } = &failure.discrepancy;
-        let engines = failure.engines.join(", ");
-        [&failure.file, &failure.row, &engines, what, expected, got].map(Clone::clone)
+        [&failure.file, &failure.row, &failure.engines.join(", "), what, expected, got].map(Clone::clone)
     }));
-    let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
-    let widths: [usize; 6] = std::array::from_fn(width);
-    let mut text = String::new();
-    for line in &lines {
-        let cells = line.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
-        text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
-        text.push('\n');
-    }
-    text
+    table.trim_fmt() + "\n"
 }

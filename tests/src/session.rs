@@ -11,7 +11,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 
 use tempfile::TempDir;
 
-use crate::poll;
+use crate::{leash, poll};
 
 /// The shell; dropping it ends it, and all that it has in the background.
 #[derive(Debug)]
@@ -91,18 +91,13 @@ impl Session {
     /// The process ids of all programs of that name that run under the shell.
     pub fn processes(&self, name: &str) -> BTreeSet<u32> {
         let mut found = BTreeSet::new();
-        let mut left = vec![self.shell.id()];
+        let mut left = leash::children(self.shell.id());
         while let Some(process) = left.pop() {
-            let comm = fs::read_to_string(format!("/proc/{process}/comm")).unwrap_or_default();
-            if comm.trim() == name {
-                found.insert(process);
+            let Ok(id) = u32::try_from(process.pid()) else { continue };
+            if process.stat().is_ok_and(|stat| stat.comm == name) {
+                found.insert(id);
             }
-            // Each thread has children of its own.
-            let threads = fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().map_while(Result::ok);
-            for thread in threads {
-                let children = text(&thread.path().join("children"));
-                left.extend(children.split_whitespace().filter_map(|id| id.parse::<u32>().ok()));
-            }
+            left.extend(leash::children(id));
         }
         found
     }

@@ -2,8 +2,9 @@
 
 use std::fmt;
 
+use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use crate::bytes;
 use crate::expect::{SeenExpectation, UpstreamExpectation};
@@ -22,13 +23,16 @@ pub struct Fields(pub Vec<Pair>);
 pub struct Values(pub Vec<Vec<u8>>);
 
 /// `1`, `2` or `both`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub enum Protocols {
     /// HTTP/1.1.
+    #[serde(rename = "1")]
     Http1,
     /// HTTP/2 with prior knowledge.
+    #[serde(rename = "2")]
     Http2,
     /// One after the other.
+    #[serde(rename = "both")]
     Both,
 }
 
@@ -129,16 +133,5 @@ impl<'de> Deserialize<'de> for UpstreamExpectation {
             }
         }
         deserializer.deserialize_any(Notation)
-    }
-}
-
-impl<'de> Deserialize<'de> for Protocols {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match String::deserialize(deserializer)?.as_str() {
-            "1" => Ok(Self::Http1),
-            "2" => Ok(Self::Http2),
-            "both" => Ok(Self::Both),
-            _ => Err(D::Error::custom("http is 1, 2 or both")),
-        }
     }
 }

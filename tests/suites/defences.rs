@@ -12,6 +12,7 @@ use portcullis_tests::cases::load_all;
 use portcullis_tests::paths::{command, module, workspace};
 use serde::Deserialize;
 use serde_json::Value;
+use walkdir::{DirEntry, WalkDir};
 
 /// The environment variable that takes a defence out of a build with the feature `defence-switch`.
 const SWITCH: &str = "PORTCULLIS_WITHOUT";
@@ -85,12 +86,8 @@ fn each_defence_is_marked_once_and_each_mark_is_a_defence() {
 
 /// The names in `defence!("...")`, with the files that they stand in. The macro takes nothing but a literal.
 fn collect_marks(folder: &Path, marks: &mut BTreeMap<String, Vec<PathBuf>>) {
-    for entry in fs::read_dir(folder).expect("a folder of the source").map_while(Result::ok) {
-        let path = entry.path();
-        if path.is_dir() {
-            collect_marks(&path, marks);
-            continue;
-        }
+    let entries = WalkDir::new(folder).into_iter().map(|entry| entry.expect("a folder of the source"));
+    for path in entries.filter(|entry| entry.file_type().is_file()).map(DirEntry::into_path) {
         let text = fs::read_to_string(&path).expect("a file of the source");
         let code: String =
             text.lines().filter(|line| !line.trim_start().starts_with("//")).map(|line| format!("{line}\n")).collect();

@@ -15,7 +15,7 @@ mod page;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use page::{Block, Claim, Page, codes};
 use portcullis::refusal::Problem;
@@ -26,6 +26,7 @@ use portcullis_tests::paths::{module, workspace};
 use portcullis_tests::stage::{Stage, listener};
 use portcullis_tests::structs;
 use serde_json::{Value, json};
+use walkdir::WalkDir;
 
 /// The reference of the policy.
 const REFERENCE: &str = "docs/configuration.md";
@@ -87,27 +88,13 @@ fn verdict(configuration: &str) -> (bool, String) {
     (verdict.status.success(), verdict.output)
 }
 
-/// Every Markdown file below a directory.
-fn pages_below(directory: &Path) -> Vec<PathBuf> {
-    let entries =
-        fs::read_dir(workspace().join(directory)).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
-    let mut pages = Vec::new();
-    for entry in entries.map(|entry| entry.expect("a directory can be read")) {
-        let path = directory.join(entry.file_name());
-        if entry.path().is_dir() {
-            pages.extend(pages_below(&path));
-        } else if path.extension().is_some_and(|ending| ending == "md") {
-            pages.push(path);
-        }
-    }
-    pages
-}
-
 /// README.md, and all of docs/.
 fn pages() -> Vec<Page> {
-    let mut paths = pages_below(Path::new("docs"));
-    paths.sort();
-    [PathBuf::from("README.md")].into_iter().chain(paths).map(Page::read).collect()
+    let entries = WalkDir::new(workspace().join("docs")).sort_by_file_name().into_iter();
+    let paths = entries.map(|entry| entry.expect("a directory can be read").into_path());
+    let pages = paths.filter(|path| path.extension().is_some_and(|ending| ending == "md"));
+    let relative = pages.map(|path| path.strip_prefix(workspace()).expect("it is below").to_owned());
+    [PathBuf::from("README.md")].into_iter().chain(relative).map(Page::read).collect()
 }
 
 #[test]
@@ -281,7 +268,7 @@ fn every_link_leads_somewhere() {
     let mut dead = Vec::new();
     for page in pages().into_iter().chain(["SECURITY.md", "CHANGELOG.md", "CONTRIBUTING.md"].map(Page::read)) {
         for (line, link) in page.links().into_iter().filter(|(_, link)| !link.contains("://")) {
-            let (file, anchor) = link.split_once('#').map_or((link, None), |(file, anchor)| (file, Some(anchor)));
+            let (file, anchor) = link.split_once('#').map_or((&*link, None), |(file, anchor)| (file, Some(anchor)));
             let folder = page.path.parent().expect("a file is in a directory");
             let target = if file.is_empty() { page.path.clone() } else { folder.join(file) };
             let found = workspace().join(&target).canonicalize().is_ok_and(|path| path.starts_with(workspace()));

@@ -127,16 +127,26 @@ fn an_api_server_refuses_a_document_with_one_thing_wrong() {
     }
     for (right, place, value, message) in [
         (&gateway, "/apiVersion", json!("gateway.envoyproxy.io/v1"), "no schema for gateway.envoyproxy.io/v1"),
-        (&gateway, "/spec/wasm/0/failOpn", json!(false), "spec.wasm[0].failOpn: unknown field"),
-        (&gateway, "/spec/wasm/0/failOpen", json!("no"), "spec.wasm[0].failOpen: type is \"boolean\""),
-        (&gateway, "/spec/wasm/0/code", json!({"type": "FTP"}), "spec.wasm[0].code.type: allOf is not kept"),
-        (&gateway, "/spec/wasm/0/code/http", json!({}), "spec.wasm[0].code.http: url is missing"),
-        (&gateway, "/spec/targetRefs/0/kind", json!(""), "spec.targetRefs[0].kind: minLength is 1"),
-        (&istio, "/spec/phase", json!("AUTHEN"), "spec.phase: enum is"),
-        (&istio, "/spec/sha256", json!("latest"), "spec.sha256: pattern is"),
-        (&istio, "/spec/priority", json!("10"), "spec.priority: type is \"integer\""),
-        (&istio, "/spec/match/0/ports/0/number", json!(0), "spec.match[0].ports[0].number: minimum is 1"),
-        (&istio, "/spec/match/0/port", json!(80), "spec.match[0].port: unknown field"),
+        (
+            &gateway,
+            "/spec/wasm/0/failOpn",
+            json!(false),
+            "spec/wasm/0: Additional properties are not allowed ('failOpn'",
+        ),
+        (&gateway, "/spec/wasm/0/failOpen", json!("no"), "spec/wasm/0/failOpen: \"no\" is not of type \"boolean\""),
+        (&gateway, "/spec/wasm/0/code", json!({"type": "FTP"}), "spec/wasm/0/code/type: \"FTP\" is not one of"),
+        (&gateway, "/spec/wasm/0/code/http", json!({}), "spec/wasm/0/code/http: \"url\" is a required property"),
+        (&gateway, "/spec/targetRefs/0/kind", json!(""), "spec/targetRefs/0/kind: \"\" is shorter than 1 character"),
+        (&istio, "/spec/phase", json!("AUTHEN"), "spec/phase: \"AUTHEN\" is not one of"),
+        (&istio, "/spec/sha256", json!("latest"), "spec/sha256: \"latest\" does not match"),
+        (&istio, "/spec/priority", json!("10"), "spec/priority: \"10\" is not of type"),
+        (
+            &istio,
+            "/spec/match/0/ports/0/number",
+            json!(0),
+            "spec/match/0/ports/0/number: 0 is less than the minimum of 1",
+        ),
+        (&istio, "/spec/match/0/port", json!(80), "spec/match/0: Additional properties are not allowed ('port'"),
     ] {
         let errors = with(right, place, &value);
         assert!(errors.contains(message), "{place}: {errors}");

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use portcullis_tests::console;
-use portcullis_tests::packed::{BUILT, add_build, apart, built_copy, done, files_below, make, sha256};
+use portcullis_tests::packed::{BUILT, add_build, apart, built_copy, done, files_below, make, sha256, tools};
 use portcullis_tests::paths::{copy_of_the_source, cyclonedx, module, workspace};
 use serde_json::Value;
 
@@ -205,7 +205,7 @@ fn the_steps_of_a_release_work() {
     let shown = console::read(&text);
     assert!(shown.len() > 8, "the steps are found");
     // One shell, as for a person: a step that changes the folder changes it for the next.
-    let mut session = format!("set -ex\nmake() {{ command make {} \"$@\"; }}\n", BUILT.join(" "));
+    let mut session = format!("set -ex\nmake() {{ command make {} {} \"$@\"; }}\n", BUILT.join(" "), tools());
     for command in shown.iter().map(|shown| shown.command.as_str()) {
         session += &format!("{command}\n");
         if command.starts_with("git clone") {

@@ -19,6 +19,7 @@ use portcullis_tests::net::connect;
 use portcullis_tests::tls::Authority;
 use portcullis_tests::upstream::Upstream;
 use portcullis_tests::{poll, secrets};
+use procfs::process::Process;
 
 const KEY: &str = "run-suite-key";
 const SECOND: &str = "run-suite-second-key";
@@ -140,7 +141,8 @@ fn one_token_protects_a_deepaas_as_its_own_flag_would() {
         assert!(String::from_utf8_lossy(&files.concat()).contains(&digest), "a control: the policy is there");
         let helpers = gate.helpers();
         assert!(helpers.iter().any(|(_, command)| command.contains("--config-path")), "{helpers:?}");
-        let environments = helpers.iter().filter_map(|(process, _)| fs::read(format!("/proc/{process}/environ")).ok());
+        let environments = helpers.iter().filter_map(|(process, _)| process.environ().ok());
+        let environments = environments.map(|environment| format!("{environment:?}").into_bytes());
         let commands = helpers.iter().map(|(_, command)| command.clone().into_bytes());
         let admin = connect(V4, gate.address("admin interface is at http://")).expect("the admin interface listens");
         let dump = Client::new(admin).send(&get("/config_dump?include_eds", &[])).expect("it replies").body;
@@ -272,10 +274,9 @@ fn nothing_is_left_when_either_is_killed() {
     gate.leaves_nothing();
 
     let mut gate = Gate::start(folder(&[("policy.yaml", &policy(KEY))]), upstream.address(), &[], &[]);
-    let is_envoy =
-        |process: u32| fs::read_to_string(format!("/proc/{process}/comm")).is_ok_and(|name| name.trim() == "envoy");
-    let envoy = gate.helpers().into_iter().find(|(process, _)| is_envoy(*process)).expect("Envoy runs").0;
-    kill("KILL", envoy);
+    let is_envoy = |process: &Process| process.stat().is_ok_and(|stat| stat.comm == "envoy");
+    let envoy = gate.helpers().into_iter().find(|(process, _)| is_envoy(process)).expect("Envoy runs").0;
+    kill("KILL", envoy.pid());
     assert_eq!(gate.ended(), Some(1));
     gate.waits_for("Envoy ended by itself (by signal 9)");
     gate.leaves_nothing();

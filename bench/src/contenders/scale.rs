@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use indicatif::HumanCount;
 use portcullis::digest::Digest;
 use portcullis_tests::proxy_wasm::Program;
 use serde_json::{Value, json};
@@ -165,7 +166,5 @@ pub fn rules(count: usize) -> Value {
 
 /// `100,000`.
 pub fn grouped(number: usize) -> String {
-    let digits = number.to_string();
-    let groups = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy);
-    groups.collect::<Vec<_>>().join(",")
+    HumanCount(number as u64).to_string()
 }

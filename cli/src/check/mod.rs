@@ -86,7 +86,7 @@ impl Check {
             let mode = merged.node.get("mode").and_then(crate::yaml::Node::text).unwrap_or_default();
             note(format_args!("the store overrides the mode: {mode}, where the policy says {own}"));
         }
-        let now = self.now.as_deref().map_or_else(now, |text| asked::time(text).context("--now"))?;
+        let now = self.now.as_deref().map_or_else(|| Ok(now()), |text| asked::time(text).context("--now"))?;
         if let Some(file) = &self.cases {
             return cases::run(file, merged, now, self.output);
         }

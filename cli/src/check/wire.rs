@@ -1,7 +1,12 @@
 //! What becomes of a request, as the caller or the upstream would see it.
 
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use portcullis::{Edit, Outcome, Reply, Request};
 use serde_json::{Value, json};
+use ureq::http::StatusCode;
+
+/// What `grpc-message` encodes (gRPC over HTTP/2, "Responses"), beside everything beyond ASCII.
+const GRPC_MESSAGE: &AsciiSet = &CONTROLS.add(b'%');
 
 /// A reply as Envoy sends it, but for `date` and `server`.
 pub(super) struct Wire {
@@ -35,19 +40,9 @@ impl Wire {
         if !headers.iter().any(|(name, _)| name == "grpc-status") {
             headers.push(("grpc-status".to_owned(), status.to_owned()));
         }
-        headers.push(("grpc-message".to_owned(), percent_encoded(reply.body)));
+        headers.push(("grpc-message".to_owned(), utf8_percent_encode(reply.body, GRPC_MESSAGE).to_string()));
         Self { status: 200, headers, body: String::new() }
     }
-}
-
-/// The encoding of `grpc-message` (gRPC over HTTP/2, "Responses").
-fn percent_encoded(text: &str) -> String {
-    let encode = |byte: u8| match byte {
-        b'%' => "%25".to_owned(),
-        b' '..=b'~' => char::from(byte).to_string(),
-        _ => format!("%{byte:02X}"),
-    };
-    text.bytes().map(encode).collect()
 }
 
 /// For people: the reply, or the edits.
@@ -68,14 +63,9 @@ pub(super) fn as_text(outcome: &Outcome<'_>, request: &Request<'_>) -> String {
         }
         Outcome::Reply(reply) => {
             let Wire { status, headers, body } = Wire::new(reply, request);
-            let reason = match status {
-                200 => "OK",
-                400 => "Bad Request",
-                401 => "Unauthorized",
-                _ => "Forbidden",
-            };
+            let reason = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
             let version = if request.is_grpc { "HTTP/2" } else { "HTTP/1.1" };
-            let mut text = format!("{version} {status} {reason}\n");
+            let mut text = format!("{version} {status} {}\n", reason.unwrap_or_default());
             for (name, value) in headers {
                 text.push_str(&format!("{name}: {value}\n"));
             }

@@ -129,7 +129,7 @@ fn stand_in(variable: &str) -> String {
 
 impl Diff {
     pub(crate) fn run(self) -> Result<bool> {
-        let now = self.now.as_deref().map_or_else(now, |text| asked::time(text).context("--now"))?;
+        let now = self.now.as_deref().map_or_else(|| Ok(now()), |text| asked::time(text).context("--now"))?;
         let side = |file, store| Side::of(PolicyFile { file, store }.read()?);
         let (old, new) = (side(self.old, self.old_store)?, side(self.new, self.new_store)?);
         let changes = compare(&old, &new, now)?;

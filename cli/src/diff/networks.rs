@@ -1,15 +1,21 @@
 //! Trusted networks, compared as sets of addresses.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr};
 
+use ipnet::{IpNet, Ipv4Subnets, Ipv6Subnets};
 use portcullis::document::ClientAddress;
 use portcullis::network::Range;
+use range_set_blaze::RangeSetBlaze;
 
 use super::Effect::{Closes, MayOpen, Opens};
 use super::{Change, Side};
 
-/// Addresses of one family, as numbers, from the first to the last of each run.
-type Runs = Vec<(u128, u128)>;
+/// Addresses of both families.
+#[derive(Debug, Default)]
+struct Addresses {
+    v4: RangeSetBlaze<Ipv4Addr>,
+    v6: RangeSetBlaze<Ipv6Addr>,
+}
 
 /// The most networks that a line names.
 const MOST: usize = 8;
@@ -27,13 +33,9 @@ pub(super) fn compare(old: &Side, new: &Side) -> Vec<Change> {
                 .push(Change { place, ..Change::new(effect, "trusted_networks", format!("{networks}{more}{what}")) });
         }
     };
-    let families = [("v4", 32), ("v6", 128)];
-    let both = |one: &Side, other: &Side| -> Vec<String> {
-        let minus = |(family, bits): &(&str, u32)| networks(&minus(&runs(one, family), &runs(other, family)), *bits);
-        families.iter().flat_map(minus).collect()
-    };
-    line(Opens, both(new, old), new, ": no key needed from there");
-    line(Closes, both(old, new), old, ": a key needed from there");
+    let (trusted_before, trusted_after) = (Addresses::trusted(old), Addresses::trusted(new));
+    line(Opens, trusted_after.without(&trusted_before).networks(), new, ": no key needed from there");
+    line(Closes, trusted_before.without(&trusted_after).networks(), old, ": a key needed from there");
     if !before.ranges.is_empty() && !after.ranges.is_empty() && before.client_address != after.client_address {
         let what = format!("client_address {} -> {}", name(&before.client_address), name(&after.client_address));
         let change = |effect, why: &str| Change::new(effect, "trusted_networks", format!("{what}: {why}"));
@@ -61,84 +63,64 @@ fn name(address: &ClientAddress) -> String {
     }
 }
 
-/// The trusted addresses of a family, sorted, without overlaps.
-fn runs(side: &Side, family: &str) -> Runs {
-    let networks = side.document.trusted_networks.ranges.iter().flat_map(Range::networks);
-    let bounds = networks.map(|network| (network.network(), network.broadcast()));
-    let mut runs: Runs = bounds
-        .filter_map(|bounds| match bounds {
-            (IpAddr::V4(first), IpAddr::V4(last)) if family == "v4" => {
-                Some((u32::from(first).into(), u32::from(last).into()))
+impl Addresses {
+    /// Those that a policy trusts.
+    fn trusted(side: &Side) -> Self {
+        let mut trusted = Self::default();
+        for network in side.document.trusted_networks.ranges.iter().flat_map(Range::networks) {
+            match network {
+                IpNet::V4(network) => drop(trusted.v4.ranges_insert(network.network()..=network.broadcast())),
+                IpNet::V6(network) => drop(trusted.v6.ranges_insert(network.network()..=network.broadcast())),
             }
-            (IpAddr::V6(first), IpAddr::V6(last)) if family == "v6" => Some((first.into(), last.into())),
-            _ => None,
-        })
-        .collect();
-    runs.sort_unstable();
-    let mut joined: Runs = Vec::new();
-    for (first, last) in runs {
-        match joined.last_mut() {
-            Some(run) if first <= run.1.saturating_add(1) => run.1 = run.1.max(last),
-            _ => joined.push((first, last)),
         }
+        trusted
     }
-    joined
-}
 
-/// What is in `runs` and not in `others`.
-fn minus(runs: &Runs, others: &Runs) -> Runs {
-    let mut left = Vec::new();
-    for (first, last) in runs {
-        let mut next = Some(*first);
-        for (other_first, other_last) in others.iter().filter(|(from, to)| to >= first && from <= last) {
-            let Some(from) = next else { break };
-            if from < *other_first {
-                left.push((from, other_first.saturating_sub(1)));
-            }
-            next = other_last.checked_add(1).filter(|next| next <= last);
-        }
-        left.extend(next.map(|from| (from, *last)));
+    /// What is in these and not in `others`.
+    fn without(&self, others: &Self) -> Self {
+        Self { v4: &self.v4 - &others.v4, v6: &self.v6 - &others.v6 }
     }
-    left
-}
 
-/// Runs of addresses as the fewest networks.
-fn networks(runs: &Runs, bits: u32) -> Vec<String> {
-    let mut networks = Vec::new();
-    for (first, last) in runs {
-        let mut next = Some(*first);
-        while let Some(from) = next {
-            let mut host = from.trailing_zeros().min(bits);
-            let end = |host: u32| from | 1_u128.checked_shl(host).map_or(u128::MAX, |size| size.saturating_sub(1));
-            while end(host) > *last {
-                host = host.saturating_sub(1);
+    /// The fewest networks that they are; one that is a single address has no length.
+    fn networks(&self) -> Vec<String> {
+        let v4 = self.v4.ranges().flat_map(|run| Ipv4Subnets::new(*run.start(), *run.end(), 0)).map(IpNet::V4);
+        let v6 = self.v6.ranges().flat_map(|run| Ipv6Subnets::new(*run.start(), *run.end(), 0)).map(IpNet::V6);
+        let shown = |network: IpNet| {
+            if network.prefix_len() == network.max_prefix_len() {
+                network.addr().to_string()
+            } else {
+                network.to_string()
             }
-            let address = match u32::try_from(from) {
-                Ok(from) if bits == 32 => IpAddr::V4(Ipv4Addr::from(from)),
-                _ => IpAddr::V6(Ipv6Addr::from(from)),
-            };
-            let prefix = bits.saturating_sub(host);
-            networks.push(if host == 0 { address.to_string() } else { format!("{address}/{prefix}") });
-            next = end(host).checked_add(1).filter(|next| next <= last);
-        }
+        };
+        v4.chain(v6).map(shown).collect()
     }
-    networks
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn v4(runs: &[(&str, &str)]) -> Addresses {
+        let address = |text: &str| text.parse::<Ipv4Addr>().unwrap();
+        let v4 = runs.iter().map(|(first, last)| address(first)..=address(last)).collect();
+        Addresses { v4, ..Addresses::default() }
+    }
+
     #[test]
     fn what_is_left_of_a_network_is_named_as_networks() {
-        let ten = vec![(0x0A00_0000, 0x0AFF_FFFF)];
-        let part = vec![(0x0A01_0000, 0x0A01_FFFF)];
-        assert_eq!(networks(&minus(&part, &ten), 32), Vec::<String>::new());
-        let rest = networks(&minus(&ten, &part), 32);
+        let ten = v4(&[("10.0.0.0", "10.255.255.255")]);
+        let part = v4(&[("10.1.0.0", "10.1.255.255")]);
+        assert!(part.without(&ten).networks().is_empty());
+        let rest = ten.without(&part).networks();
         assert_eq!(rest.first().map(String::as_str), Some("10.0.0.0/16"));
         assert_eq!((rest.len(), rest.last().map(String::as_str)), (8, Some("10.128.0.0/9")));
-        assert_eq!(networks(&vec![(0, u128::MAX)], 128), ["::/0"]);
-        assert_eq!(networks(&vec![(1, 1)], 128), ["::1"]);
-        assert_eq!(networks(&minus(&vec![(0, 5)], &vec![(0, 1), (4, 5)]), 32), ["0.0.0.2/31"]);
+        let few = v4(&[("0.0.0.0", "0.0.0.5")]).without(&v4(&[("0.0.0.0", "0.0.0.1"), ("0.0.0.4", "0.0.0.5")]));
+        assert_eq!(few.networks(), ["0.0.0.2/31"]);
+        let v6 = |first, last| Addresses {
+            v6: [Ipv6Addr::from(first)..=Ipv6Addr::from(last)].into_iter().collect(),
+            ..Addresses::default()
+        };
+        assert_eq!(v6(0_u128, u128::MAX).networks(), ["::/0"]);
+        assert_eq!(v6(1_u128, 1).networks(), ["::1"]);
     }
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::Result;
 use portcullis::trail::{Event, Public};
 use portcullis::{Decision, Grant, HeaderBlock, PathPattern, Policy, Request};
+use serde_json::json;
 
 use super::Effect::{Closes, MayOpen, Neither, Opens};
 use super::cells::{self, Cell};
@@ -199,13 +200,8 @@ impl<'a> Gate<'a> {
         let kept = given.iter().filter_map(|name| Some((*name, side.merged.node.get(name)?.clone())));
         let roles: BTreeSet<_> =
             side.document.rules.iter().flat_map(|rule| &rule.roles).map(|role| role.as_str()).collect();
-        let key = Node::map([("plaintext", Node::from(KEY))]);
-        let consumer = Node::map([
-            ("name", Node::from("everyone")),
-            ("roles", Node::list(roles.into_iter().map(Node::from))),
-            ("keys", Node::list([key])),
-        ]);
-        merged.node = Node::map(kept.chain([("consumers", Node::list([consumer]))]));
+        let consumers = json!([{"name": "everyone", "roles": roles, "keys": [{"plaintext": KEY}]}]);
+        merged.node = Node::map(kept.chain([("consumers", consumers.into())]));
         Ok(Self { side, policy: merged.compile(&|_| None)?.policy })
     }
 

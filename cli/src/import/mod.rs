@@ -145,7 +145,7 @@ impl Import {
             }
             Kind::Kong(common) => {
                 let source = common.source()?;
-                let found = kong::find(&source, now()?)?;
+                let found = kong::find(&source, now())?;
                 common.take(&source, found)
             }
             Kind::List(lines) => {
@@ -172,7 +172,7 @@ pub(crate) fn orchestra_as_policy(file: &Path) -> Result<(Merged, Vec<String>)> 
     policy::leave_out_keys(&mut found);
     let settings = found.settings.iter().map(|setting| (setting.member, setting.value.clone()));
     let settings = merge(Node::map(settings), None, file)?;
-    let (now, mut store) = (now()?, Store::default());
+    let (now, mut store) = (now(), Store::default());
     take::take(&mut found, &settings.document()?, &mut store, now, &rfc3339(now)?);
     let left_out = found.left_out.iter().map(|remark| format!("{}: {}", source.place(remark.at), remark.message));
     Ok((merge(settings.node, Some(&store), file)?, left_out.collect()))
@@ -188,7 +188,7 @@ impl Common {
 
     /// Writes what was found, and says what came of it. Whether all of it was taken.
     fn take(&self, source: &Source, mut found: Found) -> Result<bool> {
-        let now = now()?;
+        let now = now();
         let mut locked = if self.dry_run { None } else { Some(Locked::open(&self.store)?) };
         let mut store = match &locked {
             Some(locked) => locked.store.clone(),

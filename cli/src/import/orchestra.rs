@@ -1,9 +1,11 @@
 //! Orchestra's `api_keys.json`: `valid_keys`, `require_auth_for_external` and `local_networks`.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::path::Path;
 
 use anyhow::{Result, bail};
+use ipnet::IpNet;
+use serde_json::json;
 
 use super::found::{Found, FoundKey, refused};
 use super::source::Source;
@@ -41,10 +43,10 @@ pub(super) fn find(source: &Source) -> Result<Found> {
     keys(&node, &mut found);
     found.set("name", CONSUMER.into(), "From Orchestra's api_keys.json.");
     mode(&node, &mut found);
-    let sources = Node::list([Node::map([("header", Node::from("x-api-key"))])]);
+    let sources = Node::from(json!([{"header": "x-api-key"}]));
     found.set("key_sources", sources, "Where Orchestra looks for a key.");
     networks(&node, &mut found);
-    let reply = Node::map([("detail", Node::from(DETAIL))]);
+    let reply = Node::from(json!({"detail": DETAIL}));
     found.set("reply", reply, "What Orchestra says to a caller without a valid key.");
     found.note(
         None,
@@ -109,7 +111,7 @@ fn networks(node: &Node, found: &mut Found) {
             continue;
         };
         let range = range(text);
-        let trusted = Node::map([("ranges", Node::list([Node::from(range.as_str())]))]);
+        let trusted = Node::from(json!({"ranges": [range]}));
         if let Some(why) = refused("trusted_networks", &trusted) {
             found.leave(network.at, format!("{place} {why}"));
             continue;
@@ -145,23 +147,11 @@ fn range(text: &str) -> String {
 fn canonical(text: &str) -> Option<String> {
     let (address, length) = text.split_once('/')?;
     let address: IpAddr = address.parse().ok()?;
-    let length: u32 = match length.parse::<Ipv4Addr>() {
-        Ok(mask) if address.is_ipv4() && mask.to_bits().leading_ones() == mask.to_bits().count_ones() => {
-            mask.to_bits().count_ones()
-        }
-        _ => length.parse().ok()?,
+    let network = match length.parse() {
+        Ok(mask @ IpAddr::V4(_)) => IpNet::with_netmask(address, mask),
+        _ => IpNet::new(address, length.parse().ok()?),
     };
-    let network = match address {
-        IpAddr::V4(v4) => {
-            let mask = u32::MAX.checked_shl(32_u32.checked_sub(length)?).unwrap_or(0);
-            IpAddr::V4(Ipv4Addr::from_bits(v4.to_bits() & mask))
-        }
-        IpAddr::V6(v6) => {
-            let mask = u128::MAX.checked_shl(128_u32.checked_sub(length)?).unwrap_or(0);
-            IpAddr::V6(std::net::Ipv6Addr::from_bits(v6.to_bits() & mask))
-        }
-    };
-    Some(format!("{network}/{length}"))
+    Some(network.ok()?.trunc().to_string())
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use anyhow::{Result, anyhow, bail};
 use clap::Args;
+use serde_json::json;
 
 use super::Common;
 use super::found::{Found, FoundKey, list, texts};
@@ -52,7 +53,7 @@ pub(super) fn find(source: &Source, dev_token: bool) -> Result<Found> {
     found.set("cors_preflight", "allow".into(), "RxInferServer answers preflights itself.");
     found.set(
         "upstream",
-        Node::map([("forward_credential", Node::from(true))]),
+        Node::from(json!({"forward_credential": true})),
         "RxInferServer looks at the token again: whose models these are, and which roles they ask for. For the gate to\n\
          ask for a model's roles first, write rules, such as:\n\
          rules: [{path: \"/v1/models/secret-v1/**\", roles: [admin]}]",

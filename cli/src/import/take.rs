@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use portcullis::Timestamp;
 use portcullis::digest::Digest;
 use portcullis::document::{Document, KeySource};
+use serde_json::{Value, json};
 
 use super::found::{Expiry, Fits, Found, FoundKey, refused};
 use crate::files::environment;
@@ -207,19 +208,17 @@ struct Unfit {
 
 impl Unfit {
     fn of(keys: &[FoundKey]) -> Self {
-        let consumer =
-            |member, items| Node::list([Node::map([("name", Node::from("x")), (member, Node::list(items))])]);
+        let consumer = |member: &str, items: Value| Node::from(json!([{"name": "x", member: items}]));
         let digest = Digest::of(b"x").to_hex();
-        let entry = |id: &str| Node::map([("id", Node::from(id)), ("sha256", digest.as_str().into())]);
         Self {
             consumers: refusals(keys.iter().map(|key| &key.consumer), |names| {
-                Node::list(names.iter().map(|name| Node::map([("name", Node::from(*name))])))
+                Node::from(names.iter().map(|name| json!({"name": name})).collect::<Value>())
             }),
             roles: refusals(keys.iter().flat_map(|key| key.roles.iter().flatten()), |roles| {
-                consumer("roles", roles.iter().map(|role| Node::from(*role)).collect::<Vec<_>>())
+                consumer("roles", json!(roles))
             }),
             ids: refusals(keys.iter().filter_map(|key| key.id.as_ref()), |ids| {
-                consumer("keys", ids.iter().map(|id| entry(id)).collect())
+                consumer("keys", ids.iter().map(|id| json!({"id": id, "sha256": digest})).collect())
             }),
         }
     }

@@ -59,7 +59,7 @@ impl Add {
         if let Some(more) = warnings.len().checked_sub(SHOWN).filter(|more| *more > 0) {
             note(format_args!("and {} like these", count(more, "warning")));
         }
-        let added = self.entry.put(&mut locked.store, policy.as_ref(), digests, now()?)?;
+        let added = self.entry.put(&mut locked.store, policy.as_ref(), digests, now())?;
         locked.save()?;
         added.notes.iter().for_each(note);
         match added.keys.as_slice() {

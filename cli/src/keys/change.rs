@@ -101,7 +101,7 @@ pub(crate) struct Expire {
 impl Expire {
     pub(crate) fn run(self, files: &StoreFile) -> Result<bool> {
         let mut selected = self.selection.open(files)?;
-        let now = now()?;
+        let now = now();
         let at = rfc3339(self.at.map_or(now, |when| when.from(now)))?;
         selected.change(|consumer, key| {
             key.expires = Some(at.clone());

@@ -6,6 +6,7 @@ use anyhow::{Result, anyhow, bail};
 use clap::Args;
 use portcullis::digest::Digest;
 use portcullis::{Document, Timestamp};
+use serde_json::json;
 
 use super::known::AllKeys;
 use super::when::{When, rfc3339};
@@ -181,13 +182,8 @@ pub(crate) fn add_unique(store: &mut Store, policy: Option<&Merged>, keys: &[New
 /// # Errors
 /// What it would refuse the policy for, in terms of the command's options.
 pub(crate) fn check(consumer: &str, roles: &[String], key: &StoredKey) -> Result<()> {
-    let consumer = Node::map([
-        ("name", consumer.into()),
-        ("roles", Node::list(roles.iter().map(|role| role.as_str().into()))),
-        ("keys", Node::list([key.to_node()])),
-    ]);
-    let document = Node::map([("consumers", Node::list([consumer]))]);
-    Document::read(&document.to_json()?).map(drop).map_err(|mut refusal| {
+    let document = json!({"consumers": [{"name": consumer, "roles": roles, "keys": [key.to_node()]}]});
+    Document::read(&serde_json::to_vec(&document)?).map(drop).map_err(|mut refusal| {
         let place = refusal.path.strip_prefix("consumers[0].").unwrap_or_default();
         refusal.path = match place.split(['[', '.']).next_back().unwrap_or_default() {
             _ if place.starts_with("name") => "--consumer".to_owned(),

@@ -43,7 +43,7 @@ impl Generate {
         let progress = Progress::new(count, "making keys");
         let secrets: Vec<_> = (0..count).map(|_| progress.step(NewKey::generate)).collect::<Result<_>>()?;
         let digests = secrets.iter().map(|secret| (String::from("a new key"), secret.digest())).collect();
-        let added = self.entry.put(&mut locked.store, policy.as_ref(), digests, now()?)?;
+        let added = self.entry.put(&mut locked.store, policy.as_ref(), digests, now())?;
         drop(progress);
         hand_over(&locked, &added.keys, &secrets, self.output)?;
         added.notes.iter().for_each(note);

@@ -49,7 +49,7 @@ impl List {
             note(format_args!("what stands in the policy is not listed: {error:#}"));
             together(None)
         })?;
-        let now = now()?;
+        let now = now();
         let chosen = all.keys.iter().filter(|key| self.consumer.as_deref().is_none_or(|name| *key.consumer == *name));
         let keys: Vec<_> = chosen.map(|key| (key, key.state(now, self.soon))).collect();
         if self.output == Output::Json {

@@ -1,8 +1,11 @@
 //! Envoy's own configuration: the filter, the file of a live update, and a bootstrap with both around.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+
+use serde_json::{Value, json};
 
 use super::NAME;
 use crate::yaml::Node;
@@ -80,204 +83,178 @@ pub(crate) struct Tls {
 
 /// The filter of a listener that speaks HTTP.
 pub(crate) const MANAGER: &str = "envoy.filters.network.http_connection_manager";
-const MANAGER_TYPE: &str = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
 const WASM: &str = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm";
 
 /// The entry of `http_filters`.
 pub(crate) fn filter(gate: &Gate) -> Node {
     match gate {
-        Gate::Inline(filter) => {
-            Node::map([("name", Node::from(filter.name.as_str())), ("typed_config", typed_config(filter))])
-        }
-        Gate::Discovered { name, file } => discovered(name, file),
+        Gate::Inline(filter) => Node::from(json!({"name": filter.name})).with("typed_config", typed_config(filter)),
+        Gate::Discovered { name, file } => discovered(name, file).into(),
     }
 }
 
 /// The file of a live update.
 pub(crate) fn discovery_response(filter: &Filter) -> Node {
-    let resource = Node::map([
-        ("@type", "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig".into()),
-        ("name", filter.name.as_str().into()),
-        ("typed_config", typed_config(filter)),
-    ]);
+    let kind = "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig";
+    let resource = Node::from(json!({"@type": kind, "name": filter.name})).with("typed_config", typed_config(filter));
     Node::map([("resources", Node::list([resource]))])
 }
 
 fn typed_config(filter: &Filter) -> Node {
-    let file = Node::map([("filename", path(&filter.module))]);
-    wasm(&filter.name, Node::map([("local", file)]), &filter.policy, &filter.variables)
+    let code = json!({"local": {"filename": path(&filter.module)}});
+    wasm(&filter.name, &code, &filter.policy, &filter.variables)
 }
 
-/// The filter's configuration, with its module from wherever `code` says.
-pub(crate) fn wasm(name: &str, code: Node, policy: &Node, variables: &[String]) -> Node {
-    let mut vm = Node::map([("vm_id", Node::from(name)), ("runtime", "envoy.wasm.runtime.v8".into()), ("code", code)]);
+/// The filter's configuration, with its module from wherever `code` says. The policy keeps the order of its file.
+pub(crate) fn wasm(name: &str, code: &Value, policy: &Node, variables: &[String]) -> Node {
+    let mut vm = json!({"vm_id": name, "runtime": "envoy.wasm.runtime.v8", "code": code});
     if !variables.is_empty() {
-        let names = Node::list(variables.iter().map(|name| name.as_str().into()));
-        vm.set("environment_variables", Node::map([("host_env_keys", names)]));
+        vm["environment_variables"] = json!({"host_env_keys": variables});
     }
-    let policy =
-        Node::map([("@type", Node::from("type.googleapis.com/google.protobuf.Struct")), ("value", policy.clone())]);
-    let config = Node::map([
-        ("name", Node::from(name)),
-        ("root_id", NAME.into()),
+    let config = json!({
+        "name": name,
+        "root_id": NAME,
         // Should the module ever trap, requests get 503 until the VM is made anew. Envoy's default, FAIL_CLOSED, would
         // answer so until a restart; FAIL_OPEN would let everybody in.
-        ("failure_policy", "FAIL_RELOAD".into()),
-        ("vm_config", vm),
-        ("configuration", policy),
-    ]);
-    Node::map([("@type", WASM.into()), ("config", config)])
+        "failure_policy": "FAIL_RELOAD",
+        "vm_config": vm,
+    });
+    let policy =
+        Node::from(json!({"@type": "type.googleapis.com/google.protobuf.Struct"})).with("value", policy.clone());
+    Node::from(json!({"@type": WASM})).with("config", Node::from(config).with("configuration", policy))
 }
 
 /// A configuration that Envoy starts with.
 pub(crate) fn bootstrap(proxy: &Proxy) -> Node {
-    let mut bootstrap = Node::map::<&str>([]);
-    if let Some(admin) = &proxy.admin {
-        let address = match admin {
-            Admin::Address(address) => socket(&address.ip().to_string(), address.port()),
-            Admin::Socket(file) => {
-                Node::map([("pipe", Node::map([("path", path(file)), ("mode", u64::from(0o600_u16).into())]))])
-            }
-        };
-        bootstrap.set("admin", Node::map([("address", address)]));
-    }
-    let listeners = Node::list([listener(proxy)]);
-    let clusters = Node::list([cluster(&proxy.upstream)]);
-    bootstrap.set("static_resources", Node::map([("listeners", listeners), ("clusters", clusters)]));
-    bootstrap
+    let address = proxy.admin.as_ref().map(|admin| match admin {
+        Admin::Address(address) => socket(&address.ip().to_string(), address.port()),
+        Admin::Socket(file) => json!({"pipe": {"path": path(file), "mode": 0o600}}),
+    });
+    let bootstrap = address.map_or_else(|| json!({}), |address| json!({"admin": {"address": address}}));
+    let resources = Node::from(json!({"clusters": [cluster(&proxy.upstream)]}));
+    Node::from(bootstrap).with("static_resources", resources.with("listeners", Node::list([listener(proxy)])))
 }
 
 fn listener(proxy: &Proxy) -> Node {
-    let manager = Node::map([("name", MANAGER.into()), ("typed_config", connection_manager(proxy))]);
+    let manager = Node::from(json!({"name": MANAGER})).with("typed_config", connection_manager(proxy));
     let mut chain = Node::map([("filters", Node::list([manager]))]);
     if let Some(tls) = &proxy.tls {
-        chain.set("transport_socket", transport_socket(tls));
+        chain.set("transport_socket", transport_socket(tls).into());
     }
-    Node::map([
-        ("name", "main".into()),
-        ("address", socket(&proxy.listen.ip().to_string(), proxy.listen.port())),
-        ("filter_chains", Node::list([chain])),
-    ])
+    let address = socket(&proxy.listen.ip().to_string(), proxy.listen.port());
+    Node::from(json!({"name": "main", "address": address})).with("filter_chains", Node::list([chain]))
 }
 
 fn connection_manager(proxy: &Proxy) -> Node {
-    let router = Node::map([
-        ("name", "envoy.filters.http.router".into()),
-        ("typed_config", typed("envoy.extensions.filters.http.router.v3.Router", [])),
-    ]);
-    // Without a timeout of its own, Envoy would end a request after 15 seconds. One where nothing moves ends after five minutes.
-    let to_upstream = Node::map([("cluster", Node::from("upstream")), ("timeout", "0s".into())]);
-    let route = Node::map([("match", Node::map([("prefix", "/".into())])), ("route", to_upstream)]);
-    let host = Node::map([
-        ("name", Node::from("upstream")),
-        ("domains", Node::list(["*".into()])),
-        ("routes", Node::list([route])),
-    ]);
-    let routes = Node::map([("name", "main".into()), ("virtual_hosts", Node::list([host]))]);
-    let mut manager = typed(
-        MANAGER_TYPE,
-        [
-            ("stat_prefix", "main".into()),
-            // The client is the TCP peer, and not whatever X-Forwarded-For says; for a loopback peer Envoy would append
-            // an address of its own.
-            ("use_remote_address", true.into()),
-            ("skip_xff_append", true.into()),
-        ],
-    );
-    settled().into_iter().for_each(|(name, value)| manager.set(name, value));
-    manager.set("upgrade_configs", Node::list([Node::map([("upgrade_type", "websocket".into())])]));
+    let mut manager = settled();
+    manager["stat_prefix"] = json!("main");
+    // The client is the TCP peer, and not whatever X-Forwarded-For says; for a loopback peer Envoy would append an address
+    // of its own.
+    manager["use_remote_address"] = json!(true);
+    manager["skip_xff_append"] = json!(true);
+    manager["upgrade_configs"] = json!([{"upgrade_type": "websocket"}]);
+    manager["route_config"] = json!({
+        "name": "main",
+        "virtual_hosts": [{
+            "name": "upstream",
+            "domains": ["*"],
+            // Without a timeout of its own, Envoy would end a request after 15 seconds. One where nothing moves ends after
+            // five minutes.
+            "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "upstream", "timeout": "0s"}}],
+        }],
+    });
     if let Some(format) = &proxy.access_log {
-        let text = Node::map([("text_format_source", Node::map([("inline_string", format.as_str().into())]))]);
-        let log = typed("envoy.extensions.access_loggers.stream.v3.StdoutAccessLog", [("log_format", text)]);
-        let log = Node::map([("name", "envoy.access_loggers.stdout".into()), ("typed_config", log)]);
-        manager.set("access_log", Node::list([log]));
+        manager["access_log"] = json!([{
+            "name": "envoy.access_loggers.stdout",
+            "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog",
+                "log_format": {"text_format_source": {"inline_string": format}},
+            },
+        }]);
     }
-    manager.set("http_filters", Node::list([filter(&proxy.gate), router]));
-    manager.set("route_config", routes);
-    manager
+    let router = json!({
+        "name": "envoy.filters.http.router",
+        "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"},
+    });
+    Node::from(manager).with("http_filters", Node::list([filter(&proxy.gate), router.into()]))
 }
 
-/// What a connection manager settles before the gate.
-fn settled() -> [(&'static str, Node); 4] {
-    [
+/// A connection manager with what is settled before the gate.
+fn settled() -> Value {
+    let kind = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
+    json!({
+        "@type": format!("type.googleapis.com/{kind}"),
         // Envoy, the gate and the upstream agree on the path.
-        ("normalize_path", true.into()),
-        ("merge_slashes", true.into()),
-        ("path_with_escaped_slashes_action", "REJECT_REQUEST".into()),
+        "normalize_path": true,
+        "merge_slashes": true,
+        "path_with_escaped_slashes_action": "REJECT_REQUEST",
         // `x_api_key` is another header to Envoy, and the same one to some upstreams.
-        ("common_http_protocol_options", Node::map([("headers_with_underscores_action", "REJECT_REQUEST".into())])),
-    ]
+        "common_http_protocol_options": {"headers_with_underscores_action": "REJECT_REQUEST"},
+    })
 }
 
 /// A connection manager that has no more than what is settled before the gate, to be merged into one that is there.
-pub(crate) fn settled_manager() -> Node {
-    Node::map([("name", MANAGER.into()), ("typed_config", typed(MANAGER_TYPE, settled()))])
+pub(crate) fn settled_manager() -> Value {
+    json!({"name": MANAGER, "typed_config": settled()})
 }
 
 /// A place in the listener that Istio's control plane fills, with the gate or with a filter that denies everybody. The
 /// listener does not serve before.
-pub(crate) fn from_control_plane() -> Node {
-    let source = Node::map([
-        ("ads", Node::map::<&str>([])),
-        ("initial_fetch_timeout", "0s".into()),
-        ("resource_api_version", "V3".into()),
-    ]);
-    let types = Node::list([WASM.into(), "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC".into()]);
-    Node::map([("config_source", source), ("type_urls", types)])
+pub(crate) fn from_control_plane() -> Value {
+    json!({
+        "config_source": {"ads": {}, "initial_fetch_timeout": "0s", "resource_api_version": "V3"},
+        "type_urls": [WASM, "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC"],
+    })
 }
 
 /// The filter's place in the listener, which a file fills. Until it does, each request gets 500.
-fn discovered(name: &str, file: &Path) -> Node {
+fn discovered(name: &str, file: &Path) -> Value {
     // Envoy wants a path with a directory.
     let directory = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let file = directory.join(file.file_name().unwrap_or_default());
-    let source = Node::map([("path", path(&file)), ("watched_directory", Node::map([("path", path(directory))]))]);
-    let source = Node::map([("resource_api_version", "V3".into()), ("path_config_source", source)]);
-    let discovery = Node::map([("type_urls", Node::list([WASM.into()])), ("config_source", source)]);
-    Node::map([("name", Node::from(name)), ("config_discovery", discovery)])
+    let source = json!({"path": path(&file), "watched_directory": {"path": path(directory)}});
+    let source = json!({"resource_api_version": "V3", "path_config_source": source});
+    json!({"name": name, "config_discovery": {"type_urls": [WASM], "config_source": source}})
 }
 
-fn transport_socket(tls: &Tls) -> Node {
-    let file = |file: &Path| Node::map([("filename", path(file))]);
-    let certificate = Node::map([("certificate_chain", file(&tls.certificate)), ("private_key", file(&tls.key))]);
-    let common = Node::map([
-        ("alpn_protocols", Node::list(["h2".into(), "http/1.1".into()])),
-        ("tls_certificates", Node::list([certificate])),
-    ]);
-    let context =
-        typed("envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext", [("common_tls_context", common)]);
-    Node::map([("name", "envoy.transport_sockets.tls".into()), ("typed_config", context)])
+fn transport_socket(tls: &Tls) -> Value {
+    json!({
+        "name": "envoy.transport_sockets.tls",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+            "common_tls_context": {
+                "alpn_protocols": ["h2", "http/1.1"],
+                "tls_certificates": [{
+                    "certificate_chain": {"filename": path(&tls.certificate)},
+                    "private_key": {"filename": path(&tls.key)},
+                }],
+            },
+        },
+    })
 }
 
-fn cluster(upstream: &Upstream) -> Node {
-    let endpoint = Node::map([("endpoint", Node::map([("address", socket(&upstream.host, upstream.port))]))]);
-    let endpoints = Node::list([Node::map([("lb_endpoints", Node::list([endpoint]))])]);
-    let assignment = Node::map([("cluster_name", "upstream".into()), ("endpoints", endpoints)]);
-    let mut cluster = Node::map([("name", Node::from("upstream"))]);
-    if upstream.host.parse::<IpAddr>().is_ok() {
-        cluster.set("type", "STATIC".into());
-    } else {
+fn cluster(upstream: &Upstream) -> Value {
+    let endpoint = json!({"endpoint": {"address": socket(&upstream.host, upstream.port)}});
+    let mut cluster = json!({
+        "name": "upstream",
+        "type": "STATIC",
+        "connect_timeout": "1s",
+        "load_assignment": {"cluster_name": "upstream", "endpoints": [{"lb_endpoints": [endpoint]}]},
+    });
+    if upstream.host.parse::<IpAddr>().is_err() {
         // One host with all of its addresses: where `localhost` is ::1 too, and the service is not there, the next is tried.
-        cluster.set("type", "LOGICAL_DNS".into());
-        cluster.set("dns_lookup_family", "ALL".into());
+        cluster["type"] = json!("LOGICAL_DNS");
+        cluster["dns_lookup_family"] = json!("ALL");
     }
-    cluster.set("connect_timeout", "1s".into());
-    cluster.set("load_assignment", assignment);
     cluster
 }
 
-fn typed<const N: usize>(name: &str, members: [(&str, Node); N]) -> Node {
-    let kind = ("@type", Node::from(format!("type.googleapis.com/{name}").as_str()));
-    Node::map([kind].into_iter().chain(members))
+fn socket(host: &str, port: u16) -> Value {
+    json!({"socket_address": {"address": host, "port_value": port}})
 }
 
-fn socket(host: &str, port: u16) -> Node {
-    let address = Node::map([("address", host.into()), ("port_value", u64::from(port).into())]);
-    Node::map([("socket_address", address)])
-}
-
-fn path(path: &Path) -> Node {
-    path.to_string_lossy().as_ref().into()
+fn path(path: &Path) -> Cow<'_, str> {
+    path.to_string_lossy()
 }
 
 impl FromStr for Upstream {

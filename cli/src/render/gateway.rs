@@ -2,6 +2,7 @@
 
 use anyhow::{Result, bail};
 use clap::Args;
+use serde_json::{Value, json};
 
 use super::NAME;
 use super::document::Sealed;
@@ -49,42 +50,40 @@ impl Attached {
     fn settings(&self) -> Option<Node> {
         self.gateways().next()?;
         let mut spec = super::targets(self.gateways());
-        spec.set("path", Node::map([("escapedSlashesAction", "RejectRequest".into())]));
-        spec.set("headers", Node::map([("withUnderscoresAction", "RejectRequest".into())]));
-        Some(super::object(VERSION, "ClientTrafficPolicy", &self.name, &self.namespace, spec))
+        spec["path"] = json!({"escapedSlashesAction": "RejectRequest"});
+        spec["headers"] = json!({"withUnderscoresAction": "RejectRequest"});
+        Some(super::object(VERSION, "ClientTrafficPolicy", &self.name, &self.namespace, spec.into()))
     }
 
     fn gate(&self, policy: &Sealed) -> Result<Node> {
-        let routes = self.route.iter().map(|name| (GROUP, "HTTPRoute", name.as_str()));
-        let mut spec = super::targets(self.gateways().chain(routes));
-        let mut wasm = Node::map([
-            ("name", self.name.as_str().into()),
-            ("rootID", NAME.into()),
+        let mut wasm = json!({
+            "name": self.name,
+            "rootID": NAME,
             // The default, written out. FAIL_RELOAD cannot be asked for.
-            ("failOpen", false.into()),
-            ("code", self.code()?),
-        ]);
+            "failOpen": false,
+            "code": self.code()?,
+        });
         if !policy.variables.is_empty() {
-            let names = Node::list(policy.variables.iter().map(|name| name.as_str().into()));
-            wasm.set("env", Node::map([("hostKeys", names)]));
+            wasm["env"] = json!({"hostKeys": policy.variables});
         }
-        wasm.set("config", policy.node.clone());
-        spec.set("wasm", Node::list([wasm]));
+        let wasm = Node::from(wasm).with("config", policy.node.clone());
+        let routes = self.route.iter().map(|name| (GROUP, "HTTPRoute", name.as_str()));
+        let spec = Node::from(super::targets(self.gateways().chain(routes))).with("wasm", Node::list([wasm]));
         Ok(super::object(VERSION, "EnvoyExtensionPolicy", &self.name, &self.namespace, spec))
     }
 
-    fn code(&self) -> Result<Node> {
+    fn code(&self) -> Result<Value> {
         let (kind, member, url, sha256) = match self.origin.module()? {
             Module::Image { reference, sha256 } => ("Image", "image", reference, sha256),
             Module::Http { url, sha256 } => ("HTTP", "http", url, sha256),
             Module::File { .. } => bail!("--url file://: Envoy Gateway takes oci:// and https:// alone"),
         };
-        let mut from = Node::map([("url", url.into()), ("sha256", sha256.into())]);
+        let mut from = json!({"url": url, "sha256": sha256});
         match (&self.origin.pull_secret, kind) {
-            (Some(secret), "Image") => from.set("pullSecretRef", Node::map([("name", secret.as_str().into())])),
+            (Some(secret), "Image") => from["pullSecretRef"] = json!({"name": secret}),
             (Some(_), _) => bail!("--pull-secret: is for oci:// alone"),
             (None, _) => {}
         }
-        Ok(Node::map([("type", kind.into()), (member, from)]))
+        Ok(json!({"type": kind, member: from}))
     }
 }

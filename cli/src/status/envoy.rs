@@ -8,11 +8,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use portcullis::Timestamp;
 use serde_json::Value;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use super::Wanted;
-use super::admin::Admin;
+use crate::admin::Client;
 
 /// A running Envoy.
 #[derive(Debug)]
@@ -65,9 +66,9 @@ impl Envoy {
     ///
     /// # Errors
     /// Where it cannot be asked, or is none.
-    pub(super) fn ask(admin: &Admin, timeout: Duration) -> Result<Self> {
-        let get = |page: &str| admin.get(page, timeout);
-        let info = get("/server_info")?;
+    pub(super) fn ask(admin: &Client, timeout: Duration) -> Result<Self> {
+        let get = |page: &str, query: &[(&str, &str)]| admin.json(page, query, timeout);
+        let info = get("/server_info", &[])?;
         let text = |name: &str| info.get(name).and_then(Value::as_str);
         // COMMIT/VERSION/STATE/BUILD/TLS
         let version = text("version").and_then(|version| version.split('/').nth(1));
@@ -76,9 +77,8 @@ impl Envoy {
             .zip(uptime)
             .context("its /server_info says no version and uptime: is this Envoy's admin interface?")?;
         let mut envoy = Self { version: printable(version), uptime, gates: BTreeMap::new(), updates: BTreeMap::new() };
-        let stats = get(
-            "/stats?format=json&filter=%5E(wasmcustom%5C.portcullis|extension_config_discovery%5C.http_filter)%5C.",
-        )?;
+        let filter = r"^(wasmcustom\.portcullis|extension_config_discovery\.http_filter)\.";
+        let stats = get("/stats", &[("format", "json"), ("filter", filter)])?;
         for stat in stats.get("stats").and_then(Value::as_array).into_iter().flatten() {
             // Histograms have no name.
             if let Some((name, value)) = stat.get("name").and_then(Value::as_str).zip(stat.get("value")) {
@@ -87,11 +87,12 @@ impl Envoy {
         }
         for (name, updates) in envoy.updates.iter_mut().filter(|(_, updates)| updates.refused > 0) {
             // The mask leaves the policy out, and the keys that may be in it.
-            let page = format!(
-                "/config_dump?resource=ecds_filters&mask=version_info,last_updated&name_regex=%5E{}%24",
-                escaped(name)
-            );
-            updates.note_last(&get(&page)?);
+            let query = [
+                ("resource", "ecds_filters"),
+                ("mask", "version_info,last_updated"),
+                ("name_regex", &format!("^{}$", escaped(name))),
+            ];
+            updates.note_last(&get("/config_dump", &query)?);
         }
         Ok(envoy)
     }
@@ -190,12 +191,10 @@ impl Updates {
     }
 }
 
-/// A time with milliseconds, as Envoy writes it, since 1970.
+/// A time as Envoy writes it, in milliseconds since 1970.
 fn milliseconds(text: &str) -> Option<u64> {
-    let seconds = u64::try_from(Timestamp::from_rfc3339(text)?.0).ok()?;
-    let fraction = text.split_once('.').map_or("", |(_, rest)| rest.trim_end_matches('Z'));
-    let digits: String = fraction.chars().chain("000".chars()).take(3).collect();
-    seconds.checked_mul(1000)?.checked_add(digits.parse().ok()?)
+    let time = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+    u64::try_from(time.unix_timestamp_nanos() / 1_000_000).ok()
 }
 
 /// Without what a terminal would obey: others choose these names.
@@ -203,7 +202,7 @@ fn printable(text: &str) -> String {
     text.replace(char::is_control, "?")
 }
 
-/// A name in a regular expression in a URL: whatever is no letter and no digit as one of any.
+/// A name in a regular expression: whatever is no letter and no digit matches any character.
 fn escaped(name: &str) -> String {
     name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '.' }).collect()
 }

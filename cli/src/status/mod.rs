@@ -1,9 +1,7 @@
 //! `portcullis status`: which policy running Envoys serve, and what they refused.
 
-mod admin;
 mod envoy;
 mod report;
-mod socket;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,9 +9,9 @@ use std::time::Duration;
 use anyhow::{Result, anyhow, bail};
 use clap::Args;
 
+use crate::admin::Client;
 use crate::files::PolicyFile;
 use crate::output::Output;
-use admin::Admin;
 use envoy::Envoy;
 
 const EXAMPLES: &str = "Examples:
@@ -60,7 +58,7 @@ pub(crate) struct Wanted {
 
 /// What became of asking one Envoy.
 struct Answer {
-    admin: Admin,
+    admin: Client,
     /// What it said, and what is wrong with that; or why it could not be asked.
     envoy: Result<(Envoy, Vec<String>)>,
 }
@@ -68,7 +66,7 @@ struct Answer {
 impl Status {
     pub(crate) fn run(self) -> Result<bool> {
         let wanted = self.wanted()?;
-        let admins = self.admin.iter().map(|text| Admin::parse(text)).collect::<Result<Vec<_>>>()?;
+        let admins = self.admin.iter().map(|text| Client::parse(text)).collect::<Result<Vec<_>>>()?;
         let timeout = Duration::from_secs(self.timeout);
         // Each on a thread of its own: ten that are dead take no longer than one.
         let answers = std::thread::scope(|scope| {
@@ -83,7 +81,7 @@ impl Status {
                     (admin, thread)
                 })
                 .collect();
-            let answer = |(admin, thread): (Admin, std::thread::ScopedJoinHandle<'_, _>)| {
+            let answer = |(admin, thread): (Client, std::thread::ScopedJoinHandle<'_, _>)| {
                 let envoy = thread.join().unwrap_or_else(|_| Err(anyhow!("asking it failed")));
                 Answer { admin, envoy }
             };

@@ -6,14 +6,12 @@ mod locked;
 mod replace;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow};
 use clap::ValueEnum;
 use portcullis::digest::Digest;
-use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -29,8 +27,9 @@ pub(crate) struct Store {
     /// The mode, whatever the policy says.
     #[serde(default)]
     pub(crate) mode_override: Option<Mode>,
-    /// Keys, by the name of their consumer.
-    #[serde(default, deserialize_with = "each_once")]
+    /// Keys, by the name of their consumer. None stands twice, as after a careless merge: the reader would keep one, and the
+    /// keys of the other would be lost.
+    #[serde(default, deserialize_with = "serde_with::rust::maps_duplicate_key_is_error::deserialize")]
     pub(crate) consumers: BTreeMap<String, Stored>,
     /// What somebody added.
     #[serde(flatten)]
@@ -204,32 +203,6 @@ impl Store {
         text.push_str("\n  }\n}\n");
         Ok(text)
     }
-}
-
-/// Members of which none stands twice, as after a careless merge: the reader would keep one, and the keys of the other
-/// would be lost.
-fn each_once<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, Stored>, D::Error> {
-    struct EachOnce;
-
-    impl<'de> Visitor<'de> for EachOnce {
-        type Value = BTreeMap<String, Stored>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("consumers by name")
-        }
-
-        fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
-            let mut consumers = BTreeMap::new();
-            while let Some((name, stored)) = members.next_entry()? {
-                if consumers.insert(name, stored).is_some() {
-                    return Err(A::Error::custom("a consumer stands twice"));
-                }
-            }
-            Ok(consumers)
-        }
-    }
-
-    deserializer.deserialize_map(EachOnce)
 }
 
 #[cfg(test)]

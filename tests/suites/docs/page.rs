@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::ops::Range;
 use std::path::PathBuf;
 
 use portcullis_tests::paths::workspace;
+use pulldown_cmark::{CodeBlockKind, Event, Options, Parser, Tag, TagEnd};
 
 /// A Markdown file.
 pub(crate) struct Page {
@@ -20,76 +22,85 @@ impl Page {
         Self { text: text.unwrap_or_else(|error| panic!("{}: {error}", path.display())), path }
     }
 
-    /// The lines with their numbers; `true` where the line is code, or the fence around it.
-    fn lines(&self) -> impl Iterator<Item = (usize, &str, bool)> {
-        let mut fenced = false;
-        self.text.lines().zip(1..).map(move |(line, number)| {
-            let is_fence = line.trim_start().starts_with("```");
-            let is_code = fenced || is_fence;
-            fenced ^= is_fence;
-            (number, line, is_code)
-        })
+    /// What it is made of, each with the bytes that it is written in.
+    fn events(&self) -> impl Iterator<Item = (Event<'_>, Range<usize>)> {
+        Parser::new_ext(&self.text, Options::ENABLE_TABLES).into_offset_iter()
+    }
+
+    /// The number of the line that a byte is in.
+    fn line(&self, at: usize) -> usize {
+        self.text[..at].matches('\n').count() + 1
     }
 
     /// The ```yaml blocks.
     pub(crate) fn blocks(&self) -> Vec<Block> {
-        let (mut blocks, mut open, mut above) = (Vec::new(), None::<Block>, "");
-        for (number, line, is_code) in self.lines() {
-            let text = line.trim_start();
-            match &mut open {
-                Some(block) if is_code && text != "```" => block.text += &format!("{}\n", block.unindented(line)),
-                Some(_) => blocks.extend(open.take()),
-                None if text == "```yaml" => {
-                    let (place, indent) = (format!("{}:{number}", self.path.display()), line.len() - text.len());
-                    open = Some(Block { claim: Claim::read(above.trim(), &place), place, indent, text: String::new() });
+        let (mut blocks, mut is_open) = (Vec::<Block>::new(), false);
+        for (event, range) in self.events() {
+            match event {
+                Event::Start(Tag::CodeBlock(CodeBlockKind::Fenced(kind))) if &*kind == "yaml" => {
+                    let number = self.line(range.start);
+                    let above = number.checked_sub(2).and_then(|above| self.text.lines().nth(above));
+                    let place = format!("{}:{number}", self.path.display());
+                    let claim = Claim::read(above.unwrap_or_default().trim(), &place);
+                    blocks.push(Block { claim, place, text: String::new() });
+                    is_open = true;
                 }
-                None => {}
+                Event::Text(text) if is_open => blocks.last_mut().expect("it has begun").text += &text,
+                Event::End(TagEnd::CodeBlock) => is_open = false,
+                _ => {}
             }
-            above = line;
         }
         blocks
     }
 
     /// The anchors that GitHub gives the headings.
     pub(crate) fn anchors(&self) -> BTreeSet<String> {
-        let mut taken = BTreeMap::<String, usize>::new();
-        let headings = self.lines().filter(|(_, line, is_code)| !is_code && line.starts_with('#'));
-        let slugs = headings.map(|(_, line, _)| {
-            let kept = line.trim_start_matches('#').trim().to_lowercase();
-            let kept = kept.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
-            let slug: String = kept.map(|c| if c == ' ' { '-' } else { c }).collect();
-            let before = taken.entry(slug.clone()).or_default();
-            *before += 1;
-            if *before == 1 { slug } else { format!("{slug}-{}", *before - 1) }
-        });
-        slugs.collect()
+        let (mut taken, mut heading) = (BTreeMap::<String, usize>::new(), None::<String>);
+        let mut anchors = BTreeSet::new();
+        for (event, _) in self.events() {
+            match event {
+                Event::Start(Tag::Heading { .. }) => heading = Some(String::new()),
+                Event::Text(text) | Event::Code(text) => heading.iter_mut().for_each(|heading| *heading += &text),
+                Event::End(TagEnd::Heading(_)) => {
+                    let kept = heading.take().unwrap_or_default().to_lowercase();
+                    let kept = kept.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+                    let slug: String = kept.map(|c| if c == ' ' { '-' } else { c }).collect();
+                    let before = taken.entry(slug.clone()).or_default();
+                    *before += 1;
+                    anchors.insert(if *before == 1 { slug } else { format!("{slug}-{}", *before - 1) });
+                }
+                _ => {}
+            }
+        }
+        anchors
     }
 
     /// The targets of its links, with the line.
-    pub(crate) fn links(&self) -> Vec<(usize, &str)> {
-        let prose = self.lines().filter(|(_, _, is_code)| !is_code);
-        let links = prose.flat_map(|(number, line, _)| {
-            line.split("](").skip(1).filter_map(move |rest| Some((number, rest.split_once(')')?.0)))
+    pub(crate) fn links(&self) -> Vec<(usize, String)> {
+        let links = self.events().filter_map(|(event, range)| match event {
+            Event::Start(Tag::Link { dest_url, .. } | Tag::Image { dest_url, .. }) => {
+                Some((self.line(range.start), dest_url.into_string()))
+            }
+            _ => None,
         });
         links.collect()
     }
 
-    /// The cells of each row of the tables whose first column is called `column`, a list a table.
+    /// The cells of each row of the tables whose first column is called `column`, as they are written, a list a table.
     pub(crate) fn tables(&self, column: &str) -> Vec<Vec<Vec<&str>>> {
-        let (mut tables, mut wanted) = (Vec::<Vec<Vec<&str>>>::new(), None);
-        for (_, line, _) in self.lines() {
-            let Some(row) = line.strip_prefix("| ").and_then(|row| row.strip_suffix(" |")) else {
-                wanted = wanted.filter(|_| line.starts_with("|--"));
-                continue;
-            };
-            let cells: Vec<&str> = row.split(" | ").collect();
-            match wanted {
-                None => {
-                    wanted = Some(cells[0] == column);
-                    tables.extend((cells[0] == column).then(Vec::new));
+        let (mut tables, mut row, mut is_wanted) = (Vec::<Vec<Vec<&str>>>::new(), Vec::new(), false);
+        for (event, range) in self.events() {
+            match event {
+                Event::Start(Tag::TableHead | Tag::TableRow) => row = Vec::new(),
+                Event::Start(Tag::TableCell) => row.push(self.text[range].trim_matches(['|', ' '])),
+                Event::End(TagEnd::TableHead) => {
+                    is_wanted = row[0] == column;
+                    tables.extend(is_wanted.then(Vec::new));
                 }
-                Some(true) => tables.last_mut().expect("its head came first").push(cells),
-                Some(false) => {}
+                Event::End(TagEnd::TableRow) if is_wanted => {
+                    tables.last_mut().expect("its head came first").push(std::mem::take(&mut row));
+                }
+                _ => {}
             }
         }
         tables
@@ -102,8 +113,6 @@ pub(crate) struct Block {
     pub(crate) place: String,
     pub(crate) claim: Claim,
     pub(crate) text: String,
-    /// How far the fence is indented.
-    indent: usize,
 }
 
 /// What a block claims to be.
@@ -137,12 +146,6 @@ impl Claim {
                 None => panic!("{place}: `{marker}` is no marker that this suite knows"),
             },
         }
-    }
-}
-
-impl Block {
-    fn unindented<'a>(&self, line: &'a str) -> &'a str {
-        line.get(self.indent..).unwrap_or_default()
     }
 }
 

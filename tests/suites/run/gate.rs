@@ -11,6 +11,7 @@ use portcullis_tests::leash::Leashed;
 use portcullis_tests::message::{Reply, pairs};
 use portcullis_tests::net::connect;
 use portcullis_tests::{paths, poll, secrets};
+use procfs::process::Process;
 use tempfile::TempDir;
 
 /// The command, running or ended. What it said is searched for secrets when it goes.
@@ -93,7 +94,7 @@ impl Gate {
     }
 
     /// The processes that work in its temporary directory: Envoy, and who keeps it.
-    pub(crate) fn helpers(&self) -> Vec<(u32, String)> {
+    pub(crate) fn helpers(&self) -> Vec<(Process, String)> {
         processes_of(&self.temporary())
     }
 
@@ -113,7 +114,7 @@ impl Gate {
 
     /// Sends it a signal.
     pub(crate) fn signal(&self, name: &str) {
-        kill(name, self.process.child("portcullis").parse().expect("a number"));
+        kill(name, self.process.child("portcullis").pid());
     }
 
     /// Waits until it has ended; its exit status.
@@ -141,18 +142,17 @@ impl Drop for Gate {
     }
 }
 
-pub(crate) fn kill(signal: &str, process: u32) {
+pub(crate) fn kill(signal: &str, process: i32) {
     let status = Command::new("kill").args([format!("-{signal}"), process.to_string()]).status();
     assert!(status.expect("there is kill").success(), "the process {process} was there");
 }
 
-fn processes_of(directory: &Path) -> Vec<(u32, String)> {
+fn processes_of(directory: &Path) -> Vec<(Process, String)> {
     let directory = directory.display().to_string();
-    let processes =
-        fs::read_dir("/proc").expect("a Linux").filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
-    let with_command = processes.filter_map(|process: u32| {
-        let command = fs::read(format!("/proc/{process}/cmdline")).ok()?;
-        Some((process, String::from_utf8_lossy(&command).replace('\0', " ")))
+    let processes = procfs::process::all_processes().expect("a Linux").flatten();
+    let with_command = processes.filter_map(|process| {
+        let command = process.cmdline().ok()?.join(" ");
+        Some((process, command))
     });
     with_command.filter(|(_, command)| command.contains(&directory)).collect()
 }

@@ -1,9 +1,9 @@
 //! What an Envoy has in memory, and whether that grows.
 
 use std::fmt::{self, Display, Formatter};
-use std::fs;
 
 use portcullis_tests::envoy::Envoy;
+use procfs::process::{MMPermissions, MemoryMap};
 use serde_json::Value;
 
 /// What the linear memories of all VMs may gain from the second third of a soak to the last, in KiB. A gate that keeps nothing
@@ -34,9 +34,9 @@ impl Memory {
         let reply = envoy.admin().get("/memory").expect("the admin interface answers");
         let page: Value = serde_json::from_slice(&reply.body).expect("it is JSON");
         let allocated = page["allocated"].as_str().and_then(|bytes| bytes.parse::<u64>().ok());
-        let maps = fs::read_to_string(format!("/proc/{}/maps", envoy.process())).expect("Envoy runs");
-        let vms = linear_memories(&maps).iter().sum::<u64>() / 1024;
-        assert!(vms > 0, "a control: no linear memory is found in:\n{maps}");
+        let maps: Vec<MemoryMap> = envoy.process().maps().expect("Envoy runs").into_iter().collect();
+        let vms = linear_memories(&maps) / 1024;
+        assert!(vms > 0, "a control: no linear memory is found in:\n{maps:?}");
         Self { resident: envoy.resident(), allocated: allocated.expect("a number of bytes") / 1024, vms }
     }
 
@@ -64,20 +64,14 @@ impl Display for Memory {
     }
 }
 
-/// The linear memories in a list of mappings (proc(5)), in bytes: V8 has each in front of a range that nobody may touch, as
+/// The linear memories among the mappings of a process, in bytes: V8 has each in front of a range that nobody may touch, as
 /// large as a pointer of the VM can reach.
-fn linear_memories(maps: &str) -> Vec<u64> {
-    let mut found = Vec::new();
-    let mut before = None;
-    for line in maps.lines() {
-        let mut words = line.split_whitespace();
-        let (range, permissions) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-        let ends = range.split_once('-').map(|(begin, end)| [begin, end].map(|text| u64::from_str_radix(text, 16)));
-        let Some([Ok(begin), Ok(end)]) = ends else { continue };
-        if permissions == "---p" && end - begin >= 4 << 30 {
-            found.extend(before.filter(|(edge, _)| *edge == begin).map(|(_, size)| size));
-        }
-        before = (permissions == "rw-p").then_some((end, end - begin));
-    }
-    found
+fn linear_memories(maps: &[MemoryMap]) -> u64 {
+    let size = |map: &MemoryMap| map.address.1 - map.address.0;
+    let writable = MMPermissions::READ | MMPermissions::WRITE | MMPermissions::PRIVATE;
+    let is_memory = |memory: &MemoryMap, guard: &MemoryMap| {
+        let is_guard = guard.perms == MMPermissions::PRIVATE && size(guard) >= 4 << 30;
+        is_guard && memory.perms == writable && memory.address.1 == guard.address.0
+    };
+    maps.windows(2).filter(|pair| is_memory(&pair[0], &pair[1])).map(|pair| size(&pair[0])).sum()
 }

@@ -1,5 +1,6 @@
 //! The requests of the soak, and what must become of each.
 
+use fastrand::Rng;
 use portcullis_tests::message::{Pair, pairs};
 use portcullis_tests::streaming::{ENDLESS, NUMBER};
 
@@ -29,34 +30,16 @@ const HOSTILE: [&str; 8] = [
 /// Paths that some backend takes for one below `/admin`.
 const DISGUISED: [&str; 5] = ["/admin/x", "//ADMIN//x", "/%61dmin/x", "/admin;a=b/x", "/%2fadmin/x"];
 
-/// Any number, the same ones on each run (`SplitMix64`).
-pub(crate) struct Random(pub(crate) u64);
-
-impl Random {
-    /// One below `bound`.
-    pub(crate) fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        usize::try_from((mixed ^ (mixed >> 31)) % bound as u64).unwrap_or(0)
-    }
-
-    fn of<T: Copy>(&mut self, all: &[T]) -> T {
-        all[self.below(all.len())]
-    }
-}
-
 /// Any request; its number goes along. The keys of policies before the one with the number `current` are revoked.
-pub(crate) fn any(random: &mut Random, number: usize, current: usize) -> Request {
-    let unknown = format!("soak-stranger-{}", random.below(50));
-    let revoked = key(random.below(current.max(1)));
+pub(crate) fn any(random: &mut Rng, number: usize, current: usize) -> Request {
+    let unknown = format!("soak-stranger-{}", random.usize(..50));
+    let revoked = key(random.usize(..current.max(1)));
     let (get, post, delete) = ("GET", "POST", "DELETE");
     let (model, models) = ("/v2/models/iris/predict", "/v2/models");
     let bearer = format!("Bearer {STEADY}");
     let good = ("x-api-key", STEADY);
     let forged = ("x-portcullis-consumer", "admin");
-    match random.below(100) {
+    match random.usize(..100) {
         0..15 => ok(get, "/docs/a.html", &[], "public_path", "-"),
         15..20 => ok(get, "/docs/", &[forged], "public_path", "-"),
         20..40 => ok(get, models, &[good], "key", "ci"),
@@ -70,9 +53,9 @@ pub(crate) fn any(random: &mut Random, number: usize, current: usize) -> Request
         76..78 => no(post, model, &[("authorization", "Bearer not=a token")], 401, "malformed_credential"),
         78..81 => no(get, models, &[good, ("authorization", "Bearer soak-stranger")], 400, "multiple_credentials"),
         81..83 => no(delete, models, &[good], 403, "missing_role"),
-        83..90 => no(get, random.of(&DISGUISED), &[good], 403, "missing_role"),
-        90..95 => no(get, random.of(&HOSTILE), &[], 400, "bad_request_target"),
-        95..99 => no(get, random.of(&HOSTILE), &[good], 400, "bad_request_target"),
+        83..90 => no(get, DISGUISED[random.usize(..DISGUISED.len())], &[good], 403, "missing_role"),
+        90..95 => no(get, HOSTILE[random.usize(..HOSTILE.len())], &[], 400, "bad_request_target"),
+        95..99 => no(get, HOSTILE[random.usize(..HOSTILE.len())], &[good], 400, "bad_request_target"),
         _ => no(get, &format!("/{}admin", "%2541%C3%A9//".repeat(60)), &[], 401, "no_credential"),
     }
     .numbered(number)

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
+use fastrand::Rng;
 use portcullis_tests::bytes::show;
 use portcullis_tests::envoy::V4;
 use portcullis_tests::http2::{Client, Event, What};
@@ -17,7 +18,7 @@ use portcullis_tests::net::connect;
 use portcullis_tests::stage::verdict;
 
 use crate::LONGEST;
-use crate::requests::{Random, Request, any, endless};
+use crate::requests::{Request, any, endless};
 
 /// The requests that a client has under way.
 const WINDOW: usize = 16;
@@ -156,7 +157,7 @@ struct Pending {
 
 struct Sender {
     client: Client<TcpStream>,
-    random: Random,
+    random: Rng,
     open: BTreeMap<u32, Pending>,
     /// Those of them whose body is begun, in order.
     unfinished: VecDeque<u32>,
@@ -167,7 +168,7 @@ struct Sender {
 impl Sender {
     fn new(client: Client<TcpStream>, seed: u64, board: Arc<Board>) -> Self {
         let (open, unfinished, tally) = (BTreeMap::new(), VecDeque::new(), Tally::default());
-        Self { client, random: Random(seed), open, unfinished, tally, board }
+        Self { client, random: Rng::with_seed(seed), open, unfinished, tally, board }
     }
 
     fn run(mut self, mut numbers: Range<usize>) -> io::Result<Tally> {
@@ -195,7 +196,7 @@ impl Sender {
     }
 
     fn send(&mut self, number: usize) -> io::Result<()> {
-        let moment = match self.random.below(4 * RESETS) {
+        let moment = match self.random.usize(..4 * RESETS) {
             0 | 1 => Moment::AtOnce,
             2 => Moment::InBody,
             3 => Moment::InReply,

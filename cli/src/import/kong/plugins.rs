@@ -1,5 +1,7 @@
 //! The settings of `key-auth`: where a key may stand, whether it goes on, and what the upstream hears.
 
+use serde_json::json;
+
 use super::access;
 use super::routes::{Plugin, Routing};
 use crate::import::found::{Found, refused};
@@ -39,7 +41,7 @@ pub(super) fn settings(routing: &Routing<'_>, found: &mut Found) {
     if let Some(first) = plugins.first() {
         preflights(routing, found);
         if let Some(realm) = first.config("realm") {
-            let reply = Node::map([("realm", Node::from(realm.text().unwrap_or_default()))]);
+            let reply = Node::from(json!({"realm": realm.text().unwrap_or_default()}));
             match refused("reply", &reply) {
                 Some(why) => found.leave(realm.at, format!("a realm that {why}")),
                 None => found.set("reply", reply, "realm of the plugin key-auth."),
@@ -65,7 +67,7 @@ fn preflights(routing: &Routing<'_>, found: &mut Found) {
 
 fn sources(plugins: &[&Plugin<'_>], found: &mut Found) {
     let mut items: Vec<Node> = Vec::new();
-    let default = Node::list([Node::from("apikey")]);
+    let default = Node::from(json!(["apikey"]));
     for plugin in plugins {
         let names = plugin.config("key_names").unwrap_or(&default);
         for name in names.items() {
@@ -76,7 +78,7 @@ fn sources(plugins: &[&Plugin<'_>], found: &mut Found) {
             let header = ("header", text.to_ascii_lowercase(), plugin.is_on("key_in_header", true));
             let query = ("query", text.to_owned(), plugin.is_on("key_in_query", true));
             for (kind, text, _) in [header, query].into_iter().filter(|(_, _, on)| *on) {
-                let item = Node::map([(kind, Node::from(text))]);
+                let item = Node::from(json!({kind: text}));
                 match refused("key_sources", &Node::list([item.clone()])) {
                     Some(why) => found.leave(name.at, format!("a name in key_names that {why}")),
                     None if items.contains(&item) => {}

@@ -1,4 +1,6 @@
-//! The admin interface of an Envoy: where it is, and how it is asked.
+//! HTTP client for Envoy's admin interface, at an address or on a Unix socket.
+
+mod socket;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -6,20 +8,22 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use serde_json::Value;
-use ureq::http::Uri;
+use ureq::Agent;
+use ureq::http::{Response, Uri};
+use ureq::unversioned::resolver::DefaultResolver;
 
-use super::socket::Socket;
+use self::socket::Socket;
 
-/// Where an Envoy can be asked.
+/// An admin interface.
 #[derive(Debug, Clone)]
-pub(super) enum Admin {
+pub(crate) enum Client {
     /// At `http://HOST:PORT`.
     Url(String),
     /// At a Unix socket.
     Socket(PathBuf),
 }
 
-impl fmt::Display for Admin {
+impl fmt::Display for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Url(url) => f.write_str(url),
@@ -28,12 +32,12 @@ impl fmt::Display for Admin {
     }
 }
 
-impl Admin {
+impl Client {
     /// Reads `http://HOST:PORT`, `HOST:PORT`, or the absolute path of a socket.
     ///
     /// # Errors
     /// Anything else. What may be a password is not shown.
-    pub(super) fn parse(text: &str) -> Result<Self> {
+    pub(crate) fn parse(text: &str) -> Result<Self> {
         if text.starts_with('/') {
             return Ok(Self::Socket(text.into()));
         }
@@ -58,35 +62,63 @@ impl Admin {
         }
     }
 
-    /// A page of the interface, which is JSON.
+    /// Gets a page as JSON.
     ///
     /// # Errors
-    /// Nobody there, no answer in time, or somebody else who answers.
-    pub(super) fn get(&self, page: &str, timeout: Duration) -> Result<Value> {
-        let config = ureq::Agent::config_builder()
+    /// As [`text`](Self::text), and a page that is no JSON.
+    pub(crate) fn json(&self, page: &str, query: &[(&str, &str)], timeout: Duration) -> Result<Value> {
+        serde_json::from_str(&self.text(page, query, timeout)?)
+            .with_context(|| format!("its answer to {page} is no JSON: is this Envoy's admin interface?"))
+    }
+
+    /// Gets a page.
+    ///
+    /// # Errors
+    /// Nobody there, no answer in time, a status other than 200.
+    pub(crate) fn text(&self, page: &str, query: &[(&str, &str)], timeout: Duration) -> Result<String> {
+        let request = self.agent(timeout).get(self.url(page)).query_pairs(query.iter().copied());
+        body(request.call(), page, timeout)
+    }
+
+    /// Has Envoy do something.
+    ///
+    /// # Errors
+    /// As [`text`](Self::text).
+    pub(crate) fn post(&self, page: &str, timeout: Duration) -> Result<()> {
+        body(self.agent(timeout).post(self.url(page)).send_empty(), page, timeout).map(drop)
+    }
+
+    fn agent(&self, timeout: Duration) -> Agent {
+        let config = Agent::config_builder()
             .timeout_global(Some(timeout))
             .http_status_as_error(false)
             .max_redirects(0)
             // The interface is on this machine or in this cluster, and no page of the Web.
             .proxy(None)
             .build();
-        let (agent, url) = match self {
-            Self::Url(url) => (config.new_agent(), url.as_str()),
-            // The resolver has an address to give, which is not used.
-            Self::Socket(path) => {
-                let resolver = ureq::unversioned::resolver::DefaultResolver::default();
-                (ureq::Agent::with_parts(config, Socket(path.clone()), resolver), "http://127.0.0.1")
-            }
-        };
-        let mut response = agent.get(format!("{url}{page}")).call().map_err(|error| explain(error, timeout))?;
-        let body = response.body_mut().with_config().limit(LARGEST).read_to_string();
-        let body = body.map_err(|error| explain(error, timeout))?;
-        if response.status() != 200 {
-            bail!("it answers {page} with {}: is this Envoy's admin interface?", response.status());
+        match self {
+            Self::Url(_) => config.new_agent(),
+            Self::Socket(path) => Agent::with_parts(config, Socket(path.clone()), DefaultResolver::default()),
         }
-        serde_json::from_str(&body)
-            .with_context(|| format!("its answer to {page} is no JSON: is this Envoy's admin interface?"))
     }
+
+    fn url(&self, page: &str) -> String {
+        match self {
+            Self::Url(url) => format!("{url}{page}"),
+            // The resolver has an address to give, which is not used.
+            Self::Socket(_) => format!("http://127.0.0.1{page}"),
+        }
+    }
+}
+
+fn body(response: Result<Response<ureq::Body>, ureq::Error>, page: &str, timeout: Duration) -> Result<String> {
+    let mut response = response.map_err(|error| explain(error, timeout))?;
+    let body = response.body_mut().with_config().limit(LARGEST).read_to_string();
+    let body = body.map_err(|error| explain(error, timeout))?;
+    if response.status() != 200 {
+        bail!("it answers {page} with {}: is this Envoy's admin interface?", response.status());
+    }
+    Ok(body)
 }
 
 /// The most that is read of a page, in bytes.
@@ -105,7 +137,7 @@ fn explain(error: ureq::Error, timeout: Duration) -> anyhow::Error {
 
 #[cfg(test)]
 mod tests {
-    use super::Admin;
+    use super::Client;
 
     #[test]
     fn an_address_is_a_host_and_a_port() {
@@ -116,7 +148,7 @@ mod tests {
             ("[::1]:9901", "http://[::1]:9901"),
             ("/run/envoy/admin.sock", "/run/envoy/admin.sock"),
         ] {
-            assert_eq!(Admin::parse(text).unwrap().to_string(), read);
+            assert_eq!(Client::parse(text).unwrap().to_string(), read);
         }
     }
 
@@ -130,7 +162,7 @@ mod tests {
             ("http://a b:1", "--admin http://a b:1: write http://HOST:PORT"),
             ("http://admin:hunter2@127.0.0.1:9901", "--admin: the address (not shown) has credentials in it"),
         ] {
-            let error = Admin::parse(text).unwrap_err().to_string();
+            let error = Client::parse(text).unwrap_err().to_string();
             assert!(error.starts_with(message) && !error.contains("hunter2"), "{error}");
         }
     }
