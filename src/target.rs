@@ -18,7 +18,7 @@ const ROUNDS: usize = 4;
 pub(crate) const LONGEST: usize = 1 << 10;
 
 /// The longest path, in bytes, that is decoded more than once.
-const LONGEST_TO_DECODE: usize = 4 << 10;
+const LONGEST_TO_DECODE: usize = 3 << 10;
 
 /// The longest path, in bytes. Common servers take no request line that is as long.
 const LONGEST_TO_READ: usize = 8 << 10;
@@ -46,7 +46,7 @@ impl<'a> Target<'a> {
     /// * one that does not begin with `/`, or has a byte outside 0x21 to 0x7E or a `#` anywhere;
     /// * in the path, a malformed escape, and, at any depth of decoding, a NUL, a backslash or a dot segment (with
     ///   `;parameters` too: CVE-2020-5902, CVE-2021-41773), or escapes that still change after four rounds;
-    /// * a path of more than 4096 bytes with escapes of escapes, and one of more than 8192 bytes: to read them would take long.
+    /// * a path of more than 3072 bytes with escapes of escapes, and one of more than 8192 bytes: to read them would take long.
     pub fn parse(target: &'a [u8]) -> Result<Self, BadTarget> {
         let (path, query) = split_query(target);
         if defence!("longest-paths") && path.len() > LONGEST_TO_READ {
@@ -324,8 +324,8 @@ mod tests {
         }
         assert!(Target::parse(b"/%25252525").is_ok(), "four rounds come to rest");
         for (path, is_taken) in [
-            (format!("/{}%2541", "a".repeat(4_090)), true),
-            (format!("/{}%2541", "a".repeat(4_091)), false),
+            (format!("/{}%2541", "a".repeat(3_066)), true),
+            (format!("/{}%2541", "a".repeat(3_067)), false),
             (format!("/{}%41", "a".repeat(8_188)), true),
             (format!("/{}%41", "a".repeat(8_189)), false),
             (format!("/{}", "A".repeat(8_191)), true),

@@ -232,7 +232,7 @@ impl de::Error for Problem {
             Unexpected::Bool(value) => ("a boolean", Some(value.to_string())),
             Unexpected::Unsigned(number) => ("a number", Some(number.to_string())),
             Unexpected::Signed(number) => ("a number", Some(number.to_string())),
-            Unexpected::Float(number) => ("a number", Some(number.to_string())),
+            Unexpected::Float(number) => ("a number", Some(format!("{number:?}"))),
             Unexpected::Str(text) => ("text", Some(format!("{text:?}"))),
             Unexpected::Unit => ("nothing (null)", None),
             Unexpected::Seq => ("a list", Some("this".into())),

@@ -132,7 +132,8 @@ impl Policy {
             // The data of a page is as public as the page.
             for path in [target.path, decoded].into_iter().filter(|_| !target.scan.is_simple()) {
                 for page in pages_of_data(path) {
-                    if defence!("public-data-of-pages") && public(&page)?.is_none() {
+                    let bare = page.strip_suffix(b"/").filter(|bare| !bare.is_empty()).unwrap_or(&page);
+                    if defence!("public-data-of-pages") && public(&page)?.is_none() && public(bare)?.is_none() {
                         return Err(NotPublic::NotPlain);
                     }
                 }

@@ -188,8 +188,8 @@ impl<'w> Walk<'w> {
         holds((self.found != NONE).then_some(self.found), Change { cut, names: &self.changed })
     }
 
-    /// The same path with each other name in the place of this one that a pattern has there, where none has the name itself:
-    /// a name that patterns know is no other. So names with dots or commas, which are usual, cost a look for each.
+    /// The same path with each other name in the place of this one that a pattern has there, unless a pattern that has the name
+    /// itself covers the path: then the name is no other. So names with dots or commas, which are usual, cost a look for each.
     #[inline(never)]
     fn otherwise(
         &mut self,
@@ -201,11 +201,6 @@ impl<'w> Walk<'w> {
     ) -> Result<bool, Ambiguity> {
         let tree = self.tree;
         let is_last = behind.clone().next().is_none();
-        // A name that is longer than all literals is none of them.
-        let whole = Some(name).filter(|name| name.len() <= tree.longest).map(hash);
-        let is_known = |index: usize| {
-            whole.is_some_and(|hashed| tree.literals(index, hashed, |text| text == name).next().is_some())
-        };
         // Lists repeat names.
         let mut known: ArrayVec<usize, WIDEST> = ArrayVec::new();
         for other in others(name, is_last) {
@@ -216,12 +211,15 @@ impl<'w> Walk<'w> {
                 continue;
             }
             let hashed = hash(other);
-            let first = from.iter().find_map(|index| {
-                let counts = |node: usize| tree.nodes.get(node).is_some_and(|node| node.first < self.found);
-                let literal =
-                    tree.literals(*index, hashed, |text| text == other).find(|literal| counts(literal.node))?;
-                (!is_known(*index)).then_some(literal.node)
-            });
+            let mut first = None;
+            for index in from {
+                if let Some(literal) = tree.literals(*index, hashed, |text| text == other).next()
+                    && !self.covers_itself(*index, name, behind, depth)?
+                {
+                    first = Some(literal.node);
+                    break;
+                }
+            }
             let Some(first) = first.filter(|first| !known.contains(first)) else { continue };
             // Where there is no room, it is looked for again.
             let _ = known.try_push(first);
@@ -241,6 +239,38 @@ impl<'w> Walk<'w> {
             }
         }
         Ok(true)
+    }
+
+    /// Whether a pattern that has this name below this node covers the path as it stands.
+    fn covers_itself(
+        &mut self,
+        index: usize,
+        name: &'w [u8],
+        behind: &Names<'w>,
+        depth: usize,
+    ) -> Result<bool, Ambiguity> {
+        // A name that is longer than all literals is none of them.
+        if name.len() > self.tree.longest {
+            return Ok(false);
+        }
+        let Some(literal) = self.tree.literals(index, hash(name), |text| text == name).next() else { return Ok(false) };
+        let before =
+            (core::mem::replace(&mut self.found, NONE), core::mem::replace(&mut self.matching, Matching::Wide));
+        let mut level = Level::new();
+        self.enter(literal.node, &mut level)?;
+        let mut is_covered = false;
+        if behind.clone().next().is_none() {
+            self.ends_all(&level)?;
+            is_covered = self.found != NONE;
+        } else {
+            // The first that is heard of is the path as it stands.
+            self.descend(behind.clone(), depth.saturating_add(1), level, &mut |found, _| {
+                is_covered = found.is_some();
+                false
+            })?;
+        }
+        (self.found, self.matching) = before;
+        Ok(is_covered)
     }
 
     /// Enters the nodes that a name leads to. `is_any`: `*` stands for an empty one too.

@@ -7,6 +7,7 @@ use std::sync::mpsc;
 
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
+use portcullis::document::VariableName;
 
 use super::document::Sealed;
 use crate::files::PolicyFile;
@@ -124,7 +125,10 @@ impl Source {
             (None, None) => {}
         }
         if !sealed.variables.is_empty() {
-            let names = sealed.variables.join(", ");
+            // One may be a key that was put in the place of a name.
+            let shown =
+                |name: &String| name.parse().map_or_else(|_| String::new(), |name: VariableName| name.to_string());
+            let names = sealed.variables.iter().map(shown).collect::<Vec<_>>().join(", ");
             notes.push(format!(
                 "the gate reads {names} from Envoy's environment: without it that key counts for nothing"
             ));

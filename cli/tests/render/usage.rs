@@ -66,6 +66,17 @@ fn what_cannot_be_meant_is_refused_with_the_fix() {
     assert_eq!(fs::read_to_string(folder.path().join("policy.yaml")).expect("it is there"), POLICY);
 }
 
+/// What a hand put in the place of a variable's name may be the key: a log of the build would keep it.
+#[test]
+fn a_name_of_a_variable_that_may_be_a_key_is_not_shown() {
+    let folder = folder();
+    let key = "sk_live_51Habcdef1234567890XYZ";
+    let policy = format!("consumers: [{{name: ci, keys: [{{env: {key}}}]}}]\n");
+    fs::write(folder.path().join("odd.yaml"), policy).expect("it can be written");
+    let (_, _, said) = render(folder.path(), &["filter", "odd.yaml"]);
+    assert!(said.contains("its name is not shown") && !said.contains(key), "{said}");
+}
+
 #[test]
 fn every_help_has_examples_and_tells_the_exit_status() {
     let folder = folder();

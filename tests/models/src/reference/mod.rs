@@ -179,7 +179,11 @@ fn is_public_as_it_is(document: &Document, request: &Request, path: &[u8]) -> bo
     let is_listed = document.public_paths.iter().any(|one| {
         path::matches(one.path(), path) && one.methods().is_none_or(|all| request::lists(all, &request.method(), false))
     });
-    is_listed && variants::pages(path).iter().all(|page| is_public_as_it_is(document, request, page))
+    is_listed
+        && variants::pages(path).iter().all(|page| {
+            let bare = page.strip_suffix(b"/").filter(|bare| !bare.is_empty()).unwrap_or(page);
+            is_public_as_it_is(document, request, page) || is_public_as_it_is(document, request, bare)
+        })
 }
 
 /// Whether a SPIFFE id is one of the pattern's: `*` is one whole segment.

@@ -63,7 +63,7 @@ pub fn is_blank(letter: char) -> bool {
 /// Hardly a server takes a longer path.
 const LONGEST: usize = 8192;
 /// Nobody decodes a longer path again and again.
-const LONGEST_TO_DECODE: usize = 4096;
+const LONGEST_TO_DECODE: usize = 3072;
 
 /// Whether an API sends such a request target.
 pub fn is_a_target(target: &[u8]) -> bool {

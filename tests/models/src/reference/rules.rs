@@ -125,8 +125,8 @@ fn others(name: &[u8], is_last: bool) -> Vec<Vec<u8>> {
     all
 }
 
-/// The path with other names, from its segment `at` on. Another name counts only where a pattern that could still be the first
-/// has it, and where no pattern that has the same beginning has the name as it stands. `accepted`: patterns that may be found.
+/// The path with other names, from its segment `at` on. Another name counts only where a pattern has it, and where no pattern that
+/// has the same beginning and the name as it stands covers the path. `accepted`: patterns that may be found.
 fn otherwise(patterns: &[Vec<Name>], accepted: &[bool], names: &[Vec<u8>], at: usize, last: Last) -> Vec<Vec<Vec<u8>>> {
     let goes_on = patterns.iter().any(|pattern| pattern.len() > at);
     let Some(name) = names.get(at).filter(|_| goes_on) else { return vec![names.to_vec()] };
@@ -146,19 +146,13 @@ fn otherwise(patterns: &[Vec<Name>], accepted: &[bool], names: &[Vec<u8>], at: u
     let same = |one: &[Name], other: &[Name]| {
         one[..at].iter().zip(&other[..at]).all(|(one, other)| one == other || (is_wild(&one.0) && is_wild(&other.0)))
     };
-    let is_below = |pattern: &[Name]| pattern.last().is_some_and(|(last, _)| last == b"**");
-    let found = (0..patterns.len()).find(|number| {
-        let pattern = &patterns[*number];
-        let place = pattern.len() - 1;
-        accepted[*number] && is_below(pattern) && place <= at && reaches(&pattern[..place], &names[..place])
-    });
-    let others = others(name, is_last && last == Last::Whole).into_iter().filter(|other| {
-        let first = patterns.iter().take(found.unwrap_or(patterns.len()));
-        first
-            .filter(leads)
-            .filter(|pattern| has(pattern, other))
-            .any(|pattern| !patterns.iter().filter(leads).any(|another| same(pattern, another) && has(another, name)))
-    });
+    let covers_itself = |beginning: &[Name]| {
+        let accepted = patterns.iter().zip(accepted).filter(|(_, accepted)| **accepted).map(|(pattern, _)| pattern);
+        accepted.filter(leads).any(|one| same(beginning, one) && has(one, name) && segments_match(one, names))
+    };
+    let others = others(name, is_last && last == Last::Whole)
+        .into_iter()
+        .filter(|other| patterns.iter().filter(leads).any(|pattern| has(pattern, other) && !covers_itself(pattern)));
     for other in others.collect::<std::collections::BTreeSet<_>>() {
         let mut changed = names.to_vec();
         changed[at] = other;
