@@ -70,7 +70,8 @@ fn others_read_the_same(input: &[u8], value: &Value, policy: &Policy) {
         LazyLock::new(|| jsonschema::validator_for(&Document::json_schema()).expect("the schema is one"));
     let says = |entry: &RefusedEntry| entry.to_string();
     // The schema knows what a digest and a key look like; the gate refuses such an entry alone.
-    let is_whole = load(input).is_ok_and(|loaded| !loaded.refused_entries.iter().any(|entry| is_malformed(&says(entry))));
+    let is_whole =
+        load(input).is_ok_and(|loaded| !loaded.refused_entries.iter().any(|entry| is_malformed(&says(entry))));
     assert!(!is_whole || SCHEMA.is_valid(value), "taken, and not by the schema: {value}");
     let Ok(text) = core::str::from_utf8(input) else { return };
     // Not every reader of YAML takes every JSON text: a tab, half a surrogate pair.

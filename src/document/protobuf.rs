@@ -21,18 +21,22 @@ pub(super) fn to_json(bytes: &[u8]) -> Option<String> {
     Some(text)
 }
 
-/// Cuts the next field off: its number, and its bytes, or those of its number.
-fn field<'b>(from: &mut &'b [u8]) -> Option<(u32, &'b [u8])> {
+/// Cuts the next field off: its number, its kind, and its bytes, or those of its number.
+fn field<'b>(from: &mut &'b [u8]) -> Option<(u32, WireType, &'b [u8])> {
     let (number, kind) = decode_key(from).ok()?;
     let length = match kind {
         WireType::LengthDelimited => usize::try_from(decode_varint(from).ok()?).ok()?,
         WireType::SixtyFourBit => 8,
-        WireType::Varint => from.iter().position(|byte| byte & 0x80 == 0)?.checked_add(1)?,
+        WireType::Varint => {
+            let mut rest = *from;
+            decode_varint(&mut rest).ok()?;
+            from.len().checked_sub(rest.len())?
+        }
         _ => return None,
     };
     let (bytes, rest) = from.split_at_checked(length)?;
     *from = rest;
-    Some((number, bytes))
+    Some((number, kind, bytes))
 }
 
 /// `Struct`: `map<string, Value> fields = 1`, each an entry of `key = 1` and `value = 2`.
@@ -40,9 +44,9 @@ fn object(mut from: &[u8], to: &mut String, depth: usize) -> Option<()> {
     to.push('{');
     let mut comma = "";
     while !from.is_empty() {
-        let (1, mut entry) = field(&mut from)? else { return None };
-        let (1, name) = field(&mut entry)? else { return None };
-        let (2, content) = field(&mut entry)? else { return None };
+        let (1, WireType::LengthDelimited, mut entry) = field(&mut from)? else { return None };
+        let (1, WireType::LengthDelimited, name) = field(&mut entry)? else { return None };
+        let (2, WireType::LengthDelimited, content) = field(&mut entry)? else { return None };
         if !entry.is_empty() {
             return None;
         }
@@ -60,7 +64,7 @@ fn list(mut from: &[u8], to: &mut String, depth: usize) -> Option<()> {
     to.push('[');
     let mut comma = "";
     while !from.is_empty() {
-        let (1, item) = field(&mut from)? else { return None };
+        let (1, WireType::LengthDelimited, item) = field(&mut from)? else { return None };
         to.push_str(core::mem::replace(&mut comma, ","));
         value(item, to, depth)?;
     }
@@ -76,12 +80,14 @@ fn value(mut from: &[u8], to: &mut String, depth: usize) -> Option<()> {
     }
     let depth = depth.checked_sub(1)?;
     match field(&mut from)? {
-        (1, _) => to.push_str("null"),
-        (2, bytes) => number(f64::from_le_bytes(bytes.try_into().ok()?), to)?,
-        (3, bytes) => text(bytes, to)?,
-        (4, bytes) => to.push_str(if bytes == [0] { "false" } else { "true" }),
-        (5, bytes) => object(bytes, to, depth)?,
-        (6, bytes) => list(bytes, to, depth)?,
+        (1, WireType::Varint, _) => to.push_str("null"),
+        (2, WireType::SixtyFourBit, bytes) => number(f64::from_le_bytes(bytes.try_into().ok()?), to)?,
+        (3, WireType::LengthDelimited, bytes) => text(bytes, to)?,
+        (4, WireType::Varint, mut bytes) => {
+            to.push_str(if decode_varint(&mut bytes).ok()? == 0 { "false" } else { "true" });
+        }
+        (5, WireType::LengthDelimited, bytes) => object(bytes, to, depth)?,
+        (6, WireType::LengthDelimited, bytes) => list(bytes, to, depth)?,
         _ => return None,
     }
     from.is_empty().then_some(())
@@ -179,6 +185,10 @@ mod tests {
         assert_eq!(read(&entry("deep", &deep)), None);
         assert_eq!(read(&[0x0A, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0x01]), None);
         assert_eq!(read(&entry("n", &of(f64::INFINITY))), None);
+        // Another kind than the field has; and a zero of two bytes is one.
+        assert_eq!(read(&entry("n", &field(4, &[0]))), None);
+        assert_eq!(read(&entry("n", &[3 << 3, 1])), None);
+        assert_eq!(read(&entry("n", &[4 << 3, 0x80, 0])), Some(json!({"n": false})));
         assert_eq!(read(&entry("n", &field(3, b"\xff"))), None, "no UTF-8");
         assert_eq!(read(&entry("n", &[field(3, b"a"), field(3, b"b")].concat())), None, "two values");
     }

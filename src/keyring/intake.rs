@@ -22,7 +22,7 @@ pub(crate) struct Intake<'a> {
     /// Entries that are wrong alone, with their places.
     refused: Vec<(Place, RefusedEntry)>,
     /// Digests that stand twice, with the first place of each.
-    clashes: Vec<(Digest, Place)>,
+    clashes: HashMap<Digest, Place, BuildHasherDefault<DefaultHasher>>,
     /// The number of the next key of the consumer that comes next.
     number: u32,
 }
@@ -44,7 +44,7 @@ impl<'a> Intake<'a> {
             keyring: Keyring::default(),
             roles: HashMap::default(),
             refused: Vec::new(),
-            clashes: Vec::new(),
+            clashes: HashMap::default(),
             number: 0,
         }
     }
@@ -72,12 +72,11 @@ impl<'a> Intake<'a> {
     /// Adds a key. Of those with the same digest, which owner would count? None.
     fn add(&mut self, row: Row) {
         let place = Place(row.owner, row.number);
-        let known = self.clashes.iter().find(|(digest, _)| *digest == row.digest).map(|(_, first)| *first);
-        let first = match (known, self.keyring.keys.take(&row.digest)) {
+        let first = match (self.clashes.get(&row.digest).copied(), self.keyring.keys.take(&row.digest)) {
             (Some(first), _) => first,
             (None, Some(ByDigest(other))) => {
                 let first = Place(other.owner, other.number);
-                self.clashes.push((row.digest, first));
+                self.clashes.insert(row.digest, first);
                 self.refuse(first, other.id, EntryProblem::DuplicateDigest(place.path()));
                 first
             }

@@ -4,8 +4,8 @@ mod intake;
 
 use core::borrow::Borrow;
 use core::fmt;
-use core::hash::{BuildHasherDefault, Hash, Hasher};
 use std::collections::HashSet;
+use std::hash::{BuildHasherDefault, DefaultHasher, Hash, Hasher};
 use std::sync::OnceLock;
 
 pub(crate) use intake::{Environment, Intake};
@@ -17,7 +17,7 @@ use crate::timestamp::Timestamp;
 /// All keys that work, and whose they are.
 #[derive(Default)]
 pub struct Keyring {
-    keys: HashSet<ByDigest, BuildHasherDefault<OwnHash>>,
+    keys: HashSet<ByDigest, BuildHasherDefault<DefaultHasher>>,
     owners: Vec<Owner>,
     /// Each list of roles that consumers have, once.
     roles: Vec<Roles>,
@@ -73,25 +73,6 @@ impl Eq for ByDigest {}
 impl Hash for ByDigest {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.0.digest.hash(state);
-    }
-}
-
-/// A digest is its own hash.
-#[derive(Default)]
-struct OwnHash(u64);
-
-impl Hasher for OwnHash {
-    fn write(&mut self, bytes: &[u8]) {
-        if let Some(first) = bytes.first_chunk() {
-            self.0 = u64::from_le_bytes(*first);
-        }
-    }
-
-    /// Of the bytes of an array; all have the same.
-    fn write_usize(&mut self, _: usize) {}
-
-    fn finish(&self) -> u64 {
-        self.0
     }
 }
 

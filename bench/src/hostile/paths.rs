@@ -147,6 +147,7 @@ pub(super) const PATHS: &[Shape] = &[
         USUAL,
         text("/%25C3%2589%3b", "/...", "%D0%90~~(a%2e%2541%2541%2541%2541%2541%2541%2541%2541%2541%2541/%2fh"),
     ),
+    target("commas behind other names", USUAL, text("/q,v2,V2,x/", ",", "/")),
     target("names of dots between steps", USUAL, text("/%252525412525..a%3b", "/...", "./report.html..%2F%2541%2541")),
     target(
         "names of blanks and every other step",
