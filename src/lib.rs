@@ -23,6 +23,8 @@
 //!
 //! A policy has two forms: a [`document`] as it is written, with every default filled in, and the compiled [`Policy`].
 //!
+//! What few requests need is out of line (`#[inline(never)]`), so that the way of a usual request stays short.
+//!
 //! All of this knows no host: it is a plain library, which the command and the tests link natively. For WASI only, a thin
 //! filter puts it into Envoy, on the SDK of proxy-wasm; it has no rules of its own.
 

@@ -58,7 +58,8 @@ impl Change<'_> {
 type Holds<'h> = &'h mut dyn FnMut(Option<usize>, Change<'_>) -> bool;
 
 impl Tree {
-    /// The first pattern in their order that covers `path`, as it is, and is accepted.
+    /// The first pattern in their order that covers `path`, as it is, and is accepted. Every request asks it, and of one reading
+    /// alone: so it goes its own way down, with nobody to hear of others.
     pub(crate) fn first(
         &self,
         path: &[u8],
@@ -201,6 +202,8 @@ impl<'w> Walk<'w> {
     ) -> Result<bool, Ambiguity> {
         let tree = self.tree;
         let is_last = behind.clone().next().is_none();
+        // For each node, whether the path is covered as it stands below it, once somebody asked: it is so for every other name.
+        let mut covered: ArrayVec<Option<bool>, WIDEST> = from.iter().map(|_| None).collect();
         // Lists repeat names.
         let mut known: ArrayVec<usize, WIDEST> = ArrayVec::new();
         for other in others(name, is_last) {
@@ -213,10 +216,13 @@ impl<'w> Walk<'w> {
             }
             let hashed = hash(other);
             let mut first = None;
-            for index in from {
-                if let Some(literal) = tree.literals(*index, hashed, |text| text == other).next()
-                    && !self.covers_itself(*index, name, behind, depth)?
-                {
+            for (index, covered) in from.iter().zip(&mut covered) {
+                let Some(literal) = tree.literals(*index, hashed, |text| text == other).next() else { continue };
+                let is_covered = match *covered {
+                    Some(is_covered) => is_covered,
+                    None => *covered.insert(self.covers_itself(*index, name, behind, depth, is_last)?),
+                };
+                if !is_covered {
                     first = Some(literal.node);
                     break;
                 }
@@ -249,6 +255,7 @@ impl<'w> Walk<'w> {
         name: &'w [u8],
         behind: &Names<'w>,
         depth: usize,
+        is_last: bool,
     ) -> Result<bool, Ambiguity> {
         // A name that is longer than all literals is none of them.
         if name.len() > self.tree.longest {
@@ -260,7 +267,7 @@ impl<'w> Walk<'w> {
         let mut level = Level::new();
         self.enter(literal.node, &mut level)?;
         let mut is_covered = false;
-        if behind.clone().next().is_none() {
+        if is_last {
             self.ends_all(&level)?;
             is_covered = self.found != NONE;
         } else {
