@@ -32,46 +32,20 @@
 #[macro_use]
 mod defence;
 
-mod alias;
-pub mod credential;
 pub mod decision;
-pub mod digest;
 pub mod document;
 #[cfg(target_os = "wasi")]
 mod filter;
-mod fold;
-pub mod headers;
-mod keyring;
-mod marks;
-pub mod network;
-mod outcome;
-mod pattern;
-mod policy;
-mod query;
-pub mod refusal {
-    //! Why a document, or one entry of it, is refused.
-    pub use crate::document::refusal::{EntryProblem, Invalid, Problem, Refusal, RefusedEntry};
-}
-mod reply;
+pub mod keys;
+pub mod path;
 pub mod request;
-mod scan;
 #[cfg(test)]
 mod secrecy;
-pub mod spiffe;
-pub mod target;
-mod timestamp;
-pub mod trail;
-mod tree;
-mod variant;
+pub mod value;
 
-pub use decision::{Caller, DENIALS, Decision, Denial, GRANTS, Grant};
-pub use document::Document;
-pub use headers::{HeaderBlock, Headers};
-pub use keyring::{Consumer, Key, Keyring};
-pub use outcome::{Edit, Edits, Outcome};
-pub use pattern::PathPattern;
-pub use policy::{Host, Loaded, Policy};
-pub use refusal::{Refusal, RefusedEntry};
-pub use reply::Reply;
-pub use request::Request;
-pub use timestamp::Timestamp;
+pub use decision::{Caller, Decision, HeaderMutation, HeaderMutations, Host, Loaded, Outcome, Policy, Reason, Reply};
+pub use document::{Document, Refusal};
+pub use keys::{Consumer, Digest, Key, Keyring, RefusedEntry};
+pub use path::PathPattern;
+pub use request::{HeaderBlock, Headers, Request};
+pub use value::Timestamp;

@@ -4,9 +4,10 @@ use std::fmt::Debug;
 
 use serde_json::{Value, json};
 
-use crate::credential::{Presented, find};
-use crate::target::split_query;
-use crate::{Document, HeaderBlock, Host, Outcome, Policy, Request, Timestamp};
+use crate::decision::host::Clock;
+use crate::path::target::split_query;
+use crate::request::credential::{Presented, find};
+use crate::{Document, HeaderBlock, Outcome, Policy, Request, Timestamp};
 
 /// In every secret, whatever its form.
 const MARK: &str = "hunter2";
@@ -116,36 +117,13 @@ fn no_message_shows_the_value_or_the_name_of_a_misspelt_field() {
     }
 }
 
-/// The host of unit tests: it knows the time, if that.
-pub(crate) struct Clock(pub(crate) Option<Timestamp>);
-
-impl Host for Clock {
-    type Bytes = [u8; 0];
-
-    fn now(&self) -> Option<Timestamp> {
-        self.0
-    }
-
-    fn source_address(&self) -> Option<Self::Bytes> {
-        None
-    }
-
-    fn filter_state(&self, _: &str) -> Option<Self::Bytes> {
-        None
-    }
-
-    fn mtls_identity(&self) -> Option<Self::Bytes> {
-        None
-    }
-}
-
 fn hides(what: &str, value: &dyn Debug) {
     for text in [format!("{value:?}"), format!("{value:#?}")] {
         let bytes = format!("{:?}", MARK.as_bytes());
         let bytes = bytes.trim_matches(['[', ']']);
         let lines: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(!is_shown(&text) && !lines.contains(bytes), "{what}: {text}");
-        let digest = crate::digest::Digest::of(b"hunter2-plain").to_hex();
+        let digest = crate::keys::digest::Digest::of(b"hunter2-plain").to_hex();
         assert!(!text.contains(&digest), "{what}: {text}");
     }
 }

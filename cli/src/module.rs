@@ -5,7 +5,7 @@ pub(crate) const BYTES: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/portcu
 
 /// Its SHA-256, as 64 hex digits.
 pub(crate) fn sha256() -> String {
-    portcullis::digest::Digest::of(BYTES).to_hex()
+    portcullis::keys::Digest::of(BYTES).to_hex()
 }
 
 #[cfg(test)]

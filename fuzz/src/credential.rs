@@ -5,7 +5,7 @@
 
 use std::sync::LazyLock;
 
-use portcullis::credential::{Presented, find};
+use portcullis::request::{Presented, find};
 use portcullis::{HeaderBlock, Policy, Request};
 use portcullis_models::reference::{self, credential, document::Document, path, request};
 use serde_json::{Value, json};

@@ -4,7 +4,7 @@
 //! `@connect` leaves the path out.
 
 use arbitrary::Unstructured;
-use portcullis::{Edit, Edits, HeaderBlock, Outcome, Policy, Request};
+use portcullis::{HeaderBlock, HeaderMutation, HeaderMutations, Outcome, Policy, Request};
 use portcullis_models::reference::document::Document;
 use portcullis_models::reference::{self, Decision, forward, reply, request};
 
@@ -36,16 +36,17 @@ pub fn run(input: &[u8]) -> Option<&'static str> {
     let read = Document::read(&document).expect("the reference reads what the gate takes");
     let pairs = request::Request(lines.headers.clone());
     let expected = reference::decisions(&read, &environment, &pairs, &host.0);
-    let expected = expected.iter().find(|one| one.reason == decision.reason()).unwrap_or_else(|| {
-        panic!("{} to the gate, {:?} to the reference: {document}", decision.reason(), expected.first())
+    let expected = expected.iter().find(|one| one.reason == decision.reason.name()).unwrap_or_else(|| {
+        panic!("{} to the gate, {:?} to the reference: {document}", decision.reason.name(), expected.first())
     });
     same_caller(&decision, expected);
     same_outcome(&read, &pairs, &policy.outcome(&request, &decision), expected);
-    Some(decision.reason())
+    Some(decision.reason.name())
 }
 
 fn same_caller(decision: &portcullis::Decision<'_>, expected: &Decision) {
-    let caller = decision.caller().map(|caller| (caller.consumer.name, caller.key.id().to_owned(), caller.source));
+    let caller = decision.caller.as_ref().map(|caller| (caller.consumer.name, caller.key.id().to_owned()));
+    let caller = caller.zip(decision.source).map(|((name, id), source)| (name, id, source));
     let owner = expected.owner.as_ref().map(|owner| (owner.name.as_str(), owner.key_id.clone()));
     let owner = owner.zip(expected.source).map(|((name, id), source)| (name, id, source));
     assert_eq!(caller, owner, "the gate is on the left");
@@ -53,9 +54,9 @@ fn same_caller(decision: &portcullis::Decision<'_>, expected: &Decision) {
 
 fn same_outcome(document: &Document, request: &request::Request, outcome: &Outcome<'_>, expected: &Decision) {
     match outcome {
-        Outcome::Forward(edits) => {
+        Outcome::Forward(mutations) => {
             assert_eq!(reply::status(document, expected), None, "{expected:?} is forwarded");
-            let mut forwarded = applied(request.0.clone(), edits);
+            let mut forwarded = applied(request.0.clone(), mutations);
             let mut wanted = forward::forwarded(document, request, expected);
             forwarded.sort();
             wanted.sort();
@@ -70,15 +71,15 @@ fn same_outcome(document: &Document, request: &request::Request, outcome: &Outco
     }
 }
 
-/// The header pairs after the edits.
-fn applied(mut headers: Vec<(String, Vec<u8>)>, edits: &Edits<'_>) -> Vec<(String, Vec<u8>)> {
+/// The header pairs after the mutations.
+fn applied(mut headers: Vec<(String, Vec<u8>)>, mutations: &HeaderMutations<'_>) -> Vec<(String, Vec<u8>)> {
     let has = |headers: &[(String, Vec<u8>)], name: &[u8]| headers.iter().any(|(header, _)| header.as_bytes() == name);
-    for edit in &edits.list() {
-        match edit {
-            Edit::Add(name, _) => assert!(!has(&headers, name), "{name:?} is there already"),
-            Edit::Remove(name) | Edit::Set(name, _) => headers.retain(|(header, _)| header.as_bytes() != *name),
+    for mutation in &mutations.list() {
+        match mutation {
+            HeaderMutation::Add(name, _) => assert!(!has(&headers, name), "{name:?} is there already"),
+            HeaderMutation::Remove(name) | HeaderMutation::Set(name, _) => headers.retain(|(header, _)| header.as_bytes() != *name),
         }
-        if let Edit::Add(name, value) | Edit::Set(name, value) = edit {
+        if let HeaderMutation::Add(name, value) | HeaderMutation::Set(name, value) = mutation {
             headers.push((String::from_utf8_lossy(name).into_owned(), value.to_vec()));
         }
     }
@@ -89,15 +90,15 @@ fn applied(mut headers: Vec<(String, Vec<u8>)>, edits: &Edits<'_>) -> Vec<(Strin
 mod tests {
     use std::collections::BTreeSet;
 
-    use portcullis::{DENIALS, GRANTS};
+    use portcullis::Reason;
 
-    /// A control: what starts from these seeds sees every grant and denial.
+    /// A control: what starts from these seeds sees every reason.
     #[test]
     fn the_seeds_reach_every_reason() {
         let seeds = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/seeds/decision")).expect("the seeds");
         let inputs = seeds.map(|seed| std::fs::read(seed.expect("a seed").path()).expect("a file"));
         let reached: BTreeSet<_> = inputs.filter_map(|input| super::run(&input)).collect();
-        let all: BTreeSet<_> = GRANTS.into_iter().chain(DENIALS).collect();
+        let all: BTreeSet<_> = Reason::ALL.iter().map(|reason| reason.name()).collect();
         assert_eq!(reached, all);
     }
 }

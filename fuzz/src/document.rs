@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use jsonschema::Validator;
 use portcullis::document::Document;
-use portcullis::refusal::Problem;
+use portcullis::document::Problem;
 use portcullis::{Loaded, Policy, Refusal, RefusedEntry};
 use portcullis_models::reference::{self, Environment};
 use portcullis_models::structs;

@@ -2,11 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::names::{Description, Methods, RoleName, StateKey};
-use super::refusal::Invalid;
-use super::text::{self, Short};
-use crate::network::Range;
-use crate::pattern::PathPattern;
+use crate::path::pattern::PathPattern;
+use crate::request::peer::IpRange;
+use crate::value::names::{Description, Methods, RoleName, StateKey};
+use crate::value::text::Invalid;
+use crate::value::text::{self, Short};
 
 /// A pattern of paths that need no key.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -64,7 +64,7 @@ impl Short for ProtectedPath {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(inline))]
 pub struct TrustedNetworks {
     /// The addresses.
-    pub ranges: Vec<Range>,
+    pub ranges: Vec<IpRange>,
     /// Whose address is compared.
     #[serde(deserialize_with = "text::either")]
     #[cfg_attr(feature = "schema", schemars(with = "text::Either<ClientAddress>"))]
@@ -120,7 +120,7 @@ impl Short for ClientAddress {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a rule: {path, methods, roles}")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(inline))]
-pub struct Rule {
+pub struct RuleEntry {
     /// The paths.
     pub path: PathPattern,
     /// Only these methods. Default: every method.

@@ -2,20 +2,20 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::names::{HeaderName, Realm, Sentence};
+use crate::value::names::{HeaderName, Realm, Sentence};
 
 /// What a denied caller hears.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, expecting = "an object: {realm, detail}")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(inline))]
-pub struct Reply {
+pub struct ReplyTexts {
     /// Names what the key is for (RFC 9110, section 11.5). Default `portcullis`.
     pub realm: Realm,
     /// The `detail` of a 401.
     pub detail: Sentence,
 }
 
-impl Default for Reply {
+impl Default for ReplyTexts {
     fn default() -> Self {
         Self {
             realm: Realm::fixed("portcullis"),

@@ -7,27 +7,28 @@
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use super::{Consumer, Document, KeyEntry, Secret};
-use crate::digest::Digest;
+use super::root::Document;
+use crate::keys::digest::Digest;
+use crate::keys::entry::{ConsumerEntry, KeyEntry, Secret};
 
 /// Makes the digest of a document: first of its keys and consumers, one by one, then of the rest.
 #[derive(Default)]
-pub(crate) struct Canonical {
-    keys: Form,
+pub(crate) struct CanonicalHash {
+    keys: Serialized,
     /// How many keys there are since the last consumer.
     count: usize,
-    consumers: Form,
+    consumers: Serialized,
 }
 
 /// A form, of which only the digest is kept.
 #[derive(Default)]
-struct Form {
+struct Serialized {
     hash: Sha256,
     /// Used again and again.
     buffer: Vec<u8>,
 }
 
-impl Form {
+impl Serialized {
     fn add(&mut self, value: &impl Serialize) {
         self.buffer.clear();
         // A document has nothing that has no form.
@@ -40,7 +41,7 @@ impl Form {
     }
 }
 
-impl Canonical {
+impl CanonicalHash {
     /// The next key of the consumer that comes next.
     pub(crate) fn key(&mut self, key: &KeyEntry) {
         let KeyEntry { id, description, secret, not_before, expires, disabled } = key;
@@ -57,14 +58,14 @@ impl Canonical {
     }
 
     /// The next consumer, whose keys came before it.
-    pub(crate) fn consumer(&mut self, consumer: &Consumer) {
-        let Consumer { name, description, roles, keys: _ } = consumer;
+    pub(crate) fn consumer(&mut self, consumer: &ConsumerEntry) {
+        let ConsumerEntry { name, description, roles, keys: _ } = consumer;
         self.consumers.add(&(name, description, roles, core::mem::take(&mut self.count)));
     }
 
     /// The digest of the document to which they belong.
     pub(crate) fn finish(self, rest: &Document) -> Digest {
-        let mut form = Form::default();
+        let mut form = Serialized::default();
         form.add(&(self.keys.digest(), self.consumers.digest()));
         form.add(rest);
         Digest::from_bytes(form.digest())
@@ -75,7 +76,7 @@ impl Canonical {
 mod tests {
     use std::collections::BTreeMap;
 
-    use crate::Policy;
+    use crate::decision::policy::Policy;
 
     /// Policies that nothing but framing tells apart, and one change each of what is optional.
     #[test]

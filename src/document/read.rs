@@ -1,8 +1,8 @@
-//! Reads a document by serde, with the path of the field in every refusal and no secret in any.
+//! Reads JSON text and Envoy's `Struct` with serde. Every refusal has the path of the field, and none has a secret.
 //!
-//! serde's own messages show values, keys among them, and say nowhere where. So the error that reads a document is a
-//! [`Problem`], which gets the parts of a message and no text; [`Checked`] lends it to `serde_json`, and keeps the path. Of what
-//! `serde_json` itself says, nothing is taken but line and column.
+//! serde's own messages show values, which may be keys, and name no path. So the error type here is [`Problem`], which is built
+//! from the parts of a message; [`Checked`] lends it to `serde_json`, and keeps the path. Of the errors of `serde_json` itself,
+//! only line and column are used.
 
 use core::cell::{Cell, RefCell};
 use std::io::{BufReader, Chain, Cursor, Read};
@@ -12,53 +12,49 @@ use serde::de::value::{MapAccessDeserializer, SeqDeserializer};
 use serde::de::{self, DeserializeSeed, Deserializer, IntoDeserializer as _, MapAccess, SeqAccess, Visitor};
 use serde::forward_to_deserialize_any;
 
-use super::consumer::{Taker, TakesConsumers};
+use super::protobuf;
 use super::refusal::{Problem, Refusal, Step};
-use super::{Document, protobuf};
 
-/// How much is read at once, in bytes; and how much is looked at to tell what it is.
+/// How many bytes are read at once, and looked at to tell JSON from a `Struct`.
 const PIECE: usize = 64 * 1024;
 
-/// Where a document is read from: one type, whatever it is, since `serde_json` is compiled once for each.
+/// Where JSON text is read from. One type, whatever the source is, since `serde_json` is compiled once for each.
 type Source<'s> = BufReader<&'s mut dyn Read>;
 
-/// Reads a document: JSON text, or a serialized `google.protobuf.Struct`. Nothing at all is the document `{}`. Its consumers go
-/// to `taker`, one by one, and are left out.
-pub(crate) fn document(configuration: &mut dyn Read, taker: &mut dyn Taker) -> Result<Document, Refusal> {
+/// Reads an object from JSON text or a serialized `google.protobuf.Struct`. The items of one of its lists are streamed: the
+/// object gets an empty list. An empty configuration is the object `{}`.
+pub(super) fn read<L: StreamedList>(configuration: &mut dyn Read, list: L) -> Result<L::Owner, Refusal> {
+    let unreadable = |_| Refusal::syntax("cannot be read to its end");
     let mut start = Vec::new();
-    configuration.take(PIECE as u64).read_to_end(&mut start).map_err(|_| unreadable())?;
+    configuration.take(PIECE as u64).read_to_end(&mut start).map_err(unreadable)?;
     if start.is_empty() {
         start.extend_from_slice(b"{}");
     }
     let is_struct = protobuf::is_struct(&start);
     let mut all: Chain<Cursor<Vec<u8>>, &mut dyn Read> = Cursor::new(start).chain(configuration);
     if !is_struct {
-        return json(BufReader::with_capacity(PIECE, &mut all), taker);
+        return json(BufReader::with_capacity(PIECE, &mut all), list);
     }
     let mut bytes = Vec::new();
-    all.read_to_end(&mut bytes).map_err(|_| unreadable())?;
+    all.read_to_end(&mut bytes).map_err(unreadable)?;
     let text = protobuf::to_json(&bytes).ok_or_else(|| Refusal::syntax("not a valid google.protobuf.Struct"))?;
     drop((bytes, all));
-    json(BufReader::with_capacity(PIECE, &mut text.as_bytes()), taker)
+    json(BufReader::with_capacity(PIECE, &mut text.as_bytes()), list)
 }
 
-fn unreadable() -> Refusal {
-    Refusal::syntax("cannot be read to its end")
-}
-
-fn json(text: Source<'_>, taker: &mut dyn Taker) -> Result<Document, Refusal> {
-    let (reading, at) = (Reading::default(), Cell::new((0, 0)));
+fn json<L: StreamedList>(text: Source<'_>, list: L) -> Result<L::Owner, Refusal> {
+    let (progress, at) = (Progress::default(), Cell::new((0, 0)));
     let mut text = serde_json::Deserializer::from_reader(text);
-    let read = Holder(TakesConsumers(taker)).deserialize(Checked::new(Json { text: &mut text, at: &at }, &reading));
+    let read = ListOwner(list).deserialize(Checked::new(Json { text: &mut text, at: &at }, &progress));
     let invalid = |(line, column)| Refusal::syntax(format!("not valid JSON (line {line}, column {column})"));
     match read {
         Ok(document) => text.end().map(|()| document).map_err(|error| invalid((error.line(), error.column()))),
         Err(Problem::Syntax { .. }) => Err(invalid(at.get())),
-        Err(problem) => Err(Refusal::new(reading.path.take(), problem)),
+        Err(problem) => Err(Refusal::new(progress.path.take(), problem)),
     }
 }
 
-/// JSON text, of whose errors nothing is kept but where they are.
+/// JSON text. Of its errors, only the place is kept.
 struct Json<'j, 's> {
     text: &'j mut serde_json::Deserializer<serde_json::de::IoRead<Source<'s>>>,
     at: &'j Cell<(usize, usize)>,
@@ -77,15 +73,15 @@ impl<'de> Deserializer<'de> for Json<'_, '_> {
     }
 }
 
-/// What the reader is at.
+/// How far reading has come.
 #[derive(Default)]
-struct Reading {
+struct Progress {
     path: RefCell<Vec<Step>>,
-    /// The problem, while an error of another type is on its way out.
+    /// The problem, while an error of another type is returned in its place.
     problem: RefCell<Option<Problem>>,
 }
 
-impl Reading {
+impl Progress {
     fn enter(&self, step: Step) {
         self.path.borrow_mut().push(step);
     }
@@ -94,36 +90,36 @@ impl Reading {
         self.path.borrow_mut().pop();
     }
 
-    /// Puts a problem aside, where an error of another type is needed.
+    /// Keeps a problem, and returns an error of another type in its place.
     fn hide<E: de::Error>(&self, problem: Problem) -> E {
         self.problem.borrow_mut().get_or_insert(problem);
         E::custom("")
     }
 
-    /// The problem that was put aside. Without one, the error is none of ours, and what it says may be a secret.
+    /// The problem that was kept. Without one the error comes from elsewhere, and its text may be a secret.
     fn reveal<E>(&self, _: E) -> Problem {
         self.problem.borrow_mut().take().unwrap_or(Problem::Syntax { message: String::new() })
     }
 }
 
-/// Whatever serde passes around while it reads, with the error made a [`Problem`] on the side of what is read, and back.
-/// JSON tells its types itself, so [`deserialize_any`](Deserializer::deserialize_any) is all that there is to be asked.
+/// Wraps each of serde's parts, so that the value that is read sees a [`Problem`] as the error type, and `serde_json` its own.
+/// JSON is self-describing, so every question is [`deserialize_any`](Deserializer::deserialize_any).
 struct Checked<'r, T> {
     inner: T,
-    reading: &'r Reading,
-    /// Whether this is the name of a member.
+    progress: &'r Progress,
+    /// Whether this reads the name of a member.
     is_name: bool,
     /// The index of the next item of a list.
     next: usize,
 }
 
 impl<'r, T> Checked<'r, T> {
-    fn new(inner: T, reading: &'r Reading) -> Self {
-        Self { inner, reading, is_name: false, next: 0 }
+    fn new(inner: T, progress: &'r Progress) -> Self {
+        Self { inner, progress, is_name: false, next: 0 }
     }
 
     fn with<U>(&self, inner: U) -> Checked<'r, U> {
-        Checked { inner, reading: self.reading, is_name: self.is_name, next: 0 }
+        Checked { inner, progress: self.progress, is_name: self.is_name, next: 0 }
     }
 }
 
@@ -132,10 +128,10 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Checked<'_, D> {
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Problem> {
         let visitor = self.with(visitor);
-        self.inner.deserialize_any(visitor).map_err(|error| self.reading.reveal(error))
+        self.inner.deserialize_any(visitor).map_err(|error| self.progress.reveal(error))
     }
 
-    /// There is a value: `null` is none, and refused.
+    /// A member that is there has a value: `null` is refused.
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Problem> {
         visitor.visit_some(self)
     }
@@ -144,7 +140,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Checked<'_, D> {
         visitor.visit_newtype_struct(self)
     }
 
-    /// What `derive` makes would take a list for an object, by position.
+    /// Refuses a list, which derived code would take for an object, by position.
     fn deserialize_struct<V: Visitor<'de>>(
         self,
         _: &'static str,
@@ -160,7 +156,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Checked<'_, D> {
     }
 }
 
-/// Takes an object, and nothing else.
+/// StreamedList an object, and nothing else.
 struct Object<V>(V);
 
 impl<'de, V: Visitor<'de>> Visitor<'de> for Object<V> {
@@ -175,11 +171,11 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Object<V> {
     }
 }
 
-/// Passes values on, each the same way.
-macro_rules! pass_on {
+/// Forwards values of each type.
+macro_rules! forward {
     ($($method:ident: $value:ty),+) => {$(
         fn $method<E: de::Error>(self, value: $value) -> Result<V::Value, E> {
-            self.inner.$method(value).map_err(|problem| self.reading.hide(problem))
+            self.inner.$method(value).map_err(|problem| self.progress.hide(problem))
         }
     )+};
 }
@@ -191,27 +187,27 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Checked<'_, V> {
         self.inner.expecting(f)
     }
 
-    pass_on!(visit_bool: bool, visit_i64: i64, visit_u64: u64, visit_f64: f64);
+    forward!(visit_bool: bool, visit_i64: i64, visit_u64: u64, visit_f64: f64);
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<V::Value, E> {
         if self.is_name {
-            self.reading.enter(Step::Member(text.to_owned()));
+            self.progress.enter(Step::Member(text.to_owned()));
         }
-        self.inner.visit_str(text).map_err(|problem| self.reading.hide(problem))
+        self.inner.visit_str(text).map_err(|problem| self.progress.hide(problem))
     }
 
     fn visit_unit<E: de::Error>(self) -> Result<V::Value, E> {
-        self.inner.visit_unit().map_err(|problem| self.reading.hide(problem))
+        self.inner.visit_unit().map_err(|problem| self.progress.hide(problem))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<V::Value, A::Error> {
         let items = self.with(items);
-        self.inner.visit_seq(items).map_err(|problem| self.reading.hide(problem))
+        self.inner.visit_seq(items).map_err(|problem| self.progress.hide(problem))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<V::Value, A::Error> {
         let members = self.with(members);
-        self.inner.visit_map(members).map_err(|problem| self.reading.hide(problem))
+        self.inner.visit_map(members).map_err(|problem| self.progress.hide(problem))
     }
 }
 
@@ -220,7 +216,7 @@ impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for Checked<'_, S> {
 
     fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<S::Value, D::Error> {
         let from = self.with(from);
-        self.inner.deserialize(from).map_err(|problem| self.reading.hide(problem))
+        self.inner.deserialize(from).map_err(|problem| self.progress.hide(problem))
     }
 }
 
@@ -228,10 +224,10 @@ impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Checked<'_, A> {
     type Error = Problem;
 
     fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Problem> {
-        self.reading.enter(Step::Index(self.next));
+        self.progress.enter(Step::Index(self.next));
         let seed = self.with(seed);
-        let item = self.inner.next_element_seed(seed).map_err(|error| self.reading.reveal(error))?;
-        self.reading.leave();
+        let item = self.inner.next_element_seed(seed).map_err(|error| self.progress.reveal(error))?;
+        self.progress.leave();
         self.next = self.next.saturating_add(1);
         Ok(item)
     }
@@ -242,63 +238,63 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Checked<'_, A> {
 
     fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Problem> {
         let seed = Checked { is_name: true, ..self.with(seed) };
-        self.inner.next_key_seed(seed).map_err(|error| self.reading.reveal(error))
+        self.inner.next_key_seed(seed).map_err(|error| self.progress.reveal(error))
     }
 
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Problem> {
         let seed = self.with(seed);
-        let value = self.inner.next_value_seed(seed).map_err(|error| self.reading.reveal(error))?;
-        self.reading.leave();
+        let value = self.inner.next_value_seed(seed).map_err(|error| self.progress.reveal(error))?;
+        self.progress.leave();
         Ok(value)
     }
 }
 
-/// Takes the items of a list that is a member of an object, one by one. The object itself gets an empty list.
-pub(super) trait Takes {
-    /// The object.
-    type Holder: for<'de> Deserialize<'de>;
-    /// What belongs where it stands, for the message.
+/// StreamedList the items of a list that is a member of an object, one by one. The object itself gets an empty list.
+pub(super) trait StreamedList {
+    /// The object that has the list.
+    type Owner: for<'de> Deserialize<'de>;
+    /// What the object is, for messages.
     const EXPECTED: &'static str;
     /// The name of the member.
     const MEMBER: &'static str;
 
-    /// Takes the next item; whether there was one.
+    /// StreamedList the next item; whether there was one.
     fn next<'de, A: SeqAccess<'de>>(&mut self, items: &mut A) -> Result<bool, A::Error>;
 }
 
-/// Reads the object whose list is taken.
-pub(super) struct Holder<T>(pub(super) T);
+/// Reads the object that has the list.
+pub(super) struct ListOwner<T>(pub(super) T);
 
-impl<'de, T: Takes> DeserializeSeed<'de> for Holder<T> {
-    type Value = T::Holder;
+impl<'de, T: StreamedList> DeserializeSeed<'de> for ListOwner<T> {
+    type Value = T::Owner;
 
-    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<T::Holder, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<T::Owner, D::Error> {
         from.deserialize_map(self)
     }
 }
 
-impl<'de, T: Takes> Visitor<'de> for Holder<T> {
-    type Value = T::Holder;
+impl<'de, T: StreamedList> Visitor<'de> for ListOwner<T> {
+    type Value = T::Owner;
 
     fn expecting(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str(T::EXPECTED)
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<T::Holder, A::Error> {
-        let members = Members { members, takes: self.0, is_list: false };
-        T::Holder::deserialize(MapAccessDeserializer::new(members))
+    fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<T::Owner, A::Error> {
+        let members = Members { members, list: self.0, is_list: false };
+        T::Owner::deserialize(MapAccessDeserializer::new(members))
     }
 }
 
 /// The members of the object.
 struct Members<A, T> {
     members: A,
-    takes: T,
-    /// Whether the value that comes next is the list.
+    list: T,
+    /// Whether the next value is the list.
     is_list: bool,
 }
 
-impl<'de, A: MapAccess<'de>, T: Takes> MapAccess<'de> for Members<A, T> {
+impl<'de, A: MapAccess<'de>, T: StreamedList> MapAccess<'de> for Members<A, T> {
     type Error = A::Error;
 
     fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, A::Error> {
@@ -311,7 +307,7 @@ impl<'de, A: MapAccess<'de>, T: Takes> MapAccess<'de> for Members<A, T> {
         if !self.is_list {
             return self.members.next_value_seed(seed);
         }
-        self.members.next_value_seed(Each(&mut self.takes))?;
+        self.members.next_value_seed(Each(&mut self.list))?;
         seed.deserialize(SeqDeserializer::new(core::iter::empty::<()>()))
     }
 }
@@ -319,7 +315,7 @@ impl<'de, A: MapAccess<'de>, T: Takes> MapAccess<'de> for Members<A, T> {
 /// Each item of the list.
 struct Each<'t, T>(&'t mut T);
 
-impl<'de, T: Takes> DeserializeSeed<'de> for Each<'_, T> {
+impl<'de, T: StreamedList> DeserializeSeed<'de> for Each<'_, T> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<(), D::Error> {
@@ -327,7 +323,7 @@ impl<'de, T: Takes> DeserializeSeed<'de> for Each<'_, T> {
     }
 }
 
-impl<'de, T: Takes> Visitor<'de> for Each<'_, T> {
+impl<'de, T: StreamedList> Visitor<'de> for Each<'_, T> {
     type Value = ();
 
     fn expecting(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
@@ -347,7 +343,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::policy::Policy;
+    use crate::decision::policy::Policy;
 
     /// Hands over what there is in pieces: the first of `cut` bytes, the others of `piece`; and fails in the end, if it is to.
     struct Pieces<'b> {

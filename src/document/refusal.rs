@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use serde::de::{self, Expected, Unexpected};
 
-use super::names::VariableName;
+use crate::value::text::{Invalid, QUOTABLE};
 
 /// A document that is refused as a whole. Envoy then keeps the policy that it has.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,41 +61,6 @@ pub enum Problem {
     },
 }
 
-/// Why a value cannot be, and how to mend it. Holds no part of a secret.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Invalid {
-    /// Reads on after the value: `is ...`.
-    pub why: Cow<'static, str>,
-    /// What to do.
-    pub fix: Cow<'static, str>,
-}
-
-impl Invalid {
-    /// An explanation and its mend.
-    pub fn new(why: impl Into<Cow<'static, str>>, fix: impl Into<Cow<'static, str>>) -> Self {
-        Self { why: why.into(), fix: fix.into() }
-    }
-
-    /// From the text in which it goes through serde: a line each.
-    fn from_parts(text: &str) -> Self {
-        let (why, fix) = text.split_once('\n').unwrap_or((text, ""));
-        Self::new(why.to_owned(), fix.to_owned())
-    }
-}
-
-/// As it goes through serde.
-impl fmt::Display for Invalid {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}\n{}", self.why, self.fix)
-    }
-}
-
-impl Expected for Invalid {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let place = if self.path.is_empty() { "the document" } else { &self.path };
@@ -140,6 +105,11 @@ impl Refusal {
     /// What is neither JSON text nor a `Struct`.
     pub(super) fn syntax(message: impl Into<String>) -> Self {
         Self { path: String::new(), problem: Problem::Syntax { message: message.into() } }
+    }
+
+    /// A value that is refused for a reason outside of the value.
+    pub(crate) fn invalid(path: impl Into<String>, shown: Option<&str>, invalid: Invalid) -> Self {
+        Self { path: path.into(), problem: Problem::Invalid { shown: shown.map(str::to_owned), invalid } }
     }
 
     /// A problem at the end of a path. It is here, where the place is known, that values which may be secret are dropped.
@@ -217,9 +187,6 @@ fn is_date_like(text: &str) -> bool {
     text.len() <= 35 && text.bytes().all(sign) && text.as_bytes().get(4) == Some(&b'-')
 }
 
-/// Begins what is expected where text may stand: then quotes would mend a number.
-pub(super) const QUOTABLE: &str = "text: ";
-
 /// What serde says of a document, in parts. What of it is shown, [`Refusal::new`] decides.
 impl de::Error for Problem {
     /// The text of an [`Invalid`]: no other type reads itself by a text of its own.
@@ -290,65 +257,5 @@ fn clip(text: &str) -> Cow<'_, str> {
     match text.char_indices().nth(80) {
         Some((end, _)) => format!("{}...", text.get(..end).unwrap_or_default()).into(),
         None => text.into(),
-    }
-}
-
-/// One key entry that is refused alone: every other key goes on working.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RefusedEntry {
-    /// Where it stands, such as `consumers[0].keys[1]`.
-    pub path: String,
-    /// Its id, where the document gives one.
-    pub id: Option<String>,
-    /// What is wrong with it.
-    pub problem: EntryProblem,
-}
-
-/// What is wrong with one key entry. Never holds the value.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum EntryProblem {
-    /// `sha256` is not 64 hex digits.
-    MalformedDigest,
-    /// `plaintext` is something that no request can present.
-    MalformedPlaintext,
-    /// The environment variable is not set in the VM.
-    UnsetVariable(VariableName),
-    /// The environment variable is set to nothing.
-    EmptyVariable(VariableName),
-    /// The environment variable holds something that no request can present.
-    MalformedVariable(VariableName),
-    /// Another entry, at the path given, has the same digest: which of the two would count?
-    DuplicateDigest(String),
-}
-
-impl fmt::Display for RefusedEntry {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.path)?;
-        if let Some(id) = &self.id {
-            write!(f, " (id {id})")?;
-        }
-        write!(f, ": ")?;
-        let unpresentable = "no request can present it: use 1 to 1024 visible ASCII characters (0x21 to 0x7E)";
-        match &self.problem {
-            EntryProblem::MalformedDigest => {
-                write!(f, "sha256 is no SHA-256: give 64 hex digits (printf %s \"$KEY\" | sha256sum)")
-            }
-            EntryProblem::MalformedPlaintext => write!(f, "plaintext is malformed, {unpresentable}"),
-            EntryProblem::UnsetVariable(name) => write!(
-                f,
-                "environment variable {} is not set in the VM: export it before Envoy starts, and list it in \
-                 vm_config.environment_variables",
-                name
-            ),
-            EntryProblem::EmptyVariable(name) => {
-                write!(f, "environment variable {} is empty: put the key in it", name)
-            }
-            EntryProblem::MalformedVariable(name) => {
-                write!(f, "the value of environment variable {} is malformed, {unpresentable}", name)
-            }
-            EntryProblem::DuplicateDigest(other) => {
-                write!(f, "the same key stands at {other}; both entries are refused: keep one")
-            }
-        }
     }
 }

@@ -1,7 +1,7 @@
 //! What is refused, and in which words: one row a way to be wrong. Each message names the place, shows the value unless
 //! it may be a secret, and says the mend.
 
-use crate::policy::Policy;
+use crate::decision::policy::Policy;
 
 /// The document, and the whole message.
 const REFUSED: &[(&str, &str)] = &[
@@ -28,8 +28,8 @@ const REFUSED: &[(&str, &str)] = &[
         r#"{"public_paths": [1]}"#,
         "public_paths[0]: 1 is a number, expected a path pattern such as /docs/**, or {path, methods}: quote it",
     ),
-    (r#"{"version": "1"}"#, r#"version: "1" is text, expected a number: 1"#),
-    (r#"{"version": 1.5}"#, "version: 1.5 is a number, expected a number: 1"),
+    (r#"{"version": "1"}"#, r#"version: "1" is text, expected u64"#),
+    (r#"{"version": 1.5}"#, "version: 1.5 is a number, expected u64"),
     (r#"{"name": 12345678}"#, "name: 12345678 is a number, expected a name of letters, digits, - and _: quote it"),
     (
         r#"{"name": "a.b"}"#,
@@ -227,7 +227,7 @@ fn no_refusal_shows_what_may_be_a_secret() {
 
 #[test]
 fn a_bad_key_entry_is_refused_alone() {
-    let digest = crate::digest::Digest::of(b"same").to_hex();
+    let digest = crate::keys::digest::Digest::of(b"same").to_hex();
     let document = format!(
         r#"{{"consumers": [
             {{"name": "a", "keys": [
@@ -280,7 +280,7 @@ fn nothing_at_all_is_the_default_policy() {
 #[test]
 fn the_digest_is_of_what_the_document_means() {
     let digest = |document: &str| Policy::load(document.as_bytes(), &|_| None).expect("stands").policy.digest();
-    let hash = crate::digest::Digest::of(b"key").to_hex();
+    let hash = crate::keys::digest::Digest::of(b"key").to_hex();
     assert_eq!(digest("{}"), digest(r#"{"mode": "enforce", "version": 1}"#), "defaults are filled in");
     assert_eq!(digest(r#"{"name": "a", "mode": "report"}"#), digest(r#"{"mode": "report", "name": "a"}"#));
     assert_eq!(

@@ -4,7 +4,8 @@ use std::time::UNIX_EPOCH;
 
 use proxy_wasm::hostcalls::{get_current_time, get_property};
 
-use crate::{Host, Timestamp};
+use crate::decision::Host;
+use crate::value::Timestamp;
 
 /// Envoy, by hostcalls. Attributes: Envoy documentation, "Attributes".
 pub(super) struct Envoy;

@@ -9,9 +9,9 @@ use std::hash::{BuildHasherDefault, DefaultHasher};
 use proxy_wasm::hostcalls::{define_metric, increment_metric, record_metric};
 use proxy_wasm::types::MetricType;
 
-use crate::digest::Digest;
+use crate::decision::{Caller, Decision, Policy, Reason};
 use crate::document::Mode;
-use crate::{Caller, DENIALS, Decision, GRANTS, Grant, Policy};
+use crate::keys::Digest;
 
 thread_local! {
     /// The metrics that this VM has defined, by the digest of the name. Envoy keeps an entry for each call of `define_metric` as
@@ -36,10 +36,10 @@ fn define(kind: MetricType, name: &str) -> Option<u32> {
     })
 }
 
-/// The counters that the host has, by the place of the reason's name.
+/// The ids of the counters.
 pub(super) struct Metrics {
-    allowed: [Option<u32>; GRANTS.len()],
-    denied: [Option<u32>; DENIALS.len()],
+    /// By reason.
+    reasons: Vec<Option<u32>>,
     keys: Option<RefCell<Keys>>,
 }
 
@@ -60,11 +60,13 @@ impl Metrics {
         gauge("keys", policy.keyring().len() as u64);
         gauge("refused_entries", refused_entries as u64);
         gauge("enforcing", u64::from(policy.mode() == Mode::Enforce));
-        let counter = |group: &str, reason: &str| metric(MetricType::Counter, &format!("{group}.{reason}"));
         let denied = if policy.mode() == Mode::Report { "reported" } else { "denied" };
+        let counter = |reason: &Reason| {
+            let group = if reason.is_allowed() { "allowed" } else { denied };
+            metric(MetricType::Counter, &format!("{group}.{}", reason.name()))
+        };
         Self {
-            allowed: GRANTS.map(|reason| counter("allowed", reason)),
-            denied: DENIALS.map(|reason| counter(denied, reason)),
+            reasons: Reason::ALL.iter().map(counter).collect(),
             keys: policy.key_metrics().then(|| {
                 let prefix = format!("portcullis.{}.key.", policy.name());
                 RefCell::new(Keys { prefix, ids: Ids::default() })
@@ -74,14 +76,10 @@ impl Metrics {
 
     /// Counts a decision.
     pub(super) fn count(&self, decision: &Decision<'_>) {
-        let id = match decision {
-            Decision::Allow(grant) => self.allowed.get(grant.index()),
-            Decision::Deny(denial) => self.denied.get(denial.index()),
-        };
-        if let Some(Some(id)) = id {
+        if let Some(Some(id)) = self.reasons.get(decision.reason as usize) {
             let _ = increment_metric(*id, 1);
         }
-        if let (Some(keys), Decision::Allow(Grant::Key(caller))) = (&self.keys, decision)
+        if let (Some(keys), Reason::Key, Some(caller)) = (&self.keys, decision.reason, &decision.caller)
             && let Ok(mut keys) = keys.try_borrow_mut()
         {
             keys.count(caller);

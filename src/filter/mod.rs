@@ -19,9 +19,10 @@ use proxy_wasm::hostcalls::set_property;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{Action, ContextType, LogLevel, MapType};
 
+use crate::decision::{Decision, HeaderMutation, HeaderMutations, Loaded, Outcome, Policy, Reply};
 use crate::document::Mode;
-use crate::headers::NO_HEADERS;
-use crate::{Decision, Edit, Edits, Headers, Loaded, Outcome, Policy, Reply, Request};
+use crate::request::headers::NO_HEADERS;
+use crate::request::{Headers, Request};
 use configuration::Configuration;
 use host::Envoy;
 use metrics::Metrics;
@@ -92,10 +93,10 @@ impl HttpContext for Exchange {
             record(&gate.policy, &decision);
         }
         match gate.policy.outcome(&request, &decision) {
-            Outcome::Forward(edits) => {
-                let action = forward(MapType::HttpRequestHeaders, &edits);
+            Outcome::Forward(mutations) => {
+                let action = forward(MapType::HttpRequestHeaders, &mutations);
                 #[cfg(feature = "trap-switch")]
-                trap::at(trap::EDITED, headers);
+                trap::at(trap::MUTATED, headers);
                 action
             }
             Outcome::Reply(reply) => send(reply),
@@ -146,11 +147,11 @@ fn send(reply: Reply<'_>) -> Action {
 }
 
 /// Lets a request through with all of its edits, or not at all: an edit that fails may leave a forged identity.
-fn forward(map: MapType, edits: &Edits<'_>) -> Action {
-    let done = edits.try_each(|edit| match edit {
-        Edit::Remove(name) => hostcalls::remove_header(map, name),
-        Edit::Add(name, value) => hostcalls::add_header(map, name, &value),
-        Edit::Set(name, value) => hostcalls::replace_header(map, name, &value),
+fn forward(map: MapType, mutations: &HeaderMutations<'_>) -> Action {
+    let done = mutations.try_each(|mutation| match mutation {
+        HeaderMutation::Remove(name) => hostcalls::remove_header(map, name),
+        HeaderMutation::Add(name, value) => hostcalls::add_header(map, name, &value),
+        HeaderMutation::Set(name, value) => hostcalls::replace_header(map, name, &value),
     });
     if done.is_ok() { Action::Continue } else { send(UNCONFIGURED) }
 }
@@ -164,9 +165,9 @@ fn record(policy: &Policy, decision: &Decision<'_>) {
         let _ = set_property(vec![name], Some(value.as_bytes()));
     };
     write("portcullis.decision", policy.verdict(decision));
-    write("portcullis.reason", decision.reason());
+    write("portcullis.reason", decision.reason.name());
     // Empty where nobody is known: a gate before this one may have written another consumer.
-    let caller = decision.caller();
-    write("portcullis.consumer", caller.map(|caller| caller.consumer.name).unwrap_or_default());
-    write("portcullis.key_id", caller.map(|caller| caller.key.id()).unwrap_or_default());
+    let caller = decision.caller;
+    write("portcullis.consumer", caller.map_or("", |caller| caller.consumer.name));
+    write("portcullis.key_id", caller.as_ref().map_or("", |caller| caller.key.id()));
 }

@@ -93,5 +93,5 @@ pub fn decide_with(policy: &Policy, path: &str, header: Option<(&str, &str)>, ke
     let mut headers = vec![(":method", "GET"), (":authority", "gate"), (":path", path)];
     headers.extend(header.map(|(_, value)| (name.as_str(), value)));
     headers.extend(key.map(|key| ("x-api-key", key)));
-    policy.decide(&Request::new(HeaderBlock::new(&headers).headers()), &(), &mut ()).reason()
+    policy.decide(&Request::new(HeaderBlock::new(&headers).headers()), &(), &mut ()).reason.name()
 }

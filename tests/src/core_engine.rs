@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use portcullis::{Decision, Edit, Edits, HeaderBlock, Host, Outcome, Policy, Request, Timestamp};
+use portcullis::{HeaderBlock, HeaderMutation, HeaderMutations, Host, Outcome, Policy, Request, Timestamp};
 
 use crate::cases::{Cases, Row};
 use crate::listener::PEER_KEY;
@@ -50,22 +50,22 @@ fn observe(form: Form, policy: &Policy, cases: &Cases, row: &Row) -> Observation
     let request = Request::new(block.headers());
     let decision = policy.decide(&request, &told, &mut ());
     let outcome = policy.outcome(&request, &decision);
-    let name = match (&decision, &outcome) {
-        (Decision::Allow(_), _) => "allow",
-        (Decision::Deny(_), Outcome::Forward(_)) => "report",
-        (Decision::Deny(_), Outcome::Reply(_)) => "deny",
+    let name = match (decision.is_allowed(), &outcome) {
+        (true, _) => "allow",
+        (false, Outcome::Forward(_)) => "report",
+        (false, Outcome::Reply(_)) => "deny",
     };
-    let caller = decision.caller();
+    let caller = decision.caller.as_ref();
     let (reply, seen) = match outcome {
-        Outcome::Forward(edits) => {
-            (told::upstream_reply(), Some(told::forwarded(edited(told.headers.clone(), &edits))))
+        Outcome::Forward(mutations) => {
+            (told::upstream_reply(), Some(told::forwarded(changed(told.headers.clone(), &mutations))))
         }
         Outcome::Reply(reply) => (told.sent_by_envoy(owned(&reply)), None),
     };
     Observation {
         engine: format!("core {}", form.name()),
         on_wire: false,
-        reason: Some(decision.reason().to_owned()),
+        reason: Some(decision.reason.name().to_owned()),
         decision: Some(name.to_owned()),
         consumer: caller.map(|caller| caller.consumer.name.to_owned()),
         key_id: caller.map(|caller| caller.key.id().to_owned()),
@@ -75,12 +75,12 @@ fn observe(form: Form, policy: &Policy, cases: &Cases, row: &Row) -> Observation
     }
 }
 
-fn edited(mut headers: Vec<Pair>, edits: &Edits<'_>) -> Vec<Pair> {
-    for edit in &edits.list() {
-        if let Edit::Remove(name) | Edit::Set(name, _) = edit {
+fn changed(mut headers: Vec<Pair>, mutations: &HeaderMutations<'_>) -> Vec<Pair> {
+    for mutation in &mutations.list() {
+        if let HeaderMutation::Remove(name) | HeaderMutation::Set(name, _) = mutation {
             headers.retain(|(header, _)| header != name);
         }
-        if let Edit::Add(name, value) | Edit::Set(name, value) = edit {
+        if let HeaderMutation::Add(name, value) | HeaderMutation::Set(name, value) = mutation {
             headers.push((name.to_vec(), value.to_vec()));
         }
     }

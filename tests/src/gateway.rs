@@ -8,7 +8,7 @@ use std::fs;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
-use portcullis::digest::Digest;
+use portcullis::keys::Digest;
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 

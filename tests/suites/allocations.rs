@@ -4,7 +4,7 @@
 use std::hint::black_box;
 
 use allocation_counter::measure;
-use portcullis::{Edit, HeaderBlock, Outcome, Policy, Request};
+use portcullis::{HeaderBlock, HeaderMutation, Outcome, Policy, Request};
 use serde_json::{Value, json};
 
 const KEY: (&str, &str) = ("x-api-key", "allocations-suite-key");
@@ -21,10 +21,11 @@ fn decide(policy: &Value, method: &str, path: &str, headers: &[(&str, &str)]) ->
     let taken = measure(|| {
         let request = Request::new(block.headers());
         let decision = policy.decide(&request, &(), &mut ());
-        reason = decision.reason();
+        reason = decision.reason.name();
         match policy.outcome(&request, &decision) {
-            Outcome::Forward(edits) => {
-                let made = edits.try_each(|edit| if black_box(edit) == Edit::Remove(b"") { Err(()) } else { Ok(()) });
+            Outcome::Forward(mutations) => {
+                let is_none = |mutation| black_box(mutation) == HeaderMutation::Remove(b"");
+                let made = mutations.try_each(|mutation| if is_none(mutation) { Err(()) } else { Ok(()) });
                 assert!(made.is_ok());
             }
             Outcome::Reply(reply) => assert_ne!(black_box(reply).status, 200),

@@ -18,8 +18,8 @@ use std::fs;
 use std::path::PathBuf;
 
 use page::{Block, Claim, Page, codes};
-use portcullis::refusal::Problem;
-use portcullis::{DENIALS, Document, GRANTS, HeaderBlock, Loaded, Policy, Request};
+use portcullis::document::Problem;
+use portcullis::{Document, HeaderBlock, Loaded, Policy, Reason, Request};
 use portcullis_tests::envoy::validate;
 use portcullis_tests::listener::Kind;
 use portcullis_tests::paths::{module, workspace};
@@ -164,7 +164,7 @@ fn the_reference_has_every_field_and_no_other() {
 fn the_reference_has_every_metric_and_reason_and_no_other() {
     let reference = Page::read(REFERENCE);
     let column = |name| reference.tables(name).concat().iter().map(|row| named(row[0])).collect::<Vec<_>>();
-    assert_eq!(column("REASON"), [GRANTS.as_slice(), &DENIALS].concat());
+    assert_eq!(column("REASON"), Reason::ALL.iter().map(|reason| reason.name()).collect::<Vec<_>>());
 
     let policy = |name: &str, mode: &str| {
         json!({"version": 1, "name": name, "mode": mode, "key_metrics": true,
@@ -177,7 +177,7 @@ fn the_reference_has_every_metric_and_reason_and_no_other() {
     stage.ask("enforcing", "/", &[("x-api-key", "docs-of-metrics")]);
     let stats = stage.envoy.admin().stats("wasmcustom.").expect("the admin interface answers");
     let general = |name: &String| match name.rsplit_once('.') {
-        Some((group, reason)) if GRANTS.contains(&reason) || DENIALS.contains(&reason) => format!("{group}.REASON"),
+        Some((group, reason)) if Reason::ALL.iter().any(|one| one.name() == reason) => format!("{group}.REASON"),
         _ => name.clone(),
     };
     let metrics: BTreeSet<String> = stats.keys().map(general).collect();
@@ -196,7 +196,7 @@ fn reason(policy: &Value, path: &str) -> &'static str {
     let [text, _] = load(&policy, false);
     let pairs = [(":method", "GET"), (":path", path), (":authority", "gate.test"), ("x-api-key", "docs-suite-key")];
     let block = HeaderBlock::new(&pairs);
-    text.expect("the policy stands").policy.decide(&Request::new(block.headers()), &(), &mut ()).reason()
+    text.expect("the policy stands").policy.decide(&Request::new(block.headers()), &(), &mut ()).reason.name()
 }
 
 #[test]

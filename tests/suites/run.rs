@@ -10,7 +10,7 @@ use std::process::Command;
 use std::{fs, thread};
 
 use gate::{Gate, command, folder, kill};
-use portcullis::digest::Digest;
+use portcullis::keys::Digest;
 use portcullis_tests::bytes::said;
 use portcullis_tests::envoy::V4;
 use portcullis_tests::http1::{Client, get};

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use portcullis::{DENIALS, GRANTS};
+use portcullis::Reason;
 use portcullis_tests::bootstrap::Gate;
 use portcullis_tests::envoy::{Envoy, Options, V4};
 use portcullis_tests::fleet::Fleet;
@@ -134,11 +134,12 @@ fn the_metrics_are_a_fixed_set_whatever_callers_send() {
         .iter()
         .flat_map(|mode| {
             let denied = if *mode == "report" { "reported" } else { "denied" };
-            let allowed = GRANTS.map(|reason| format!("allowed.{reason}"));
-            let denied = DENIALS.map(|reason| format!("{denied}.{reason}"));
+            let counters = Reason::ALL.iter().map(move |reason| {
+                let group = if reason.is_allowed() { "allowed" } else { denied };
+                format!("{group}.{}", reason.name())
+            });
             let gauges = ["policy_digest", "keys", "refused_entries", "enforcing"].map(str::to_owned);
-            let all = [allowed.as_slice(), &denied, &gauges].concat();
-            all.into_iter().map(move |name| format!("wasmcustom.portcullis.{mode}.{name}"))
+            counters.chain(gauges).map(move |name| format!("wasmcustom.portcullis.{mode}.{name}"))
         })
         .collect();
     assert_eq!(names(), expected);

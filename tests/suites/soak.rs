@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 
 use memory::Memory;
 use policies::{good, key, refused};
-use portcullis::{DENIALS, GRANTS};
+use portcullis::Reason;
 use portcullis_tests::bootstrap::{cluster, socket};
 use portcullis_tests::envoy::Options;
 use portcullis_tests::fleet::Fleet;
@@ -180,8 +180,9 @@ fn machines(fleet: &Fleet) -> u64 {
 fn judge_counts(fleet: &Fleet, tally: &Tally, probes: &Probes, size: Size) {
     let prefix = "wasmcustom.portcullis.soak.";
     let gate = fleet.stage.envoy.admin().stats(prefix).expect("the admin interface answers");
-    for reason in GRANTS.into_iter().chain(DENIALS) {
-        let group = if GRANTS.contains(&reason) { "allowed" } else { "denied" };
+    for reason in Reason::ALL {
+        let group = if reason.is_allowed() { "allowed" } else { "denied" };
+        let reason = reason.name();
         let of_streams = if reason == "key" { (size.streams + size.updates) as u64 } else { 0 };
         let of_clients = tally.reasons.get(reason).copied().unwrap_or(0);
         let sent = of_clients + probes.reasons.get(reason).copied().unwrap_or(0) + of_streams;

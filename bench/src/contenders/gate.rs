@@ -1,6 +1,6 @@
 //! The gate, in each of its cases.
 
-use portcullis::digest::Digest;
+use portcullis::keys::Digest;
 use serde_json::{Value, json};
 
 use super::lua::{LUA_KEY, LUA_NO_CREDENTIAL, LUA_PUBLIC, LUA_UNKNOWN, LUA_X_API_KEY};

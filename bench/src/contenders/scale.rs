@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use indicatif::HumanCount;
-use portcullis::digest::Digest;
+use portcullis::keys::Digest;
 use portcullis_tests::proxy_wasm::Program;
 use serde_json::{Value, json};
 

@@ -4,7 +4,7 @@ use std::io::Read as _;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use portcullis::network::Peer;
+use portcullis::request::Peer;
 use portcullis::{Host, Timestamp};
 
 /// A request, and what the gate could ask its host about it.

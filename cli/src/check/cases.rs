@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use portcullis::digest::Digest;
-use portcullis::document::{Document, KeySource, Secret};
-use portcullis::refusal::EntryProblem;
+use portcullis::document::Document;
+use portcullis::keys::Digest;
+use portcullis::keys::EntryProblem;
+use portcullis::keys::Secret;
+use portcullis::request::KeySource;
 use portcullis::{HeaderBlock, Timestamp};
 use serde_json::json;
 
@@ -88,7 +90,7 @@ pub(super) fn run(file: &Path, mut merged: Merged, now: Timestamp, output: Outpu
             let (expected, came) = miss.clone().unzip();
             json.push(json!({
                 "name": case.name, "place": case.place, "passed": miss.is_none(), "expected": expected, "got": came,
-                "decision": got.verdict, "reason": got.decision.reason(), "trail": trail::as_json(&got.steps),
+                "decision": got.verdict, "reason": got.decision.reason.name(), "trail": trail::as_json(&got.steps),
             }));
         } else if let Some((expected, came)) = miss {
             let why = got.steps.last().map(trail::Step::line).unwrap_or_default();

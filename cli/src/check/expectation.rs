@@ -1,7 +1,7 @@
 //! What is expected of a case, and whether it holds.
 
 use anyhow::{Result, bail};
-use portcullis::{DENIALS, GRANTS, Outcome};
+use portcullis::{Outcome, Reason};
 
 use super::Checked;
 use super::cases::Place;
@@ -59,21 +59,21 @@ impl Expectation {
 
     /// What was expected and what came instead, where it does not hold.
     pub(super) fn miss(&self, got: &Checked<'_>) -> Option<(String, String)> {
-        let caller = got.decision.caller();
+        let caller = got.decision.caller;
         let status = match &got.outcome {
             Outcome::Reply(reply) => reply.status.to_string(),
             Outcome::Forward(_) => "none: it goes on".to_owned(),
         };
         let rows = [
             ("", self.decision.clone(), Some(got.verdict.to_owned())),
-            ("", self.reason.clone(), Some(got.decision.reason().to_owned())),
+            ("", self.reason.clone(), Some(got.decision.reason.name().to_owned())),
             ("status ", self.status.map(|status| status.to_string()), Some(status)),
             ("consumer ", self.consumer.clone(), caller.map(|caller| caller.consumer.name.to_owned())),
-            ("key ", self.key_id.clone(), caller.map(|caller| caller.key.id().to_owned())),
+            ("key ", self.key_id.clone(), caller.as_ref().map(|caller| caller.key.id().to_owned())),
         ];
         let wrong = rows.iter().any(|(_, expected, got)| expected.is_some() && expected != got);
         let mut expected = Vec::new();
-        let mut came = vec![got.verdict.to_owned(), got.decision.reason().to_owned()];
+        let mut came = vec![got.verdict.to_owned(), got.decision.reason.name().to_owned()];
         for (what, wanted, had) in &rows {
             if let Some(wanted) = wanted {
                 expected.push(format!("{what}{wanted}"));
@@ -91,9 +91,9 @@ fn is_decision(text: &str) -> bool {
 }
 
 fn known(place: Place<'_>, node: &Node, text: &str) -> Result<String> {
-    if is_decision(text) || GRANTS.contains(&text) || DENIALS.contains(&text) {
+    if is_decision(text) || Reason::ALL.iter().any(|reason| reason.name() == text) {
         return Ok(text.to_owned());
     }
-    let names = GRANTS.iter().chain(&DENIALS).copied().collect::<Vec<_>>().join(", ");
+    let names = Reason::ALL.iter().map(|reason| reason.name()).collect::<Vec<_>>().join(", ");
     bail!("{}: {text}: is no decision and no reason: write allow, deny, report or one of {names}", place.of(node))
 }

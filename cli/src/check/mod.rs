@@ -190,18 +190,18 @@ impl<'a> Checked<'a> {
             "deny" => RED,
             _ => YELLOW,
         };
-        let mut text = format!("{style}{}{style:#} {}\n", self.verdict, self.decision.reason());
-        if let Some(caller) = self.decision.caller() {
+        let mut text = format!("{style}{}{style:#} {}\n", self.verdict, self.decision.reason.name());
+        if let Some(caller) = &self.decision.caller {
             text.push_str(&format!("consumer {}, key {}\n", caller.consumer.name, caller.key.id()));
         }
         format!("{text}\n{}", wire::as_text(&self.outcome, &self.request))
     }
 
     fn as_json(&self) -> Value {
-        let caller = self.decision.caller();
+        let caller = self.decision.caller.as_ref();
         json!({
             "decision": self.verdict,
-            "reason": self.decision.reason(),
+            "reason": self.decision.reason.name(),
             "consumer": caller.map(|caller| caller.consumer.name),
             "key_id": caller.map(|caller| caller.key.id()),
             "outcome": wire::as_json(&self.outcome, &self.request),

@@ -1,8 +1,9 @@
 //! The trail in words: each step of a decision, what it looked at, and why it passed the request on or answered.
 
+use portcullis::decision::trace::{Event, NotPublic, Preflight, Public, Unidentified, Untrusted};
 use portcullis::document::Mode;
-use portcullis::trail::{Ambiguity, BadTarget, Event, NotPublic, Preflight, Public, Unidentified, Untrusted};
-use portcullis::{Caller, Decision, Denial, Timestamp};
+use portcullis::path::{Ambiguity, AmbiguousPath, BadTarget};
+use portcullis::{Caller, Decision, Reason, Timestamp};
 use serde_json::{Value, json};
 
 use super::asked::Asked;
@@ -168,7 +169,7 @@ impl Words<'_> {
             }
             Event::Credential(source) => step(6, "credential", PassedOn, format!("one, in {}", self.source(*source))),
             Event::Key => {
-                let why = self.decision.caller().map(|caller| self.key(caller)).unwrap_or_default();
+                let why = self.decision.caller.as_ref().map(|caller| self.key(caller)).unwrap_or_default();
                 step(7, "key", PassedOn, why)
             }
             // All of step 8 together make its last word.
@@ -180,26 +181,23 @@ impl Words<'_> {
     fn last(&self, events: &[Event]) -> Vec<Step> {
         let step = |number, name, why| Step { number, name, result: StepResult::Denied, why, place: None };
         let deny = |number, name, why: String| vec![step(number, name, why)];
-        match self.decision {
-            Decision::Deny(Denial::NoCredential) => {
+        let source = || self.source(self.decision.source.unwrap_or_default());
+        match (self.decision.reason, &self.decision.caller) {
+            (Reason::NoCredential, _) => {
                 let given = self.list("key_sources").len();
                 let places = (0..if given == 0 { 2 } else { given }).map(|index| self.source(index));
                 let places = places.collect::<Vec<_>>().join(" or ");
                 deny(6, "credential", format!("none in {places}"))
             }
-            Decision::Deny(Denial::MultipleCredentials) => {
-                deny(6, "credential", "more than one; which would count?".to_owned())
+            (Reason::MultipleCredentials, _) => deny(6, "credential", "more than one; which would count?".to_owned()),
+            (Reason::MalformedCredential, _) => {
+                deny(6, "credential", format!("what stands in {} can be no key", source()))
             }
-            Decision::Deny(Denial::MalformedCredential { source }) => {
-                deny(6, "credential", format!("what stands in {} can be no key", self.source(*source)))
+            (Reason::UnknownKey, _) => deny(7, "key", "nobody has this key".to_owned()),
+            (Reason::DisabledKey | Reason::KeyNotYetValid | Reason::ExpiredKey, Some(caller)) => {
+                deny(7, "key", self.key(caller))
             }
-            Decision::Deny(Denial::UnknownKey { .. }) => deny(7, "key", "nobody has this key".to_owned()),
-            Decision::Deny(
-                Denial::DisabledKey(caller) | Denial::KeyNotYetValid(caller) | Denial::ExpiredKey(caller),
-            ) => deny(7, "key", self.key(caller)),
-            Decision::Allow(portcullis::Grant::Key(caller)) | Decision::Deny(Denial::MissingRole(caller)) => {
-                self.rules(events, caller)
-            }
+            (Reason::Key | Reason::MissingRole, Some(caller)) => self.rules(events, caller),
             _ => Vec::new(),
         }
     }
@@ -214,10 +212,10 @@ impl Words<'_> {
                 (StepResult::Allowed, why, self.place("protected_paths"))
             }
             Err(NotPublic::Nothing) => (StepResult::PassedOn, "none is public".to_owned(), None),
-            Err(NotPublic::NotPlain) => {
+            Err(NotPublic::Ambiguous(AmbiguousPath::Structure)) => {
                 (StepResult::PassedOn, format!("{path} is not plain: backends may read it in several ways"), None)
             }
-            Err(NotPublic::Ambiguous(why)) => {
+            Err(NotPublic::Ambiguous(AmbiguousPath::Anything(why))) => {
                 (StepResult::PassedOn, format!("{} may be any path: {}", shortened(&path), in_words(*why)), None)
             }
             Err(NotPublic::Outside { other_method: Some(index) }) => {
@@ -304,7 +302,7 @@ impl Words<'_> {
 
     fn key(&self, caller: &Caller<'_>) -> String {
         let now = self.asked.now;
-        let is_disabled = matches!(self.decision, Decision::Deny(Denial::DisabledKey(_)));
+        let is_disabled = self.decision.reason == Reason::DisabledKey;
         let time = match (caller.key.not_before(), caller.key.expires()) {
             _ if is_disabled => ", disabled".to_owned(),
             (Some(from), _) if now < from => format!(", valid only in {}", span(now, from)),

@@ -1,7 +1,7 @@
 //! What becomes of a request, as the caller or the upstream would see it.
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
-use portcullis::{Edit, Outcome, Reply, Request};
+use portcullis::{HeaderMutation, Outcome, Reply, Request};
 use serde_json::{Value, json};
 use ureq::http::StatusCode;
 
@@ -45,16 +45,16 @@ impl Wire {
     }
 }
 
-/// For people: the reply, or the edits.
+/// For people: the reply, or the header mutations.
 pub(super) fn as_text(outcome: &Outcome<'_>, request: &Request<'_>) -> String {
     match outcome {
-        Outcome::Forward(edits) if edits.list().is_empty() => "to the upstream, as it came\n".to_owned(),
-        Outcome::Forward(edits) => {
+        Outcome::Forward(mutations) if mutations.list().is_empty() => "to the upstream, as it came\n".to_owned(),
+        Outcome::Forward(mutations) => {
             let mut text = "to the upstream, with these changes\n".to_owned();
-            for edit in edits.list() {
-                text.push_str(&match edit {
-                    Edit::Remove(name) => format!("  remove  {}\n", name.escape_ascii()),
-                    Edit::Add(name, value) | Edit::Set(name, value) => {
+            for mutation in mutations.list() {
+                text.push_str(&match mutation {
+                    HeaderMutation::Remove(name) => format!("  remove  {}\n", name.escape_ascii()),
+                    HeaderMutation::Add(name, value) | HeaderMutation::Set(name, value) => {
                         format!("  set     {}: {}\n", name.escape_ascii(), value.escape_ascii())
                     }
                 });
@@ -80,14 +80,14 @@ pub(super) fn as_text(outcome: &Outcome<'_>, request: &Request<'_>) -> String {
 /// For programs.
 pub(super) fn as_json(outcome: &Outcome<'_>, request: &Request<'_>) -> Value {
     match outcome {
-        Outcome::Forward(edits) => {
-            let edit = |edit: Edit<'_>| match edit {
-                Edit::Remove(name) => json!({"remove": name.escape_ascii().to_string()}),
-                Edit::Add(name, value) | Edit::Set(name, value) => {
+        Outcome::Forward(mutations) => {
+            let edit = |mutation: HeaderMutation<'_>| match mutation {
+                HeaderMutation::Remove(name) => json!({"remove": name.escape_ascii().to_string()}),
+                HeaderMutation::Add(name, value) | HeaderMutation::Set(name, value) => {
                     json!({"set": name.escape_ascii().to_string(), "value": value.escape_ascii().to_string()})
                 }
             };
-            json!({"forward": edits.list().into_iter().map(edit).collect::<Vec<_>>()})
+            json!({"forward": mutations.list().into_iter().map(edit).collect::<Vec<_>>()})
         }
         Outcome::Reply(reply) => {
             let Wire { status, headers, body } = Wire::new(reply, request);

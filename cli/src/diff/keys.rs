@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use portcullis::Timestamp;
-use portcullis::digest::Digest;
-use portcullis::document::{Consumer, Secret};
+use portcullis::keys::Digest;
+use portcullis::keys::{ConsumerEntry, Secret};
 
 use super::Effect::{Closes, Neither, Opens};
 use super::{Change, Side, stand_in};
@@ -13,7 +13,7 @@ use crate::keys::when::rfc3339;
 /// A key that the gate has, but for the key.
 struct Held<'a> {
     id: String,
-    consumer: &'a Consumer,
+    consumer: &'a ConsumerEntry,
     disabled: bool,
     not_before: Option<Timestamp>,
     expires: Option<Timestamp>,
@@ -75,7 +75,7 @@ pub(super) fn compare(old: &Side, new: &Side, now: Timestamp) -> Vec<Change> {
 
 /// Roles given and taken.
 fn roles(old: &Side, new: &Side) -> Vec<Change> {
-    let by_name = |side: &'_ Side| -> BTreeMap<String, Consumer> {
+    let by_name = |side: &'_ Side| -> BTreeMap<String, ConsumerEntry> {
         side.document.consumers.iter().map(|one| (one.name.as_str().to_owned(), one.clone())).collect()
     };
     let (before, after) = (by_name(old), by_name(new));

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Subnets, Ipv6Subnets};
 use portcullis::document::ClientAddress;
-use portcullis::network::Range;
+use portcullis::request::IpRange;
 use range_set_blaze::RangeSetBlaze;
 
 use super::Effect::{Closes, MayOpen, Opens};
@@ -67,7 +67,7 @@ impl Addresses {
     /// Those that a policy trusts.
     fn trusted(side: &Side) -> Self {
         let mut trusted = Self::default();
-        for network in side.document.trusted_networks.ranges.iter().flat_map(Range::networks) {
+        for network in side.document.trusted_networks.ranges.iter().flat_map(IpRange::networks) {
             match network {
                 IpNet::V4(network) => drop(trusted.v4.ranges_insert(network.network()..=network.broadcast())),
                 IpNet::V6(network) => drop(trusted.v6.ranges_insert(network.network()..=network.broadcast())),

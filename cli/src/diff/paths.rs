@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
-use portcullis::trail::{Event, Public};
-use portcullis::{Decision, Grant, HeaderBlock, PathPattern, Policy, Request};
+use portcullis::decision::trace::{Event, Public};
+use portcullis::{HeaderBlock, PathPattern, Policy, Reason, Request};
 use serde_json::json;
 
 use super::Effect::{Closes, MayOpen, Neither, Opens};
@@ -219,8 +219,8 @@ impl<'a> Gate<'a> {
         let block = HeaderBlock::new(&pairs);
         let mut events = Vec::new();
         let place = |path: &str| Some(self.side.merged.place(path));
-        match self.policy.decide(&Request::new(block.headers()), &(), &mut events) {
-            Decision::Allow(Grant::PublicPath) => {
+        match self.policy.decide(&Request::new(block.headers()), &(), &mut events).reason {
+            Reason::PublicPath => {
                 let place = events.iter().find_map(|event| match event {
                     Event::PublicPath(Ok(Public::Pattern(index))) => place(&format!("public_paths[{index}]")),
                     Event::PublicPath(Ok(Public::Unprotected)) => place("protected_paths"),
@@ -228,7 +228,7 @@ impl<'a> Gate<'a> {
                 });
                 Some((Access::Open, place))
             }
-            Decision::Allow(_) => {
+            reason if reason.is_allowed() => {
                 let rules = &self.side.document.rules;
                 let met = events.iter().flat_map(|event| match event {
                     Event::Variant { rule: Some(rule), .. } => vec![*rule],
@@ -241,7 +241,7 @@ impl<'a> Gate<'a> {
                 let place = met.first().and_then(|rule| place(&format!("rules[{rule}]")));
                 Some((Access::Key(met.iter().filter_map(roles).collect()), place))
             }
-            Decision::Deny(_) => None,
+            _ => None,
         }
     }
 }

@@ -277,7 +277,7 @@ proptest! {
             let request = Request::new(block.headers());
             let decide = |policy: &Policy| {
                 let decision = policy.decide(&request, &sent, &mut ());
-                (policy.verdict(&decision) != "deny", decision.reason())
+                (policy.verdict(&decision) != "deny", decision.reason.name())
             };
             match (decide(&before), decide(&after)) {
                 ((false, denied), (true, goes)) => prop_assert!(

@@ -1,6 +1,7 @@
 //! What stands in one field: the mode, preflights, key sources, identities, headers, texts.
 
-use portcullis::document::{CorsPreflight, KeySource, Mode, Upstream};
+use portcullis::document::{CorsPreflight, Mode, Upstream};
+use portcullis::request::KeySource;
 
 use super::Effect::{Closes, MayOpen, Neither, Opens};
 use super::{Change, Side};

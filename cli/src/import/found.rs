@@ -1,8 +1,8 @@
 //! What a source holds: keys, settings, and what cannot be taken over. Of a key, only its digest is kept.
 
-use portcullis::credential::{is_presentable, is_token68};
-use portcullis::digest::Digest;
-use portcullis::refusal::Problem;
+use portcullis::document::Problem;
+use portcullis::keys::Digest;
+use portcullis::request::{is_presentable, is_token68};
 use portcullis::{Document, Timestamp};
 
 use crate::yaml::{Node, Position, Tree};

@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result, bail};
 use csv::{ReaderBuilder, StringRecord};
-use portcullis::digest::Digest;
+use portcullis::keys::Digest;
 
 use super::found::{Fits, Found, FoundKey, shown};
 use super::source::{Source, expiry};

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use portcullis::Timestamp;
-use portcullis::digest::Digest;
-use portcullis::document::{Document, KeySource};
+use portcullis::document::Document;
+use portcullis::keys::Digest;
+use portcullis::request::KeySource;
 use serde_json::{Value, json};
 
 use super::found::{Expiry, Fits, Found, FoundKey, refused};

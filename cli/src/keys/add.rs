@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use anyhow::{Result, anyhow, bail};
 use clap::Args;
-use portcullis::credential::{Presented, find};
-use portcullis::digest::Digest;
-use portcullis::document::{Document, KeySource};
+use portcullis::document::Document;
+use portcullis::keys::Digest;
+use portcullis::request::KeySource;
+use portcullis::request::{Presented, find};
 use portcullis::{HeaderBlock, Request};
 
 use super::entry::Entry;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use anyhow::{Result, anyhow, bail};
 use clap::Args;
-use portcullis::digest::Digest;
+use portcullis::keys::Digest;
 use portcullis::{Document, Timestamp};
 use serde_json::json;
 

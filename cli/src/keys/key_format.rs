@@ -7,7 +7,7 @@
 use std::fmt;
 
 use anyhow::{Context as _, Result};
-use portcullis::digest::Digest;
+use portcullis::keys::Digest;
 use rand::distr::Alphanumeric;
 use rand::rngs::{StdRng, SysRng};
 use rand::{RngExt as _, SeedableRng as _};

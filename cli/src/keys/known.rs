@@ -5,9 +5,9 @@ use std::rc::Rc;
 
 use anyhow::Result;
 use portcullis::Timestamp;
-use portcullis::digest::Digest;
-use portcullis::document::{Consumer, KeyEntry};
-use portcullis::refusal::EntryProblem;
+use portcullis::keys::Digest;
+use portcullis::keys::EntryProblem;
+use portcullis::keys::{ConsumerEntry, KeyEntry};
 
 use super::when::Span;
 use crate::files::{Merged, environment};
@@ -170,7 +170,7 @@ impl AllKeys {
         let document = policy.map(Merged::document).transpose()?;
         let mut keys = Vec::new();
         let mut in_policy = HashMap::new();
-        let consumers: &[Consumer] = document.as_ref().map_or(&[], |document| &document.consumers);
+        let consumers: &[ConsumerEntry] = document.as_ref().map_or(&[], |document| &document.consumers);
         for (number, consumer) in consumers.iter().enumerate() {
             let name: Rc<str> = consumer.name.as_str().into();
             let roles: Rc<[String]> = consumer.roles.iter().map(|role| role.as_str().to_owned()).collect();

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use anyhow::{Result, anyhow, bail};
 use clap::Args;
-use portcullis::digest::Digest;
+use portcullis::keys::Digest;
 
 use super::input::{Line, read_keys};
 use super::key_format::is_typo;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use clap::Args;
-use portcullis::digest::Digest;
+use portcullis::keys::Digest;
 use serde_json::json;
 
 use super::input::read_keys;

@@ -1,11 +1,11 @@
 //! Lints of what is open, to whom, and what asks for roles.
 
-use portcullis::document::{
-    ClientAddress, Document, KeySource, Method, Methods, Mode, ProtectedPath, PublicPath, Rule,
-};
-use portcullis::network::Range;
-use portcullis::trail::Ambiguity;
-use portcullis::{Decision, Grant, HeaderBlock, Policy, Request};
+use portcullis::document::{ClientAddress, Document, Mode, ProtectedPath, PublicPath, RuleEntry};
+use portcullis::path::Ambiguity;
+use portcullis::request::IpRange;
+use portcullis::request::KeySource;
+use portcullis::value::{Method, Methods};
+use portcullis::{HeaderBlock, Policy, Reason, Request};
 
 use super::code::Code;
 use super::finding::Finding;
@@ -67,12 +67,12 @@ const PRIVATE: [(&str, &str, &str); 4] = [
 ];
 
 /// Whether a range holds one of these addresses.
-fn holds_any(range: &Range, addresses: &[&str]) -> bool {
+fn holds_any(range: &IpRange, addresses: &[&str]) -> bool {
     addresses.iter().any(|address| address.parse().is_ok_and(|address| range.contains(&address)))
 }
 
 /// Whether a range holds the machine's own addresses.
-pub(super) fn holds_loopback(range: &Range) -> bool {
+pub(super) fn holds_loopback(range: &IpRange) -> bool {
     holds_any(range, &["127.0.0.1", "::1"])
 }
 
@@ -150,7 +150,7 @@ fn public_paths(subject: &Subject<'_>, document: &Document, findings: &mut Vec<F
             let fix = "remove one of the two";
             findings.push(subject.finding(Code::PublicProtectedPath, &path, &message, fix));
         }
-        let restricts = |(_, rule): &(usize, &Rule)| {
+        let restricts = |(_, rule): &(usize, &RuleEntry)| {
             rule.path.as_str() != "/**"
                 && rule.path.includes(&public.path)
                 && !public.path.includes(&rule.path)
@@ -215,7 +215,7 @@ fn unprotected_rules(subject: &Subject<'_>, document: &Document, findings: &mut 
         let headers = [(":method", "GET"), (":path", example.as_str()), (":authority", "localhost")];
         let block = HeaderBlock::new(&headers);
         let request = Request::new(block.headers());
-        if matches!(loaded.policy.decide(&request, &(), &mut ()), Decision::Allow(Grant::PublicPath)) {
+        if loaded.policy.decide(&request, &(), &mut ()).reason == Reason::PublicPath {
             let message =
                 format!("no protected path covers {example}: it needs no key, and nobody is asked for a role");
             let fix = "name the path in protected_paths too";
@@ -255,7 +255,7 @@ fn example(pattern: &str) -> String {
 }
 
 /// A rule before this one that answers for each of its paths and methods; of several that do so together, the first.
-fn earlier(document: &Document, index: usize) -> Option<(usize, &Rule)> {
+fn earlier(document: &Document, index: usize) -> Option<(usize, &RuleEntry)> {
     let rule = document.rules.get(index)?;
     let earlier = || document.rules.iter().enumerate().take(index).filter(|(_, one)| one.path.includes(&rule.path));
     let whole = earlier().find(|(_, one)| one.methods.is_none());

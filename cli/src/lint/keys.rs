@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use portcullis::digest::Digest;
-use portcullis::document::{Consumer, Document, KeyEntry, Secret};
+use portcullis::document::Document;
+use portcullis::keys::Digest;
+use portcullis::keys::{ConsumerEntry, KeyEntry, Secret};
 
 use super::code::Code;
 use super::finding::Finding;
@@ -95,7 +96,7 @@ fn is_over(subject: &Subject<'_>, key: &KeyEntry) -> bool {
     key.disabled || key.expires.is_some_and(|expires| expires <= subject.times.0)
 }
 
-fn idle(subject: &Subject<'_>, path: &str, consumer: &Consumer) -> Finding {
+fn idle(subject: &Subject<'_>, path: &str, consumer: &ConsumerEntry) -> Finding {
     let why = if consumer.keys.is_empty() { "has no key" } else { "has only keys that are disabled or have expired" };
     let name = consumer.name.as_str();
     let fix = format!("give it a key (`portcullis keys generate --consumer {name}`), or remove the consumer");

@@ -1,7 +1,8 @@
 //! A policy, wherever it stands: what the gate would refuse of it, and then what is unwise.
 
 use portcullis::document::Document;
-use portcullis::refusal::{EntryProblem, Problem, Refusal, RefusedEntry};
+use portcullis::document::{Problem, Refusal};
+use portcullis::keys::{EntryProblem, RefusedEntry};
 use portcullis::{Policy, Timestamp};
 
 use super::code::Code;

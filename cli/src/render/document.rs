@@ -1,8 +1,8 @@
 //! The policy as it goes into a render, which others read: version control, admin interfaces. So no key is in it.
 
 use anyhow::Result;
-use portcullis::digest::Digest;
-use portcullis::refusal::EntryProblem;
+use portcullis::keys::Digest;
+use portcullis::keys::EntryProblem;
 
 use crate::files::Merged;
 use crate::store::Mode;

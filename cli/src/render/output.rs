@@ -7,7 +7,7 @@ use std::sync::mpsc;
 
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
-use portcullis::document::VariableName;
+use portcullis::value::VariableName;
 
 use super::document::Sealed;
 use crate::files::PolicyFile;

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use anyhow::{Result, bail};
 use clap::Args;
-use portcullis::digest::Digest;
+use portcullis::keys::Digest;
 
 use crate::module;
 use crate::output::note;

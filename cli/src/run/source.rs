@@ -4,8 +4,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow, bail};
-use portcullis::credential::{is_presentable, is_token68};
-use portcullis::digest::Digest;
+use portcullis::keys::Digest;
+use portcullis::request::{is_presentable, is_token68};
 use portcullis::{Document, Loaded};
 use serde_json::json;
 

@@ -11,7 +11,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow};
 use clap::ValueEnum;
-use portcullis::digest::Digest;
+use portcullis::keys::Digest;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 

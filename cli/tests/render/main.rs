@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use portcullis::Policy;
-use portcullis::digest::Digest;
+use portcullis::keys::Digest;
 use tempfile::TempDir;
 
 /// With names that YAML could take for something else.

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Stdio};
 
-use portcullis::digest::Digest;
+use portcullis::keys::Digest;
 use portcullis_tests::bootstrap::replace;
 use portcullis_tests::envoy::{Envoy, Options, V4};
 use portcullis_tests::http1::{Client, request};

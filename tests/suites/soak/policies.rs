@@ -1,6 +1,6 @@
 //! The policies of the soak, one after the other.
 
-use portcullis::digest::Digest;
+use portcullis::keys::Digest;
 use portcullis_tests::bootstrap::Gate;
 use serde_json::{Value, json};
 

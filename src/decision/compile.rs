@@ -1,0 +1,160 @@
+//! Compiles a document to a policy. What is wrong with several fields together is found here.
+
+use std::io::Read;
+
+use super::policy::Policy;
+use super::public::{ProtectedPaths, PublicPaths};
+use super::response::Replies;
+use super::rules::Rules;
+use crate::document::canonical::CanonicalHash;
+use crate::document::consumers::ConsumerSink;
+use crate::document::refusal::Refusal;
+use crate::document::root::Document;
+use crate::keys::builder::KeyringBuilder;
+use crate::keys::entry::{ConsumerEntry, Environment, KeyEntry, RefusedEntry};
+use crate::request::header_names::{is_reserved, same_name};
+use crate::request::key_source::KeySource;
+use crate::value::text::Invalid;
+
+/// A policy, and the key entries of its document that were skipped.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The policy, without those entries.
+    pub policy: Policy,
+    /// What to log and count. The gate works all the same.
+    pub refused_entries: Vec<RefusedEntry>,
+}
+
+impl Policy {
+    /// Reads and compiles a document: JSON text, or a serialized `google.protobuf.Struct`.
+    ///
+    /// # Errors
+    /// What is wrong with the document as a whole, with its path. An invalid key entry is no error: it is skipped.
+    pub fn load(mut configuration: &[u8], environment: &Environment<'_>) -> Result<Loaded, Refusal> {
+        Self::load_from(&mut configuration, environment)
+    }
+
+    /// Reads and compiles a document piece by piece. Of its consumers, only what the policy keeps is ever in memory.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn load_from(configuration: &mut dyn Read, environment: &Environment<'_>) -> Result<Loaded, Refusal> {
+        let mut compiler = Compiler::new(environment);
+        let document = Document::stream(configuration, &mut compiler)?;
+        compiler.finish(document)
+    }
+
+    /// Compiles a document.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn compile(mut document: Document, environment: &Environment<'_>) -> Result<Loaded, Refusal> {
+        let mut compiler = Compiler::new(environment);
+        for mut consumer in core::mem::take(&mut document.consumers) {
+            core::mem::take(&mut consumer.keys).into_iter().for_each(|key| compiler.key(key));
+            compiler.consumer(consumer);
+        }
+        compiler.finish(document)
+    }
+}
+
+/// Receives keys and consumers one by one, and then the rest of the document.
+struct Compiler<'a> {
+    keyring: KeyringBuilder<'a>,
+    hash: CanonicalHash,
+}
+
+impl<'a> Compiler<'a> {
+    fn new(environment: &'a Environment<'a>) -> Self {
+        Self { keyring: KeyringBuilder::new(environment), hash: CanonicalHash::default() }
+    }
+
+    fn finish(self, document: Document) -> Result<Loaded, Refusal> {
+        check_headers(&document)?;
+        check_paths(&document)?;
+        let (keyring, refused_entries) = self
+            .keyring
+            .finish()
+            .map_err(|duplicate| Refusal::invalid(duplicate.path, Some(&duplicate.shown), duplicate.invalid))?;
+        let policy = Policy {
+            digest: self.hash.finish(&document),
+            replies: Replies::new(&document.reply, &document.key_sources),
+            name: document.name,
+            mode: document.mode,
+            access_log: document.access_log,
+            key_metrics: document.key_metrics,
+            key_sources: document.key_sources,
+            keyring,
+            public_paths: PublicPaths::new(document.public_paths),
+            protected_paths: document.protected_paths.as_deref().map(ProtectedPaths::new),
+            trusted_networks: document.trusted_networks,
+            trusted_identities: document.trusted_identities,
+            cors_preflight: document.cors_preflight,
+            rules: Rules::new(document.rules),
+            upstream: document.upstream,
+        };
+        Ok(Loaded { policy, refused_entries })
+    }
+}
+
+impl ConsumerSink for Compiler<'_> {
+    fn key(&mut self, key: KeyEntry) {
+        self.hash.key(&key);
+        self.keyring.key(key);
+    }
+
+    fn consumer(&mut self, consumer: ConsumerEntry) {
+        self.hash.consumer(&consumer);
+        self.keyring.consumer(consumer);
+    }
+}
+
+fn check_headers(document: &Document) -> Result<(), Refusal> {
+    if document.key_sources.is_empty() {
+        let invalid = Invalid::new("an empty list: no key could ever be presented", "remove it, or name a source");
+        return Err(Refusal::invalid("key_sources", None, invalid));
+    }
+    let mut taken: Vec<&str> = Vec::new();
+    for (index, source) in document.key_sources.iter().enumerate() {
+        let path = format!("key_sources[{index}]");
+        if document.key_sources.iter().take(index).any(|other| other == source) {
+            return Err(Refusal::invalid(path, None, Invalid::new("the same key source twice", "keep one")));
+        }
+        if let KeySource::Header(name) = source {
+            if is_reserved(name.as_str()) {
+                let fix = "use a header of its own such as x-api-key, or `bearer` for Authorization";
+                let invalid = Invalid::new("means something else already", fix);
+                return Err(Refusal::invalid(format!("{path}.header"), Some(name.as_str()), invalid));
+            }
+            taken.push(name.as_str());
+        }
+    }
+    let upstream = &document.upstream;
+    for (path, name) in [
+        ("upstream.consumer_header", &upstream.consumer_header),
+        ("upstream.roles_header", &upstream.roles_header),
+        ("upstream.key_id_header", &upstream.key_id_header),
+    ] {
+        let name = name.as_str();
+        if is_reserved(name) || taken.iter().any(|other| same_name(name.as_bytes(), other)) {
+            let fix = "use a header of its own: the gate removes every copy that a caller sends";
+            return Err(Refusal::invalid(path, Some(name), Invalid::new("means something else already", fix)));
+        }
+        taken.push(name);
+    }
+    Ok(())
+}
+
+fn check_paths(document: &Document) -> Result<(), Refusal> {
+    if document.protected_paths.as_ref().is_some_and(Vec::is_empty) {
+        let fix = "remove it to protect everything; `mode: disabled` opens the gate";
+        let invalid = Invalid::new("an empty list protects nothing", fix);
+        return Err(Refusal::invalid("protected_paths", None, invalid));
+    }
+    if let Some(index) = document.rules.iter().position(|rule| rule.roles.is_empty()) {
+        let invalid =
+            Invalid::new("the rule asks for no role, so nobody could meet it", "name a role, or remove the rule");
+        return Err(Refusal::invalid(format!("rules[{index}]"), None, invalid));
+    }
+    Ok(())
+}

@@ -1,0 +1,20 @@
+//! What is decided about a request, why, and what becomes of it.
+
+pub(crate) mod compile;
+pub(crate) mod decide;
+pub(crate) mod host;
+pub(crate) mod outcome;
+pub(crate) mod policy;
+mod public;
+pub(crate) mod reason;
+pub(crate) mod response;
+mod rules;
+pub mod trace;
+mod trusted;
+
+pub use compile::Loaded;
+pub use host::Host;
+pub use outcome::{HeaderMutation, HeaderMutations, Outcome};
+pub use policy::Policy;
+pub use reason::{Caller, Decision, Reason};
+pub use response::Reply;

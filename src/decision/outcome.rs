@@ -1,0 +1,247 @@
+//! What becomes of a request: header mutations on the way to the upstream, or a local reply.
+
+use core::fmt;
+use std::borrow::Cow;
+
+use super::policy::Policy;
+use super::reason::{Caller, Decision, Reason};
+use super::response::Reply;
+use crate::document::root::Mode;
+use crate::path::target::split_query;
+use crate::request::credential::without_cookie;
+use crate::request::key_source::KeySource;
+use crate::request::message::Request;
+use crate::request::query::without_parameter;
+
+/// What becomes of a request.
+#[derive(Debug, Clone)]
+pub enum Outcome<'a> {
+    /// It is forwarded with these header mutations.
+    Forward(HeaderMutations<'a>),
+    /// It is answered by the gate.
+    Reply(Reply<'a>),
+}
+
+/// Header mutations, in order. Each is built when it is asked for, so that they need no memory.
+#[derive(Clone, Copy)]
+pub struct HeaderMutations<'a> {
+    policy: &'a Policy,
+    request: Request<'a>,
+    /// Whose credential is removed, and its key source.
+    caller: Option<(Caller<'a>, usize)>,
+}
+
+/// A mutation of the request's headers.
+#[derive(Clone, PartialEq, Eq)]
+pub enum HeaderMutation<'a> {
+    /// Removes every value of a header.
+    Remove(&'a [u8]),
+    /// Adds a header that is not there, or was removed before. Envoy need not look for it: measured, with 60 headers that
+    /// saves 2.4 microseconds of a request with a key.
+    Add(&'a [u8], Cow<'a, [u8]>),
+    /// Sets a header to this one value.
+    Set(&'a [u8], Cow<'a, [u8]>),
+}
+
+/// Does not show the value: what is left of a query or of cookies may hold other secrets.
+impl fmt::Debug for HeaderMutation<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Remove(name) => write!(f, "Remove({})", name.escape_ascii()),
+            Self::Add(name, _) => write!(f, "Add({}, ...)", name.escape_ascii()),
+            Self::Set(name, _) => write!(f, "Set({}, ...)", name.escape_ascii()),
+        }
+    }
+}
+
+impl HeaderMutations<'_> {
+    /// Passes each mutation to `apply`, up to the first that fails.
+    ///
+    /// # Errors
+    /// As `apply`.
+    pub fn try_each<'e, E>(&'e self, mut apply: impl FnMut(HeaderMutation<'e>) -> Result<(), E>) -> Result<(), E> {
+        let names = self.policy.identity_headers();
+        // Skips adjacent duplicates only: to find all would cost the square of what the caller sends, and to remove a header
+        // again does no harm.
+        let mut last = None;
+        for name in self.request.spellings(names) {
+            if defence!("forged-identity-headers") && last.replace(name) != Some(name) {
+                apply(HeaderMutation::Remove(name))?;
+            }
+        }
+        match &self.caller {
+            Some((caller, source)) => self.policy.identify(caller, *source, &self.request, &mut apply),
+            None => Ok(()),
+        }
+    }
+
+    /// All of them.
+    #[must_use]
+    pub fn list(&self) -> Vec<HeaderMutation<'_>> {
+        let mut all = Vec::new();
+        let _ = self.try_each(|mutation| {
+            all.push(mutation);
+            Ok::<(), core::convert::Infallible>(())
+        });
+        all
+    }
+}
+
+impl fmt::Debug for HeaderMutations<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.list()).finish()
+    }
+}
+
+impl Policy {
+    /// What is done about a decision: `allow`, `deny`, or `report` where a denied request is forwarded all the same.
+    #[must_use]
+    pub fn verdict(&self, decision: &Decision<'_>) -> &'static str {
+        match decision.is_allowed() {
+            true => "allow",
+            false if self.only_reports(decision) => "report",
+            false => "deny",
+        }
+    }
+
+    /// Whether a denied request is forwarded all the same.
+    #[must_use]
+    pub fn only_reports(&self, decision: &Decision<'_>) -> bool {
+        self.mode == Mode::Report && !decision.is_allowed()
+    }
+
+    /// What becomes of a request after this decision. In `report` mode every denied request is forwarded, with its credential.
+    /// Forged identity headers are removed in every mode, in every spelling.
+    #[must_use]
+    pub fn outcome<'a>(&'a self, request: &Request<'a>, decision: &Decision<'a>) -> Outcome<'a> {
+        if self.mode != Mode::Report
+            && let Some(reply) = self.replies.to(decision, request.is_grpc)
+        {
+            return Outcome::Reply(reply);
+        }
+        let caller = if decision.reason == Reason::Key { decision.caller.zip(decision.source) } else { None };
+        Outcome::Forward(HeaderMutations { caller, ..self.without_identity(request) })
+    }
+
+    /// Removes every identity header, in every spelling: they come from the caller. For trailers too, which some services take
+    /// for headers.
+    #[must_use]
+    pub fn without_identity<'a>(&'a self, request: &Request<'a>) -> HeaderMutations<'a> {
+        HeaderMutations { policy: self, request: *request, caller: None }
+    }
+
+    /// Removes the credential, and tells the upstream who the consumer is.
+    fn identify<'a, E>(
+        &'a self,
+        caller: &'a Caller<'_>,
+        source: usize,
+        request: &Request<'a>,
+        apply: &mut impl FnMut(HeaderMutation<'a>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let upstream = &self.upstream;
+        if defence!("credential-taken-out") && !upstream.forward_credential {
+            match self.key_sources.get(source) {
+                Some(KeySource::Bearer) => apply(HeaderMutation::Remove(b"authorization"))?,
+                Some(KeySource::Header(name)) => apply(HeaderMutation::Remove(name.as_str().as_bytes()))?,
+                Some(KeySource::Query(name)) => {
+                    let (path, query) = split_query(request.path.unwrap_or_default());
+                    let kept = without_parameter(path, query.unwrap_or_default(), name.as_str());
+                    apply(HeaderMutation::Set(b":path", kept.into()))?;
+                }
+                Some(KeySource::Cookie(name)) => {
+                    apply(HeaderMutation::Remove(b"cookie"))?;
+                    let kept = without_cookie(request, name.as_str());
+                    if !kept.is_empty() {
+                        apply(HeaderMutation::Add(b"cookie", kept.into()))?;
+                    }
+                }
+                None => {}
+            }
+        }
+        // None of these is there any more: what the caller sent was removed first.
+        let Caller { consumer, key } = caller;
+        apply(HeaderMutation::Add(upstream.consumer_header.as_str().as_bytes(), consumer.name.as_bytes().into()))?;
+        if !consumer.roles_value.is_empty() {
+            let (name, roles) = (upstream.roles_header.as_str(), consumer.roles_value);
+            apply(HeaderMutation::Add(name.as_bytes(), roles.as_bytes().into()))?;
+        }
+        apply(HeaderMutation::Add(upstream.key_id_header.as_str().as_bytes(), key.id().as_bytes().into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::request::header_names::same_name;
+    use crate::request::headers::HeaderBlock;
+
+    /// Applies the mutations as a host does that leaves names as sent and compares them exactly: nothing forged may be left.
+    #[test]
+    fn no_forged_identity_stands_beside_the_one_that_is_added() {
+        for (mode, members) in
+            [("enforce", ""), ("report", ""), ("disabled", ""), ("enforce", r#", "public_paths": ["/"]"#)]
+        {
+            let document = format!(
+                r#"{{"mode": "{mode}"{members}, "consumers": [{{"name": "ci", "roles": ["a"], "keys": [{{"plaintext": "key-1"}}]}}]}}"#
+            );
+            let policy = Policy::load(document.as_bytes(), &|_| None).unwrap().policy;
+            for key in ["key-1", "key-2"] {
+                let mut pairs = vec![
+                    (":path".to_owned(), b"/".to_vec()),
+                    (":authority".to_owned(), b"gate".to_vec()),
+                    ("x-api-key".to_owned(), key.into()),
+                ];
+                for name in ["x-portcullis-consumer", "x-portcullis-roles", "x-portcullis-key-id"] {
+                    let title = name.replace("x-p", "X-P");
+                    let names =
+                        [name.to_uppercase(), name.replace('-', "_"), name.replace('-', "."), title, name.into()];
+                    for name in names.iter().chain(&names) {
+                        pairs.push((name.clone(), b"forged".to_vec()));
+                        pairs.push((format!("{name}x"), b"another".to_vec()));
+                    }
+                }
+                let block = HeaderBlock::new(&pairs);
+                let request = Request::new(block.headers());
+                let Outcome::Forward(mutations) = policy.outcome(&request, &policy.decide(&request, &(), &mut ()))
+                else {
+                    continue;
+                };
+                let mut left = pairs.clone();
+                for mutation in mutations.list() {
+                    match mutation {
+                        HeaderMutation::Remove(gone) => left.retain(|(name, _)| name.as_bytes() != gone),
+                        HeaderMutation::Add(name, value) => {
+                            left.push((String::from_utf8(name.to_vec()).unwrap(), value.into_owned()))
+                        }
+                        HeaderMutation::Set(name, _) => panic!("{name:?} is set"),
+                    }
+                }
+                assert!(left.iter().all(|(_, value)| value != b"forged"), "{mode}{members} {key}");
+                assert_eq!(left.iter().filter(|(_, value)| value == b"another").count(), 30);
+                let count = |known: &str| left.iter().filter(|(name, _)| same_name(name.as_bytes(), known)).count();
+                let counts = policy.identity_headers().map(count);
+                assert!(counts == [0; 3] || counts == [1; 3], "{mode}{members} {key}: {counts:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn after_a_mutation_that_fails_none_is_applied() {
+        let document = r#"{"consumers": [{"name": "ci", "keys": [{"plaintext": "key-1"}]}]}"#;
+        let policy = Policy::load(document.as_bytes(), &|_| None).unwrap().policy;
+        let pairs = [(":path", "/"), (":authority", "gate"), ("x-api-key", "key-1"), ("X_Portcullis_Roles", "forged")];
+        let block = HeaderBlock::new(&pairs);
+        let request = Request::new(block.headers());
+        let Outcome::Forward(mutations) = policy.outcome(&request, &policy.decide(&request, &(), &mut ())) else {
+            panic!()
+        };
+        for failing in 0..mutations.list().len() {
+            let mut made = 0;
+            let done = mutations.try_each(|_| {
+                made += 1;
+                if made > failing { Err(()) } else { Ok(()) }
+            });
+            assert_eq!((done, made), (Err(()), failing + 1));
+        }
+    }
+}

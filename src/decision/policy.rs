@@ -1,0 +1,106 @@
+//! The policy as it decides: the compiled form of a [`Document`](crate::document::Document).
+
+use super::public::{ProtectedPaths, PublicPaths, match_all};
+use super::response::Replies;
+use super::rules::Rules;
+use crate::document::access::{ClientAddress, TrustedNetworks};
+use crate::document::answer::Upstream;
+use crate::document::root::{CorsPreflight, Mode};
+use crate::keys::digest::Digest;
+use crate::keys::keyring::Keyring;
+use crate::path::ambiguity::Ambiguity;
+use crate::path::budget::Budget;
+use crate::path::target::Target;
+use crate::request::key_source::KeySource;
+use crate::request::spiffe::SpiffeIdPattern;
+use crate::value::names::GateName;
+
+/// A policy, ready to decide. It never changes; a new document makes a new one.
+#[derive(Debug)]
+pub struct Policy {
+    pub(super) name: GateName,
+    pub(super) mode: Mode,
+    pub(super) access_log: bool,
+    pub(super) key_metrics: bool,
+    pub(super) digest: Digest,
+    pub(super) key_sources: Vec<KeySource>,
+    pub(super) keyring: Keyring,
+    pub(super) public_paths: PublicPaths,
+    pub(super) protected_paths: Option<ProtectedPaths>,
+    pub(super) trusted_networks: TrustedNetworks,
+    pub(super) trusted_identities: Vec<SpiffeIdPattern>,
+    pub(super) cors_preflight: CorsPreflight,
+    pub(super) rules: Rules,
+    pub(super) replies: Replies,
+    pub(super) upstream: Upstream,
+}
+
+impl Policy {
+    /// The gate's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.name.as_str()
+    }
+
+    /// What the gate does with its decisions.
+    #[must_use]
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// Whether the uses of each key are counted.
+    #[must_use]
+    pub fn key_metrics(&self) -> bool {
+        self.key_metrics
+    }
+
+    /// Whether each decision is written to filter state.
+    #[must_use]
+    pub fn access_log(&self) -> bool {
+        self.access_log
+    }
+
+    /// Why matching an unambiguous path with the patterns would take long, if so: for the author of a policy. [`Ambiguity`]
+    /// says what the gate then does.
+    #[must_use]
+    pub fn ambiguity(&self, path: &[u8]) -> Option<Ambiguity> {
+        let target = Target::parse(path).ok()?;
+        let public = self.public_paths.find(target.path, None, &mut Budget::new()).err();
+        let protected = || {
+            let protected = self.protected_paths.as_ref()?;
+            match_all(&[&protected.tries, &protected.of_files], &target).err()
+        };
+        public.or_else(protected).or_else(|| match_all(&[&self.rules.tries, &self.rules.of_files], &target).err())
+    }
+
+    /// The digest of the document's canonical form: defaults filled in, members in a fixed order, keys as digests. Two
+    /// documents with the same digest decide alike, given the same environment.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// The keys.
+    #[must_use]
+    pub fn keyring(&self) -> &Keyring {
+        &self.keyring
+    }
+
+    /// Where a key may stand.
+    #[must_use]
+    pub fn key_sources(&self) -> &[KeySource] {
+        &self.key_sources
+    }
+
+    /// Whose address counts, where ranges are trusted at all.
+    #[must_use]
+    pub fn client_address(&self) -> Option<&ClientAddress> {
+        (!self.trusted_networks.ranges.is_empty()).then_some(&self.trusted_networks.client_address)
+    }
+
+    /// The names of the headers that only the gate may set.
+    pub(super) fn identity_headers(&self) -> [&str; 3] {
+        let Upstream { consumer_header, roles_header, key_id_header, .. } = &self.upstream;
+        [consumer_header.as_str(), roles_header.as_str(), key_id_header.as_str()]
+    }
+}

@@ -1,0 +1,125 @@
+//! What the gate decides, and why.
+
+use strum::{IntoStaticStr, VariantArray};
+
+use crate::keys::keyring::{Consumer, Key};
+
+/// Why a request is allowed or denied. The [names](Self::name) are stable: they are the names of metrics, the values in access
+/// logs, and what `portcullis check` prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
+pub enum Reason {
+    /// Allowed: the gate is disabled.
+    Disabled,
+    /// Allowed: a CORS preflight, where the policy lets those through.
+    CorsPreflight,
+    /// Allowed: the path is public.
+    PublicPath,
+    /// Allowed: the peer's address is trusted.
+    TrustedNetwork,
+    /// Allowed: the peer's mTLS identity is trusted.
+    TrustedIdentity,
+    /// Allowed: the key is valid, and its consumer has the roles.
+    Key,
+    /// Denied: a request target that no API sends.
+    BadRequestTarget,
+    /// Denied: a `Connection` header names an identity header.
+    IdentityHeaderNamed,
+    /// Denied: more than one credential.
+    MultipleCredentials,
+    /// Denied: no credential.
+    NoCredential,
+    /// Denied: the credential is not well formed.
+    MalformedCredential,
+    /// Denied: the policy has no such key.
+    UnknownKey,
+    /// Denied: the key is disabled.
+    DisabledKey,
+    /// Denied: the key is not valid yet.
+    KeyNotYetValid,
+    /// Denied: the key has expired.
+    ExpiredKey,
+    /// Denied: the key is valid, but its consumer has none of the roles that the path requires.
+    MissingRole,
+}
+
+impl Reason {
+    /// Every reason, those of allowed requests first.
+    pub const ALL: &[Self] = Self::VARIANTS;
+
+    /// The stable name, in snake case.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.into()
+    }
+
+    /// The HTTP status of the local reply; `None` where the request is allowed.
+    #[must_use]
+    pub const fn status(self) -> Option<u16> {
+        match self {
+            Self::Disabled
+            | Self::CorsPreflight
+            | Self::PublicPath
+            | Self::TrustedNetwork
+            | Self::TrustedIdentity
+            | Self::Key => None,
+            Self::BadRequestTarget | Self::IdentityHeaderNamed | Self::MultipleCredentials => Some(400),
+            Self::NoCredential
+            | Self::MalformedCredential
+            | Self::UnknownKey
+            | Self::DisabledKey
+            | Self::KeyNotYetValid
+            | Self::ExpiredKey => Some(401),
+            Self::MissingRole => Some(403),
+        }
+    }
+
+    /// Whether the request is allowed.
+    #[must_use]
+    pub const fn is_allowed(self) -> bool {
+        self.status().is_none()
+    }
+}
+
+/// The decision about one request.
+#[derive(Debug, Clone, Copy)]
+pub struct Decision<'p> {
+    /// Why the request is allowed or denied.
+    pub reason: Reason,
+    /// The index of the key source where the credential stands, if there is exactly one credential.
+    pub source: Option<usize>,
+    /// Whose key the request presents, if the policy has it.
+    pub caller: Option<Caller<'p>>,
+}
+
+/// Whose key a request presents.
+#[derive(Debug, Clone, Copy)]
+pub struct Caller<'p> {
+    /// The owner of the key.
+    pub consumer: Consumer<'p>,
+    /// The key.
+    pub key: Key<'p>,
+}
+
+impl<'p> Decision<'p> {
+    /// A decision in which no credential counted.
+    pub(crate) fn without_credential(reason: Reason) -> Self {
+        Self { reason, source: None, caller: None }
+    }
+
+    /// A decision about a credential that is no key of the policy.
+    pub(crate) fn of_credential(reason: Reason, source: usize) -> Self {
+        Self { reason, source: Some(source), caller: None }
+    }
+
+    /// A decision about a key of the policy.
+    pub(crate) fn of_caller(reason: Reason, source: usize, caller: Caller<'p>) -> Self {
+        Self { reason, source: Some(source), caller: Some(caller) }
+    }
+
+    /// Whether the request is allowed.
+    #[must_use]
+    pub fn is_allowed(&self) -> bool {
+        self.reason.is_allowed()
+    }
+}

@@ -1,0 +1,160 @@
+//! The policy document as written: version 1 of the format, with every default filled in.
+//!
+//! This is the wire form. [`Policy`](crate::Policy) is the form that decides. What is wrong with one field is found when the
+//! document is read, with the field's path; what is wrong with several fields together is found when it is compiled.
+
+use core::str::FromStr;
+
+use serde::de::{Error as _, Unexpected};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::access::{ProtectedPath, PublicPath, RuleEntry, TrustedNetworks};
+use super::answer::{ReplyTexts, Upstream};
+use crate::keys::entry::ConsumerEntry;
+use crate::request::key_source::KeySource;
+use crate::request::spiffe::SpiffeIdPattern;
+use crate::value::names::{Description, GateName, HeaderName};
+use crate::value::text::{self, Invalid, Text, read_text};
+
+/// A policy document, version 1.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Document {
+    /// The version of the format: 1.
+    #[serde(deserialize_with = "version")]
+    #[cfg_attr(feature = "schema", schemars(extend("const" = 1)))]
+    pub version: u64,
+    /// Shows in stats and logs; several gates share one Envoy. Default `default`.
+    pub name: GateName,
+    /// A remark.
+    pub description: Option<Description>,
+    /// Deny, only report, or let everything through. Default `enforce`.
+    pub mode: Mode,
+    /// Whether each decision is written to filter state, for access logs. Default false.
+    pub access_log: bool,
+    /// Whether the uses of each key are counted. Default false.
+    pub key_metrics: bool,
+    /// Where a key may stand. Default: `bearer`, and the header `x-api-key`.
+    #[serde(deserialize_with = "text::list")]
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<text::Either<KeySource>>", length(min = 1), extend("uniqueItems" = true)))]
+    pub key_sources: Vec<KeySource>,
+    /// Who may come in. Default: nobody.
+    #[serde(skip_serializing)]
+    #[cfg_attr(feature = "schema", schemars(extend("default" = [])))]
+    pub consumers: Vec<ConsumerEntry>,
+    /// What is open to everyone. Default: nothing.
+    #[serde(deserialize_with = "text::list")]
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<text::Either<PublicPath>>"))]
+    pub public_paths: Vec<PublicPath>,
+    /// Where given, only these need a key. Default: everything needs one.
+    #[serde(deserialize_with = "text::list_if_any")]
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<text::Either<ProtectedPath>>", length(min = 1)))]
+    pub protected_paths: Option<Vec<ProtectedPath>>,
+    /// Peers that need no key, by address. Default: none.
+    pub trusted_networks: TrustedNetworks,
+    /// Peers that need no key, by mTLS identity. Default: none.
+    pub trusted_identities: Vec<SpiffeIdPattern>,
+    /// What happens to a CORS preflight. Default `authenticate`.
+    pub cors_preflight: CorsPreflight,
+    /// Which roles a path asks for. Default: any valid key will do.
+    pub rules: Vec<RuleEntry>,
+    /// What a denied caller hears.
+    pub reply: ReplyTexts,
+    /// What the upstream hears.
+    pub upstream: Upstream,
+}
+
+impl Default for Document {
+    fn default() -> Self {
+        Self {
+            version: 1,
+            name: GateName::fixed("default"),
+            description: None,
+            mode: Mode::Enforce,
+            access_log: false,
+            key_metrics: false,
+            key_sources: vec![KeySource::Bearer, KeySource::Header(HeaderName::fixed("x-api-key"))],
+            consumers: Vec::new(),
+            public_paths: Vec::new(),
+            protected_paths: None,
+            trusted_networks: TrustedNetworks::default(),
+            trusted_identities: Vec::new(),
+            cors_preflight: CorsPreflight::Authenticate,
+            rules: Vec::new(),
+            reply: ReplyTexts::default(),
+            upstream: Upstream::default(),
+        }
+    }
+}
+
+/// Reads the version of the format.
+fn version<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
+    let version = u64::deserialize(from)?;
+    if version == 1 {
+        return Ok(version);
+    }
+    let invalid = Invalid::new("is a version of the format that this filter does not know", "write 1");
+    Err(D::Error::invalid_value(Unexpected::Unsigned(version), &invalid))
+}
+
+/// What the gate does with its decisions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Denies what it denies.
+    Enforce,
+    /// Decides and counts, and lets every request through.
+    Report,
+    /// Lets every request through undecided.
+    Disabled,
+}
+
+impl Text for Mode {
+    const EXPECTED: &'static str = "enforce, report or disabled";
+    #[cfg(feature = "schema")]
+    const CHOICES: &'static [&'static str] = &["enforce", "report", "disabled"];
+}
+
+impl FromStr for Mode {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        match text {
+            "enforce" => Ok(Self::Enforce),
+            "report" => Ok(Self::Report),
+            "disabled" => Ok(Self::Disabled),
+            _ => Err(Invalid::new("is no mode", "write enforce, report or disabled")),
+        }
+    }
+}
+
+/// What happens to a CORS preflight, which browsers send without credentials (Fetch standard, section 4.8).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CorsPreflight {
+    /// It needs a key like any other request.
+    Authenticate,
+    /// It is let through.
+    Allow,
+}
+
+impl Text for CorsPreflight {
+    const EXPECTED: &'static str = "authenticate or allow";
+    #[cfg(feature = "schema")]
+    const CHOICES: &'static [&'static str] = &["authenticate", "allow"];
+}
+
+impl FromStr for CorsPreflight {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        match text {
+            "authenticate" => Ok(Self::Authenticate),
+            "allow" => Ok(Self::Allow),
+            _ => Err(Invalid::new("is no choice here", "write authenticate or allow")),
+        }
+    }
+}
+
+read_text!(Mode, CorsPreflight);

@@ -1,0 +1,167 @@
+//! Builds the keyring from the consumers of a document, one by one as they are read.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, DefaultHasher};
+
+use super::digest::Digest;
+use super::entry::{ConsumerEntry, EntryProblem, Environment, KeyEntry, RefusedEntry};
+use super::keyring::{ByDigest, Keyring, Owner, Roles, Row};
+use crate::value::names::RoleName;
+use crate::value::text::Invalid;
+use crate::value::timestamp::Timestamp;
+
+/// A keyring that is being built.
+pub(crate) struct KeyringBuilder<'a> {
+    environment: &'a Environment<'a>,
+    keyring: Keyring,
+    /// The index of each list of roles, by its header value.
+    roles: HashMap<String, u32, BuildHasherDefault<DefaultHasher>>,
+    /// The entries that are skipped, with their places.
+    refused: Vec<(Place, RefusedEntry)>,
+    /// The digests that stand twice, with the first place of each.
+    duplicates: HashMap<Digest, Place, BuildHasherDefault<DefaultHasher>>,
+    /// The index of the next key of the consumer that comes next.
+    number: u32,
+}
+
+/// A name or an id that is given twice.
+pub(crate) struct Duplicate {
+    /// Where it is given again.
+    pub(crate) path: String,
+    /// The name or id.
+    pub(crate) shown: String,
+    /// What is wrong with it.
+    pub(crate) invalid: Invalid,
+}
+
+/// The place of an entry: the index of the consumer, and of the entry among the consumer's.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Place(u32, u32);
+
+impl Place {
+    fn path(self) -> String {
+        format!("consumers[{}].keys[{}]", self.0, self.1)
+    }
+}
+
+impl<'a> KeyringBuilder<'a> {
+    pub(crate) fn new(environment: &'a Environment<'a>) -> Self {
+        Self {
+            environment,
+            keyring: Keyring::default(),
+            roles: HashMap::default(),
+            refused: Vec::new(),
+            duplicates: HashMap::default(),
+            number: 0,
+        }
+    }
+
+    /// Adds a key of the consumer that comes next.
+    pub(crate) fn key(&mut self, key: KeyEntry) {
+        let KeyEntry { id, secret, not_before, expires, disabled, .. } = key;
+        let place = Place(index(&self.keyring.owners), self.number);
+        self.number = self.number.saturating_add(1);
+        let id = id.map(|id| id.as_str().into());
+        match secret.resolve(self.environment) {
+            Err(problem) => self.refuse(place, id, problem),
+            Ok(digest) => self.add(Row {
+                digest,
+                id,
+                not_before: not_before.unwrap_or(Timestamp::MIN),
+                expires: expires.unwrap_or(Timestamp::MAX),
+                owner: place.0,
+                number: place.1,
+                disabled,
+            }),
+        }
+    }
+
+    /// Adds a key, or refuses all keys with its digest: their owners cannot be told apart.
+    fn add(&mut self, row: Row) {
+        let place = Place(row.owner, row.number);
+        let first = match (self.duplicates.get(&row.digest).copied(), self.keyring.keys.take(&row.digest)) {
+            (Some(first), _) => first,
+            (None, Some(ByDigest(other))) => {
+                let first = Place(other.owner, other.number);
+                self.duplicates.insert(row.digest, first);
+                self.refuse(first, other.id, EntryProblem::DuplicateDigest(place.path()));
+                first
+            }
+            (None, None) => {
+                self.keyring.keys.insert(ByDigest(Box::new(row)));
+                return;
+            }
+        };
+        self.refuse(place, row.id, EntryProblem::DuplicateDigest(first.path()));
+    }
+
+    fn refuse(&mut self, place: Place, id: Option<Box<str>>, problem: EntryProblem) {
+        self.refused.push((place, RefusedEntry { path: place.path(), id: id.map(String::from), problem }));
+    }
+
+    /// Adds a consumer, whose keys came before it.
+    pub(crate) fn consumer(&mut self, consumer: ConsumerEntry) {
+        let roles = self.roles(consumer.roles);
+        self.keyring.owners.push(Owner { name: consumer.name.as_str().into(), roles });
+        self.number = 0;
+    }
+
+    /// The index of a list of roles.
+    fn roles(&mut self, names: Vec<RoleName>) -> u32 {
+        let value = names.iter().map(RoleName::as_str).collect::<Vec<_>>().join(",");
+        if let Some(index) = self.roles.get(&value) {
+            return *index;
+        }
+        let index = index(&self.keyring.roles);
+        self.keyring.roles.push(Roles { names, value: value.clone(), ..Roles::default() });
+        self.roles.insert(value, index);
+        index
+    }
+
+    /// The keyring, and the entries that are skipped.
+    ///
+    /// # Errors
+    /// The first name or id in the document that was given before.
+    pub(crate) fn finish(mut self) -> Result<(Keyring, Vec<RefusedEntry>), Duplicate> {
+        if let Some(duplicate) = self.find_duplicate() {
+            return Err(duplicate);
+        }
+        self.keyring.keys.shrink_to_fit();
+        Ok((self.keyring, self.refused.into_iter().map(|(_, entry)| entry).collect()))
+    }
+
+    fn find_duplicate(&self) -> Option<Duplicate> {
+        let names = self.keyring.owners.iter().zip(0..).map(|(owner, place)| (&*owner.name, place));
+        let good = self.keyring.keys.iter().map(|ByDigest(row)| (row.id.as_deref(), Place(row.owner, row.number)));
+        let refused = self.refused.iter().map(|(place, entry)| (entry.id.as_deref(), *place));
+        let ids = good.chain(refused).filter_map(|(id, place)| Some((id?, place)));
+        let (name, id) = (first_repeated(names.collect()), first_repeated(ids.collect()));
+        // A consumer's name stands before the ids of its keys.
+        let id = id.filter(|(_, place)| name.is_none_or(|(_, named)| place.0 < named));
+        let (path, shown, why, fix) = match (id, name) {
+            (Some((id, place)), _) => {
+                (format!("{}.id", place.path()), id, "is the id of another key too", "give each key an id of its own")
+            }
+            (None, Some((name, place))) => {
+                (format!("consumers[{place}].name"), name, "is the name of another consumer too", "join the two")
+            }
+            (None, None) => return None,
+        };
+        Some(Duplicate { path, shown: shown.to_owned(), invalid: Invalid::new(why, fix) })
+    }
+}
+
+/// The first text that has an earlier copy, with its place.
+fn first_repeated<P: Copy + Ord>(mut texts: Vec<(&str, P)>) -> Option<(&str, P)> {
+    texts.sort_unstable();
+    let repeated = texts.windows(2).filter_map(|pair| match pair {
+        [(one, _), (other, place)] if one == other => Some((*other, *place)),
+        _ => None,
+    });
+    repeated.min_by_key(|(_, place)| *place)
+}
+
+/// The index of the next item. A VM has room for fewer than 2^32 of anything.
+fn index<T>(items: &[T]) -> u32 {
+    u32::try_from(items.len()).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,225 @@
+//! Consumers and their keys.
+
+use core::fmt;
+use core::str::FromStr;
+
+use serde::Deserialize;
+
+use super::digest::Digest;
+use crate::request::credential::is_presentable;
+use crate::value::names::{ConsumerName, Description, KeyId, Plaintext, RoleName, VariableName};
+use crate::value::text::{Invalid, Text, read_text};
+use crate::value::timestamp::Timestamp;
+
+/// Reads an environment variable of the VM.
+pub(crate) type Environment<'a> = dyn Fn(&str) -> Option<Vec<u8>> + 'a;
+
+/// Who may come in.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(inline))]
+pub struct ConsumerEntry {
+    /// Unique in the document.
+    pub name: ConsumerName,
+    /// A remark.
+    #[serde(default)]
+    pub description: Option<Description>,
+    /// What rules may ask for.
+    #[serde(default)]
+    pub roles: Vec<RoleName>,
+    /// The consumer's keys.
+    #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<Entry>"))]
+    pub keys: Vec<KeyEntry>,
+}
+
+/// One key of a consumer.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(try_from = "Entry")]
+pub struct KeyEntry {
+    /// Its public handle. Default: the first 16 hex digits of the digest.
+    pub id: Option<KeyId>,
+    /// A remark.
+    pub description: Option<Description>,
+    /// The key itself, in one of its forms.
+    pub secret: Secret,
+    /// Not valid before.
+    pub not_before: Option<Timestamp>,
+    /// Not valid from then on.
+    pub expires: Option<Timestamp>,
+    /// Switched off.
+    pub disabled: bool,
+}
+
+/// The key of an entry, in one of its forms.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Secret {
+    /// The SHA-256 of the key; `None` where the text is none, which refuses this entry alone.
+    Sha256(Option<Digest>),
+    /// The key itself.
+    Plaintext(Plaintext),
+    /// The name of the environment variable that holds the key.
+    Env(VariableName),
+}
+
+/// A key entry as it is written.
+#[derive(Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a key entry: {sha256}, {plaintext} or {env}, with id, not_before, expires, disabled"
+)]
+#[cfg_attr(
+    feature = "schema",
+    derive(schemars::JsonSchema),
+    schemars(extend("oneOf" = [{"required": ["sha256"]}, {"required": ["plaintext"]}, {"required": ["env"]}]))
+)]
+struct Entry {
+    /// Its public handle, in logs and headers. Default: the first 16 hex digits of the digest.
+    id: Option<KeyId>,
+    /// A remark.
+    description: Option<Description>,
+    /// The SHA-256 of the key.
+    sha256: Option<Sha256Text>,
+    /// The key itself. Better give its `sha256`, or an `env`.
+    plaintext: Option<Plaintext>,
+    /// The environment variable that holds the key, where Envoy runs.
+    env: Option<VariableName>,
+    /// Not valid before.
+    not_before: Option<Timestamp>,
+    /// Not valid from then on.
+    expires: Option<Timestamp>,
+    /// Switched off.
+    #[serde(default)]
+    disabled: bool,
+}
+
+impl TryFrom<Entry> for KeyEntry {
+    type Error = Invalid;
+
+    fn try_from(entry: Entry) -> Result<Self, Invalid> {
+        let secret = match (entry.sha256, entry.plaintext, entry.env) {
+            (Some(digest), None, None) => Secret::Sha256(digest.0),
+            (None, Some(plaintext), None) => Secret::Plaintext(plaintext),
+            (None, None, Some(variable)) => Secret::Env(variable),
+            _ => {
+                return Err(Invalid::new("a key entry holds one key", "give exactly one of sha256, plaintext and env"));
+            }
+        };
+        if entry.not_before.zip(entry.expires).is_some_and(|(from, until)| from >= until) {
+            return Err(Invalid::new("the key expires before it is valid", "give an `expires` after `not_before`"));
+        }
+        let Entry { id, description, not_before, expires, disabled, .. } = entry;
+        Ok(Self { id, description, secret, not_before, expires, disabled })
+    }
+}
+
+/// The text of a `sha256` member.
+struct Sha256Text(Option<Digest>);
+
+impl Text for Sha256Text {
+    const EXPECTED: &'static str = "the SHA-256 of the key, as 64 hex digits";
+    #[cfg(feature = "schema")]
+    const PATTERN: &'static str = "^[0-9a-fA-F]{64}$";
+}
+
+impl FromStr for Sha256Text {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        Ok(Self(Digest::from_hex(text)))
+    }
+}
+
+read_text!(Sha256Text);
+
+impl Plaintext {
+    /// Its digest; `None` where no request can present it.
+    pub(crate) fn digest(&self) -> Option<Digest> {
+        let key = self.expose().as_bytes();
+        is_presentable(key).then(|| Digest::of(key))
+    }
+}
+
+impl Secret {
+    /// The digest of the key, which may stand in the environment.
+    ///
+    /// # Errors
+    /// Why the gate refuses the entry.
+    pub fn resolve(&self, environment: &Environment<'_>) -> Result<Digest, EntryProblem> {
+        match self {
+            Self::Sha256(digest) => digest.ok_or(EntryProblem::MalformedDigest),
+            Self::Plaintext(key) => key.digest().ok_or(EntryProblem::MalformedPlaintext),
+            Self::Env(variable) => {
+                let name = || variable.clone();
+                let value = environment(variable.as_str()).ok_or_else(|| EntryProblem::UnsetVariable(name()))?;
+                let key = value.strip_suffix(b"\n").unwrap_or(&value);
+                let key = key.strip_suffix(b"\r").unwrap_or(key);
+                match key {
+                    [] => Err(EntryProblem::EmptyVariable(name())),
+                    key if is_presentable(key) => Ok(Digest::of(key)),
+                    _ => Err(EntryProblem::MalformedVariable(name())),
+                }
+            }
+        }
+    }
+}
+
+/// One key entry that is refused alone: every other key goes on working.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedEntry {
+    /// Where it stands, such as `consumers[0].keys[1]`.
+    pub path: String,
+    /// Its id, where the document gives one.
+    pub id: Option<String>,
+    /// What is wrong with it.
+    pub problem: EntryProblem,
+}
+
+/// What is wrong with one key entry. Never holds the value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EntryProblem {
+    /// `sha256` is not 64 hex digits.
+    MalformedDigest,
+    /// `plaintext` is something that no request can present.
+    MalformedPlaintext,
+    /// The environment variable is not set in the VM.
+    UnsetVariable(VariableName),
+    /// The environment variable is set to nothing.
+    EmptyVariable(VariableName),
+    /// The environment variable holds something that no request can present.
+    MalformedVariable(VariableName),
+    /// Another entry, at the path given, has the same digest: which of the two would count?
+    DuplicateDigest(String),
+}
+
+impl fmt::Display for RefusedEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.path)?;
+        if let Some(id) = &self.id {
+            write!(f, " (id {id})")?;
+        }
+        write!(f, ": ")?;
+        let unpresentable = "no request can present it: use 1 to 1024 visible ASCII characters (0x21 to 0x7E)";
+        match &self.problem {
+            EntryProblem::MalformedDigest => {
+                write!(f, "sha256 is no SHA-256: give 64 hex digits (printf %s \"$KEY\" | sha256sum)")
+            }
+            EntryProblem::MalformedPlaintext => write!(f, "plaintext is malformed, {unpresentable}"),
+            EntryProblem::UnsetVariable(name) => write!(
+                f,
+                "environment variable {} is not set in the VM: export it before Envoy starts, and list it in \
+                 vm_config.environment_variables",
+                name
+            ),
+            EntryProblem::EmptyVariable(name) => {
+                write!(f, "environment variable {} is empty: put the key in it", name)
+            }
+            EntryProblem::MalformedVariable(name) => {
+                write!(f, "the value of environment variable {} is malformed, {unpresentable}", name)
+            }
+            EntryProblem::DuplicateDigest(other) => {
+                write!(f, "the same key stands at {other}; both entries are refused: keep one")
+            }
+        }
+    }
+}

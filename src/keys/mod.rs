@@ -1,0 +1,10 @@
+//! Keys: their digests, the entries of a policy that hold them, and the keyring in which a presented key is looked up.
+
+pub(crate) mod builder;
+pub(crate) mod digest;
+pub(crate) mod entry;
+pub(crate) mod keyring;
+
+pub use digest::Digest;
+pub use entry::{ConsumerEntry, EntryProblem, KeyEntry, RefusedEntry, Secret};
+pub use keyring::{Consumer, Key, Keyring};

@@ -1,0 +1,293 @@
+//! Path patterns, after Envoy's URI templates: literal segments, `*` or `{name}` for one segment that is not empty,
+//! `**` last for the place itself and all below. There are no regular expressions, and each match ends on a segment.
+
+use core::fmt;
+use core::str::FromStr;
+use std::borrow::Cow;
+
+use percent_encoding::{CONTROLS, percent_encode};
+
+use super::normalization::{Ending, Normalization, trim_segment};
+use super::scan::{PathScan, is_index};
+use crate::value::text::{Invalid, Text, read_text};
+
+/// The most segments of a pattern.
+const LONGEST: usize = 64;
+
+/// A path pattern that is canonical itself: no dot segment, empty segment, parameter, backslash or query.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PathPattern(String);
+
+/// A segment of a pattern, normalized.
+#[derive(PartialEq, Eq)]
+pub(crate) enum Segment<'a> {
+    /// One segment that is not empty.
+    Any,
+    /// This text; `encoded` is its percent-encoded form, if it is not ASCII (RFC 3986, section 2.1).
+    Literal { text: Cow<'a, [u8]>, encoded: Option<Cow<'a, [u8]>> },
+}
+
+impl PathPattern {
+    /// The pattern as written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether the pattern matches `path` (no query, beginning with `/`), compared byte by byte.
+    #[must_use]
+    pub fn matches(&self, path: &[u8]) -> bool {
+        path.first() == Some(&b'/') && self.covers(Normalization::EXACT, path)
+    }
+
+    /// Whether the pattern matches a path that was normalized alike. This defines what a pattern means; a
+    /// [trie](crate::path::trie) finds the same among many patterns.
+    pub(crate) fn covers(&self, normalization: Normalization, path: &[u8]) -> bool {
+        let mut names = path.strip_prefix(b"/").unwrap_or(path).split(|byte| *byte == b'/');
+        let mut segments = self.segments(normalization);
+        segments.all(|segment| names.next().is_some_and(|name| segment.matches(name)))
+            && (self.goes_below() || names.next().is_none())
+    }
+
+    /// Whether this pattern matches every path that `other` matches, in each normalization. Where that takes more than a
+    /// comparison of segments, such as a path that several patterns cover together, the answer is no.
+    #[must_use]
+    pub fn includes(&self, other: &Self) -> bool {
+        Normalization::ALL.into_iter().all(|normalization| {
+            let (mut wide, mut narrow) = (self.segments(normalization), other.segments(normalization));
+            loop {
+                match (wide.next(), narrow.next()) {
+                    (Some(wide), Some(narrow)) if wide.includes(&narrow) => {}
+                    (None, Some(_)) => return self.goes_below(),
+                    (None, None) => return self.goes_below() || !other.goes_below(),
+                    _ => return false,
+                }
+            }
+        })
+    }
+
+    /// Whether the pattern ends with `**`.
+    pub(crate) fn goes_below(&self) -> bool {
+        self.0.ends_with("/**")
+    }
+
+    /// Whether the pattern is the same in two normalizations.
+    pub(crate) fn is_alike(&self, one: Normalization, other: Normalization) -> bool {
+        let scan = PathScan::of(self.0.as_bytes());
+        one.of(scan) == other.of(scan) || self.segments(one).eq(self.segments(other))
+    }
+
+    /// For a pattern whose last segment is a file with an extension: by what other paths some servers find that file, or what
+    /// is below it. That is without the extension (Apache's MultiViews, `try_files $uri.html`), with more after it (`php -S`
+    /// and others), and its folder, if it is the folder's index.
+    #[must_use]
+    pub fn of_file(&self) -> Vec<Self> {
+        let (file, below) = self.0.strip_suffix("/**").map_or((self.as_str(), ""), |file| (file, "/**"));
+        let (folder, name) = file.rsplit_once('/').unwrap_or_default();
+        let is_extension =
+            |dot: &usize| name.as_bytes().get(dot.saturating_add(1)).is_some_and(u8::is_ascii_alphabetic);
+        let dots = name.match_indices('.').map(|(dot, _)| dot).filter(|dot| *dot > 0).filter(is_extension);
+        let mut others: Vec<Self> =
+            dots.filter_map(|dot| name.get(..dot)).map(|name| Self(format!("{folder}/{name}{below}"))).collect();
+        if !others.is_empty() {
+            if below.is_empty() {
+                others.push(Self(format!("{file}/**")));
+            }
+            if is_index(name.as_bytes()) {
+                others.push(Self(format!("{folder}/")));
+            }
+        }
+        others
+    }
+
+    /// The segments before a `**`, as they compare with paths that were normalized alike.
+    pub(crate) fn segments(&self, normalization: Normalization) -> impl Iterator<Item = Segment<'_>> {
+        let path = self.0.strip_prefix('/').unwrap_or_default();
+        let path = if self.goes_below() {
+            path.strip_suffix("/**")
+        } else {
+            // `/v2/` and `/v2` are the same where a slash at the end is ignored; `/` stays itself.
+            let is_ignored =
+                |last: &str| normalization.ending != Ending::Exact && normalization.segment(last.as_bytes()).is_empty();
+            Some(path.rsplit_once('/').filter(|(_, last)| is_ignored(last)).map_or(path, |(path, _)| path))
+        };
+        path.into_iter().flat_map(|path| path.split('/')).map(move |text| Segment::of(text, normalization))
+    }
+}
+
+impl<'a> Segment<'a> {
+    fn of(text: &'a str, normalization: Normalization) -> Self {
+        if text == "*" || text.starts_with('{') {
+            return Self::Any;
+        }
+        // There are no control characters in it: what is encoded is what is not ASCII.
+        let encode = || percent_encode(text.as_bytes(), CONTROLS).to_string().into_bytes();
+        let encoded = (!text.is_ascii()).then(|| normalization.segment(&encode()).into_owned().into());
+        Self::Literal { text: normalization.segment(text.as_bytes()), encoded }
+    }
+
+    pub(crate) fn matches(&self, name: &[u8]) -> bool {
+        match self {
+            Self::Any => !name.is_empty(),
+            Self::Literal { text, encoded } => name == &**text || encoded.as_deref() == Some(name),
+        }
+    }
+
+    fn includes(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Any, Self::Literal { text, .. }) => !text.is_empty(),
+            _ => self == other,
+        }
+    }
+}
+
+/// Why a text is no segment of a pattern, with the fix.
+fn segment_error(text: &str) -> Option<Invalid> {
+    if text == "*" {
+        return None;
+    }
+    if let Some(name) = text.strip_prefix('{') {
+        let is_plain = |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        let fix = "write {name} with letters, digits and _, or *";
+        return (!name.strip_suffix('}').is_some_and(is_plain))
+            .then(|| Invalid::new("has a segment variable that is not {name}", fix));
+    }
+    if text.contains(['*', '{', '}']) {
+        let fix = "`*` and {name} stand for one whole segment, ** stands last and alone";
+        return Some(Invalid::new("has a wildcard inside a segment", fix));
+    }
+    if matches!(text, "." | "..") {
+        let why = "has a dot segment, which no request that is let through has";
+        return Some(Invalid::new(why, "write it resolved"));
+    }
+    if let Some(character) = text.chars().find(|c| matches!(c, '\\' | ';' | '?' | '#' | '%' | ' ') || c.is_control()) {
+        let why = format!("has '{}', which no canonical path has", character.escape_debug());
+        let fix = "write the segment decoded (é, not %C3%A9), without query and parameters, or use * for it";
+        return Some(Invalid::new(why, fix));
+    }
+    let is_bare = !text.is_empty() && trim_segment(text.as_bytes()).is_empty();
+    is_bare.then(|| Invalid::new("has a name of dots, colons or blanks alone", "use * for it"))
+}
+
+impl Text for PathPattern {
+    const EXPECTED: &'static str = "a path pattern such as /v2/models/{model}/predict or /docs/**";
+
+    #[cfg(feature = "schema")]
+    const PATTERN: &'static str = r"^/((\*|\{[A-Za-z0-9_]+\}|[^*{}\\;?#%/ \x00-\x1f\x7f-\x9f]+)(/|$))*(\*\*)?$";
+}
+
+impl FromStr for PathPattern {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let Some(path) = text.strip_prefix('/') else { return Err(Invalid::new("is no path", "begin it with /")) };
+        let mut segments: Vec<&str> = path.split('/').collect();
+        // At the end, `**` goes below, and an empty segment is a trailing slash.
+        if matches!(segments.last(), Some(&("**" | ""))) {
+            segments.pop();
+        }
+        for segment in &segments {
+            match *segment {
+                "" => return Err(Invalid::new("has an empty segment", "write single slashes")),
+                "**" => return Err(Invalid::new("has ** in the middle", "** may only be the last segment")),
+                segment => segment_error(segment).map_or(Ok(()), Err)?,
+            }
+        }
+        if segments.len() > LONGEST {
+            return Err(Invalid::new("has more than 64 segments", "cut it short with ** or *"));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+read_text!(PathPattern);
+
+impl fmt::Debug for PathPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+impl serde::Serialize for PathPattern {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn pattern(text: &str) -> PathPattern {
+        PathPattern::from_str(text).unwrap_or_else(|invalid| panic!("{text}: {invalid:?}"))
+    }
+
+    #[test]
+    fn a_pattern_matches_whole_segments() {
+        for (text, inside, outside) in [
+            ("/", &["/"][..], &["/v2", "//", ""][..]),
+            ("/v2/", &["/v2/"], &["/v2", "/v2//", "/v2/models", "/V2/"]),
+            ("/docs/**", &["/docs", "/docs/", "/docs/a/b", "/docs//"], &["/docsx", "/doc", "/", "/Docs/a"]),
+            ("/**", &["/", "/a", "//", "/a/b"], &[]),
+            ("/m/{model}/go", &["/m/a/go"], &["/m//go", "/m/a/b/go"]),
+            ("/a/*", &["/a/b"], &["/a/", "/a", "/a/b/", "/a/b/c"]),
+            ("/caf\u{e9}", &["/caf\u{e9}", "/caf%C3%A9"], &["/caf%c3%a9", "/cafe"]),
+        ] {
+            for path in inside {
+                assert!(pattern(text).matches(path.as_bytes()), "{text} matches {path}");
+            }
+            for path in outside {
+                assert!(!pattern(text).matches(path.as_bytes()), "{text} does not match {path}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_pattern_includes_another_if_it_matches_all_of_its_paths() {
+        for (wide, inside, outside) in [
+            ("/**", &["/", "/a", "/a/", "/a/**", "/*/b"][..], &[][..]),
+            ("/a/**", &["/a", "/a/", "/a/*", "/a/b/{c}", "/a/b/**"], &["/", "/**", "/*", "/b", "/ab"]),
+            ("/a/*", &["/a/b", "/a/{c}", "/a/caf\u{e9}"], &["/a", "/a/", "/a/b/", "/a/b/c", "/a/**", "/*/b"]),
+            ("/a", &["/a"], &["/a/", "/a/**", "/*", "/A"]),
+            ("/a/", &["/a/"], &["/a", "/a/b", "/a/**"]),
+        ] {
+            for narrow in inside {
+                assert!(pattern(wide).includes(&pattern(narrow)), "{wide} includes {narrow}");
+            }
+            for narrow in outside {
+                assert!(!pattern(wide).includes(&pattern(narrow)), "{wide} does not include {narrow}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_is_found_by_other_paths_too() {
+        for (text, others) in [
+            ("/report.html", &["/report", "/report.html/**"][..]),
+            ("/a/b.tar.gz", &["/a/b.tar", "/a/b", "/a/b.tar.gz/**"]),
+            ("/admin/index.html", &["/admin/index", "/admin/index.html/**", "/admin/"]),
+            ("/a.b/**", &["/a/**"]),
+        ] {
+            let found: BTreeSet<String> = pattern(text).of_file().into_iter().map(|other| other.0).collect();
+            assert_eq!(found, others.iter().map(|other| (*other).to_owned()).collect(), "{text}");
+        }
+        for text in ["/v1.0", "/.htaccess", "/v1.0/**", "/a.b/*", "/a.b/", "/"] {
+            assert_eq!(pattern(text).of_file(), [], "{text}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_that_is_not_canonical_is_refused() {
+        for text in [
+            "", "v2", "//", "/a//b", "//**", "/a//**", "/./a", "/a/..", "/a/%2e", "/a;b", "/a?b", "/a#b", "/a\\b",
+            "/a b", "/a*", "/**/a", "/{}", "/{a", "/{a=**}", "/a{b}", "/a/***", "/a\u{0}", "/.../a", "/**/**",
+        ] {
+            assert!(PathPattern::from_str(text).is_err(), "{text}");
+        }
+        let long = "/a".repeat(LONGEST);
+        assert!(PathPattern::from_str(&format!("{long}/**")).is_ok() && PathPattern::from_str(&long).is_ok());
+        assert!(PathPattern::from_str(&format!("{long}/a")).is_err());
+    }
+}

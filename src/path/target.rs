@@ -1,0 +1,281 @@
+//! The request target: what no API sends is refused here, before anything is decided about it.
+
+use std::borrow::Cow;
+
+use memchr::memchr;
+
+use super::alias;
+use super::ambiguity::Ambiguity;
+use super::escape::{decode, decode_well_formed, escaped_bytes};
+use super::normalization::{is_blank, trim_blanks, trim_dots};
+use super::scan::{Feature, PathScan};
+
+/// How many rounds of percent-decoding may change a path. No resource in use is named by more.
+const ROUNDS: usize = 4;
+
+/// The longest path, in bytes, of which each variant is looked at, unless it is a simple one. In escapes, names of 110 CJK
+/// letters or 170 Cyrillic ones are as long.
+pub(crate) const LONGEST: usize = 1 << 10;
+
+/// The longest path, in bytes, that is decoded more than once.
+const LONGEST_TO_DECODE: usize = 3 << 10;
+
+/// The longest path, in bytes. Common servers accept no request line that is as long.
+const LONGEST_TO_READ: usize = 8 << 10;
+
+/// Why no API sends a request target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BadTarget {
+    /// It does not begin with `/`, or has a byte that is not visible ASCII, or a `#`.
+    Bytes,
+    /// Its path has a `%` without two hex digits.
+    MalformedEscape,
+    /// Its path has, at some depth of decoding, a NUL, a backslash or a dot segment.
+    ForbiddenPart,
+    /// Its path still changes after several rounds of decoding, or is too long for more than one.
+    EndlessEscapes,
+    /// Its path is longer than servers accept.
+    TooLong,
+    /// It comes with an authority that names no host, so that a host may be read from the path; or with a user in it.
+    Authority,
+}
+
+/// Why a path is not [unambiguous](Target::unambiguous).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AmbiguousPath {
+    /// Decoding may change its structure, or a script may be asked for what follows it.
+    Structure,
+    /// It may be anything.
+    Anything(Ambiguity),
+}
+
+/// A request target (RFC 9110, section 7.1) that was not refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target<'a> {
+    /// The path as sent, up to the first `?`.
+    pub path: &'a [u8],
+    /// The query as sent, without its `?`.
+    pub query: Option<&'a [u8]>,
+    /// The path after one round of percent-decoding, after two, and so on, as long as it changes. Empty for a path that is
+    /// [too long](LONGEST) to be compared decoded.
+    pub(crate) decoded: Vec<Vec<u8>>,
+    /// What stands in the path.
+    pub(crate) scan: PathScan,
+}
+
+impl<'a> Target<'a> {
+    /// Parses a `:path`.
+    ///
+    /// # Errors
+    /// Where no API sends this (`bad_request_target`):
+    ///
+    /// * a target that does not begin with `/`, or has a byte outside 0x21 to 0x7E or a `#` anywhere;
+    /// * a path with a malformed escape, or, at any depth of decoding, with a NUL, a backslash or a dot segment (with
+    ///   `;parameters` too: CVE-2020-5902, CVE-2021-41773), or with escapes that still change after four rounds;
+    /// * a path of more than 3072 bytes with escapes of escapes, and one of more than 8192 bytes: to read them would take long.
+    pub fn parse(target: &'a [u8]) -> Result<Self, BadTarget> {
+        let (path, query) = split_query(target);
+        if defence!("longest-paths") && path.len() > LONGEST_TO_READ {
+            return Err(BadTarget::TooLong);
+        }
+        let scan = PathScan::of(path);
+        let is_visible = |byte: &u8| byte.is_ascii_graphic() && !(defence!("fragments-in-queries") && *byte == b'#');
+        if (defence!("path-without-slash") && path.first() != Some(&b'/'))
+            || !scan.is_visible()
+            || !query.unwrap_or_default().iter().all(is_visible)
+        {
+            return Err(BadTarget::Bytes);
+        }
+        if has_forbidden_part(path, scan) {
+            return Err(BadTarget::ForbiddenPart);
+        }
+        let decoded = if scan.has(Feature::ESCAPE) { decode_rounds(path)? } else { Vec::new() };
+        Ok(Self { path, query, decoded, scan })
+    }
+
+    /// The decoded form of an *unambiguous* path: one whose structure decoding cannot change, and that cannot be taken for
+    /// another one. It has no empty segment, no parameter, no segment of dots and blanks alone, no [alias], and nothing after a
+    /// script; its escapes stand for none of `/ \\ . ; % ? #`; and it decodes to UTF-8 without control characters, and
+    /// without characters that become one of those where text is normalized (Unicode NFKC) or converted by best fit.
+    ///
+    /// # Errors
+    /// Why it is ambiguous: then nothing follows from how it looks.
+    pub(crate) fn unambiguous(&self) -> Result<&[u8], AmbiguousPath> {
+        if self.scan.is_simple() { Ok(self.path) } else { self.unambiguous_at_a_closer_look() }
+    }
+
+    #[inline(never)]
+    fn unambiguous_at_a_closer_look(&self) -> Result<&[u8], AmbiguousPath> {
+        if defence!("public-long-paths") && self.path.len() > LONGEST {
+            return Err(AmbiguousPath::Anything(Ambiguity::TooLong));
+        }
+        let has_parameter = defence!("public-parameters") && self.scan.has(Feature::PARAMETER);
+        let has_empty_segment = defence!("public-empty-segments") && self.scan.has(Feature::EMPTY_SEGMENT);
+        if has_parameter || has_empty_segment || self.scan.has(Feature::FACES) {
+            return Err(AmbiguousPath::Structure);
+        }
+        let (decoded, scan) = match self.decoded.as_slice() {
+            [] => (self.path, self.scan),
+            [decoded, ..] => (decoded.as_slice(), PathScan::of(decoded)),
+        };
+        alias::check(self.path, self.scan)
+            .and_then(|()| alias::check(decoded, scan))
+            .map_err(AmbiguousPath::Anything)?;
+        let is_followed = |scan: PathScan, path: &[u8]| scan.script.is_some_and(|script| script.cut < path.len());
+        let is_structural = |byte: u8| matches!(byte, b'/' | b'\\' | b'.' | b';' | b'%' | b'?' | b'#');
+        if has_segment_of_dots(decoded)
+            || (defence!("public-scripts") && (is_followed(self.scan, self.path) || is_followed(scan, decoded)))
+            || (defence!("public-escaped-structure") && escaped_bytes(self.path).any(is_structural))
+            || (defence!("public-unstable-letters")
+                && !scan.is_visible()
+                && String::from_utf8_lossy(decoded).chars().any(is_unstable))
+        {
+            return Err(AmbiguousPath::Structure);
+        }
+        Ok(decoded)
+    }
+}
+
+/// Splits a target at the first `?` into path and query.
+pub(crate) fn split_query(target: &[u8]) -> (&[u8], Option<&[u8]>) {
+    let (path, query) = target.split_at_checked(memchr(b'?', target).unwrap_or(target.len())).unwrap_or_default();
+    (path, query.get(1..))
+}
+
+/// Whether a character is a control character or has no width; or becomes text with one of `/ \ . ; % ? #` where Unicode is
+/// normalized (NFKC, UAX #15); or is converted to a slash or a backslash by best fit: the fraction and division slashes, set
+/// minus, yen and won signs.
+fn is_unstable(letter: char) -> bool {
+    (is_blank(letter) && letter != ' ' && letter != '\u{A0}')
+        || matches!(letter,
+            '\u{37E}' | '\u{2024}'..='\u{2026}' | '\u{2047}'..='\u{2049}' | '\u{2100}'..='\u{2106}' | '\u{2488}'..='\u{249B}'
+            | '\u{33C2}'..='\u{33D8}' | '\u{FE10}'..='\u{FE19}' | '\u{FE30}' | '\u{FE50}'..='\u{FE6F}' | '\u{FF00}'..='\u{FFEF}'
+            | '\u{1F100}' | '\u{2044}' | '\u{2215}' | '\u{2216}' | '\u{A5}' | '\u{20A9}')
+}
+
+/// The path after each round of decoding, as long as it changes.
+#[inline(never)]
+fn decode_rounds(path: &[u8]) -> Result<Vec<Vec<u8>>, BadTarget> {
+    let mut rounds: Vec<Vec<u8>> = Vec::new();
+    let mut next = decode_well_formed(path).ok_or(BadTarget::MalformedEscape)?.into_owned();
+    loop {
+        let scan = PathScan::of(&next);
+        if defence!("escapes-of-escapes") && has_forbidden_part(&next, scan) {
+            return Err(BadTarget::ForbiddenPart);
+        }
+        if scan.has(Feature::ESCAPE) && path.len() > LONGEST_TO_DECODE {
+            return Err(BadTarget::EndlessEscapes);
+        }
+        let again = if let Cow::Owned(again) = decode(&next) { Some(again) } else { None };
+        rounds.push(next);
+        match again {
+            None => break,
+            Some(_) if rounds.len() == ROUNDS => return Err(BadTarget::EndlessEscapes),
+            Some(again) => next = again,
+        }
+    }
+    if path.len() > LONGEST {
+        rounds.clear();
+    }
+    Ok(rounds)
+}
+
+/// Whether a path has a NUL, a backslash, or a segment that is `.` or `..` up to its parameters or to a decoded `?` or `#`.
+/// Blanks around the dots do not count.
+pub(crate) fn has_forbidden_part(path: &[u8], scan: PathScan) -> bool {
+    scan.may_have_forbidden_part() && find_forbidden_part(path)
+}
+
+#[inline(never)]
+fn find_forbidden_part(path: &[u8]) -> bool {
+    let is_forbidden = |byte: &u8| (*byte == 0 && defence!("nul")) | (*byte == b'\\' && defence!("backslashes"));
+    path.iter().any(is_forbidden) || (defence!("dot-segments") && path.split(|byte| *byte == b'/').any(is_dot_segment))
+}
+
+fn is_dot_segment(segment: &[u8]) -> bool {
+    // Most segments begin with something else, or go on after one or two dots.
+    let goes_on = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b';' | b'?' | b'#');
+    match *segment {
+        [b'.', b'.', third, ..] if goes_on(third) => return false,
+        [b'.', second, ..] if second != b'.' && goes_on(second) => return false,
+        [first, ..] if first != b'.' && goes_on(first) => return false,
+        _ => {}
+    }
+    let ends_name = |byte: &u8| match byte {
+        b';' => defence!("dot-segments-with-parameters"),
+        byte => matches!(byte, b'?' | b'#'),
+    };
+    let name = segment.split(ends_name).next().unwrap_or_default();
+    name.contains(&b'.') && matches!(trim_blanks(name), b"." | b"..")
+}
+
+/// Whether a segment consists of dots and blanks alone.
+fn has_segment_of_dots(path: &[u8]) -> bool {
+    path.split(|byte| *byte == b'/').any(|segment| !segment.is_empty() && trim_dots(segment).is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ordinary_target_is_parsed() {
+        let target = Target::parse(b"/v2/models?a=%zz&b=..%2f").unwrap();
+        assert_eq!((target.path, target.query), (&b"/v2/models"[..], Some(&b"a=%zz&b=..%2f"[..])));
+        assert!(target.decoded.is_empty());
+        assert_eq!(Target::parse(b"/a%20b").unwrap().decoded, [b"/a b".to_vec()]);
+        assert_eq!(Target::parse(b"/a%2520b").unwrap().decoded, [b"/a%20b".to_vec(), b"/a b".to_vec()]);
+        for path in ["/", "/a/...", "/.well-known/x", "/a..b", "/a/.../b", "/..a", "//", "/a;x=."] {
+            assert!(Target::parse(path.as_bytes()).is_ok(), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_path_is_refused_where_reading_it_would_take_long() {
+        assert!(Target::parse(b"/%25252525").is_ok());
+        assert_eq!(Target::parse(b"/%2525252525"), Err(BadTarget::EndlessEscapes));
+        for (path, is_read) in [
+            (format!("/{}%2541", "a".repeat(3_066)), true),
+            (format!("/{}%2541", "a".repeat(3_067)), false),
+            (format!("/{}%41", "a".repeat(8_188)), true),
+            (format!("/{}%41", "a".repeat(8_189)), false),
+            (format!("/{}", "A".repeat(8_191)), true),
+            (format!("/{}", "A".repeat(8_192)), false),
+        ] {
+            assert_eq!(Target::parse(path.as_bytes()).is_ok(), is_read, "{}", path.len());
+        }
+    }
+
+    #[test]
+    fn an_unambiguous_path_is_decoded() {
+        for (path, decoded) in
+            [("/", "/"), ("/a.b/c", "/a.b/c"), ("/%64ocs", "/docs"), ("/caf%C3%A9", "/caf\u{e9}"), ("/a%20b", "/a b")]
+        {
+            assert_eq!(Target::parse(path.as_bytes()).unwrap().unambiguous(), Ok(decoded.as_bytes()), "{path}");
+        }
+        for path in ["//", "/a;b", "/a%2fb", "/a%2541", "/%E2%80%A5", "/%E2%81%84", "/files/...", "/%ff", "/%c2%85"] {
+            assert!(Target::parse(path.as_bytes()).unwrap().unambiguous().is_err(), "{path}");
+        }
+    }
+
+    /// Tries each short path of parts that are special and of parts that are not.
+    #[test]
+    fn a_scan_misses_no_forbidden_part() {
+        const PARTS: [&str; 12] = ["a", "Z", "2", ".", "/", ";", "\\", "~", "%2F", "%2e", "%C3", "%25"];
+        let (mut paths, mut passed) = (vec!["/".to_owned()], 0);
+        for _ in 0..5 {
+            for path in &paths {
+                let (path, scan) = (path.as_bytes(), PathScan::of(path.as_bytes()));
+                if !scan.has(Feature::ESCAPE) && !scan.may_have_forbidden_part() {
+                    passed += 1;
+                    assert!(!find_forbidden_part(path), "{}", path.escape_ascii());
+                }
+                assert_eq!(scan.has(Feature::PARAMETER), path.contains(&b';'), "{}", path.escape_ascii());
+                let has_empty = path.windows(2).any(|two| two == b"//");
+                assert_eq!(scan.has(Feature::EMPTY_SEGMENT), has_empty, "{}", path.escape_ascii());
+            }
+            paths = paths.iter().flat_map(|path| PARTS.iter().map(move |part| format!("{path}{part}"))).collect();
+        }
+        assert!(passed > 1_000, "{passed} paths needed no second look");
+    }
+}

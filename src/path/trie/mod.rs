@@ -1,0 +1,6 @@
+//! Many path patterns as one trie: a path is compared with all of them at once.
+
+pub(crate) mod nodes;
+pub(crate) mod normalized;
+pub(crate) mod segments;
+pub(crate) mod walk;

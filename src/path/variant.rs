@@ -1,0 +1,323 @@
+//! Every variant of a path: what some upstream may understand it as. Whatever any variant is restricted to, the path is
+//! restricted to.
+
+use core::cell::OnceCell;
+use std::borrow::Cow;
+
+use arrayvec::ArrayVec;
+use memchr::{memchr, memchr2, memmem, memrchr};
+
+use super::alias;
+use super::ambiguity::Ambiguity;
+use super::budget::{Budget, MOST_VARIANTS};
+use super::escape::{decode, decode_segments};
+use super::normalization::fold_case;
+use super::scan::{Feature, PathScan, is_data_of_page};
+use super::target::{LONGEST, Target, has_forbidden_part};
+
+/// One variant, before normalization.
+#[derive(Debug)]
+pub(crate) struct Variant<'a> {
+    pub(crate) path: Cow<'a, [u8]>,
+    pub(crate) scan: PathScan,
+    case_folded: OnceCell<Vec<u8>>,
+}
+
+impl<'a> Variant<'a> {
+    pub(crate) fn new(path: Cow<'a, [u8]>) -> Self {
+        let scan = PathScan::of(&path);
+        Self { path, scan, case_folded: OnceCell::new() }
+    }
+
+    /// Whether segments may stand for other names: there is a dot, a comma or an `@`.
+    pub(crate) fn may_have_other_names(&self) -> bool {
+        self.scan.has(Feature::DOT | Feature::LIST)
+    }
+
+    /// The path with letter case folded.
+    pub(crate) fn case_folded(&self) -> &[u8] {
+        self.case_folded.get_or_init(|| fold_case(&self.path).into_owned())
+    }
+}
+
+/// Every variant of one path: the path itself, and what the steps make of it, in any order.
+#[derive(Debug, Default)]
+pub(crate) struct Variants<'a>(ArrayVec<Variant<'a>, MOST_VARIANTS>);
+
+impl<'a> Variants<'a> {
+    /// Finds the variants of a target's path. Each step makes a path shorter, so this ends.
+    ///
+    /// # Errors
+    /// Where the path may be anything.
+    #[inline]
+    pub(crate) fn find(&mut self, target: &Target<'a>, budget: &mut Budget) -> Result<&[Variant<'a>], Ambiguity> {
+        self.0.clear();
+        let first = Variant { path: Cow::Borrowed(target.path), scan: target.scan, case_folded: OnceCell::new() };
+        alias::check_namespaces(&first.path, first.scan)?;
+        if first.scan.is_simple() && !first.scan.has(Feature::MANY_DOTS) {
+            self.0.try_push(first).map_err(|_| Ambiguity::TooManyVariants)?;
+        } else {
+            self.find_all(first, budget)?;
+        }
+        Ok(&self.0)
+    }
+
+    fn find_all(&mut self, first: Variant<'a>, budget: &mut Budget) -> Result<(), Ambiguity> {
+        if defence!("long-paths") && first.path.len() > LONGEST {
+            return Err(Ambiguity::TooLong);
+        }
+        self.add(first, budget)?;
+        let mut next = 0_usize;
+        while let Some(variant) = self.0.get(next) {
+            for path in variant.steps().into_iter().flatten() {
+                // Two steps may lead to the same path.
+                if !self.0.iter().any(|variant| variant.path == path) {
+                    match self.add(Variant::new(path), budget) {
+                        Err(Ambiguity::TooManyVariants) if !defence!("too-many-variants") => return Ok(()),
+                        result => result?,
+                    }
+                }
+            }
+            next = next.saturating_add(1);
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, variant: Variant<'a>, budget: &mut Budget) -> Result<(), Ambiguity> {
+        let Variant { path, scan, .. } = &variant;
+        alias::check(path, *scan)?;
+        if defence!("dot-segments-in-variants") && has_forbidden_part(path, *scan) {
+            return Err(Ambiguity::DotSegment);
+        }
+        alias::check_namespaces(path, *scan)?;
+        if defence!("many-suffixes") && scan.has(Feature::MANY_DOTS) {
+            return Err(Ambiguity::ManySuffixes);
+        }
+        budget.variant(path.len())?;
+        self.0.try_push(variant).map_err(|_| Ambiguity::TooManyVariants)
+    }
+}
+
+impl<'a> Variant<'a> {
+    /// What each step of an upstream makes of the path before it looks for a resource; `None` where a step does not apply.
+    #[inline(never)]
+    fn steps(&self) -> [Option<Cow<'a, [u8]>>; 20] {
+        let Self { path, scan, .. } = self;
+        let has = |feature: Feature| scan.has(feature);
+        let owned = |step: Option<Vec<u8>>| step.map(Cow::Owned);
+        let behind_script = scan.script.filter(|_| defence!("behind-a-script"));
+        let script_itself = scan.script.filter(|_| defence!("script-itself"));
+        let without_script = scan.script.filter(|_| defence!("without-the-script"));
+        [
+            owned((defence!("escapes-decoded") && has(Feature::ESCAPE)).then(|| decode(path).into_owned())),
+            // Decoding after the path was split: a `%2F` stays within its segment.
+            owned(has(Feature::ESCAPE).then(|| decode_segments(path))),
+            // Up to a decoded `?` or `#`.
+            (defence!("cut-paths") && has(Feature::CUT))
+                .then(|| part(path, 0, position(memchr2(b'?', b'#', path), path))),
+            // A servlet container drops what follows a `;` (RFC 3986, section 3.3).
+            owned((defence!("dropped-parameters") && has(Feature::PARAMETER)).then(|| without_parameters(path))),
+            // Fastify 4 and restify take all that follows for a query.
+            (defence!("cut-parameters") && has(Feature::PARAMETER))
+                .then(|| part(path, 0, position(memchr(b';', path), path))),
+            owned((defence!("merged-slashes") && has(Feature::EMPTY_SEGMENT)).then(|| with_slashes_merged(path))),
+            // `http.server` and others merge only the slashes at the beginning.
+            behind_slashes(path).map(|start| part(path, start.saturating_sub(1), path.len())),
+            // A URL parser finds a host behind two slashes (RFC 3986, section 4.2) or more (the URL standard).
+            behind_slashes(path).filter(|_| defence!("host-in-the-path")).map(|start| behind_host(path, start)),
+            // The URL standard and Python's urlsplit drop these anywhere.
+            owned((defence!("dropped-lines") && has(Feature::LINE)).then(|| without_lines(path))),
+            // What a script, such as a front controller, finds its resource by, and the script itself.
+            behind_script.map(|script| path_info(path, script.end)),
+            behind_script.map(|script| path_info(path, script.cut)),
+            script_itself.map(|script| part(path, 0, script.end)),
+            script_itself.map(|script| part(path, 0, script.cut)),
+            // The script's own name may be left out, and a name that stands for its folder.
+            without_script.map(|script| without(path, script.start, script.end)),
+            without_script.map(|script| without(path, script.start, script.cut)),
+            scan.index().filter(|_| defence!("index-names")).map(|start| part(path, 0, start)),
+            // Jakarta Faces serves all pages below that folder too.
+            owned(if defence!("faces") && has(Feature::FACES) { without_faces(path, true) } else { None }),
+            owned(if defence!("behind-faces") && has(Feature::FACES) { without_faces(path, false) } else { None }),
+            // Next.js keeps there what a page is made of.
+            owned(if defence!("data-of-pages") && has(Feature::NEXT_DATA) { page_of_data(path) } else { None }),
+            owned(if defence!("best-fit-letters") && has(Feature::NON_ASCII) { best_fit(path) } else { None }),
+        ]
+    }
+}
+
+/// A position in a path, or its end.
+fn position(found: Option<usize>, path: &[u8]) -> usize {
+    found.unwrap_or(path.len())
+}
+
+/// A part of a path; `/` where it is empty.
+fn part<'a>(path: &Cow<'a, [u8]>, start: usize, end: usize) -> Cow<'a, [u8]> {
+    let part = match path {
+        Cow::Borrowed(path) => path.get(start..end).map(Cow::Borrowed),
+        Cow::Owned(path) => path.get(start..end).map(|part| Cow::Owned(part.to_vec())),
+    };
+    part.filter(|part| !part.is_empty()).unwrap_or(Cow::Borrowed(b"/"))
+}
+
+/// What follows a script that ends at `end`.
+fn path_info<'a>(path: &Cow<'a, [u8]>, end: usize) -> Cow<'a, [u8]> {
+    let rest = part(path, end, path.len());
+    if rest.starts_with(b"/") { rest } else { Cow::Owned([b"/", &*rest].concat()) }
+}
+
+/// A path without the script from `start` to `end`, and without the slash before it.
+fn without<'a>(path: &Cow<'a, [u8]>, start: usize, end: usize) -> Cow<'a, [u8]> {
+    let before = part(path, 0, start.saturating_sub(1));
+    if end >= path.len() {
+        before
+    } else if start <= 1 {
+        path_info(path, end)
+    } else {
+        Cow::Owned([&*before, &*path_info(path, end)].concat())
+    }
+}
+
+/// A path without the folder of Jakarta Faces. `with_front`: with what stands before it, which may be an application's root.
+fn without_faces(path: &[u8], with_front: bool) -> Option<Vec<u8>> {
+    const FOLDER: &[u8] = b"/faces";
+    let start = memmem::find(path, b"/faces/")?;
+    let front = if with_front { path.get(..start)? } else { b"" };
+    Some([front, path.get(start.checked_add(FOLDER.len())?..)?].concat())
+}
+
+/// The pages whose data a path stands for.
+pub(crate) fn pages_of_data(path: &[u8]) -> impl Iterator<Item = Cow<'_, [u8]>> {
+    let start = memrchr(b'/', path).map_or(0, |slash| slash.saturating_add(1));
+    let folder =
+        path.split_at_checked(start).filter(|(_, name)| is_data_of_page(name)).map(|(folder, _)| folder.into());
+    folder.into_iter().chain(page_of_data(path).map(Cow::Owned))
+}
+
+/// The page whose data a path asks Next.js for: `/_next/data/BUILD/admin.json` is `/admin.json`.
+fn page_of_data(path: &[u8]) -> Option<Vec<u8>> {
+    const FOLDER: &[u8] = b"/_next/data/";
+    let start = memmem::find(path, FOLDER)?;
+    let behind = path.get(start.saturating_add(FOLDER.len())..)?;
+    let page = behind.get(memchr(b'/', behind)?..)?;
+    Some([path.get(..start)?, page].concat())
+}
+
+/// Each segment up to its first `;`.
+fn without_parameters(path: &[u8]) -> Vec<u8> {
+    let mut is_parameter = false;
+    let is_kept = |byte: &u8| {
+        is_parameter = *byte == b';' || (is_parameter && *byte != b'/');
+        !is_parameter
+    };
+    path.iter().copied().filter(is_kept).collect()
+}
+
+/// Where the first segment begins after several slashes.
+fn behind_slashes(path: &[u8]) -> Option<usize> {
+    path.starts_with(b"//").then(|| path.iter().position(|byte| *byte != b'/'))?
+}
+
+/// What follows a host that begins at `start`.
+fn behind_host<'a>(path: &Cow<'a, [u8]>, start: usize) -> Cow<'a, [u8]> {
+    let slash = path.get(start..).and_then(|host| memchr(b'/', host));
+    part(path, slash.map_or(path.len(), |slash| start.saturating_add(slash)), path.len())
+}
+
+/// Runs of slashes as one.
+fn with_slashes_merged(path: &[u8]) -> Vec<u8> {
+    let mut merged = path.to_vec();
+    merged.dedup_by(|next, previous| *next == b'/' && *previous == b'/');
+    merged
+}
+
+/// Text as a best-fit conversion makes ASCII of it (CVE-2024-4577): full-width letters, and what looks like a slash or a
+/// backslash. Whoever converts takes a backslash for a slash.
+fn best_fit(path: &[u8]) -> Option<Vec<u8>> {
+    let ascii = |letter| match letter {
+        '\u{2044}' | '\u{2215}' | '\u{2216}' | '\u{A5}' | '\u{20A9}' | '\u{FF3C}' => '/',
+        '\u{FF01}'..='\u{FF5E}' => u32::from(letter).checked_sub(0xFEE0).and_then(char::from_u32).unwrap_or(letter),
+        other => other,
+    };
+    Some(core::str::from_utf8(path).ok()?.chars().map(ascii).collect::<String>().into_bytes())
+}
+
+/// A path without tabs, carriage returns and line feeds.
+fn without_lines(path: &[u8]) -> Vec<u8> {
+    path.iter().copied().filter(|byte| !matches!(byte, b'\t' | b'\r' | b'\n')).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn variants(path: &str) -> Result<Vec<String>, Ambiguity> {
+        let target = Target::parse(path.as_bytes()).unwrap_or_else(|bad| panic!("{path} is refused: {bad:?}"));
+        let (mut variants, mut budget) = (Variants::default(), Budget::new());
+        let variants = variants.find(&target, &mut budget)?.iter();
+        Ok(variants.map(|variant| String::from_utf8_lossy(&variant.path).into_owned()).collect())
+    }
+
+    #[test]
+    fn each_step_leads_to_the_path_that_is_meant() {
+        for path in [
+            "/admin",
+            "//admin",
+            "/admin;x",
+            "/;x/admin",
+            "/%61dmin",
+            "/%2561dmin",
+            "/admin%3Fx",
+            "/admin%23x",
+            "//h/admin",
+            "///h/admin",
+            "//h%2fadmin",
+            "/%2fh/admin",
+            "/%09/h/admin",
+            "/ad%09min",
+            "/index.php/admin",
+            "/x.php;y/admin",
+            "/x%2Ephp%2fadmin",
+            "/a.php/b.aspx/admin",
+            "/index.php3/admin",
+            "/faces/admin",
+            "/app/faces/admin",
+            "/_next/data/B/admin",
+            "/admin;x/y",
+            "/%EF%BD%81dmin",
+            "/x//admin.php",
+        ] {
+            let meant = if path.ends_with("admin.php") { "/x/admin.php" } else { "/admin" };
+            assert!(variants(path).unwrap().iter().any(|variant| variant == meant), "{path}: {:?}", variants(path));
+        }
+        for path in
+            ["/admin/index.php", "/admin/index.html", "/admin/Default.aspx", "/admin/index/", "/admin/__data.json"]
+        {
+            assert!(variants(path).unwrap().iter().any(|variant| variant == "/admin/"), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_simple_path_is_its_only_variant() {
+        for path in ["/", "/v2/models/m-1/predict", "/docs/a.html", "/ADMIN/"] {
+            assert_eq!(variants(path), Ok(vec![path.to_owned()]));
+        }
+    }
+
+    #[test]
+    fn a_path_may_be_anything() {
+        for (path, ambiguity) in [
+            ("/admin%3A%3A$DATA", Ambiguity::Alias),
+            ("/%28S(x))/admin", Ambiguity::Alias),
+            ("/++view++admin", Ambiguity::Alias),
+            ("/docs/.%09./admin", Ambiguity::DotSegment),
+            ("/docs/%252%09e./admin", Ambiguity::DotSegment),
+            ("/docs/%EF%BC%8E%EF%BC%8E/admin", Ambiguity::DotSegment),
+            ("/a.b.c.d.e.f.g.h.i.j.k.l.m.n.o.p.q.r", Ambiguity::ManySuffixes),
+        ] {
+            assert_eq!(variants(path), Err(ambiguity), "{path}");
+        }
+        assert_eq!(variants(&format!("/{}%41", "a".repeat(1_100))), Err(Ambiguity::TooLong));
+        assert_eq!(variants(&"//a;b%41%2f".repeat(20)), Err(Ambiguity::TooManyVariants));
+    }
+}

@@ -1,0 +1,67 @@
+//! Where a key may stand in a request.
+
+use serde::{Deserialize, Serialize};
+
+use crate::value::names::{HeaderName, ParameterName};
+use crate::value::text::{Invalid, Short};
+
+/// Where a key may stand in a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", try_from = "Named")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(inline))]
+pub enum KeySource {
+    /// `Authorization: Bearer KEY` (RFC 6750, section 2.1).
+    Bearer,
+    /// A header whose whole value is the key.
+    Header(HeaderName),
+    /// A query parameter. URLs end up in logs, so none by default.
+    Query(ParameterName),
+    /// A cookie.
+    Cookie(ParameterName),
+}
+
+/// A source that has a name.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(
+    feature = "schema",
+    derive(schemars::JsonSchema),
+    schemars(extend("oneOf" = [{"required": ["header"]}, {"required": ["query"]}, {"required": ["cookie"]}]))
+)]
+struct Named {
+    /// A header whose whole value is the key.
+    header: Option<HeaderName>,
+    /// A query parameter. URLs end up in logs.
+    query: Option<ParameterName>,
+    /// A cookie.
+    cookie: Option<ParameterName>,
+}
+
+impl TryFrom<Named> for KeySource {
+    type Error = Invalid;
+
+    fn try_from(named: Named) -> Result<Self, Invalid> {
+        match (named.header, named.query, named.cookie) {
+            (Some(header), None, None) => Ok(Self::Header(header)),
+            (None, Some(query), None) => Ok(Self::Query(query)),
+            (None, None, Some(cookie)) => Ok(Self::Cookie(cookie)),
+            _ => Err(Invalid::new("a key source has one name", format!("write {}", Self::EXPECTED))),
+        }
+    }
+}
+
+impl Short for KeySource {
+    const EXPECTED: &'static str = "bearer, {header: NAME}, {query: NAME} or {cookie: NAME}";
+
+    fn short(text: &str) -> Result<Self, Invalid> {
+        match text {
+            "bearer" => Ok(Self::Bearer),
+            _ => Err(Invalid::new("is no key source", format!("write {}", Self::EXPECTED))),
+        }
+    }
+
+    #[cfg(feature = "schema")]
+    fn short_schema() -> schemars::Schema {
+        schemars::json_schema!({"enum": ["bearer"]})
+    }
+}

@@ -1,0 +1,315 @@
+//! A request, as one read of all header pairs shows it. Values are bytes: nothing here assumes UTF-8.
+
+use core::fmt;
+use std::net::IpAddr;
+
+use memchr::memchr;
+
+use super::header_names::{
+    HOLDS_THE_CLIENT, HeaderNameFilter, METHOD_OVERRIDES, NAMES_A_CLIENT, ROOT_OVERRIDES, URL_BEGINNINGS,
+    URL_OVERRIDES, is_one_of, same_name,
+};
+use super::headers::{Headers, trim};
+use super::overrides::{has_method_parameter, has_path, is_empty_host, path_in_query};
+use super::peer::parse_address;
+use super::query::items;
+use crate::path::target::split_query;
+use crate::value::names::is_token_byte;
+
+/// The header pairs of a request, and what decisions ask of them.
+#[derive(Clone, Copy)]
+pub struct Request<'a> {
+    headers: Headers<'a>,
+    /// All names: most questions are about a header that is not there, and need no second look.
+    names: HeaderNameFilter,
+    /// `:method`, as sent; empty where there is none.
+    pub method: &'a [u8],
+    /// `:path`, as sent; `None` for CONNECT.
+    pub path: Option<&'a [u8]>,
+    /// `:authority`, as sent; empty where there is none.
+    pub authority: &'a [u8],
+    /// Whether Envoy takes this for gRPC, and answers a denial in gRPC's terms.
+    pub is_grpc: bool,
+    has_content_type: bool,
+    /// Whether a header names the client, beside those that [hold](Self::held_client) its address.
+    pub names_a_client: bool,
+    /// Whether some upstreams take the method or the path from a header or from the query.
+    pub is_overridden: bool,
+    /// Whether a header moves the root of all paths, or names a second one.
+    pub moves_the_root: bool,
+    /// A path that stands in the query, where CodeIgniter looks for its route: `/?/admin`.
+    query_url: Option<&'a [u8]>,
+}
+
+const CLIENT: HeaderNameFilter = HeaderNameFilter::of_all(&NAMES_A_CLIENT);
+const METHOD: HeaderNameFilter = HeaderNameFilter::of_all(&METHOD_OVERRIDES);
+const URL: HeaderNameFilter = HeaderNameFilter::of_all(&URL_OVERRIDES);
+const ROOT: HeaderNameFilter = HeaderNameFilter::of_all(&ROOT_OVERRIDES);
+const BEGINNING: HeaderNameFilter = HeaderNameFilter::of_all(&URL_BEGINNINGS);
+
+/// The names that are looked for in every request.
+const LOOKED_FOR: HeaderNameFilter =
+    HeaderNameFilter::of_all(&["content-type"]).union(CLIENT).union(METHOD).union(URL).union(ROOT).union(BEGINNING);
+
+/// The most options of `Connection` that are looked at, and the most parts of one of them.
+const MOST_OPTIONS: usize = 64;
+const MOST_PARTS: usize = 16;
+
+/// Shows the names of headers only: there are credentials in values, and in the path's query.
+impl fmt::Debug for Request<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Request").field(&self.headers).finish()
+    }
+}
+
+impl<'a> Request<'a> {
+    /// Reads every pair once. Envoy hands names over in lower case; what can only refuse a request is found in any case.
+    #[must_use]
+    pub fn new(headers: Headers<'a>) -> Self {
+        let mut request = Self {
+            headers,
+            names: HeaderNameFilter::NONE,
+            method: b"",
+            path: None,
+            authority: b"",
+            is_grpc: false,
+            has_content_type: false,
+            names_a_client: false,
+            is_overridden: false,
+            moves_the_root: false,
+            query_url: None,
+        };
+        for (name, value) in headers.iter() {
+            let filter = HeaderNameFilter::of(name);
+            request.names = request.names.union(filter);
+            if name.first() == Some(&b':') {
+                request.read_pseudo_header(name, value);
+            } else if LOOKED_FOR.intersects(filter) {
+                request.read_header(name, value, filter);
+            }
+        }
+        if let Some(query) = request.path.and_then(|path| split_query(path).1) {
+            request.read_query(query);
+        }
+        request
+    }
+
+    #[inline(never)]
+    fn read_pseudo_header(&mut self, name: &'a [u8], value: &'a [u8]) {
+        match name {
+            b":method" => self.method = value,
+            b":path" => self.path = Some(value),
+            b":authority" => self.authority = value,
+            _ => {}
+        }
+    }
+
+    /// Reads a pair whose name may be one of those that are looked for.
+    #[inline(never)]
+    fn read_header(&mut self, name: &[u8], value: &[u8], filter: HeaderNameFilter) {
+        // Envoy joins several lines, and then it is not gRPC.
+        if name == b"content-type" {
+            self.is_grpc = !self.has_content_type && is_grpc(value);
+            self.has_content_type = true;
+            return;
+        }
+        let one_of = |of_all: HeaderNameFilter, known: &[&str]| of_all.intersects(filter) && is_one_of(name, known);
+        self.names_a_client |= one_of(CLIENT, &NAMES_A_CLIENT);
+        let is_method = defence!("method-override-headers") && one_of(METHOD, &METHOD_OVERRIDES);
+        let is_url = defence!("url-override-headers") && one_of(URL, &URL_OVERRIDES);
+        let is_root = defence!("root-override-headers") && one_of(ROOT, &ROOT_OVERRIDES);
+        let begins_url = defence!("paths-in-hosts") && one_of(BEGINNING, &URL_BEGINNINGS);
+        // Envoy writes X-Forwarded-Proto itself.
+        let holds_path = begins_url && !matches!(value, b"http" | b"https") && has_path(value);
+        self.moves_the_root |= is_root || holds_path;
+        self.is_overridden |= is_method || is_url || is_root || holds_path;
+    }
+
+    #[inline(never)]
+    fn read_query(&mut self, query: &'a [u8]) {
+        self.query_url = path_in_query(query).filter(|_| defence!("path-in-the-query"));
+        let is_method = defence!("method-override-parameter") && has_method_parameter(self.method, query);
+        self.is_overridden |= self.query_url.is_some() || is_method;
+    }
+
+    /// All pairs, if any of them may be one of `names` in any spelling.
+    fn pairs(&self, names: &[&str]) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
+        if self.names.intersects(HeaderNameFilter::of_all(names)) { self.headers } else { Headers::NONE }.iter()
+    }
+
+    /// Whether a header may be there, in any spelling; `false` where it is not.
+    pub(crate) fn may_have(&self, name: &str) -> bool {
+        self.names.intersects(HeaderNameFilter::of(name.as_bytes()))
+    }
+
+    /// Every value of a header, without blanks around it: HTTP/1 drops them, HTTP/2 passes them on, and the meaning is the same
+    /// (RFC 9110, section 5.5).
+    pub fn values(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
+        self.pairs(&[name]).filter(move |(header, _)| *header == name.as_bytes()).map(|(_, value)| trim(value))
+    }
+
+    /// Every value of a header, whatever the letter case of its name. For headers that can only refuse a request: a host other
+    /// than Envoy may leave names as sent.
+    fn values_in_any_case(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
+        let pairs = self.pairs(&[name]);
+        pairs.filter(move |(header, _)| header.eq_ignore_ascii_case(name.as_bytes())).map(|(_, value)| trim(value))
+    }
+
+    /// The only value of a header; `None` where there is none, `Some(None)` where there are several.
+    fn only_value(&self, name: &str) -> Option<Option<&'a [u8]>> {
+        let mut values = self.values_in_any_case(name);
+        let first = values.next()?;
+        Some(values.next().is_none().then_some(first))
+    }
+
+    /// The names, as sent, of headers that an upstream may take for one of `names`.
+    pub fn spellings<const N: usize>(&self, names: [&str; N]) -> impl Iterator<Item = &'a [u8]> {
+        let is_alike = move |name: &&[u8]| names.iter().any(|one| same_name(name, one));
+        self.pairs(&names).map(|(name, _)| name).filter(is_alike)
+    }
+
+    /// Every value of the headers that an upstream may take for `name`, and whether the name is exactly that.
+    pub fn values_alike(&self, name: &str) -> impl Iterator<Item = (bool, &'a [u8])> {
+        self.pairs(&[name]).filter_map(move |(header, value)| {
+            let is_exact = header == name.as_bytes();
+            (is_exact || same_name(header, name)).then(|| (is_exact, trim(value)))
+        })
+    }
+
+    /// The client's address in `X-Forwarded-For` and `X-Envoy-External-Address`, in any spelling: `None` where there is neither,
+    /// `Some(None)` where they do not hold exactly one address.
+    #[must_use]
+    pub fn held_client(&self) -> Option<Option<IpAddr>> {
+        let held = HOLDS_THE_CLIENT.iter().filter_map(|known| {
+            let mut values = self.pairs(&[known]).filter(|(name, _)| same_name(name, known));
+            let (_, first) = values.next()?;
+            Some(if values.next().is_none() { parse_address(first) } else { None })
+        });
+        held.reduce(|one, other| one.filter(|_| one == other))
+    }
+
+    /// The URLs in override headers and in the query.
+    pub fn override_urls(&self) -> impl Iterator<Item = &'a [u8]> {
+        let pairs = self.pairs(&URL_OVERRIDES).filter(|(name, _)| is_one_of(name, &URL_OVERRIDES));
+        pairs.map(|(_, value)| trim(value)).chain(self.query_url)
+    }
+
+    /// Whether a `Connection` header names one of `names`, so that the next hop drops it (RFC 9110, section 7.6.1). Envoy passes
+    /// `Connection` on for upgrade requests only.
+    #[must_use]
+    pub fn connection_names(&self, names: [&str; 3]) -> bool {
+        self.may_have("connection") && self.find_in_connection(names)
+    }
+
+    #[inline(never)]
+    fn find_in_connection(&self, names: [&str; 3]) -> bool {
+        let values = self.values_in_any_case("connection");
+        let mut options = values.flat_map(|value| items(value, b',')).enumerate();
+        // What is not looked at may be one of them. httpd splits at semicolons and blanks too.
+        options.any(|(index, option)| {
+            let mut parts = option.split(|byte| !is_token_byte(*byte)).enumerate();
+            let is_too_much = |index, most| defence!("many-options") && index == most;
+            is_too_much(index, MOST_OPTIONS)
+                || parts.any(|(index, part)| is_too_much(index, MOST_PARTS) || is_one_of(part, &names))
+        })
+    }
+
+    /// Whether `:authority` names a host, without a user. An upstream that puts another one before the path to make a URL finds
+    /// the host in the path (the URL standard skips any number of slashes), or the path elsewhere (Bun, Hono).
+    #[must_use]
+    pub fn names_a_host(&self) -> bool {
+        !defence!("empty-authorities") || !(is_empty_host(self.authority) || memchr(b'@', self.authority).is_some())
+    }
+
+    /// Whether this is a CORS preflight: OPTIONS with `Origin` and `Access-Control-Request-Method`.
+    #[must_use]
+    pub fn is_cors_preflight(&self) -> bool {
+        let has = |name: &str| self.values(name).next().is_some();
+        self.method == b"OPTIONS" && has("origin") && has("access-control-request-method")
+    }
+
+    /// Whether a browser sends this for a page of another origin: `Sec-Fetch-Site` other than `same-origin` or `none`, or an
+    /// `Origin` that is not the origin of `:authority`.
+    #[must_use]
+    pub fn is_cross_site(&self) -> bool {
+        let site = self.only_value("sec-fetch-site");
+        site.is_some_and(|site| !matches!(site, Some(b"same-origin" | b"none")))
+            || self.only_value("origin").is_some_and(|origin| !origin.is_some_and(|one| self.is_own_origin(one)))
+    }
+
+    /// Whether `scheme://host:port` is the origin of `:authority`. The default port may be left out (RFC 6454).
+    fn is_own_origin(&self, origin: &[u8]) -> bool {
+        let (host, port) = match (origin.strip_prefix(b"https://"), origin.strip_prefix(b"http://")) {
+            (Some(host), _) => (host, &b":443"[..]),
+            (_, Some(host)) => (host, &b":80"[..]),
+            _ => return false,
+        };
+        let without_port = |host: &'a [u8]| host.strip_suffix(port).unwrap_or(host);
+        let host = host.strip_suffix(port).unwrap_or(host);
+        !host.is_empty() && host.eq_ignore_ascii_case(without_port(self.authority))
+    }
+}
+
+/// Whether Envoy takes a content type for gRPC (`Grpc::Common::hasGrpcContentType`). Others get a plain HTTP reply.
+fn is_grpc(content_type: &[u8]) -> bool {
+    matches!(content_type.strip_prefix(b"application/grpc"), Some([] | [b'+', ..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::request::headers::HeaderBlock;
+
+    #[test]
+    fn a_page_of_another_origin_is_cross_site() {
+        for (authority, name, value, is_cross_site) in [
+            ("gate.test", "origin", "https://gate.test", false),
+            ("gate.test:443", "origin", "https://gate.test", false),
+            ("gate.test:8080", "origin", "http://gate.test:8080", false),
+            ("GATE.test", "origin", "http://gate.TEST:80", false),
+            ("[::1]:8080", "origin", "http://[::1]:8080", false),
+            ("gate.test", "origin", "http://gate.test:8080", true),
+            ("gate.test:80", "origin", "https://gate.test", true),
+            ("gate.test", "origin", "null", true),
+            ("", "origin", "http://", true),
+            ("gate.test", "origin", "https://gate.test.evil.test", true),
+            ("gate.test", "sec-fetch-site", "same-origin", false),
+            ("gate.test", "sec-fetch-site", "same-site", true),
+            ("gate.test", "sec-fetch-site", "\u{ff}", true),
+            ("gate.test", "accept", "*/*", false),
+            // As a host other than Envoy may leave the names.
+            ("gate.test", "Origin", "https://evil.test", true),
+            ("gate.test", "Sec-Fetch-Site", "cross-site", true),
+        ] {
+            let block = HeaderBlock::new(&[(":authority", authority), (name, value)]);
+            assert_eq!(Request::new(block.headers()).is_cross_site(), is_cross_site, "{authority} {name}: {value}");
+        }
+        let twice = HeaderBlock::new(&[("sec-fetch-site", "none"), ("sec-fetch-site", "cross-site")]);
+        assert!(Request::new(twice.headers()).is_cross_site());
+    }
+
+    #[test]
+    fn a_name_in_connection_is_found() {
+        for (name, value) in [
+            ("connection", "upgrade, x-portcullis-roles;a"),
+            ("connection", "upgrade, X-Portcullis-Roles"),
+            ("Connection", "x_portcullis_roles"),
+        ] {
+            let block = HeaderBlock::new(&[(name, value)]);
+            assert!(Request::new(block.headers()).connection_names(["", "x-portcullis-roles", ""]), "{name}: {value}");
+        }
+    }
+
+    #[test]
+    fn a_content_type_is_grpc_as_for_envoy() {
+        for (value, expected) in [
+            ("application/grpc", true),
+            ("application/grpc+proto", true),
+            ("application/grpc-web", false),
+            ("application/grpc;x=1", false),
+            ("Application/grpc", false),
+        ] {
+            assert_eq!(is_grpc(value.as_bytes()), expected, "{value}");
+        }
+    }
+}

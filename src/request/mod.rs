@@ -1,0 +1,18 @@
+//! What came in: the header pairs of a request, its query, the peer, and the credential.
+
+pub(crate) mod credential;
+pub(crate) mod header_names;
+pub(crate) mod headers;
+pub(crate) mod key_source;
+pub(crate) mod message;
+mod overrides;
+pub(crate) mod peer;
+pub(crate) mod query;
+pub(crate) mod spiffe;
+
+pub use credential::{Presented, find, is_presentable, is_token68};
+pub use headers::{HeaderBlock, Headers};
+pub use key_source::KeySource;
+pub use message::Request;
+pub use peer::{IpRange, Peer};
+pub use spiffe::SpiffeIdPattern;

@@ -1,0 +1,192 @@
+//! The peer of a connection, and the networks whose peers need no key.
+
+use core::str::FromStr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use ipnet::IpNet;
+
+use crate::value::text::{Invalid, Text, read_text};
+
+/// A trusted range: a list of networks, since `localhost` is two.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IpRange {
+    text: String,
+    networks: Vec<IpNet>,
+}
+
+impl IpRange {
+    /// Whether an address is in the range. It must be [canonical](Peer).
+    #[must_use]
+    pub fn contains(&self, address: &IpAddr) -> bool {
+        self.networks.iter().any(|network| network.contains(address))
+    }
+
+    /// The networks of the range.
+    #[must_use]
+    pub fn networks(&self) -> &[IpNet] {
+        &self.networks
+    }
+}
+
+impl Text for IpRange {
+    const EXPECTED: &'static str = "an address, a network such as 10.1.0.0/16, or localhost";
+    #[cfg(feature = "schema")]
+    const PATTERN: &'static str = "^(localhost|[0-9a-fA-F.:]+(/[0-9]+)?)$";
+}
+
+impl FromStr for IpRange {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let networks = if text == "localhost" {
+            vec![IpAddr::from(Ipv4Addr::LOCALHOST).into(), IpAddr::from(Ipv6Addr::LOCALHOST).into()]
+        } else if let Ok(address) = text.parse::<IpAddr>() {
+            vec![address.to_canonical().into()]
+        } else {
+            let network =
+                network(text).ok_or(Invalid::new("is no address, network or localhost", "write 10.1.0.0/16 or ::1"))?;
+            if network.trunc() != network {
+                let fix = "write the first address of the network, or the one address without a prefix";
+                return Err(Invalid::new("has bits set beyond its prefix", fix));
+            }
+            if network.prefix_len() < if network.addr().is_ipv4() { 8 } else { 7 } {
+                return Err(Invalid::new(
+                    "is most of the Internet",
+                    "ranges wider than /8 (IPv4) or /7 (IPv6) are not trusted; name the networks that are yours",
+                ));
+            }
+            vec![network]
+        };
+        Ok(Self { text: text.to_owned(), networks })
+    }
+}
+
+read_text!(IpRange);
+
+impl serde::Serialize for IpRange {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.text)
+    }
+}
+
+/// Reads `ADDRESS/PREFIX`. The address is read as strictly as by the standard library: `IpNet` takes `010.0.0.0/8`, whose first
+/// part is 8 to some and 10 to others. IPv4-mapped IPv6 is IPv4 (RFC 4291, section 2.5.5.2), for networks inside
+/// `::ffff:0:0/96` too. A wider network, such as `::/64`, contains mapped addresses but never matches one: peers are IPv4 by then.
+fn network(text: &str) -> Option<IpNet> {
+    let (address, prefix) = text.split_once('/')?;
+    let prefix: u8 = prefix.bytes().all(|byte| byte.is_ascii_digit()).then(|| prefix.parse().ok())??;
+    let address: IpAddr = address.parse().ok()?;
+    match (address.to_canonical(), prefix.checked_sub(96)) {
+        (v4 @ IpAddr::V4(_), Some(prefix)) if address.is_ipv6() => IpNet::new(v4, prefix),
+        _ => IpNet::new(address, prefix),
+    }
+    .ok()
+}
+
+/// The peer of a connection, as Envoy's `source.address` shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer {
+    /// The address; IPv4-mapped IPv6 is IPv4.
+    pub address: IpAddr,
+    /// The port; 0 where Envoy took the address from a header.
+    pub port: u16,
+}
+
+impl Peer {
+    /// Reads `ip:port` or `[v6]:port`. `None` for anything else: a Unix socket, an internal address, text that is not UTF-8, and
+    /// an address with a zone, `[fe80::1%2]:port`: on another link it is another host (RFC 4007, section 6), and no range
+    /// says which link it means.
+    #[must_use]
+    pub fn parse(bytes: &[u8]) -> Option<Self> {
+        let text = core::str::from_utf8(bytes).ok().filter(|text| !text.contains('%'))?;
+        let socket: SocketAddr = text.parse().ok()?;
+        let address = if defence!("mapped-addresses") { socket.ip().to_canonical() } else { socket.ip() };
+        Some(Self { address, port: socket.port() })
+    }
+
+    /// Whether the address stands for another one: in a mesh, inbound calls that a sidecar passes on to its own workload come
+    /// from 127.0.0.6 or ::6, whoever made them.
+    #[must_use]
+    pub fn stands_for_another(&self) -> bool {
+        const PASSTHROUGH: [IpAddr; 2] =
+            [IpAddr::V4(Ipv4Addr::new(127, 0, 0, 6)), IpAddr::V6(Ipv6Addr::new(0, 0, 0, 0, 0, 0, 0, 6))];
+        PASSTHROUGH.contains(&self.address)
+    }
+}
+
+/// Reads an address without a port, as a header or the recorded filter state has it.
+pub(crate) fn parse_address(bytes: &[u8]) -> Option<IpAddr> {
+    let address: IpAddr = core::str::from_utf8(bytes.trim_ascii()).ok()?.parse().ok()?;
+    Some(address.to_canonical())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_contains_its_addresses() {
+        for (range, inside, outside) in [
+            ("10.1.0.0/16", &["10.1.2.3:1", "[::ffff:10.1.2.3]:1"][..], &["10.2.0.1:1", "[::1]:1"][..]),
+            ("localhost", &["127.0.0.1:1", "[::1]:1"], &["127.0.0.2:1", "[::2]:1"]),
+            ("::ffff:10.0.0.0/104", &["10.9.9.9:1"], &["11.0.0.1:1"]),
+            ("::ffff:10.0.0.7", &["10.0.0.7:1"], &["10.0.0.8:1"]),
+            ("fd00::/8", &["[fd12::1]:1"], &["[fe80::1]:1"]),
+            ("::/64", &["[::1]:1"], &["10.0.0.1:1", "[::ffff:10.0.0.1]:1"]),
+        ] {
+            let contains =
+                |peer: &str| IpRange::from_str(range).unwrap().contains(&Peer::parse(peer.as_bytes()).unwrap().address);
+            assert!(inside.iter().all(|peer| contains(peer)), "{range} contains {inside:?}");
+            assert!(!outside.iter().any(|peer| contains(peer)), "{range} contains none of {outside:?}");
+        }
+    }
+
+    #[test]
+    fn a_range_that_is_malformed_or_too_wide_is_refused() {
+        for text in [
+            "0.0.0.0/0",
+            "10.0.0.0/7",
+            "::/0",
+            "fc00::/6",
+            "::ffff:0:0/96",
+            "::ffff:10.0.0.0/103",
+            "10.1.2.3/16",
+            "fd00::1/8",
+            "",
+            "10.1",
+            "010.1.0.0/16",
+            "10.0.0.0/33",
+            "localhost/8",
+            "example.com",
+            "10.0.0.0-10.0.0.9",
+            " 10.0.0.1",
+        ] {
+            assert!(IpRange::from_str(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_peer_is_an_address_with_a_port() {
+        assert_eq!(Peer::parse(b"10.0.0.7:0").unwrap().port, 0);
+        for text in [
+            "",
+            "10.0.0.7",
+            "::1",
+            "[::1]",
+            "@/tmp/socket",
+            "envoy://internal/1",
+            "10.0.0.7:65536",
+            "010.0.0.7:1",
+            "[fe80::1%2]:1",
+            "[::1%0]:1",
+            "\u{ff}",
+        ] {
+            assert_eq!(Peer::parse(text.as_bytes()), None, "{text}");
+        }
+        for (text, expected) in
+            [("127.0.0.6:9", true), ("[::ffff:127.0.0.6]:9", true), ("[::6]:9", true), ("127.0.0.1:9", false)]
+        {
+            assert_eq!(Peer::parse(text.as_bytes()).unwrap().stands_for_another(), expected, "{text}");
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! Lists in a request: query parameters, cookies, and what stands between commas.
+
+use memchr::memchr;
+
+use crate::path::escape::decoded;
+
+/// The most parameters of a query, or cookies of a request, that are looked at.
+pub(crate) const MOST_ITEMS: usize = 512;
+
+/// The values of a query parameter, as sent. Parameters are separated by `&` alone. The name is compared decoded: `api%5Fkey` is
+/// a second `api_key`. A `+` is a plus, since keys may hold one but no blank. `None` stands for the parameters that were not
+/// looked at because there are too many.
+pub(crate) fn parameters<'a>(query: Option<&'a [u8]>, name: &str) -> impl Iterator<Item = Option<&'a [u8]>> {
+    let pairs = query.into_iter().flat_map(|query| items(query, b'&'));
+    named(pairs, move |key| is_parameter(key, name))
+}
+
+/// The items of a list.
+pub(crate) fn items(text: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(text);
+    core::iter::from_fn(move || {
+        let (item, after) = rest?.split_at_checked(memchr(separator, rest?).unwrap_or(rest?.len()))?;
+        rest = after.get(1..);
+        Some(item)
+    })
+}
+
+/// The values of the pairs whose name `is_named` takes; `None` for those that were not looked at.
+pub(crate) fn named<'a>(
+    pairs: impl Iterator<Item = &'a [u8]>,
+    is_named: impl Fn(&[u8]) -> bool,
+) -> impl Iterator<Item = Option<&'a [u8]>> {
+    pairs.take(MOST_ITEMS.saturating_add(1)).enumerate().filter_map(move |(index, pair)| {
+        let (key, value) = split_pair(pair);
+        if index == MOST_ITEMS && defence!("many-items") { Some(None) } else { is_named(key).then_some(Some(value)) }
+    })
+}
+
+/// Splits a pair at its first `=`.
+pub(crate) fn split_pair(pair: &[u8]) -> (&[u8], &[u8]) {
+    let (name, value) = pair.split_at_checked(memchr(b'=', pair).unwrap_or(pair.len())).unwrap_or_default();
+    (name, value.get(1..).unwrap_or_default())
+}
+
+fn is_parameter(key: &[u8], name: &str) -> bool {
+    key == name.as_bytes() || (key.len() > name.len() && decoded(key).eq(name.bytes()))
+}
+
+/// A `:path` without the parameter `name`.
+pub(crate) fn without_parameter(path: &[u8], query: &[u8], name: &str) -> Vec<u8> {
+    let pairs = query.split(|byte| *byte == b'&');
+    let kept: Vec<&[u8]> = pairs.filter(|pair| !is_parameter(split_pair(pair).0, name)).collect();
+    if kept.is_empty() { path.to_vec() } else { [path, b"?", &kept.join(&b'&')].concat() }
+}

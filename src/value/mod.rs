@@ -1,0 +1,12 @@
+//! Values that a policy writes as text. Each has a type of its own: a value that exists is well formed.
+
+pub(crate) mod names;
+pub(crate) mod text;
+pub(crate) mod timestamp;
+
+pub use names::{
+    ConsumerName, Description, GateName, HeaderName, KeyId, Method, Methods, ParameterName, Plaintext, Realm, RoleName,
+    Sentence, StateKey, VariableName,
+};
+pub use text::Invalid;
+pub use timestamp::Timestamp;

@@ -1,0 +1,262 @@
+//! The names that a policy document uses, each of its own type: what is held is known to be well formed.
+
+use core::fmt;
+use core::str::FromStr;
+
+use super::text::{Invalid, Text, read_text};
+
+macro_rules! name {
+    ($(#[$doc:meta])* $name:ident, $expected:literal, $longest:literal, $fits:expr, $class:expr, $why:literal, $fix:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+        pub struct $name(String);
+
+        impl $name {
+            /// The name as text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+
+            /// A default, which is well formed as it stands in the source.
+            #[allow(dead_code, reason = "not every kind of name has a default")]
+            pub(crate) fn fixed(text: &'static str) -> Self {
+                Self(text.to_owned())
+            }
+        }
+
+        impl Text for $name {
+            const EXPECTED: &'static str = $expected;
+            #[cfg(feature = "schema")]
+            const PATTERN: &'static str = concat!("^[", $class, "]{1,", $longest, "}$");
+        }
+
+        impl FromStr for $name {
+            type Err = Invalid;
+
+            fn from_str(text: &str) -> Result<Self, Invalid> {
+                well_formed(text, $longest, $fits).map(Self).ok_or(Invalid::new($why, $fix))
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(&self.0, f)
+            }
+        }
+
+        read_text!($name);
+    };
+}
+
+/// A text that is neither empty nor too long, and fits.
+#[inline(never)]
+fn well_formed(text: &str, longest: usize, fits: fn(&str) -> bool) -> Option<String> {
+    (!text.is_empty() && text.len() <= longest && fits(text)).then(|| text.to_owned())
+}
+
+/// Bytes that stand in a header value without quoting, and in a comma-separated list.
+fn visible(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b',' | b'"' | b'\\'))
+}
+
+/// [`visible`] as a class of a regular expression.
+#[cfg(feature = "schema")]
+macro_rules! visible_class {
+    () => {
+        r"!#-+\x2d-\x5b\x5d-~"
+    };
+}
+
+/// A token of RFC 9110, section 5.6.2.
+pub(crate) fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+name!(
+    /// The name of a gate, which stands in stats and logs.
+    GateName, "a name of letters, digits, - and _", 64,
+    |text| text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')), r"A-Za-z0-9_-",
+    "is no name of a gate", "use 1 to 64 letters, digits, - and _ (it stands in the names of stats)"
+);
+name!(
+    /// The name of a consumer: who a key belongs to.
+    ConsumerName, "the consumer's name", 128, visible, visible_class!(),
+    "is no name of a consumer", "use 1 to 128 visible ASCII characters without comma, quote and backslash (it is sent as a header)"
+);
+name!(
+    /// The name of a role.
+    RoleName, "a role's name", 64, visible, visible_class!(),
+    "is no name of a role", "use 1 to 64 visible ASCII characters without comma, quote and backslash (it is sent as a header)"
+);
+name!(
+    /// The public handle of a key.
+    KeyId, "the key's id", 128, visible, visible_class!(),
+    "is no id of a key", "use 1 to 128 visible ASCII characters without comma, quote and backslash (it is sent as a header)"
+);
+name!(
+    /// A header's name, in lower case as Envoy has them.
+    HeaderName, "a header's name in lower case", 64,
+    |text| text.bytes().all(|b| is_token_byte(b) && !b.is_ascii_uppercase()), r"a-z0-9!#$%&'*+.^_`|~-",
+    "is no header name", "use 1 to 64 characters of a header name, in lower case"
+);
+name!(
+    /// The name of a query parameter or of a cookie.
+    ParameterName, "a parameter's name", 64,
+    |text| text.bytes().all(|b| is_token_byte(b) && !matches!(b, b'%' | b'+' | b'&')), r"A-Za-z0-9!#$'*.^_`|~-",
+    "is no name of a parameter", "use 1 to 64 letters, digits, - and _"
+);
+name!(
+    /// An HTTP method, in upper case as RFC 9110, section 9.1 has the registered ones.
+    Method, "a method such as GET", 32,
+    |text| text.bytes().all(|b| is_token_byte(b) && !b.is_ascii_lowercase()), r"A-Z0-9!#$%&'*+.^_`|~-",
+    "is no method", "write it in upper case, such as GET"
+);
+name!(
+    /// The key of a filter state object.
+    StateKey, "a filter state key such as portcullis.peer", 128, visible, visible_class!(),
+    "is no filter state key", "use the object_key that the set_filter_state filter records"
+);
+name!(
+    /// The realm of a challenge (RFC 9110, section 11.5), which is sent as a quoted string.
+    Realm, "the realm", 64,
+    |text| text.bytes().all(|b| (b == b' ' || b.is_ascii_graphic()) && !matches!(b, b'"' | b'\\')), r" !#-\x5b\x5d-~",
+    "is no realm", "use 1 to 64 ASCII characters without quote and backslash"
+);
+name!(
+    /// A sentence for the caller.
+    Sentence, "a sentence", 1024, |text| !text.chars().any(char::is_control),
+    r"^\x00-\x1f\x7f-\x9f",
+    "is no sentence for a reply", "use 1 to 1024 bytes without control characters"
+);
+name!(
+    /// A remark for the reader of the document. Nothing is done with it.
+    Description, "a description", 4096, |_| true, r"\s\S",
+    "is too long or empty", "use 1 to 4096 bytes, or remove it"
+);
+
+/// The methods that a pattern is narrowed to.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(try_from = "Vec<Method>")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(inline, extend("minItems" = 1)))]
+pub struct Methods(Vec<Method>);
+
+impl Methods {
+    /// The methods in the order in which they are written.
+    pub fn iter(&self) -> impl Iterator<Item = &Method> {
+        self.0.iter()
+    }
+
+    /// Whether `method` is one of these, compared exactly; GET includes HEAD.
+    #[must_use]
+    pub fn include(&self, method: &[u8]) -> bool {
+        self.0.iter().any(|one| one.0.as_bytes() == method || (one.0 == "GET" && method == b"HEAD"))
+    }
+
+    /// Whether `method` is one of these for an upstream that ignores letter case; GET covers HEAD.
+    #[must_use]
+    pub fn cover(&self, method: &[u8]) -> bool {
+        let same = |one: &[u8]| if defence!("method-case") { one.eq_ignore_ascii_case(method) } else { one == method };
+        let covers_head = |one: &str| defence!("head-under-get") && one == "GET";
+        self.0.iter().any(|one| same(one.0.as_bytes()) || (covers_head(&one.0) && same(b"HEAD")))
+    }
+}
+
+impl TryFrom<Vec<Method>> for Methods {
+    type Error = Invalid;
+
+    fn try_from(methods: Vec<Method>) -> Result<Self, Invalid> {
+        if methods.is_empty() {
+            return Err(Invalid::new("an empty list of methods matches nothing", "name a method, or remove the field"));
+        }
+        Ok(Self(methods))
+    }
+}
+
+/// The name of an environment variable. It is shown only where it looks like one, and not like a key that was put in its
+/// place: upper case with few digits.
+#[derive(Clone, PartialEq, Eq, serde::Serialize)]
+pub struct VariableName(String);
+
+impl fmt::Display for VariableName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let digits = self.0.bytes().filter(u8::is_ascii_digit).count();
+        if digits <= 2 && !self.0.bytes().any(|byte| byte.is_ascii_lowercase()) {
+            f.write_str(&self.0)
+        } else {
+            f.write_str("(its name is not shown: it may be a key)")
+        }
+    }
+}
+
+impl fmt::Debug for VariableName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "VariableName({self})")
+    }
+}
+
+impl VariableName {
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Text for VariableName {
+    const EXPECTED: &'static str = "the name of an environment variable";
+    #[cfg(feature = "schema")]
+    const PATTERN: &'static str = "^[A-Za-z_][A-Za-z0-9_]*$";
+}
+
+impl FromStr for VariableName {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let digit_first = text.starts_with(|c: char| c.is_ascii_digit());
+        if text.is_empty() || digit_first || !text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
+            return Err(Invalid::new(
+                "is no name of an environment variable",
+                "write the variable's name, in letters, digits and _, and put the key into the variable",
+            ));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+read_text!(VariableName);
+
+/// The value of a `plaintext` member: a secret that no message, log or `Debug` output shows.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Plaintext(String);
+
+impl Plaintext {
+    /// The key itself.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Text for Plaintext {
+    const EXPECTED: &'static str = "the key as text";
+    /// Longer, or with other characters, no request can present it.
+    #[cfg(feature = "schema")]
+    const PATTERN: &'static str = "^[!-~]{1,1024}$";
+}
+
+impl FromStr for Plaintext {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        Ok(Self(text.to_owned()))
+    }
+}
+
+read_text!(Plaintext);
+
+impl fmt::Debug for Plaintext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Plaintext(...)")
+    }
+}

@@ -1,0 +1,107 @@
+//! Points in time: whole seconds, read from RFC 3339.
+
+use core::str::FromStr;
+
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::text::{Invalid, Text, read_text};
+
+/// Seconds since 1970-01-01T00:00:00Z, without leap seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Timestamp(pub i64);
+
+impl Timestamp {
+    /// The earliest there is, before every other.
+    pub(crate) const MIN: Self = Self(i64::MIN);
+    /// The last there is, behind every other.
+    pub(crate) const MAX: Self = Self(i64::MAX);
+
+    /// Reads an RFC 3339 date-time such as `2027-02-01T00:00:00Z` or `2027-02-01T02:00:00.5+02:00`. A fraction is
+    /// dropped, and a leap second is the first one of the next minute. `None` for anything else: a date alone, a missing
+    /// offset, a 31st of April.
+    #[must_use]
+    pub fn from_rfc3339(text: &str) -> Option<Self> {
+        // RFC 3339 allows for other signs than a T or a blank, and `time` takes any.
+        if !matches!(text.as_bytes().get(10), Some(b'T' | b't' | b' ')) {
+            return None;
+        }
+        let (before, leap) = match text.split_at_checked(17) {
+            // `time` takes a leap second at the end of a month alone.
+            Some((minute, second)) if second.starts_with("60") => (format!("{minute}59{}", second.get(2..)?), 1),
+            _ => (text.to_owned(), 0),
+        };
+        let date = OffsetDateTime::parse(&before, &Rfc3339).ok()?;
+        date.unix_timestamp().checked_add(leap).map(Self)
+    }
+}
+
+impl Text for Timestamp {
+    const EXPECTED: &'static str = "a date-time such as 2027-02-01T00:00:00Z";
+
+    /// As a `format` it would refuse the blank for a `T`, which RFC 3339 allows.
+    #[cfg(feature = "schema")]
+    const PATTERN: &'static str =
+        "^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})$";
+}
+
+impl FromStr for Timestamp {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        Self::from_rfc3339(text)
+            .ok_or(Invalid::new("is no date-time of RFC 3339", "write one such as 2027-02-01T00:00:00Z"))
+    }
+}
+
+read_text!(Timestamp);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn date_times_of_rfc_3339_are_read() {
+        for (text, seconds) in [
+            ("1970-01-01T00:00:00Z", 0),
+            ("1969-12-31T23:59:59Z", -1),
+            ("2000-02-29T00:00:00Z", 951_782_400),
+            ("2026-11-22T00:00:00Z", 1_795_305_600),
+            ("2026-11-22T02:00:00.999+02:00", 1_795_305_600),
+            ("2026-11-21t22:30:00-01:30", 1_795_305_600),
+            // A leap second is the first one of the next minute.
+            ("2026-11-21T23:59:60Z", 1_795_305_600),
+            ("2026-11-22T23:59:00+23:59", 1_795_305_600),
+            ("9999-12-31T23:59:59Z", 253_402_300_799),
+        ] {
+            assert_eq!(Timestamp::from_rfc3339(text), Some(Timestamp(seconds)), "{text}");
+        }
+    }
+
+    #[test]
+    fn anything_else_is_none() {
+        for text in [
+            "",
+            "2027-02-01",
+            "2027-02-01T00:00:00",
+            "2027-02-30T00:00:00Z",
+            "2027-04-31T00:00:00Z",
+            "1900-02-29T00:00:00Z",
+            "2027-13-01T00:00:00Z",
+            "2027-00-01T00:00:00Z",
+            "2027-02-01T24:00:00Z",
+            "2027-02-01T00:60:00Z",
+            "2027-02-01T00:00:61Z",
+            "2027-02-01T00:00:00.Z",
+            "2027-02-01T00:00:00+24:00",
+            "2027-02-01T00:00:00+01:60",
+            "2027-02-01T00:00:00+01:99",
+            "2027-02-01T00:00:00Z ",
+            "27-02-01T00:00:00Z",
+            "+027-02-01T00:00:00Z",
+            "2027-02-01T00:00:00+0100",
+        ] {
+            assert_eq!(Timestamp::from_rfc3339(text), None, "{text}");
+        }
+    }
+}
