@@ -1,34 +1,48 @@
-//! Portcullis: the API-key gate for Envoy and Istio.
+//! Portcullis: the API-key gate for Envoy and Istio, as a plain library. The command and the tests link it natively; for WASI
+//! only, a thin filter puts it into Envoy.
 //!
-//! Data flows one way: the bytes of one request ([`Request`]) go into a [`Policy`], out comes a [`Decision`], and from
-//! that the [`Outcome`]: edits on the way to the upstream, or a local [`Reply`].
+//! ```
+//! use portcullis::{HeaderBlock, Policy, Request};
 //!
-//! The order of a decision, each step the first that can answer:
+//! let document = r#"{"public_paths": ["/"], "consumers": [{"name": "ci", "keys": [{"plaintext": "my-secret"}]}]}"#;
+//! let policy = Policy::load(document.as_bytes(), &|_variable| None)?.policy;
+//!
+//! let headers = [(":method", "GET"), (":path", "/models"), (":authority", "gate"), ("x-api-key", "my-secret")];
+//! let block = HeaderBlock::new(&headers);
+//! let decision = policy.decide(&Request::new(block.headers()), &(), &mut ());
+//! assert_eq!(decision.reason.name(), "key");
+//! # Ok::<(), portcullis::Refusal>(())
+//! ```
+//!
+//! # From a request to its outcome
+//!
+//! The bytes of one request become a [`Request`]; a [`Policy`] makes a [`Decision`] of it, and of that an [`Outcome`]:
+//! header mutations on the way to the upstream, or a local [`Reply`]. Each step of a decision either answers or leaves it to
+//! the next:
 //!
 //! 1. A disabled gate allows.
-//! 2. What no API sends is refused ([`target`]).
-//! 3. A CORS preflight is allowed, where the policy says so.
-//! 4. A public path is allowed, where its path can be understood in one way only.
-//! 5. A trusted peer is allowed, by its address ([`network`]) or its mTLS identity ([`spiffe`]).
-//! 6. There must be exactly one credential ([`credential`]).
-//! 7. It must be a key that is valid now.
-//! 8. Its consumer must have the roles that the path asks for, in every variant.
-//! 9. The request goes on: without the credential, with the consumer's identity.
+//! 2. What no API sends is refused ([`path::Target`]).
+//! 3. A CORS preflight is allowed, if the policy says so.
+//! 4. A public path is allowed, if it is unambiguous.
+//! 5. A trusted peer is allowed, by its address ([`request::Peer`]) or its mTLS identity ([`request::SpiffeIdPattern`]).
+//! 6. There must be exactly one credential ([`request::find`]).
+//! 7. It must be a key that is valid now ([`Keyring`]).
+//! 8. Its consumer must have the roles that the path requires, in every variant.
+//! 9. The request is forwarded: without the credential, with the consumer's identity.
 //!
-//! A path is read in two ways: narrowly for what is public (`Target::plain`), and in every variant for what is restricted
-//! (`Variants`). A `Scan` is what one pass sees of a path: most paths are simple, and have no variant but themselves. A path
-//! that cannot be told, or not at a bounded cost, may be anything ([`trail::Ambiguity`]): it is never public, and under every
-//! rule. A `Fold` is what path and pattern have in common where a backend does not tell things apart, and a `Tree` compares a
-//! path with all patterns of a policy at once.
+//! # Two readings of a path
 //!
-//! A policy has two forms: a [`document`] as it is written, with every default filled in, and the compiled [`Policy`].
+//! What is public is read narrowly: the path must be unambiguous, and match as sent and decoded. What is restricted is read
+//! widely: in every variant that some upstream may take the path for. A path whose variants cannot be told, or not at a
+//! bounded cost, may be anything ([`path::Ambiguity`]): it is never public, and every rule applies to it.
 //!
-//! What few requests need is out of line (`#[inline(never)]`), so that the way of a usual request stays short.
+//! # Two forms of a policy
 //!
-//! All of this knows no host: it is a plain library, which the command and the tests link natively. For WASI only, a thin
-//! filter puts it into Envoy, on the SDK of proxy-wasm; it has no rules of its own.
+//! [`Document`] is the policy as written, with every default filled in. [`Policy`] is its compiled form, which decides.
+//!
+//! Code that few requests need is out of line (`#[inline(never)]`), so that the way of a usual request stays short.
 
-// The first, since all others may use its macro.
+// First, since all modules use its macro.
 #[macro_use]
 mod defence;
 

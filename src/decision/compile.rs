@@ -111,19 +111,19 @@ impl ConsumerSink for Compiler<'_> {
 
 fn check_headers(document: &Document) -> Result<(), Refusal> {
     if document.key_sources.is_empty() {
-        let invalid = Invalid::new("an empty list: no key could ever be presented", "remove it, or name a source");
+        let invalid = Invalid::new("empty list", "no key could be presented; name a source, or remove the field");
         return Err(Refusal::invalid("key_sources", None, invalid));
     }
     let mut taken: Vec<&str> = Vec::new();
     for (index, source) in document.key_sources.iter().enumerate() {
         let path = format!("key_sources[{index}]");
         if document.key_sources.iter().take(index).any(|other| other == source) {
-            return Err(Refusal::invalid(path, None, Invalid::new("the same key source twice", "keep one")));
+            return Err(Refusal::invalid(path, None, Invalid::new("duplicate key source", "keep one")));
         }
         if let KeySource::Header(name) = source {
             if is_reserved(name.as_str()) {
-                let fix = "use a header of its own such as x-api-key, or `bearer` for Authorization";
-                let invalid = Invalid::new("means something else already", fix);
+                let help = "use a header of its own such as x-api-key, or `bearer` for Authorization";
+                let invalid = Invalid::new("reserved header name", help);
                 return Err(Refusal::invalid(format!("{path}.header"), Some(name.as_str()), invalid));
             }
             taken.push(name.as_str());
@@ -137,8 +137,8 @@ fn check_headers(document: &Document) -> Result<(), Refusal> {
     ] {
         let name = name.as_str();
         if is_reserved(name) || taken.iter().any(|other| same_name(name.as_bytes(), other)) {
-            let fix = "use a header of its own: the gate removes every copy that a caller sends";
-            return Err(Refusal::invalid(path, Some(name), Invalid::new("means something else already", fix)));
+            let help = "use a header of its own, since the gate removes every copy that a caller sends";
+            return Err(Refusal::invalid(path, Some(name), Invalid::new("reserved header name", help)));
         }
         taken.push(name);
     }
@@ -147,13 +147,12 @@ fn check_headers(document: &Document) -> Result<(), Refusal> {
 
 fn check_paths(document: &Document) -> Result<(), Refusal> {
     if document.protected_paths.as_ref().is_some_and(Vec::is_empty) {
-        let fix = "remove it to protect everything; `mode: disabled` opens the gate";
-        let invalid = Invalid::new("an empty list protects nothing", fix);
+        let help = "it would protect nothing; remove it to protect everything (`mode: disabled` opens the gate)";
+        let invalid = Invalid::new("empty list", help);
         return Err(Refusal::invalid("protected_paths", None, invalid));
     }
     if let Some(index) = document.rules.iter().position(|rule| rule.roles.is_empty()) {
-        let invalid =
-            Invalid::new("the rule asks for no role, so nobody could meet it", "name a role, or remove the rule");
+        let invalid = Invalid::new("rule without roles", "name a role, or remove the rule");
         return Err(Refusal::invalid(format!("rules[{index}]"), None, invalid));
     }
     Ok(())

@@ -106,7 +106,7 @@ impl Short for ClientAddress {
         match text {
             "direct" => Ok(Self::Direct),
             "remote_ip" => Ok(Self::RemoteIp),
-            _ => Err(Invalid::new("is no choice here", format!("write {}", Self::EXPECTED))),
+            _ => Err(Invalid::new("invalid client address", format!("expected {}", Self::EXPECTED))),
         }
     }
 

@@ -1,4 +1,4 @@
-//! Why a policy document, or one key entry of it, is refused: where, what, and how to mend it.
+//! Why a policy document is refused: where, what is wrong, and the fix.
 
 use core::fmt;
 use std::borrow::Cow;
@@ -26,37 +26,37 @@ pub enum Problem {
     },
     /// A member that the format does not have.
     UnknownField {
-        /// Its name; `None` where it may be a key that somebody has put there.
+        /// Its name; `None` where it may be a key.
         name: Option<String>,
-        /// The members that may stand there.
+        /// The members that the format has there.
         known: &'static [&'static str],
     },
-    /// A member that is given twice. Parsers differ in which one counts, so neither does.
+    /// A member that is given twice. Parsers differ in which one they take.
     DuplicateField {
         /// Its name.
         name: &'static str,
     },
-    /// A member that must be there and is not.
+    /// A required member that is missing.
     MissingField {
         /// Its name.
         name: &'static str,
     },
-    /// Another JSON type than the one that belongs here.
+    /// A value of another JSON type than expected.
     WrongType {
-        /// What stands there, such as `a number`.
+        /// What was found, such as `a number`.
         found: &'static str,
         /// The value, unless it may be secret.
         shown: Option<String>,
-        /// What belongs there.
+        /// What is expected.
         expected: String,
-        /// Whether text belongs there, so that quotes would mend it.
+        /// Whether text is expected, so that quoting fixes it.
         quotable: bool,
     },
-    /// The right type with a value that cannot be.
+    /// A value of the right type that is not valid.
     Invalid {
         /// The value, unless it may be secret.
         shown: Option<String>,
-        /// Why it cannot be, and how to mend it.
+        /// What is wrong with it, and the fix.
         invalid: Invalid,
     },
 }
@@ -64,27 +64,26 @@ pub enum Problem {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let place = if self.path.is_empty() { "the document" } else { &self.path };
+        write!(f, "{place}: ")?;
         match &self.problem {
             Problem::Syntax { message } => {
-                write!(f, "{place}: {message}: give the policy as JSON text, or as YAML in a google.protobuf.Struct")
+                write!(f, "{message}: write the policy as JSON text, or as YAML in a google.protobuf.Struct")
             }
             Problem::UnknownField { name: Some(name), known } => {
-                write!(f, "{place}: unknown field `{}`: known here are {}", clip(name), known.join(", "))
+                write!(f, "unknown field `{}`: expected {}", clip(name), known.join(", "))
             }
             Problem::UnknownField { name: None, known } => {
-                write!(f, "{place}: unknown field (its name is not shown): known here are {}", known.join(", "))
+                write!(f, "unknown field (name not shown): expected {}", known.join(", "))
             }
-            Problem::DuplicateField { name } => write!(f, "{place}: `{name}` is given twice: keep one"),
-            Problem::MissingField { name } => write!(f, "{place}: `{name}` is missing: add it"),
-            Problem::WrongType { found: "nothing (null)", expected, .. } => {
-                write!(f, "{place}: no value, expected {expected}: give one, or remove the field")
+            Problem::DuplicateField { name } => write!(f, "duplicate field `{name}`: keep one"),
+            Problem::MissingField { name } => write!(f, "missing field `{name}`: add it"),
+            Problem::WrongType { found: NULL, expected, .. } => {
+                write!(f, "found {NULL}, expected {expected}: write a value, or remove the field")
             }
             Problem::WrongType { found, shown, expected, quotable } => {
-                write!(f, "{place}: ")?;
-                match shown {
-                    Some(shown) => write!(f, "{} is {found}, expected {expected}", clip(shown))?,
-                    None => write!(f, "found {found}, expected {expected}")?,
-                }
+                write!(f, "found {found}")?;
+                shown.as_ref().map_or(Ok(()), |shown| write!(f, " ({})", clip(shown)))?;
+                write!(f, ", expected {expected}")?;
                 match *found {
                     "a boolean" if *quotable => write!(f, ": quote it (YAML reads a bare off, no or yes as a boolean)"),
                     "a number" if *quotable => write!(f, ": quote it"),
@@ -92,9 +91,9 @@ impl fmt::Display for Refusal {
                 }
             }
             Problem::Invalid { shown: Some(shown), invalid } => {
-                write!(f, "{place}: {:?} {}: {}", clip(shown), invalid.why, invalid.fix)
+                write!(f, "{} {:?}: {}", invalid.what, clip(shown), invalid.help)
             }
-            Problem::Invalid { shown: None, invalid } => write!(f, "{place}: {}: {}", invalid.why, invalid.fix),
+            Problem::Invalid { shown: None, invalid } => write!(f, "{}: {}", invalid.what, invalid.help),
         }
     }
 }
@@ -102,7 +101,7 @@ impl fmt::Display for Refusal {
 impl std::error::Error for Refusal {}
 
 impl Refusal {
-    /// What is neither JSON text nor a `Struct`.
+    /// A configuration that is neither JSON text nor a `Struct`.
     pub(super) fn syntax(message: impl Into<String>) -> Self {
         Self { path: String::new(), problem: Problem::Syntax { message: message.into() } }
     }
@@ -112,9 +111,9 @@ impl Refusal {
         Self { path: path.into(), problem: Problem::Invalid { shown: shown.map(str::to_owned), invalid } }
     }
 
-    /// A problem at the end of a path. It is here, where the place is known, that values which may be secret are dropped.
+    /// A problem at the end of a path. Values that may be secret are dropped here, where the place is known.
     pub(super) fn new(mut path: Vec<Step>, mut problem: Problem) -> Self {
-        // The member is not known there, or is there twice: the place is its object.
+        // For an unknown or duplicate member, the place is its object.
         if matches!(problem, Problem::UnknownField { .. } | Problem::DuplicateField { .. }) {
             path.pop();
         }
@@ -122,7 +121,7 @@ impl Refusal {
             Problem::WrongType { shown, .. } => *shown = shown.take().filter(|text| may_show(&path, text)),
             Problem::Invalid { shown, invalid } if shown.as_ref().is_some_and(|text| !may_show(&path, text)) => {
                 *shown = None;
-                invalid.why = format!("the value (not shown: it may be a key) {}", invalid.why).into();
+                invalid.what = format!("{} (value not shown, it may be a key)", invalid.what).into();
             }
             Problem::UnknownField { name, .. } => {
                 *name = name.take().filter(|name| !is_in_keys(&path) && is_word(name));
@@ -154,9 +153,9 @@ impl Step {
     }
 }
 
-/// Whether a message may show a value that stands here: none where somebody may have put a key. That is anywhere in a key
-/// entry, but for what begins as a date where one belongs; where a list of consumers or a consumer should be; among the
-/// sources of keys; and in the place of the whole document.
+/// Whether a message may show the value at this place: none where a key may have been put. That is anywhere in a key entry, except
+/// for what looks like a date in the place of one; in the place of a list of consumers or of a consumer; among the key
+/// sources, except for what looks like a header name; and in the place of the whole document.
 fn may_show(path: &[Step], text: &str) -> bool {
     match path {
         [] => false,
@@ -171,7 +170,7 @@ fn is_in_keys(path: &[Step]) -> bool {
     matches!(path, [one, Step::Index(_), two, ..] if one.is("consumers") && two.is("keys"))
 }
 
-/// Whether a member's name is a word and no key: somebody may have written a map of keys.
+/// Whether a member's name looks like a word, and not like a key in a map of keys.
 fn is_word(name: &str) -> bool {
     name.len() <= 24 && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
 }
@@ -187,11 +186,11 @@ fn is_date_like(text: &str) -> bool {
     text.len() <= 35 && text.bytes().all(sign) && text.as_bytes().get(4) == Some(&b'-')
 }
 
-/// What serde says of a document, in parts. What of it is shown, [`Refusal::new`] decides.
+/// Takes what serde finds, in parts. [`Refusal::new`] decides what of it is shown.
 impl de::Error for Problem {
-    /// The text of an [`Invalid`]: no other type reads itself by a text of its own.
+    /// Takes the text of an [`Invalid`]: `try_from` passes it on so.
     fn custom<T: fmt::Display>(text: T) -> Self {
-        Self::Invalid { shown: None, invalid: Invalid::from_parts(&text.to_string()) }
+        Self::Invalid { shown: None, invalid: Invalid::from_lines(&text.to_string()) }
     }
 
     fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
@@ -201,9 +200,9 @@ impl de::Error for Problem {
             Unexpected::Signed(number) => ("a number", Some(number.to_string())),
             Unexpected::Float(number) => ("a number", Some(format!("{number:?}"))),
             Unexpected::Str(text) => ("text", Some(format!("{text:?}"))),
-            Unexpected::Unit => ("nothing (null)", None),
-            Unexpected::Seq => ("a list", Some("this".into())),
-            Unexpected::Map => ("an object", Some("this".into())),
+            Unexpected::Unit => (NULL, None),
+            Unexpected::Seq => ("a list", None),
+            Unexpected::Map => ("an object", None),
             _ => ("something else", None),
         };
         let expected = expected.to_string();
@@ -214,12 +213,13 @@ impl de::Error for Problem {
         let expected = match expected {
             "a sequence" => "a list",
             "a boolean" => "true or false",
+            "u64" => "a number",
             ours => ours,
         };
         Self::WrongType { found, shown, expected: expected.to_owned(), quotable }
     }
 
-    /// A text that is none of its kind; what is expected is an [`Invalid`].
+    /// A value that is not valid; `expected` is an [`Invalid`].
     fn invalid_value(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
         let shown = match found {
             Unexpected::Str(text) | Unexpected::Other(text) => Some(text.to_owned()),
@@ -227,7 +227,7 @@ impl de::Error for Problem {
             Unexpected::Signed(number) => Some(number.to_string()),
             _ => None,
         };
-        Self::Invalid { shown, invalid: Invalid::from_parts(&expected.to_string()) }
+        Self::Invalid { shown, invalid: Invalid::from_lines(&expected.to_string()) }
     }
 
     fn unknown_field(name: &str, known: &'static [&'static str]) -> Self {
@@ -245,12 +245,15 @@ impl de::Error for Problem {
 
 impl std::error::Error for Problem {}
 
-/// serde asks for it; [`Refusal`] is what says it.
+/// serde requires it; [`Refusal`] has the message.
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("refused")
     }
 }
+
+/// How messages call a JSON `null`.
+const NULL: &str = "null";
 
 /// The first 80 characters: enough to find the value, and no log line of megabytes.
 fn clip(text: &str) -> Cow<'_, str> {

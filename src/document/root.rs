@@ -94,7 +94,7 @@ fn version<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
     if version == 1 {
         return Ok(version);
     }
-    let invalid = Invalid::new("is a version of the format that this filter does not know", "write 1");
+    let invalid = Invalid::new("unknown version of the format", "expected 1");
     Err(D::Error::invalid_value(Unexpected::Unsigned(version), &invalid))
 }
 
@@ -124,7 +124,7 @@ impl FromStr for Mode {
             "enforce" => Ok(Self::Enforce),
             "report" => Ok(Self::Report),
             "disabled" => Ok(Self::Disabled),
-            _ => Err(Invalid::new("is no mode", "write enforce, report or disabled")),
+            _ => Err(Invalid::new("invalid mode", "expected enforce, report or disabled")),
         }
     }
 }
@@ -152,7 +152,7 @@ impl FromStr for CorsPreflight {
         match text {
             "authenticate" => Ok(Self::Authenticate),
             "allow" => Ok(Self::Allow),
-            _ => Err(Invalid::new("is no choice here", "write authenticate or allow")),
+            _ => Err(Invalid::new("invalid value", "expected authenticate or allow")),
         }
     }
 }

@@ -15,8 +15,6 @@ fn attribute(path: Vec<&str>) -> Option<Vec<u8>> {
 }
 
 impl Host for Envoy {
-    type Bytes = Vec<u8>;
-
     fn now(&self) -> Option<Timestamp> {
         let since = get_current_time().ok()?.duration_since(UNIX_EPOCH).ok()?;
         // 0 is what a host without a clock leaves, and it would be before every `expires`.

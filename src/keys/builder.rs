@@ -140,10 +140,10 @@ impl<'a> KeyringBuilder<'a> {
         let id = id.filter(|(_, place)| name.is_none_or(|(_, named)| place.0 < named));
         let (path, shown, why, fix) = match (id, name) {
             (Some((id, place)), _) => {
-                (format!("{}.id", place.path()), id, "is the id of another key too", "give each key an id of its own")
+                (format!("{}.id", place.path()), id, "duplicate key id", "give each key an id of its own")
             }
             (None, Some((name, place))) => {
-                (format!("consumers[{place}].name"), name, "is the name of another consumer too", "join the two")
+                (format!("consumers[{place}].name"), name, "duplicate consumer name", "merge the two")
             }
             (None, None) => return None,
         };

@@ -102,11 +102,11 @@ impl TryFrom<Entry> for KeyEntry {
             (None, Some(plaintext), None) => Secret::Plaintext(plaintext),
             (None, None, Some(variable)) => Secret::Env(variable),
             _ => {
-                return Err(Invalid::new("a key entry holds one key", "give exactly one of sha256, plaintext and env"));
+                return Err(Invalid::new("invalid key entry", "expected exactly one of sha256, plaintext and env"));
             }
         };
         if entry.not_before.zip(entry.expires).is_some_and(|(from, until)| from >= until) {
-            return Err(Invalid::new("the key expires before it is valid", "give an `expires` after `not_before`"));
+            return Err(Invalid::new("invalid key entry", "expected `expires` to be after `not_before`"));
         }
         let Entry { id, description, not_before, expires, disabled, .. } = entry;
         Ok(Self { id, description, secret, not_before, expires, disabled })
@@ -199,26 +199,25 @@ impl fmt::Display for RefusedEntry {
             write!(f, " (id {id})")?;
         }
         write!(f, ": ")?;
-        let unpresentable = "no request can present it: use 1 to 1024 visible ASCII characters (0x21 to 0x7E)";
+        let expected = "expected 1 to 1024 visible ASCII characters (0x21 to 0x7E)";
         match &self.problem {
             EntryProblem::MalformedDigest => {
-                write!(f, "sha256 is no SHA-256: give 64 hex digits (printf %s \"$KEY\" | sha256sum)")
+                write!(f, "invalid sha256: expected 64 hex digits (printf %s \"$KEY\" | sha256sum)")
             }
-            EntryProblem::MalformedPlaintext => write!(f, "plaintext is malformed, {unpresentable}"),
+            EntryProblem::MalformedPlaintext => write!(f, "invalid plaintext: {expected}"),
             EntryProblem::UnsetVariable(name) => write!(
                 f,
-                "environment variable {} is not set in the VM: export it before Envoy starts, and list it in \
-                 vm_config.environment_variables",
-                name
+                "environment variable {name} is not set in the VM: export it before Envoy starts, and list it in \
+                 vm_config.environment_variables"
             ),
             EntryProblem::EmptyVariable(name) => {
-                write!(f, "environment variable {} is empty: put the key in it", name)
+                write!(f, "environment variable {name} is empty: put the key in it")
             }
             EntryProblem::MalformedVariable(name) => {
-                write!(f, "the value of environment variable {} is malformed, {unpresentable}", name)
+                write!(f, "invalid value of environment variable {name}: {expected}")
             }
             EntryProblem::DuplicateDigest(other) => {
-                write!(f, "the same key stands at {other}; both entries are refused: keep one")
+                write!(f, "duplicate key, also at {other}: both entries are skipped, keep one")
             }
         }
     }

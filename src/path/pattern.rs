@@ -141,32 +141,30 @@ impl<'a> Segment<'a> {
     }
 }
 
-/// Why a text is no segment of a pattern, with the fix.
-fn segment_error(text: &str) -> Option<Invalid> {
+/// What is wrong with a segment of a pattern, if anything.
+fn segment_error(text: &str) -> Option<Cow<'static, str>> {
     if text == "*" {
         return None;
     }
     if let Some(name) = text.strip_prefix('{') {
         let is_plain = |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-        let fix = "write {name} with letters, digits and _, or *";
         return (!name.strip_suffix('}').is_some_and(is_plain))
-            .then(|| Invalid::new("has a segment variable that is not {name}", fix));
+            .then(|| "malformed variable; write {name} with letters, digits and _, or *".into());
     }
     if text.contains(['*', '{', '}']) {
-        let fix = "`*` and {name} stand for one whole segment, ** stands last and alone";
-        return Some(Invalid::new("has a wildcard inside a segment", fix));
+        return Some("wildcard inside a segment; `*` and {name} stand for a whole segment, and ** stands last".into());
     }
     if matches!(text, "." | "..") {
-        let why = "has a dot segment, which no request that is let through has";
-        return Some(Invalid::new(why, "write it resolved"));
+        return Some("dot segment; write the path resolved".into());
     }
     if let Some(character) = text.chars().find(|c| matches!(c, '\\' | ';' | '?' | '#' | '%' | ' ') || c.is_control()) {
-        let why = format!("has '{}', which no canonical path has", character.escape_debug());
-        let fix = "write the segment decoded (é, not %C3%A9), without query and parameters, or use * for it";
-        return Some(Invalid::new(why, fix));
+        return Some(Cow::Owned(format!(
+            "'{}' is not allowed; write the segment decoded (é, not %C3%A9), without query and parameters, or use *",
+            character.escape_debug()
+        )));
     }
     let is_bare = !text.is_empty() && trim_segment(text.as_bytes()).is_empty();
-    is_bare.then(|| Invalid::new("has a name of dots, colons or blanks alone", "use * for it"))
+    is_bare.then(|| "segment of dots, colons or blanks alone; use * for it".into())
 }
 
 impl Text for PathPattern {
@@ -180,21 +178,23 @@ impl FromStr for PathPattern {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        let Some(path) = text.strip_prefix('/') else { return Err(Invalid::new("is no path", "begin it with /")) };
+        let invalid = |help: Cow<'static, str>| Invalid::new("invalid path pattern", help);
+        let path = text.strip_prefix('/').ok_or_else(|| invalid("expected a path that begins with /".into()))?;
         let mut segments: Vec<&str> = path.split('/').collect();
         // At the end, `**` goes below, and an empty segment is a trailing slash.
         if matches!(segments.last(), Some(&("**" | ""))) {
             segments.pop();
         }
         for segment in &segments {
-            match *segment {
-                "" => return Err(Invalid::new("has an empty segment", "write single slashes")),
-                "**" => return Err(Invalid::new("has ** in the middle", "** may only be the last segment")),
-                segment => segment_error(segment).map_or(Ok(()), Err)?,
-            }
+            let error = match *segment {
+                "" => Some("empty segment; write single slashes".into()),
+                "**" => Some("** may only be the last segment".into()),
+                segment => segment_error(segment),
+            };
+            error.map_or(Ok(()), |error| Err(invalid(error)))?;
         }
         if segments.len() > LONGEST {
-            return Err(Invalid::new("has more than 64 segments", "cut it short with ** or *"));
+            return Err(invalid("more than 64 segments; shorten it with ** or *".into()));
         }
         Ok(Self(text.to_owned()))
     }

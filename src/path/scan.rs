@@ -339,13 +339,11 @@ pub(crate) fn is_index(segment: &[u8]) -> bool {
 /// Whether a segment is what a JavaScript framework calls the data of a page. Next.js has several names for it when it writes
 /// files: `__next._full.txt`, `__next.members.__PAGE__.txt`.
 pub(crate) fn is_data_of_page(segment: &[u8]) -> bool {
-    let is_of_next = || {
-        let (begin, end) = (segment.get(..7), segment.last_chunk::<4>());
-        begin.is_some_and(|begin| begin.eq_ignore_ascii_case(b"__next."))
-            && end.is_some_and(|end| end.eq_ignore_ascii_case(b".txt"))
-    };
-    matches!(segment, [b'_' | b'q' | b'Q', ..])
-        && (DATA_OF_PAGES.iter().any(|data| segment.eq_ignore_ascii_case(data)) || is_of_next())
+    if !matches!(segment, [b'_' | b'q' | b'Q', ..]) {
+        return false;
+    }
+    let name = segment.to_ascii_lowercase();
+    DATA_OF_PAGES.contains(&name.as_slice()) || (name.starts_with(b"__next.") && name.ends_with(b".txt"))
 }
 
 #[cfg(test)]

@@ -45,7 +45,7 @@ impl TryFrom<Named> for KeySource {
             (Some(header), None, None) => Ok(Self::Header(header)),
             (None, Some(query), None) => Ok(Self::Query(query)),
             (None, None, Some(cookie)) => Ok(Self::Cookie(cookie)),
-            _ => Err(Invalid::new("a key source has one name", format!("write {}", Self::EXPECTED))),
+            _ => Err(Invalid::new("key source with several names", format!("expected {}", Self::EXPECTED))),
         }
     }
 }
@@ -56,7 +56,7 @@ impl Short for KeySource {
     fn short(text: &str) -> Result<Self, Invalid> {
         match text {
             "bearer" => Ok(Self::Bearer),
-            _ => Err(Invalid::new("is no key source", format!("write {}", Self::EXPECTED))),
+            _ => Err(Invalid::new("invalid key source", format!("expected {}", Self::EXPECTED))),
         }
     }
 

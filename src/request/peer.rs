@@ -43,17 +43,16 @@ impl FromStr for IpRange {
         } else if let Ok(address) = text.parse::<IpAddr>() {
             vec![address.to_canonical().into()]
         } else {
-            let network =
-                network(text).ok_or(Invalid::new("is no address, network or localhost", "write 10.1.0.0/16 or ::1"))?;
+            let invalid = |help| Invalid::new("invalid range", help);
+            let expected = "expected an address, a network such as 10.1.0.0/16, or localhost";
+            let network = network(text).ok_or_else(|| invalid(expected))?;
             if network.trunc() != network {
-                let fix = "write the first address of the network, or the one address without a prefix";
-                return Err(Invalid::new("has bits set beyond its prefix", fix));
+                return Err(invalid("bits are set beyond the prefix; write the first address of the network"));
             }
             if network.prefix_len() < if network.addr().is_ipv4() { 8 } else { 7 } {
-                return Err(Invalid::new(
-                    "is most of the Internet",
-                    "ranges wider than /8 (IPv4) or /7 (IPv6) are not trusted; name the networks that are yours",
-                ));
+                let help =
+                    "wider than /8 (IPv4) or /7 (IPv6), which is never trusted; name the networks that are yours";
+                return Err(invalid(help));
             }
             vec![network]
         };

@@ -36,22 +36,23 @@ impl FromStr for SpiffeIdPattern {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        let example = "write spiffe://TRUST-DOMAIN/ns/NAMESPACE/sa/ACCOUNT, with * for one whole segment";
+        let invalid = |help| Err(Invalid::new("invalid SPIFFE id", help));
+        let expected = "expected spiffe://TRUST-DOMAIN/ns/NAMESPACE/sa/ACCOUNT, with * for one whole segment";
         let Some((domain, path)) = text.strip_prefix("spiffe://").and_then(|rest| rest.split_once('/')) else {
-            return Err(Invalid::new("is no SPIFFE id with a path", example));
+            return invalid(expected);
         };
         let is_domain_byte = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'-' | b'_');
         if domain.is_empty() || !domain.bytes().all(is_domain_byte) {
-            return Err(Invalid::new("has no plain trust domain", "write it in lower case, without * and port"));
+            return invalid("malformed trust domain; write it in lower case, without * and port");
         }
         let is_segment_byte = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
         let is_plain = |segment: &str| !matches!(segment, "" | "." | "..") && segment.bytes().all(is_segment_byte);
         if !path.split('/').all(|segment| segment == "*" || is_plain(segment)) {
-            return Err(Invalid::new("has a segment that no SPIFFE id has", example));
+            return invalid(expected);
         }
         // `ns` and `sa` are in every identity of a mesh: they narrow nothing.
         if path.split('/').all(|segment| matches!(segment, "*" | "ns" | "sa")) {
-            return Err(Invalid::new("trusts a whole trust domain", "name at least a namespace or an account"));
+            return invalid("it trusts a whole trust domain; name at least a namespace or an account");
         }
         Ok(Self(text.to_owned()))
     }

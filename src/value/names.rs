@@ -1,4 +1,4 @@
-//! The names that a policy document uses, each of its own type: what is held is known to be well formed.
+//! The names in a policy document. Each kind has a type of its own: a name that exists is well formed.
 
 use core::fmt;
 use core::str::FromStr;
@@ -18,7 +18,7 @@ macro_rules! name {
                 &self.0
             }
 
-            /// A default, which is well formed as it stands in the source.
+            /// A default, whose text in the source is well formed.
             #[allow(dead_code, reason = "not every kind of name has a default")]
             pub(crate) fn fixed(text: &'static str) -> Self {
                 Self(text.to_owned())
@@ -49,7 +49,7 @@ macro_rules! name {
     };
 }
 
-/// A text that is neither empty nor too long, and fits.
+/// Accepts a text that is neither empty nor too long, and that fits.
 #[inline(never)]
 fn well_formed(text: &str, longest: usize, fits: fn(&str) -> bool) -> Option<String> {
     (!text.is_empty() && text.len() <= longest && fits(text)).then(|| text.to_owned())
@@ -77,62 +77,62 @@ name!(
     /// The name of a gate, which stands in stats and logs.
     GateName, "a name of letters, digits, - and _", 64,
     |text| text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')), r"A-Za-z0-9_-",
-    "is no name of a gate", "use 1 to 64 letters, digits, - and _ (it stands in the names of stats)"
+    "invalid gate name", "expected 1 to 64 letters, digits, - and _ (it is part of the names of stats)"
 );
 name!(
     /// The name of a consumer: who a key belongs to.
     ConsumerName, "the consumer's name", 128, visible, visible_class!(),
-    "is no name of a consumer", "use 1 to 128 visible ASCII characters without comma, quote and backslash (it is sent as a header)"
+    "invalid consumer name", "expected 1 to 128 visible ASCII characters without comma, quote and backslash (it is sent as a header)"
 );
 name!(
     /// The name of a role.
     RoleName, "a role's name", 64, visible, visible_class!(),
-    "is no name of a role", "use 1 to 64 visible ASCII characters without comma, quote and backslash (it is sent as a header)"
+    "invalid role name", "expected 1 to 64 visible ASCII characters without comma, quote and backslash (it is sent as a header)"
 );
 name!(
     /// The public handle of a key.
     KeyId, "the key's id", 128, visible, visible_class!(),
-    "is no id of a key", "use 1 to 128 visible ASCII characters without comma, quote and backslash (it is sent as a header)"
+    "invalid key id", "expected 1 to 128 visible ASCII characters without comma, quote and backslash (it is sent as a header)"
 );
 name!(
     /// A header's name, in lower case as Envoy has them.
     HeaderName, "a header's name in lower case", 64,
     |text| text.bytes().all(|b| is_token_byte(b) && !b.is_ascii_uppercase()), r"a-z0-9!#$%&'*+.^_`|~-",
-    "is no header name", "use 1 to 64 characters of a header name, in lower case"
+    "invalid header name", "expected 1 to 64 characters of a header name, in lower case"
 );
 name!(
     /// The name of a query parameter or of a cookie.
     ParameterName, "a parameter's name", 64,
     |text| text.bytes().all(|b| is_token_byte(b) && !matches!(b, b'%' | b'+' | b'&')), r"A-Za-z0-9!#$'*.^_`|~-",
-    "is no name of a parameter", "use 1 to 64 letters, digits, - and _"
+    "invalid parameter name", "expected 1 to 64 letters, digits, - and _"
 );
 name!(
     /// An HTTP method, in upper case as RFC 9110, section 9.1 has the registered ones.
     Method, "a method such as GET", 32,
     |text| text.bytes().all(|b| is_token_byte(b) && !b.is_ascii_lowercase()), r"A-Z0-9!#$%&'*+.^_`|~-",
-    "is no method", "write it in upper case, such as GET"
+    "invalid method", "expected upper case, such as GET"
 );
 name!(
     /// The key of a filter state object.
     StateKey, "a filter state key such as portcullis.peer", 128, visible, visible_class!(),
-    "is no filter state key", "use the object_key that the set_filter_state filter records"
+    "invalid filter state key", "expected the object_key that the set_filter_state filter records"
 );
 name!(
     /// The realm of a challenge (RFC 9110, section 11.5), which is sent as a quoted string.
     Realm, "the realm", 64,
     |text| text.bytes().all(|b| (b == b' ' || b.is_ascii_graphic()) && !matches!(b, b'"' | b'\\')), r" !#-\x5b\x5d-~",
-    "is no realm", "use 1 to 64 ASCII characters without quote and backslash"
+    "invalid realm", "expected 1 to 64 ASCII characters without quote and backslash"
 );
 name!(
     /// A sentence for the caller.
     Sentence, "a sentence", 1024, |text| !text.chars().any(char::is_control),
     r"^\x00-\x1f\x7f-\x9f",
-    "is no sentence for a reply", "use 1 to 1024 bytes without control characters"
+    "invalid reply text", "expected 1 to 1024 bytes without control characters"
 );
 name!(
-    /// A remark for the reader of the document. Nothing is done with it.
+    /// A remark for readers of the document. The gate ignores it.
     Description, "a description", 4096, |_| true, r"\s\S",
-    "is too long or empty", "use 1 to 4096 bytes, or remove it"
+    "invalid description", "expected 1 to 4096 bytes, or no description"
 );
 
 /// The methods that a pattern is narrowed to.
@@ -167,14 +167,14 @@ impl TryFrom<Vec<Method>> for Methods {
 
     fn try_from(methods: Vec<Method>) -> Result<Self, Invalid> {
         if methods.is_empty() {
-            return Err(Invalid::new("an empty list of methods matches nothing", "name a method, or remove the field"));
+            return Err(Invalid::new("empty list of methods", "name a method, or remove the field"));
         }
         Ok(Self(methods))
     }
 }
 
-/// The name of an environment variable. It is shown only where it looks like one, and not like a key that was put in its
-/// place: upper case with few digits.
+/// The name of an environment variable. Messages show it only if it looks like a name, in upper case with few digits, and not
+/// like a key in the wrong place.
 #[derive(Clone, PartialEq, Eq, serde::Serialize)]
 pub struct VariableName(String);
 
@@ -184,7 +184,7 @@ impl fmt::Display for VariableName {
         if digits <= 2 && !self.0.bytes().any(|byte| byte.is_ascii_lowercase()) {
             f.write_str(&self.0)
         } else {
-            f.write_str("(its name is not shown: it may be a key)")
+            f.write_str("(name not shown, it may be a key)")
         }
     }
 }
@@ -216,8 +216,8 @@ impl FromStr for VariableName {
         let digit_first = text.starts_with(|c: char| c.is_ascii_digit());
         if text.is_empty() || digit_first || !text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
             return Err(Invalid::new(
-                "is no name of an environment variable",
-                "write the variable's name, in letters, digits and _, and put the key into the variable",
+                "invalid environment variable name",
+                "expected letters, digits and _; put the key into the variable",
             ));
         }
         Ok(Self(text.to_owned()))
@@ -240,7 +240,7 @@ impl Plaintext {
 
 impl Text for Plaintext {
     const EXPECTED: &'static str = "the key as text";
-    /// Longer, or with other characters, no request can present it.
+    /// A key that is longer or has other characters cannot be presented.
     #[cfg(feature = "schema")]
     const PATTERN: &'static str = "^[!-~]{1,1024}$";
 }

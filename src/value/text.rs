@@ -1,4 +1,4 @@
-//! Values that are written as text, or as text for short.
+//! How values are read that are written as text, or as text for short.
 
 use core::fmt;
 use core::marker::PhantomData;
@@ -8,32 +8,32 @@ use std::borrow::Cow;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, Error, Expected, MapAccess, Unexpected, Visitor};
 
-/// Why a value cannot be, and how to mend it. Holds no part of a secret.
+/// What is wrong with a value, and what to write instead. Holds no part of a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Invalid {
-    /// Reads on after the value: `is ...`.
-    pub why: Cow<'static, str>,
-    /// What to do.
-    pub fix: Cow<'static, str>,
+    /// What is wrong, such as `invalid mode`. The value follows it in messages.
+    pub what: Cow<'static, str>,
+    /// What is expected.
+    pub help: Cow<'static, str>,
 }
 
 impl Invalid {
-    /// An explanation and its mend.
-    pub fn new(why: impl Into<Cow<'static, str>>, fix: impl Into<Cow<'static, str>>) -> Self {
-        Self { why: why.into(), fix: fix.into() }
+    /// What is wrong, and what is expected.
+    pub fn new(what: impl Into<Cow<'static, str>>, help: impl Into<Cow<'static, str>>) -> Self {
+        Self { what: what.into(), help: help.into() }
     }
 
-    /// From the text in which it goes through serde: a line each.
-    pub(crate) fn from_parts(text: &str) -> Self {
-        let (why, fix) = text.split_once('\n').unwrap_or((text, ""));
-        Self::new(why.to_owned(), fix.to_owned())
+    /// Reads the text as which it passes through serde: one line each.
+    pub(crate) fn from_lines(text: &str) -> Self {
+        let (what, help) = text.split_once('\n').unwrap_or((text, ""));
+        Self::new(what.to_owned(), help.to_owned())
     }
 }
 
-/// As it goes through serde.
+/// The text as which it passes through serde.
 impl fmt::Display for Invalid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}\n{}", self.why, self.fix)
+        write!(f, "{}\n{}", self.what, self.help)
     }
 }
 
@@ -43,17 +43,17 @@ impl Expected for Invalid {
     }
 }
 
-/// Begins what is expected where text may stand: then quotes would mend a number.
+/// Begins the expectation where text is expected, so that quoting a number fixes it.
 pub(crate) const QUOTABLE: &str = "text: ";
 
 /// A value that is written as text.
 pub(crate) trait Text: FromStr<Err = Invalid> {
-    /// What belongs here, for the message.
+    /// What is expected, for messages.
     const EXPECTED: &'static str;
-    /// How it looks, as a regular expression (ECMA-262, and whatever reads it alike). It may take more than the gate does.
+    /// A regular expression (ECMA-262) that matches whatever the gate accepts, and may match more.
     #[cfg(feature = "schema")]
     const PATTERN: &'static str = "";
-    /// What there is to choose from, in the place of a regular expression.
+    /// The choices, instead of a regular expression.
     #[cfg(feature = "schema")]
     const CHOICES: &'static [&'static str] = &[];
 }
@@ -68,7 +68,7 @@ pub(crate) fn schema<T: Text>() -> schemars::Schema {
     }
 }
 
-/// Makes a [`Text`] what can be read.
+/// Implements `Deserialize` for a [`Text`].
 macro_rules! read_text {
     ($($type:ty),+ $(,)?) => {$(
         impl<'de> serde::Deserialize<'de> for $type {
@@ -102,7 +102,7 @@ pub(crate) fn read<'de, T: Text, D: Deserializer<'de>>(from: D) -> Result<T, D::
     text.parse().map_err(|invalid| D::Error::invalid_value(Unexpected::Str(&text), &invalid))
 }
 
-/// Any text: one type for all, so that what reads it is in the filter once.
+/// Reads any text. One type for all, so that its code is in the filter once.
 struct AnyText {
     expected: &'static str,
 }
@@ -121,7 +121,7 @@ impl Visitor<'_> for AnyText {
 
 /// An object that may be written as a text, for short.
 pub(crate) trait Short: Sized {
-    /// What belongs here, for the message.
+    /// What is expected, for messages.
     const EXPECTED: &'static str;
     /// Reads the text.
     fn short(text: &str) -> Result<Self, Invalid>;
@@ -143,7 +143,7 @@ pub(crate) fn list<'de, T: Short + Deserialize<'de>, D: Deserializer<'de>>(from:
     Ok(Vec::<Either<T>>::deserialize(from)?.into_iter().map(|Either(value)| value).collect())
 }
 
-/// As [`list`], of what need not be there.
+/// Reads an optional list of values in either form.
 pub(crate) fn list_if_any<'de, T, D>(from: D) -> Result<Option<Vec<T>>, D::Error>
 where
     T: Short + Deserialize<'de>,

@@ -50,7 +50,7 @@ impl FromStr for Timestamp {
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
         Self::from_rfc3339(text)
-            .ok_or(Invalid::new("is no date-time of RFC 3339", "write one such as 2027-02-01T00:00:00Z"))
+            .ok_or(Invalid::new("invalid date-time", "expected RFC 3339, such as 2027-02-01T00:00:00Z"))
     }
 }
 

@@ -93,8 +93,6 @@ fn owned(reply: &portcullis::Reply<'_>) -> Reply {
 }
 
 impl Host for Told {
-    type Bytes = Vec<u8>;
-
     fn now(&self) -> Option<Timestamp> {
         Some(self.now)
     }

@@ -9,7 +9,6 @@ use std::fmt::Write as _;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use portcullis::{HeaderBlock, Host, Outcome, Policy, Timestamp};
 use rustix::time::{ClockId, clock_gettime};
 
 use super::policies::Under;
@@ -57,26 +56,12 @@ pub(super) fn load(under: Under) -> Result<Policy, String> {
     Ok(loaded.map_err(|error| format!("{}: {error}", under.name()))?.policy)
 }
 
-/// A host that has a peer and a clock.
+/// A host that has a peer, and no clock.
 struct Peer;
 
 impl Host for Peer {
-    type Bytes = &'static [u8];
-
-    fn now(&self) -> Option<Timestamp> {
-        None
-    }
-
-    fn source_address(&self) -> Option<Self::Bytes> {
-        Some(b"127.0.0.1:40000")
-    }
-
-    fn filter_state(&self, _: &str) -> Option<Self::Bytes> {
-        None
-    }
-
-    fn mtls_identity(&self) -> Option<Self::Bytes> {
-        None
+    fn source_address(&self) -> Option<Vec<u8>> {
+        Some(b"127.0.0.1:40000".to_vec())
     }
 }
 

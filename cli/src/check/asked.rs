@@ -109,8 +109,6 @@ pub(super) fn header_file(file: &Path) -> Result<String> {
 }
 
 impl Host for Asked {
-    type Bytes = Vec<u8>;
-
     fn now(&self) -> Option<Timestamp> {
         Some(self.now)
     }

@@ -218,8 +218,6 @@ impl std::fmt::Debug for Sent {
 }
 
 impl Host for Sent {
-    type Bytes = Vec<u8>;
-
     fn now(&self) -> Option<Timestamp> {
         Some(self.now)
     }

@@ -191,7 +191,7 @@ pub(super) fn holds(node: &Node, is_key: &impl Fn(&str) -> bool) -> bool {
 pub(super) fn refused(member: &str, value: &Node) -> Option<String> {
     let json = Node::map([(member, value.clone())]).to_json().unwrap_or_default();
     Document::read(&json).err().map(|refusal| match refusal.problem {
-        Problem::Invalid { invalid, .. } => format!("{}: {}", invalid.why, invalid.fix),
+        Problem::Invalid { invalid, .. } => format!("{}: {}", invalid.what, invalid.help),
         Problem::WrongType { expected, .. } => format!("is not {expected}"),
         _ => "is nothing that the gate can use".to_owned(),
     })

@@ -123,7 +123,7 @@ impl Subject<'_> {
         let (why, last) = text.rsplit_once(": ").unwrap_or((&text, ""));
         let (message, fix) = match &refusal.problem {
             Problem::Invalid { invalid, .. } => {
-                (text.strip_suffix(&format!(": {}", invalid.fix)).unwrap_or(&text), invalid.fix.to_string())
+                (text.strip_suffix(&format!(": {}", invalid.help)).unwrap_or(&text), invalid.help.to_string())
             }
             Problem::WrongType { quotable: true, found: "a number" | "a boolean", .. } => {
                 (text.as_str(), "quote it".into())
