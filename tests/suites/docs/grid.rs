@@ -90,7 +90,7 @@ fn the_grid_of_addresses_is_what_a_real_envoy_shows() {
     for ((name, kind), row) in KINDS.iter().zip(&rows) {
         for (caller, cell) in CALLERS.into_iter().zip(&row[1..]) {
             let said: Vec<&str> = if *cell == "all" { MODES.to_vec() } else { codes(cell).collect() };
-            assert!(!said.is_empty() || *cell == "nobody", "{cell}");
+            assert!(!said.is_empty() || *cell == "none", "{cell}");
             let passes = |mode: &&str| reason(&stage, *kind, mode, caller, &[]) == "trusted_network";
             let found: Vec<&str> = MODES.into_iter().filter(passes).collect();
             if found != said {
@@ -137,7 +137,7 @@ fn lint_knows_the_listeners_of_the_grid() {
             let by_saying = codes(row[4]).any(|one| one == mode) || (kind == Kind::Hops2 && mode == "remote_ip");
             let warned = has(&["proxy-protocol", "forged-address", "claimed-address"]);
             assert_eq!(warned, by_saying, "{name}, {mode}: {found:?}");
-            assert_eq!(has(&["nobody-local"]), row[1] == "nobody" && !warned, "{name}, {mode}: {found:?}");
+            assert_eq!(has(&["nobody-local"]), row[1] == "none" && !warned, "{name}, {mode}: {found:?}");
         }
     }
     for kind in [Kind::Edge, Kind::Sidecar] {
