@@ -144,7 +144,7 @@ fn a_file_that_git_does_not_know_is_refused() {
         fs::write(&path, "pk_real").expect("our own folder");
         let output = make("dist", copy.path(), &GIT);
         let said = String::from_utf8_lossy(&output.stderr);
-        let expected = format!("dist: {stray} is unknown to git, and would go out: commit it, or move it elsewhere\n");
+        let expected = format!("dist: {stray} is unknown to git, and would be packed: commit it, or move it elsewhere\n");
         assert!(!output.status.success() && said.starts_with(&expected), "{output:?}");
         assert!(files_below(&copy.path().join("target/dist")) == before, "it is not what it was");
         fs::remove_file(path).expect("our own file");
@@ -248,7 +248,7 @@ fn what_is_missing_is_one_line_and_leaves_nothing() {
     assert!(!target.exists());
     fs::create_dir(&target).expect("our own folder");
     fs::write(target.join("portcullis.wasm"), "no module").expect("our own folder");
-    fails("image", &[], "target/portcullis.wasm is no wasm module: run `make build`");
+    fails("image", &[], "target/portcullis.wasm is not a wasm module: run `make build`");
     add_build(copy.path());
     let soon = "SOURCE_DATE_EPOCH=soon is no time: give seconds since 1970, or unset it";
     for script in ["image", "dist"] {

@@ -98,9 +98,9 @@ fn a_registry_that_is_not_there_is_one_line_and_leaves_nothing() {
     assert!(said.starts_with(&format!("push: 127.0.0.1:1/portcullis:{VERSION} was not pushed (")), "{said}");
     assert!(said.ends_with("connect: connection refused): is the name right, and is the registry up?"), "{said}");
     let said = complaint(registry.shell("make push", copy.path()));
-    assert!(said.contains("REPOSITORY is no place in a registry: give HOST[:PORT]/NAME"), "{said}");
+    assert!(said.contains("REPOSITORY is not a repository: give HOST[:PORT]/NAME"), "{said}");
     let said = complaint(registry.shell("make push TO=\"x'; touch touched; '\"", copy.path()));
-    assert!(said.contains("is no place in a registry"), "{said}");
+    assert!(said.contains("is not a repository"), "{said}");
     let said =
         complaint(registry.shell(&format!("{} PUSH_OPTIONS=--no-such-option", push_to("127.0.0.1:1")), copy.path()));
     assert!(said.contains("unknown flag: --no-such-option"), "{said}");
