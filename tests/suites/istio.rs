@@ -55,8 +55,7 @@ fn every_file_of_the_folder_is_tried_here() {
 #[test]
 fn every_file_names_the_image_that_is_pushed_and_says_that_its_digest_is_not_there_yet() {
     let image = concat!("oci://registry.example.com/portcullis:", env!("CARGO_PKG_VERSION"));
-    let warning =
-        "# url and sha256 are yours to fill in: as they stand no module is found, and every request gets 403.\n";
+    let warning = "# Set url and sha256: with these placeholders no module is found, and every request gets 403.\n";
     for file in FILES {
         for plugin in plugins(file) {
             assert_eq!(

@@ -144,7 +144,8 @@ fn a_file_that_git_does_not_know_is_refused() {
         fs::write(&path, "pk_real").expect("our own folder");
         let output = make("dist", copy.path(), &GIT);
         let said = String::from_utf8_lossy(&output.stderr);
-        let expected = format!("dist: {stray} is unknown to git, and would be packed: commit it, or move it elsewhere\n");
+        let expected =
+            format!("dist: {stray} is unknown to git, and would be packed: commit it, or move it elsewhere\n");
         assert!(!output.status.success() && said.starts_with(&expected), "{output:?}");
         assert!(files_below(&copy.path().join("target/dist")) == before, "it is not what it was");
         fs::remove_file(path).expect("our own file");
