@@ -1,5 +1,5 @@
-//! Converts bytes to text and back: `\xNN`, `\r`, `
-//! `, `\t` and `\\` stand for bytes in the table of cases and in reports; in the table, `\{TEXT*NUMBER}` stands for a repeated text.
+//! Converts bytes to text and back: `\xNN`, `\r`, `\n`, `\t` and `\\` stand for bytes in the table of cases and in reports; in
+//! the table, `\{TEXT*NUMBER}` stands for a repeated text.
 
 use std::fmt::Write as _;
 use std::process::Output;

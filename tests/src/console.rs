@@ -1,4 +1,4 @@
-//! The commands in the ```console blocks of a page, each with the lines that its output must contain.
+//! The commands in the `console` blocks of a page, each with the lines that its output must contain.
 
 use std::path::Path;
 use std::process::Command;

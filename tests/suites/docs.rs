@@ -1,5 +1,5 @@
 //! Checks that the documents are correct: every
-//! ```yaml block is what its marker claims, the reference has every field, metric and reason and no others, and links are valid.
+//! `yaml` block is what its marker claims, the reference has every field, metric and reason and no others, and links are valid.
 //!
 //! A marker is an HTML comment on the line above a block. Without one, a block is a whole policy.
 //!

@@ -8,7 +8,7 @@ use portcullis_tests::console::{self, Shown};
 use portcullis_tests::paths::workspace;
 use portcullis_tests::secrets;
 
-/// The commands of the README, and its first ```yaml block, a policy.
+/// The commands of the README, and its first `yaml` block, a policy.
 fn read_readme() -> (Vec<Shown>, String) {
     let text = std::fs::read_to_string(workspace().join("README.md")).expect("README.md is there");
     let policy = text.split_once("```yaml\n").and_then(|(_, rest)| rest.split_once("```\n"));

@@ -1,4 +1,4 @@
-//! A Markdown file, as far as the suite uses it: its ```yaml blocks, headings, links and tables.
+//! A Markdown file, as far as the suite uses it: its `yaml` blocks, headings, links and tables.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -32,7 +32,7 @@ impl Page {
         self.text[..at].matches('\n').count() + 1
     }
 
-    /// The ```yaml blocks.
+    /// The `yaml` blocks.
     pub(crate) fn blocks(&self) -> Vec<Block> {
         let (mut blocks, mut is_open) = (Vec::<Block>::new(), false);
         for (event, range) in self.events() {
@@ -107,7 +107,7 @@ impl Page {
     }
 }
 
-/// A ```yaml block.
+/// A `yaml` block.
 pub(crate) struct Block {
     /// The file and the line.
     pub(crate) place: String,

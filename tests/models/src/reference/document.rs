@@ -235,9 +235,7 @@ impl Key {
     }
 }
 
-/// Drops one line end at the end of the value (`
-/// ` or `\r
-/// `).
+/// Drops one line end at the end of the value (`\n` or `\r\n`).
 fn without_line_end(value: Vec<u8>) -> Vec<u8> {
     let kept = value.strip_suffix(b"\r\n").or_else(|| value.strip_suffix(b"\n")).map(<[u8]>::to_vec);
     kept.unwrap_or(value)
