@@ -2,9 +2,9 @@
 //! [`crate::upstream`], it keeps only one byte for each request.
 //!
 //! * An upgrade to WebSocket: echoes each message.
-//! [`EVENTS`]: each [`Streaming::announce`] sends an event on all of these streams.
-//! [`ENDLESS`]: a reply that continues until the other side closes.
-//! Any other path: 200, with the consumer that the gate set as the body; `-` for none.
+//! * [`EVENTS`]: each [`Streaming::announce`] sends an event on all of these streams.
+//! * [`ENDLESS`]: a reply that continues until the other side closes.
+//! * Any other path: 200, with the consumer that the gate set as the body; `-` for none.
 
 use std::io::{self, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};

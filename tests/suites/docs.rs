@@ -1,12 +1,12 @@
-//! Checks that the documents are correct: every
-//! `yaml` block is what its marker claims, the reference has every field, metric and reason and no others, and links are valid.
+//! Checks that the documents are correct: every `yaml` block is what its marker claims, the reference has every field,
+//! metric and reason and no others, and links are valid.
 //!
 //! A marker is an HTML comment on the line above a block. Without one, a block is a whole policy.
 //!
-//! `<!-- fragment of policy -->`: members of a policy, which load by themselves.
-//! `<!-- refused: TEXT -->`: a policy that is refused, or that has a refused entry, with TEXT in the message.
+//! * `<!-- fragment of policy -->`: members of a policy, which load by themselves.
+//! * `<!-- refused: TEXT -->`: a policy that is refused, or that has a refused entry, with TEXT in the message.
 //! * `<!-- envoy -->`: a whole Envoy configuration.
-//! `<!-- not a policy -->`, `<!-- file: NAME -->`: a part of something else, or of the files for the page's commands.
+//! * `<!-- not a policy -->`, `<!-- file: NAME -->`: a part of something else, or of the files for the page's commands.
 
 #[path = "docs/grid.rs"]
 mod grid;
