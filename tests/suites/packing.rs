@@ -251,7 +251,7 @@ fn what_is_missing_is_one_line_and_leaves_nothing() {
     fs::write(target.join("portcullis.wasm"), "no module").expect("our own folder");
     fails("image", &[], "target/portcullis.wasm is not a wasm module: run `make build`");
     add_build(copy.path());
-    let soon = "SOURCE_DATE_EPOCH=soon is no time: give seconds since 1970, or unset it";
+    let soon = "SOURCE_DATE_EPOCH=soon is not a time: give seconds since 1970, or unset it";
     for script in ["image", "dist"] {
         fails(script, &[("SOURCE_DATE_EPOCH", "soon")], soon);
     }
