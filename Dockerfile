@@ -1,17 +1,17 @@
-# The images of docker-compose.yaml. Nothing but Docker is needed; BuildKit and the older builder both take it.
+# The images of docker-compose.yaml. They only need Docker, and build with BuildKit and with the older builder.
 
 FROM rust:1.95.0-bookworm AS module
 WORKDIR /portcullis
 COPY . .
 RUN make module
-# By this label what a build leaves behind is found: docker image prune --filter label=portcullis.stage
+# This label finds images that a build leaves behind: docker image prune --filter label=portcullis.stage
 ARG STAGE=module
 LABEL portcullis.stage=$STAGE
 
 FROM envoyproxy/envoy:v1.40.0 AS gate
 ARG STAGE=gate
 LABEL portcullis.stage=$STAGE
-# The configuration names the module by its place below this directory.
+# The configuration refers to the module by its path relative to this directory.
 WORKDIR /portcullis
 COPY --from=module /portcullis/target/portcullis.wasm target/portcullis.wasm
 COPY envoy/compose.yaml /etc/envoy/envoy.yaml
@@ -20,7 +20,7 @@ ARG INSIDE=172.30.2
 RUN grep -q '172\.30\.2\.128/25' /etc/envoy/envoy.yaml \
  && sed -i "s|172\.30\.2\.128/25|$INSIDE.128/25|" /etc/envoy/envoy.yaml \
  && chmod -R a+rX /etc/envoy /portcullis
-# The image would begin as root and become this user; who begins as this user needs no capability for it.
+# The official image starts as root and then changes to this user. Starting as this user needs no capability.
 USER envoy
 CMD ["envoy", "--disable-hot-restart", "-c", "/etc/envoy/envoy.yaml"]
 

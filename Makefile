@@ -1,4 +1,4 @@
-# Portcullis. `make` lists what there is.
+# Portcullis. `make` lists the targets.
 
 WASM_TARGET  := wasm32-wasip1
 MODULE       := target/portcullis.wasm
@@ -11,7 +11,7 @@ FUZZ_TARGETS ?=
 MUTANTS_SLICE ?=
 NIGHTLY      ?=
 
-# Commands of cargo that are fetched where they are missing. Not optimized: to build them takes longer than to run them.
+# Cargo commands that are fetched if they are missing. Not optimized: building them takes longer than running them.
 TOOLS                 := $(CURDIR)/.cache/tools
 VERSION_cargo-deny    := 0.20.2
 VERSION_cargo-mutants := 27.1.0
@@ -19,13 +19,13 @@ VERSION_cyclonedx     := 11.12.0
 export PATH           := $(TOOLS)/bin:$(PATH)
 export PORTCULLIS_CYCLONEDX := $(TOOLS)/cyclonedx
 
-# The command has the filter in it: this one, instead of another that it would build for itself.
+# The command embeds the filter: this one, instead of building its own.
 export PORTCULLIS_MODULE := $(CURDIR)/$(MODULE)
 
-# Panic messages name source files: without the paths of this machine, so that the same source gives the same bytes.
+# Panic messages contain source paths: remove the paths of this machine, so that the same source gives the same bytes.
 REMAP := RUSTFLAGS="--remap-path-prefix=$(CURDIR)=portcullis --remap-path-prefix=$${CARGO_HOME:-$$HOME/.cargo}=cargo"
 
-# Written under another name, then renamed: an Envoy that watches the file never sees half of it.
+# Written under another name, then renamed: an Envoy that watches the file never reads half of it.
 PUT  = put() { cp "$$1" "$$2.new" && mv -f "$$2.new" "$$2"; }; put target/$(WASM_TARGET)
 LINK = link() { scripts/link-filter "target/$(WASM_TARGET)/$$1/libportcullis.a" "$$2.new" && mv -f "$$2.new" "$$2"; }; link
 
@@ -65,11 +65,11 @@ trap-module: cargo wasm-target
 image: python cyclonedx module ## the filter as OCI images (target/oci/)
 	@$(PYTHON) scripts/image
 
-# What make is told is in the environment of its commands, where no shell reads it.
-push: python ## what `make image` leaves, to a registry: make push TO=registry.example.com/portcullis
+# Variables of make are in the environment of its commands, where no shell expands them.
+push: python ## push the images of `make image` to a registry: make push TO=registry.example.com/portcullis
 	@$(PYTHON) scripts/push "$$TO" $$PUSH_OPTIONS
 
-dist: python cyclonedx build ## a release (target/dist/): filter, command, documents, lists of parts, checksums
+dist: python cyclonedx build ## a release (target/dist/): filter, command, documents, SBOMs, checksums
 	@$(PYTHON) scripts/dist
 
 run: python build ## the demonstration: Envoy, the gate and the sample backend, until Ctrl-C
@@ -78,7 +78,7 @@ run: python build ## the demonstration: Envoy, the gate and the sample backend, 
 envoy: python ## fetch the Envoy that the tests use, print its path
 	@$(PYTHON) scripts/get-envoy
 
-backends: python ## fetch the servers that the tests use, nginx to gunicorn, print where they are
+backends: python ## fetch the servers that the tests use, nginx to gunicorn, print their directory
 	@$(PYTHON) scripts/get-backends
 
 fmt: cargo ## format the code
@@ -99,7 +99,7 @@ lint: cargo components module ## formatting and clippy, natively and for the fil
 	@$(CARGO) clippy --locked --target $(WASM_TARGET) -p portcullis --lib -- -D warnings
 	@$(CARGO) clippy --locked --target $(WASM_TARGET) -p portcullis --lib --features trap-switch -- -D warnings
 
-# In this order; each can be run alone.
+# In this order; each is also a target.
 TEST_PARTS := lint deny build trap-module bench-sdk unit-tests suites fuzz-runs test-host test-matrix-smoke
 .PHONY: unit-tests suites fuzz-runs
 test: cyclonedx python ## everything that must pass: lints, unit tests, suites on a real Envoy, some fuzzing
@@ -120,72 +120,72 @@ fuzz-runs: cargo python
 	@$(PYTHON) scripts/fuzz --runs 10000
 
 .PHONY: nightly soak
-nightly: cargo python ## what takes hours: soak, defences, every Envoy version, long fuzzing, a slice of the mutants
+nightly: cargo python ## the tests that take hours: soak, defences, every Envoy version, long fuzzing, a slice of the mutants
 	@exec $(PYTHON) scripts/nightly --fuzz-seconds $(FUZZ_SECONDS) $(if $(MUTANTS_SLICE),--slice $(MUTANTS_SLICE)) $(NIGHTLY)
 
 soak: module python ## 1,000 open streams, 300,000 requests and 120 policy updates on one Envoy (minutes)
 	@envoy=$$($(PYTHON) scripts/get-envoy) && \
 	  PORTCULLIS_ENVOY="$$envoy" $(CARGO) test --locked -p portcullis-tests --test soak -- --ignored --nocapture
 
-# Its dependencies are built into target/ beside the others, so that what both need is built once. Clippy is the compiler:
-# to check a runtime after building it would take about as long again. Its runtime asks for a newer Rust than it needs.
+# Its dependencies are built in target/ with the others, so that shared ones are built once. Clippy is the compiler, because
+# checking the runtime after building it would take as long again. The runtime declares a newer Rust than it needs.
 OTHER_HOST := tests/other-host/Cargo.toml
 .PHONY: test-host
-test-host: cargo components module trap-module ## the table of cases in a proxy-wasm host that is not Envoy
+test-host: cargo components module trap-module ## the table of cases in a proxy-wasm host other than Envoy
 	@echo '==> suites in another proxy-wasm host'
 	@$(CARGO) fmt --manifest-path $(OTHER_HOST) --check
 	@RUSTC_WORKSPACE_WRAPPER=clippy-driver $(CARGO) test --locked --ignore-rust-version \
 	  --manifest-path $(OTHER_HOST) --target-dir target --tests
 
 .PHONY: test-matrix test-matrix-smoke
-test-matrix: build trap-module python ## the suites on every Envoy version that is supported (docs/compatibility.md; a quarter of an hour)
+test-matrix: build trap-module python ## the suites on every supported Envoy version (docs/compatibility.md; 15 minutes)
 	@exec $(PYTHON) scripts/test-matrix
 
-test-matrix-smoke: build trap-module python ## a few tests of each kind on every Envoy version that is supported
+test-matrix-smoke: build trap-module python ## a few tests of each kind on every supported Envoy version
 	@exec $(PYTHON) scripts/test-matrix --smoke
 
 fuzz: cargo python ## the fuzz targets, 20 minutes each
 	@exec $(PYTHON) scripts/fuzz --seconds $(FUZZ_SECONDS) $(FUZZ_TARGETS)
 
-deny: cargo-deny ## what the dependencies are allowed to be (deny.toml)
+deny: cargo-deny ## check the dependencies (deny.toml)
 	@echo '==> cargo deny: $(DENY)'
 	@$(CARGO) deny --locked --workspace --log-level error check $(DENY)
 	@for lock in fuzz tests/other-host; do \
 	  $(CARGO) deny --config tests/deny.toml --manifest-path $$lock/Cargo.toml --locked --log-level error check $(DENY) || exit; done
 
-# What it prints it writes to bench/results/ too, from where the README shows it.
+# It also writes its output to bench/results/, whose chart the README shows.
 .PHONY: bench bench-quick bench-sdk
-bench: module bench-sdk python ## side by side with what a user would pick instead, into bench/results/ (twenty minutes)
+bench: module bench-sdk python ## compare with the alternatives, and write bench/results/ (twenty minutes)
 	@$(BENCH) --write bench/results $$BENCH_OPTIONS
 
-bench-quick: module bench-sdk python ## the comparison alone, less sure (under two minutes; nothing is written)
+bench-quick: module bench-sdk python ## only the comparison, less accurate (under two minutes; writes nothing)
 	@$(BENCH) --quick $$BENCH_OPTIONS
 
 BENCH = envoy=$$($(PYTHON) scripts/get-envoy) && echo '==> building the benchmark' && \
   $(CARGO) build --quiet --release --locked -p portcullis-bench && \
   PORTCULLIS_ENVOY="$$envoy" exec target/release/portcullis-bench
 
-# A filter on the SDK that has nothing to do: what is left of the gate's cost without its work.
+# A filter on the SDK that does nothing: the cost of the SDK without the gate's work.
 bench-sdk: cargo wasm-target
 	@$(REMAP) $(CARGO) build --quiet --profile filter --locked --target $(WASM_TARGET) -p portcullis-bench-sdk
 	@$(PUT)/filter/portcullis_bench_sdk.wasm target/portcullis-bench-sdk.wasm
 
 .PHONY: compose-test
-compose-test: python module ## docker-compose.yaml on a real Docker engine, installed and started where there is none
+compose-test: python module ## docker-compose.yaml on a real Docker engine, installed and started if there is none
 	@exec $(PYTHON) scripts/compose-test $(COMPOSE_TEST_OPTIONS)
 
-defences: cargo ## take out one defence after the other, by its name, and see its rows fail (minutes)
+defences: cargo ## disable each defence in turn, and check that its rows fail (minutes)
 	@$(CARGO) test --locked -p portcullis-tests --test defences -- --ignored --nocapture
 
-mutants: cargo-mutants module ## change the source in every small way, and see a test fail (hours)
+mutants: cargo-mutants module ## mutation testing: check that a test fails for each small change of the source (hours)
 	@$(CARGO) mutants -p portcullis --output target $(if $(MUTANTS_SLICE),--shard $(MUTANTS_SLICE))
 
-clean: cargo ## remove what was built; what was fetched stays in .cache
+clean: cargo ## remove build results; fetched files stay in .cache
 	@$(CARGO) clean
 	@$(CARGO) clean --manifest-path fuzz/Cargo.toml
 	@rm -rf .cache/run
 
-# What the rest needs. Each says in one line what is missing and how to get it.
+# Prerequisites. Each reports in one line what is missing and how to get it.
 
 cargo:
 	@command -v $(CARGO) >/dev/null || { echo 'make: cargo is missing: install Rust from https://rustup.rs' >&2; exit 2; }

@@ -1,5 +1,4 @@
-"""What a script of this folder needs to behave like the others: failures in one line, progress, a clean ending, and
-fetching into .cache once."""
+"""Shared by the scripts of this folder: failures in one line, progress, a clean end, and fetching into .cache once."""
 
 import argparse
 import contextlib
@@ -20,7 +19,7 @@ TEMPORARY = ".tmp-"
 
 
 class Failure(Exception):
-    """What went wrong and what to do, in one line, and the exit status."""
+    """An error and its fix, in one line, and the exit status."""
 
     def __init__(self, message, status=2):
         super().__init__(message)
@@ -38,14 +37,14 @@ def parser(description, epilog):
 
 
 def stop(number, _):
-    """Unwind, so that what is temporary is removed; a second signal must not break that off."""
+    """Unwind, so that temporary files are removed; a second signal must not interrupt that."""
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, signal.SIG_IGN)
     sys.exit(128 + number)
 
 
-def start(main, advice="make room or mend the permissions"):
-    """Run a script's main function: one line on failure, nothing left behind when it is stopped."""
+def start(main, advice="free disk space or correct the permissions"):
+    """Run a script's main function: prints one line on failure, and leaves nothing behind when it is stopped."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
     try:
@@ -54,7 +53,7 @@ def start(main, advice="make room or mend the permissions"):
     except Failure as failure:
         say(failure)
         sys.exit(failure.status)
-    except BrokenPipeError:  # who reads what is printed has enough
+    except BrokenPipeError:  # the reader of the output has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(128 + signal.SIGPIPE)
     except OSError as error:
@@ -63,9 +62,9 @@ def start(main, advice="make room or mend the permissions"):
 
 
 def run(command, still, pulse=5, patience=None, **options):
-    """Run a command to its end, saying every `pulse` seconds what it is `still` at; status and output.
+    """Run a command to its end, and print `still` every `pulse` seconds. Returns status and output.
 
-    After `patience` seconds it is stopped, and that is a Failure."""
+    After `patience` seconds it is stopped, which is a Failure."""
     started = time.monotonic()
     options |= {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     with subprocess.Popen(command, text=True, errors="replace", **options) as process:
@@ -85,10 +84,10 @@ def run(command, still, pulse=5, patience=None, **options):
 
 
 def last_error(output, program):
-    """The line of a program's output that says most."""
+    """The most informative line of a program's output."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     errors = [line for line in lines if line.upper().startswith(("ERROR", "E:"))]
-    return (errors or lines or [f"{program} said nothing"])[-1][:200]
+    return (errors or lines or [f"{program} printed nothing"])[-1][:200]
 
 
 def is_program(path):
@@ -97,16 +96,16 @@ def is_program(path):
 
 @contextlib.contextmanager
 def workshop(cache):
-    """A temporary directory in `cache`, for one process at a time: others wait, and then look what is there already."""
+    """A temporary directory in `cache`, for one process at a time: others wait, and then check what exists already."""
     cache.mkdir(parents=True, exist_ok=True)
     lock = os.open(cache, os.O_RDONLY)  # the directory itself is the lock: no lock file stays behind
     try:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            say(f"another {NAME} is at work; waiting for it")
+            say(f"another {NAME} is running; waiting for it")
             fcntl.flock(lock, fcntl.LOCK_EX)
-        for stale in cache.glob(f"{TEMPORARY}*"):  # of a run that was killed: only the holder of the lock has one
+        for stale in cache.glob(f"{TEMPORARY}*"):  # of a killed run: only the holder of the lock has one
             shutil.rmtree(stale, ignore_errors=True)
         with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=cache) as temporary:
             yield Path(temporary)
@@ -115,7 +114,7 @@ def workshop(cache):
 
 
 def get_envoy(*arguments):
-    """What scripts/get-envoy prints, by lines; it tells on standard error what it does."""
+    """The output of scripts/get-envoy, by lines; it reports its progress on standard error."""
     command = [sys.executable, ROOT / "scripts" / "get-envoy", *arguments]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode != 0:
@@ -124,6 +123,6 @@ def get_envoy(*arguments):
 
 
 def die_with_parent(number=signal.SIGTERM):
-    """In the child: have the kernel stop it if this script is killed without a chance to. Linux only."""
+    """In the child: makes the kernel stop it if this script is killed. Linux only."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(1, number)  # PR_SET_PDEATHSIG

@@ -1,4 +1,4 @@
-"""A Docker engine for scripts/compose-test: the one that runs, or one in namespaces of its own."""
+"""A Docker engine for scripts/compose-test: the running one, or one in its own namespaces."""
 
 import contextlib
 import fcntl
@@ -18,8 +18,8 @@ from common import ROOT, Failure, die_with_parent, say
 PACKAGES = ["docker.io", "docker-compose", "iptables", "iproute2"]
 START_DEADLINE = 60.0  # seconds until an engine answers
 STOP_DEADLINE = 20.0  # seconds until an engine that ignores SIGTERM is killed
-ASK_DEADLINE = 60.0  # seconds until a short command that hangs is killed
-HOMES = Path("/var/tmp")  # a socket's path must be short, and the images want a disk
+ASK_DEADLINE = 60.0  # seconds until a hanging short command is killed
+HOMES = Path("/var/tmp")  # a socket's path must be short, and the images need a disk
 HOME = "portcullis-engine-"
 
 
@@ -28,7 +28,7 @@ class Impossible(Failure):
 
 
 def ask(command):
-    """The status of a command that soon ends, and what it printed; 127 where there is none such, 124 where it hangs."""
+    """The status and the output of a short command; 127 if it does not exist, 124 if it hangs."""
     options = {"cwd": ROOT, "capture_output": True, "text": True, "errors": "replace", "stdin": subprocess.DEVNULL}
     try:
         done = subprocess.run(command, timeout=ASK_DEADLINE, check=False, **options)
@@ -36,18 +36,18 @@ def ask(command):
         return 127, str(error)
     except subprocess.TimeoutExpired:
         return 124, f"no answer in {ASK_DEADLINE:.0f} s"
-    # Where it succeeds, a warning must not pass for what was asked.
+    # On success, a warning must not be mixed with the output.
     return done.returncode, done.stdout if done.returncode == 0 else done.stderr + done.stdout
 
 
 def step(what, command, deadline=None, first=None, shown=False):
-    """Run a command, saying every ten seconds that it is still at work; its output, or a Failure with the end of it.
+    """Run a command, and report every ten seconds that it is still running. Returns its output; a Failure shows the end of it.
 
-    It has `deadline` seconds, and `first` until it must have printed something. `shown`: it prints for itself.
+    It may take `deadline` seconds, and must print something within `first` seconds. `shown`: its output is not captured.
     """
     say(what)
     started = time.monotonic()
-    # A session of its own: Ctrl-C reaches this script only, which then stops it.
+    # Its own session: Ctrl-C only reaches this script, which then stops it.
     options = {"stdin": subprocess.DEVNULL, "start_new_session": True, "preexec_fn": die_with_parent}
     with tempfile.TemporaryFile() as output:
         if not shown:
@@ -70,31 +70,31 @@ def step(what, command, deadline=None, first=None, shown=False):
         output.seek(0)
         text = output.read().decode(errors="replace")
     if process.returncode != 0:
-        lines = [line for line in text.splitlines() if line.strip()] or ["it said nothing"]
+        lines = [line for line in text.splitlines() if line.strip()] or ["it printed nothing"]
         print("".join(f"  {line}\n" for line in lines[-15:] if not shown), end="", file=sys.stderr)
         raise Failure(f"{what} failed, see above")
     return text
 
 
 def ended(process, seconds):
-    """Whether a process ends within so many seconds."""
+    """Whether a process ends within this number of seconds."""
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(seconds)
     return process.returncode is not None
 
 
 def install():
-    """Have a command `docker`, an engine and a compose, from Debian's packages."""
+    """Install the command `docker`, an engine and compose from Debian's packages."""
     if os.geteuid() != 0 or not shutil.which("apt-get"):
-        raise Impossible("no Docker here, and only root on Debian can have it installed: install Docker with its compose")
+        raise Impossible("Docker is missing, and this script only installs it as root on Debian: install Docker with compose")
     _, known = ask(["apt-cache", "pkgnames", "docker-cli"])
     packages = PACKAGES + (["docker-cli"] if "docker-cli" in known.split() else [])
-    say(f"THIS INSTALLS DEBIAN PACKAGES: {' '.join(packages)}. They stay; no service of theirs is started or enabled.")
+    say(f"THIS INSTALLS DEBIAN PACKAGES: {' '.join(packages)}. They stay installed; their services are not started or enabled.")
     os.environ["DEBIAN_FRONTEND"] = "noninteractive"
     try:
         step("reading Debian's lists of packages", ["apt-get", "-q", "update"])
         with tempfile.TemporaryDirectory() as programs:
-            # The packages' own scripts start and enable services with these: they find them here, doing nothing.
+            # The packages' scripts start and enable services with these programs: here they do nothing.
             for name in ("deb-systemd-helper", "deb-systemd-invoke", "invoke-rc.d", "systemctl", "update-rc.d"):
                 os.symlink("/bin/true", f"{programs}/{name}")
             path = f"DPkg::Path={programs}:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -104,10 +104,10 @@ def install():
 
 
 def engine(stack):
-    """Have an engine that answers. What a command needs before it to reach its published ports."""
+    """Ensure that an engine answers. Returns the command prefix for reaching its published ports."""
     host = os.environ.get("DOCKER_HOST", "")
     if re.match(r"ssh:|tcp:(?!//(127\.|localhost\b|\[::1\]))", host):
-        raise Impossible(f"DOCKER_HOST={host} is another machine: ports and folders of this one are used, so unset it")
+        raise Impossible(f"DOCKER_HOST={host} is another machine, but ports and folders of this one are used: unset it")
     if not shutil.which("docker"):
         install()
     status, output = ask(["docker", "version", "--format", "{{.Server.Version}}"])
@@ -117,7 +117,7 @@ def engine(stack):
     if status == 127:
         raise Impossible(f"the command docker does not run ({output.strip()}): install Docker with its compose")
     if "permission denied while trying to connect" in output:
-        raise Impossible("a Docker engine runs, and this user may not use it: be root, or join the group docker")
+        raise Impossible("a Docker engine runs, but this user may not use it: be root, or join the group docker")
     if host:
         raise Impossible(f"no Docker engine at DOCKER_HOST={host}: start it, or unset DOCKER_HOST")
     if os.geteuid() != 0:
@@ -129,7 +129,7 @@ def engine(stack):
 
 
 def own_engine(stack):
-    """Start an engine in namespaces of its own; when it ends, the kernel removes all that is in them."""
+    """Start an engine in its own namespaces; when it ends, the kernel removes everything in them."""
     say("no Docker engine runs: starting one")
     home, lock = new_home()
     stack.callback(remove_home, home)
@@ -144,8 +144,8 @@ def own_engine(stack):
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            pass_fds=[lock],  # held until the last process of the engine is gone
-            preexec_fn=lambda: die_with_parent(signal.SIGKILL),  # unshare does not listen to SIGTERM
+            pass_fds=[lock],  # held until the last process of the engine has ended
+            preexec_fn=lambda: die_with_parent(signal.SIGKILL),  # unshare ignores SIGTERM
         )
     os.close(lock)
     stack.callback(stop_engine, process)
@@ -153,14 +153,14 @@ def own_engine(stack):
     deadline = time.monotonic() + START_DEADLINE
     while ask(["docker", "version"])[0] != 0:
         if process.poll() is not None or time.monotonic() > deadline:
-            lines = (home / "log").read_text(errors="replace").strip().splitlines() or ["it said nothing"]
-            raise Impossible(f"no Docker engine can run here, it takes more rights than this machine gives: {lines[-1][-200:]}")
+            lines = (home / "log").read_text(errors="replace").strip().splitlines() or ["it printed nothing"]
+            raise Impossible(f"no Docker engine can run here, because this machine does not grant the necessary rights: {lines[-1][-200:]}")
         time.sleep(0.1)
     return ["nsenter", f"--net=/proc/{child_of(process)}/ns/net"]
 
 
 def new_home():
-    """A folder for an engine, and the lock on it; those that nobody holds, of runs that were killed, are removed."""
+    """A folder for an engine, and its lock; removes unlocked folders of killed runs."""
     for stale in HOMES.glob(f"{HOME}*"):
         # An empty one is about to be locked.
         with contextlib.suppress(OSError):
@@ -168,7 +168,7 @@ def new_home():
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if os.listdir(stale):
-                    say(f"removing {stale}, of a run that was killed")
+                    say(f"removing {stale} of a killed run")
                     remove_home(stale)
             finally:
                 os.close(lock)

@@ -1,4 +1,4 @@
-"""What `sbom`, `image`, `push` and `dist` share: archives that are the same bytes everywhere, and what is known of the source."""
+"""Shared by `sbom`, `image`, `push` and `dist`: reproducible archives, and facts about the source."""
 
 import gzip
 import hashlib
@@ -19,7 +19,7 @@ CARGO = os.environ.get("CARGO", "cargo")
 
 
 def output_of(*command):
-    """What a program prints, in the directory of the source; None if it fails or is not there."""
+    """The output of a program that runs in the source directory; None if it fails or does not exist."""
     try:
         done = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     except FileNotFoundError:
@@ -28,15 +28,15 @@ def output_of(*command):
 
 
 def cargo(*arguments):
-    """What cargo prints."""
+    """The output of cargo."""
     output = output_of(CARGO, *arguments)
     if output is None:
-        raise Failure(f"`{CARGO} {arguments[0]}` fails: is Rust here (https://rustup.rs), and Cargo.lock up to date?")
+        raise Failure(f"`{CARGO} {arguments[0]}` fails: is Rust installed (https://rustup.rs), and Cargo.lock up to date?")
     return output
 
 
 def built(path, by="make build"):
-    """The bytes of what a command of make leaves."""
+    """The bytes of a build result."""
     try:
         return path.read_bytes()
     except FileNotFoundError:
@@ -44,27 +44,27 @@ def built(path, by="make build"):
 
 
 def package(name):
-    """What Cargo.toml says of a package: version, description, license."""
+    """The metadata of a package in Cargo.toml: version, description, license."""
     packages = json.loads(cargo("metadata", "--no-deps", "--offline", "--format-version", "1"))["packages"]
     return next(found for found in packages if found["name"] == name)
 
 
 def in_git(*arguments):
-    """What git says of this source; None where it is no checkout of its own."""
+    """The output of git for this source; None if it is not the top of a checkout."""
     top = output_of("git", "rev-parse", "--show-toplevel")
     return output_of("git", *arguments) if top and Path(top).resolve() == ROOT else None
 
 
 def revision():
-    """The commit that all of the source is of; None where there is none."""
+    """The commit of the source; None if files were changed."""
     return in_git("rev-parse", "HEAD") if in_git("status", "--porcelain") == "" else None
 
 
 def source_time():
-    """The time that everything packed gets, in seconds: SOURCE_DATE_EPOCH, else that of the last commit, else 0."""
+    """The time of everything packed, in seconds: SOURCE_DATE_EPOCH, otherwise that of the last commit, otherwise 0."""
     text = os.environ.get("SOURCE_DATE_EPOCH") or in_git("log", "-1", "--format=%ct") or "0"
     if not (text.isascii() and text.isdigit() and len(text) < 11):
-        raise Failure(f"SOURCE_DATE_EPOCH={text} is no time: give seconds since 1970, or unset it")
+        raise Failure(f"SOURCE_DATE_EPOCH={text} is not a time: give seconds since 1970, or unset it")
     return int(text)
 
 
@@ -88,7 +88,7 @@ def tar(files, seconds):
 
 
 def compressed(data):
-    """A gzip file without a name and a time: the same bytes everywhere that zlib is the same."""
+    """A gzip file without name and time: the same bytes with the same zlib."""
     buffer = io.BytesIO()
     with gzip.GzipFile(filename="", mode="wb", fileobj=buffer, mtime=0) as file:
         file.write(data)
@@ -96,7 +96,7 @@ def compressed(data):
 
 
 def replace(directory, files):
-    """Put files, by name, where a directory of ours was: all of them, or nothing is changed."""
+    """Replace a directory with files, given by name: with all of them, or not at all."""
     directory.parent.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{directory.name}-", dir=directory.parent) as temporary:
         fresh, old = Path(temporary, "fresh"), Path(temporary, "old")
@@ -108,7 +108,7 @@ def replace(directory, files):
             if directory.exists():
                 directory.rename(old)
             fresh.rename(directory)
-        except BaseException:  # a signal too
+        except BaseException:  # also a signal
             if old.exists() and not directory.exists():
                 old.rename(directory)
             raise

@@ -15,8 +15,8 @@ MAKE = os.environ.get("MAKE", "make")
 
 @contextlib.contextmanager
 def running(target, settings, output):
-    """A target of make at work, in a process group of its own, with its output in `output`. All of it ends with the block."""
-    # The job server of a make above does not reach it.
+    """A running target of make, in its own process group, with its output in `output`. It ends with the block."""
+    # Do not use the job server of a parent make.
     flags = re.sub(r"(^| )(-j\d*|--jobserver-\S+)", "", os.environ.get("MAKEFLAGS", ""))
     process = subprocess.Popen(
         [MAKE, "--no-print-directory", target, *(f"{name}={value}" for name, value in settings.items())],
@@ -41,7 +41,7 @@ def running(target, settings, output):
 
 
 def shown(target, look):
-    """Runs a target and shows its output, each line of which goes to `look` too. Its exit status."""
+    """Runs a target, shows its output, and passes each line to `look`. Returns its exit status."""
     with running(target, {}, subprocess.PIPE) as process:
         for line in process.stdout:
             text = line.decode(errors="replace")
@@ -51,7 +51,7 @@ def shown(target, look):
 
 
 def logged(target, settings, log, pulse):
-    """Runs a target with its output in the file `log`, and says every `pulse` seconds how its last line begins. Its exit status."""
+    """Runs a target with its output in the file `log`, and prints its last line every `pulse` seconds. Returns its exit status."""
     started = time.monotonic()
     with open(log, "wb") as output, running(target, settings, output) as process:
         while True:
@@ -62,7 +62,7 @@ def logged(target, settings, log, pulse):
 
 
 def last_lines(log, count):
-    """The last lines of a file that are not empty."""
+    """The last non-empty lines of a file."""
     with open(log, "rb") as file:
         file.seek(max(0, os.path.getsize(log) - 100_000))
         lines = file.read().decode(errors="replace").splitlines()
@@ -70,7 +70,7 @@ def last_lines(log, count):
 
 
 def last_line(log):
-    """The last line of a file, or as much as fits on a line of a terminal beside what it is of."""
+    """The last line of a file, shortened to fit on a terminal line."""
     lines = last_lines(log, 1)
     return lines[0].strip()[:100] if lines else "nothing yet"
 

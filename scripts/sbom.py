@@ -1,8 +1,8 @@
-"""The list of what is in the filter or in the command (SBOM), in CycloneDX JSON, as the library of CycloneDX writes it.
+"""The software bill of materials (SBOM) of the filter or of the command, in CycloneDX JSON, written by the library of CycloneDX.
 
-It says what cargo says of that package alone, for its own target: each crate with its licence and the checksum of
+The data is from cargo, for that package and its target: each crate with its licence and the checksum in
 Cargo.lock. Crates that only run while it is built, such as macros, have the scope "excluded". The same build of the same
-source gives the same bytes: its time is that of the source, and its serial number follows from what was built.
+source gives the same bytes: its time is that of the source, and its serial number is derived from the build result.
 """
 
 import os
@@ -15,7 +15,7 @@ from datetime import datetime, timezone
 from common import ROOT, Failure
 from packing import COMMAND, MODULE, built, cargo, sha256, source_time
 
-# Name -> package, what was built of it, its target (None: this machine).
+# Name -> package, build result, target (None: this machine).
 PARTS = {"filter": ("portcullis", MODULE, "wasm32-wasip1"), "command": ("portcullis-cli", COMMAND, None)}
 
 LINE = re.compile(r"(\d+)\|(\S+) v(\S+)([^|]*)\|([^|]*)\|(.*)")
@@ -27,7 +27,7 @@ def tree(name, target, edges):
     lines = cargo(*arguments, "--prefix", "depth", "--format", "|{p}|{l}|{r}").splitlines()
     found = [LINE.fullmatch(line) for line in lines]
     if not all(found):
-        raise Failure("cargo tree prints lines that this script cannot read: mend LINE in scripts/sbom.py")
+        raise Failure("cargo tree prints lines that this script cannot read: correct LINE in scripts/sbom.py")
     return [(int(line[1]), line[2], line[3], line[5], line[6]) for line in found]
 
 
@@ -52,7 +52,7 @@ def sbom(part):
         return Component(name=name, version=version, licenses=licences, hashes=hashes, **more)
 
     def crate(name, version, licence, home):
-        """A crate of our own has no checksum, and no place in a registry."""
+        """A crate of this workspace has no checksum, and is in no registry."""
         checksum, url = checksums.get((name, version)), PackageURL("cargo", None, name, version)
         links = [ExternalReference(type=ExternalReferenceType.VCS, url=XsUri(home))] if home else None
         scope = ComponentScope.REQUIRED if (name, version) in linked else ComponentScope.EXCLUDED

@@ -1,4 +1,4 @@
-//! From a request to its answer.
+//! Makes the answer to a request.
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -12,10 +12,10 @@ use crate::echo;
 use crate::endpoint::Endpoint;
 use crate::pretty::pretty;
 
-/// The models that the server says it has. It takes any name: its models are all the same.
+/// The models that the server lists. It accepts any name: all models are the same.
 const MODELS: [&str; 2] = ["echo", "resnet"];
 
-/// Answers `request`. Every answer is JSON and shows the request under `received`.
+/// Answers `request`. Every answer is JSON and contains the request under `received`.
 pub(crate) async fn answer(request: Request) -> Response {
     let (head, body) = request.into_parts();
     let endpoint = Endpoint::of(head.uri.path());

@@ -1,10 +1,9 @@
 //! Which endpoint a path names.
 
-/// What the server offers. Paths are compared as they arrived, byte for byte: how a backend reads an odd path is its
-/// own affair, and this one reads none.
+/// The endpoints of the server. Paths are compared as they arrived, byte for byte: this backend does not normalize.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Endpoint<'a> {
-    /// `/`: what there is.
+    /// `/`: the list of endpoints.
     Index,
     /// `/healthz`: the server is up.
     Health,
@@ -12,7 +11,7 @@ pub(crate) enum Endpoint<'a> {
     Version,
     /// `/v2/models/`: the models.
     Models,
-    /// `/v2/models/{model}/metadata`: what a model is.
+    /// `/v2/models/{model}/metadata`: the description of a model.
     Metadata {
         /// The segment of the path, not decoded.
         model: &'a str,

@@ -1,7 +1,7 @@
-//! A small model server, to stand behind the gate.
+//! A small model server as the upstream of the gate.
 //!
-//! It has no authentication of its own, like the services that the gate is made for, and every answer shows the
-//! request as it arrived: which headers the gate removed, and which it added. For demonstrations and tests.
+//! Like the services that the gate is made for, it has no authentication of its own. Every answer contains the request
+//! as it arrived: it shows which headers the gate removed and added. For demonstrations and tests.
 
 mod answer;
 mod echo;
@@ -41,14 +41,14 @@ async fn main() -> ExitCode {
 }
 
 async fn run(address: SocketAddr) -> std::io::Result<()> {
-    // Before the line below is printed: whoever reads it may stop the server at once.
+    // Before the line below is printed: after it, the starter may stop the server at once.
     let shutdown = server::shutdown_signal()?;
     let listener = TcpListener::bind(address).await?;
     announce(listener.local_addr()?)?;
     server::serve(listener, shutdown).await
 }
 
-/// Tells whoever started the server that it is ready, and on which port.
+/// Prints that it is ready, and on which port.
 fn announce(address: SocketAddr) -> std::io::Result<()> {
     let mut stdout = std::io::stdout().lock();
     writeln!(stdout, "listening on {address}")?;

@@ -1,4 +1,4 @@
-//! JSON for people: a header a line.
+//! Readable JSON, with one header on each line.
 
 use serde_json::Value;
 

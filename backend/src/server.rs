@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use crate::answer::answer;
 
-/// How long open requests may take to finish once the server is told to stop.
+/// How long open requests may take to finish after the server is told to stop.
 const GRACE: Duration = Duration::from_secs(3);
 
 /// Completes on SIGTERM or SIGINT. The handlers are in place when this returns, not when it is first polled.
@@ -35,12 +35,12 @@ pub(crate) fn shutdown_signal() -> std::io::Result<impl Future<Output = ()>> {
 ///
 /// # Errors
 ///
-/// None: whatever fails on a connection ends that connection.
+/// Never: an error on a connection only ends that connection.
 pub(crate) async fn serve(
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
-    // Small answers, wanted at once: waiting to fill a segment would only add delay.
+    // Sends small answers at once: waiting to fill a segment would only add delay.
     let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
     let (stop, stopped) = oneshot::channel::<()>();
     let server = axum::serve(listener, answer.into_make_service()).with_graceful_shutdown(async {

@@ -1,5 +1,5 @@
-//! The server that `ext_authz` asks: a key looked up in a map, over HTTP/1 on connections that stay. It is as small as such a
-//! server can be; a real one costs more.
+//! The server for `ext_authz`: looks a key up in a map, over HTTP/1 with persistent connections. It is as small as such
+//! a server can be; a real one costs more.
 
 use std::collections::HashMap;
 use std::io::{self, Write as _};
@@ -18,7 +18,7 @@ const DENIED: &str = concat!(
 
 /// Starts the server; it ends with this process.
 ///
-/// # Errors
+/// If no port is free.
 /// No port.
 pub fn start() -> io::Result<SocketAddr> {
     let listener = TcpListener::bind(("127.0.0.1", 0))?;
@@ -27,7 +27,7 @@ pub fn start() -> io::Result<SocketAddr> {
     thread::spawn(move || {
         for stream in listener.incoming().map_while(Result::ok) {
             let keys = Arc::clone(&keys);
-            // A connection that ends is Envoy's business.
+            // A closed connection is not an error here.
             thread::spawn(move || serve(stream, &keys));
         }
     });

@@ -1,5 +1,5 @@
-//! The chart: what each contender adds to a request, as bars with their intervals. It brings its own ground, dark where the
-//! viewer's system is: a page may be dark where the system is not.
+//! The chart: what each contender adds to a request, as bars with their intervals. It has its own background, dark if
+//! the viewer's system is dark, because a page may be light while the system is dark.
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -19,11 +19,11 @@ const RIGHT: u32 = 190;
 const TOP: u32 = 96;
 const LINE: u32 = 22;
 const BOTTOM: u32 = 58;
-/// What stands between two groups, in lines.
+/// The space between two groups, in lines.
 const GAP: f64 = 0.4;
-/// Half of a bar, in lines.
+/// Half the height of a bar, in lines.
 const HALF: f64 = 0.34;
-/// The columns of ratios: what each says, and where it ends behind the scale.
+/// The columns of ratios: the label of each, and its right edge after the scale.
 const RATIOS: [(&str, i32); 2] = [("by Lua", 114), ("by floor", 176)];
 
 const TITLE: &str = "Processor time added to a request, microseconds (less is better)";
@@ -39,7 +39,7 @@ const LUA: RGBColor = RGBColor(0x4c, 0x8a, 0xd6);
 const BARE: RGBColor = RGBColor(0xc9, 0xa9, 0x4f);
 const GATE: RGBColor = RGBColor(0x1a, 0x7f, 0x37);
 
-/// Each colour where the viewer's system is dark.
+/// Each colour on a dark system.
 const DARK: [(RGBColor, &str); 9] = [
     (GROUND, "#0d1117"),
     (FRAME, "#3d444d"),
@@ -52,7 +52,7 @@ const DARK: [(RGBColor, &str); 9] = [
     (GATE, "#2ea043"),
 ];
 
-/// What the colours stand for, and where each begins.
+/// The legend: the colours, and where each entry begins.
 const LEGEND: [(i32, RGBColor, &str); 4] = [
     (12, GATE, "the gate"),
     (110, LUA, "Lua, for the same job"),
@@ -60,10 +60,11 @@ const LEGEND: [(i32, RGBColor, &str); 4] = [
     (634, BUILT_IN, "built into Envoy"),
 ];
 
-/// A case, and by name the contenders that it shows, with what they are called there. The gate goes by the names of its modules.
+/// A case, and the names of the contenders that it shows, with their labels. The gate has the names of its modules.
 type Group = (&'static str, &'static [(&'static str, &'static str)]);
 
-/// What is shown together: the same request. What answers it in another way stands around Lua, floor and gate.
+/// Groups of contenders that answer the same request. Contenders that answer it in another way are listed around Lua,
+/// floor and gate.
 const GROUPS: [Group; 6] = [
     (
         "Key by Bearer",
@@ -103,10 +104,10 @@ const GROUPS: [Group; 6] = [
     ),
 ];
 
-/// A picture of the rows that stand for the rest. What is far beyond the scale of the others has its bar cut.
+/// Draws the representative rows. The bar of a value far beyond the scale is cut.
 ///
 /// # Panics
-/// None: it is only memory that is drawn to.
+/// Never: it only draws to memory.
 pub fn svg(rows: &[Row], machine: &Machine) -> String {
     let mut picture = String::new();
     draw(&mut picture, rows, machine).expect("memory takes a picture");
@@ -198,7 +199,7 @@ fn draw(picture: &mut String, rows: &[Row], machine: &Machine) -> Result<(), Box
     Ok(root.present()?)
 }
 
-/// Text of so many pixels. The backend takes its size for that of the whole line.
+/// Text with this font size in pixels. The backend expects the height of the whole line.
 fn font(size: u32, style: FontStyle, colour: RGBColor, position: HPos) -> TextStyle<'static> {
     let style = FontDesc::new(FontFamily::Name(FONT), f64::from(size) * 1.24, style).color(&colour);
     style.pos(Pos::new(position, VPos::Center))
@@ -216,7 +217,7 @@ fn strong(size: u32, position: HPos) -> TextStyle<'static> {
     font(size, FontStyle::Bold, STRONG, position)
 }
 
-/// The picture with its title, and with other colours for a dark system: a rule is stronger than the attribute that it
+/// The picture with its title, and with other colours for a dark system: a CSS rule overrides the attribute that it
 /// selects.
 fn with_dark(picture: &str) -> String {
     let mut rules = String::new();
@@ -228,7 +229,7 @@ fn with_dark(picture: &str) -> String {
     format!("{head}>\n<title>{TITLE}</title>\n<style>@media (prefers-color-scheme: dark) {{{rules}\n}}</style>{rest}")
 }
 
-/// What a row is called in its group.
+/// The label of a row in its group.
 fn called(row: &Row, label: &str) -> String {
     match row.kind {
         Kind::Gate => format!("{}{label}", row.name.split(": ").next().unwrap_or_default()),
@@ -236,7 +237,7 @@ fn called(row: &Row, label: &str) -> String {
     }
 }
 
-/// Whether a row has that name. Modules may have names of their own.
+/// Whether a row has that name. Modules may have other names.
 fn is(row: &Row, name: &str) -> bool {
     let case = |name: &str| name.split_once(": ").map(|(_, case)| case.to_owned());
     match row.kind {
@@ -245,7 +246,7 @@ fn is(row: &Row, name: &str) -> bool {
     }
 }
 
-/// The largest value that is on the scale: what is more than twice the next is an outlier, and its bar is cut.
+/// The largest value on the scale: a value more than twice the next is an outlier, and its bar is cut.
 fn scale(rows: &[&Row]) -> f64 {
     let mut ends: Vec<f64> = rows.iter().map(|row| row.added.high).collect();
     ends.sort_by(f64::total_cmp);

@@ -1,4 +1,4 @@
-//! Something that stands before the route, the request that it gets, and what must become of it.
+//! A filter chain to measure, the request that it gets, and the expected result.
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,13 +12,13 @@ use serde_json::Value;
 
 use crate::stage::{CHECK, HOST, SEEN, TOLD};
 
-/// The kinds of contender, which differ in colour.
+/// The kinds of contender, which have different colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// No filter at all.
     Nothing,
-    /// A filter that Envoy has.
+    /// A built-in filter of Envoy.
     BuiltIn,
     /// A script in Lua.
     Lua,
@@ -31,21 +31,21 @@ pub enum Kind {
 /// The name of the contender without a filter.
 pub const NOTHING: &str = "nothing";
 
-/// What must become of a request.
+/// The expected result of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// 200, and the upstream would see these headers, and none of the others that are [told](TOLD) of.
+    /// 200, and the upstream would receive these headers, and no others of [those that the reply shows](TOLD).
     Seen(Vec<(&'static str, &'static str)>),
-    /// The status, with a challenge and a JSON body where `full`.
+    /// The status, with a challenge and a JSON body if `full`.
     Denied {
         /// The status.
         status: u16,
-        /// Whether the reply has all that the gate's own has.
+        /// Whether the reply has all parts of the gate's reply.
         full: bool,
     },
 }
 
-/// So many routes by prefix, of which the one that matches is the last.
+/// Many routes by prefix, of which the last matches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Routes {
     /// Envoy tries one after the other.
@@ -65,29 +65,29 @@ pub struct Contender {
     pub filters: Vec<Value>,
     /// Its routes.
     pub routes: Routes,
-    /// Whether its listener lets a request upgrade to a WebSocket.
+    /// Whether its listener allows an upgrade to a WebSocket.
     pub upgrades: bool,
     /// The request's path.
     pub path: &'static str,
-    /// The request's headers beside the host.
+    /// The request's headers, without the host.
     pub headers: Vec<(String, String)>,
-    /// Bearer tokens that take turns in the place of the one in the headers, where there are any.
+    /// Bearer tokens that alternately replace the one in the headers, if there are any.
     pub tokens: Vec<String>,
-    /// What must become of it.
+    /// The expected result.
     pub outcome: Outcome,
-    /// The contender without a filter whose cost is taken off.
+    /// The contender without a filter whose cost is subtracted.
     pub baseline: &'static str,
-    /// The contender in Lua that does the same.
+    /// The Lua contender that does the same.
     pub lua: Option<&'static str>,
     /// The hand-written module that makes the same hostcalls.
     pub floor: Option<String>,
 }
 
-/// What a small client sends beside its credential. With the host five headers, pseudo-headers not counted.
+/// The headers of a small client, in addition to its credential. With the host there are five, without pseudo-headers.
 pub(crate) const CLIENT: [(&str, &str); 3] =
     [("user-agent", "python-requests/2.32.5"), ("accept-encoding", "gzip, deflate"), ("accept", "*/*")];
 
-/// What a listener adds with `use_remote_address`, for a caller on this machine.
+/// The headers that a listener adds with `use_remote_address`, for a caller on this machine.
 pub(crate) const ENVOYS: [(&str, &str); 3] = [
     ("x-forwarded-proto", "http"),
     ("x-envoy-internal", "true"),
@@ -95,7 +95,7 @@ pub(crate) const ENVOYS: [(&str, &str); 3] = [
 ];
 
 impl Contender {
-    /// A contender that lets through a plain request.
+    /// A contender that forwards a plain request.
     pub fn new(name: &str, kind: Kind, filters: Vec<Value>) -> Self {
         Self {
             name: name.to_owned(),
@@ -134,7 +134,7 @@ impl Contender {
         self
     }
 
-    /// With the contender in Lua to compare with.
+    /// With the Lua contender to compare with.
     #[must_use]
     pub fn like(mut self, lua: &'static str) -> Self {
         self.lua = Some(lua);
@@ -154,7 +154,7 @@ impl Contender {
         self.bytes(HOST)
     }
 
-    /// The requests that take turns.
+    /// The requests to alternate.
     pub fn requests(&self) -> Vec<Vec<u8>> {
         if self.tokens.is_empty() {
             return vec![self.request()];
@@ -173,17 +173,17 @@ impl Contender {
         format!("GET {} HTTP/1.1\r\nhost: {host}\r\n{}\r\n", self.path, headers.collect::<String>()).into_bytes()
     }
 
-    /// The header lines as a filter reads them: what Envoy puts in is among them.
+    /// The header lines as a filter reads them, including those that Envoy adds.
     pub fn pairs(&self) -> Vec<Pair> {
         let pseudo = [(":authority", HOST), (":path", self.path), (":method", "GET"), (":scheme", "http")];
         let headers = self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         pairs(&pseudo.into_iter().chain(headers).chain(ENVOYS).collect::<Vec<_>>())
     }
 
-    /// Asks once, and compares: what answers fast but wrongly is no contender.
+    /// Sends one request, and compares the reply: a fast but wrong answer disqualifies a contender.
     ///
     /// # Errors
-    /// What is wrong.
+    /// The difference.
     pub fn check(&self, address: SocketAddr) -> Result<(), String> {
         let ask = |host: &str| -> io::Result<Reply> { Client::new(connect(V4, address)?).send(&self.bytes(host)) };
         let wrong = |what: String| format!("{}: {what}", self.name);

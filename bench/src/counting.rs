@@ -1,5 +1,5 @@
-//! What can be counted, and is the same on every run: the hostcalls of a request, the times that Envoy enters the VM for it, and
-//! the instructions that it takes.
+//! Counts that are the same in every run: the hostcalls of a request, Envoy's entries into the VM for it, and its
+//! instructions.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -21,15 +21,15 @@ use crate::stage;
 pub struct Count {
     /// The module and the case.
     pub name: String,
-    /// What the module asks Envoy for, in order.
+    /// The hostcalls of the module, in order.
     pub hostcalls: Vec<String>,
-    /// What Envoy calls in the module for one request, in order; its allocations for what it hands over among them.
+    /// Envoy's calls into the module for one request, in order, including allocations for returned data.
     pub callbacks: Vec<String>,
     /// The instructions of one request, as the interpreter counts them.
     pub instructions: u64,
 }
 
-/// What is counted: a module with its configuration, as the contender has it.
+/// A module with its configuration, as in the contender.
 #[derive(Debug)]
 pub struct Subject {
     /// The filter, with the name and the request.
@@ -59,10 +59,10 @@ pub fn subjects(modules: &[Module], sdk: Option<&Path>) -> Vec<Subject> {
 /// Counts, in the interpreter and in an Envoy that logs each call.
 ///
 /// # Errors
-/// A module that does not load, a listener that does not answer.
+/// If a module does not load, or a listener does not answer.
 pub fn count(subjects: &[Subject]) -> Result<Vec<Count>, String> {
     let all: Vec<Contender> = subjects.iter().map(|subject| subject.contender.clone()).collect();
-    // No contender here asks the authorization server.
+    // No contender here calls the authorization server.
     let document = stage::document(&all, ([127, 0, 0, 1], 9).into());
     let envoy = Envoy::start_with(&document, Options { wasm_log: "trace", ..Options::default() });
     let mut programs = BTreeMap::new();
@@ -70,7 +70,7 @@ pub fn count(subjects: &[Subject]) -> Result<Vec<Count>, String> {
         let Subject { contender, module, configuration } = subject;
         let program = programs.entry(module.clone()).or_insert_with(|| Program::read(module, true));
         let mut vm = Vm::start_on(program, configuration.as_bytes(), &BTreeMap::new(), None)?;
-        // The first request finds things that later ones have.
+        // The first request finds an initial state that later ones do not.
         vm.serve(stream(contender), None);
         let before = vm.spent().unwrap_or_default();
         let exchange = vm.serve(stream(contender), None);
@@ -81,7 +81,8 @@ pub fn count(subjects: &[Subject]) -> Result<Vec<Count>, String> {
     subjects.iter().map(&mut count).collect()
 }
 
-/// The lines between the replies to two requests on one connection are one request's: some of the first, the rest of the second.
+/// The lines between the replies to two requests on one connection belong to one request: some to the first, the rest
+/// to the second.
 fn callbacks(envoy: &Envoy, contender: &Contender) -> Result<Vec<String>, String> {
     let failed = |error: std::io::Error| format!("{}: {error}", contender.name);
     let mut client = Client::new(connect(V4, envoy.address(&contender.name, V4)).map_err(failed)?);

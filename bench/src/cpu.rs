@@ -1,4 +1,4 @@
-//! The processor time of a thread, and on which core it runs.
+//! The CPU time of a thread, and its core.
 
 use procfs::process::{Process, Task};
 use rustix::thread::{CpuSet, Pid, sched_setaffinity};
@@ -8,7 +8,7 @@ use rustix::thread::{CpuSet, Pid, sched_setaffinity};
 pub struct Thread(Task);
 
 impl Thread {
-    /// The thread of that process whose name begins so.
+    /// The thread of that process whose name has this prefix.
     ///
     /// # Panics
     /// If there is none.
@@ -18,22 +18,22 @@ impl Thread {
         Self(named.min_by_key(|task| task.tid).unwrap_or_else(|| panic!("the process has no thread {name}")))
     }
 
-    /// The time that it has been on a processor, in nanoseconds, user and system (Documentation/scheduler/sched-stats.rst of
-    /// the kernel). Exact while it sleeps.
+    /// Its CPU time in nanoseconds, user and system (Documentation/scheduler/sched-stats.rst of the kernel). Exact
+    /// while it sleeps.
     ///
     /// # Panics
-    /// If it has ended, or the kernel keeps no such count.
+    /// If it has ended, or the kernel does not count this.
     pub fn time(&self) -> u64 {
         self.0.schedstat().expect("the thread runs").sum_exec_runtime
     }
 
-    /// Keeps it on one core. What the kernel does not allow is left as it is: the figures are noisier then.
+    /// Pins it to one core. Without permission it does nothing: the figures are then noisier.
     pub fn keep_on(&self, core: usize) {
         keep(Pid::from_raw(self.0.tid), core);
     }
 }
 
-/// Keeps the calling thread on one core.
+/// Pins the calling thread to one core.
 pub fn keep_here_on(core: usize) {
     keep(None, core);
 }

@@ -1,12 +1,12 @@
-//! The hand-written floor: a module without an SDK that makes given hostcalls and does nothing else. What Envoy charges for
-//! leaving and entering the VM, and for the work behind each call, no filter that makes these calls can get below.
+//! The hand-written floor: a module without an SDK that makes given hostcalls and does nothing else. No filter with
+//! these hostcalls can cost less than Envoy's work for leaving and entering the VM and behind each call.
 
 use std::fmt::Write as _;
 
 use portcullis_tests::message::{Pair, values};
 use portcullis_tests::proxy_wasm::{Exchange, serialize};
 
-/// A hostcall on a request, with what it is about.
+/// A hostcall on a request, with its subject.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Call {
     /// All header pairs in one read.
@@ -32,10 +32,10 @@ pub enum Call {
 }
 
 impl Call {
-    /// The calls that a module made for a request. The values that it set are what the request had in the end.
+    /// The hostcalls that a module made for a request. The values that it set are those of the final request.
     ///
     /// # Errors
-    /// A call that this module does not know.
+    /// If there is a hostcall that this module cannot make.
     pub fn of(exchange: &Exchange) -> Result<Vec<Self>, String> {
         exchange.calls.iter().map(|call| Self::read(call, exchange)).collect()
     }
@@ -46,7 +46,7 @@ impl Call {
             |name: &str| values(&exchange.stream.headers, name).first().map_or_else(Vec::new, |value| value.to_vec());
         Ok(match name {
             "get_header_map_pairs" => Self::Pairs,
-            // Only the keys of filter state have dots in them.
+            // Only the keys of filter state contain dots.
             "get_property" if about.starts_with("filter_state.") => {
                 Self::Property(about.splitn(2, '.').map(str::to_owned).collect())
             }
@@ -70,18 +70,18 @@ impl Call {
     }
 }
 
-/// Where a call may leave a result.
+/// Where a hostcall may put a result.
 const RESULT: u32 = 16;
 /// Where the texts begin.
 const TEXTS: u32 = 1024;
-/// Where what Envoy hands over is put: over what it handed over before.
+/// Where Envoy puts returned data, over the previous data.
 const HANDED: u32 = 65_536;
 
-/// What a filter has beside that wants to hear of the beginning and the end of each request.
+/// The additional exports of a filter that gets the beginning and the end of each request.
 pub const BEGIN_AND_END: &str = r#"(func (export "proxy_on_context_create") (param i32 i32))
   (func (export "proxy_on_delete") (param i32))"#;
 
-/// The module that makes these calls on each request, in the text format, with those entries beside.
+/// The module that makes these hostcalls on each request, in the text format, with these additional exports.
 pub fn text(calls: &[Call], entries: &str) -> String {
     let mut texts = Texts::default();
     let counter = texts.place(b"bench.floor");
@@ -151,7 +151,7 @@ struct Texts {
 }
 
 impl Texts {
-    /// Puts a text down: its place and its length, as two operands.
+    /// Stores a text: its address and its length, as two operands.
     fn place(&mut self, text: &[u8]) -> String {
         let at = TEXTS as usize + self.bytes.len();
         self.bytes.extend(text);

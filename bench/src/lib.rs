@@ -1,4 +1,4 @@
-//! Side-by-side benchmarks of the gate and what a user would pick instead.
+//! Side-by-side benchmarks of the gate and its alternatives.
 
 pub mod authorization;
 pub mod chart;

@@ -1,4 +1,5 @@
-//! Load on one listener: some connections, on each the next request as soon as the reply to the last one is there.
+//! Load on one listener: some connections; on each, the next request is sent when the reply to the last one has
+//! arrived.
 
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::SocketAddr;
@@ -8,7 +9,7 @@ use hdrhistogram::Histogram;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 
-/// How long nothing may come before it is an error.
+/// The timeout without any data.
 const SILENCE: Duration = Duration::from_secs(20);
 const BUFFER: usize = 16 * 1024;
 
@@ -32,10 +33,10 @@ struct Connection {
 }
 
 impl Load {
-    /// Connects. The requests take turns; each reply must have this status.
+    /// Connects. The requests alternate; each reply must have this status.
     ///
     /// # Errors
-    /// What the socket calls answer.
+    /// If a socket call fails.
     pub fn connect(to: SocketAddr, connections: usize, requests: Vec<Vec<u8>>, status: u16) -> io::Result<Self> {
         let poll = Poll::new()?;
         let connect = |place: usize| {
@@ -50,21 +51,21 @@ impl Load {
         Ok(Self { poll, events: Events::with_capacity(64), connections, requests, next: 0, status })
     }
 
-    /// Other requests from now on, and their status. No reply may be outstanding.
+    /// Changes the requests and their expected status. No reply may be outstanding.
     pub fn turn_to(&mut self, requests: Vec<Vec<u8>>, status: u16) {
         (self.requests, self.next, self.status) = (requests, 0, status);
     }
 
-    /// How many requests take turns.
+    /// The number of alternating requests.
     pub fn requests(&self) -> usize {
         self.requests.len()
     }
 
-    /// Sends `requests` requests over all connections, or over the first `only`, and waits for every reply. Latencies, in
-    /// nanoseconds, go into `latencies`.
+    /// Sends `requests` requests over all connections, or over the first `only`, and waits for every reply. Adds the
+    /// latencies, in nanoseconds, to `latencies`.
     ///
     /// # Errors
-    /// A connection that ends or stays silent, another status.
+    /// If a connection ends or stays silent, or a status differs.
     pub fn run(&mut self, requests: usize, only: usize, latencies: &mut Histogram<u64>) -> io::Result<Duration> {
         let begin = Instant::now();
         let mut left = requests;
@@ -112,7 +113,7 @@ impl Connection {
         self.stream.write_all(request)
     }
 
-    /// The status of the next reply; nothing if it is not whole yet.
+    /// The status of the next reply; `None` if it is incomplete.
     fn reply(&mut self) -> io::Result<Option<u16>> {
         loop {
             if let Some((status, length)) = whole(&self.inbox[..self.filled])? {
@@ -131,8 +132,8 @@ impl Connection {
     }
 }
 
-/// The status and the length of the reply that these bytes begin with, if they hold all of it. Envoy writes header names in
-/// small letters; replies here have a `content-length`.
+/// The status and the length of the reply at the beginning of these bytes, if it is complete. Envoy writes header names
+/// in lower case; replies here have a `content-length`.
 fn whole(bytes: &[u8]) -> io::Result<Option<(u16, usize)>> {
     let Some(head) = find(bytes, b"\r\n\r\n") else { return Ok(None) };
     let number = |digits: &[u8]| std::str::from_utf8(digits).ok()?.trim().parse::<usize>().ok();

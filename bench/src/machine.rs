@@ -1,4 +1,4 @@
-//! Where the figures come from: they are worth nothing without.
+//! The machine of the figures, without which they mean nothing.
 
 use std::path::Path;
 use std::process::Command;
@@ -9,12 +9,12 @@ use procfs::{CpuInfo, Current as _, Meminfo};
 use serde::Serialize;
 use time::OffsetDateTime;
 
-/// The machine, and the versions of what ran on it.
+/// The machine, and the versions of the software.
 #[derive(Debug, Clone, Serialize)]
 pub struct Machine {
-    /// The processor's own name.
+    /// The processor's name.
     pub processor: String,
-    /// The cores that may be used.
+    /// The available cores.
     pub cores: usize,
     /// Megabytes of memory.
     pub memory_mb: u64,
@@ -31,7 +31,7 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// This one, today.
+    /// This machine, today.
     pub fn here() -> Self {
         let processors = CpuInfo::current().ok();
         let memory = Meminfo::current().map_or(0, |memory| memory.mem_total);
@@ -60,7 +60,7 @@ impl Machine {
     }
 }
 
-/// What a program says of its version, behind `mark`.
+/// The version in a program's output, after `mark`.
 fn version(program: &Path, mark: &str) -> Option<String> {
     let output = Command::new(program).arg("--version").output().ok()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();

@@ -1,4 +1,4 @@
-//! `portcullis-bench`: measures, and writes down what it has measured.
+//! `portcullis-bench`: measures, and writes the results.
 #![allow(clippy::print_stdout, reason = "a command")]
 
 use std::io::IsTerminal as _;
@@ -51,7 +51,7 @@ fn run(mut options: Options) -> Result<(), String> {
     if !options.quick && options.only.is_empty() { hostile(&options, machine) } else { Ok(()) }
 }
 
-/// The gate and what a user would pick instead.
+/// Compares the gate with its alternatives.
 fn compare(options: &Options, machine: Machine) -> Result<(), String> {
     let shop = Workshop::open().map_err(|error| error.to_string())?;
     let authorization = authorization::start().map_err(|error| error.to_string())?;
@@ -94,7 +94,7 @@ fn compare(options: &Options, machine: Machine) -> Result<(), String> {
     }
 }
 
-/// Measures hostile requests. That a bound is exceeded is an error: the tables are printed and written all the same.
+/// Measures hostile requests. An exceeded bound is an error; the tables are printed and written anyway.
 fn hostile(options: &Options, machine: Machine) -> Result<(), String> {
     let progress = |what: &str| eprintln!("hostile requests: {what}");
     let table = if options.stall {
@@ -139,7 +139,7 @@ fn measure(what: &str, all: Vec<Contender>, plan: Plan, authorization: SocketAdd
     Ok(rows(&all, &runs))
 }
 
-/// Those asked for, and what they are compared with.
+/// The selected contenders, and those that they are compared with.
 fn chosen(all: Vec<Contender>, only: &[String]) -> Vec<Contender> {
     let asked = |name: &str| only.is_empty() || only.iter().any(|text| name.contains(text.as_str()));
     let of = |one: &Contender| [Some(one.baseline.to_owned()), one.lua.map(str::to_owned), one.floor.clone()];

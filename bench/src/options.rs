@@ -1,4 +1,4 @@
-//! What the command line says.
+//! The command line.
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -8,24 +8,24 @@ use clap::Parser;
 const EXAMPLES: &str = "\
 examples:
   portcullis-bench                                            everything (about 20 minutes)
-  portcullis-bench --quick                                    the comparison alone, less sure (under 2 minutes)
+  portcullis-bench --quick                                    only the comparison, less accurate (under 2 minutes)
   portcullis-bench --quick --only public,lua:              contenders whose name contains one of these
   portcullis-bench --quick --module old=a.wasm --module new=b.wasm --only old,new
                                                               two modules in one run
-  portcullis-bench --hostile --shapes cookie,query            some of the hostile requests alone
-  portcullis-bench --native                                   their time in the core alone, in seconds";
+  portcullis-bench --hostile --shapes cookie,query            only some of the hostile requests
+  portcullis-bench --native                                   hostile requests in the core, without Envoy (seconds)";
 
-/// Side-by-side benchmarks: the gate and what a user would pick instead, in one Envoy.
+/// Side-by-side benchmarks of the gate and its alternatives, in one Envoy.
 #[derive(Debug, Parser)]
 #[command(after_help = EXAMPLES)]
 pub struct Options {
-    /// The filter, as FILE or NAME=FILE; may be given again [default: portcullis=target/portcullis.wasm]
+    /// The filter, as FILE or NAME=FILE; may be repeated [default: portcullis=target/portcullis.wasm]
     #[arg(long = "module", value_name = "[NAME=]FILE")]
     pub modules: Vec<Module>,
-    /// Contenders whose name contains one of these; the baseline and what is compared with take part anyway
+    /// Only contenders whose name contains one of these; the baseline and those compared with are always included
     #[arg(long, value_name = "TEXT", value_delimiter = ',')]
     pub only: Vec<String>,
-    /// Fewer rounds, and the comparison alone
+    /// Fewer rounds, and only the comparison
     #[arg(long)]
     pub quick: bool,
     /// The number of rounds
@@ -40,31 +40,31 @@ pub struct Options {
     /// Connections
     #[arg(long)]
     pub connections: Option<usize>,
-    /// Load a policy of 1,000,000 keys too (two minutes more, 2 GB of memory)
+    /// Also load a policy of 1,000,000 keys (two minutes more, 2 GB of memory)
     #[arg(long)]
     pub million: bool,
-    /// Where latest.json, latest.md and latest.svg go, and hostile.json and hostile.md; nothing is written without
+    /// The folder for latest.json, latest.md, latest.svg, hostile.json and hostile.md; without it, nothing is written
     #[arg(long, value_name = "FOLDER")]
     pub write: Option<PathBuf>,
-    /// Hostile requests alone: the price of each, and what an attack does to another caller (about 8 minutes)
+    /// Only hostile requests: the cost of each, and the effect of an attack on another caller (about 8 minutes)
     #[arg(long, conflicts_with_all = ["quick", "only"])]
     pub hostile: bool,
-    /// The attacks alone
+    /// Only the attacks
     #[arg(long, conflicts_with_all = ["quick", "only", "hostile"])]
     pub stall: bool,
     /// The time of hostile requests in the core that this command was built with, natively and without Envoy
     #[arg(long, conflicts_with_all = ["modules", "quick", "only", "hostile", "stall", "write"])]
     pub native: bool,
-    /// Search for more expensive paths in the core that this command was built with, for so many seconds
+    /// Search for more expensive paths in the core that this command was built with, for this number of seconds
     #[arg(long, value_name = "SECONDS", conflicts_with_all = ["modules", "quick", "only", "hostile", "stall", "write"])]
     pub search: Option<u64>,
-    /// Where the search begins: another number, another search
+    /// The seed of the search
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     pub seed: u64,
-    /// Hostile requests whose shape's name contains one of these
+    /// Only hostile requests whose shape's name contains one of these
     #[arg(long, value_name = "TEXT", value_delimiter = ',')]
     pub shapes: Vec<String>,
-    /// How many of the most expensive are printed of those that are timed natively
+    /// How many of the most expensive requests --native prints
     #[arg(long, value_name = "NUMBER", default_value_t = 60)]
     pub most: usize,
     /// The filter on the bare SDK
@@ -72,7 +72,7 @@ pub struct Options {
     pub sdk: PathBuf,
 }
 
-/// A filter by the name that the tables give it.
+/// A filter with its name in the tables.
 #[derive(Debug, Clone)]
 pub struct Module {
     /// The name.

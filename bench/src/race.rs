@@ -1,4 +1,5 @@
-//! The measurement: rounds, in each of which every contender is loaded once, in another order. What drifts drifts for all.
+//! The measurement: rounds, each with every contender once, in a different order. So drift of the machine affects all
+//! of them.
 
 use hdrhistogram::Histogram;
 use serde::Serialize;
@@ -11,29 +12,29 @@ use crate::statistics::median;
 /// How often the baseline is measured in a round.
 const BASELINES: usize = 3;
 
-/// How much is asked.
+/// The size of a measurement.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Plan {
     /// Rounds.
     pub rounds: usize,
     /// Requests of each contender in a round.
     pub requests: usize,
-    /// Requests of each contender before the first round: V8 optimizes what it has seen often.
+    /// Requests of each contender before the first round: V8 optimizes frequently used code.
     pub warm_up: usize,
     /// Connections.
     pub connections: usize,
-    /// Requests of each contender in a round on one connection, where latency is that of a request alone.
+    /// Requests of each contender in a round on one connection, for the latency of single requests.
     pub alone: usize,
 }
 
 impl Plan {
-    /// Sure to about half a microsecond on a busy virtual machine.
+    /// Accurate to about half a microsecond on a busy virtual machine.
     pub const FULL: Self = Self { rounds: 200, requests: 500, warm_up: 20_000, connections: 8, alone: 60 };
     /// In under two minutes.
     pub const QUICK: Self = Self { rounds: 45, requests: 500, warm_up: 10_000, connections: 8, alone: 40 };
 }
 
-/// What was seen of one contender.
+/// The measurements of one contender.
 #[derive(Debug)]
 pub struct Run {
     /// Processor time of Envoy's worker for each request, in microseconds, round by round.
@@ -46,10 +47,10 @@ pub struct Run {
     pub alone: Histogram<u64>,
 }
 
-/// Runs the rounds; `progress` hears how many are done. The runs are in the order of the contenders.
+/// Runs the rounds; `progress` gets the number of finished ones. The results are in the order of the contenders.
 ///
 /// # Errors
-/// A contender that does not answer as it should, with its name.
+/// If a contender does not answer as expected, with its name.
 pub fn race(
     stage: &Stage,
     contenders: &[Contender],
@@ -69,7 +70,7 @@ pub fn race(
     }
     let mut random = fastrand::Rng::with_seed(7);
     let mut order: Vec<usize> = (0..lanes.len()).collect();
-    // Every figure is a difference to the baseline: in each round it is measured several times.
+    // Every figure is a difference to the baseline, so the baseline is measured several times in each round.
     let is_baseline = |place: usize| contenders[place].baseline == contenders[place].name;
     let baselines = order.iter().copied().filter(|place| is_baseline(*place)).collect::<Vec<_>>();
     order.extend((1..BASELINES).flat_map(|_| baselines.clone()));
@@ -90,10 +91,10 @@ pub fn race(
     Ok(lanes.into_iter().map(|(_, run)| run).collect())
 }
 
-/// Microseconds of processor time a request, and requests a second.
+/// Microseconds of CPU time per request, and requests per second.
 fn measure(stage: &Stage, load: &mut Load, run: &mut Run, plan: Plan) -> std::io::Result<(f64, f64)> {
-    // Not counted: another contender has had the caches, and the host of a virtual machine may have taken memory away that
-    // was idle (to touch a page again took 10 to 70 microseconds). So each request has its turn at least once.
+    // Not counted: another contender has used the caches, and the host of a virtual machine may have reclaimed idle
+    // memory (touching a page again took 10 to 70 microseconds). So each request is sent at least once.
     let unmeasured = (plan.requests / 5).max(load.requests());
     load.run(unmeasured, plan.connections, &mut histogram())?;
     let before = stage.worker.time();

@@ -1,5 +1,5 @@
-//! What a policy costs before it serves: the time that a VM takes to load it, the memory that it keeps, and how long requests
-//! on the same worker wait for it.
+//! The cost of loading a policy: the time of a VM to load it, its memory, and how long requests on the same worker
+//! wait.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::contenders::wasm::Workshop;
 use crate::options::Module;
 use crate::stage::document;
 
-/// What a policy of one size costs.
+/// The cost of a policy of one size.
 #[derive(Debug, Serialize)]
 pub struct Reload {
     /// The module.
@@ -33,22 +33,23 @@ pub struct Reload {
     pub instructions: u64,
     /// The linear memory of a VM that has loaded it once, in bytes.
     pub memory: usize,
-    /// The linear memory of a VM that has loaded it and then another one of its size, in bytes; it never shrinks.
+    /// The linear memory of a VM that has loaded it and then another policy of the same size, in bytes; it never
+    /// shrinks.
     pub memory_after_update: usize,
     /// The time in `proxy_on_configure`, in milliseconds: the median over the VMs of Envoy's start and update.
     pub load_ms: f64,
-    /// From a request on the same worker to its reply, in milliseconds, the longest while the policy was replaced.
+    /// The longest latency of a request on the same worker while the policy was replaced, in milliseconds.
     pub stall_ms: f64,
-    /// The same while nothing was replaced.
+    /// The same without a replacement.
     pub calm_ms: f64,
-    /// What the whole Envoy has in memory with the policy loaded, its own copy and two VMs of it among that, in KiB.
+    /// The resident memory of Envoy with the policy loaded, including its own copy and two VMs with it, in KiB.
     pub resident_kib: u64,
 }
 
 /// Measures one module with so many keys.
 ///
 /// # Errors
-/// A policy that is refused.
+/// If a policy is refused.
 pub fn reload(module: &Module, count: usize, shop: &Workshop) -> Result<Reload, String> {
     let policy = keys(count);
     let (instructions, memory, memory_after_update) = interpreted(module, &policy)?;
@@ -56,12 +57,12 @@ pub fn reload(module: &Module, count: usize, shop: &Workshop) -> Result<Reload, 
     let gate = Contender::new(&name, Kind::Gate, vec![shop.discovered(&name, &module.file, &policy)?]);
     let probe = Contender::new(NOTHING, Kind::Nothing, Vec::new());
     let document = document(&[probe.clone(), gate], ([127, 0, 0, 1], 9).into());
-    // One line for each call in and out of a VM, with the time: few while a policy is loaded.
+    // One line for each call into and out of a VM, with the time: there are few while a policy is loaded.
     let envoy = Envoy::start_with(&document, Options { wasm_log: "trace", ..Options::default() });
     let reloads = || envoy.admin().stats("config_reload").unwrap_or_default().values().sum::<u64>();
     let before = reloads();
     let waiting = Probe::begin(envoy.address(NOTHING, V4), &probe);
-    // As long as a replacement may take, so that the longest of both are of as many requests.
+    // As long as a replacement may take, so that both maxima are of the same number of requests.
     thread::sleep(Duration::from_millis(500));
     let calm_ms = waiting.end();
     let resident_kib = envoy.resident();
@@ -94,7 +95,7 @@ fn interpreted(module: &Module, policy: &str) -> Result<(u64, usize, usize), Str
     Ok((instructions, memory, vm.memory()))
 }
 
-/// How long each `proxy_on_configure` took, in milliseconds, by the times in Envoy's log.
+/// The duration of each `proxy_on_configure`, in milliseconds, from the times in Envoy's log.
 fn configure_times(log: &str) -> Vec<f64> {
     let mut begun = BTreeMap::new();
     let mut times = Vec::new();
@@ -117,7 +118,7 @@ fn milliseconds(time: &str) -> Option<f64> {
     Some(((hours * 60.0 + minutes) * 60.0 + seconds) * 1_000.0)
 }
 
-/// One request after the other on a listener without a gate, and the longest wait among them.
+/// Sends one request after the other to a listener without a gate, and returns the longest latency.
 struct Probe {
     stop: Arc<AtomicBool>,
     asking: thread::JoinHandle<Duration>,

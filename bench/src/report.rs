@@ -1,4 +1,4 @@
-//! What was measured, as JSON and as Markdown.
+//! The results as JSON and as Markdown.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -18,9 +18,9 @@ use crate::table::Row;
 /// All results of one run.
 #[derive(Debug, Serialize)]
 pub struct Report {
-    /// Where.
+    /// The machine.
     pub machine: Machine,
-    /// How much was asked.
+    /// The size of the measurement.
     pub plan: Plan,
     /// The filters, by name, with the size of their files in bytes.
     pub modules: Vec<(String, u64)>,
@@ -44,7 +44,7 @@ impl Report {
     /// Writes `latest.json`, `latest.md` and `latest.svg` into that directory.
     ///
     /// # Errors
-    /// A directory that does not take them.
+    /// If the directory is not writable.
     pub fn write(&self, directory: &Path) -> io::Result<()> {
         fs::create_dir_all(directory)?;
         fs::write(directory.join("latest.json"), serde_json::to_string_pretty(self)? + "\n")?;
@@ -77,13 +77,13 @@ fn rows(text: &mut String, title: &str, rows: &[Row]) {
     let _ = writeln!(
         text,
         "\n## {title}\n\n\
-         | contender | added CPU, us a request | of Lua | of the floor | requests/s | p50 us | p90 | p99 | p99.9 |\n\
+         | contender | added CPU, us per request | ratio to Lua | ratio to the floor | requests/s | p50 us | p90 | p99 | p99.9 |\n\
          |---|--:|--:|--:|--:|--:|--:|--:|--:|"
     );
     for row in rows {
-        // The first row is what the others are measured against.
+        // The first row is the baseline of the others.
         let added = if row.added.value == 0.0 && row.added.high == 0.0 {
-            format!("(in all {:.1})", row.total.value)
+            format!("({:.1} in total)", row.total.value)
         } else {
             estimate(&row.added)
         };
@@ -110,7 +110,7 @@ fn counts(text: &mut String, counts: &[Count]) {
     }
     let _ = writeln!(
         text,
-        "\n## Calls and instructions of a request\n\n| case | hostcalls | entries into the VM | instructions |\n|---|--:|--:|--:|"
+        "\n## Hostcalls and instructions of a request\n\n| case | hostcalls | entries into the VM | instructions |\n|---|--:|--:|--:|"
     );
     for count in counts {
         let (hostcalls, callbacks) = (count.hostcalls.len(), count.callbacks.len());
@@ -125,8 +125,8 @@ fn reloads(text: &mut String, reloads: &[Reload]) {
     let _ = writeln!(
         text,
         "\n## Loading a policy\n\n\
-         | module | keys | document, MB | load, ms a VM | one worker waits, ms | calm, ms | memory of a VM, MiB | after an update, MiB \
-         | Envoy in all, MiB | million instructions |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|"
+         | module | keys | document, MB | load, ms per VM | longest wait on the worker, ms | without an update, ms | memory of a VM, MiB | after an update, MiB \
+         | Envoy in total, MiB | million instructions |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|"
     );
     for reload in reloads {
         let mib = |bytes: usize| bytes as f64 / 1_048_576.0;

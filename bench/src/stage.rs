@@ -1,5 +1,5 @@
-//! One Envoy with a listener for each contender. Behind every filter chain Envoy itself answers 200: what is measured is Envoy
-//! alone, with no upstream in it.
+//! One Envoy with a listener for each contender. Envoy itself answers 200 after every filter chain: so only Envoy is
+//! measured, without an upstream.
 
 use std::net::SocketAddr;
 
@@ -12,12 +12,12 @@ use crate::cpu::Thread;
 
 /// The host of requests that are measured.
 pub const HOST: &str = "gate.test";
-/// The host whose replies tell what the upstream would have seen.
+/// The host whose replies show what the upstream would receive.
 pub const CHECK: &str = "check.test";
-/// The headers that such a reply tells of, each behind [`SEEN`].
+/// The headers that such a reply shows, each with the prefix [`SEEN`].
 pub const TOLD: [&str; 5] =
     ["authorization", "x-api-key", "x-portcullis-consumer", "x-portcullis-roles", "x-portcullis-key-id"];
-/// What the names of the told headers begin with in the reply.
+/// The prefix of these headers in the reply.
 pub const SEEN: &str = "x-seen-";
 
 /// A running Envoy.
@@ -41,7 +41,7 @@ impl Stage {
         Self { envoy, worker }
     }
 
-    /// Where a contender listens.
+    /// The address of a contender.
     pub fn address(&self, contender: &Contender) -> SocketAddr {
         self.envoy.address(&contender.name, V4)
     }
@@ -73,7 +73,7 @@ fn listener(contender: &Contender) -> Value {
             "typed_config": {
                 "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
                 "stat_prefix": "bench",
-                // As the shipped edge listeners have it.
+                // As in the shipped edge listeners.
                 "use_remote_address": true,
                 "skip_xff_append": true,
                 "upgrade_configs": upgrades.iter().map(|kind| json!({"upgrade_type": kind})).collect::<Vec<_>>(),

@@ -1,8 +1,8 @@
-//! What a series of rounds says: medians, what can be computed from medians, and how sure that is.
+//! Statistics of a series of rounds: medians, values computed from medians, and their confidence.
 
 use serde::Serialize;
 
-/// A number that was found, with its 95 % confidence interval.
+/// An estimated number, with its 95 % confidence interval.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Estimate {
     /// The number.
@@ -13,11 +13,11 @@ pub struct Estimate {
     pub high: f64,
 }
 
-/// How many times the rounds are drawn: with more, the ends of an interval move by less than what is printed.
+/// The number of bootstrap draws: more would move the ends of an interval by less than the printed precision.
 const DRAWS: usize = 2_000;
 
-/// The median of a series, and the medians of the series that are drawn from it. What is computed from several of them
-/// is computed draw by draw: a round that was slow for all is drawn for all.
+/// The median of a series, and the medians of its bootstrap draws. Values from several series are computed draw by
+/// draw: a round that was slow for all is drawn for all.
 #[derive(Debug, Clone)]
 pub struct Series {
     median: f64,
@@ -25,13 +25,14 @@ pub struct Series {
 }
 
 impl Series {
-    /// A series has one number a round. Rounds are drawn with replacement (percentile bootstrap; Efron and Tibshirani, "An
-    /// Introduction to the Bootstrap", chapter 13): series of one length are drawn alike. `None` for an empty one.
+    /// A series has one number for each round. Rounds are drawn with replacement (percentile bootstrap; Efron and
+    /// Tibshirani, "An Introduction to the Bootstrap", chapter 13); series of the same length use the same draws.
+    /// `None` for an empty one.
     pub fn of(rounds: &[f64]) -> Option<Self> {
         if rounds.is_empty() {
             return None;
         }
-        // Always the same: equal rounds give equal intervals.
+        // A fixed seed: equal rounds give equal intervals.
         let mut random = fastrand::Rng::with_seed(1);
         let mut draw = vec![0.0; rounds.len()];
         let drawn = std::iter::repeat_with(|| {
@@ -41,7 +42,7 @@ impl Series {
         Some(Self { drawn: drawn.take(DRAWS).collect(), median: median(&mut rounds.to_vec()) })
     }
 
-    /// What is computed from this one and another one.
+    /// A value computed from this one and another one.
     #[must_use]
     pub fn with(&self, other: &Self, compute: fn(f64, f64) -> f64) -> Self {
         let pairs = self.drawn.iter().zip(&other.drawn);
@@ -51,7 +52,7 @@ impl Series {
         }
     }
 
-    /// The number, and the interval that 95 % of the draws lie in.
+    /// The number, and the interval that contains 95 % of the draws.
     pub fn estimate(&self) -> Estimate {
         let mut sorted = self.drawn.clone();
         sorted.sort_by(f64::total_cmp);
@@ -90,8 +91,9 @@ mod tests {
         assert_eq!(estimate(&[7.0; 9]), Estimate { value: 7.0, low: 7.0, high: 7.0 });
     }
 
-    /// Of eleven numbers, the median of a draw is the second or less with a probability of 0.008, by the binomial, and the third
-    /// or less with 0.052; the same from above. So the ends of 95 % are the third from below and from above.
+    /// For eleven numbers, the median of a draw is the second or less with a probability of 0.008, by the binomial
+    /// distribution, and the third or less with 0.052; the same from above. So the ends of 95 % are the third from
+    /// below and from above.
     #[test]
     fn a_known_sample_has_its_known_interval() {
         let sample: Vec<f64> = (1..=11).map(f64::from).collect();
@@ -104,7 +106,7 @@ mod tests {
         assert!(found.value == 5.0 && found.low >= 4.8 && found.high <= 5.2, "{found:?}");
     }
 
-    /// Rounds that are slow are slow for both: the difference is as sure as it is in each of them.
+    /// Slow rounds are slow for both: the difference is as certain as in each of them.
     #[test]
     fn what_drifts_for_both_does_not_blur_their_difference() {
         let drift: Vec<f64> = (0..20).map(f64::from).collect();

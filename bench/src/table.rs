@@ -1,4 +1,4 @@
-//! The results as numbers: what each contender adds, and in which ratio to others of the same round.
+//! The results as numbers: what each contender adds, and its ratio to others of the same round.
 
 use serde::Serialize;
 
@@ -6,22 +6,22 @@ use crate::contender::{Contender, Kind};
 use crate::race::Run;
 use crate::statistics::{Estimate, Series};
 
-/// What one contender costs.
+/// The cost of one contender.
 #[derive(Debug, Clone, Serialize)]
 pub struct Row {
     /// Its name.
     pub name: String,
     /// Its kind.
     pub kind: Kind,
-    /// Microseconds of processor time a request, all in all.
+    /// Microseconds of CPU time per request, in total.
     pub total: Estimate,
-    /// Microseconds of processor time a request above the baseline.
+    /// Microseconds of CPU time per request above the baseline.
     pub added: Estimate,
-    /// The added time by that of the contender in Lua that does the same.
+    /// The ratio of the added time to that of the Lua contender that does the same.
     pub to_lua: Option<Estimate>,
-    /// The added time by that of the hand-written module that makes the same hostcalls.
+    /// The ratio of the added time to that of the hand-written module with the same hostcalls.
     pub to_floor: Option<Estimate>,
-    /// Requests a second.
+    /// Requests per second.
     pub throughput: Estimate,
     /// Microseconds from request to reply, one request at a time: p50, p90, p99, p99.9.
     pub alone: [f64; 4],
@@ -29,7 +29,7 @@ pub struct Row {
     pub busy: [f64; 4],
 }
 
-/// The rows, in the order of the contenders. Each has its baseline among them.
+/// The rows, in the order of the contenders. The baseline of each is among them.
 pub fn rows(contenders: &[Contender], runs: &[Run]) -> Vec<Row> {
     let totals: Vec<Series> = runs.iter().filter_map(|run| Series::of(&run.cpu)).collect();
     let place = |name: &str| contenders.iter().position(|contender| contender.name == name);

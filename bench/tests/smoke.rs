@@ -1,4 +1,4 @@
-//! Every contender answers as it should, and is measured in one tiny round. Nothing is timed here.
+//! Every contender answers as expected, and is measured in one small round. The times are not checked.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -26,7 +26,7 @@ fn modules() -> Vec<Module> {
     vec![Module { name: "portcullis".to_owned(), file: paths::module() }]
 }
 
-/// What `make bench-sdk` leaves.
+/// The result of `make bench-sdk`.
 fn sdk() -> std::path::PathBuf {
     let file = paths::workspace().join("target/portcullis-bench-sdk.wasm");
     assert!(file.exists(), "{} is missing: run `make bench-sdk`", file.display());
@@ -71,7 +71,7 @@ fn every_contender_answers_as_it_should_and_gets_a_row() {
 fn a_contender_that_answers_wrongly_is_not_measured() {
     let shop = Workshop::open().expect("a directory");
     let all = contenders::all(&modules(), None, &shop).unwrap_or_else(|error| panic!("{error}"));
-    // It lets everybody through.
+    // It lets every request through.
     let open = all.iter().find(|one| one.name == "floor: no hostcall").expect("it takes part").filters.clone();
     let mut wrong: Vec<Contender> = all.iter().filter(|one| one.name == "portcullis: key").cloned().collect();
     wrong[0].filters = open;
@@ -99,7 +99,7 @@ fn calls_and_instructions_of_each_case_are_counted() {
         assert!(count.hostcalls.iter().any(|call| call.starts_with("get_header_map_pairs")), "{count:?}");
         let headers = count.callbacks.iter().filter(|name| *name == "proxy_on_request_headers").count();
         assert_eq!(headers, 1, "{count:?}");
-        // What the price of a request is made of: entries into the VM, but for memory, and instructions.
+        // The components of a request's cost: entries into the VM, except for memory, and instructions.
         let entries = count.callbacks.iter().filter(|name| *name != "proxy_on_memory_allocate").count();
         let most = MOST.iter().find(|(case, _)| count.name.ends_with(case)).map(|(_, most)| *most);
         if let Some(most) = most {
@@ -110,7 +110,7 @@ fn calls_and_instructions_of_each_case_are_counted() {
     assert_eq!(bounded, MOST.len(), "each case is one of the counted");
 }
 
-/// The most instructions of a request, as the interpreter counts them, by the end of the case's name.
+/// The maximum number of instructions of a request, as the interpreter counts them, by the suffix of the case's name.
 const MOST: [(&str, u64); 3] = [(": key", 32_000), (": public path", 18_000), (": no credential", 18_000)];
 
 #[test]
@@ -120,13 +120,13 @@ fn the_loading_of_a_policy_is_seen() {
     assert!(seen.instructions > 0 && seen.memory > 0 && seen.resident_kib > 0, "{seen:?}");
 }
 
-/// Two requests of each to see what becomes of it, and one in the one round.
+/// Two requests of each to find its result, and one in the single round.
 const ONE: hostile_race::Plan =
     hostile_race::Plan { rounds: 1, rounds_near: 1, slice: 1.0, requests: 1, warm_up: 10, connections: 1 };
 
 #[test]
 fn every_hostile_request_comes_to_the_gate_and_gets_a_row() {
-    // What comes at its longest comes at each length.
+    // A shape with its own length appears once for all lengths.
     let is_longest = |cell: &Cell| cell.length.is_none_or(|length| Some(&length) == hostile::LENGTHS.last());
     let cells: Vec<Cell> = hostile::cells(&[]).into_iter().filter(is_longest).collect();
     let table = hostile_race::race(&modules(), &cells, ONE, |_| ()).unwrap_or_else(|error| panic!("{error}"));

@@ -1,7 +1,7 @@
-//! Writes the samples among the seeds of the target `decision` anew: `cargo run --release --example samples`, in `fuzz/`.
+//! Rewrites the samples among the seeds of the target `decision`: `cargo run --release --example samples`, in `fuzz/`.
 //!
-//! Random requests meet random policies, always the same ones; one is kept for each combination of reason, method, place of
-//! the credential and the like. A target that starts there has every kind of answer before it.
+//! It decides random requests under random policies, always the same ones, and keeps one for each combination of
+//! reason, method, place of the credential and so on. So the target starts with every kind of answer.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,7 +9,7 @@ use std::{fs, io};
 
 use portcullis_fuzz::decision;
 
-/// How many random inputs.
+/// The number of random inputs.
 const TRIES: usize = 60_000;
 
 const METHODS: [&str; 6] = ["GET", "HEAD", "POST", "DELETE", "OPTIONS", "get"];

@@ -1,7 +1,7 @@
-//! Who counts as local, against the reference.
+//! Which callers are local, compared with the reference.
 //!
-//! Input: [lines](crate::lines): `@ranges` (parted by blanks), `@mode` (`direct`, `remote_ip`, or `filter_state`), `@source`,
-//! `@state`, and headers.
+//! Input: [lines](crate::lines): `@ranges` (separated by blanks), `@mode` (`direct`, `remote_ip`, or `filter_state`),
+//! `@source`, `@state`, and headers.
 
 use portcullis::{HeaderBlock, Policy, Request};
 use portcullis_models::reference::{self, address, document::Document, request};
@@ -13,7 +13,7 @@ use crate::lines::Lines;
 /// One input.
 ///
 /// # Panics
-/// On a finding.
+/// If the gate and the reference differ.
 pub fn run(input: &[u8]) {
     let mut lines = Lines::read(input);
     lines.assume(":path", "/");

@@ -1,6 +1,6 @@
-//! The credential of a request, against the reference.
+//! The credential of a request, compared with the reference.
 //!
-//! Input: [lines](crate::lines) of headers. Keys may stand in `Authorization`, `X-API-Key`, the query parameter `api_key` and
+//! Input: header [lines](crate::lines). Keys may be in `Authorization`, `X-API-Key`, the query parameter `api_key` and
 //! the cookie `session`.
 
 use std::sync::LazyLock;
@@ -23,7 +23,7 @@ static REFERENCE: LazyLock<Document> =
 /// One input.
 ///
 /// # Panics
-/// On a finding.
+/// If the gate and the reference differ.
 pub fn run(input: &[u8]) {
     let headers = Lines::read(input).headers;
     let block = HeaderBlock::new(&headers);

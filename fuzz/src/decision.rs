@@ -1,7 +1,7 @@
-//! The whole decision, against the reference: the reason, whose key it was, and what becomes of the request.
+//! The whole decision, compared with the reference: the reason, the owner of the key, and the result for the request.
 //!
-//! Input: [lines](crate::lines) of headers and of what the host knows; after an empty line, bytes that a policy is made of.
-//! `@connect` leaves the path out.
+//! Input: [lines](crate::lines) with headers and attributes of the host; after an empty line, bytes from which a policy
+//! is built. `@connect` omits the path.
 
 use arbitrary::Unstructured;
 use portcullis::{HeaderBlock, HeaderMutation, HeaderMutations, Outcome, Policy, Request};
@@ -15,7 +15,7 @@ use crate::policies;
 /// One input. Returns the gate's reason.
 ///
 /// # Panics
-/// On a finding.
+/// If the gate and the reference differ.
 pub fn run(input: &[u8]) -> Option<&'static str> {
     let end = input.windows(2).position(|pair| pair == b"\n\n").unwrap_or(input.len());
     let mut lines = Lines::read(&input[..end]);
@@ -92,7 +92,7 @@ mod tests {
 
     use portcullis::Reason;
 
-    /// A control: what starts from these seeds sees every reason.
+    /// Control: the decisions for these seeds include every reason.
     #[test]
     fn the_seeds_reach_every_reason() {
         let seeds = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/seeds/decision")).expect("the seeds");

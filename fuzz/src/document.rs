@@ -12,12 +12,12 @@ use portcullis_models::reference::{self, Environment};
 use portcullis_models::structs;
 use serde_json::{Map, Number, Value};
 
-/// Stands in every secret, and in nothing else.
+/// Part of every secret, and of nothing else.
 const MARK: &str = "s3cr3t~9";
-/// Stands in a secret that is a number.
+/// Part of a secret that is a number.
 const MARKED_NUMBER: i64 = 98_765_432_101;
 
-/// Every variable whose name begins with `E` is set, and most others are not.
+/// Every variable whose name begins with `E` is set; most others are not.
 fn environment() -> Environment {
     let value = |text: &str| format!("{text}{MARK}").into_bytes();
     [
@@ -49,7 +49,7 @@ pub fn run(input: &[u8]) {
     let document = as_doubles(Value::Object(members));
     both_forms_agree(&document);
     let number = MARKED_NUMBER.to_string();
-    // Rounded, another large number could show the mark too.
+    // After rounding, another large number could show the mark too.
     if !is_marked && !document.to_string().contains(&number) && !has_large_number(&document) {
         let mut secret = document;
         mark(&mut secret, false);
@@ -63,18 +63,18 @@ fn load(configuration: &[u8]) -> Result<Loaded, Refusal> {
     Policy::load(configuration, &|name| environment.get(name).cloned())
 }
 
-/// What the gate takes the schema takes, and the command's reader of YAML, of which JSON text is a part, finds the same policy
-/// in it.
+/// The schema must accept every document that the gate accepts. The command's YAML reader (YAML includes JSON) must
+/// find the same policy in it.
 fn others_read_the_same(input: &[u8], value: &Value, policy: &Policy) {
     static SCHEMA: LazyLock<Validator> =
         LazyLock::new(|| jsonschema::validator_for(&Document::json_schema()).expect("the schema is one"));
     let says = |entry: &RefusedEntry| entry.to_string();
-    // The schema knows what a digest and a key look like; the gate refuses such an entry alone.
+    // The schema checks the form of digests and keys; the gate skips such an entry.
     let is_whole =
         load(input).is_ok_and(|loaded| !loaded.refused_entries.iter().any(|entry| is_malformed(&says(entry))));
     assert!(!is_whole || SCHEMA.is_valid(value), "taken, and not by the schema: {value}");
     let Ok(text) = core::str::from_utf8(input) else { return };
-    // Not every reader of YAML takes every JSON text: a tab, half a surrogate pair.
+    // Not every YAML reader accepts every JSON text: a tab, half of a surrogate pair.
     let Ok(yaml) = serde_saphyr::from_str::<Value>(text) else { return };
     let read = load(yaml.to_string().as_bytes()).unwrap_or_else(|refusal| panic!("taken, but not as YAML: {refusal}"));
     assert_eq!(read.policy.digest(), policy.digest(), "another policy as YAML: {text}");
@@ -84,7 +84,7 @@ fn is_malformed(entry: &str) -> bool {
     entry.contains("is no SHA-256") || entry.contains("plaintext is malformed")
 }
 
-/// Everything that can be printed of a document, its policy and its refusal, searched for secrets.
+/// Everything printable of a document, its policy and its refusal, searched for secrets.
 fn hides_secrets(configuration: &[u8], loaded: &Result<Loaded, Refusal>, marks: &[&str]) {
     let mut printed = vec![format!("{loaded:?}")];
     match loaded {
@@ -117,8 +117,8 @@ fn as_doubles(value: Value) -> Value {
     }
 }
 
-/// The same document as text and as a `Struct` gives the same policy, or the same refusal; and what is taken is what the
-/// reference reads too, with as many keys.
+/// The same document as text and as a `Struct` must give the same policy or the same refusal. The reference must read
+/// every accepted document, with the same number of keys.
 fn both_forms_agree(document: &Value) {
     let (text, bytes) = (load(document.to_string().as_bytes()), load(&structs::encode(document)));
     match (&text, &bytes) {
@@ -134,7 +134,7 @@ fn both_forms_agree(document: &Value) {
     }
 }
 
-/// A number that is not whole is shown as it is written in JSON text, and roughly where it is a double.
+/// A number that is not whole is shown as written in JSON text, and rounded if it is a double.
 fn without_numbers(refusal: &Refusal) -> Refusal {
     let mut refusal = refusal.clone();
     if let Problem::WrongType { found: "a number", shown, .. } = &mut refusal.problem {
@@ -152,7 +152,7 @@ fn has_large_number(value: &Value) -> bool {
     }
 }
 
-/// Puts the mark into everything that stands where a key belongs.
+/// Puts the mark into everything at the place of a key.
 fn mark(value: &mut Value, is_secret: bool) {
     match value {
         Value::String(text) if is_secret => text.push_str(MARK),

@@ -1,11 +1,11 @@
-//! A host that knows what an input says.
+//! A host with the attributes of an input.
 
 use portcullis::Timestamp;
 use portcullis_models::reference;
 
 use crate::lines::Lines;
 
-/// The key of the filter state that hosts record.
+/// The filter state key that hosts use.
 pub const STATE: &str = "portcullis.peer";
 
 /// The same host for the gate and for the reference.
@@ -13,7 +13,7 @@ pub const STATE: &str = "portcullis.peer";
 pub struct Host(pub reference::Host);
 
 impl Host {
-    /// What the input says that the host knows.
+    /// The attributes in the input.
     #[must_use]
     pub fn of(lines: &Lines) -> Self {
         let state = lines.told("@state").map(|state| (STATE.to_owned(), state.to_vec()));

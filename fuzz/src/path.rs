@@ -1,5 +1,5 @@
-//! The reading of paths, against models of a backend: what the gate calls public is public to each of them, and what any
-//! of them finds restricted, the gate restricts.
+//! The comparison of paths, compared with models of backends: a path that the gate calls public must be public in each
+//! model, and a path that any model finds restricted must be restricted by the gate.
 //!
 //! Input: a request target.
 
@@ -14,7 +14,7 @@ use crate::lines::Lines;
 
 static BY_PUBLIC_PATHS: LazyLock<Policy> = LazyLock::new(|| load(&backends::policy()));
 
-/// The other way round: what is restricted to a reader is protected, and all else is public.
+/// The opposite policy: what a model finds restricted is protected, and everything else is public.
 static BY_PROTECTED_PATHS: LazyLock<Policy> =
     LazyLock::new(|| load(&json!({"protected_paths": ["/admin/**", "/v/{item}/p"]})));
 

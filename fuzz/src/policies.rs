@@ -1,4 +1,4 @@
-//! Policies made of arbitrary bytes. All of them are well formed: the gate must take each.
+//! Policies made of arbitrary bytes. All of them are well formed: the gate must accept each.
 
 use arbitrary::{Result, Unstructured};
 use portcullis_models::reference::Environment;
@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::host::STATE;
 
-/// Keys that are not as others: some of them no request can present, some are no bearer token, some others have too.
+/// Unusual keys: no request can present some of them, some are not bearer tokens, some belong to several consumers.
 const ODD_KEYS: [&str; 8] = ["k1", "k2", "k3", "a=b", "k!", "a,b", "", "a b"];
 /// Variables of [`environment`], and one that is not set.
 const VARIABLES: [&str; 6] = ["E1", "LINE", "CRLF", "EMPTY", "BLANK", "UNSET"];
@@ -43,7 +43,7 @@ pub fn environment() -> Environment {
 /// A policy document.
 ///
 /// # Errors
-/// None that bytes could lead to: [`Unstructured`] goes on with zeros where they end.
+/// Never: [`Unstructured`] continues with zeros after its end.
 pub fn policy(bytes: &mut Unstructured<'_>) -> Result<Value> {
     let mut policy = Map::new();
     let mut set = |name: &str, value: Value| {
@@ -89,7 +89,7 @@ pub fn policy(bytes: &mut Unstructured<'_>) -> Result<Value> {
     Ok(policy.into())
 }
 
-/// Each of `all`, or not.
+/// A random subset of `all`.
 fn some(bytes: &mut Unstructured<'_>, all: &[&str]) -> Result<Vec<String>> {
     let chosen: u16 = bytes.arbitrary()?;
     Ok(all.iter().enumerate().filter(|(index, _)| chosen >> index & 1 == 1).map(|(_, one)| (*one).to_owned()).collect())
@@ -111,7 +111,7 @@ fn consumers(bytes: &mut Unstructured<'_>) -> Result<Value> {
     (0..3).map(&mut consumer).collect()
 }
 
-/// The first key is `k1`, the second `k2`, and so on, but for odd ones.
+/// The first key is `k1`, the second `k2`, and so on, except for unusual ones.
 fn key(bytes: &mut Unstructured<'_>, count: &mut usize) -> Result<Value> {
     *count += 1;
     let key = if bytes.ratio(1, 4)? { (*bytes.choose(&ODD_KEYS)?).to_owned() } else { format!("k{count}") };

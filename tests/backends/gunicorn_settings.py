@@ -1,4 +1,5 @@
-# As gunicorn comes, but for connections that stay and a socket less: which headers move the path is left at its default.
+# gunicorn's defaults, except for keep-alive and one socket less: the setting for headers that move the path is the
+# default.
 import ctypes
 import signal
 

@@ -1,7 +1,7 @@
-//! Writes the seeds of the fuzz targets anew, from the table of cases: `cargo run -p portcullis-tests --example seeds`.
+//! Rewrites the seeds of the fuzz targets from the table of cases: `cargo run -p portcullis-tests --example seeds`.
 //!
-//! Files are named for the digest of what they hold, so that the same rows give the same files. Seeds that were written by
-//! hand, or found by a fuzz target, have other names and stay.
+//! File names are digests of the contents, so that the same rows give the same files. Hand-written seeds, and those
+//! found by a fuzz target, have other names and are kept.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -13,10 +13,10 @@ use portcullis_tests::cases::{EngineName, Row, load_all};
 use portcullis_tests::told::Told;
 use serde_json::Value;
 
-/// Longer ones slow a fuzz target down.
+/// Longer ones slow down a fuzz target.
 const LONGEST: usize = 1200;
 
-/// So many rows of one file with one reason are enough for the whole decision.
+/// The maximum number of rows with the same reason from one file, for the whole decision.
 const ALIKE: usize = 3;
 
 fn main() -> io::Result<()> {
@@ -64,7 +64,7 @@ fn main() -> io::Result<()> {
     Ok(())
 }
 
-/// A line as the fuzz targets read them.
+/// A line in the format of the fuzz targets.
 fn line(name: &str, value: &[u8]) -> Vec<u8> {
     [name.as_bytes(), b": ", value, b"\n"].concat()
 }

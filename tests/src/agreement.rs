@@ -1,4 +1,4 @@
-//! The engines agree: of each row, every observation comes to the same account, whoever made it.
+//! Checks that the engines agree: for each row, every observation must give the same account.
 
 use std::collections::BTreeMap;
 
@@ -7,17 +7,17 @@ use crate::listener::Kind;
 use crate::message::{Pair, values};
 use crate::observation::{Discrepancy, Observation};
 
-/// What all engines must have in common about a row: what it is about, and what was seen.
+/// What all engines must have in common for a row: what it is about, and what was observed.
 pub type Account = BTreeMap<String, String>;
 
-/// Headers that Envoy writes to a reply of the gate.
+/// Headers that Envoy adds to a reply of the gate.
 const OF_ENVOYS_REPLY: [&str; 4] = ["connection", "content-length", "date", "server"];
 
-/// Of a gRPC reply, Envoy makes status 200 with `grpc-status`, and of its body the `grpc-message`.
+/// Envoy turns a gRPC reply into status 200 with `grpc-status`, and its body into `grpc-message`.
 const OF_ENVOYS_GRPC_REPLY: [&str; 6] =
     ["connection", "content-length", "content-type", "date", "grpc-message", "server"];
 
-/// Headers that Envoy writes to a request on its way, or leaves out because they are about one connection.
+/// Headers that Envoy adds to a forwarded request, or removes because they belong to one connection.
 const OF_ENVOYS_REQUEST: [&str; 8] = [
     "connection",
     "content-length",
@@ -29,10 +29,10 @@ const OF_ENVOYS_REQUEST: [&str; 8] = [
     "x-request-id",
 ];
 
-/// Headers that only the harness has.
+/// Headers that only the harness uses.
 const OF_THE_HARNESS: &str = "x-test-";
 
-/// The account of an observation behind this kind of listener.
+/// The account of an observation on this kind of listener.
 pub fn account(observation: &Observation, kind: Kind) -> Account {
     let mut account = Account::new();
     let mut note = |what: &str, got: String| _ = account.insert(what.to_owned(), got);
@@ -72,18 +72,18 @@ fn headers(whose: &str, fields: &[Pair], of_envoy: &[&str], note: &mut impl FnMu
         if of_envoy.contains(&name.as_str()) || name.starts_with(OF_THE_HARNESS) {
             continue;
         }
-        // Blanks around a value are no part of it (RFC 9110, section 5.5); HTTP/1 drops them on the way.
+        // Blanks around a value are not part of it (RFC 9110, section 5.5); HTTP/1 drops them in transit.
         let all: Vec<String> = values(fields, &name).into_iter().map(|value| show(value.trim_ascii())).collect();
         note(&format!("{whose} header {name}"), all.join(" | "));
     }
 }
 
-/// `grpc-message` as its reader has it: percent-encoded UTF-8 (gRPC over HTTP/2, "Responses").
+/// `grpc-message` as a client decodes it: percent-encoded UTF-8 (gRPC over HTTP/2, "Responses").
 fn percent_decoded(text: &str) -> Vec<u8> {
     bytes::parse(&text.replace('\\', r"\\").replace('%', r"\x")).unwrap_or_else(|_| text.into())
 }
 
-/// Where two accounts differ, as the first has it and as the other has it.
+/// Where two accounts differ: the value of the first and the value of the second.
 pub fn disagreements(first: &Account, other: &Account) -> Vec<Discrepancy> {
     let mut all: Vec<&String> = first.keys().chain(other.keys()).collect();
     all.sort();

@@ -1,10 +1,10 @@
-//! The gate and the words of a path, for the suites that hold its reading against others'.
+//! The gate and the words of a path, for the suites that compare its interpretation of paths with that of backends.
 
 use portcullis::{HeaderBlock, Policy, Request};
 pub use portcullis_models::backends::{ADMIN, GUEST, is_public, is_restricted, policy as document};
 use serde_json::{Value, json};
 
-/// What a caller may send that is read in more than one way, and words to put between. A slash comes up most.
+/// Strings that backends may interpret in several ways, and words to put between them. A slash is the most frequent.
 pub const WORDS: [&str; 54] = [
     "pub",
     "docs",
@@ -70,7 +70,7 @@ pub fn policy() -> Policy {
     load(&document())
 }
 
-/// The other way round: what is restricted is protected, and all else is public.
+/// The opposite policy: restricted places are protected, and all others are public.
 ///
 /// # Panics
 /// If the gate refuses it.
@@ -82,12 +82,12 @@ fn load(document: &Value) -> Policy {
     Policy::load(document.to_string().as_bytes(), &|_| None).expect("the policy stands").policy
 }
 
-/// What the gate decides about a GET of the path.
+/// The gate's decision about a GET of the path.
 pub fn decide(policy: &Policy, path: &str, key: Option<&str>) -> &'static str {
     decide_with(policy, path, None, key)
 }
 
-/// As [`decide`], of a request with a header, whose name is in any case.
+/// As [`decide`], for a request with a header, whose name may be in any case.
 pub fn decide_with(policy: &Policy, path: &str, header: Option<(&str, &str)>, key: Option<&str>) -> &'static str {
     let name = header.map(|(name, _)| name.to_ascii_lowercase()).unwrap_or_default();
     let mut headers = vec![(":method", "GET"), (":authority", "gate"), (":path", path)];

@@ -1,5 +1,5 @@
-//! Real backends as child processes, each set up in the several ways that operators use (`tests/backends/`). Every way is a
-//! [`Site`]; its reply names the resource that the backend takes the path for.
+//! Real backends as child processes, each in several set-ups that operators use (`tests/backends/`). Each set-up is a
+//! [`Site`]; its reply names the resource that the backend resolved the path to.
 
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, TcpListener};
@@ -13,7 +13,7 @@ use crate::sites::{Address, Pace, Site};
 /// The running backends; dropping them ends the processes.
 #[derive(Debug)]
 pub struct Backends {
-    // Before their directory: they end before that goes.
+    // Declared before their directory, so that they end before it is deleted.
     processes: Vec<Leashed>,
     folder: Folder,
     /// All sites.
@@ -24,10 +24,10 @@ impl Backends {
     /// Starts all backends and waits until every site serves.
     ///
     /// # Panics
-    /// If one does not come up, with what it said.
+    /// If one does not start, with its output.
     pub fn start() -> Self {
         let folder = Folder::new();
-        // Held until every site has a port, so that no two get the same.
+        // Held until every site has a port, so that no two get the same port.
         let mut held = Vec::new();
         let placed = SERVERS.map(|server| (folder.place(&server, &mut held), server));
         drop(held);
@@ -43,7 +43,7 @@ impl Backends {
 }
 
 impl Folder {
-    /// Where the sites of a server will be; their ports are taken while `held` is kept.
+    /// The addresses of a server's sites. Their ports stay reserved while `held` is kept.
     fn place(&self, server: &Server, held: &mut Vec<TcpListener>) -> Vec<Site> {
         let mut site = |(name, pace, fewest): &(&'static str, Pace, usize)| {
             let address = match server.on {
@@ -65,7 +65,7 @@ impl Folder {
         Leashed::start(&(server.command)(self, sites), log)
     }
 
-    /// Waits until a server serves; starts it again on other ports if one was taken meanwhile.
+    /// Waits until a server serves; restarts it on other ports if a port was taken meanwhile.
     fn settle(&self, server: &Server, mut process: Leashed, mut sites: Vec<Site>) -> (Leashed, Vec<Site>) {
         for _ in 0..10 {
             let up = poll::until(&format!("{} serves, or ends", server.name), || match process.ended() {
@@ -88,7 +88,7 @@ impl Folder {
         self.path(server.name).with_extension("log")
     }
 
-    /// The end of what a server has said.
+    /// The end of a server's output.
     fn log(&self, server: &Server) -> String {
         let bytes = fs::read(self.log_path(server)).unwrap_or_default();
         let log = String::from_utf8_lossy(&bytes).into_owned();

@@ -8,24 +8,24 @@ use serde_json::{Value, json};
 use crate::listener::{Kind, decision_display, peer_recorder};
 use crate::secrets;
 
-/// How the gate gets its policy.
+/// The form in which the gate gets its policy.
 #[derive(Debug, Clone)]
 pub enum Gate {
     /// JSON text in a `StringValue`; the text need not be JSON.
     Text(String),
-    /// A `Struct`, which arrives in the filter as serialized protobuf.
+    /// A `Struct`, which reaches the filter as serialized protobuf.
     Struct(Value),
     /// Filesystem ECDS: the file of that name in the directory, see [`discovery`].
     Discovered {
         /// The watched directory.
         directory: PathBuf,
-        /// The name of the file in it.
+        /// The name of the file in that directory.
         file: String,
     },
 }
 
 impl Gate {
-    /// The configuration of the plugin; nothing where it comes from a file.
+    /// The configuration of the plugin; none if it comes from a file.
     pub fn configuration(&self) -> Value {
         match self {
             Self::Text(text) => json!({"@type": "type.googleapis.com/google.protobuf.StringValue", "value": text}),
@@ -38,22 +38,23 @@ impl Gate {
 /// One listener with its gate.
 #[derive(Debug, Clone)]
 pub struct Listener {
-    /// The name, by which the port is found.
+    /// The name, used to look up the port.
     pub name: String,
-    /// Who decides what `source.address` is.
+    /// The kind of listener, which determines `source.address`.
     pub kind: Kind,
     /// The gate.
     pub gate: Gate,
-    /// A `DownstreamTlsContext`, or plain text.
+    /// A `DownstreamTlsContext`; plain text if there is none.
     pub tls: Option<Value>,
 }
 
 /// The parts of a configuration.
 #[derive(Debug, Clone)]
 pub struct Bootstrap {
-    /// The listeners, each on 127.0.0.1 and ::1, with ports of the kernel's choice, unless its kind says otherwise.
+    /// The listeners, each on 127.0.0.1 and ::1, with ports that the kernel chooses, unless the kind has other
+    /// addresses.
     pub listeners: Vec<Listener>,
-    /// Where accepted requests go.
+    /// The upstream of accepted requests.
     pub upstream: SocketAddr,
     /// The filter.
     pub module: PathBuf,
@@ -61,12 +62,13 @@ pub struct Bootstrap {
     pub environment: Vec<(String, String)>,
 }
 
-/// The name of the gate in the filter chain (by ECDS, that of its listener), of its VM, and in the statistics of both.
+/// The name of the gate in the filter chain (with ECDS, that of its listener), of its VM, and in the statistics of
+/// both.
 pub const GATE: &str = "portcullis";
 const WASM_TYPE: &str = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm";
 
 impl Bootstrap {
-    /// The document that Envoy is started with.
+    /// The bootstrap document for Envoy.
     pub fn document(&self) -> Value {
         let mut upstream = cluster("upstream", &socket(self.upstream));
         upstream["typed_extension_protocol_options"] = json!({"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
@@ -138,7 +140,7 @@ impl Bootstrap {
             "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
             "stat_prefix": "gate",
             "http_filters": filters,
-            // An HTTP/2 message that is invalid gets no frame in answer, only the end of the connection after this time.
+            // For an invalid HTTP/2 message, Envoy sends no frame; it closes the connection after this time.
             "delayed_close_timeout": "0.01s",
             "http_protocol_options": {"enable_trailers": true},
             "http2_protocol_options": {"allow_connect": true},
@@ -181,7 +183,7 @@ impl Bootstrap {
         }})
     }
 
-    /// The document of an ECDS file that gives the gate of that listener `policy` ([`Gate::Text`] or [`Gate::Struct`]).
+    /// The ECDS document that configures the gate of that listener with `policy` ([`Gate::Text`] or [`Gate::Struct`]).
     pub fn discovery(&self, listener: &str, version: &str, policy: &Gate) -> Value {
         json!({
             "version_info": version,
@@ -194,7 +196,7 @@ impl Bootstrap {
     }
 }
 
-/// The source of a configuration that Envoy reads from a file, and reads again when it is replaced.
+/// The source of a configuration that Envoy reads from a file, and reads again when the file is replaced.
 pub fn watched(directory: &Path, file: &str) -> Value {
     json!({
         "resource_api_version": "V3",
@@ -202,15 +204,15 @@ pub fn watched(directory: &Path, file: &str) -> Value {
     })
 }
 
-/// Gives Envoy that version of a resource in such a file.
+/// Writes that version of a resource into such a file.
 pub fn publish(directory: &Path, file: &str, version: &str, resource: &Value) {
     replace(directory, file, &json!({"version_info": version, "resources": [resource]}).to_string());
 }
 
-/// Puts `text` in the place of `directory/file` in one step, as Envoy wants its watched files replaced.
+/// Replaces `directory/file` with `text` in one step, as Envoy requires for watched files.
 ///
 /// # Panics
-/// If the directory does not take it.
+/// If the directory is not writable.
 pub fn replace(directory: &Path, file: &str, text: &str) {
     secrets::in_document(&serde_json::from_str(text).unwrap_or_default());
     let next = directory.join(format!(".{file}.next"));
@@ -218,7 +220,7 @@ pub fn replace(directory: &Path, file: &str, text: &str) {
     std::fs::rename(&next, directory.join(file)).expect("one directory, one file system");
 }
 
-/// The file of a Unix listener's socket, relative to the directory that Envoy runs in.
+/// The socket file of a Unix listener, relative to Envoy's working directory.
 pub fn socket_file(listener: &str) -> String {
     listener.replace('/', ".")
 }
@@ -246,7 +248,7 @@ fn inward_cluster(name: &str) -> Value {
     cluster(&inner, &json!({"envoy_internal_address": {"server_listener_name": inner}}))
 }
 
-/// A cluster of one endpoint.
+/// A cluster with one endpoint.
 pub fn cluster(name: &str, address: &Value) -> Value {
     json!({
         "name": name,
@@ -264,7 +266,7 @@ fn on_loopback(name: &str) -> Value {
     })
 }
 
-/// An address of IP as Envoy writes it.
+/// An IP address in Envoy's notation.
 pub fn socket(address: impl Into<SocketAddr>) -> Value {
     let address = address.into();
     json!({"socket_address": {"address": address.ip(), "port_value": address.port()}})

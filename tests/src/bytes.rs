@@ -1,5 +1,5 @@
-//! Bytes as text and back: `\xNN`, `\r`, `\n`, `\t` and `\\` stand for bytes in the table of cases and in reports, and in the
-//! table `\{TEXT*NUMBER}` for a text that many times.
+//! Converts bytes to text and back: `\xNN`, `\r`, `\n`, `\t` and `\\` stand for bytes in the table of cases and in reports; in
+//! the table, `\{TEXT*NUMBER}` stands for a repeated text.
 
 use std::fmt::Write as _;
 use std::process::Output;
@@ -7,7 +7,7 @@ use std::process::Output;
 /// The bytes that `text` stands for.
 ///
 /// # Errors
-/// An escape that is none of the six.
+/// An escape other than these.
 pub fn parse(text: &str) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text;
@@ -42,7 +42,7 @@ fn escape(after: &str) -> Option<(u8, usize)> {
     }
 }
 
-/// Text and number of `TEXT*NUMBER}`, and what stands behind it.
+/// Text and number of `TEXT*NUMBER}`, and the rest after it.
 fn repetition(repeated: &str) -> Option<(&str, usize, &str)> {
     let (inside, behind) = repeated.split_once('}')?;
     let (text, number) = inside.rsplit_once('*')?;
@@ -53,7 +53,7 @@ fn head(text: &str) -> String {
     text.chars().take(3).collect()
 }
 
-/// `bytes` as readable text, from which [`parse`] restores them.
+/// `bytes` as readable text that [`parse`] converts back.
 pub fn show(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for &byte in bytes {
@@ -69,7 +69,7 @@ pub fn show(bytes: &[u8]) -> String {
     text
 }
 
-/// What a program has said, on standard output and then on standard error.
+/// The output of a program: standard output, then standard error.
 pub fn said(output: &Output) -> String {
     [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes)).concat()
 }

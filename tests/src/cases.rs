@@ -19,7 +19,7 @@ use crate::yaml::{Bytes, Fields, Protocols};
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Cases {
-    /// The name of the file without its ending.
+    /// The name of the file without its extension.
     #[serde(skip)]
     pub name: String,
     /// What the rows are about, one sentence.
@@ -27,7 +27,7 @@ pub struct Cases {
     /// The environment of the VM, for `env` keys.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
-    /// The kind of listener of rows that name none.
+    /// The default kind of listener.
     #[serde(default = "edge")]
     pub listener: Kind,
     /// Policy documents by name.
@@ -36,7 +36,7 @@ pub struct Cases {
     pub rows: Vec<Row>,
 }
 
-/// One request and what becomes of it.
+/// One request and its expected outcome.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Row {
@@ -47,16 +47,16 @@ pub struct Row {
     pub policy: String,
     /// The kind of listener, if not the file's.
     pub listener: Option<Kind>,
-    /// The protocols that the request is sent with.
+    /// The protocols to send the request with.
     pub http: Option<Protocols>,
     /// The source address of the connection.
     #[serde(default = "loopback")]
     pub from: IpAddr,
     /// A PROXY protocol prelude.
     pub proxy: Option<Bytes>,
-    /// `source.address` as the gate sees it; on the wire it is checked, the port only where it is 0.
+    /// `source.address` as the gate sees it. It is checked on the wire, the port only if it is 0.
     pub source: Option<String>,
-    /// The direct peer in filter state, as `core` and `wasm` are told it.
+    /// The direct peer in filter state: an input of `core` and `wasm`.
     pub state: Option<String>,
     /// The URI SAN of the client's certificate: on the wire, the listener then speaks mTLS.
     pub identity: Option<String>,
@@ -72,13 +72,13 @@ pub struct Row {
     pub engines: BTreeSet<EngineName>,
 }
 
-/// A request, by its parts or as exact bytes.
+/// A request, in parts or as exact bytes.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Request {
     /// Default `GET`.
     pub method: Option<Bytes>,
-    /// `:path`. Default `/`, and none for a plain `CONNECT`.
+    /// `:path`. Default `/`; none for a plain `CONNECT`.
     pub path: Option<Bytes>,
     /// Default `gate.test`.
     pub authority: Option<Bytes>,
@@ -87,24 +87,24 @@ pub struct Request {
     pub headers: Fields,
     /// The body.
     pub body: Option<Bytes>,
-    /// The HTTP/1 request as exact bytes; the other members then say what `core` and `wasm` are told.
+    /// The HTTP/1 request as exact bytes; the other members are then the input of `core` and `wasm`.
     pub raw: Option<Bytes>,
 }
 
-/// Who runs a row.
+/// An engine that runs rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EngineName {
     /// The policy core as a library.
     Core,
-    /// The built filter in a host of ours.
+    /// The built filter in our own host.
     Wasm,
     /// A real Envoy with the built filter.
     Envoy,
 }
 
 impl EngineName {
-    /// All engines, the cheapest first.
+    /// All engines, the fastest first.
     pub const ALL: [Self; 3] = [Self::Core, Self::Wasm, Self::Envoy];
 
     /// The name in the table of cases.
@@ -134,8 +134,8 @@ fn all_engines() -> BTreeSet<EngineName> {
 }
 
 impl Row {
-    /// Whether the row runs on an engine. Envoy has a clock that nobody can set. The others are told what the gate sees:
-    /// an answer of Envoy's own, or bare bytes, say nothing about that.
+    /// Whether the row runs on an engine. Envoy's clock cannot be set. The other engines get what the gate sees as
+    /// input, which an answer of Envoy itself, or raw bytes, do not provide.
     pub fn runs_on(&self, engine: EngineName) -> bool {
         let told = self.request.raw.is_none() || self.request.has_parts();
         self.engines.contains(&engine)
@@ -181,7 +181,7 @@ impl Request {
         self.authority.as_ref().map_or(b"gate.test", |authority| authority.0.as_slice())
     }
 
-    /// `:path`; a CONNECT has none unless the row gives it one.
+    /// `:path`; a CONNECT has none unless the row sets one.
     pub fn path(&self) -> Option<&[u8]> {
         let usual = if self.method() == b"CONNECT" { None } else { Some(b"/".as_slice()) };
         self.path.as_ref().map(|path| path.0.as_slice()).or(usual)
@@ -209,7 +209,7 @@ impl Request {
 /// Reads all files of `tests/cases`, in the order of their names.
 ///
 /// # Errors
-/// What is wrong, with file and row.
+/// The error, with file and row.
 pub fn load_all() -> Result<Vec<Cases>, String> {
     let directory = paths::workspace().join("tests/cases");
     let entries = fs::read_dir(&directory).map_err(|error| format!("{}: {error}", directory.display()))?;
@@ -227,7 +227,7 @@ fn load(path: &Path) -> Result<Cases, String> {
 /// Reads one file from its text.
 ///
 /// # Errors
-/// What is wrong, with file and row.
+/// The error, with file and row.
 pub fn parse(name: &str, text: &str) -> Result<Cases, String> {
     let file = format!("tests/cases/{name}.yaml");
     let mut cases: Cases = serde_saphyr::from_str(text).map_err(|error| {
@@ -243,7 +243,7 @@ pub fn parse(name: &str, text: &str) -> Result<Cases, String> {
     Ok(cases)
 }
 
-/// The name of the row that the line belongs to: the last `- name:` at or above it.
+/// The name of the row that contains the line: the last `- name:` at or above it.
 fn row_at(text: &str, line: usize) -> Option<&str> {
     let above = text.lines().take(line).filter_map(|line| line.trim_start().strip_prefix("- name:"));
     above.last().map(str::trim)

@@ -1,23 +1,23 @@
-//! The commands that a page shows in its ```console blocks, each with the lines that it promises.
+//! The commands in the `console` blocks of a page, each with the lines that its output must contain.
 
 use std::path::Path;
 use std::process::Command;
 
 use crate::bytes::said;
 
-/// A command, and the lines that its output must have, in that order; it may have others between them.
+/// A command, and the lines that its output must contain, in that order; other lines may be between them.
 #[derive(Debug)]
 pub struct Shown {
-    /// What stands behind `$ `.
+    /// The text after `$ `.
     pub command: String,
-    /// The lines below it, without blanks around them. `…` is for what differs from run to run.
+    /// The lines below it, trimmed. `…` stands for parts that differ from run to run.
     pub promised: Vec<String>,
 }
 
 /// The commands of a page in Markdown.
 ///
 /// # Panics
-/// If a block does not begin with a command, or a promise is one that every line keeps.
+/// If a block does not begin with a command, or an expected line would match every line.
 pub fn read(page: &str) -> Vec<Shown> {
     let (mut shown, mut is_open) = (Vec::<Shown>::new(), false);
     for line in page.lines().map(str::trim) {
@@ -34,17 +34,18 @@ pub fn read(page: &str) -> Vec<Shown> {
 }
 
 impl Shown {
-    /// The first promised line that an output does not have.
+    /// The first expected line that is missing in an output.
     pub fn missing(&self, output: &str) -> Option<&str> {
         let mut lines = output.lines().map(str::trim);
         let missing = self.promised.iter().find(|promise| !lines.any(|line| keeps(line, promise)));
         missing.map(String::as_str)
     }
 
-    /// Runs the command in the form that it has `here`.
+    /// Runs the command, in the adapted form `here`.
     ///
     /// # Errors
-    /// The first promised line that does not come, and what comes instead; or what a command says that promises nothing and fails.
+    /// The first expected line that is missing, and the actual line; or the output of a failed command without expected
+    /// lines.
     ///
     /// # Panics
     /// If there is no shell.
@@ -52,7 +53,7 @@ impl Shown {
         let output = Command::new("sh").args(["-c", here]).current_dir(directory).output().expect("sh runs");
         let said = said(&output);
         match self.missing(&String::from_utf8_lossy(&output.stdout)) {
-            // Where nothing is promised, it is that the command succeeds.
+            // Without expected lines, the command must succeed.
             None if self.promised.is_empty() && !output.status.success() => {
                 Err(format!("$ {}\nfails, and says:\n{said}", self.command))
             }
@@ -64,11 +65,11 @@ impl Shown {
 
 /// A part of a page whose commands belong together: a file, and the commands below it.
 ///
-/// A fenced block below a line `<!-- file: NAME -->` is a file. A line `…` stands for any lines, and a last line `# exit 1` for
-/// the exit status; without it a command succeeds. What it says on standard error counts too.
+/// A fenced block below a line `<!-- file: NAME -->` is a file. A line `…` stands for any lines. A last line `# exit 1`
+/// is the exit status; without it the command must succeed. Standard error is part of the output.
 #[derive(Debug)]
 pub struct Part {
-    /// Its name, and what is in it. The first part of a page has none.
+    /// The name and content of the file. The first part of a page has none.
     pub file: Option<(String, String)>,
     /// The commands, each with its exit status.
     pub commands: Vec<(Shown, i32)>,

@@ -1,4 +1,4 @@
-//! The engine `core`: the policy library, asked directly. Each policy is loaded from JSON text and from a `Struct`.
+//! The engine `core`: calls the policy library directly. Each policy is loaded from JSON text and from a `Struct`.
 
 use std::collections::BTreeMap;
 

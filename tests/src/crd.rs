@@ -1,4 +1,4 @@
-//! Manifests against the schemas of their custom resources, as strictly as an API server takes them with
+//! Validates manifests against the schemas of their custom resources, as strictly as an API server with
 //! `fieldValidation: Strict`: an unknown field is an error.
 //!
 //! Not evaluated: rules in CEL (`x-kubernetes-validations`), which are counted, and `format`.
@@ -16,28 +16,28 @@ use crate::paths::workspace;
 #[derive(Debug, Default)]
 pub struct Schemas(BTreeMap<(String, String), Schema>);
 
-/// A schema as its resource definition has it, and compiled.
+/// A schema as in its resource definition, and compiled.
 #[derive(Debug)]
 struct Schema {
     text: Value,
     validator: Validator,
 }
 
-/// What was found wrong with a manifest, and what was not looked at.
+/// The errors of a manifest, and what was not checked.
 #[derive(Debug, Default)]
 pub struct Findings {
-    /// Each with its place.
+    /// The errors, each with its place.
     pub errors: Vec<String>,
     /// The number of rules in CEL that would apply.
     pub unevaluated: usize,
 }
 
 impl Schemas {
-    /// The schemas in the directory that `PORTCULLIS_SCHEMAS` names, absolute or from the top of the workspace: a
+    /// The schemas in the directory that `PORTCULLIS_SCHEMAS` names, absolute or relative to the workspace: one
     /// `CustomResourceDefinition` in each `*.yaml`.
     ///
     /// # Panics
-    /// If the variable is set, and there are none.
+    /// If the variable is set, and there are no schemas.
     pub fn from_environment() -> Option<Self> {
         let directory = env::var_os("PORTCULLIS_SCHEMAS").filter(|value| !value.is_empty())?;
         let mut schemas = Self::default();
@@ -60,7 +60,7 @@ impl Schemas {
         }
     }
 
-    /// What the schema says of the manifest's `spec`; `None` if there is no schema for its kind.
+    /// Validates the manifest's `spec`; `None` if there is no schema for its kind.
     pub fn check(&self, manifest: &Value) -> Option<Findings> {
         let kind = ["apiVersion", "kind"].map(|name| manifest[name].as_str().unwrap_or_default().to_owned());
         let Schema { text, validator } = self.0.get(&kind.into())?;
@@ -70,8 +70,8 @@ impl Schemas {
     }
 }
 
-/// JSON Schema for a structural schema of Kubernetes: what it says in keywords of its own, what an API server fills in, and
-/// that no field is unknown. `allOf` and its like describe a part of a value each, and stay as they are.
+/// JSON Schema for a structural schema of Kubernetes: converts its own keywords, adds what an API server fills in, and
+/// forbids unknown fields. `allOf` and similar keywords describe only a part of a value, and stay as they are.
 fn strict(mut schema: Value) -> Value {
     let Some(keywords) = schema.as_object_mut() else { return schema };
     let is_true = |value: Option<&Value>| value == Some(&Value::Bool(true));
@@ -114,16 +114,16 @@ fn rules(schema: &Value, value: &Value) -> usize {
     schema["x-kubernetes-validations"].as_array().map_or(0, Vec::len) + parts
 }
 
-/// The documents of a YAML file; one that is empty is none.
+/// The documents of a YAML file, without empty ones.
 ///
 /// # Panics
-/// If it is not YAML, or has a member twice.
+/// If it is not YAML, or has a duplicate member.
 pub fn documents(text: &str) -> Vec<Value> {
     let all: Vec<Value> = serde_saphyr::from_multiple(text).unwrap_or_else(|error| panic!("no YAML: {error}"));
     all.into_iter().filter(|document: &Value| !document.is_null()).collect()
 }
 
-/// The `*.yaml` of a directory, sorted.
+/// The `*.yaml` files of a directory, sorted.
 ///
 /// # Panics
 /// If there is no such directory.

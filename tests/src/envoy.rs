@@ -1,6 +1,6 @@
 //! A real Envoy as a child process, [leashed](crate::leash).
 //!
-//! When one ends, all that it printed, and its statistics, are searched for [`secrets`]: a hit is a failure of the suite.
+//! When an Envoy ends, all its output and statistics are searched for [`secrets`]: a hit fails the suite.
 
 use std::fs::{self, File};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -17,14 +17,14 @@ use crate::bytes::said;
 use crate::leash::Leashed;
 use crate::{paths, poll, secrets};
 
-/// How an Envoy is started.
+/// Options for starting an Envoy.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
     /// The number of workers.
     pub workers: u32,
-    /// What Envoy logs of its wasm filter: `debug`, or `trace` for every call in and out of the VM.
+    /// The log level of Envoy's wasm filter: `debug`, or `trace` for every call into and out of the VM.
     pub wasm_log: &'static str,
-    /// Variables of the environment, beside those of the suite.
+    /// Environment variables, in addition to those of the suite.
     pub environment: &'static [(&'static str, &'static str)],
 }
 
@@ -37,7 +37,7 @@ impl Default for Options {
 /// A running Envoy; dropping it ends the process, and panics if it has printed a secret.
 #[derive(Debug)]
 pub struct Envoy {
-    // Before its directory: it ends before that goes.
+    // Declared before its directory, so that it ends before that is deleted.
     process: Leashed,
     directory: TempDir,
     admin: Admin,
@@ -47,7 +47,7 @@ impl Envoy {
     /// Starts Envoy with `document` as its configuration and waits until it serves.
     ///
     /// # Panics
-    /// If Envoy does not come up, with the end of its log.
+    /// If Envoy does not start, with the end of its log.
     pub fn start(document: &Value) -> Self {
         Self::start_with(document, Options::default())
     }
@@ -55,18 +55,18 @@ impl Envoy {
     /// As [`Envoy::start`], with options.
     ///
     /// # Panics
-    /// If Envoy does not come up, with the end of its log.
+    /// If Envoy does not start, with the end of its log.
     pub fn start_with(document: &Value, options: Options) -> Self {
         Self::launch(document, options).unwrap_or_else(|failure| panic!("Envoy did not start: {failure}"))
     }
 
-    /// As [`Envoy::start`], for configurations that Envoy may refuse.
+    /// As [`Envoy::start`], for configurations that Envoy may reject.
     ///
     /// # Errors
     /// If the process ends before it serves: the log, last lines last.
     ///
     /// # Panics
-    /// If nothing happens for too long.
+    /// If nothing happens before the timeout.
     pub fn try_start(document: &Value) -> Result<Self, String> {
         Self::launch(document, Options::default())
     }
@@ -80,7 +80,7 @@ impl Envoy {
         let log = File::create(directory.path().join(LOG)).expect("the directory takes a file");
         let mut command = Command::new(paths::envoy());
         command
-            // Unix sockets have relative names: they go with the directory, and tell nothing that differs between runs.
+            // Unix sockets have relative names: they are deleted with the directory, and do not differ between runs.
             .current_dir(directory.path())
             .envs(options.environment.iter().copied())
             .arg("--config-path")
@@ -109,7 +109,7 @@ impl Envoy {
         self.admin
     }
 
-    /// Where to reach a listener from `from`: its address of the same family.
+    /// The address of a listener for a client at `from`, of the same family.
     ///
     /// # Panics
     /// If there is no such listener.
@@ -120,15 +120,15 @@ impl Envoy {
         *same_family.unwrap_or_else(|| panic!("the listener {listener} has no address for {from}"))
     }
 
-    /// Where to reach a listener on a Unix socket.
+    /// The path of a listener's Unix socket.
     pub fn socket(&self, listener: &str) -> PathBuf {
         self.directory.path().join(socket_file(listener))
     }
 
-    /// What Envoy has written to its log, and to its standard output and error, so far.
+    /// What Envoy has written to its log, standard output and standard error so far.
     ///
     /// # Panics
-    /// If the file is gone.
+    /// If the file has been deleted.
     pub fn log(&self) -> String {
         let bytes = fs::read(self.directory.path().join(LOG)).expect("the log is there as long as Envoy is");
         String::from_utf8_lossy(&bytes).into_owned()
@@ -137,7 +137,7 @@ impl Envoy {
     /// The log as bytes, for searches that must not be lossy.
     ///
     /// # Panics
-    /// If the file is gone.
+    /// If the file has been deleted.
     pub fn log_bytes(&self) -> Vec<u8> {
         fs::read(self.directory.path().join(LOG)).expect("the log is there as long as Envoy is")
     }
@@ -145,7 +145,7 @@ impl Envoy {
     /// The process id.
     ///
     /// # Panics
-    /// If the process is gone.
+    /// If the process has ended.
     pub fn process(&self) -> Process {
         self.process.child("envoy")
     }
@@ -153,12 +153,12 @@ impl Envoy {
     /// Resident memory of the process, in KiB (proc(5), `VmRSS`).
     ///
     /// # Panics
-    /// If the process is gone.
+    /// If the process has ended.
     pub fn resident(&self) -> u64 {
         self.process().status().expect("Envoy runs").vmrss.expect("a process has memory")
     }
 
-    /// Ends the process. What it printed of [`secrets`], if anything: the place and the line.
+    /// Ends the process. Returns the place and line of the first [secret](`secrets`) in its output, if there is any.
     #[must_use]
     pub fn end(mut self) -> Option<String> {
         self.finish()
@@ -175,7 +175,7 @@ impl Envoy {
         found("Envoy's log", &self.log_bytes()).or_else(|| found("Envoy's statistics", &statistics))
     }
 
-    /// The statistics in both forms; nothing where Envoy is gone already.
+    /// The statistics in both formats; none if Envoy has already ended.
     fn statistics(&self) -> Vec<u8> {
         let pages = ["/stats", "/stats/prometheus"].map(|page| self.admin.get(page).map(|reply| reply.body));
         pages.into_iter().flat_map(Result::unwrap_or_default).collect()
@@ -201,10 +201,10 @@ impl Drop for Envoy {
 const LOG: &str = "envoy.log";
 const ADMIN: &str = "admin-address";
 
-/// What `envoy --mode validate` says of a file.
+/// The result of `envoy --mode validate`.
 #[derive(Debug)]
 pub struct Verdict {
-    /// Success if the configuration is accepted.
+    /// Success if Envoy accepts the configuration.
     pub status: ExitStatus,
     /// Standard output and error.
     pub output: String,
@@ -216,7 +216,7 @@ pub struct Verdict {
 /// If Envoy cannot be started, or prints a secret.
 pub fn validate(file: &Path, current: &Path, environment: &[(&str, &str)]) -> Verdict {
     let text = fs::read_to_string(file).expect("a file to validate");
-    // As Envoy does it.
+    // Joined in the same way as Envoy does it.
     let options = serde_saphyr::options! { duplicate_keys: serde_saphyr::DuplicateKeyPolicy::LastWins };
     let document = serde_saphyr::from_str_with_options(&text, options);
     secrets::in_document(&document.expect("a file to validate is YAML"));
@@ -237,7 +237,7 @@ pub fn validate(file: &Path, current: &Path, environment: &[(&str, &str)]) -> Ve
     Verdict { status: output.status, output: text }
 }
 
-/// The loopback address of IPv4.
+/// The IPv4 loopback address.
 pub const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-/// The loopback address of IPv6.
+/// The IPv6 loopback address.
 pub const V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);

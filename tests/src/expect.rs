@@ -1,6 +1,6 @@
-//! What a row expects, and the comparison with what an engine observed.
+//! The expectations of a row, and their comparison with what an engine observed.
 //!
-//! A row says what matters to it; the rest follows from the reason: the decision in filter state, the status, and
+//! A row only lists what matters to it. The rest follows from the reason: the decision in filter state, the status, and
 //! whether the upstream is reached at all.
 
 use std::collections::BTreeMap;
@@ -17,11 +17,11 @@ use crate::yaml::{Bytes, Values};
 /// The reason of rows that Envoy answers itself, before or instead of the gate.
 pub const ENVOY: &str = "envoy";
 
-/// Why requests are allowed.
+/// The reasons for allowing requests.
 pub const GRANTS: [&str; 6] =
     ["disabled", "cors_preflight", "public_path", "trusted_network", "trusted_identity", "key"];
 
-/// Why requests are denied, with the status of the reply.
+/// The reasons for denying requests, with the status of the reply.
 pub const DENIALS: [(&str, u16); 10] = [
     ("bad_request_target", 400),
     ("identity_header_named", 400),
@@ -35,29 +35,29 @@ pub const DENIALS: [(&str, u16); 10] = [
     ("missing_role", 403),
 ];
 
-/// What a row expects.
+/// The expectations of a row.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Expectation {
     /// The name of a grant or denial, or `envoy`.
     pub reason: String,
-    /// The status, if not the one that the reason has.
+    /// The status, if it differs from that of the reason.
     pub status: Option<u16>,
     /// The reply.
     #[serde(default)]
     pub reply: ReplyExpectation,
-    /// What the upstream saw, if that matters to the row.
+    /// The request that the upstream receives, if the row checks it.
     pub upstream: Option<UpstreamExpectation>,
 }
 
-/// What a reply must be like.
+/// Expectations for a reply.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReplyExpectation {
     /// Headers by name, with all their values in order.
     #[serde(default)]
     pub headers: BTreeMap<String, Values>,
-    /// Names of headers that must not be there.
+    /// Names of headers that must be absent.
     #[serde(default)]
     pub absent: Vec<String>,
     /// The member `detail` of the JSON body.
@@ -68,7 +68,7 @@ pub struct ReplyExpectation {
     pub grpc_status: Option<u16>,
 }
 
-/// Whether the upstream is reached, and what it sees.
+/// Whether the upstream is reached, and what it receives.
 #[derive(Debug, Clone)]
 pub enum UpstreamExpectation {
     /// `none`.
@@ -77,7 +77,7 @@ pub enum UpstreamExpectation {
     Saw(SeenExpectation),
 }
 
-/// What the upstream must have seen.
+/// What the upstream must have received.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SeenExpectation {
@@ -88,7 +88,7 @@ pub struct SeenExpectation {
     /// Headers by name, with all their values in order.
     #[serde(default)]
     pub headers: BTreeMap<String, Values>,
-    /// Names of headers that must not be there.
+    /// Names of headers that must be absent.
     #[serde(default)]
     pub absent: Vec<String>,
 }
@@ -113,7 +113,7 @@ impl Expectation {
         Ok(())
     }
 
-    /// Where `observation` is not what the row expects; `report_mode` is that of the row's policy.
+    /// The differences between `observation` and the row's expectations; `report_mode` is that of the row's policy.
     pub fn discrepancies(&self, row: &Row, report_mode: bool, observation: &Observation) -> Vec<Discrepancy> {
         let mut found = Vec::new();
         let mut same = |what: &str, expected: String, got: String| {
@@ -124,7 +124,7 @@ impl Expectation {
         let passes = !(self.reason == ENVOY || self.is_denial() && !report_mode);
         let reason = observation.reason.as_deref().unwrap_or(ENVOY);
         if reason != self.reason {
-            // All else follows from that.
+            // The other expectations follow from the reason.
             same("reason", self.reason.clone(), format!("{reason} (status {})", observation.status()));
             return found;
         }
@@ -235,7 +235,7 @@ fn or_nothing(text: Option<&str>) -> String {
     text.unwrap_or("(none)").to_owned()
 }
 
-/// An address as text, with its port only where `like` has the port 0 (a port of the kernel's choice is any).
+/// An address as text, with its port only if `like` has the port 0 (other ports are chosen by the kernel).
 fn comparable(address: &str, like: &str) -> String {
     match (address.parse::<std::net::SocketAddr>(), like.parse::<std::net::SocketAddr>()) {
         (Ok(address), Ok(like)) if like.port() == 0 => address.to_string(),

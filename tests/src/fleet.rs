@@ -1,4 +1,4 @@
-//! An Envoy whose gates have their policies from watched files (filesystem ECDS), a listener each.
+//! An Envoy with one listener for each gate; each gate gets its policy from a watched file (filesystem ECDS).
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -14,7 +14,7 @@ use crate::stage::{Stage, bootstrap};
 use crate::upstream::Upstream;
 use crate::wire_engine::Form;
 
-/// An Envoy, and the files that its gates watch. A gate goes by the name of its listener.
+/// An Envoy, and the files that its gates watch. A gate has the name of its listener.
 #[derive(Debug)]
 pub struct Fleet {
     /// The running Envoy.
@@ -30,7 +30,7 @@ impl Fleet {
     /// Starts Envoy with a gate for each policy.
     ///
     /// # Panics
-    /// If Envoy does not come up.
+    /// If Envoy does not start.
     pub fn start(policies: &[(&str, &Gate)]) -> Self {
         Self::start_with(policies, Options::default(), crate::paths::module())
     }
@@ -38,15 +38,15 @@ impl Fleet {
     /// As [`Fleet::start`], with options, and another module.
     ///
     /// # Panics
-    /// If Envoy does not come up.
+    /// If Envoy does not start.
     pub fn start_with(policies: &[(&str, &Gate)], options: Options, module: PathBuf) -> Self {
         Self::start_changed(policies, options, module, |_| {})
     }
 
-    /// As [`Fleet::start_with`], with another configuration than usual around the gates.
+    /// As [`Fleet::start_with`], with a changed configuration around the gates.
     ///
     /// # Panics
-    /// If Envoy does not come up.
+    /// If Envoy does not start.
     pub fn start_changed(
         policies: &[(&str, &Gate)],
         options: Options,
@@ -70,17 +70,17 @@ impl Fleet {
         Self { stage: Stage { envoy, upstream }, bootstrap, document, options, directory, version: 1 }
     }
 
-    /// Gives a gate another policy.
+    /// Replaces the policy of a gate.
     pub fn update(&mut self, gate: &str, policy: &Gate) {
         self.version += 1;
         let document = self.bootstrap.discovery(gate, &self.version.to_string(), policy);
         replace(self.directory.path(), &file(gate), &document.to_string());
     }
 
-    /// Ends Envoy and starts it again, with the files as they are now.
+    /// Stops Envoy and starts it again, with the current files.
     ///
     /// # Panics
-    /// If Envoy does not come up, or has printed a secret.
+    /// If Envoy does not start, or has printed a secret.
     pub fn restart(self) -> Self {
         let Self { stage: Stage { envoy, upstream }, bootstrap, document, options, directory, version } = self;
         drop(envoy);
@@ -106,12 +106,12 @@ impl Fleet {
         self.stage.envoy.admin().count(&format!("wasmcustom.portcullis.{policy}.{name}"))
     }
 
-    /// Where a gate is reached.
+    /// The address of a gate.
     pub fn address(&self, gate: &str) -> SocketAddr {
         self.stage.envoy.address(gate, V4)
     }
 
-    /// The status that a key gets over a connection of its own.
+    /// The status of a request with this key, over a new connection.
     pub fn status(&self, gate: &str, key: &str) -> u16 {
         self.stage.ask(gate, "/v2/models", &[("x-api-key", key)]).0
     }
@@ -131,7 +131,7 @@ fn file(gate: &str) -> String {
     format!("{gate}.json")
 }
 
-/// The bootstrap, with connections dealt out evenly to the workers.
+/// The bootstrap, with connections distributed evenly to the workers.
 fn document(bootstrap: &Bootstrap) -> Value {
     let mut document = bootstrap.document();
     for listener in document["static_resources"]["listeners"].as_array_mut().into_iter().flatten() {

@@ -1,5 +1,5 @@
-//! A page, followed as a user does it: its files written, its commands run in one shell, and every line that it shows comes
-//! back.
+//! Follows a page like a user: writes its files, runs its commands in one shell, and checks that every expected line
+//! appears.
 
 use std::collections::BTreeSet;
 use std::net::{TcpListener, TcpStream};
@@ -12,25 +12,25 @@ use crate::console::{self, Shown};
 use crate::session::{Session, text};
 use crate::{paths, poll};
 
-/// What a change may take until it is served: the promise of the guides.
+/// How long a change may take to become active: the guides promise this.
 const LIVE: Duration = Duration::from_secs(2);
 
-/// The ports that pages write: of the gate, of Envoy's admin interface, of the service.
+/// The ports in the pages: of the gate, of Envoy's admin interface, of the service.
 const WRITTEN: [u16; 3] = [8080, 9901, 5000];
 
-/// A port that nobody has, outside of the range from which the kernel gives ports to others; another one at each call.
+/// A free port outside the kernel's ephemeral range; another one at each call.
 fn free_port() -> u16 {
     static TAKEN: AtomicU32 = AtomicU32::new(0);
     let port = || u16::try_from(20_000 + (id() * 7 + TAKEN.fetch_add(1, Relaxed)) % 10_000).expect("below 65536");
     iter::repeat_with(port).find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).expect("a port is free")
 }
 
-/// Follows a page, on free ports. A command that ends with `&` or `GATE=$!` goes on in the background, `kill $GATE` ends that
-/// one; no other command may start, end or replace an Envoy.
+/// Follows a page, on free ports. A command that ends with `&` or `GATE=$!` runs in the background, and `kill $GATE`
+/// ends it; no other command may start, end or replace an Envoy.
 ///
 /// # Panics
-/// If a command does not end as the page says, or does not say what the page shows: within 2 seconds for curl and cat, since
-/// Envoy takes a moment to see a new file and to write its log, and at once for all others.
+/// If a command does not end with the expected status, or does not print an expected line: within 2 seconds for curl
+/// and cat, because Envoy takes a moment to see a new file and to write its log, and at once for all others.
 pub fn follow(name: &str, page: &str) {
     let page = WRITTEN.iter().fold(page.to_owned(), |page, written| {
         page.replace(&format!("127.0.0.1:{written}"), &format!("127.0.0.1:{}", free_port()))
@@ -52,14 +52,14 @@ pub fn follow(name: &str, page: &str) {
     session.end();
 }
 
-/// One command. `running`: the Envoys before it, and then those after it.
+/// Runs one command. `running`: the Envoys before it, and then those after it.
 fn step(session: &mut Session, name: &str, shown: &Shown, status: i32, running: &mut BTreeSet<u32>) {
     let command = &shown.command;
     let mut said = session.run(command);
     let is_as_promised = |text: &str, ended: i32| shown.missing(text).is_none() && ended == status;
     let (starts, stops) = (command.ends_with('&') || command.ends_with("=$!"), command.starts_with("kill "));
     if starts && command.contains("--listen 127.0.0.1:") {
-        // Where nothing is shown, it is that somebody answers there.
+        // Without expected lines, some server must answer there.
         let port = command.rsplit_once("--listen ").map(|(_, rest)| rest.split(' ').next().unwrap_or(rest).to_owned());
         poll::until(&format!("{name}: $ {command}\nlistens"), || TcpStream::connect(port.as_deref()?).ok());
     }
@@ -69,7 +69,7 @@ fn step(session: &mut Session, name: &str, shown: &Shown, status: i32, running: 
             is_as_promised(&said.text, said.status).then_some(())
         });
     } else if command.starts_with("curl ") || command.starts_with("cat ") {
-        // Who only looks may look again.
+        // Commands that only read may be repeated.
         poll::within(LIVE, &format!("{name}: $ {command}\npromises {:?}", shown.promised), || {
             let as_promised = is_as_promised(&said.text, said.status);
             if !as_promised {

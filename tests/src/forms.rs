@@ -1,8 +1,9 @@
-//! Requests that particular servers, frameworks or file systems take for another one: by the form of the path, or by a header.
+//! Requests that some servers, frameworks or file systems treat as another one, because of the form of the path or of a
+//! header.
 
 use std::fmt;
 
-/// A request for a path, perhaps with a header in which some backends find another path, or what to cut off of this one.
+/// A request for a path, possibly with a header in which some backends find another path, or a prefix to cut off.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Probe {
     /// The path, and the query.
@@ -24,8 +25,8 @@ impl From<String> for Probe {
     }
 }
 
-/// Other names of a place, which stands where the `*` is, to servers that read a path as a URL, drop some bytes of it, have
-/// scripts that get the rest of the path, or have endings that need not be written.
+/// Other names of a place (the place is at the `*`), for servers that parse a path as a URL, drop some bytes of it,
+/// pass the rest of the path to scripts, or add file extensions.
 const FORMS: [&str; 83] = [
     "/index.php/*",
     "/INDEX.PHP/*",
@@ -111,12 +112,12 @@ const FORMS: [&str; 83] = [
     "/*?/pub/x",
     "/*%3f/pub/x",
 ];
-/// What the forms are of.
+/// The places to which the forms lead.
 const FORMED: [&str; 6] = ["admin", "admin/x", "%61dmin/x", "adm%09in/x", "v/x/p", "v/d/p"];
-/// Names of the old kind, of which Windows keeps one beside each long name.
+/// Short (8.3) names, which Windows keeps beside each long name.
 const SHORT: [&str; 5] = ["/ADMIN~1", "/ADMIN~1/x", "/admin~1.htm", "/ADMINI~1/x", "/v/x/P~1"];
 
-/// Headers that name what is cut off of a path, here and there.
+/// Headers whose value some servers cut off the path.
 const ROOTS: [&str; 8] = [
     "SCRIPT_NAME",
     "script-name",
@@ -127,11 +128,11 @@ const ROOTS: [&str; 8] = [
     "X-Forwarded-Prefix",
     "PATH_INFO",
 ];
-/// What they name, and what follows in the path.
+/// Their values, and the path after them.
 const CUT: [&str; 6] = ["/pub", "/pub/x", "/docs", "/p", "/", "/pub/"];
 const KEPT: [&str; 7] = ["/admin", "/admin/x", "/v/x/p", "//admin/x", "/%61dmin/x", "/;a=b/admin/x", "/docs/x"];
 
-/// Headers that name a path or a URL, here and there.
+/// Headers that some servers take a path or a URL from.
 const URLS: [&str; 8] = [
     "X-Original-URL",
     "x_original_url",
@@ -142,7 +143,7 @@ const URLS: [&str; 8] = [
     "SCRIPT_URL",
     "REDIRECT_URL",
 ];
-/// What they name.
+/// Their values.
 const NAMED: [&str; 9] = [
     "/admin",
     "/admin/x",
@@ -154,7 +155,7 @@ const NAMED: [&str; 9] = [
     "/v/x/p",
     "/docs/x",
 ];
-/// The paths that they come with.
+/// The paths that are sent with them.
 const CARRIERS: [&str; 2] = ["/", "/pub/x"];
 
 /// The forms of all places.
@@ -163,7 +164,7 @@ pub(crate) fn formed() -> impl Iterator<Item = String> {
     forms.chain(SHORT.map(str::to_owned))
 }
 
-/// Paths with a header each.
+/// Paths, each with a header.
 pub(crate) fn with_headers() -> impl Iterator<Item = Probe> {
     let cut = CUT.iter().flat_map(|root| KEPT.map(|rest| (format!("{}{rest}", root.trim_end_matches('/')), *root)));
     let roots = cut.flat_map(|(path, root)| ROOTS.map(|name| (path.clone(), name, root)));

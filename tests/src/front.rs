@@ -1,4 +1,4 @@
-//! An Envoy with the gate in front of all [sites](crate::sites): the host of a request says which one is meant.
+//! An Envoy with the gate in front of all [sites](crate::sites): the host of a request selects the site.
 
 use std::fs;
 use std::io;
@@ -22,15 +22,15 @@ use crate::{http1, paths};
 pub enum Handling {
     /// Nothing: Envoy's default.
     AsSent,
-    /// What the shipped `envoy/envoy.yaml` says.
+    /// The settings of the shipped `envoy/envoy.yaml`.
     Shipped,
 }
 
 const LISTENER: &str = "gate";
 
-/// The settings of a connection manager that decide about paths.
+/// The settings of a connection manager that affect paths.
 const SETTINGS: [&str; 3] = ["normalize_path", "merge_slashes", "path_with_escaped_slashes_action"];
-/// What decides about names of headers with an underscore.
+/// The setting for header names with an underscore.
 const PROTOCOL: &str = "common_http_protocol_options";
 
 /// The running Envoy.
@@ -43,17 +43,17 @@ impl Front {
     /// Starts Envoy in front of the sites.
     ///
     /// # Panics
-    /// If it does not come up.
+    /// If it does not start.
     pub fn start(sites: &[Site], handling: Handling) -> Self {
         Self { envoy: Envoy::start(&document(sites, handling)) }
     }
 
-    /// What Envoy has said.
+    /// Envoy's output.
     pub fn log(&self) -> String {
         self.envoy.log()
     }
 
-    /// Where Envoy listens.
+    /// The address that Envoy listens on.
     pub fn address(&self) -> SocketAddr {
         self.envoy.address(LISTENER, V4)
     }
@@ -62,12 +62,12 @@ impl Front {
 /// A connection to that address.
 ///
 /// # Errors
-/// If nobody listens there.
+/// If nothing listens there.
 pub fn dial(to: SocketAddr) -> io::Result<Box<dyn Stream>> {
     Ok(Box::new(connect(V4, to)?))
 }
 
-/// A request of a site, with or without a key. `@HOST@` in it is the name of the host.
+/// A request for a site, with or without a key. `@HOST@` in it stands for the name of the host.
 pub fn request(site: &Site, probe: &Probe, key: Option<&str>) -> Vec<u8> {
     let host = site.host();
     let key = key.map(|key| ("x-api-key", key));

@@ -1,8 +1,9 @@
-//! What Envoy Gateway makes of an `EnvoyExtensionPolicy`, rebuilt after its source (`internal/xds/translator/wasm.go` and
-//! `listener.go`), and an Envoy that runs it: no controller and no cluster is here.
+//! The configuration that Envoy Gateway generates from an `EnvoyExtensionPolicy`, rebuilt from its source
+//! (`internal/xds/translator/wasm.go` and `listener.go`), and an Envoy that runs it. There is no controller and no
+//! cluster.
 //!
-//! Each filter is disabled in the listener, and each route enables those of its policy; the policy is JSON text; the module comes
-//! over HTTP, from the controller; the listener comes by xDS, here from a file.
+//! Each filter is disabled in the listener, and each route enables those of its policy. The policy is JSON text. The
+//! module comes over HTTP from the controller. The listener comes by xDS, here from a file.
 
 use std::fs;
 use std::net::Ipv4Addr;
@@ -21,13 +22,13 @@ use crate::upstream::Upstream;
 use crate::wire_engine::Form;
 use crate::{paths, poll};
 
-/// What `gateway.yaml` has for its key, from the environment of the proxy.
+/// The key of `gateway.yaml`, from the environment of the proxy.
 pub const TOKEN: &str = "gateway-suite-token";
 
 /// The file of the listener.
 const LDS: &str = "lds.json";
 
-/// A module that the controller serves, or does not.
+/// A module that the controller serves, or fails to serve.
 #[derive(Debug)]
 pub struct Module {
     name: String,
@@ -35,7 +36,7 @@ pub struct Module {
 }
 
 impl Module {
-    /// The one in that file.
+    /// The module in that file.
     ///
     /// # Panics
     /// If there is no such file.
@@ -44,16 +45,17 @@ impl Module {
         Self { name, sha256: Digest::of(&fs::read(path).expect("a file")).to_hex() }
     }
 
-    /// One that nobody has.
+    /// A module that the controller does not have.
     pub fn missing() -> Self {
         Self { name: "missing.wasm".to_owned(), sha256: "0".repeat(64) }
     }
 }
 
-/// An Envoy with its listener from a file, another that serves the module in the controller's place, and an upstream.
+/// An Envoy with its listener from a file, another Envoy that serves the module in place of the controller, and an
+/// upstream.
 #[derive(Debug)]
 pub struct Gateway {
-    /// Envoy, and what stands behind the gate.
+    /// Envoy, and the upstream behind the gate.
     pub stage: Stage,
     _controller: Envoy,
     directory: TempDir,
@@ -77,14 +79,14 @@ pub fn of_kind(file: &str, kind: &str) -> Value {
     documents(&text).into_iter().find(|one| one["kind"] == kind).unwrap_or_else(|| panic!("{file} has no {kind}"))
 }
 
-/// As [`manifest`], with another policy of the gate.
+/// As [`manifest`], with another policy for the gate.
 pub fn manifest_with(policy: &Value) -> Value {
     let mut manifest = manifest("gateway.yaml");
     manifest["spec"]["wasm"][0]["config"] = policy.clone();
     manifest
 }
 
-/// The name of the filter, which routes enable it by.
+/// The name of the filter, with which routes enable it.
 fn filter_name(manifest: &Value) -> String {
     format!("envoy.filters.http.wasm/{}", vm_name(manifest))
 }
@@ -94,7 +96,8 @@ fn vm_name(manifest: &Value) -> String {
     format!("envoyextensionpolicy/{namespace}/{name}/wasm/0")
 }
 
-/// The filter of a manifest; Envoy Gateway makes [`Form::Text`]. The checksum is that of the module itself, also where the manifest has an image's.
+/// The filter of a manifest; Envoy Gateway generates [`Form::Text`]. The checksum is that of the module, even if the
+/// manifest has the digest of an image.
 pub fn filter(manifest: &Value, form: Form, module: &Module) -> Value {
     let wasm = &manifest["spec"]["wasm"][0];
     let mut config = json!({
@@ -122,7 +125,7 @@ pub fn filter(manifest: &Value, form: Form, module: &Module) -> Value {
     })
 }
 
-/// A route to the upstream, behind the gate of a manifest or behind none.
+/// A route to the upstream, behind the gate of a manifest or behind no gate.
 pub fn route(prefix: &str, gate: Option<&Value>) -> Value {
     let enabled = json!({"@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", "config": {}});
     let enabled = gate.map(|manifest| (filter_name(manifest), enabled)).into_iter().collect::<Map<_, _>>();
@@ -130,10 +133,10 @@ pub fn route(prefix: &str, gate: Option<&Value>) -> Value {
     json!({"match": {by: prefix}, "route": {"cluster": "upstream"}, "typed_per_filter_config": enabled})
 }
 
-/// The listener `http`, with Envoy Gateway's defaults but for `settings`.
+/// The listener `http`, with Envoy Gateway's defaults and `settings`.
 ///
 /// # Panics
-/// If `settings` is no object.
+/// If `settings` is not an object.
 pub fn listener(filters: &[Value], routes: &[Value], settings: &Value) -> Value {
     let router = json!({
         "name": "envoy.filters.http.router",
@@ -161,10 +164,11 @@ pub fn listener(filters: &[Value], routes: &[Value], settings: &Value) -> Value 
     })
 }
 
-/// What a `ClientTrafficPolicy` changes of a connection manager, as far as paths and headers go (`internal/xds/translator/listener.go`).
+/// The changes that a `ClientTrafficPolicy` makes to a connection manager, for paths and headers
+/// (`internal/xds/translator/listener.go`).
 ///
 /// # Panics
-/// If it says what Envoy Gateway does not know.
+/// If it has a field that Envoy Gateway does not have.
 pub fn client_settings(policy: &Value) -> Value {
     let (path, headers) = (&policy["spec"]["path"], &policy["spec"]["headers"]);
     let escapes = match path["escapedSlashesAction"].as_str() {
@@ -192,7 +196,7 @@ pub fn gated(manifest: &Value, form: Form, module: &Module) -> Value {
     listener(&[filter(manifest, form, module)], &[route("/", Some(manifest))], &json!({}))
 }
 
-/// Serves these modules, each at its name: what the controller does.
+/// Serves these modules, each under its name, like the controller.
 fn controller(modules: &[PathBuf]) -> Envoy {
     let serve = |path: &PathBuf| json!({"match": {"path": format!("/{}", Module::at(path).name)}, "direct_response": {"status": 200, "body": {"filename": path}}});
     let mut listener = listener(&[], &modules.iter().map(serve).collect::<Vec<_>>(), &json!({}));
@@ -209,7 +213,7 @@ impl Gateway {
     /// Starts Envoy with that listener.
     ///
     /// # Panics
-    /// If it does not come up.
+    /// If it does not start.
     pub fn start(listener: &Value) -> Self {
         let (upstream, controller) = (Upstream::start(), controller(&[paths::module(), paths::trap_module()]));
         let directory = tempfile::tempdir().expect("a temporary directory");
@@ -227,7 +231,7 @@ impl Gateway {
         Self { stage: Stage { envoy, upstream }, _controller: controller, directory, version: 1 }
     }
 
-    /// Has Envoy take the listener, or refuse it: `counter` is then one higher.
+    /// Makes Envoy apply or reject the listener: `counter` must then be one higher.
     ///
     /// # Panics
     /// If it is not.
@@ -238,7 +242,7 @@ impl Gateway {
         poll::until("the update is counted", || (self.count(counter) == before + 1).then_some(()));
     }
 
-    /// A number of Envoy's statistics.
+    /// A value of Envoy's statistics.
     ///
     /// # Panics
     /// If the admin interface does not answer.
@@ -246,10 +250,10 @@ impl Gateway {
         self.stage.envoy.admin().count(name).unwrap_or_default()
     }
 
-    /// The reply to a request over a connection of its own.
+    /// The reply to a request over a new connection.
     ///
     /// # Panics
-    /// If there is none.
+    /// If there is no reply.
     pub fn send(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Reply {
         self.stage.send("http", method, path, headers).expect("Envoy replies")
     }

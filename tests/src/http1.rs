@@ -1,11 +1,11 @@
-//! An HTTP/1.1 client that sends exactly the bytes that it is given.
+//! An HTTP/1.1 client that sends exactly the given bytes.
 
 use std::io::{self, Read, Write};
 
 use crate::message::{Head, Inbox, Pair, Reply, pairs, values};
 use crate::secrets;
 
-/// A connection on which requests go out and replies come in, one after the other.
+/// A connection that sends requests and reads replies, one after the other.
 #[derive(Debug)]
 pub struct Client<S> {
     inbox: Inbox<S>,
@@ -17,10 +17,10 @@ impl<S: Read + Write> Client<S> {
         Self { inbox: Inbox::new(stream) }
     }
 
-    /// Sends `request` as it is and reads the reply to it; interim replies (1xx but 101) are skipped.
+    /// Sends `request` unchanged and reads the reply to it; skips interim replies (1xx except 101).
     ///
     /// # Errors
-    /// A connection that ends before the reply does, or stays silent too long.
+    /// The connection ends before the reply does, or stays silent until the timeout.
     pub fn send(&mut self, request: &[u8]) -> io::Result<Reply> {
         secrets::in_request(request);
         self.inbox.stream().write_all(request)?;
@@ -48,7 +48,7 @@ fn status(head: &Head) -> io::Result<u16> {
     code.ok_or_else(|| io::Error::other("a status line without a status"))
 }
 
-/// The bytes of a request. `Host` comes first, a `Content-Length` last if there is a body and the headers frame none.
+/// The bytes of a request. `Host` is first; `Content-Length` is last, if there is a body and no header frames it.
 pub fn request(method: &[u8], target: &[u8], authority: &[u8], headers: &[Pair], body: Option<&[u8]>) -> Vec<u8> {
     let mut bytes = [method, b" ", target, b" HTTP/1.1\r\n"].concat();
     let mut line = |name: &[u8], value: &[u8]| bytes.extend([name, b": ", value, b"\r\n"].concat());

@@ -1,7 +1,7 @@
-//! An HTTP/2 client with prior knowledge that sends any bytes in any header (RFC 9113, RFC 7541).
+//! An HTTP/2 client with prior knowledge that can send any bytes in any header (RFC 9113, RFC 7541).
 //!
-//! Frames are made by hand and header fields go out as literals without indexing and without Huffman coding, so no
-//! library looks at them, or mends them, before Envoy does.
+//! It builds frames itself, and sends header fields as literals without indexing and without Huffman coding. So no
+//! library inspects or corrects them before Envoy does.
 
 use std::io::{self, Read, Write};
 
@@ -28,12 +28,13 @@ const END_HEADERS: u8 = 4;
 const PADDED: u8 = 8;
 const PRIORITY: u8 = 0x20;
 
-/// How much may come before it is credited to the server: half of what a connection has at first (RFC 9113, section 6.9.2).
+/// How much data may arrive before the client returns flow-control credit: half of a connection's initial window (RFC
+/// 9113, section 6.9.2).
 const CREDIT: u32 = 32 * 1024;
 const CANCEL: u32 = 8;
 
-/// A connection on which requests go out and replies come in: one stream after the other ([`Client::send`]), or several at
-/// a time ([`Client::open`], [`Client::event`]).
+/// A connection for requests and replies: one stream after the other ([`Client::send`]), or several at the same time
+/// ([`Client::open`], [`Client::event`]).
 pub struct Client<S> {
     inbox: Inbox<S>,
     decoder: Decoder<'static>,
@@ -41,12 +42,12 @@ pub struct Client<S> {
     uncredited: u32,
 }
 
-/// What came on one of several streams.
+/// An event on one of several streams.
 #[derive(Debug)]
 pub struct Event {
     /// The stream, as [`Client::open`] has returned it.
     pub stream: u32,
-    /// What came.
+    /// What arrived.
     pub what: What,
     /// Whether the server has ended its side.
     pub ended: bool,
@@ -71,23 +72,23 @@ struct Frame {
 }
 
 impl<S: Read + Write> Client<S> {
-    /// Greets the server on a connected stream.
+    /// Sends the connection preface on a connected stream.
     ///
     /// # Errors
-    /// A write that fails.
+    /// If a write fails.
     pub fn new(stream: S) -> io::Result<Self> {
         let mut client = Self { inbox: Inbox::new(stream), decoder: Decoder::new(), next_stream: 1, uncredited: 0 };
         client.inbox.stream().write_all(PREFACE)?;
-        // SETTINGS_HEADER_TABLE_SIZE = 0: replies refer to no state of the connection.
+        // SETTINGS_HEADER_TABLE_SIZE = 0: replies do not use a dynamic table.
         client.write(SETTINGS, 0, 0, &[0, 1, 0, 0, 0, 0])?;
         Ok(client)
     }
 
-    /// Sends one request and reads the reply to it. `fields` are sent as they stand, pseudo-headers included. The stream
-    /// of a CONNECT stays open, as that of a tunnel does (RFC 9113, section 8.5).
+    /// Sends one request and reads the reply to it. `fields` are sent unchanged, pseudo-headers included. The stream of
+    /// a CONNECT stays open, like a tunnel (RFC 9113, section 8.5).
     ///
     /// # Errors
-    /// A stream that is reset, a connection that ends; the message names the HTTP/2 error code.
+    /// If the stream is reset, or the connection ends; the message has the HTTP/2 error code.
     pub fn send(&mut self, fields: &[Pair], body: Option<&[u8]>, trailers: &[Pair]) -> io::Result<Reply> {
         secrets::in_fields(trailers);
         let tunnel = fields.iter().any(|(name, value)| name == b":method" && value == b"CONNECT");
@@ -102,20 +103,21 @@ impl<S: Read + Write> Client<S> {
         self.reply(stream)
     }
 
-    /// Sends the head of a request whose body is yet to come, and reads the reply to it.
+    /// Sends the headers of a request without its body, and reads the reply.
     ///
     /// # Errors
-    /// As [`Client::send`]; a server that waits for the body stays silent too long.
+    /// As [`Client::send`]; also if the server waits for the body until the timeout.
     pub fn announce(&mut self, fields: &[Pair]) -> io::Result<Reply> {
         let stream = self.open(fields, false)?;
         self.inbox.stream().flush()?;
         self.reply(stream)
     }
 
-    /// Begins a request and does not wait for its reply; `end` if nothing follows the header fields. Returns the stream.
+    /// Begins a request and does not wait for its reply; `end` if nothing follows the header fields. Returns the
+    /// stream.
     ///
     /// # Errors
-    /// A write that fails.
+    /// If a write fails.
     pub fn open(&mut self, fields: &[Pair], end: bool) -> io::Result<u32> {
         secrets::in_fields(fields);
         let stream = self.next_stream;
@@ -127,31 +129,31 @@ impl<S: Read + Write> Client<S> {
     /// Sends a piece of a request's body; `end` if it is the last one.
     ///
     /// # Errors
-    /// A write that fails.
+    /// If a write fails.
     pub fn data(&mut self, stream: u32, bytes: &[u8], end: bool) -> io::Result<()> {
         self.write(DATA, if end { END_STREAM } else { 0 }, stream, bytes)
     }
 
-    /// Resets a stream. Events may still come on it: those that were under way.
+    /// Resets a stream. Events that are already in transit may still arrive on it.
     ///
     /// # Errors
-    /// A write that fails.
+    /// If a write fails.
     pub fn reset(&mut self, stream: u32) -> io::Result<()> {
         self.write(RST_STREAM, 0, stream, &CANCEL.to_be_bytes())
     }
 
-    /// Waits for the next event on any stream. The connection's flow control window is kept open, that of a stream is not:
-    /// it takes 64 KiB in all.
+    /// Waits for the next event on any stream. It keeps the connection's flow-control window open, but not that of a
+    /// stream: a stream accepts 64 KiB in total.
     ///
     /// # Errors
-    /// A connection that ends, or stays silent too long; the message of GOAWAY names the HTTP/2 error code.
+    /// If the connection ends or stays silent until the timeout; for GOAWAY, the message has the HTTP/2 error code.
     pub fn event(&mut self) -> io::Result<Event> {
         loop {
             let frame = self.read()?;
             let what = match frame.kind {
                 HEADERS => {
                     let (mut block, mut flags) = (unpadded(&frame), frame.flags);
-                    // Nothing else comes in between (RFC 9113, section 6.10).
+                    // No other frame may come in between (RFC 9113, section 6.10).
                     while flags & END_HEADERS == 0 {
                         let next = self.read()?;
                         block.extend(&next.payload);

@@ -1,9 +1,9 @@
-//! What Istio makes of the manifests under `envoy/istio/`.
+//! The configuration that Istio generates from the manifests under `envoy/istio/`.
 //!
-//! Read in Istio's source, releases 1.27 to 1.31: istiod makes a resource of each plugin, with its `pluginConfig` as JSON text
-//! (`pilot/pkg/model/extensions.go`), and the agent beside Envoy puts the module that it has fetched in the place of the
-//! address, or a filter that denies all where there is none (`pkg/wasm/convert.go`). Here, a module is always that of the
-//! build, whatever the manifest's `url` says.
+//! From Istio's source, releases 1.27 to 1.31: istiod makes a resource of each plugin, with its `pluginConfig` as JSON
+//! text (`pilot/pkg/model/extensions.go`). The agent next to Envoy replaces the address with the module that it has
+//! fetched, or with a filter that denies all requests if it has none (`pkg/wasm/convert.go`). Here, the module is
+//! always the built one, whatever the manifest's `url` is.
 
 use std::fs;
 
@@ -12,12 +12,12 @@ use serde_json::{Value, json};
 use crate::wire_engine::Form;
 use crate::{crd, paths};
 
-/// Where in the mesh a filter can stand.
+/// The places for a filter in the mesh.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
-    /// What comes to a workload, in its sidecar.
+    /// Inbound traffic of a workload, in its sidecar.
     SidecarInbound,
-    /// What a workload sends, in its sidecar.
+    /// Outbound traffic of a workload, in its sidecar.
     SidecarOutbound,
     /// An ingress gateway.
     Gateway,
@@ -34,7 +34,7 @@ pub struct Plugin {
 /// The documents of a file under `envoy/istio/`.
 ///
 /// # Panics
-/// If it is not there, or no YAML.
+/// If it does not exist, or is not YAML.
 pub fn documents(file: &str) -> Vec<Value> {
     let path = paths::workspace().join("envoy/istio").join(file);
     let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
@@ -59,12 +59,12 @@ pub fn authorizations(file: &str) -> Vec<Value> {
 }
 
 impl Plugin {
-    /// The plugin that a document is.
+    /// The plugin in a document.
     pub fn new(document: Value) -> Self {
         Self { document }
     }
 
-    /// What a `WasmPlugin` has in its `spec`, and a `TrafficExtension` one step below it.
+    /// The fields that a `WasmPlugin` has in its `spec`, and a `TrafficExtension` one level below.
     pub fn wasm(&self) -> &Value {
         let spec = &self.document["spec"];
         spec.get("wasm").unwrap_or(spec)
@@ -80,7 +80,7 @@ impl Plugin {
         &self.wasm()["pluginConfig"]
     }
 
-    /// The same plugin with a change of its policy.
+    /// The same plugin with a changed policy.
     #[must_use]
     pub fn with(mut self, pointer: &str, value: Value) -> Self {
         let spec = &mut self.document["spec"];
@@ -90,7 +90,7 @@ impl Plugin {
         self
     }
 
-    /// Whether istiod puts the plugin there, as far as its `match`, and whether it has `targetRefs`, decide that.
+    /// Whether istiod applies the plugin there, according to its `match` and `targetRefs`.
     pub fn stands_at(&self, place: Place) -> bool {
         let mode = if matches!(place, Place::SidecarInbound | Place::Waypoint) { "SERVER" } else { "CLIENT" };
         let selectors = self.spec()["match"].as_array();
@@ -108,12 +108,12 @@ impl Plugin {
             }
     }
 
-    /// The name of the resource, which the filter in the listener has too.
+    /// The name of the resource, which is also that of the filter in the listener.
     pub fn resource(&self) -> String {
         format!("extensions.istio.io/trafficextension/{}", self.name())
     }
 
-    /// Namespace and name; those of a `WasmPlugin` with what Istio 1.30 puts behind it when it makes a `TrafficExtension`.
+    /// Namespace and name; for a `WasmPlugin`, with the suffix that Istio 1.30 adds when it makes a `TrafficExtension`.
     fn name(&self) -> String {
         let [namespace, name] =
             ["namespace", "name"].map(|part| self.document["metadata"][part].as_str().expect("a name"));
@@ -121,10 +121,10 @@ impl Plugin {
         format!("{namespace}.{name}{translated}")
     }
 
-    /// The resource as it reaches Envoy; Istio's form of the policy is [`Form::Text`].
+    /// The resource as Envoy gets it; Istio's form of the policy is [`Form::Text`].
     ///
     /// # Panics
-    /// If the manifest has what Istio does not.
+    /// If the manifest has a field that Istio does not have.
     pub fn extension(&self, form: Form) -> Value {
         let wasm = self.wasm();
         let configuration = match form {
@@ -162,7 +162,8 @@ impl Plugin {
         }))
     }
 
-    /// What the agent sends in the plugin's place while its module cannot be fetched: no rule, so nobody passes.
+    /// What the agent sends instead of the plugin while its module cannot be fetched: RBAC without rules, so no request
+    /// passes.
     pub fn stand_in(&self) -> Value {
         self.typed(json!({
             "@type": type_url(RBAC),
@@ -176,7 +177,7 @@ impl Plugin {
     }
 }
 
-/// The resources that an `EnvoyFilter` adds, as they reach Envoy.
+/// The resources that an `EnvoyFilter` adds, as Envoy gets them.
 pub fn added(envoy_filter: &Value) -> Vec<Value> {
     let patches = envoy_filter["spec"]["configPatches"].as_array().map(Vec::as_slice).unwrap_or_default();
     let adds = |patch: &&Value| patch["applyTo"] == "EXTENSION_CONFIG" && patch["patch"]["operation"] == "ADD";
@@ -201,7 +202,7 @@ pub fn inserted_first(file: &str) -> Vec<Value> {
     patches.filter(first).map(|patch| patch["patch"]["value"].clone()).collect()
 }
 
-/// What the configuration of the mesh sets in every connection manager, by its `pathNormalization`
+/// The settings that `pathNormalization` of the mesh's configuration makes in every connection manager
 /// (`pilot/pkg/networking/core/listener_builder.go`).
 ///
 /// # Panics
@@ -218,7 +219,8 @@ pub fn normalization(mesh_config: &Value) -> Value {
     }
 }
 
-/// What an `EnvoyFilter` merges into the connection managers of such a place (`pilot/pkg/networking/core/envoyfilter/listener_patch.go`).
+/// What an `EnvoyFilter` merges into the connection managers of such a place
+/// (`pilot/pkg/networking/core/envoyfilter/listener_patch.go`).
 pub fn merged(envoy_filter: &Value, place: Place) -> Value {
     let context = match place {
         Place::SidecarInbound => "SIDECAR_INBOUND",
@@ -242,20 +244,20 @@ pub fn merged(envoy_filter: &Value, place: Place) -> Value {
     settings
 }
 
-/// A kind of traffic, for which istiod makes filters of its own.
+/// A kind of traffic, for which istiod makes separate filters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Traffic {
-    /// What an HTTP connection manager takes.
+    /// Traffic for an HTTP connection manager.
     Http,
-    /// All else.
+    /// All other traffic.
     Tcp,
 }
 
-/// The filters that istiod makes of all `AuthorizationPolicy`s of a workload: one that denies and one that allows, whose
-/// policies add up (`pilot/pkg/security/authz/builder/builder.go`).
+/// The filters that istiod makes of all `AuthorizationPolicy`s of a workload: one that denies and one that allows.
+/// Policies are additive (`pilot/pkg/security/authz/builder/builder.go`).
 ///
 /// # Panics
-/// If a policy has what those under `envoy/istio/` have not.
+/// If a policy has a field that those under `envoy/istio/` do not have.
 pub fn authorization(policies: &[Value], traffic: Traffic) -> Vec<Value> {
     let filter = |action: &'static str| {
         let mut ours = policies.iter().filter(move |policy| policy["spec"]["action"] == action).peekable();
@@ -275,8 +277,8 @@ pub fn authorization(policies: &[Value], traffic: Traffic) -> Vec<Value> {
     ["DENY", "ALLOW"].into_iter().filter_map(filter).collect()
 }
 
-/// The one rule of a policy. For TCP, one with a condition on methods is left out of what allows, and the condition alone out
-/// of what denies (`pilot/pkg/security/authz/model/model.go`).
+/// The only rule of a policy. For TCP, istiod drops an allow rule with a condition on methods, and drops only the
+/// condition from a deny rule (`pilot/pkg/security/authz/model/model.go`).
 fn rule(spec: &Value, traffic: Traffic) -> Option<Value> {
     let [rule] = spec["rules"].as_array().expect("a list").as_slice() else { panic!("one rule: {spec}") };
     let every = json!(["*"]);

@@ -1,7 +1,7 @@
 //! A program that ends with its owner.
 //!
-//! It runs under a small shell that holds the reading end of a pipe: when the writing end goes, because the [`Leashed`]
-//! was dropped, because the suite panicked, or because somebody killed it with SIGKILL, the shell kills the program.
+//! It runs under a small shell that holds the reading end of a pipe. When the writing end closes, the shell kills the
+//! program: because the [`Leashed`] was dropped, the suite panicked, or the suite was killed with SIGKILL.
 
 use std::fs::File;
 use std::path::Path;
@@ -9,7 +9,7 @@ use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 
 use procfs::process::Process;
 
-/// Kills the command when the pipe on standard input ends; ends with the command's own status if that ends first.
+/// Kills the command when the pipe on standard input closes; exits with the command's own status if that ends first.
 const KEEPER: &str = r#"exec 3<&0; "$@" </dev/null 3<&- & child=$!
 { cat <&3 >/dev/null; kill -KILL "$child"; } 2>/dev/null &
 exec 3<&-; wait "$child""#;
@@ -22,7 +22,8 @@ pub struct Leashed {
 }
 
 impl Leashed {
-    /// Starts a program with its arguments, in its directory, with its variables beside ours; its standard output and error go to `log`.
+    /// Starts a program with its arguments, working directory and additional variables; its standard output and error
+    /// go to `log`.
     ///
     /// # Panics
     /// If there is no shell.
@@ -45,15 +46,15 @@ impl Leashed {
     /// How the program ended, if it has.
     ///
     /// # Panics
-    /// If the kernel does not tell.
+    /// If the kernel does not return a status.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.keeper.try_wait().expect("a child can be asked")
     }
 
-    /// The program, by the name that the kernel has for it.
+    /// The name of the program in the kernel.
     ///
     /// # Panics
-    /// If it does not run.
+    /// If it is not running.
     pub fn child(&self, name: &str) -> Process {
         let is_it = |process: &Process| process.stat().is_ok_and(|stat| stat.comm == name);
         children(self.keeper.id()).into_iter().find(is_it).unwrap_or_else(|| panic!("{name} does not run"))
@@ -64,14 +65,14 @@ impl Leashed {
         self.leash.is_some()
     }
 
-    /// Ends the process. The keeper ends when the program has: then its ports are free.
+    /// Ends the process. The shell exits after the program has ended, so its ports are free then.
     pub fn end(&mut self) {
         drop(self.leash.take());
         let _ = self.keeper.wait();
     }
 }
 
-/// The children of a process that still run. Each thread has children of its own.
+/// The running children of a process. Each thread has its own children.
 pub fn children(process: u32) -> Vec<Process> {
     let process = i32::try_from(process).ok().and_then(|id| Process::new(id).ok());
     let tasks = process.and_then(|process| process.tasks().ok()).into_iter().flatten().flatten();

@@ -1,8 +1,8 @@
-//! The harness of the suites: a real Envoy with generated listeners, a recording upstream, clients that send any
-//! bytes, and the table of cases that runs through the policy core and through Envoy alike.
+//! The harness of the suites: a real Envoy with generated listeners, a recording upstream, clients that send any bytes,
+//! and the table of cases, which runs through the policy core and through Envoy.
 //!
-//! Rules of the house: no fixed ports (everything binds port 0 and reads the port back), no sleep as synchronisation
-//! ([`poll`] waits for a condition with a deadline), nothing left running (what is started dies with its owner, see [`leash`]).
+//! Rules: no fixed ports (everything binds port 0 and reads the port back), no sleep as synchronisation ([`poll`] waits
+//! for a condition with a deadline), nothing left running (child processes end with their owner, see [`leash`]).
 
 pub mod admin;
 pub mod agreement;

@@ -1,15 +1,15 @@
-//! The kinds of listener that a gate stands behind: who decides what `source.address` is differs between them.
+//! The kinds of listener for a gate: they differ in how Envoy determines `source.address`.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-/// A kind of listener, by the settings of its connection manager and what comes before the gate.
+/// A kind of listener: the settings of its connection manager, and the filters before the gate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
-    /// `use_remote_address` and `skip_xff_append`, as the shipped edge listeners have it: the TCP peer.
+    /// `use_remote_address` and `skip_xff_append`, as in the shipped edge listeners: the TCP peer.
     Edge,
-    /// `use_remote_address` alone: the TCP peer, and Envoy writes to `X-Forwarded-For`.
+    /// `use_remote_address` only: the TCP peer, and Envoy writes to `X-Forwarded-For`.
     Append,
     /// Neither, which is Envoy's and Istio's default: the last valid `X-Forwarded-For` value.
     Sidecar,
@@ -17,21 +17,21 @@ pub enum Kind {
     Hops1,
     /// [`Kind::Edge`] with `xff_num_trusted_hops: 2`.
     Hops2,
-    /// The extension that finds the client in `X-Forwarded-For`, with the proxy at 127.0.0.78 in `xff_trusted_cidrs`.
+    /// The extension that detects the client in `X-Forwarded-For`, with the proxy at 127.0.0.78 in `xff_trusted_cidrs`.
     TrustedCidrs,
-    /// The extension that finds the client in a header of the operator's choice, here [`DETECTION_HEADER`].
+    /// The extension that detects the client in a header that the operator chooses, here [`DETECTION_HEADER`].
     DetectionHeader,
     /// [`Kind::Edge`] behind the PROXY protocol.
     ProxyProtocol,
-    /// [`Kind::ProxyProtocol`] that takes connections without a prelude too.
+    /// [`Kind::ProxyProtocol`] that also accepts connections without a prelude.
     ProxyProtocolOptional,
-    /// [`Kind::Edge`] on an IPv6 socket that takes IPv4 too, whose peers the kernel shows in IPv4-mapped form.
+    /// [`Kind::Edge`] on an IPv6 socket that also accepts IPv4; the kernel shows IPv4 peers in IPv4-mapped form.
     DualStack,
     /// [`Kind::Edge`] on a Unix socket.
     Unix,
     /// [`Kind::Sidecar`] on a Unix socket.
     UnixSidecar,
-    /// [`Kind::Edge`] as an internal listener, behind a listener that passes connections on to it.
+    /// [`Kind::Edge`] as an internal listener, behind a listener that forwards connections to it.
     Internal,
     /// [`Kind::Sidecar`] that records the direct peer in filter state.
     SidecarState,
@@ -42,12 +42,13 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Whether the direct peer is recorded as [`PEER_KEY`] before the gate: everywhere but where a kind exists twice.
+    /// Whether the direct peer is recorded as [`PEER_KEY`] before the gate: always, unless the kind also exists in a
+    /// variant that records it.
     pub fn records_peer(self) -> bool {
         !matches!(self, Self::Sidecar | Self::Edge | Self::ProxyProtocol)
     }
 
-    /// Whether Envoy writes the peer to `X-Forwarded-For`; behind trusted CIDRs only where the peer is in none of them.
+    /// Whether Envoy writes the peer to `X-Forwarded-For`; with trusted CIDRs only if the peer is in none of them.
     pub fn appends_peer(self) -> bool {
         matches!(self, Self::Append | Self::TrustedCidrs)
     }
@@ -89,7 +90,7 @@ impl Kind {
         }
     }
 
-    /// What the kind sets in the connection manager.
+    /// The settings of the kind in the connection manager.
     pub(crate) fn manager_settings(self) -> Value {
         match self {
             Self::Sidecar | Self::SidecarState | Self::UnixSidecar => json!({}),
@@ -116,19 +117,19 @@ impl Kind {
     }
 }
 
-/// What has an extension find the client's address.
+/// Makes an extension detect the client's address.
 fn detection(name: &str, settings: &Value) -> Value {
     let name = format!("envoy.http.original_ip_detection.{name}");
     json!({"original_ip_detection_extensions": [{"name": name, "typed_config": settings}]})
 }
 
-/// The header that a [`Kind::DetectionHeader`] listener takes the client's address from.
+/// The header from which a [`Kind::DetectionHeader`] listener takes the client's address.
 pub const DETECTION_HEADER: &str = "x-test-caller";
 
 /// The filter state key under which listeners record the direct peer.
 pub const PEER_KEY: &str = "portcullis.peer";
 
-/// The filter that records the direct peer (the name of the docs' own example).
+/// The filter that records the direct peer (the name is that of the example in the documentation).
 pub(crate) fn peer_recorder() -> Value {
     json!({
         "name": "envoy.filters.http.set_filter_state",
@@ -145,8 +146,8 @@ pub(crate) fn peer_recorder() -> Value {
     })
 }
 
-/// The filter that shows on every response what the gate decided and which address Envoy saw. It stands before the
-/// gate, so that it also sees the gate's own replies.
+/// The filter that adds the gate's decision, and the address that Envoy sees, to every response. It is before the gate,
+/// so it also handles the gate's own replies.
 pub(crate) fn decision_display() -> Value {
     let shown = [
         (DECISION, "%FILTER_STATE(wasm.portcullis.decision:PLAIN)%"),
@@ -174,7 +175,7 @@ pub const REASON: &str = "x-test-reason";
 pub const CONSUMER: &str = "x-test-consumer";
 /// Response header: the public handle of the key.
 pub const KEY_ID: &str = "x-test-key-id";
-/// Response header: the address that Envoy takes for the caller's, with its port.
+/// Response header: the client's address as Envoy detects it, with its port.
 pub const SOURCE: &str = "x-test-source";
-/// The header that shows Envoy's response code details.
+/// Response header: Envoy's response code details.
 pub const DETAILS: &str = "x-test-details";

@@ -1,4 +1,4 @@
-//! Requests that run beside a test, one after the other on one connection, and what became of them.
+//! Requests that run in the background of a test, one after the other on one connection, and their outcomes.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -10,24 +10,24 @@ use crate::envoy::V4;
 use crate::http1;
 use crate::net::connect;
 
-/// A client that does not stop asking until it is told to, or dropped.
+/// A client that sends requests until it is stopped or dropped.
 #[derive(Debug)]
 pub struct Load {
     stop: Arc<AtomicBool>,
     client: Option<JoinHandle<Tally>>,
 }
 
-/// What became of the requests of a [`Load`].
+/// The outcomes of the requests of a [`Load`].
 #[derive(Debug, Default)]
 pub struct Tally {
-    /// How many got each status.
+    /// The number of replies with each status.
     pub statuses: BTreeMap<u16, u64>,
-    /// How many got no reply.
+    /// The number of requests without a reply.
     pub lost: u64,
 }
 
 impl Load {
-    /// Begins to ask `address` with these headers. Where a connection ends, the next one begins.
+    /// Starts sending requests to `address` with these headers. When a connection ends, it opens a new one.
     pub fn begin(address: SocketAddr, headers: &[(&str, &str)]) -> Self {
         let (stop, request) = (Arc::new(AtomicBool::new(false)), http1::get("/v2/models", headers));
         let stopped = Arc::clone(&stop);
@@ -53,7 +53,7 @@ impl Load {
         Self { stop, client: Some(client) }
     }
 
-    /// Ends it.
+    /// Stops it.
     ///
     /// # Panics
     /// If the client has panicked.
@@ -74,12 +74,12 @@ impl Drop for Load {
 }
 
 impl Tally {
-    /// How many requests got `status`.
+    /// The number of replies with `status`.
     pub fn of(&self, status: u16) -> u64 {
         self.statuses.get(&status).copied().unwrap_or(0)
     }
 
-    /// Whether no request was lost, and each got one of these statuses.
+    /// Whether every request got a reply with one of these statuses.
     pub fn is_only(&self, statuses: &[u16]) -> bool {
         self.lost == 0 && self.statuses.keys().all(|status| statuses.contains(status))
     }

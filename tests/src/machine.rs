@@ -1,5 +1,5 @@
-//! A machine as `docs/guides/plain-envoy.md` has it, in a temporary directory: its places, its unit, and a stand-in for systemd that
-//! starts and stops what the unit says.
+//! A machine as in `docs/guides/plain-envoy.md`, in a temporary directory: its paths, its unit, and a substitute for
+//! systemd that runs the commands of the unit.
 
 use std::fs::{self, File};
 use std::net::SocketAddr;
@@ -20,23 +20,24 @@ use crate::{http1, paths, poll, secrets};
 #[derive(Debug)]
 pub struct Machine {
     envoy: Option<Leashed>,
-    /// What stands behind the gate.
+    /// The upstream behind the gate.
     pub upstream: Upstream,
     root: TempDir,
 }
 
-/// The places that the guide and the files name.
+/// The paths that the guide and the files use.
 const PLACES: [&str; 3] = ["/etc/", "/usr/local/", "/run/"];
-/// What else begins with a slash in a command of the guide: files that are no place, and paths of requests.
+/// Other strings that begin with a slash in commands of the guide: files that are not part of the machine, and paths of
+/// requests.
 const NO_PLACES: [&str; 4] = ["/dev/null", "/dev/stdin", "/healthz", "/v2/"];
-/// What a path begins behind, in a command, a unit and YAML.
+/// The characters before a path in a command, a unit or YAML.
 const SIGNS: &[char] = &[' ', '\n', '\'', '"', '=', '-', '<', '>', '(', '{', '[', '&', ';', '|'];
 
 impl Machine {
     /// A machine with a checkout of the repository, and nothing installed.
     ///
     /// # Panics
-    /// If a directory cannot be written.
+    /// If a directory is not writable.
     pub fn new() -> Self {
         let machine = Self {
             envoy: None,
@@ -61,12 +62,12 @@ impl Machine {
         machine
     }
 
-    /// The top of the checkout.
+    /// The top folder of the checkout.
     pub fn checkout(&self) -> PathBuf {
         self.root.path().join("checkout")
     }
 
-    /// Where a place of the machine is here.
+    /// The actual location of a path of the machine.
     pub fn place(&self, path: &str) -> PathBuf {
         PathBuf::from(self.moved(path))
     }
@@ -77,16 +78,16 @@ impl Machine {
         text.split_inclusive(SIGNS).flat_map(|word| [if is_place(word) { &root } else { "" }, word]).collect()
     }
 
-    /// What the unit says under `key`, in order.
+    /// The values of `key` in the unit, in order.
     fn unit(&self, key: &str) -> Vec<String> {
         let unit = fs::read_to_string(self.place("/etc/systemd/system/envoy-portcullis.service")).expect("a unit");
         unit.lines().filter_map(|line| line.strip_prefix(key)?.strip_prefix('=')).map(str::to_owned).collect()
     }
 
-    /// Runs a command of the guide in the checkout, systemd's among them.
+    /// Runs a command of the guide in the checkout, including systemd's.
     ///
     /// # Panics
-    /// If there is no shell, or it is a command that would get at the real machine.
+    /// If there is no shell, or the command would affect the real machine.
     pub fn run(&mut self, command: &str) -> Output {
         match command.strip_prefix("sudo systemctl ") {
             Some("daemon-reload") => return self.shell("true"),
@@ -153,16 +154,16 @@ impl Machine {
         checked
     }
 
-    /// `ExecStop` but for the time that it takes.
+    /// Runs `ExecStop`, without its waiting time.
     pub fn drain(&self) -> Output {
         let stop: Vec<String> = self.unit("ExecStop").into_iter().filter(|line| !line.contains("sleep")).collect();
         self.shell(&format!("set -e; {}", stop.join("; ")))
     }
 
-    /// [`Machine::drain`], then SIGTERM, which must end Envoy well.
+    /// [`Machine::drain`], then SIGTERM, on which Envoy must exit successfully.
     ///
     /// # Panics
-    /// If Envoy does not run, or does not end.
+    /// If Envoy is not running, or does not exit.
     fn stop(&mut self) -> Output {
         let drained = self.drain();
         let mut envoy = self.envoy.take().expect("Envoy runs");
@@ -172,20 +173,20 @@ impl Machine {
         drained
     }
 
-    /// The reply of Envoy's admin interface, if it runs.
+    /// The reply of Envoy's admin interface, if Envoy is running.
     pub fn admin(&self, path: &str) -> Option<Reply> {
         let socket = connect_unix(&self.place("/run/portcullis/admin.sock")).ok()?;
         http1::Client::new(socket).send(&http1::get(path, &[("connection", "close")])).ok()
     }
 
-    /// Where the listener is.
+    /// The address of the listener.
     pub fn address(&self) -> Option<String> {
         let all: Value = serde_json::from_slice(&self.admin("/listeners?format=json")?.body).ok()?;
         let port = all["listener_statuses"][0]["local_address"]["socket_address"]["port_value"].as_u64()?;
         Some(SocketAddr::from(([127, 0, 0, 1], u16::try_from(port).ok()?)).to_string())
     }
 
-    /// The file that Envoy's output goes to.
+    /// The file with Envoy's output.
     pub fn log(&self) -> PathBuf {
         Path::new(self.root.path()).join("journal")
     }

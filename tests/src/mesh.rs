@@ -17,8 +17,8 @@ use crate::net::connect;
 use crate::tls::{Authority, Identity};
 use crate::{paths, waypoint};
 
-/// An Envoy as Istio configures it: one that takes mutual TLS and plain text (a sidecar that is PERMISSIVE), plain text alone
-/// (a gateway), or tunnels over mutual TLS (a waypoint).
+/// An Envoy as Istio configures it: for mutual TLS and plain text (a PERMISSIVE sidecar), for plain text only (a
+/// gateway), or for tunnels over mutual TLS (a waypoint).
 #[derive(Debug)]
 pub struct Proxy {
     /// The running Envoy.
@@ -28,37 +28,39 @@ pub struct Proxy {
     mutual: Option<SocketAddr>,
 }
 
-/// What a [`Proxy`] is made of.
+/// The configuration of a [`Proxy`].
 #[derive(Debug)]
 pub struct Setup<'a> {
-    /// Any place but [`Place::SidecarOutbound`].
+    /// Any place except [`Place::SidecarOutbound`].
     pub place: Place,
-    /// What stands before the router: resources ([`crate::istio::Plugin::extension`]), which come by ECDS, and filters as they are.
+    /// The filters before the router: resources ([`crate::istio::Plugin::extension`]), which are discovered by ECDS,
+    /// and inline filters.
     pub filters: Vec<Value>,
-    /// Where requests go.
+    /// The upstream of requests.
     pub upstream: SocketAddr,
     /// The authority of the mesh.
     pub authority: &'a Authority,
-    /// Whom the proxy is for the upstream; without one it speaks plain text.
+    /// The identity of the proxy towards the upstream; without one it uses plain text.
     pub identity: Option<&'a Identity>,
-    /// What the connection manager has beside Istio's defaults ([`crate::istio::normalization`], [`crate::istio::merged`]).
+    /// Settings of the connection manager in addition to Istio's defaults ([`crate::istio::normalization`],
+    /// [`crate::istio::merged`]).
     pub settings: Value,
-    /// How Envoy is started.
+    /// The options for Envoy.
     pub options: Options,
-    /// The format of an access log, which goes to Envoy's own.
+    /// The format of an access log, which is written to Envoy's own log.
     pub log_format: Option<String>,
-    /// Where Istio guesses the protocol of a port: what stands before the TCP proxy, for clients whose ALPN is not one of
-    /// [`HTTP_ALPN`]. `None` where the port is declared to be HTTP.
+    /// For a port with protocol detection: the filters before the TCP proxy, for clients whose ALPN is not in
+    /// [`HTTP_ALPN`]. `None` if the port is declared as HTTP.
     pub tcp: Option<Vec<Value>>,
 }
 
-/// What sidecars offer for HTTP (`pilot/pkg/networking/core/filterchain_options.go`).
+/// The ALPN values that sidecars send for HTTP (`pilot/pkg/networking/core/filterchain_options.go`).
 pub const HTTP_ALPN: [&str; 3] = ["istio-http/1.0", "istio-http/1.1", "istio-h2"];
 
 impl Proxy {
     /// Starts Envoy.
     ///
-    /// # Panics
+    /// If it does not start.
     /// If it does not come up.
     pub fn start(setup: Setup<'_>) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
@@ -69,18 +71,19 @@ impl Proxy {
         Self { envoy, directory, plain, mutual }
     }
 
-    /// Sends the proxy another resource of the same name.
+    /// Sends the proxy a new version of a resource.
     pub fn update(&self, resource: &Value) {
         write(self.directory.path(), resource);
     }
 
-    /// Sends the bytes of a request over a connection of its own, as `client` by mutual TLS or as nobody in plain text.
+    /// Sends the bytes of a request over a new connection: with the identity `client` over mutual TLS, or in plain
+    /// text.
     ///
     /// # Errors
-    /// A connection that ends without a reply.
+    /// If the connection ends without a reply.
     ///
     /// # Panics
-    /// If the proxy does not take the one or the other.
+    /// If the proxy does not accept such a connection.
     pub fn send(&self, authority: &Authority, client: Option<&Identity>, request: &[u8]) -> io::Result<Reply> {
         match client {
             Some(_) => Client::new(authority.session(connect(V4, self.mutual())?, client)?).send(request),
@@ -88,10 +91,10 @@ impl Proxy {
         }
     }
 
-    /// Where mutual TLS is taken.
+    /// The address for mutual TLS.
     ///
     /// # Panics
-    /// At a gateway.
+    /// If it is a gateway.
     pub fn mutual(&self) -> SocketAddr {
         self.mutual.expect("a sidecar takes mutual TLS")
     }
@@ -104,7 +107,7 @@ fn is_resource(filter: &Value) -> bool {
     filter["@type"] == type_url(EXTENSION)
 }
 
-/// A name without what cannot be in a file's.
+/// A name without characters that are not allowed in file names.
 fn file(resource: &Value) -> String {
     resource["name"].as_str().expect("a resource has a name").replace('/', ".")
 }
@@ -155,7 +158,7 @@ fn document(setup: &Setup<'_>, directory: &Path) -> Value {
         let filters = manager["http_filters"].as_array().map(Vec::as_slice).unwrap_or_default();
         let [display, .., router] = filters else { panic!("a listener has a gate between two filters") };
         let (display, router) = (display.clone(), router.clone());
-        // Before a gateway, the decisions of the sidecar behind it are shown.
+        // In front of a gateway, show the decisions of the sidecar behind it.
         let display = (setup.place != Place::Gateway).then_some(display);
         let between = setup.filters.iter().map(|filter| http_filter(filter, directory));
         manager["http_filters"] = display.into_iter().chain(between).chain([router]).collect();
@@ -181,7 +184,7 @@ fn document(setup: &Setup<'_>, directory: &Path) -> Value {
     document
 }
 
-/// A second filter chain, for what does not call itself HTTP.
+/// A second filter chain, for connections that do not declare HTTP.
 fn guess(listener: &mut Value, before: &[Value]) {
     let proxy = json!({"name": "envoy.filters.network.tcp_proxy", "typed_config": {
         "@type": type_url("envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy"),
@@ -199,7 +202,7 @@ fn guess(listener: &mut Value, before: &[Value]) {
     }}]);
 }
 
-/// A resource as a filter that is discovered, as istiod writes it but for the place that it comes from.
+/// A resource as a discovered filter, as istiod writes it, except for the source.
 fn http_filter(filter: &Value, directory: &Path) -> Value {
     if !is_resource(filter) {
         return filter.clone();

@@ -1,5 +1,5 @@
-//! HTTP messages as bytes: header pairs in their order with duplicates kept, a reply, and the reading of an HTTP/1
-//! head and body that both the client and the upstream use. Nothing is validated: what arrived is what is shown.
+//! HTTP messages as bytes: header pairs in order with duplicates, a reply, and a reader for HTTP/1 headers and bodies
+//! that the client and the upstream share. Nothing is validated: messages are kept as they arrived.
 
 use std::io::{self, BufRead as _, BufReader, Read};
 
@@ -11,7 +11,7 @@ pub fn pairs(headers: &[(&str, &str)]) -> Vec<Pair> {
     headers.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect()
 }
 
-/// The values of all headers of that name, in order; letter case of the name is ignored.
+/// The values of all headers of that name, in order; the name is compared case-insensitively.
 pub fn values<'a>(headers: &'a [Pair], name: &str) -> Vec<&'a [u8]> {
     let same = |pair: &&Pair| pair.0.eq_ignore_ascii_case(name.as_bytes());
     headers.iter().filter(same).map(|(_, value)| value.as_slice()).collect()
@@ -22,9 +22,9 @@ pub fn values<'a>(headers: &'a [Pair], name: &str) -> Vec<&'a [u8]> {
 pub struct Reply {
     /// The HTTP status.
     pub status: u16,
-    /// All header lines, and the trailers behind them.
+    /// All header lines, followed by the trailers.
     pub headers: Vec<Pair>,
-    /// The body without its framing.
+    /// The body without framing.
     pub body: Vec<u8>,
 }
 
@@ -35,7 +35,7 @@ impl Reply {
     }
 }
 
-/// A first line and the header lines below it.
+/// A start line and its header lines.
 #[derive(Debug, Clone)]
 pub struct Head {
     /// The request line or status line, without its end.
@@ -56,15 +56,15 @@ impl<R: Read> Inbox<R> {
         Self { from: BufReader::new(from) }
     }
 
-    /// The stream behind it, for writing.
+    /// The underlying stream, for writing.
     pub fn stream(&mut self) -> &mut R {
         self.from.get_mut()
     }
 
-    /// The next head, or `None` if the stream has ended before its first byte.
+    /// The next message head, or `None` if the stream has ended before its first byte.
     ///
     /// # Errors
-    /// A read that fails, a stream that ends within the head.
+    /// If a read fails, or the stream ends within the head.
     pub fn head(&mut self) -> io::Result<Option<Head>> {
         let Some(first) = self.line()? else { return Ok(None) };
         Ok(Some(Head { first, headers: self.pairs()? }))
@@ -73,7 +73,7 @@ impl<R: Read> Inbox<R> {
     /// Exactly `length` bytes.
     ///
     /// # Errors
-    /// A read that fails, a stream that ends before.
+    /// If a read fails, or the stream ends too early.
     pub fn exactly(&mut self, length: usize) -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; length];
         self.from.read_exact(&mut bytes)?;
@@ -83,7 +83,7 @@ impl<R: Read> Inbox<R> {
     /// A body in chunked framing, with its trailers.
     ///
     /// # Errors
-    /// A read that fails, a chunk size that is no number.
+    /// If a read fails, or a chunk size is not a number.
     pub fn chunked(&mut self) -> io::Result<(Vec<u8>, Vec<Pair>)> {
         let mut body = Vec::new();
         while let Some(chunk) = self.chunk()? {
@@ -92,10 +92,11 @@ impl<R: Read> Inbox<R> {
         Ok((body, self.pairs()?))
     }
 
-    /// The next chunk of a body in chunked framing, or `None` for the last one, which is empty and has the trailers behind it.
+    /// The next chunk of a body in chunked framing, or `None` for the last chunk, which is empty and is followed by the
+    /// trailers.
     ///
     /// # Errors
-    /// A read that fails, a chunk size that is no number.
+    /// If a read fails, or a chunk size is not a number.
     pub fn chunk(&mut self) -> io::Result<Option<Vec<u8>>> {
         let line = self.line()?.ok_or(io::ErrorKind::UnexpectedEof)?;
         let digits = line.split(|&byte| byte == b';').next().unwrap_or_default();
@@ -109,8 +110,8 @@ impl<R: Read> Inbox<R> {
         Ok(Some(chunk))
     }
 
-    /// The body that `headers` announce, with its trailers; where they announce none, the rest of the stream if
-    /// `else_rest`, or else nothing.
+    /// The body that `headers` announce, with its trailers. If they announce none: the rest of the stream if
+    /// `else_rest`, otherwise nothing.
     ///
     /// # Errors
     /// Those of the framing in use.

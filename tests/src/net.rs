@@ -1,4 +1,4 @@
-//! TCP connections from a source address of choice, and connections to Unix sockets.
+//! TCP connections from a chosen source address, and connections to Unix sockets.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpStream};
@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
 
-/// How long a read or a write may wait for the other side.
+/// The timeout of a read or a write.
 pub const SILENCE: Duration = Duration::from_secs(20);
 
-/// Connects to `to` from the address `from`, with a port of the kernel's choice.
+/// Connects to `to` from the address `from`, with a port that the kernel chooses.
 ///
 /// # Errors
-/// What the socket calls answer: an address that is not on this machine, nobody listening.
+/// The error of a socket call: for example if the address is not on this machine, or nothing listens.
 pub fn connect(from: IpAddr, to: SocketAddr) -> io::Result<TcpStream> {
     let socket = Socket::new(Domain::for_address(to), Type::STREAM, None)?;
     socket.bind(&SocketAddr::new(from, 0).into())?;
@@ -29,7 +29,7 @@ pub fn connect(from: IpAddr, to: SocketAddr) -> io::Result<TcpStream> {
 /// Connects to a Unix socket, from a socket without a name.
 ///
 /// # Errors
-/// Nobody listening.
+/// If nothing listens.
 pub fn connect_unix(to: &Path) -> io::Result<UnixStream> {
     let stream = UnixStream::connect(to)?;
     stream.set_read_timeout(Some(SILENCE))?;

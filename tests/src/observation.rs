@@ -8,38 +8,38 @@ use crate::upstream::Seen;
 pub struct Observation {
     /// The engine, the form of the policy, the protocol.
     pub engine: String,
-    /// Whether a real Envoy was asked.
+    /// Whether the row ran on a real Envoy.
     pub on_wire: bool,
-    /// The reason that the gate gave; none if it was not asked.
+    /// The reason that the gate gave; none if it was not called.
     pub reason: Option<String>,
     /// `allow`, `deny` or `report`.
     pub decision: Option<String>,
-    /// The consumer that the gate knew the caller for; empty, or none, for nobody.
+    /// The consumer that the gate identified; empty or none if there is none.
     pub consumer: Option<String>,
-    /// The public handle of the caller's key.
+    /// The public id of the caller's key.
     pub key_id: Option<String>,
     /// The caller's address, where the engine shows it.
     pub source: Option<String>,
-    /// The reply, or how the connection ended without one.
+    /// The reply, or a description of how the connection ended without one.
     pub reply: Result<Reply, String>,
-    /// What the upstream saw, if it was reached.
+    /// The request that the upstream received, if it was reached.
     pub seen: Option<Seen>,
 }
 
 impl Observation {
-    /// The status of the reply as text, or what came instead.
+    /// The status of the reply as text, or the outcome without a reply.
     pub fn status(&self) -> String {
         self.reply.as_ref().map_or_else(|error| format!("no reply: {error}"), |reply| reply.status.to_string())
     }
 }
 
-/// One thing that is not as expected.
+/// One difference from the expectation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Discrepancy {
     /// What was compared.
     pub what: String,
-    /// What the row says.
+    /// The expected value.
     pub expected: String,
-    /// What was observed.
+    /// The observed value.
     pub got: String,
 }

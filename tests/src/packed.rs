@@ -1,4 +1,4 @@
-//! Folders in which images and releases are packed: copies of the source, with what was built in this one.
+//! Folders for packing images and releases: copies of the source, with the build results of this folder.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -21,7 +21,7 @@ pub fn built_copy() -> TempDir {
     copy
 }
 
-/// Puts what was built here into another folder of the same source.
+/// Copies the build results of this folder into another folder with the same source.
 ///
 /// # Panics
 /// If `make build` was not run.
@@ -32,8 +32,8 @@ pub fn add_build(folder: &Path) {
     fs::copy(workspace().join(command), folder.join(command)).expect("the command is there: run `make build`");
 }
 
-/// Has a command know nothing of what runs this suite: neither a make, whose nested ones say where they are, nor a hook of
-/// git, whose commands would go to that repository.
+/// Removes the environment of the suite from a command: variables of a parent make, which nested ones read, and those
+/// of a git hook, which would redirect git commands to that repository.
 pub fn apart(command: &mut Command) -> &mut Command {
     let names = std::env::vars_os().map(|(name, _)| name);
     let inherited = names.filter(|name| {
@@ -46,15 +46,15 @@ pub fn apart(command: &mut Command) -> &mut Command {
     command
 }
 
-/// What has make not build again: what was built here stays.
+/// Makes make skip the build: the existing build results are used.
 pub const BUILT: [&str; 2] = ["--old-file=build", "--old-file=module"];
 
-/// Has make fetch no tools again: those that were fetched here are its own.
+/// Makes make skip fetching tools: the ones fetched here are used.
 pub fn tools() -> String {
     format!("TOOLS={}", cyclonedx().parent().expect("a directory of tools").display())
 }
 
-/// Runs a make command of a document in a folder, without building again: what was built here stays.
+/// Runs a make command of a document in a folder, without building again.
 ///
 /// # Panics
 /// If make does not start.
@@ -64,7 +64,7 @@ pub fn make(arguments: &str, folder: &Path, environment: &[(&str, &str)]) -> Out
     apart(&mut make).envs(environment.iter().copied()).output().expect("make starts")
 }
 
-/// The output of what must not fail.
+/// The output of a command that must succeed.
 ///
 /// # Panics
 /// If it has failed.
@@ -73,7 +73,7 @@ pub fn done(output: Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// Every file below a folder, by its name there.
+/// Every file in a folder, by its relative path.
 ///
 /// # Panics
 /// If the folder cannot be read.
@@ -86,7 +86,7 @@ pub fn files_below(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     files.collect()
 }
 
-/// SHA-256 in hexadecimal digits, as sha256sum says.
+/// SHA-256 in hexadecimal digits, from sha256sum.
 ///
 /// # Panics
 /// If there is no sha256sum.

@@ -1,4 +1,4 @@
-//! Where the parts under test are: the Envoy binary, the built module, the files of the workspace.
+//! The paths of the parts under test: the Envoy binary, the built module, the files of the workspace.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -17,24 +17,24 @@ pub fn workspace() -> PathBuf {
 /// The Envoy binary: `PORTCULLIS_ENVOY`, or the one that `scripts/get-envoy` fetches.
 ///
 /// # Panics
-/// If it is not there, and cannot be fetched.
+/// If it does not exist, and cannot be fetched.
 pub fn envoy() -> PathBuf {
     static PATH: LazyLock<PathBuf> = LazyLock::new(|| fetched("PORTCULLIS_ENVOY", "get-envoy"));
     PATH.clone()
 }
 
-/// The filter under test: `PORTCULLIS_WASM`, or what `make build` leaves.
+/// The filter under test: `PORTCULLIS_WASM`, or the result of `make build`.
 ///
 /// # Panics
-/// If the file is not there.
+/// If the file does not exist.
 pub fn module() -> PathBuf {
     present("PORTCULLIS_WASM", "target/portcullis.wasm", "run `make build`, or name a module in PORTCULLIS_WASM")
 }
 
-/// The command under test: `PORTCULLIS_COMMAND`, or what `make build` leaves.
+/// The command under test: `PORTCULLIS_COMMAND`, or the result of `make build`.
 ///
 /// # Panics
-/// If the file is not there.
+/// If the file does not exist.
 pub fn command() -> PathBuf {
     present(
         "PORTCULLIS_COMMAND",
@@ -43,34 +43,34 @@ pub fn command() -> PathBuf {
     )
 }
 
-/// The directory with the programs of the backends: `PORTCULLIS_BACKENDS`, or the one that `scripts/get-backends` makes.
+/// The directory with the backend programs: `PORTCULLIS_BACKENDS`, or the one that `scripts/get-backends` makes.
 ///
 /// # Panics
-/// If it is not there, and cannot be made.
+/// If it does not exist, and cannot be made.
 pub fn backends() -> PathBuf {
     static PATH: LazyLock<PathBuf> = LazyLock::new(|| fetched("PORTCULLIS_BACKENDS", "get-backends"));
     PATH.clone()
 }
 
-/// The Python library that knows the schema of CycloneDX: `PORTCULLIS_CYCLONEDX`, or what `make cyclonedx` leaves.
+/// The Python library with the schema of CycloneDX: `PORTCULLIS_CYCLONEDX`, or the result of `make cyclonedx`.
 ///
 /// # Panics
-/// If it is not there.
+/// If it does not exist.
 pub fn cyclonedx() -> PathBuf {
     let advice = "run `make cyclonedx`, or name a directory in PORTCULLIS_CYCLONEDX";
     present("PORTCULLIS_CYCLONEDX", ".cache/tools/cyclonedx", advice)
 }
 
-/// The filter with the switch that stops its VM: `PORTCULLIS_TRAP_WASM`, or what `make trap-module` leaves.
+/// The filter with the switch that stops its VM: `PORTCULLIS_TRAP_WASM`, or the result of `make trap-module`.
 ///
 /// # Panics
-/// If the file is not there.
+/// If the file does not exist.
 pub fn trap_module() -> PathBuf {
     let default = "target/portcullis-trap.wasm";
     present("PORTCULLIS_TRAP_WASM", default, "run `make trap-module`, or name a module in PORTCULLIS_TRAP_WASM")
 }
 
-/// What a variable names, else what a script prints; the script says on standard error what it does.
+/// The value of a variable, otherwise the output of a script; the script reports its progress on standard error.
 fn fetched(variable: &str, script: &str) -> PathBuf {
     let path = env::var_os(variable).unwrap_or_else(|| {
         let mut command = Command::new(workspace().join("scripts").join(script));
@@ -87,7 +87,7 @@ fn present(variable: &str, default: &str, advice: &str) -> PathBuf {
     path.canonicalize().expect("what exists has a canonical path")
 }
 
-/// A copy of the workspace in another folder, without what was built or fetched.
+/// Copies the workspace into another folder, without build results and fetched files.
 ///
 /// # Panics
 /// If a file cannot be copied.

@@ -1,12 +1,12 @@
-//! Waiting for a condition with a deadline: the only kind of waiting that the suites do.
+//! Waiting for a condition with a deadline: the only way in which the suites wait.
 
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long anything may take before a suite gives up: generous, a loaded machine is no failure.
+/// The deadline of a suite: generous, so that a loaded machine is not a failure.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Asks `look` until it has an answer.
+/// Calls `look` until it returns a value.
 ///
 /// # Panics
 /// After [`PATIENCE`], with `what` in the message.
@@ -14,14 +14,14 @@ pub fn until<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
     within(PATIENCE, what, look)
 }
 
-/// As [`until`], where the time that it may take is a promise.
+/// As [`until`], if the deadline is a promise of the documentation.
 ///
 /// # Panics
-/// After that time, with `what` in the message.
+/// After that deadline, with `what` in the message.
 pub fn within<T>(time: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + time;
     loop {
-        // Decided before the look: one that begins in time counts.
+        // Compared before the call: an attempt that begins in time counts.
         let is_last = Instant::now() >= deadline;
         if let Some(found) = look() {
             return found;

@@ -1,8 +1,8 @@
-//! A host for a proxy-wasm module, in an interpreter: ABI 0.2.1 of <https://github.com/proxy-wasm/spec>, as Envoy has it.
-//! It answers the calls that the gate makes; any other import ends the VM with its name.
+//! A host for a proxy-wasm module, in an interpreter: ABI 0.2.1 of <https://github.com/proxy-wasm/spec>, as in Envoy.
+//! It implements the hostcalls that the gate makes; any other import ends the VM with its name.
 //!
-//! What Envoy does not show is visible here: each call in its order, the size of the memory, a trap. And any call can be
-//! made to fail.
+//! It shows what Envoy does not show: each hostcall in order, the size of the memory, and traps. It can also make any
+//! hostcall fail.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -14,7 +14,7 @@ use wasmi::{Caller, Config, Engine, Error, Extern, ExternType, Instance, Linker,
 use crate::message::{Pair, Reply};
 use crate::paths;
 
-/// The statuses of a hostcall that the proxy-wasm hosts know, but for 0, which is success.
+/// The hostcall statuses of the proxy-wasm ABI, except 0, which is success.
 pub const FAILURES: std::ops::RangeInclusive<u32> = 1..=12;
 
 const OK: u32 = 0;
@@ -24,13 +24,13 @@ const REQUEST_HEADERS: u32 = 0;
 const REQUEST_TRAILERS: u32 = 1;
 const PLUGIN_CONFIGURATION: u32 = 7;
 const CONTINUE: u32 = 0;
-/// The first root context. Requests and later roots count on from it.
+/// The first root context. Requests and later roots get the following ids.
 const ROOT: u32 = 1;
 
-/// What a request brings, and what Envoy knows about it.
+/// A request, and the attributes that Envoy has for it.
 #[derive(Debug, Clone, Default)]
 pub struct Stream {
-    /// The header lines, pseudo-headers among them.
+    /// The header lines, including pseudo-headers.
     pub headers: Vec<Pair>,
     /// Whether a body follows the headers.
     pub has_body: bool,
@@ -42,31 +42,31 @@ pub struct Stream {
     pub now: u64,
 }
 
-/// What became of a request.
+/// The outcome of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// It went on to the upstream.
+    /// It was forwarded to the upstream.
     Continue,
     /// The module answered it.
     Reply,
-    /// It was held, with no answer: it would hang.
+    /// It was paused without an answer: it would hang.
     Stuck,
     /// The module trapped. The caller gets a 5xx from Envoy (`FAIL_CLOSED`, `FAIL_RELOAD`).
     Trap(String),
 }
 
-/// All that one request made the module do.
+/// Everything that the module did for one request.
 #[derive(Debug, Clone)]
 pub struct Exchange {
-    /// What became of it.
+    /// The outcome.
     pub verdict: Verdict,
-    /// The headers and trailers as the next filter gets them.
+    /// The headers and trailers for the next filter.
     pub stream: Stream,
     /// The module's own answer.
     pub reply: Option<Reply>,
     /// What the module wrote to filter state.
     pub filter_state: BTreeMap<String, String>,
-    /// Each call in its order, with what it was about.
+    /// Each hostcall in order, with its subject.
     pub calls: Vec<String>,
     /// The log lines.
     pub log: Vec<String>,
@@ -75,9 +75,9 @@ pub struct Exchange {
 /// A hostcall that fails.
 #[derive(Debug, Clone, Copy)]
 pub struct Fault {
-    /// Its place among the calls, from 0.
+    /// The index of the hostcall, from 0.
     pub call: usize,
-    /// What it returns.
+    /// The status that it returns.
     pub status: u32,
 }
 
@@ -85,11 +85,11 @@ pub struct Fault {
 #[derive(Debug, Default)]
 struct Host {
     configuration: Vec<u8>,
-    /// How much of it is handed over at once, if not all that is asked for.
+    /// The maximum size of a returned configuration buffer, if it is limited.
     piece: Option<usize>,
     environment: Vec<u8>,
     variables: u32,
-    /// The names of the metrics; an id is a place here.
+    /// The names of the metrics; an id is an index here.
     metrics: Vec<String>,
     stream: Stream,
     reply: Option<Reply>,
@@ -99,7 +99,7 @@ struct Host {
     fault: Option<Fault>,
 }
 
-/// A module, read and compiled, and what its imports are linked to.
+/// A compiled module, and its imports.
 #[derive(Debug)]
 pub struct Program {
     module: Module,
@@ -108,10 +108,10 @@ pub struct Program {
 }
 
 impl Program {
-    /// Compiles a module; `counts` makes its VMs count instructions ([`Vm::spent`]), which slows them down.
+    /// Compiles a module; with `counts`, its VMs count instructions ([`Vm::spent`]), which slows them down.
     ///
     /// # Panics
-    /// If the file is missing or no proxy-wasm module.
+    /// If the file is missing or not a proxy-wasm module.
     pub fn read(file: &Path, counts: bool) -> Self {
         let bytes = std::fs::read(file).expect("the module can be read");
         let engine = Engine::new(Config::default().consume_fuel(counts));
@@ -124,7 +124,7 @@ impl Program {
             let unknown = move |_: Caller<'_, Host>, _: &[Val], _: &mut [Val]| {
                 Err(Error::new(format!("the module called {name}, which this host does not have")))
             };
-            // A name that is defined stays what it is.
+            // The first definition of a name is kept.
             let _ = linker.func_new(import.module(), import.name(), of.clone(), unknown);
         }
         Self { module, linker, counts }
@@ -147,10 +147,10 @@ impl Vm {
     /// Starts the module under test as Envoy does, with this configuration and environment.
     ///
     /// # Errors
-    /// A trap, or a configuration that the module refuses; with its log.
+    /// If there is a trap, or the module refuses the configuration; with the log.
     ///
     /// # Panics
-    /// If the file is missing or no proxy-wasm module.
+    /// If the file is missing or not a proxy-wasm module.
     pub fn start(
         configuration: &[u8],
         environment: &BTreeMap<String, String>,
@@ -161,13 +161,13 @@ impl Vm {
         Self::start_on(program, configuration, environment, fault)
     }
 
-    /// As [`Vm::start`], with a module of choice.
+    /// As [`Vm::start`], with a given module.
     ///
     /// # Errors
-    /// A trap, or a configuration that the module refuses; with its log.
+    /// If there is a trap, or the module refuses the configuration; with the log.
     ///
     /// # Panics
-    /// If it is no proxy-wasm module.
+    /// If it is not a proxy-wasm module.
     pub fn start_on(
         program: &Program,
         configuration: &[u8],
@@ -205,18 +205,18 @@ impl Vm {
         }
     }
 
-    /// Has the host hand over no more than so many bytes of a configuration at once, whatever it is asked for.
+    /// Limits the number of configuration bytes that the host returns at once.
     pub fn hand_over_at_most(&mut self, piece: usize) {
         self.store.data_mut().piece = Some(piece);
     }
 
-    /// Loads another configuration as Envoy does: in a root context of its own, then the one before goes.
+    /// Loads another configuration as Envoy does: in a new root context, then it deletes the old one.
     ///
     /// # Errors
-    /// A trap, or a configuration that the module refuses; with its log.
+    /// If there is a trap, or the module refuses the configuration; with the log.
     ///
     /// # Panics
-    /// If the configuration is larger than a VM.
+    /// If the configuration is larger than the memory of a VM.
     pub fn update(&mut self, configuration: &[u8]) -> Result<(), String> {
         self.store.data_mut().configuration = configuration.to_vec();
         let size = u32::try_from(configuration.len()).expect("a configuration below 4 GiB");
@@ -240,7 +240,7 @@ impl Vm {
         &self.store.data().log
     }
 
-    /// The calls since the VM was started, or since the last request began.
+    /// The hostcalls since the VM was started, or since the last request began.
     pub fn calls(&self) -> &[String] {
         &self.store.data().calls
     }
@@ -250,13 +250,14 @@ impl Vm {
         self.memory.data_size(&self.store)
     }
 
-    /// How many instructions the VM has executed since it was started, as the interpreter counts them (a basic operation is
-    /// 1, and each 64 bytes of a copy); nothing where it does not count ([`Program::read`]).
+    /// The number of instructions that the VM has executed since the start, as the interpreter counts them (1 for a
+    /// basic operation, and 1 for each 64 bytes of a copy); `None` if it does not count ([`Program::read`]).
     pub fn spent(&self) -> Option<u64> {
         self.store.get_fuel().ok().map(|left| u64::MAX - left)
     }
 
-    /// Serves one request from its first callback to its last, where `fault` fails. After a trap the VM is of no use.
+    /// Serves one request from its first callback to its last; `fault` fails. After a trap, the VM cannot be used any
+    /// more.
     pub fn serve(&mut self, stream: Stream, fault: Option<Fault>) -> Exchange {
         let has_trailers = !stream.trailers.is_empty();
         let host = self.store.data_mut();
@@ -294,12 +295,12 @@ impl Vm {
             let fields = u32::try_from(self.store.data().stream.trailers.len()).expect("few trailers");
             action = self.call::<_, u32>("proxy_on_request_trailers", (id, fields))?;
         }
-        // Envoy would call `proxy_on_done` and `proxy_on_log` before, but the module offers neither.
+        // Envoy would call `proxy_on_done` and `proxy_on_log` before, but the module exports neither.
         self.call::<_, ()>("proxy_on_delete", id)?;
         Ok(action)
     }
 
-    /// A callback that the module does not export is none of its business: as in Envoy, it is left out.
+    /// Skips a callback that the module does not export, as Envoy does.
     fn call<P, R>(&mut self, name: &str, parameters: P) -> Result<R, Error>
     where
         P: wasmi::WasmParams,
@@ -322,7 +323,7 @@ fn define(linker: &mut Linker<Host>) -> Result<(), LinkerError> {
     linker.func_wrap("env", "proxy_remove_header_map_value", remove_header_map_value)?;
     linker.func_wrap("env", "proxy_get_property", get_property)?;
     linker.func_wrap("env", "proxy_set_property", set_property)?;
-    // Modules of before 2026-12, with which the benchmark compares, ask which contexts there are.
+    // Modules from before 2026-12, with which the benchmark compares, ask which contexts exist.
     linker.func_wrap("env", "proxy_set_effective_context", |_: Caller<'_, Host>, _: u32| OK)?;
     linker.func_wrap("env", "proxy_define_metric", define_metric)?;
     linker.func_wrap("env", "proxy_record_metric", |host: Caller<'_, Host>, id, _: u64| metric(host, "record", id))?;
@@ -335,7 +336,7 @@ fn define(linker: &mut Linker<Host>) -> Result<(), LinkerError> {
     Ok(())
 }
 
-// The calls, each as in the specification: pointers and sizes in the module's memory, a status as the result.
+// The hostcalls, as in the specification: pointers and sizes in the module's memory, a status as the result.
 
 fn log(mut host: Caller<'_, Host>, _level: u32, at: u32, size: u32) -> Answer {
     let line = text(&host, at, size)?;
@@ -389,7 +390,7 @@ fn replace_header_map_value(
     })
 }
 
-/// Puts a field at the end of a map, once there is room for it.
+/// Appends a field to a map, if there is room for it.
 fn put(
     mut host: Caller<'_, Host>,
     call: &str,
@@ -449,7 +450,7 @@ fn metric(mut host: Caller<'_, Host>, verb: &str, id: u32) -> Answer {
     })
 }
 
-/// The gRPC status is always -1: Envoy finds it by the HTTP status.
+/// The gRPC status is always -1: Envoy derives it from the HTTP status.
 #[expect(clippy::too_many_arguments, reason = "the specification has that many")]
 fn send_local_response(
     mut host: Caller<'_, Host>,
@@ -489,7 +490,7 @@ fn environ_get(mut host: Caller<'_, Host>, pointers: u32, to: u32) -> Answer {
     Ok(OK)
 }
 
-/// Notes a call, and answers it unless it is the one that fails.
+/// Records a hostcall, and runs it unless it is the one that fails.
 fn answer(
     host: &mut Caller<'_, Host>,
     name: &str,
@@ -522,7 +523,7 @@ fn fields<'a>(host: &'a mut Caller<'_, Host>, map: u32) -> Option<&'a mut Vec<Pa
     }
 }
 
-// The module's memory. An address outside of it is a trap, as it is in Envoy.
+// The module's memory. An address outside it is a trap, as in Envoy.
 
 fn memory(host: &Caller<'_, Host>) -> Result<Memory, Error> {
     host.get_export("memory").and_then(Extern::into_memory).ok_or_else(|| Error::new("no memory"))
@@ -542,7 +543,7 @@ fn write(host: &mut Caller<'_, Host>, at: u32, bytes: &[u8]) -> Result<(), Error
     memory(host)?.write(host, index(at), bytes).map_err(|error| Error::new(error.to_string()))
 }
 
-/// Hands bytes over in memory that the module allocates and then owns; a null pointer where there are none.
+/// Copies bytes into memory that the module allocates and then owns; a null pointer if there are none.
 fn give(host: &mut Caller<'_, Host>, bytes: &[u8], data: u32, size: u32) -> Answer {
     let length = u32::try_from(bytes.len()).expect("less than 4 GiB");
     let mut at = 0_u32;
@@ -561,8 +562,8 @@ fn index(number: u32) -> usize {
     usize::try_from(number).expect("at least 32 bits")
 }
 
-/// A header map as hosts give and take it: the count, the sizes of all names and values, then these, each with a NUL behind
-/// it.
+/// The serialized form of a header map: the count, the sizes of all names and values, then names and values, each
+/// followed by a NUL.
 ///
 /// # Panics
 /// If a name, a value or their number is 4 GiB.

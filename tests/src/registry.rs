@@ -14,7 +14,7 @@ use crate::{paths, poll};
 /// A running registry, empty at first; dropping it ends the process.
 #[derive(Debug)]
 pub struct Registry {
-    // Before its directory: it ends before that goes.
+    // Declared before its directory, so that it ends before that is deleted.
     _process: Leashed,
     directory: TempDir,
     /// Host and port; there is no TLS.
@@ -25,7 +25,7 @@ impl Registry {
     /// Starts a registry and waits until it listens.
     ///
     /// # Panics
-    /// If it does not, with its log.
+    /// If it does not listen, with its log.
     pub fn start() -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let path = |name: &str| directory.path().join(name);
@@ -48,7 +48,7 @@ impl Registry {
         registry
     }
 
-    /// skopeo for this registry: it needs no TLS, and what it remembers of blobs it keeps here.
+    /// skopeo for this registry: without TLS, and with its blob cache in this directory.
     fn write_skopeo(&self) {
         let here = self.directory.path().display();
         let trusted = format!("[[registry]]\nlocation = \"{}\"\ninsecure = true\n", self.address);

@@ -4,20 +4,21 @@ use comfy_table::{Table, presets};
 
 use crate::observation::Discrepancy;
 
-/// One discrepancy, and where it was found.
+/// One difference, and where it was found.
 #[derive(Debug, Clone)]
 pub struct Failure {
     /// The file of the row.
     pub file: String,
     /// The row.
     pub row: String,
-    /// Where it was so: each engine with protocol and form of the policy, or only the engine if it was so everywhere.
+    /// The runs with the difference: each engine with protocol and form of the policy, or only the engine if all its
+    /// runs differ.
     pub engines: Vec<String>,
-    /// What was wrong.
+    /// The difference.
     pub discrepancy: Discrepancy,
 }
 
-/// All failures as text, one a line, in aligned columns.
+/// All failures as text, one on each line, in aligned columns.
 pub fn table(failures: &[Failure]) -> String {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING).set_header(["file", "row", "engines", "what", "expected", "got"]);

@@ -1,8 +1,8 @@
-//! Every key that this process has given to an Envoy, every credential that it has sent to one, and the search for them in
-//! what an Envoy prints. [`crate::envoy`] looks when an Envoy ends, so every suite on a real Envoy does.
+//! Records every key that this process has given to an Envoy, and every credential that it has sent to one, and
+//! searches Envoy's output for them. [`crate::envoy`] searches when an Envoy ends, so every suite on a real Envoy does.
 //!
-//! Configurations and clients tell what they hold as they hand it over; no suite has to. Envoy's configuration dump is not
-//! searched: it shows the policy by design, to whoever may use the admin interface.
+//! Configurations and clients register their secrets automatically; suites need not. Envoy's configuration dump is not
+//! searched: by design, it shows the policy to everyone with access to the admin interface.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
@@ -12,15 +12,15 @@ use serde_json::Value;
 
 use crate::message::Pair;
 
-/// Shorter ones are words of every log.
+/// Shorter strings occur in every log.
 const SHORTEST: usize = 8;
-/// A part of a long one is enough: what prints it shortened is found too.
+/// A part of a long secret is enough, so that truncated output is found too.
 const LONGEST: usize = 64;
 
-/// What nobody may print, and the headers that it is sent in.
+/// The secrets, and the headers in which they are sent.
 struct Known {
     secrets: BTreeSet<Vec<u8>>,
-    /// Names of environment variables, which callers try as keys, and messages show.
+    /// Names of environment variables, which callers try as keys, and which messages show.
     variables: BTreeSet<Vec<u8>>,
     headers: BTreeSet<String>,
 }
@@ -28,11 +28,11 @@ struct Known {
 static KNOWN: Mutex<Known> =
     Mutex::new(Known { secrets: BTreeSet::new(), variables: BTreeSet::new(), headers: BTreeSet::new() });
 
-/// The headers that hold credentials whatever the policies say.
+/// The headers that contain credentials under every policy.
 const HEADERS: [&str; 3] = ["authorization", "proxy-authorization", "x-api-key"];
 
 impl Known {
-    /// The visible pieces of a value, without commas: a log may show the rest of it escaped, or apart.
+    /// The visible parts of a value, without commas: a log may escape or split the rest.
     fn note(&mut self, value: &[u8]) {
         for piece in value.split(|byte| !byte.is_ascii_graphic() || *byte == b',') {
             if piece.len() >= SHORTEST {
@@ -41,7 +41,7 @@ impl Known {
         }
     }
 
-    /// The secrets of a configuration: keys, digests, the VM's environment, and policies as a whole.
+    /// The secrets of a configuration: keys, digests, the VM's environment, and whole policies.
     fn note_document(&mut self, document: &Value) {
         match document {
             Value::Object(members) => {
@@ -63,7 +63,7 @@ impl Known {
         }
     }
 
-    /// A policy as text, which may be broken.
+    /// A policy as text, which may be malformed.
     fn note_text(&mut self, text: &str) {
         if text.contains("consumers") {
             self.secrets.insert(text.as_bytes()[..text.len().min(LONGEST)].to_vec());
@@ -87,7 +87,7 @@ impl Known {
     }
 }
 
-/// What stands behind the first `mark`.
+/// The text after the first `mark`.
 fn after(text: &[u8], mark: u8) -> &[u8] {
     text.iter().position(|byte| *byte == mark).map_or(&[], |at| &text[at + 1..])
 }
@@ -100,17 +100,17 @@ fn known<T>(then: impl FnOnce(&mut Known) -> T) -> T {
     then(&mut KNOWN.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// Remembers the secrets of a configuration that an Envoy gets.
+/// Records the secrets of a configuration for an Envoy.
 pub fn in_document(document: &Value) {
     known(|known| known.note_document(document));
 }
 
-/// Remembers a secret that an Envoy gets in another way.
+/// Records a secret that an Envoy gets in another way.
 pub fn in_value(value: &str) {
     known(|known| known.note(value.as_bytes()));
 }
 
-/// Remembers the credentials of a request as HTTP/1 has it, whatever its bytes.
+/// Records the credentials of an HTTP/1 request, with any bytes.
 pub fn in_request(bytes: &[u8]) {
     let mut lines = bytes.split(|byte| *byte == b'\n');
     known(|known| {
@@ -118,7 +118,7 @@ pub fn in_request(bytes: &[u8]) {
         known.note_query(first.strip_suffix(b" HTTP/1.1\r").unwrap_or(first));
         let mut name = [].as_slice();
         for line in lines {
-            // A line that begins with a blank goes on with the value of the one before it.
+            // A line that begins with a blank continues the value of the line before it.
             if !line.starts_with(b" ") && !line.starts_with(b"\t") {
                 name = line.split(|byte| *byte == b':').next().unwrap_or_default();
                 known.note_field(name, after(line, b':'));
@@ -129,12 +129,12 @@ pub fn in_request(bytes: &[u8]) {
     });
 }
 
-/// Remembers the credentials of a request as HTTP/2 has it.
+/// Records the credentials of an HTTP/2 request.
 pub fn in_fields(fields: &[Pair]) {
     known(|known| fields.iter().for_each(|(name, value)| known.note_field(name, value)));
 }
 
-/// The line of `text` that holds a secret, if there is one, with the secret in front.
+/// The first line of `text` that contains a secret, if there is one, with the secret in front.
 ///
 /// # Panics
 /// If there are more secrets than fit into memory.

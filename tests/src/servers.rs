@@ -1,4 +1,4 @@
-//! The programs behind the [sites](crate::sites), what they are given (`tests/backends/`), and how each is started.
+//! The programs behind the [sites](crate::sites), their files (`tests/backends/`), and how each is started.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -15,24 +15,25 @@ use crate::sites::{Pace, Site};
 pub(crate) struct Server {
     /// Its name, for its log.
     pub(crate) name: &'static str,
-    /// The name of each of its sites, how quick it is, and how often it must find something restricted in disguise.
+    /// The name of each of its sites, its speed, and how often it must find a restricted place in a disguised path.
     pub(crate) sites: &'static [(&'static str, Pace, usize)],
-    /// What they listen on.
+    /// The kind of its addresses.
     pub(crate) on: On,
-    /// How it is started.
+    /// The command that starts it.
     pub(crate) command: fn(&Folder, &[Site]) -> Command,
 }
 
-/// What the sites of a server listen on.
+/// The kind of address of a server's sites.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum On {
     /// A Unix domain socket of the site's name.
     Sockets,
-    /// A port, where a server knows no sockets. It was free a moment ago: these servers can't bind port 0 and tell.
+    /// A port, for servers without Unix sockets. The port was free a moment ago: these servers cannot bind port 0 and
+    /// report it.
     Ports,
 }
 
-/// All servers; what takes longest to start comes first.
+/// All servers; the slowest to start comes first.
 pub(crate) const SERVERS: [Server; 12] = [
     Server {
         name: "tomcat",
@@ -54,7 +55,7 @@ pub(crate) const SERVERS: [Server; 12] = [
             for site in sites {
                 command.arg("-u").arg(folder.socket(site.name));
             }
-            // It would log each request, and end connections that are at rest.
+            // It would log each request, and close idle connections.
             command.args(["-v", "0", "--http-timeout", "600", "daphne_site:application"]);
             command
         },
@@ -101,7 +102,7 @@ pub(crate) const SERVERS: [Server; 12] = [
     Server { name: "php-plain", sites: &[("php-plain", Slow, 150)], on: On::Ports, command: php },
     Server { name: "php-symfony", sites: &[("php-symfony", Slow, 35)], on: On::Ports, command: php },
     Server { name: "php-moved", sites: &[("php-moved", Slow, 100)], on: On::Ports, command: php },
-    // What serves nginx-symfony.
+    // The upstream of nginx-symfony.
     Server {
         name: "php-cgi",
         sites: &[],
@@ -147,7 +148,7 @@ pub(crate) const SERVERS: [Server; 12] = [
     },
 ];
 
-/// The resources that the sites of files have; each file holds its own name.
+/// The resources of file-serving sites; each file contains its own name.
 const FILES: [&str; 15] = [
     "/",
     "/x",
@@ -166,19 +167,19 @@ const FILES: [&str; 15] = [
     "/v/d/p/",
 ];
 
-/// Where the backends have their configurations, files, sockets and logs.
+/// The directory with the configurations, files, sockets and logs of the backends.
 #[derive(Debug)]
 pub(crate) struct Folder(TempDir);
 
 impl Folder {
-    /// A folder with all that the servers are given.
+    /// Creates a folder with the files of all servers.
     pub(crate) fn new() -> Self {
         let folder = Self(tempfile::tempdir().expect("a temporary directory"));
         folder.write_files();
         folder
     }
 
-    /// Where a file of that name is.
+    /// The path of a file of that name.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
@@ -188,7 +189,7 @@ impl Folder {
         self.path(site).with_extension("sock")
     }
 
-    /// Writes a file, readable for everyone: httpd gives up root.
+    /// Writes a file, readable for everyone: httpd drops root privileges.
     fn write(&self, name: &str, text: &str) {
         let path = self.path(name);
         fs::create_dir_all(path.parent().expect("a file has a parent")).expect("the directory takes a directory");
@@ -231,7 +232,7 @@ impl Folder {
         }
     }
 
-    /// A Python that runs a module.
+    /// A Python command that runs a module.
     fn python(&self, module: &str) -> Command {
         let mut command = program("python");
         command.args(["-m", module]).current_dir(self.path("")).env("PYTHONDONTWRITEBYTECODE", "1");
@@ -248,7 +249,7 @@ fn tomcat(folder: &Folder) -> Command {
     let set = |name: &str, value: &Path| format!("-D{name}={}", value.display());
     let mut command = program("catalina");
     command
-        // What makes a short life shorter.
+        // Settings for a faster start and stop.
         .args(["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx256m"])
         .arg(set("catalina.base", &base))
         .arg(set("catalina.home", &base))
@@ -267,7 +268,7 @@ fn apache(folder: &Folder, sites: &[Site]) -> Command {
     command
 }
 
-/// PHP's own server on the directory of the one site.
+/// PHP's built-in server on the directory of the site.
 fn php(folder: &Folder, sites: &[Site]) -> Command {
     let mut command = program("php");
     for site in sites {

@@ -1,5 +1,5 @@
-//! A shell as somebody has it who follows a page: one command after the other, in one directory, with programs that go on in
-//! the background.
+//! A shell session of a user who follows a page: one command after the other, in one directory, with programs in the
+//! background.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use crate::{leash, poll};
 
-/// The shell; dropping it ends it, and all that it has in the background.
+/// The shell; dropping it ends it, and all its background programs.
 #[derive(Debug)]
 pub struct Session {
     shell: Child,
@@ -22,22 +22,22 @@ pub struct Session {
     commands: usize,
 }
 
-/// What a command has said, on standard output and error, and its exit status.
+/// The output of a command, on standard output and error, and its exit status.
 #[derive(Debug)]
 pub struct Said {
-    /// The words. Of a command in the background, those so far.
+    /// The output. For a background command, the output so far.
     pub text: String,
     /// The exit status.
     pub status: i32,
-    /// Where the words of a command in the background go on.
+    /// The file with further output of a background command.
     pub file: PathBuf,
 }
 
 impl Session {
-    /// Starts a shell in an empty directory, with these programs on its PATH before all others.
+    /// Starts a shell in an empty directory, with these programs first on its PATH.
     ///
     /// # Panics
-    /// If there is no shell, or a directory cannot be written.
+    /// If there is no shell, or a directory is not writable.
     pub fn start(programs: &[(&str, PathBuf)]) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let [place, bin, out] = ["place", "bin", "out"].map(|name| directory.path().join(name));
@@ -53,25 +53,25 @@ impl Session {
             .env("HOME", &place)
             .env_remove("XDG_CACHE_HOME")
             .stdin(Stdio::piped())
-            // A group of its own, which can be ended as one.
+            // Its own process group, which can be ended as a whole.
             .process_group(0)
             .spawn()
             .expect("a shell at /bin/sh");
         let mut input = shell.stdin.take().expect("a pipe");
-        // It ends with its input, and so with whoever holds that, however that one ends.
-        // Not `$(jobs -p)`: some shells list none in a command substitution.
+        // The shell ends with its input, and so with its owner, even if that is killed. Not `$(jobs -p)`: some shells
+        // list no jobs in a command substitution.
         let jobs = out.join("jobs");
         let jobs = jobs.display();
         writeln!(input, "trap 'jobs -p >{jobs}; kill $(cat {jobs}) 2>/dev/null; wait' EXIT").expect("the shell reads");
         Self { shell, input: Some(input), directory, commands: 0 }
     }
 
-    /// Where its commands run.
+    /// The directory of its commands.
     pub fn place(&self) -> PathBuf {
         self.directory.path().join("place")
     }
 
-    /// Runs a command to its end, or into the background.
+    /// Runs a command to its end, or in the background.
     ///
     /// # Panics
     /// If it does not end.
@@ -80,7 +80,7 @@ impl Session {
         let file = self.directory.path().join(format!("out/{}", self.commands));
         let status = file.with_extension("status");
         let (words, next) = (file.display(), file.with_extension("next"));
-        // The shell's own input is no command's.
+        // Commands do not get the shell's own input.
         let run = format!("{{ {command}\n}} >{words} 2>&1 </dev/null");
         let line = format!("{run}; echo $? >{0}; mv {0} {1}", next.display(), status.display());
         writeln!(self.input.as_mut().expect("it is held until the end"), "{line}").expect("the shell reads");
@@ -102,11 +102,11 @@ impl Session {
         found
     }
 
-    /// Ends the shell, and waits for what it has in the background.
+    /// Ends the shell, and waits for its background programs.
     pub fn end(&mut self) {
         drop(self.input.take());
         if std::thread::panicking() {
-            // A command in the foreground may be what it waits for.
+            // The shell may be waiting for a command in the foreground.
             let group = format!("-{}", self.shell.id());
             let _ = Command::new("kill").args(["-TERM", "--", &group]).status();
         }
@@ -120,7 +120,7 @@ impl Drop for Session {
     }
 }
 
-/// What stands in a file, as far as it is text.
+/// The text of a file, as far as it is text.
 pub fn text(file: &Path) -> String {
     fs::read(file).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! What the [backends](crate::backends) serve: sites, each a way to set a backend up, and how to talk to them.
+//! The [backends](crate::backends) as sites, each one set-up of a backend, and clients for them.
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -15,24 +15,24 @@ use crate::net::{connect, connect_unix};
 pub struct Site {
     /// The name, which begins with the backend's.
     pub name: &'static str,
-    /// Where it listens.
+    /// Its address.
     pub address: Address,
-    /// How quick it is.
+    /// Its speed.
     pub pace: Pace,
-    /// On how many paths it must find something restricted under another name than its own, or a suite proves little.
+    /// On how many paths it must find a restricted place under another name; with fewer, a suite would prove little.
     pub fewest: usize,
 }
 
-/// How much may be asked of a site in the time that a suite has.
+/// How many requests a site can answer in the time of a suite.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pace {
     /// All.
     Quick,
-    /// A part of what chance makes.
+    /// A part of the random paths.
     Slow,
 }
 
-/// Where a site listens.
+/// The address of a site.
 #[derive(Debug, Clone)]
 pub enum Address {
     /// A Unix domain socket.
@@ -42,7 +42,7 @@ pub enum Address {
 }
 
 impl Site {
-    /// The name of the host, in requests.
+    /// The host name in requests.
     pub fn host(&self) -> String {
         format!("{}.test", self.name)
     }
@@ -58,7 +58,7 @@ impl Site {
         }
     }
 
-    /// Whether it answers a request for something public with it.
+    /// Whether it answers a request for a public resource with that resource.
     pub fn serves(&self) -> bool {
         self.dial().is_ok_and(|stream| {
             let reply = http1::Client::new(stream).send(&http1::get("/pub/x", &[]));
@@ -69,7 +69,7 @@ impl Site {
     /// Connects to the site.
     ///
     /// # Errors
-    /// If nobody listens there.
+    /// If nothing listens there.
     pub fn dial(&self) -> io::Result<Box<dyn Stream>> {
         match &self.address {
             Address::Port(address) => Ok(Box::new(connect(V4, *address)?)),
@@ -78,12 +78,12 @@ impl Site {
     }
 }
 
-/// A connection of whatever kind.
+/// A connection of any kind.
 pub trait Stream: Read + Write {}
 
 impl<S: Read + Write> Stream for S {}
 
-/// Requests over a connection that is made anew where the other side has closed it.
+/// Requests over a connection that is reopened if the other side has closed it.
 pub struct Dialogue<D> {
     dial: D,
     client: Option<http1::Client<Box<dyn Stream>>>,
@@ -96,7 +96,7 @@ impl<D> fmt::Debug for Dialogue<D> {
 }
 
 impl<D: Fn() -> io::Result<Box<dyn Stream>>> Dialogue<D> {
-    /// A dialogue over connections that `dial` makes.
+    /// A dialogue over connections that `dial` opens.
     pub fn new(dial: D) -> Self {
         Self { dial, client: None }
     }
@@ -104,7 +104,7 @@ impl<D: Fn() -> io::Result<Box<dyn Stream>>> Dialogue<D> {
     /// Sends a request and reads the reply to it.
     ///
     /// # Errors
-    /// A new connection that ends without a reply.
+    /// If a new connection ends without a reply.
     pub fn ask(&mut self, request: &[u8]) -> io::Result<Reply> {
         if let Some(mut client) = self.client.take()
             && let Ok(reply) = client.send(request)
@@ -124,7 +124,7 @@ impl<D: Fn() -> io::Result<Box<dyn Stream>>> Dialogue<D> {
     }
 }
 
-/// The resource that a reply of a site names.
+/// The resource in a site's reply.
 pub fn resource(reply: &Reply) -> Option<String> {
     (reply.status == 200).then(|| String::from_utf8_lossy(&reply.body).into_owned())
 }

@@ -1,4 +1,4 @@
-//! Requests as no client but an attacker writes them: thousands, the same ones in every run.
+//! Thousands of unusual requests that only an attacker would send; the same in every run.
 
 use std::collections::HashSet;
 
@@ -11,7 +11,7 @@ use proptest::test_runner::TestRunner;
 use crate::areas::WORDS;
 use crate::forms::{Probe, formed, with_headers};
 
-/// What has opened a door somewhere, or resembles it. `@HOST@` stands for the name of the host.
+/// Paths of known vulnerabilities, and similar ones. `@HOST@` stands for the name of the host.
 pub const CLASSICS: [&str; 52] = [
     "/admin/x",
     "/pub/x",
@@ -67,30 +67,30 @@ pub const CLASSICS: [&str; 52] = [
     "http://@HOST@/pub/..;/admin/x",
 ];
 
-/// Where words are put in, and letters are written in another way.
+/// The paths into which words are inserted, and in which letters are spelled differently.
 const PLACES: [&str; 8] =
     ["/admin", "/admin/x", "/v/x/p", "/pub/x", "/docs/x", "/pub/../admin/x", "/docs/../v/x/p", "/pub/..;/admin/x"];
 
-/// Restricted places, some by the name of a script or of a host before them.
+/// Restricted places, some with the name of a script or a host before them.
 const RESTRICTED: [&str; 6] = ["/admin", "/admin/x", "/v/x/p", "/index.php/admin/x", "/index.php/v/x/p", "//h/admin/x"];
-/// Words after which the gate still takes a path for one that an API may send.
+/// Words that the gate does not reject as an invalid request target.
 const GENTLE: [&str; 15] =
     ["/", "//", ";", ";a=b", "%2f", "%3b", "%20", "%3f", "%09", "%0a", "%0d", "%ff", "%c3", "/h", "/x.php"];
-/// What is put into places beside [`WORDS`]: bytes that some servers drop, and names of scripts and indexes.
+/// Further strings to insert, in addition to [`WORDS`]: bytes that some servers drop, and names of scripts and indexes.
 const INSERTS: [&str; 8] = ["%0a", "%0d", "%0d%0a", "%2509", "%256%091", "%c3", "/h", "/x.php"];
 
-/// Every pair of the first so many words is tried. Those after them matter as whole names, which the forms have.
+/// Every pair of the first words is tried. The later words only matter as whole names, which the forms contain.
 const PAIRED: usize = 44;
-/// How many paths chance makes, of each kind.
+/// The number of random paths of each kind.
 const BY_CHANCE: usize = 1_500;
 
-/// All that is asked, each once, and how much of it, at the beginning, was written by hand: the classics, the forms, the
-/// headers. Then every pair of many words, at the beginning and on the way from a public place to a restricted one; every place with
-/// one change; then what chance makes of words alone, of places with several changes, and of restricted places with several
-/// gentle ones.
+/// All requests, without duplicates, and the number of hand-written ones at the beginning: the classics, the forms, the
+/// headers. Then come every pair of many words, at the beginning and between a public and a restricted place; every
+/// place with one change; and random paths: of words only, of places with several changes, and of restricted places
+/// with several changes that the gate does not reject.
 ///
 /// # Panics
-/// Never: every strategy yields.
+/// Never: every strategy yields a value.
 pub fn probes() -> (Vec<Probe>, usize) {
     let paths = CLASSICS.map(str::to_owned).into_iter().chain(formed()).map(Probe::from);
     let mut all = distinct(paths.chain(with_headers()));
@@ -99,7 +99,7 @@ pub fn probes() -> (Vec<Probe>, usize) {
     (distinct(all), by_hand)
 }
 
-/// The first of each.
+/// Removes duplicates.
 fn distinct(all: impl IntoIterator<Item = Probe>) -> Vec<Probe> {
     let mut seen = HashSet::new();
     all.into_iter().filter(|probe| seen.insert(probe.clone())).collect()
@@ -128,15 +128,15 @@ fn changed() -> Vec<String> {
     all
 }
 
-/// In how many ways a path is changed at one place.
+/// The number of ways to change a path at one position.
 const WAYS: usize = WORDS.len() + INSERTS.len() + 3;
 
-/// The word that is put in by a way, if it is one that puts in a word.
+/// The word that a way inserts, if it inserts one.
 fn word(way: usize) -> Option<&'static str> {
     WORDS.iter().chain(&INSERTS).nth(way).copied()
 }
 
-/// The path with a word put in, or with the letter there in another case or in an escape; all of it is ASCII.
+/// The path with a word inserted, or with the letter in another case or escaped; all of it is ASCII.
 fn change(path: &str, at: usize, way: usize) -> String {
     let (before, after) = path.split_at(at);
     let (letter, rest) = after.split_at(usize::from(!after.is_empty()));
@@ -149,7 +149,7 @@ fn change(path: &str, at: usize, way: usize) -> String {
     }
 }
 
-/// The ways that put in a gentle word, or write a letter in another way.
+/// The ways that insert a word that the gate does not reject, or spell a letter differently.
 fn gentle_ways() -> Vec<usize> {
     (0..WAYS).filter(|way| word(*way).is_none_or(|word| GENTLE.contains(&word))).collect()
 }

@@ -1,10 +1,10 @@
-//! An upstream of long streams, WebSocket and server-sent events, and of as many short requests as one likes: unlike
-//! [`crate::upstream`] it keeps a byte of each.
+//! An upstream for long streams (WebSocket and server-sent events) and for many short requests: unlike
+//! [`crate::upstream`], it keeps only one byte for each request.
 //!
 //! * An upgrade to WebSocket: echoes each message.
-//! * [`EVENTS`]: each [`Streaming::announce`] is an event on all of these.
-//! * [`ENDLESS`]: a reply that begins, and goes on until the other side has enough.
-//! * Any other path: 200, and as the body the consumer that the gate names; `-` for none.
+//! * [`EVENTS`]: each [`Streaming::announce`] sends an event on all of these streams.
+//! * [`ENDLESS`]: a reply that continues until the other side closes.
+//! * Any other path: 200, with the consumer that the gate set as the body; `-` for none.
 
 use std::io::{self, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -17,17 +17,17 @@ use crate::websocket;
 
 /// The path of server-sent events.
 pub const EVENTS: &str = "/events";
-/// The path of a reply without an end.
+/// The path of an endless reply.
 pub const ENDLESS: &str = "/endless";
-/// The text of the first event on each.
+/// The text of the first event on each stream.
 pub const BEGIN: &str = "begin";
-/// The request header that holds a request's number, from 0.
+/// The request header with a request's number, from 0.
 pub const NUMBER: &str = "x-test-number";
 
-/// A thread for each connection: little is on its stack.
+/// The stack of a connection's thread: small, because little is on it.
 const STACK: usize = 256 * 1024;
 
-/// A server on a port of the kernel's choice; dropping it lets go of the port.
+/// A server on a port that the kernel chooses; dropping it frees the port.
 #[derive(Debug)]
 pub struct Streaming {
     address: SocketAddr,
@@ -37,11 +37,11 @@ pub struct Streaming {
 #[derive(Debug)]
 struct Shared {
     closing: AtomicBool,
-    /// The connections on which events are awaited.
+    /// The connections that wait for events.
     listening: Mutex<Vec<Arc<TcpStream>>>,
-    /// How often each number has arrived.
+    /// The number of arrivals of each request number.
     arrivals: Vec<AtomicU8>,
-    /// How many requests had a credential.
+    /// The number of requests with a credential.
     credentials: AtomicU64,
 }
 
@@ -49,7 +49,7 @@ impl Streaming {
     /// Starts the server, for requests with numbers below `numbers`.
     ///
     /// # Panics
-    /// If the loopback interface has no port left.
+    /// If the loopback interface has no free port.
     pub fn start(numbers: usize) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         let address = listener.local_addr().expect("a bound socket has an address");
@@ -66,7 +66,7 @@ impl Streaming {
                     return;
                 }
                 let shared = Arc::clone(&accepting);
-                // A connection that breaks is Envoy's business; the client sees it.
+                // A broken connection is not an error here; the client reports it.
                 let serve = move || serve(&Arc::new(stream), &shared).ok();
                 thread::Builder::new().stack_size(STACK).spawn(serve).expect("a thread for a connection");
             }
@@ -74,15 +74,15 @@ impl Streaming {
         Self { address, shared }
     }
 
-    /// Where it listens.
+    /// The address that it listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Sends an event with this text to all that listen. Returns how many that are.
+    /// Sends an event with this text to all open streams. Returns their number.
     ///
     /// # Panics
-    /// If one of them is gone.
+    /// If one of them is closed.
     pub fn announce(&self, text: &str) -> usize {
         let listening = self.shared.listening();
         for stream in listening.iter() {
@@ -105,7 +105,7 @@ impl Streaming {
 impl Drop for Streaming {
     fn drop(&mut self) {
         self.shared.closing.store(true, Ordering::SeqCst);
-        // Wakes the accepting thread, which then lets go of the port.
+        // Wakes the accepting thread, which then frees the port.
         let _ = TcpStream::connect(self.address);
     }
 }
@@ -126,7 +126,7 @@ fn serve(stream: &Arc<TcpStream>, shared: &Shared) -> io::Result<()> {
         shared.note(&head.headers);
         let target = head.first.split(|byte| *byte == b' ').nth(1).unwrap_or_default();
         if !values(&head.headers, "upgrade").is_empty() {
-            // `Sec-WebSocket-Accept` would be for the client, which does not look.
+            // `Sec-WebSocket-Accept` is for the client, which does not check it.
             let switch = "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
             inbox.stream().write_all(switch.as_bytes())?;
             while let Some(message) = websocket::read(&mut inbox)? {
@@ -138,14 +138,15 @@ fn serve(stream: &Arc<TcpStream>, shared: &Shared) -> io::Result<()> {
             let begin = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
             let begin = [begin.as_bytes(), &chunk(&event(BEGIN))].concat();
             if target == EVENTS.as_bytes() {
-                // Written under the lock: the first event is before all others, and whoever has it hears of those.
+                // Written under the lock: so the first event comes before all others, and a client that has it gets
+                // those as well.
                 let mut listening = shared.listening();
                 inbox.stream().write_all(&begin)?;
                 listening.push(Arc::clone(stream));
             } else {
                 inbox.stream().write_all(&begin)?;
             }
-            // Nothing comes but the end.
+            // Nothing more arrives, except the end of the stream.
             let _ = inbox.head();
             shared.listening().retain(|one| !Arc::ptr_eq(one, stream));
             return Ok(());

@@ -1,5 +1,5 @@
-//! A run of the table: every row of `tests/cases/*.yaml` through every engine that has a seat. Each row is one test an
-//! engine, and the engines must agree: a row fails where two of them differ, even if it says nothing about the difference.
+//! A run of the table: every row of `tests/cases/*.yaml` through every available engine. Each row is one test for each
+//! engine. The engines must agree: a row fails if two of them differ, even in something that the row does not expect.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
@@ -17,13 +17,13 @@ use crate::report::{Failure, table};
 use crate::wasm_engine::{Machine, WasmEngine};
 use crate::wire_engine::WireEngine;
 
-/// Fewer rows would mean that files were lost.
+/// Fewer rows would mean that files are missing.
 const FEWEST_ROWS: usize = 120;
 
-/// An engine that was started for a file: asked about a row, it answers with what it observed.
+/// An engine that was started for a file: it returns an observation for a row.
 type Asked = Box<dyn FnMut(&Cases, &Row) -> Result<Vec<Observation>, String> + Send>;
 
-/// An engine that is started when it is first asked.
+/// An engine that is started at its first row.
 type Started = OnceLock<Result<Mutex<Asked>, String>>;
 
 /// An engine, and the rows that it runs.
@@ -46,7 +46,7 @@ impl Seat {
         Self { name: EngineName::Core.name(), rows: EngineName::Core, start }
     }
 
-    /// The built module in the host of ours.
+    /// The built module in our own host.
     pub fn wasm() -> Self {
         Self::machine::<Vm>()
     }
@@ -77,12 +77,12 @@ impl Seat {
 struct Bench {
     cases: Cases,
     engines: Vec<(Seat, Started)>,
-    /// Of each row, the first engine that ran it and its account.
+    /// For each row, the first engine that ran it and its account.
     accounts: Mutex<BTreeMap<String, (String, Account)>>,
     tally: Arc<Mutex<Tally>>,
 }
 
-/// What came of all that was run.
+/// The results of a run.
 #[derive(Default)]
 struct Tally {
     rows: BTreeSet<(String, String)>,
@@ -91,7 +91,7 @@ struct Tally {
     failures: Vec<Failure>,
 }
 
-/// Runs the rows through these engines, the cheapest first; the exit code of a test binary.
+/// Runs the rows through these engines, the fastest first; returns the exit code of a test binary.
 pub fn run_through(seats: &[Seat]) -> ExitCode {
     let arguments = Arguments::from_args();
     let tally = Arc::new(Mutex::new(Tally::default()));
@@ -164,7 +164,7 @@ impl Bench {
         let (seat, engine) = &self.engines[place];
         let engine = engine.get_or_init(|| (seat.start)(&self.cases).map(Mutex::new));
         let observations = locked(engine.as_ref().map_err(Clone::clone)?)(&self.cases, row)?;
-        // Envoy's own answer depends on the protocol, and nobody else gives one.
+        // Envoy's own answer depends on the protocol, and no other engine gives one.
         let differing = if row.expect.reason == ENVOY { Vec::new() } else { self.compare(row, &observations) };
         let mut found = self.unexpected(row, seat.name, &observations);
         let mut tally = locked(&self.tally);
@@ -180,7 +180,7 @@ impl Bench {
         Err(text.into())
     }
 
-    /// Where an observation is not what the row expects.
+    /// The differences between an observation and the row's expectations.
     fn unexpected(&self, row: &Row, engine: &str, observations: &[Observation]) -> Vec<Failure> {
         let report_mode = self.cases.policies[&row.policy]["mode"] == "report";
         let mut found = Vec::<Failure>::new();
@@ -199,7 +199,7 @@ impl Bench {
         found
     }
 
-    /// Where an observation differs from the first one of the row, whichever engine made that.
+    /// The differences between an observation and the first one of the row, from any engine.
     fn compare(&self, row: &Row, observations: &[Observation]) -> Vec<Failure> {
         let mut accounts = locked(&self.accounts);
         let mut found = Vec::new();

@@ -68,7 +68,8 @@ impl Authority {
         Identity { certificate: certificate.pem(), key: key.serialize_pem() }
     }
 
-    /// The `DownstreamTlsContext` of a listener that asks for a client certificate of this authority and does without.
+    /// The `DownstreamTlsContext` of a listener that requests a client certificate of this authority, but does not
+    /// require one.
     /// `trust` is Envoy's `trust_chain_verification`.
     pub fn listener(&self, trust: &str) -> Value {
         let server = self.server();
@@ -88,7 +89,7 @@ impl Authority {
         })
     }
 
-    /// The `UpstreamTlsContext` of a proxy that speaks to listeners of this authority as `client`.
+    /// The `UpstreamTlsContext` of a proxy that connects to listeners of this authority as `client`.
     pub fn towards(&self, client: &Identity) -> Value {
         json!({
             "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
@@ -102,11 +103,11 @@ impl Authority {
         })
     }
 
-    /// Speaks TLS to a listener of this authority, as `client` or as nobody. The handshake comes with the first write,
-    /// and a certificate that the listener refuses shows with the first read.
+    /// Connects to a listener of this authority over TLS, with or without the certificate `client`. The handshake
+    /// happens at the first write; a rejected certificate shows at the first read.
     ///
     /// # Errors
-    /// A session that cannot be made.
+    /// If a session cannot be created.
     ///
     /// # Panics
     /// If the certificates of this file are malformed.
@@ -121,7 +122,7 @@ impl Authority {
     /// As [`Authority::session`], with these protocols offered by ALPN.
     ///
     /// # Errors
-    /// A session that cannot be made.
+    /// If a session cannot be created.
     ///
     /// # Panics
     /// If the certificates of this file are malformed.

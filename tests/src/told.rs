@@ -1,4 +1,4 @@
-//! What the engines without a wire are told of a row, and what Envoy makes of their answers.
+//! The input of a row for the engines without a network connection, and Envoy's processing of their answers.
 
 use std::net::SocketAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -25,10 +25,10 @@ pub struct Told {
 }
 
 impl Told {
-    /// What `row` says, and what follows from its kind of listener.
+    /// The input from `row`, and from its kind of listener.
     ///
     /// # Panics
-    /// If the row's `now` is no time.
+    /// If the row's `now` is not a time.
     pub fn by(cases: &Cases, row: &Row) -> Self {
         let set = row.now.as_deref();
         let set = set.map(|text| Timestamp::from_rfc3339(text).unwrap_or_else(|| panic!("no time: {text}")));
@@ -43,7 +43,7 @@ impl Told {
         }
     }
 
-    /// The gate's reply after what Envoy does to it: no body for HEAD, a `grpc-status` for gRPC.
+    /// The gate's reply after Envoy's processing: no body for HEAD, a `grpc-status` for gRPC.
     pub fn sent_by_envoy(&self, mut reply: Reply) -> Reply {
         if self.is_grpc() && reply.header("grpc-status").is_none() {
             let status = match reply.status {
@@ -67,17 +67,17 @@ impl Told {
     }
 }
 
-/// The upstream's reply, where there is no upstream.
+/// The upstream's reply, for engines without an upstream.
 pub fn upstream_reply() -> Reply {
     Reply { status: 200, ..Reply::default() }
 }
 
-/// What the upstream would see, over HTTP/1, of a request with these headers.
+/// What the upstream would receive over HTTP/1 for a request with these headers.
 pub fn forwarded(headers: Vec<Pair>) -> Seen {
     let take = |name: &str| values(&headers, name).first().map(|value| value.to_vec());
     let host = take(":authority").unwrap_or_default();
     let (method, path) = match (take(":method").unwrap_or_default(), take(":path")) {
-        // The target of a plain CONNECT is the authority; one with a path (RFC 8441) is a GET with `Upgrade`.
+        // The target of a plain CONNECT is the authority; a CONNECT with a path (RFC 8441) is a GET with `Upgrade`.
         (method, None) => (method, host.clone()),
         (method, Some(path)) if method == b"CONNECT" => (b"GET".to_vec(), path),
         (method, Some(path)) => (method, path),

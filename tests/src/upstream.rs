@@ -1,6 +1,6 @@
 //! The upstream of the suites: it records what it receives, byte for byte, and answers 200 with the record as JSON.
 //!
-//! The record also stays here, and the reply names it in `x-test-seen`, so that HEAD requests can be looked up too.
+//! The record is also kept here, and the reply names it in `x-test-seen`, so that HEAD requests can be looked up too.
 //! CONNECT gets 501: a 2xx would open a tunnel.
 
 use std::io::{self, Write};
@@ -14,7 +14,7 @@ use serde_json::json;
 use crate::bytes::show;
 use crate::message::{Inbox, Pair, Reply};
 
-/// The reply header that names the record.
+/// The reply header with the name of the record.
 pub const SEEN: &str = "x-test-seen";
 
 /// A request as the upstream received it.
@@ -28,11 +28,11 @@ pub struct Seen {
     pub headers: Vec<Pair>,
     /// The body without its framing.
     pub body: Vec<u8>,
-    /// The trailers behind it.
+    /// The trailers after it.
     pub trailers: Vec<Pair>,
 }
 
-/// A recording HTTP/1.1 server on a port of the kernel's choice.
+/// A recording HTTP/1.1 server on a port that the kernel chooses.
 #[derive(Debug)]
 pub struct Upstream {
     address: SocketAddr,
@@ -44,7 +44,7 @@ impl Upstream {
     /// Starts the server.
     ///
     /// # Panics
-    /// If the loopback interface has no port left.
+    /// If the loopback interface has no free port.
     pub fn start() -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         let address = listener.local_addr().expect("a bound socket has an address");
@@ -57,14 +57,14 @@ impl Upstream {
                     return;
                 }
                 let shelf = Arc::clone(&shelf);
-                // A connection that breaks is Envoy's business; the client sees it.
+                // A broken connection is not an error here; the client reports it.
                 thread::spawn(move || serve(stream, &shelf).ok());
             }
         });
         Self { address, records, closing }
     }
 
-    /// Where it listens.
+    /// The address that it listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -74,18 +74,18 @@ impl Upstream {
         self.records.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
-    /// Whether no connection is open: what has arrived on those that were is then recorded.
+    /// Whether no connection is open: then everything that arrived has been recorded.
     pub fn is_alone(&self) -> bool {
-        // Ours, that of the accepting thread, and one for each connection.
+        // Counts our own reference, that of the accepting thread, and one for each connection.
         Arc::strong_count(&self.records) == 2
     }
 
-    /// The last request after the first `count` ones, if there is any.
+    /// The last request after the first `count` ones, if there is one.
     pub fn since(&self, count: usize) -> Option<Seen> {
         self.records.lock().unwrap_or_else(PoisonError::into_inner).get(count..)?.last().cloned()
     }
 
-    /// The request that `reply` answers, if the reply is the upstream's.
+    /// The request that `reply` answers, if the reply is from the upstream.
     pub fn seen(&self, reply: &Reply) -> Option<Seen> {
         let number: usize = reply.header(SEEN)?.parse().ok()?;
         self.records.lock().unwrap_or_else(PoisonError::into_inner).get(number).cloned()
@@ -95,7 +95,7 @@ impl Upstream {
 impl Drop for Upstream {
     fn drop(&mut self) {
         self.closing.store(true, Ordering::SeqCst);
-        // Wakes the accepting thread, which then lets go of the port.
+        // Wakes the accepting thread, which then frees the port.
         let _ = TcpStream::connect(self.address);
     }
 }

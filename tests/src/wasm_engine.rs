@@ -1,5 +1,5 @@
-//! The engine `wasm`: the built module in the host of [`proxy_wasm`](crate::proxy_wasm), or in another host that can be told
-//! of a row what the core is told. Each policy is loaded from JSON text and from a `Struct`.
+//! The engine `wasm`: the built module in the host of [`proxy_wasm`](crate::proxy_wasm), or in another host that
+//! accepts the same input as the core. Each policy is loaded from JSON text and from a `Struct`.
 
 use std::collections::BTreeMap;
 
@@ -13,13 +13,13 @@ use crate::wire_engine::{Form, with_access_log};
 
 /// The module with one configuration in a host.
 pub trait Machine: Send + Sized {
-    /// The name of the engine that runs on such machines.
+    /// The name of the engine for such hosts.
     const NAME: &'static str;
 
     /// Loads the module under test, with this configuration and environment.
     ///
     /// # Errors
-    /// A trap, or a configuration that the module refuses; with its log.
+    /// If there is a trap, or the module refuses the configuration; with the log.
     fn start(configuration: &[u8], environment: &BTreeMap<String, String>) -> Result<Self, String>;
 
     /// The log lines of the start.
@@ -45,17 +45,17 @@ impl Machine for Vm {
     }
 }
 
-/// The machines of one file, by the name of the policy and its form.
+/// The hosts of one file, by the name of the policy and its form.
 #[derive(Debug)]
 pub struct WasmEngine<M> {
     machines: BTreeMap<String, Vec<(Form, M)>>,
 }
 
 impl<M: Machine> WasmEngine<M> {
-    /// Starts a machine for each policy of `cases` in each form.
+    /// Starts a host for each policy of `cases` in each form.
     ///
     /// # Errors
-    /// A policy that is refused, a trap, a secret in the log.
+    /// If a policy is refused, the module traps, or a secret is in the log.
     pub fn start(cases: &Cases) -> Result<Self, String> {
         let mut machines = BTreeMap::new();
         cases.env.values().for_each(|value| secrets::in_value(value));
@@ -75,10 +75,10 @@ impl<M: Machine> WasmEngine<M> {
         Ok(Self { machines })
     }
 
-    /// Gives the request of a row to both forms of its policy.
+    /// Runs the request of a row under both forms of its policy.
     ///
     /// # Errors
-    /// What no row may do: a trap, a request that is neither answered nor let through, a log line.
+    /// What no row may cause: a trap, a request that is neither answered nor forwarded, a log line.
     pub fn run(&mut self, cases: &Cases, row: &Row) -> Result<Vec<Observation>, String> {
         let told = Told::by(cases, row);
         let machines = self.machines.get_mut(&row.policy).into_iter().flatten();
@@ -87,7 +87,7 @@ impl<M: Machine> WasmEngine<M> {
     }
 }
 
-/// A row as the host tells it.
+/// A row as input of the host.
 pub fn stream(told: &Told) -> Stream {
     let mut properties = BTreeMap::from([("source.address".to_owned(), told.source.clone().into_bytes())]);
     properties.insert("connection.mtls".to_owned(), vec![u8::from(told.identity.is_some())]);

@@ -1,5 +1,5 @@
-//! The two listeners of a waypoint: one ends the tunnel that ztunnel opens (HBONE, a CONNECT over mutual TLS), the other,
-//! within Envoy, filters the HTTP in it (`pilot/pkg/networking/core/listener_waypoint.go`).
+//! The two listeners of a waypoint: one terminates the tunnel that ztunnel opens (HBONE, a CONNECT over mutual TLS);
+//! the other, inside Envoy, filters the HTTP in it (`pilot/pkg/networking/core/listener_waypoint.go`).
 
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
@@ -14,10 +14,10 @@ use crate::net::connect;
 use crate::tls::{Authority, Identity};
 
 const INSIDE: &str = "main_internal";
-/// Where ztunnel's client wanted to go.
+/// The original destination of ztunnel's client.
 const DESTINATION: &str = "10.96.0.10:80";
 
-/// Makes the two of the one listener that a sidecar would have.
+/// Makes these two listeners of the single listener that a sidecar would have.
 pub(crate) fn split(resources: &mut Value) {
     let mut inner = resources["listeners"][0].take();
     let transport_socket = inner["filter_chains"][0]["transport_socket"].take();
@@ -52,7 +52,7 @@ pub(crate) fn split(resources: &mut Value) {
     resources["clusters"].as_array_mut().expect("a list").push(inside);
 }
 
-/// The connection manager that ends the tunnel. It tells the inner listener both ends of the connection.
+/// The connection manager that terminates the tunnel. It passes both addresses of the connection to the inner listener.
 fn terminator() -> Value {
     let state = |key: &str, format: &str| {
         json!({
@@ -84,11 +84,11 @@ fn terminator() -> Value {
     })
 }
 
-/// Sends the bytes of a request through a tunnel of its own, as ztunnel does it for `client` (over HTTP/1.1, where ztunnel
-/// speaks HTTP/2).
+/// Sends the bytes of a request through a new tunnel, as ztunnel does for `client` (over HTTP/1.1, where ztunnel uses
+/// HTTP/2).
 ///
 /// # Errors
-/// A tunnel that does not open, a connection that ends without a reply.
+/// If a tunnel does not open, or the connection ends without a reply.
 pub fn send(to: SocketAddr, authority: &Authority, client: &Identity, request: &[u8]) -> io::Result<Reply> {
     let mut session = authority.session(connect(V4, to)?, Some(client))?;
     write!(session, "CONNECT {DESTINATION} HTTP/1.1\r\nhost: {DESTINATION}\r\n\r\n")?;

@@ -4,12 +4,12 @@ use std::io::{self, Read};
 
 use crate::message::Inbox;
 
-/// The last frame of a message, which is text.
+/// The final frame of a text message.
 const TEXT: u8 = 0x81;
 const MASKED: u8 = 0x80;
-/// Longer messages have their length in further bytes.
+/// Longer messages have their length in additional bytes.
 const LONGEST: u8 = 125;
-/// A client masks what it sends with any four bytes.
+/// A client masks its messages with any four bytes.
 const MASK: [u8; 4] = *b"mask";
 
 /// A message as a client sends it.
@@ -28,10 +28,10 @@ pub fn from_server(message: &str) -> Vec<u8> {
     [&[TEXT, length(message)], message.as_bytes()].concat()
 }
 
-/// The next message of a client, or `None` where the stream ends before it.
+/// The next message of a client, or `None` if the stream ends before it.
 ///
 /// # Errors
-/// A read that fails, a frame of another kind.
+/// If a read fails, or a frame is of another kind.
 pub fn read<R: Read>(inbox: &mut Inbox<R>) -> io::Result<Option<String>> {
     let Ok(head) = inbox.exactly(2) else { return Ok(None) };
     let size = head[1] & !MASKED;
@@ -59,7 +59,7 @@ mod tests {
 
     #[test]
     fn frames_are_those_of_the_specification() {
-        // RFC 6455, section 5.7; the mask there is another one.
+        // RFC 6455, section 5.7; the mask there differs.
         assert_eq!(from_server("Hello"), [0x81, 0x05, 0x48, 0x65, 0x6c, 0x6c, 0x6f]);
         let masked = [0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58];
         assert_eq!(read(&mut Inbox::new(masked.as_slice())).expect("a frame").as_deref(), Some("Hello"));

@@ -1,4 +1,4 @@
-//! The engine `envoy`: one Envoy for a file of cases, a listener for each policy, kind of listener and form.
+//! The engine `envoy`: one Envoy for each file of cases, with a listener for each policy, kind of listener and form.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write as _};
@@ -17,7 +17,7 @@ use crate::tls::Authority;
 use crate::upstream::Upstream;
 use crate::{http1, http2, paths, structs};
 
-/// The two forms in which Envoy hands a policy to the filter.
+/// The two forms in which Envoy passes a policy to the filter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
     /// JSON text.
@@ -38,7 +38,7 @@ impl Form {
         }
     }
 
-    /// The policy as the filter gets it.
+    /// The policy in this form.
     pub fn bytes(self, policy: &Value) -> Vec<u8> {
         match self {
             Self::Text => policy.to_string().into_bytes(),
@@ -58,7 +58,7 @@ impl Form {
 /// A running Envoy with all policies of one file.
 #[derive(Debug)]
 pub struct WireEngine {
-    // Envoy before its upstream: no request is under way when that goes.
+    // Envoy is declared before its upstream, so that no request is open when the upstream ends.
     envoy: Envoy,
     upstream: Upstream,
     addresses: BTreeMap<String, Vec<SocketAddr>>,
@@ -66,7 +66,7 @@ pub struct WireEngine {
     authority: Authority,
 }
 
-/// What rows call the name of a Unix listener's socket.
+/// The value in rows for the name of a Unix listener's socket.
 const SOCKET: &str = "socket";
 
 /// A stream with or without TLS.
@@ -75,13 +75,13 @@ trait Stream: io::Read + io::Write {}
 impl<S: io::Read + io::Write> Stream for S {}
 
 impl WireEngine {
-    /// Starts Envoy with what the rows of `cases` need.
+    /// Starts Envoy with the listeners that the rows of `cases` need.
     ///
     /// # Errors
     /// If Envoy ends at once, its log.
     ///
     /// # Panics
-    /// If Envoy or the module is missing, or nothing happens for too long.
+    /// If Envoy or the module is missing, or nothing happens before the timeout.
     pub fn start(cases: &Cases) -> Result<Self, String> {
         let mut listeners = BTreeMap::new();
         let authority = Authority::new();
@@ -110,7 +110,7 @@ impl WireEngine {
 
     /// Sends the request of a row over each of its protocols to both forms of its policy.
     ///
-    /// The engine is asked for exclusively, so that a request in the upstream belongs to the row.
+    /// `&mut self`, so that the request in the upstream belongs to the row.
     pub fn run(&mut self, cases: &Cases, row: &Row) -> Vec<Observation> {
         let mut observations = Vec::new();
         for form in Form::ALL {
@@ -129,7 +129,7 @@ impl WireEngine {
     fn observe(&self, engine: &str, listener: &str, send: impl Fn(&Self) -> io::Result<Reply>) -> Observation {
         let before = self.upstream.count();
         let reply = send(self).map_err(|error| error.to_string());
-        // What an access log says of a request that the gate answered: why.
+        // The reason in an access log for a request that the gate answered.
         let reply =
             reply.and_then(|reply| match (reply.header(DECISION), reply.header(REASON), reply.header(DETAILS)) {
                 (Some(decision), Some(reason), details) if decision == "deny" => {
@@ -150,7 +150,7 @@ impl WireEngine {
             decision: shown(DECISION),
             consumer: shown(CONSUMER),
             key_id: shown(KEY_ID),
-            // Envoy shows the name of its own socket there; that of the client has no part in it.
+            // Envoy shows the name of its own socket there, regardless of the client's.
             source: shown(SOURCE)
                 .map(|source| if source == socket_file(listener) { SOCKET.to_owned() } else { source }),
             seen: self.upstream.since(before),
@@ -198,7 +198,7 @@ fn listener_name(cases: &Cases, row: &Row, form: Form) -> String {
     format!("{}/{kind}/{transport}/{}", row.policy, form.name())
 }
 
-/// The policy with `access_log: true`, unless it says otherwise: filter state is how the suites see decisions.
+/// The policy with `access_log: true`, unless it sets it: the suites see decisions in filter state.
 pub fn with_access_log(policy: &Value) -> Value {
     let mut policy = policy.clone();
     if let Some(members) = policy.as_object_mut() {

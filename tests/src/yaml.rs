@@ -1,4 +1,4 @@
-//! The values of the table of cases that have a notation of their own.
+//! Values of the table of cases with a special notation.
 
 use std::fmt;
 

@@ -1,5 +1,5 @@
-//! What a request costs of memory: for the usual policy and the usual path the core decides, and edits or replies, without
-//! taking any.
+//! Memory use of a request: for the usual policy and the usual path, the core decides, edits and replies without
+//! allocating.
 
 use std::hint::black_box;
 
@@ -11,8 +11,7 @@ const KEY: (&str, &str) = ("x-api-key", "allocations-suite-key");
 const WITHOUT_ID: (&str, &str) = ("x-api-key", "allocations-suite-key-without-id");
 const BEARER: (&str, &str) = ("authorization", "Bearer allocations-suite-key");
 
-/// Reads a request, decides about it, and makes its edits where it goes on. Returns the reason, and how often memory was
-/// taken for that.
+/// Reads a request, decides, and makes the edits if it is allowed. Returns the reason, and the number of allocations.
 fn decide(policy: &Value, method: &str, path: &str, headers: &[(&str, &str)]) -> (&'static str, u64) {
     let policy = Policy::load(policy.to_string().as_bytes(), &|_| None).expect("the policy stands").policy;
     let usual = [(":method", method), (":path", path), (":authority", "gate.test"), ("accept", "*/*")];
@@ -83,7 +82,7 @@ fn capitals_and_a_slash_at_the_end_take_one_copy_at_most() {
     assert_eq!(decide(&policy(), "POST", &path.to_lowercase(), &[KEY]), ("key", 0));
 }
 
-/// A control: the counter does count.
+/// Control: the counter does count.
 #[test]
 fn a_path_that_can_be_read_in_several_ways_takes_memory() {
     let (reason, taken) = decide(&policy(), "POST", "/v2/models/%6d;a/predict", &[KEY]);

@@ -1,7 +1,7 @@
-//! Real backends decide how a path is read. Thousands of spellings, and headers that move a path, go to nginx, Apache httpd,
-//! Tomcat, gunicorn, daphne, uvicorn, Bottle, Node and PHP, set up in the ways that operators use, and to the same through Envoy
-//! with the gate in front. Whatever the gate lets through without a key must be public to each of them; whatever any of them
-//! serves as restricted, the gate must restrict.
+//! Real backends decide how a path is interpreted. Thousands of spellings, and headers that move a path, are sent to
+//! nginx, Apache httpd, Tomcat, gunicorn, daphne, uvicorn, Bottle, Node and PHP, each in set-ups that operators use,
+//! and to the same backends through Envoy with the gate in front. A request that the gate allows without a key must be
+//! public to every backend. A request that any backend serves as restricted must be restricted by the gate.
 
 #[path = "backends/bench.rs"]
 mod bench;
@@ -21,8 +21,8 @@ use portcullis_tests::message::Reply;
 use portcullis_tests::sites::{Dialogue, Site, Stream, resource};
 use portcullis_tests::stage::verdict;
 
-/// The headers that sites heed, and how often a site must find something restricted in disguise with one. The path alone is the
-/// disguise two times.
+/// The headers that sites use, and how often a site must find something restricted in a disguised path with one. The
+/// path without a header is disguised in two ways.
 const HEEDED: [(&str, &str, usize); 6] = [
     ("gunicorn-wsgi", "SCRIPT_NAME", 10),
     ("gunicorn-flask", "SCRIPT_NAME", 10),
@@ -31,10 +31,10 @@ const HEEDED: [(&str, &str, usize); 6] = [
     ("php-moved", "x_original_url", 6),
     ("php-moved", "X-Rewrite-URL", 6),
 ];
-/// How often a path that the gate calls public must be served under another name than its own, by all sites together.
+/// How often, over all sites, a path that the gate calls public must be served under another name than its own.
 const FEWEST_RESPELLED: usize = 1_000;
-/// How often each must happen through Envoy: something is reached without a key, a guest is refused, an admin is let through to
-/// something restricted in disguise.
+/// How often each must happen through Envoy: something is reached without a key, a guest is denied, an admin is allowed
+/// to reach something restricted in a disguised path.
 const FEWEST_PASSED: usize = 300;
 /// How often an admin must reach something restricted with a header that moves the path.
 const FEWEST_MOVED_THROUGH: usize = 15;
@@ -84,7 +84,7 @@ fn disguised(bench: &Bench) -> Result<(), Failed> {
     bench.conclude(&wrong)
 }
 
-/// Whether the request has a header that the site heeds.
+/// Whether the request has a header that the site uses.
 fn heeds(site: &Site, probe: &Probe) -> bool {
     let header = probe.header.map(|(name, _)| name);
     HEEDED.iter().any(|(heeding, name, _)| *heeding == site.name && header == Some(name))
@@ -150,17 +150,17 @@ fn through_envoy_as_shipped(bench: &Bench) -> Result<(), Failed> {
     bench.through_envoy(Handling::Shipped)
 }
 
-/// What came of the requests through Envoy.
+/// The results of the requests through Envoy.
 #[derive(Default)]
 struct Passage {
     wrong: Vec<String>,
     /// Requests without a key that reached something.
     open: usize,
-    /// Requests of a guest that were refused.
+    /// Requests of a guest that were denied.
     refused: usize,
-    /// Requests of an admin that reached something restricted in disguise.
+    /// Requests of an admin that reached something restricted in a disguised path.
     reached: usize,
-    /// Those of them that did with a header that the site heeds.
+    /// Those of them with a header that the site uses.
     moved: usize,
 }
 
@@ -188,7 +188,8 @@ impl Bench {
         self.conclude(&wrong)
     }
 
-    /// Sends what is of interest to a site without a key, as a guest and as an admin. An error is a request without a reply.
+    /// Sends the relevant requests to a site without a key, as a guest and as an admin. An error is a request without a
+    /// reply.
     fn pass(
         &self,
         site: &Site,
@@ -213,10 +214,10 @@ impl Bench {
             if resource(&nobody).is_some_and(|resource| !is_public(&resource)) {
                 fail("nobody", &nobody);
             }
-            // Envoy's own settings may make another path of it, or refuse it.
+            // Envoy's own settings may change the path, or reject the request.
             let must_be_refused = handling == Handling::AsSent && direct.is_some_and(is_restricted);
             let (status, reason) = verdict(&guest);
-            // `-`: by Envoy, before the gate.
+            // `-`: answered by Envoy, before the gate.
             let is_refused =
                 matches!((status, reason.as_str()), (403, "missing_role") | (400, "bad_request_target" | "-"));
             if resource(&guest).is_some_and(|resource| is_restricted(&resource)) || must_be_refused && !is_refused {

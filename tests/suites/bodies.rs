@@ -1,5 +1,5 @@
-//! A request is denied by its head: before its body is asked for, whatever size that is said to have, and nothing of it
-//! reaches the upstream or is taken for a request of its own.
+//! A request is denied by its headers, before its body is requested, whatever its announced size. No part of the body
+//! reaches the upstream or is treated as another request.
 
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpStream};
@@ -44,7 +44,7 @@ fn says(status: u16, reason: &str) -> (u16, String) {
     (status, reason.to_owned())
 }
 
-/// The status of the next answer, an interim one too.
+/// The status of the next response, including interim ones.
 fn status(inbox: &mut Inbox<TcpStream>) -> String {
     let head = inbox.head().expect("an answer").expect("an answer");
     String::from_utf8(head.first).expect("text").split(' ').nth(1).expect("a status").to_owned()
@@ -56,7 +56,7 @@ fn send(address: SocketAddr, request: &[u8]) -> Inbox<TcpStream> {
     Inbox::new(stream)
 }
 
-/// Envoy tells a waiting client to go on before any filter is asked, and the gate answers at once all the same.
+/// Envoy tells a waiting client to continue before any filter is called; the gate answers at once anyway.
 #[test]
 fn a_client_that_waits_with_its_body_is_denied_without_it() {
     let stage = stage();
@@ -65,7 +65,7 @@ fn a_client_that_waits_with_its_body_is_denied_without_it() {
     let mut denied = send(address, &head(BAD, waiting));
     assert_eq!([status(&mut denied), status(&mut denied)], ["100", "401"]);
     assert_eq!(stage.upstream.count(), 0);
-    // The control: with a key, no answer comes before the body, and the body arrives.
+    // Control: with a key, no answer comes before the body, and the body arrives.
     let mut client = send(address, &head(GOOD, waiting));
     assert_eq!(status(&mut client), "100");
     client.stream().write_all(b"body").expect("the body is sent");
@@ -73,7 +73,7 @@ fn a_client_that_waits_with_its_body_is_denied_without_it() {
     assert_eq!(stage.upstream.since(0).expect("it arrived").body, b"body");
 }
 
-/// With `proxy_100_continue` the upstream says who goes on, so who is denied never hears it.
+/// With `proxy_100_continue` the upstream sends 100 Continue, so a denied client never gets it.
 #[test]
 fn where_envoy_leaves_that_to_the_upstream_a_denied_client_is_not_told_to_go_on() {
     let upstream = Upstream::start();
@@ -107,19 +107,19 @@ fn a_large_body_is_denied_before_any_of_it_is_sent() {
     assert_eq!(stage.upstream.count(), 0);
 }
 
-/// A client that sends on, whatever it is told: Envoy takes no more than its own buffers hold, and the upstream sees
-/// nothing of it.
+/// A client that ignores the reply and sends on: Envoy reads no more than its own buffers hold, and the upstream
+/// receives nothing.
 #[test]
 fn a_large_body_that_is_sent_all_the_same_goes_nowhere() {
     let stage = stage();
     let mut stream = open(&stage);
     stream.write_all(&head(BAD, &format!("Content-Length: {LARGE}\r\n"))).expect("the head is sent");
     let piece = [b'x'; 64 * 1024];
-    // Ends when Envoy hangs up, or has taken it all.
+    // Ends when Envoy closes the connection, or has read everything.
     let sent = (0..LARGE / piece.len()).take_while(|_| stream.write_all(&piece).is_ok()).count();
     assert!(sent < LARGE / piece.len(), "Envoy hangs up");
     assert_eq!(stage.upstream.count(), 0);
-    // The next caller finds the gate as it was.
+    // The next caller's requests are decided normally.
     assert_eq!(stage.ask("gate", "/x", &[("x-api-key", GOOD)]), says(200, "key"));
 }
 
@@ -135,7 +135,7 @@ fn the_body_of_a_denied_request_is_no_request() {
         let mut client = http1::Client::new(open(&stage));
         let reply = client.send(&[head(BAD, &framing), body.into_bytes()].concat()).expect("a reply");
         assert_eq!(verdict(&reply), says(401, "unknown_key"), "{framing}");
-        // What comes next on the connection is the reply to the next request, or its end.
+        // Next on the connection is the reply to the next request, or its end.
         let next: Option<Reply> = client.send(&http1::get("/x", &[("x-api-key", GOOD)])).ok();
         if let Some(next) = next {
             served += 1;

@@ -1,4 +1,5 @@
-//! `portcullis check` shows what a caller of a real Envoy gets, and what the service behind it does.
+//! `portcullis check` shows the same reply that a caller of a real Envoy gets, and the same request that the service
+//! gets.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,7 +11,7 @@ use portcullis_tests::paths::workspace;
 use portcullis_tests::stage::{Stage, listener, verdict};
 use serde_json::{Value, json};
 
-/// What the command says of a request.
+/// The output of the command for a request.
 fn checked(policy: &Value, method: &str, path: &str, headers: &[(&str, &str)]) -> Value {
     let directory = tempfile::tempdir().expect("a directory");
     fs::write(directory.path().join("policy.yaml"), policy.to_string()).expect("a file in it");
@@ -79,7 +80,8 @@ fn the_command_shows_what_envoy_does() {
         let line = |(name, value): &Pair| json!([String::from_utf8_lossy(name), String::from_utf8_lossy(value)]);
         let sorted = |lines: Vec<Value>| lines.iter().map(Value::to_string).collect::<BTreeSet<_>>();
         let mut got: Vec<_> = reply.headers.iter().map(line).collect();
-        // Envoy's own, the harness's, and what HTTP/1 adds to a gRPC reply, which the command shows as HTTP/2.
+        // Headers of Envoy, of the harness, and those that HTTP/1 adds to a gRPC reply, which the command shows as
+        // HTTP/2.
         let own: &[&str] = if headers.contains(&grpc) {
             &["date", "server", "connection", "content-length"]
         } else {

@@ -1,5 +1,5 @@
-//! The stack of `docker-compose.yaml`, with real containers at real addresses: `make compose-test`, which starts it, tells
-//! this suite about it in the environment, and removes it.
+//! The stack of `docker-compose.yaml`, with real containers at real addresses. `make compose-test` starts it, passes
+//! its settings to this suite in the environment, and removes it.
 
 use std::env::var;
 use std::fs;
@@ -19,12 +19,12 @@ const KEY: &str = "pk_demo_ci_not_a_secret";
 const HEADER: &str = "X-API-Key: pk_demo_ci_not_a_secret";
 const PATH: &str = "/v2/models/iris/metadata";
 
-/// What `scripts/compose-test` has put into the environment.
+/// The variables that `scripts/compose-test` sets.
 fn told(name: &str) -> String {
     var(name).unwrap_or_else(|_| panic!("{name} is not set: `make compose-test` starts the stack for this suite"))
 }
 
-/// Runs the compose command with more words.
+/// Runs the compose command with further arguments.
 fn compose(words: &str) -> Output {
     let output = Command::new("sh").args(["-c", &format!("{} {words}", told("PORTCULLIS_COMPOSE"))]).output();
     output.expect("there is a shell")
@@ -34,7 +34,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// What the container `caller` gets from a port of the gate: status, and all of the reply.
+/// The reply that the container `caller` gets from a port of the gate: status, and the whole reply.
 fn ask(caller: &str, port: u16, headers: &[&str]) -> (u16, String) {
     let headers: String = headers.iter().map(|header| format!("-H '{header}' ")).collect();
     let output = compose(&format!("exec -T {caller} curl -si {headers} http://gate:{port}{PATH}"));
@@ -48,7 +48,7 @@ fn container(service: &str) -> String {
     text(&compose(&format!("ps -q {service}")).stdout).trim().to_owned()
 }
 
-/// What `docker inspect` says of a container, if it says anything.
+/// The output of `docker inspect` for a container, if there is one.
 fn inspect(container: &str, format: &str) -> Option<String> {
     let output = Command::new("docker").args(["inspect", "-f", format, container]).output().expect("docker runs");
     Some(text(&output.stdout).trim().to_owned()).filter(|said| output.status.success() && !said.is_empty())
@@ -59,7 +59,7 @@ fn published(variable: &str) -> SocketAddr {
     SocketAddr::new(V4, told(variable).parse().expect("a port is a number"))
 }
 
-/// What this machine gets from a published port, with a key or without.
+/// The reply that this machine gets from a published port, with a key or without.
 fn ask_from_here(variable: &str, key: Option<&str>) -> std::io::Result<Reply> {
     let headers: Vec<Pair> = key.map(|key| (b"x-api-key".to_vec(), key.into())).into_iter().collect();
     let request = http1::request(b"GET", PATH.as_bytes(), b"localhost", &headers, None);
@@ -105,7 +105,7 @@ fn who_comes_through_a_published_port_is_not_local() {
     assert_eq!(ask(None).status, 401);
     let reply = ask(Some(KEY));
     assert_eq!(reply.status, 200);
-    // The reason: an address of the very network that is trusted, but its gateway's.
+    // The reason: the gateway's address is in the trusted network.
     let (seen, gateway) = (text(&reply.body), format!(r#"["x-envoy-external-address","{}.1"]"#, told("INSIDE")));
     assert!(seen.contains(&gateway), "{gateway} is not in {seen}");
 }
@@ -151,7 +151,8 @@ fn nobody_gets_in_while_envoy_is_killed_and_comes_back() {
     for _ in 0..2 {
         poll::until("the gate serves", serves);
         let before = started().expect("the container is there");
-        // All that this user may kill but the shell itself: Envoy. The connection to the container may go with it.
+        // Kills every process that this user may kill, except the shell: that is Envoy. The connection to the container
+        // may end too.
         compose("exec -T gate sh -c 'kill -KILL -1'");
         poll::until("the container starts again", || started().filter(|now| *now != before));
     }
@@ -175,7 +176,7 @@ fn the_gate_prints_no_key() {
     assert_eq!(secrets::found_in(&log), None);
 }
 
-/// The paths of the machine that builds it are not in the module, so where the compiler is the same, it is the same.
+/// The module contains no paths of the build machine, so with the same compiler it is identical.
 #[test]
 #[ignore = "needs the stack: make compose-test"]
 fn the_image_has_the_module_that_this_machine_builds() {
@@ -191,7 +192,7 @@ fn the_image_has_the_module_that_this_machine_builds() {
     assert!(image == built, "{} bytes in the image, {} here", image.len(), built.len());
 }
 
-/// The commands of the guide, and those of the README that ask the main listener.
+/// The commands of the guide, and those of the README for the main listener.
 #[test]
 #[ignore = "needs the stack: make compose-test"]
 fn the_commands_of_the_guide_and_of_the_readme_do_what_they_say() {
@@ -201,14 +202,14 @@ fn the_commands_of_the_guide_and_of_the_readme_do_what_they_say() {
     let mut failures = Vec::new();
     let mut asked = 0;
     for shown in guide.into_iter().chain(readme) {
-        // Whoever has started the stack removes it, and looks whether anything is left.
+        // `scripts/compose-test` removes the stack, and checks that nothing is left.
         if shown.command.contains(" down ") || shown.command.contains(" prune ") {
             continue;
         }
         let here = shown.command.replace("docker compose", &told("PORTCULLIS_COMPOSE"));
         let here = here.replace("127.0.0.1:10000", &published("PORT").to_string());
         let here = here.replace("127.0.0.1:10001", &published("LOCAL_PORT").to_string());
-        // Nobody types here.
+        // There is no terminal.
         let here =
             here.replace(" exec ", " exec -T ").replace(" --rm ", " --rm -T ").replace("172.30.2", &told("INSIDE"));
         failures.extend(shown.run(&here, &workspace()).err());

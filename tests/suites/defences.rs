@@ -1,6 +1,6 @@
-//! Each threat in `docs/security-model.md` has a defence in the source and a row that shows it. A defence is marked in the
-//! source by its name (`src/defence.rs`). The slow half builds the core with the switch for these names, takes one after the
-//! other out, and checks that its rows fail: `make defences`.
+//! Each threat in `docs/security-model.md` has a defence in the source and a row that shows it. Each defence has a name
+//! in the source (`src/defence.rs`). The slow half builds the core with the switch for these names, disables one
+//! defence after the other, and checks that its rows fail: `make defences`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -14,16 +14,16 @@ use serde::Deserialize;
 use serde_json::Value;
 use walkdir::{DirEntry, WalkDir};
 
-/// The environment variable that takes a defence out of a build with the feature `defence-switch`.
+/// The environment variable that disables a defence in a build with the feature `defence-switch`.
 const SWITCH: &str = "PORTCULLIS_WITHOUT";
 
-/// A defence that is marked in the source.
+/// A named defence in the source.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Defence {
-    /// What `defence!` marks it with.
+    /// The name in `defence!`.
     name: String,
-    /// The threat, as `docs/security-model.md` names it.
+    /// The threat, as in `docs/security-model.md`.
     threat: String,
     /// Rows that fail without it, as `FILE::NAME`.
     rows: BTreeSet<String>,
@@ -72,7 +72,7 @@ fn each_defence_is_marked_once_and_each_mark_is_a_defence() {
     }
     let mut marks = BTreeMap::<String, Vec<PathBuf>>::new();
     collect_marks(&workspace().join("src"), &mut marks);
-    // A second place is another defence: with a name and rows of its own it can be seen that both are needed.
+    // A second place is another defence: its own name and rows show that both are needed.
     let repeated: Vec<_> = marks.iter().filter(|(_, files)| files.len() > 1).collect();
     assert!(repeated.is_empty(), "names that mark several places: {repeated:#?}");
     let marked: BTreeSet<&str> = marks.keys().map(String::as_str).collect();
@@ -84,7 +84,7 @@ fn each_defence_is_marked_once_and_each_mark_is_a_defence() {
     );
 }
 
-/// The names in `defence!("...")`, with the files that they stand in. The macro takes nothing but a literal.
+/// The names in `defence!("...")`, with their files. The macro accepts only a literal.
 fn collect_marks(folder: &Path, marks: &mut BTreeMap<String, Vec<PathBuf>>) {
     let entries = WalkDir::new(folder).into_iter().map(|entry| entry.expect("a folder of the source"));
     for path in entries.filter(|entry| entry.file_type().is_file()).map(DirEntry::into_path) {
@@ -117,7 +117,7 @@ fn no_normal_build_has_the_switch() {
     assert!(!has_switch(&command()), "the command has the switch: build it with `make build`");
 }
 
-/// Whether a binary has the name of the environment variable in it.
+/// Whether a binary contains the name of the environment variable.
 fn has_switch(binary: &Path) -> bool {
     let bytes = fs::read(binary).unwrap_or_else(|error| panic!("{}: {error}", binary.display()));
     bytes.windows(SWITCH.len()).any(|window| window == SWITCH.as_bytes())
@@ -171,7 +171,7 @@ fn cargo() -> Command {
     cargo
 }
 
-/// Builds the suite `table` with the switch, in a folder of its own: nothing with the switch is where a normal build is.
+/// Builds the suite `table` with the switch, in a separate folder, so that normal builds never contain the switch.
 fn table_with_switch() -> PathBuf {
     let mut cargo = cargo();
     cargo.args([

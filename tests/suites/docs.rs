@@ -1,12 +1,12 @@
-//! What the documents say is so: every ```yaml block is what its marker claims, every field, metric and reason is in the
-//! reference and nothing else is, and links lead somewhere.
+//! Checks that the documents are correct: every `yaml` block is what its marker claims, the reference has every field,
+//! metric and reason and no others, and links are valid.
 //!
 //! A marker is an HTML comment on the line above a block. Without one, a block is a whole policy.
 //!
-//! * `<!-- fragment of policy -->`: members of a policy, which load as they stand.
-//! * `<!-- refused: TEXT -->`: a policy that is refused, or an entry of it, with TEXT in the message.
+//! * `<!-- fragment of policy -->`: members of a policy, which load by themselves.
+//! * `<!-- refused: TEXT -->`: a policy that is refused, or that has a refused entry, with TEXT in the message.
 //! * `<!-- envoy -->`: a whole Envoy configuration.
-//! * `<!-- not a policy -->`, `<!-- file: NAME -->`: a part of something else, or of what the page's commands need.
+//! * `<!-- not a policy -->`, `<!-- file: NAME -->`: a part of something else, or of the files for the page's commands.
 
 #[path = "docs/grid.rs"]
 mod grid;
@@ -36,7 +36,7 @@ impl Block {
         serde_saphyr::from_str(&self.text).map_err(|error| format!("is no YAML: {error}"))
     }
 
-    /// Whether the block is what it claims to be.
+    /// Checks that the block is what it claims to be.
     fn check(&self) -> Result<(), String> {
         match &self.claim {
             Claim::Policy | Claim::Fragment => {
@@ -60,8 +60,8 @@ impl Block {
     }
 }
 
-/// The policy as JSON text and as a `Struct`, or the message that refuses it or an entry of it. `env` keys are all there,
-/// or none is.
+/// The policy as JSON text and as a `Struct`, or the message that refuses it or one of its entries. Either all `env`
+/// keys are set, or none.
 fn load(document: &Value, env: bool) -> [Result<Loaded, String>; 2] {
     let environment = |name: &str| env.then(|| format!("the-key-in-{name}").into_bytes());
     let forms = [document.to_string().into_bytes(), structs::encode(document)];
@@ -72,13 +72,13 @@ fn load(document: &Value, env: bool) -> [Result<Loaded, String>; 2] {
     })
 }
 
-/// Whether Envoy takes a configuration, key entries and all.
+/// Checks that Envoy accepts a configuration, including its key entries.
 fn accepted(configuration: &str) -> Result<(), String> {
     let (passes, output) = verdict(configuration);
     if passes && !output.contains("refused") { Ok(()) } else { Err(format!("is not accepted by Envoy:\n{output}")) }
 }
 
-/// What Envoy says of a configuration, with the module under test in it.
+/// Envoy's verdict on a configuration, with the module under test.
 fn verdict(configuration: &str) -> (bool, String) {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let file = directory.path().join("envoy.yaml");
@@ -117,8 +117,8 @@ fn the_first_block_of_the_reference_is_the_default_policy() {
     assert_eq!(digests[0], digests[1]);
 }
 
-/// The fields that may stand at a place of the document: what the refusal of an unknown one there names. `None` where no
-/// object may stand. A place is a list of names and `[]`.
+/// The fields that are allowed at a place of the document: the refusal of an unknown field lists them. `None` if no
+/// object is allowed there. A place is a list of names and `[]`.
 fn fields_at(place: &[&str]) -> Option<&'static [&'static str]> {
     let document = place.iter().rev().fold(json!({"no such field": 0}), |inner, step| match *step {
         "[]" => json!([inner]),
@@ -189,7 +189,7 @@ fn the_reference_has_every_metric_and_reason_and_no_other() {
     );
 }
 
-/// What becomes of a GET with a valid key whose consumer has no role.
+/// The reason for a GET with a valid key whose consumer has no role.
 fn reason(policy: &Value, path: &str) -> &'static str {
     let mut policy = policy.clone();
     policy["consumers"] = json!([{"name": "docs", "keys": [{"plaintext": "docs-suite-key"}]}]);
@@ -226,7 +226,7 @@ fn patterns_match_as_the_reference_says() {
     }
 }
 
-/// The table of YAML that is not what it looks like. Two entries with one key are refused: that shows what the key is.
+/// The table of YAML with unexpected types. Two entries with the same key are refused: that shows the actual key.
 #[test]
 fn envoy_reads_yaml_as_the_reference_warns() {
     let reference = Page::read(REFERENCE);

@@ -1,5 +1,5 @@
-//! Policy updates by filesystem ECDS: a good one takes effect without a restart, a refused one leaves the old policy
-//! serving and is visible in Envoy's counters and log.
+//! Policy updates by filesystem ECDS: a valid one takes effect without a restart; a refused one leaves the old policy
+//! active and shows in Envoy's counters and log.
 
 use std::time::{Duration, Instant};
 
@@ -9,14 +9,14 @@ use portcullis_tests::load::Load;
 use portcullis_tests::poll;
 use serde_json::{Value, json};
 
-/// Updates to a policy that is to be refused, and shows that nothing but the counters has changed.
+/// Updates to a policy that must be refused, and checks that only the counters change.
 fn refuses(fleet: &mut Fleet, policy: &Gate, logged: &[&str]) {
     let before = fleet.counters("main");
     fleet.update("main", policy);
     poll::until("the refused update is counted", || {
         (fleet.counters("main")["config_fail"] == before["config_fail"] + 1).then_some(())
     });
-    // `config_reload` is no sign of success: it counts refused updates too.
+    // `config_reload` does not mean success: it counts refused updates too.
     let after = fleet.counters("main");
     assert_eq!(after["update_rejected"], before["update_rejected"] + 1);
     assert_eq!((after["update_success"], after["version"]), (before["update_success"], before["version"]));
@@ -31,7 +31,7 @@ fn document(keys: &Value) -> Value {
     json!({"version": 1, "name": "ecds", "consumers": [{"name": "ci", "keys": keys}]})
 }
 
-/// What resident memory may gain in the long run, in KiB.
+/// The maximum growth of resident memory in the long run, in KiB.
 const GROWTH: u64 = 3 * 1024;
 
 fn text(document: &Value) -> Gate {
@@ -125,7 +125,7 @@ fn a_refused_first_policy_lets_nobody_in() {
     poll::until("the first good policy serves", || (fleet.status("main", "ecds-old-key") == 200).then_some(()));
 }
 
-/// Many updates while requests run, a refused one after every hundred. `PORTCULLIS_UPDATES` makes it more.
+/// Many updates while requests run, with a refused one after every hundred. `PORTCULLIS_UPDATES` sets the number.
 #[test]
 fn no_request_is_lost_while_policies_change_and_a_revoked_key_stops_at_once() {
     let name = |number: u32| format!("ecds-key-{number}");
@@ -166,7 +166,7 @@ fn no_request_is_lost_while_policies_change_and_a_revoked_key_stops_at_once() {
     let counters = fleet.counters("main");
     assert_eq!((counters["config_fail"], counters["update_rejected"]), (refused, refused));
     assert!(counters["update_success"] > u64::from(updates), "one for each, and the first: {counters:?}");
-    // The first hundred warm everything up.
+    // The first hundred are a warm-up.
     let (first, last) = (resident[0], resident[resident.len() - 1]);
     assert!(last < first + GROWTH, "resident memory grows: {resident:?} KiB");
 }

@@ -1,4 +1,4 @@
-//! The gates of `envoy/envoy-gateway/` as Envoy Gateway hands them to Envoy, on a real Envoy.
+//! The gates of `envoy/envoy-gateway/`, in the form that Envoy Gateway generates, on a real Envoy.
 
 use portcullis_tests::gateway::{
     Gateway, Module, TOKEN, client_settings, filter, gated, listener, manifest, manifest_with, of_kind, route,
@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 /// The key of `httproute.yaml`.
 const DEMO: &str = "pk_demo_ci_not_a_secret";
 
-/// A request, and what is promised: the status, and the consumer that the upstream is told; `-` where it is told of none,
-/// nothing where it is not reached.
+/// A request, and the expected result: the status, and the consumer that the upstream gets; `-` for none, nothing if
+/// the upstream is not reached.
 type Promise = (&'static str, &'static str, &'static [(&'static str, &'static str)], u16, &'static str);
 
 const PROMISES: [Promise; 16] = [
@@ -24,13 +24,13 @@ const PROMISES: [Promise; 16] = [
     ("POST", "/v2/models/iris/predict", &[("x-api-key", TOKEN)], 200, "ci"),
     ("GET", "/healthz", &[], 200, "-"),
     ("GET", "/healthz", &[("x-portcullis-consumer", "forged")], 200, "-"),
-    // Envoy merges slashes before the gate looks.
+    // Envoy merges slashes before the gate.
     ("GET", "//healthz", &[], 200, "-"),
     ("GET", "/healthz/../v2/models", &[], 401, ""),
-    // Envoy itself refuses these, and redirects that one, with Envoy Gateway's settings.
+    // With Envoy Gateway's settings, Envoy itself rejects these, and redirects that one.
     ("GET", "/v2/models", &[("x_api_key", TOKEN)], 400, ""),
     ("GET", "/healthz%2f..%2fv2/models", &[], 307, ""),
-    // The route with a gate of its own: the keys of the other do not open it, and the other way round.
+    // The route with its own gate: the keys of one gate are not valid for the other.
     ("GET", "/orders", &[("x-api-key", TOKEN)], 401, ""),
     ("GET", "/orders", &[("x-api-key", DEMO)], 200, "shop"),
     ("GET", "/v2/models", &[("x-api-key", DEMO)], 401, ""),
@@ -58,7 +58,8 @@ fn envoy_gateways_filters_answer_as_promised_in_both_forms_of_the_policy() {
     }
 }
 
-/// What is refused before the gate: by Envoy Gateway's defaults, with `proxy.yaml`, and where somebody allows all of it.
+/// Requests that are rejected before the gate: with Envoy Gateway's defaults, with `proxy.yaml`, and with everything
+/// allowed.
 #[test]
 fn escaped_slashes_and_underscores_are_refused_before_the_gate() {
     let gate = manifest("gateway.yaml");
@@ -66,7 +67,7 @@ fn escaped_slashes_and_underscores_are_refused_before_the_gate() {
     let allowed = json!({"spec": {
         "path": {"escapedSlashesAction": "KeepUnchanged", "disableMergeSlashes": true}, "headers": {"withUnderscoresAction": "Allow"}
     }});
-    // The statuses of: slashes that are merged, a slash that is escaped, a header with an underscore.
+    // The statuses for: merged slashes, an escaped slash, a header with an underscore.
     for (policy, expected) in [
         (json!({}), [200, 307, 400]),
         (of_kind("proxy.yaml", "ClientTrafficPolicy"), [200, 400, 400]),
@@ -98,12 +99,13 @@ fn an_update_is_taken_or_refused_as_a_whole() {
     proxy.apply(&listener(&wrong, &module), "listener_manager.lds.update_rejected");
     assert_eq!(keys(&proxy), [401, 200], "the old policy serves on");
 
-    // A module that does not come: the listener waits for it, and the old one serves on.
+    // A module that does not arrive: the new listener waits for it, and the old one stays active.
     proxy.apply(&listener(&policy("gateway-first-key"), &Module::missing()), "listener_manager.lds.update_success");
     assert_eq!((keys(&proxy), proxy.count("listener_manager.total_listeners_warming")), ([401, 200], 1));
 }
 
-/// Envoy takes a listener before it has the module, so nothing can refuse the update any more: the gate lets nobody in.
+/// Envoy activates a listener before it has the module, so the update can no longer be refused: the gate lets no
+/// request through.
 #[test]
 fn a_refused_policy_beside_a_new_module_lets_nobody_in() {
     let [first, second] = [paths::module(), paths::trap_module()].map(|path| Module::at(&path));
@@ -121,7 +123,7 @@ fn a_refused_policy_beside_a_new_module_lets_nobody_in() {
     assert_eq!((ask(&proxy), proxy.stage.upstream.count()), ([503, 503], 0), "at the start");
 }
 
-/// Who is trusted by address. A local peer on the loopback cannot show `direct`: Envoy names an address of its own then.
+/// Trust by address. A peer on the loopback cannot show `direct`, because Envoy then writes one of its own addresses.
 #[test]
 fn a_caller_chooses_its_address_where_hops_are_trusted() {
     let policy = |address: &str| {

@@ -1,5 +1,5 @@
-//! What Envoy does that the documents rely on, and that no other suite shows: so that another version of it tells us where it
-//! differs. The table "What differs" of docs/compatibility.md names the tests that fail on some version.
+//! Behaviour of Envoy that the documents rely on and that no other suite shows, so that differences of another version
+//! are found. The table "What differs" of docs/compatibility.md lists the tests that fail on some version.
 
 #[path = "facts/headers.rs"]
 mod headers;
@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 
 const FILE: &str = "gate.json";
 
-/// An Envoy whose gate, by filesystem ECDS, takes its key from the VM's environment.
+/// An Envoy whose gate, configured by filesystem ECDS, takes its key from the VM's environment.
 struct Rotation {
     stage: Stage,
     bootstrap: Bootstrap,
@@ -42,14 +42,14 @@ impl Rotation {
         rotation
     }
 
-    /// Gives the gate the second key, in a VM of that id, and a policy of that realm; what the first and the second key get
-    /// once the update has been taken.
+    /// Gives the gate the second key, in a VM with that id, and a policy with that realm. Returns the replies to the
+    /// first and the second key after the update.
     fn rotate(mut self, vm_id: &str, realm: &str) -> [u16; 2] {
         self.bootstrap.environment = variable("facts-second-key");
         write(self.directory.path(), &self.bootstrap, vm_id, realm);
         let name = "extension_config_discovery.http_filter.main.update_success";
         poll::until("the update is taken", || (self.stage.envoy.admin().count(name) == Some(2)).then_some(()));
-        // Before a worker answers, it has taken what the main thread had for it: the second answer is of the new policy.
+        // A worker applies a pending update before it answers, so the second answer is from the new policy.
         self.statuses();
         self.statuses()
     }
@@ -74,7 +74,7 @@ fn write(directory: &Path, bootstrap: &Bootstrap, vm_id: &str, realm: &str) {
     replace(directory, FILE, &document.to_string());
 }
 
-/// Envoy fixed this in 1.39: it took the environment for no part of what makes a VM another one.
+/// Fixed in Envoy 1.39: before, the environment was not part of a VM's identity.
 #[test]
 fn a_change_of_the_environment_alone_takes_effect() {
     assert_eq!(Rotation::start().rotate("portcullis", "before"), [401, 200]);
@@ -85,13 +85,13 @@ fn a_change_of_the_environment_and_the_policy_takes_effect() {
     assert_eq!(Rotation::start().rotate("portcullis", "after"), [401, 200]);
 }
 
-/// The way that works everywhere.
+/// The remedy that works on every version.
 #[test]
 fn a_change_of_the_environment_and_the_id_of_the_vm_takes_effect() {
     assert_eq!(Rotation::start().rotate("portcullis-2", "before"), [401, 200]);
 }
 
-/// An Envoy with one gate, whose document `change` has been at.
+/// An Envoy with one gate, whose document `change` has modified.
 fn changed(policy: &Value, module: PathBuf, change: impl FnOnce(&mut Value)) -> Stage {
     let upstream = Upstream::start();
     let mut parts = bootstrap(vec![listener("main", Kind::Edge, policy)], &upstream);
@@ -113,7 +113,7 @@ fn plugin(document: &mut Value) -> &mut Value {
     &mut gate["typed_config"]["config"]
 }
 
-/// SECURITY.md warns of it.
+/// SECURITY.md warns about it.
 #[test]
 fn a_route_can_leave_the_gate_out() {
     let stage = changed(&policy("main", "facts-key"), paths::module(), |document| {
@@ -132,7 +132,7 @@ fn a_route_can_leave_the_gate_out() {
     assert_eq!(stage.ask("main", "/x", &[]).0, 401, "a control");
 }
 
-/// Envoy does so after header edits of a module of this ABI version: routes can match the consumer.
+/// Envoy does so after header edits of a module with this ABI version: routes can match the consumer.
 #[test]
 fn the_route_is_selected_again_with_the_identity_headers() {
     let stage = changed(&policy("main", "facts-key"), paths::module(), |document| {
@@ -151,8 +151,9 @@ fn the_route_is_selected_again_with_the_identity_headers() {
     assert_eq!(stage.ask("main", "/x", &forged).0, 401, "a control: the gate stands before every route");
 }
 
-/// A request behind one that asks for an upgrade: to Envoy and the gate it is no request; should it reach the upstream as one,
-/// nobody has decided about it. The upstream declines upgrades. What the first request got, and how many the upstream saw.
+/// A request sent after one that asks for an upgrade: Envoy and the gate do not treat it as a request, so if it reaches
+/// the upstream as one, no gate has decided about it. The upstream declines upgrades. Returns the reply to the first
+/// request, and the number of requests that the upstream received.
 fn behind_an_upgrade(allowed: &[&str], protocol: &str) -> (u16, usize) {
     let policy = json!({"version": 1, "public_paths": ["/open"]});
     let stage = changed(&policy, paths::module(), |document| {
@@ -190,7 +191,7 @@ fn nothing_behind_another_declined_upgrade_reaches_the_upstream() {
     assert_eq!(behind_an_upgrade(&["other"], "other"), (200, 1));
 }
 
-/// What the documents warn of: a gate without a failure policy stays down.
+/// The documents warn about this: a gate without a failure policy does not recover.
 #[test]
 fn without_a_failure_policy_a_stopped_gate_lets_nobody_in_ever_again() {
     let stage = changed(&policy("main", "facts-key"), paths::trap_module(), |document| {
@@ -204,7 +205,8 @@ fn without_a_failure_policy_a_stopped_gate_lets_nobody_in_ever_again() {
     }
 }
 
-/// What becomes of `FAIL_RELOAD` on an Envoy that is too old for it: no gate, rather than another one.
+/// `FAIL_RELOAD` on an Envoy that is too old for it: Envoy rejects the configuration, and does not run a different
+/// gate.
 #[test]
 fn envoy_does_not_start_with_a_failure_policy_that_it_does_not_know() {
     let upstream = Upstream::start();
@@ -215,7 +217,7 @@ fn envoy_does_not_start_with_a_failure_policy_that_it_does_not_know() {
     assert!(failure.contains("FAIL_SOME_NEW_WAY"), "{failure}");
 }
 
-/// With the gate's policy in a listener that Envoy gets by LDS: what is refused opens no port, and takes none away.
+/// With the gate's policy in a listener from LDS: a refused update opens no port, and closes none.
 #[test]
 fn a_listener_with_a_refused_policy_stays_closed_and_as_an_update_changes_nothing() {
     let upstream = Upstream::start();
@@ -246,7 +248,7 @@ fn a_listener_with_a_refused_policy_stays_closed_and_as_an_update_changes_nothin
     assert_eq!(statuses(), [200, 401]);
 }
 
-/// The names and labels that docs/configuration.md promises, with the `stats_tags` that it shows.
+/// The names and labels in docs/configuration.md, with its `stats_tags`.
 #[test]
 fn prometheus_gets_the_documented_names_and_labels() {
     let shown =

@@ -1,5 +1,5 @@
-//! What only a host of ours can see of the built module: the calls that it makes, the memory that it keeps, and what becomes
-//! of a request when a call fails.
+//! Properties of the built module that only our own host can observe: its hostcalls, its memory, and the result of a
+//! request when a hostcall fails.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +17,7 @@ const KEY: &str = "pk_hostcalls_are_counted_here";
 const LOCAL: &str = "10.1.2.3:40000";
 const STRANGER: &str = "192.0.2.1:40000";
 const IDENTITY: &str = "spiffe://cluster.local/ns/shop/sa/cart";
-/// In seconds since 1970: within the window of the second key.
+/// Seconds since 1970, within the validity window of the second key.
 const NOW: u64 = 1_800_000_000;
 
 /// One path through a decision.
@@ -27,7 +27,7 @@ struct Path {
     stream: Stream,
 }
 
-/// Every grant, the denials of each step, and what else makes calls.
+/// Every grant, the denials of each step, and other requests that make hostcalls.
 fn paths() -> Vec<Path> {
     let key = [("x-api-key", KEY)];
     let expiring = [("x-api-key", "pk_expires_in_a_far_year")];
@@ -123,7 +123,7 @@ fn start(policy: &Value) -> Vm {
     Vm::start(policy.to_string().as_bytes(), &BTreeMap::new(), None).expect("the policy stands")
 }
 
-/// Each call leaves the VM, so these are most of what the gate costs. A new one must be meant.
+/// Each hostcall leaves the VM, so hostcalls are most of the gate's cost. A new one must be intended.
 #[test]
 fn each_path_makes_just_the_calls_that_are_written_down() {
     let mut found = String::new();
@@ -146,8 +146,9 @@ fn verdict(exchange: &Exchange) -> String {
     }
 }
 
-/// What a call is about is then missing: an address, an identity, a count. An edit that fails, and the request is answered
-/// instead; an answer that fails leaves nothing but a trap, to which Envoy answers 5xx (`FAIL_RELOAD`: to that request).
+/// If a hostcall fails, its result is missing: an address, an identity, a count. If an edit fails, the gate answers the
+/// request itself. If the answer fails, only a trap remains, to which Envoy answers 5xx (with `FAIL_RELOAD`, only to
+/// that request).
 #[test]
 fn a_call_that_fails_on_a_request_lets_nobody_in_and_leaves_no_edit_out() {
     let mut failed = BTreeMap::<String, BTreeSet<&str>>::new();
@@ -222,7 +223,7 @@ fn a_call_that_fails_while_a_policy_is_loaded_opens_nothing() {
     assert_eq!(stopped_by, BTreeMap::from(expected));
 }
 
-/// Of a `Struct`, the first byte alone could be the line feed that JSON text begins with.
+/// The first byte of a `Struct` alone could be the line feed at the start of JSON text.
 #[test]
 fn a_host_may_hand_a_policy_over_in_pieces_of_any_size() {
     let text = policy().to_string().into_bytes();
@@ -246,7 +247,7 @@ fn call_name(call: &str) -> String {
     call.split(' ').next().unwrap_or_default().to_owned()
 }
 
-/// A host without a clock fails the call, or leaves the time at 0.
+/// A host without a clock fails the call, or returns the time 0.
 #[test]
 fn without_a_clock_a_key_with_a_window_lets_nobody_in() {
     let mut policy = policy();
@@ -262,7 +263,7 @@ fn without_a_clock_a_key_with_a_window_lets_nobody_in() {
     assert_eq!(["pk_always", "pk_expires", "pk_begins"].map(|key| served(key, 0)), ["goes on", "401", "401"]);
 }
 
-/// Envoy's codecs let only token characters through, so this stands for a host that does not.
+/// Envoy's codecs only let token characters through, so this test stands for a host that does not.
 #[test]
 fn a_header_name_that_is_no_text_is_decided_about_like_any_other() {
     for (path, expected) in [("/public", "goes on"), ("/v2", "goes on")] {
@@ -276,7 +277,8 @@ fn a_header_name_that_is_no_text_is_decided_about_like_any_other() {
     }
 }
 
-/// Linear memory never shrinks, so what the largest requests need stays. What each request leaves behind would add up.
+/// Linear memory never shrinks, so it keeps the size for the largest requests. Memory that each request leaks would add
+/// up.
 #[test]
 fn memory_is_flat_over_20_000_requests_of_every_kind_and_size() {
     let mut policy = policy();
@@ -296,7 +298,7 @@ fn memory_is_flat_over_20_000_requests_of_every_kind_and_size() {
     assert!(first == last && last < 4 << 20, "bytes after each 5,000 requests: {sizes:?}");
 }
 
-/// A policy is read piece by piece, and only what it keeps is ever held: its memory is below that of its text.
+/// A policy is read in pieces, and only the result is kept: its memory is smaller than its text.
 #[test]
 fn a_hundred_thousand_keys_are_held_in_20_mib() {
     let digest = |number: u128| format!("{:064x}", number.wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835));
@@ -317,7 +319,7 @@ fn a_hundred_thousand_keys_are_held_in_20_mib() {
     }
 }
 
-/// A policy goes with the last request that began under it.
+/// A policy is freed with the last request that began under it.
 #[test]
 fn memory_is_flat_over_60_updates_with_requests_between() {
     let document = |version: u32| {
@@ -335,11 +337,11 @@ fn memory_is_flat_over_60_updates_with_requests_between() {
         vm.update(document(version).as_bytes()).expect("the policy stands");
         sizes.push(vm.memory());
     }
-    // The first ones find out how much room two of them take, with what lies between their pieces.
+    // The first ones determine how much room two of them need, with the fragments in between.
     assert_eq!(sizes[29], sizes[59], "bytes after each update: {sizes:?}");
 }
 
-/// Envoy keeps what it is told of a metric as long as the VM lives, each time anew.
+/// Envoy stores every metric definition as long as the VM lives, even a repeated one.
 #[test]
 fn an_update_defines_no_metric_again() {
     let mut policy = policy();
@@ -357,7 +359,8 @@ fn an_update_defines_no_metric_again() {
     }
 }
 
-/// A caller pays for its bytes, not for their square. Ten times as much of a header, or as many of them, in one request.
+/// The cost of a request is linear in its bytes, not quadratic. Compares one request with one that has ten times as
+/// much of a header, or as many headers.
 #[test]
 fn a_request_costs_in_proportion_to_its_size() {
     let program = Program::read(&paths::module(), true);
@@ -371,7 +374,7 @@ fn a_request_costs_in_proportion_to_its_size() {
         vm.spent().expect("it counts") - before
     };
     let key = ("x-api-key", KEY);
-    // Each byte of the number at a place where `-`, `_`, `.` and so on are one.
+    // Each byte of the number at a place where `-`, `_`, `.` and so on are equivalent.
     let forged = |number: usize| {
         let mut name = b"x-portcullis-consumer".to_vec();
         name[1] = b"-_.!~#$&"[number % 8];
@@ -414,7 +417,7 @@ fn a_request_costs_in_proportion_to_its_size() {
         ("origins", &|size| with(from(LOCAL, request("GET", "/v2", &[])), many("origin", "https://a.test", size))),
     ];
     for (kind, make) in kinds {
-        // The second time: the first has the interpreter read the functions.
+        // The second run: in the first, the interpreter reads the functions.
         let [none, few, more] = [0, 100, 1_000].map(|size| (cost(make(size)), cost(make(size))).1);
         let (few, more) = (few.saturating_sub(none), more.saturating_sub(none));
         eprintln!("{kind}: {none} instructions, {few} more for 100, {more} more for 1,000");
@@ -431,7 +434,7 @@ fn table() -> Vec<Stream> {
     told.map(|told| stream(&told)).collect()
 }
 
-/// As large as Envoy lets through, with its usual limit of 60 KiB for all headers.
+/// As large as Envoy allows, with its usual limit of 60 KiB for all headers.
 fn hostile() -> Vec<Stream> {
     let long = |piece: &str| piece.repeat(60 * 1024 / piece.len());
     let text = long("k");

@@ -1,5 +1,6 @@
-//! The manifests under `envoy/istio/` on a real Envoy, each as Istio hands it over: JSON text, by ECDS, in a listener like
-//! its sidecars', with mutual TLS and SPIFFE certificates, behind a gateway like its own. Istio itself does not run here.
+//! The manifests under `envoy/istio/` on a real Envoy, in the form that Istio generates: JSON text, by ECDS, in a
+//! listener like that of its sidecars, with mutual TLS and SPIFFE certificates, behind a gateway like Istio's. Istio
+//! itself is not run.
 
 #[path = "istio/around.rs"]
 mod around;
@@ -35,7 +36,7 @@ const FILES: [&str; 11] = [
     "workload.yaml",
 ];
 
-/// The plugin of a file that has only one.
+/// The only plugin of a file.
 fn only(file: &str) -> Plugin {
     let mut all = plugins(file);
     assert_eq!(all.len(), 1, "{file}");
@@ -50,12 +51,11 @@ fn every_file_of_the_folder_is_tried_here() {
     assert_eq!(with_plugins, FILES);
 }
 
-/// In every file, what `make push` leaves, and the warning that its digest is still to be filled in.
+/// Every file has the image that `make push` pushes, and the note that its digest must be set.
 #[test]
 fn every_file_names_the_image_that_is_pushed_and_says_that_its_digest_is_not_there_yet() {
     let image = concat!("oci://registry.example.com/portcullis:", env!("CARGO_PKG_VERSION"));
-    let warning =
-        "# url and sha256 are yours to fill in: as they stand no module is found, and every request gets 403.\n";
+    let warning = "# Set url and sha256: with these placeholders no module is found, and every request gets 403.\n";
     for file in FILES {
         for plugin in plugins(file) {
             assert_eq!(
@@ -69,7 +69,7 @@ fn every_file_names_the_image_that_is_pushed_and_says_that_its_digest_is_not_the
     }
 }
 
-/// Requests that lead to many kinds of decision, by callers of many kinds.
+/// Requests for many kinds of decision, by many kinds of callers.
 fn requests() -> Vec<(&'static str, Request<'static>)> {
     let headers: [&[(&str, &str)]; 8] = [
         &[],
@@ -88,7 +88,7 @@ fn requests() -> Vec<(&'static str, Request<'static>)> {
     all.flat_map(|request| [NOBODY, "shop/frontend", GATEWAY].map(|who| (who, request))).collect()
 }
 
-/// In a `Struct`, the policy is what people write into an Envoy configuration; Istio makes JSON text of it.
+/// As a `Struct`, the policy is what people write into an Envoy configuration; Istio converts it to JSON text.
 #[test]
 fn every_policy_means_the_same_as_json_text_and_as_a_struct() {
     for file in FILES {
@@ -110,7 +110,7 @@ fn every_policy_means_the_same_as_json_text_and_as_a_struct() {
     }
 }
 
-/// What a file promises: who asks, for what, with which headers, and what becomes of it.
+/// The purpose of a file: who asks, for what, with which headers, and the expected result.
 type Promise = (&'static str, &'static str, &'static str, &'static [(&'static str, &'static str)], u16, &'static str);
 
 fn keeps(mesh: &Mesh, proxy: &Proxy, promises: &[Promise]) {
@@ -187,7 +187,7 @@ fn a_first_gate_reports_and_denies_nobody() {
     assert_eq!((count("allowed.key"), count("enforcing")), (1, 0));
 }
 
-/// The step of the roll-out that the guide ends with: the same plugin without its `mode`, over the one that reports.
+/// The last step of the roll-out in the guide: the same plugin without its `mode` replaces the one that reports.
 #[test]
 fn enforcing_is_an_update_and_so_is_the_way_back() {
     let mesh = Mesh::new();
@@ -220,7 +220,7 @@ fn a_gate_of_one_workload_has_rules_of_its_own() {
     );
 }
 
-/// As istiod decides it: inbound listeners and waypoints are SERVER, outbound ones and gateways CLIENT.
+/// As in istiod: inbound listeners and waypoints are SERVER, outbound ones and gateways CLIENT.
 #[test]
 fn every_plugin_stands_where_its_file_says() {
     let all = [Place::SidecarInbound, Place::SidecarOutbound, Place::Gateway, Place::Waypoint];
@@ -230,7 +230,7 @@ fn every_plugin_stands_where_its_file_says() {
             let expected: &[Place] = match (file, at_gateways) {
                 ("gateway-api.yaml", _) => &[Place::Gateway],
                 ("waypoint.yaml", _) => &[Place::Gateway, Place::Waypoint],
-                // Its selector keeps it from sidecars.
+                // Its selector excludes sidecars.
                 (_, true) => &[Place::SidecarOutbound, Place::Gateway],
                 (_, false) => &[Place::SidecarInbound],
             };
@@ -256,7 +256,7 @@ fn a_key_comes_from_the_environment_of_the_proxy() {
     assert_eq!((outcome.header("x-portcullis-consumer"), outcome.header("x-api-key")), (Some("ops".into()), None));
     assert_eq!(mesh.send(&proxy, NOBODY, &get(MODELS, &[])).verdict(), says(401, "no_credential"));
 
-    // The variable has one name from the Secret to the policy.
+    // The variable has the same name everywhere, from the Secret to the policy.
     let deployment = documents("secret.yaml").into_iter().find(|one| one["kind"] == "Deployment").expect("it is there");
     let containers = deployment["spec"]["template"]["spec"]["containers"].as_array().expect("a list");
     let sidecar = containers.iter().find(|one| one["name"] == "istio-proxy").expect("the sidecar");
@@ -264,7 +264,7 @@ fn a_key_comes_from_the_environment_of_the_proxy() {
     assert_eq!((&sidecar["image"], name), (&json!("auto"), &plugin.wasm()["vmConfig"]["env"][0]["name"]));
     assert_eq!(name, &plugin.policy()["consumers"][0]["keys"][0]["env"]);
 
-    // The control: a proxy without the variable refuses that entry, and serves.
+    // Control: a proxy without the variable skips that entry, and works.
     let bare = Proxy::start(mesh.setup(vec![plugin.extension(Form::Text)]));
     assert_eq!(mesh.send(&bare, NOBODY, &get(MODELS, &[("x-api-key", TOKEN)])).verdict(), says(401, "unknown_key"));
     assert_eq!(mesh.send(&bare, NOBODY, &get("/healthz", &[])).verdict(), says(200, "public_path"));
@@ -272,7 +272,7 @@ fn a_key_comes_from_the_environment_of_the_proxy() {
 
 #[test]
 fn a_recorded_peer_is_local_and_a_forged_one_is_not() {
-    // The suite's callers come from loopback.
+    // The suite's callers come from loopback addresses.
     let plugin = only("record-peer.yaml").with("/trusted_networks/ranges", json!(["localhost"]));
     let gate = plugin.extension(Form::Text);
     let recorder = inserted_first("record-peer.yaml");
@@ -289,7 +289,7 @@ fn a_recorded_peer_is_local_and_a_forged_one_is_not() {
             (NOBODY, "GET", MODELS, &[("x-forwarded-for", "127.0.0.1, 10.0.0.1")], 401, "no_credential"),
         ],
     );
-    // Somebody else, who says to be local.
+    // A caller from outside that states a local address.
     let outside = mesh.sidecar(
         recorder
             .iter()
@@ -298,7 +298,7 @@ fn a_recorded_peer_is_local_and_a_forged_one_is_not() {
             .collect(),
     );
     keeps(&mesh, &outside, &[(NOBODY, "GET", MODELS, &[("x-forwarded-for", "192.168.10.7")], 401, "no_credential")]);
-    // Without the filter in front nobody is local.
+    // Without the filter before the gate, no caller is local.
     let bare = mesh.sidecar(vec![gate]);
     keeps(&mesh, &bare, &[(NOBODY, "GET", MODELS, &[], 401, "no_credential")]);
 }

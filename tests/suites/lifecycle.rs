@@ -35,7 +35,7 @@ fn the_policy_that_served_last_serves_after_a_restart() {
     assert_eq!(fleet.metric("main", "policy_digest"), digest);
 }
 
-/// A refused update is harmless to an Envoy that runs. One that starts has nothing else to serve, and lets nobody in.
+/// A refused update is harmless to a running Envoy. A new Envoy has no other policy, and lets no request through.
 #[test]
 fn a_restart_with_a_refused_policy_lets_nobody_in() {
     let good = text(&policy("main", "life-first-key"));
@@ -54,7 +54,7 @@ fn a_restart_with_a_refused_policy_lets_nobody_in() {
     poll::until("a good policy serves", || (fleet.status("main", "life-first-key") == 200).then_some(()));
 }
 
-/// With the policy in the bootstrap there is no Envoy without it.
+/// With the policy in the bootstrap, Envoy does not start without it.
 #[test]
 fn envoy_does_not_start_with_a_refused_policy_of_its_own() {
     let upstream = Upstream::start();
@@ -65,7 +65,7 @@ fn envoy_does_not_start_with_a_refused_policy_of_its_own() {
     assert!(failure.contains("consumers[0]: unknown field `colour`"), "{failure}");
 }
 
-/// Connections of which every worker has some; Envoy deals them out evenly.
+/// Connections to all workers; Envoy distributes them evenly.
 fn one_for_each_worker(fleet: &Fleet, gate: &str) -> Vec<http1::Client<TcpStream>> {
     let connection = |_| http1::Client::new(connect(V4, fleet.address(gate)).expect("Envoy listens"));
     let mut connections: Vec<_> = (0..2 * WORKERS).map(connection).collect();
@@ -86,7 +86,7 @@ fn status(client: &mut http1::Client<TcpStream>, key: &str) -> u16 {
     client.send(&http1::get("/v2/models", &[("x-api-key", key)])).expect("a reply").status
 }
 
-/// Each worker has a VM of its own. On each, no request is let in with the old key after one was with the new key.
+/// Each worker has its own VM. On each, no request with the old key passes after one with the new key has passed.
 #[test]
 fn every_worker_gets_every_update() {
     let options = Options { workers: WORKERS, ..Options::default() };
@@ -110,7 +110,7 @@ fn every_worker_gets_every_update() {
     assert_eq!(fleet.counters("main")["update_success"], 21);
 }
 
-/// The number of VMs that run in this Envoy.
+/// The number of running VMs in this Envoy.
 fn machines(fleet: &Fleet) -> u64 {
     fleet.stage.envoy.admin().count("wasm.envoy.wasm.runtime.v8.active").expect("Envoy counts its VMs by this name")
 }
@@ -140,7 +140,7 @@ fn gates_in_one_vm_keep_their_own_policies() {
     assert_eq!(seen(&fleet, "life-wrong-key"), [401, 401]);
     assert_eq!(machines(&fleet), alone);
 
-    // A policy is told by its place, not by its name or its text: both may have the same.
+    // A policy is identified by its place, not by its name or text: two may have the same.
     let same = text(&policy("north", "life-same-key"));
     fleet.update("north", &same);
     fleet.update("south", &same);
@@ -150,7 +150,7 @@ fn gates_in_one_vm_keep_their_own_policies() {
     assert_eq!(seen(&fleet, "life-same-key"), [401, 200]);
 }
 
-/// Two gates, one behind the other on one listener: `outer` wants a key in X-API-Key, `inner` a bearer token.
+/// Two gates in a row on one listener: `outer` requires a key in X-API-Key, `inner` a bearer token.
 fn chain() -> Stage {
     let outer = json!({
         "version": 1, "name": "outer", "access_log": true,
@@ -160,7 +160,7 @@ fn chain() -> Stage {
     });
     let inner = json!({
         "version": 1, "name": "inner", "access_log": true,
-        // The first gate's source too: what it has taken out is not there any more.
+        // The first gate's source is missing there: that gate has removed it.
         "key_sources": ["bearer", {"header": "x-api-key"}],
         "public_paths": ["/open", "/inner"],
         "consumers": [{"name": "team", "keys": [{"id": "inner-id", "plaintext": "life-inner-key"}]}],
@@ -200,19 +200,19 @@ fn a_request_must_pass_both_gates_of_a_chain() {
     assert_eq!(ask("/x", &[]), says(401, "no_credential"));
     assert_eq!(ask("/x", &[OUTER, ("authorization", "Bearer life-outer-key")]), says(401, "unknown_key"));
     assert_eq!(ask("/x", &[("x-api-key", "life-inner-key"), INNER]), says(401, "unknown_key"));
-    // Public is what both call so.
+    // Public in both policies.
     assert_eq!(ask("/open", &[]), says(200, "public_path"));
     for (path, key) in [("/outer", INNER), ("/inner", OUTER)] {
         assert_eq!(ask(path, &[]), says(401, "no_credential"), "{path}");
         assert_eq!(ask(path, &[key]).0, 200, "{path}");
     }
-    // What the first gate found out about a caller is nothing to the second: not the consumer, not the roles.
+    // The second gate does not use the first gate's result: neither the consumer nor the roles.
     assert_eq!(ask("/admin", &[OUTER, INNER]), says(403, "missing_role"));
     let forged =
         [("x-portcullis-consumer", "edge"), ("x-portcullis-roles", "admin"), ("x-portcullis-key-id", "outer-id")];
     assert_eq!(ask("/x", &[&[OUTER], forged.as_slice()].concat()), says(401, "no_credential"));
     assert_eq!(ask("/admin", &[&[OUTER, INNER], forged.as_slice()].concat()), says(403, "missing_role"));
-    // Each gate counts for itself, and nothing of the first's refusals reached the second.
+    // Each gate counts separately, and requests that the first one denied did not reach the second.
     let count = |name: &str| stage.envoy.admin().count(&format!("wasmcustom.portcullis.{name}"));
     assert_eq!((count("outer.denied.no_credential"), count("inner.denied.no_credential")), (Some(3), Some(3)));
     assert_eq!((count("outer.denied.unknown_key"), count("inner.denied.unknown_key")), (Some(1), Some(1)));
@@ -231,7 +231,7 @@ fn version(gate: &str, version: usize) -> Gate {
     text(&policy)
 }
 
-/// The head of a request with that version's key, and the first piece of its body.
+/// The headers of a request with that version's key, and the first piece of its body.
 fn begin(fleet: &Fleet, gate: &str, version: usize) -> TcpStream {
     let mut stream = connect(V4, fleet.address(gate)).expect("Envoy listens");
     let head = format!(
@@ -242,8 +242,8 @@ fn begin(fleet: &Fleet, gate: &str, version: usize) -> TcpStream {
     stream
 }
 
-/// Two gates of one VM, which change places with each request, and their updates, the last of which brings a policy back that
-/// requests still go on under. In between there are enough requests to have those looked through that are over.
+/// Two gates in one VM, which alternate with each request, and their updates. The last update restores a policy under
+/// which requests are still running. In between, there are enough requests to make the module clean up finished ones.
 #[test]
 fn a_request_ends_under_the_policy_that_it_began_under() {
     const VERSIONS: usize = 4;
@@ -280,7 +280,7 @@ fn a_request_ends_under_the_policy_that_it_began_under() {
         for _ in 0..OPEN {
             open.extend(gates.map(|gate| (begin(&fleet, gate, now), gate, now)));
         }
-        // These begin after those, on the one worker.
+        // These begin after those, on the single worker.
         for _ in 0..100 {
             for gate in gates {
                 let short = http1::request(
@@ -329,9 +329,10 @@ fn the_upstream_hears_of_the_last_gate_of_a_chain_alone() {
     };
     let by_inner: BTreeMap<&str, Vec<&[u8]>> =
         [("x-portcullis-consumer", vec![b"team".as_slice()]), ("x-portcullis-key-id", vec![b"inner-id"])].into();
-    // The first gate's consumer has a role, the second's has none: none is left.
+    // The first gate's consumer has a role, the second's has none: none remains.
     assert_eq!(identity(&seen("/x", &[OUTER, INNER])), by_inner);
-    // Exempt there, known here, and the other way round: the last word counts, and it is that nobody is known.
+    // Exempt in one gate, identified in the other, and the opposite: the last gate decides, and its result is that
+    // there is no identity.
     assert_eq!(identity(&seen("/outer", &[INNER])), by_inner);
     assert_eq!(identity(&seen("/inner", &[OUTER])), BTreeMap::new());
 }

@@ -1,4 +1,5 @@
-//! What `portcullis lint` says that Envoy does, on a real Envoy: the examples of its errors open the gate, or are refused.
+//! Checks on a real Envoy that `portcullis lint` is right: the examples of its errors open the gate, or Envoy rejects
+//! them.
 
 use std::fs;
 use std::path::Path;
@@ -26,7 +27,7 @@ fn manager(document: &mut Value, listener: usize) -> &mut Value {
     &mut document["static_resources"]["listeners"][listener]["filter_chains"][0]["filters"][0]["typed_config"]
 }
 
-/// The example, changed, with free ports and without an upstream; the second gate comes from `gate`.
+/// The example, modified, with free ports and without an upstream; the second gate is `gate`.
 fn document(directory: &Path, gate: &Value, change: impl FnOnce(&mut Value)) -> Value {
     let file = directory.join("gate.json");
     fs::write(&file, gate.to_string()).expect("the directory takes a file");
@@ -45,7 +46,7 @@ fn document(directory: &Path, gate: &Value, change: impl FnOnce(&mut Value)) -> 
     document
 }
 
-/// What callers without a key get at both listeners, forwarded for somebody so that no address is trusted.
+/// The replies to callers without a key at both listeners, forwarded for another client so that no address is trusted.
 fn statuses(gate: &Value, change: impl FnOnce(&mut Value)) -> [u16; 2] {
     statuses_with(gate, &[], change)
 }
@@ -85,7 +86,7 @@ fn a_disabled_gate_is_open() {
     }
 }
 
-/// Their own filters stand in the place of all others.
+/// Their own filters replace all others.
 #[test]
 fn an_upgrade_with_filters_of_its_own_meets_no_other_gate() {
     const UPGRADE: &[(&str, &str)] = &[("connection", "upgrade"), ("upgrade", "websocket")];
@@ -96,13 +97,13 @@ fn an_upgrade_with_filters_of_its_own_meets_no_other_gate() {
             "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"
         }}])
     };
-    // The passing example: one listener has no filters for it, and the other has a gate among them.
+    // The valid example: one listener has no filters for it, and the other has a gate among them.
     assert_eq!(ask(&|_| {}), [401, 401]);
     let upgrade = |document: &mut Value, upgrade: Value| manager(document, 0)["upgrade_configs"][0] = upgrade;
     let own = json!({"upgrade_type": "websocket", "filters": router()});
     assert_eq!(ask(&|document| upgrade(document, own.clone())), [200, 401]);
     assert_eq!(statuses(&gate, |document| upgrade(document, own.clone())), [401, 401], "without an upgrade");
-    // One that is switched off is refused, unless a route switches it on: there the upstream is asked, which is not there.
+    // A disabled one is rejected, unless a route enables it: then the upstream is called, which does not exist.
     let off = json!({"upgrade_type": "websocket", "enabled": false, "filters": router()});
     for (route, expected) in [
         (json!({"cluster": "backend"}), 403),
@@ -117,7 +118,7 @@ fn an_upgrade_with_filters_of_its_own_meets_no_other_gate() {
     }
 }
 
-/// Two filter chains of one listener are two ways in.
+/// Two filter chains of one listener are two entrances.
 #[test]
 fn a_filter_chain_without_a_gate_is_open_beside_one_that_has_one() {
     let second = |document: &mut Value| {
@@ -146,7 +147,7 @@ fn a_default_that_is_no_gate_is_open_where_the_gate_is_refused() {
     assert_eq!(statuses(&refused, with_default), [401, 200]);
 }
 
-/// And one without a digest for a module from afar.
+/// Envoy also rejects a remote module without a digest.
 #[test]
 fn envoy_refuses_a_gate_after_the_router() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -167,7 +168,7 @@ fn envoy_refuses_a_gate_after_the_router() {
     assert!(unpinned.contains("Sha256"), "{unpinned}");
 }
 
-/// Envoy does without an optional filter that it does not have.
+/// Envoy runs without an optional filter that it does not have.
 #[test]
 fn an_optional_filter_is_left_out() {
     let unknown = |document: &mut Value, is_optional: bool| {

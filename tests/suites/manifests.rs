@@ -1,8 +1,8 @@
-//! The manifests for Kubernetes under `envoy/istio/` and `envoy/envoy-gateway/`: each document is one that an API server
-//! takes, and each gate in them has a policy that loads, a pinned module, and no way to fail open.
+//! The manifests for Kubernetes under `envoy/istio/` and `envoy/envoy-gateway/`: an API server accepts each document,
+//! and each gate in them has a valid policy, a pinned module, and never fails open.
 //!
-//! Schemas are looked up in the directory that `PORTCULLIS_SCHEMAS` names, a `CustomResourceDefinition` a file. Without it
-//! only they are left out, and a line says so.
+//! Schemas are in the directory that `PORTCULLIS_SCHEMAS` names, one `CustomResourceDefinition` in each file. Without
+//! it, only the schema checks are skipped, and a line says so.
 
 use std::fs;
 use std::io::Write as _;
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 const WITH_SCHEMA: [&str; 6] =
     ["EnvoyExtensionPolicy", "EnvoyFilter", "PeerAuthentication", "Telemetry", "TrafficExtension", "WasmPlugin"];
 
-/// Kinds of which only apiVersion, kind and name are looked at where the directory has no schema.
+/// Kinds for which only apiVersion, kind and name are checked if the directory has no schema.
 const BY_NAME: [(&str, &[&str]); 8] = [
     ("v1", &["ConfigMap", "Namespace", "Secret", "Service", "ServiceAccount"]),
     ("apps/v1", &["DaemonSet", "Deployment"]),
@@ -50,7 +50,7 @@ fn manifests() -> Vec<Manifest> {
     all
 }
 
-/// What is wrong with a document, by its schema or without one.
+/// The errors of a document, by its schema or without one.
 fn examine(document: &Value, schemas: Option<&Schemas>) -> Findings {
     let [version, kind] = ["apiVersion", "kind"].map(|name| document[name].as_str().unwrap_or_default());
     let Findings { mut errors, mut unevaluated } = Findings::default();
@@ -83,7 +83,7 @@ fn examine(document: &Value, schemas: Option<&Schemas>) -> Findings {
 fn an_api_server_takes_every_document() {
     let schemas = Schemas::from_environment();
     if schemas.is_none() {
-        // Past the capture of the test runner: a check that is left out says so.
+        // Written past the output capture of the test runner, so that a skipped check is visible.
         let line = b"PORTCULLIS_SCHEMAS names no directory: manifests are not compared with their schemas\n";
         std::io::stderr().write_all(line).expect("standard error takes a line");
     }
@@ -95,7 +95,7 @@ fn an_api_server_takes_every_document() {
     assert_eq!(errors.collect::<Vec<_>>().join("\n"), "");
 }
 
-/// The control: documents with one thing wrong, the shipped one for Envoy Gateway and one for Istio.
+/// Control: documents with one error each, from the shipped ones for Envoy Gateway and for Istio.
 #[test]
 fn an_api_server_refuses_a_document_with_one_thing_wrong() {
     let text = fs::read_to_string(workspace().join("envoy/envoy-gateway/gateway.yaml")).expect("it is there");
@@ -153,7 +153,7 @@ fn an_api_server_refuses_a_document_with_one_thing_wrong() {
     }
 }
 
-/// A gate: the configuration of the plugin, and the policy in it.
+/// A gate: the configuration of the plugin, and its policy.
 struct Gate<'a> {
     plugin: &'a Value,
     policy: Vec<u8>,
@@ -181,7 +181,7 @@ fn gates<'a>(value: &'a Value, found: &mut Vec<Gate<'a>>) {
     }
 }
 
-/// Every text in a value but those in a policy.
+/// Every text in a value, except those in a policy.
 fn texts<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
     match value {
         Value::String(text) => found.push(text),
@@ -196,7 +196,7 @@ fn texts<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
     }
 }
 
-/// Whether something in a value lets everybody in when it fails.
+/// Whether something in a value fails open.
 fn opens(value: &Value) -> bool {
     match value {
         Value::Object(members) => members.iter().any(|(name, member)| {
@@ -214,7 +214,7 @@ impl Gate<'_> {
         let mut errors = Vec::new();
         let mut named = Vec::new();
         texts(plugin, &mut named);
-        // A variable is there if the VM is given it by name.
+        // A variable is available if the VM gets it by name.
         let environment = |name: &str| named.contains(&name).then(|| format!("the-key-in-{name}").into_bytes());
         match Policy::load(&self.policy, &environment) {
             Ok(loaded) => errors.extend(loaded.refused_entries.iter().map(ToString::to_string)),
@@ -245,7 +245,7 @@ fn every_gate_has_a_policy_that_loads_and_a_pinned_module_and_never_opens() {
         if ["EnvoyExtensionPolicy", "TrafficExtension", "WasmPlugin"].contains(&kind) && found.is_empty() {
             errors.push(format!("{place}: no gate"));
         }
-        // Also where a gate is written in a way that is not known here.
+        // Also if a gate is written in a form that is unknown here.
         if opens(&document) {
             errors.push(format!("{place}: something in it lets everybody in when it fails"));
         }
@@ -257,7 +257,7 @@ fn every_gate_has_a_policy_that_loads_and_a_pinned_module_and_never_opens() {
     assert_eq!(errors.join("\n"), "");
 }
 
-/// The control: gates of each kind, each with one thing wrong.
+/// Control: gates of each kind, with one error each.
 #[test]
 fn a_gate_with_one_thing_wrong_is_found() {
     let digest = "0".repeat(64);

@@ -1,5 +1,5 @@
-//! What the module asks of its host and offers to it. The list is short and written down: whatever a dependency drags in
-//! (a clock, a file, a socket) fails here first.
+//! The imports and exports of the module. The list is short and pinned: anything that a dependency adds (a clock, a
+//! file, a socket) fails here first.
 
 use std::process::Command;
 
@@ -30,7 +30,7 @@ fn the_module_imports_and_exports_just_what_is_written_down() {
     );
 }
 
-/// Every VM of every worker compiles it and holds it. Of what must be in it, most reads the policy (docs/performance.md).
+/// Every VM of every worker compiles and holds it. Most of the necessary code reads the policy (docs/performance.md).
 #[test]
 fn the_module_stays_small() {
     const MOST: u64 = 560 * 1024;
@@ -38,7 +38,7 @@ fn the_module_stays_small() {
     assert!(size <= MOST, "{size} bytes, of {MOST} at most");
 }
 
-/// The same source gives the same module on every machine, and tells nothing of the one that it was built on.
+/// The same source gives the same module on every machine, without information about the build machine.
 #[test]
 fn the_module_holds_no_path_of_the_machine_that_built_it() {
     let bytes = std::fs::read(module()).expect("the module can be read");
@@ -55,7 +55,7 @@ fn the_module_holds_no_path_of_the_machine_that_built_it() {
     );
 }
 
-/// Whoever has the source can see that a module was made from it: the same bytes come out in another folder.
+/// Everyone with the source can verify a module: a build in another folder gives the same bytes.
 #[test]
 fn two_builds_in_two_folders_give_the_same_module() {
     let folder = copy_of_the_source();
@@ -73,7 +73,7 @@ fn two_builds_in_two_folders_give_the_same_module() {
     );
 }
 
-/// The switch of `src/filter/trap.rs` is in the test build alone.
+/// The switch of `src/filter/trap.rs` is only in the test build.
 #[test]
 fn the_module_has_no_trap_switch() {
     let has_switch = |path: std::path::PathBuf| {
@@ -84,5 +84,5 @@ fn the_module_has_no_trap_switch() {
     assert!(has_switch(trap_module()), "a control: build it with `make trap-module`");
 }
 
-/// What it says. The header's name is no string in the module: it is compared word by word.
+/// Its message. The header's name is not a string in the module: it is compared word by word.
 const THROWN: &[u8] = b"the trap switch was thrown";

@@ -22,7 +22,7 @@ fn policy() -> Value {
     })
 }
 
-/// Envoy with a listener that verifies client certificates, one that only takes them, and one without TLS.
+/// Envoy with a listener that verifies client certificates, one that accepts any, and one without TLS.
 struct Mesh {
     stage: Stage,
     authority: Authority,
@@ -114,9 +114,9 @@ fn without_tls_nobody_has_an_identity() {
     assert_eq!(mesh.stage.ask("plain", "/v2/models", &[]), says(401, "no_credential"));
 }
 
-/// What Envoy does, not what anybody wants: `connection.mtls` says that a certificate was presented, not that it was
-/// verified, and no attribute says the latter. With `ACCEPT_UNTRUSTED` anyone can call themselves anything, so
-/// `trusted_identities` must not stand behind such a listener. If this test fails, Envoy has changed for the better.
+/// Behaviour of Envoy, not a goal: `connection.mtls` says that a certificate was presented, not that it was verified,
+/// and no attribute says the latter. With `ACCEPT_UNTRUSTED` a caller can have any identity, so `trusted_identities`
+/// must not be used on such a listener. If this test fails, Envoy has improved.
 #[test]
 fn where_envoy_accepts_untrusted_certificates_an_identity_is_what_the_caller_says() {
     let mesh = Mesh::start();

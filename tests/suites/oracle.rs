@@ -1,5 +1,6 @@
-//! A differential oracle for paths. Slow and obvious models say how a backend may read a path; whatever the gate calls public
-//! must be public to each of them, and whatever any of them finds restricted, the gate must restrict. So must the reference.
+//! A differential oracle for paths. Slow and simple models define how a backend may interpret a path. A path that the
+//! gate calls public must be public to every model. A path that any model finds restricted must be restricted by the
+//! gate, and by the reference.
 
 use std::collections::BTreeSet;
 
@@ -9,19 +10,19 @@ use portcullis_tests::areas::{GUEST, WORDS, decide, document, is_public, is_rest
 use proptest::prelude::*;
 use proptest::sample::select;
 
-/// Paths of words that matter and of everything that is read in more than one way.
+/// Paths of relevant words and of all strings that can be interpreted in several ways.
 fn paths() -> impl Strategy<Value = String> {
     proptest::collection::vec(select(&WORDS[..]), 1..9).prop_map(|words| format!("/{}", words.concat()))
 }
 
-/// What some backend makes of a path that is called public, and that is not public to it.
+/// The backend interpretation of a public path that is not public in the model.
 fn not_public(path: &str) -> Option<String> {
     let resources = MODELS.iter().filter_map(|(name, model)| Some((name, model(path.as_bytes())?)));
     let found = resources.into_iter().find(|(_, resource)| !is_public(resource));
     found.map(|(name, resource)| format!("{path} is {resource} to {name}"))
 }
 
-/// What some backend makes of a path that is restricted to it.
+/// The backend interpretation of a path that is restricted in the model.
 fn restricted(path: &str) -> Option<String> {
     let models = MODELS.iter().chain(&BY_OTHER_NAMES);
     let resources = models.filter_map(|(name, model)| Some((name, model(path.as_bytes())?)));
@@ -29,7 +30,7 @@ fn restricted(path: &str) -> Option<String> {
     found.map(|(name, resource)| format!("{path} is {resource} to {name}"))
 }
 
-/// What the reference decides about a GET of the path.
+/// The reference's decision about a GET of the path.
 fn reference_decides(path: &str, key: Option<&str>) -> &'static str {
     let document = Document::read(&document()).expect("the reference reads the policy");
     let mut headers = vec![(":method", "GET"), (":authority", "gate"), (":path", path)];
@@ -72,7 +73,7 @@ proptest! {
     }
 }
 
-/// A control: the generator does reach each kind of answer, and the models do differ.
+/// Control: the generator reaches each kind of answer, and the models differ.
 #[test]
 fn the_paths_that_are_tried_are_of_every_kind() {
     use proptest::strategy::ValueTree as _;

@@ -1,5 +1,5 @@
-//! What `make image` and `make dist` pack: the same bytes from the same build, checksums that verify, and lists of parts that
-//! say what is in it. Where something is missing, one line says so and nothing is left.
+//! The results of `make image` and `make dist`: the same bytes from the same build, valid checksums, and software bills
+//! of materials that list the contents. If something is missing, one line says so and no file is left.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -12,7 +12,7 @@ use portcullis_tests::paths::{copy_of_the_source, cyclonedx, module, workspace};
 use serde_json::Value;
 
 const EPOCH: [(&str, &str); 1] = [("SOURCE_DATE_EPOCH", "1790000000")];
-/// git with a name, and without the settings of whoever runs the suite.
+/// git with a user name, and without the settings of the user who runs the suite.
 const GIT: [(&str, &str); 6] = [
     ("GIT_AUTHOR_NAME", "nobody"),
     ("GIT_AUTHOR_EMAIL", "nobody@example.com"),
@@ -31,7 +31,7 @@ fn shell(command: &str, folder: &Path) -> std::process::Output {
     apart(shell.args(["-c", command]).current_dir(folder)).envs(GIT).output().expect("a shell at /bin/sh")
 }
 
-/// The manifest of an image below `target/oci`.
+/// The manifest of an image under `target/oci`.
 fn manifest(folder: &Path, name: &str) -> Value {
     let layout = folder.join("target/oci").join(name);
     let index = json(&fs::read(layout.join("index.json")).expect("a layout has an index"));
@@ -55,7 +55,7 @@ fn two_folders_give_the_same_images_and_the_same_release() {
     let packed = |copy: &Path| ["target/oci", "target/dist"].map(|folder| files_below(&copy.join(folder)));
     let first = packed(one.path());
     assert!(first == packed(other.path()), "files of {} and {} differ", one.path().display(), other.path().display());
-    // Again in the same folder, over what is there.
+    // Again in the same folder, over the existing files.
     done(make("image dist", one.path(), &EPOCH));
     assert!(first == packed(one.path()), "the second time is not the first");
     let holds = |word: &Path| {
@@ -66,12 +66,12 @@ fn two_folders_give_the_same_images_and_the_same_release() {
         assert!(!holds(folder), "{} is named in what was packed: build it with `make build`", folder.display());
     }
     assert!(holds(Path::new("cargo/registry")), "a control: names of source files are");
-    // A control: the time is in all of it.
+    // Control: everything contains the time.
     done(make("image dist", one.path(), &[("SOURCE_DATE_EPOCH", "0")]));
     assert!(first.iter().zip(packed(one.path())).all(|(before, after)| *before != after));
 }
 
-/// What Istio and Envoy Gateway check of an image, as docs/guides/oci-image.md has it.
+/// The checks of an image by Istio and Envoy Gateway, as in docs/guides/oci-image.md.
 #[test]
 fn hosts_find_the_module_where_they_look() {
     let copy = built_copy();
@@ -131,7 +131,7 @@ fn a_release_holds_what_its_checksums_say_and_its_command_runs() {
     assert!(!output.status.success(), "a control: {output:?}");
 }
 
-/// It may have the keys of whoever packs in it, and that git ignores it makes it no better.
+/// It may contain keys of the user who packs, even if git ignores it.
 #[test]
 fn a_file_that_git_does_not_know_is_refused() {
     let copy = built_copy();
@@ -144,7 +144,8 @@ fn a_file_that_git_does_not_know_is_refused() {
         fs::write(&path, "pk_real").expect("our own folder");
         let output = make("dist", copy.path(), &GIT);
         let said = String::from_utf8_lossy(&output.stderr);
-        let expected = format!("dist: {stray} is unknown to git, and would go out: commit it, or move it elsewhere\n");
+        let expected =
+            format!("dist: {stray} is unknown to git, and would be packed: commit it, or move it elsewhere\n");
         assert!(!output.status.success() && said.starts_with(&expected), "{output:?}");
         assert!(files_below(&copy.path().join("target/dist")) == before, "it is not what it was");
         fs::remove_file(path).expect("our own file");
@@ -152,7 +153,7 @@ fn a_file_that_git_does_not_know_is_refused() {
     done(make("dist", copy.path(), &GIT));
 }
 
-/// Against the schema of CycloneDX, as its own library has it.
+/// Validates against the schema of CycloneDX, with CycloneDX's own library.
 #[test]
 fn the_lists_of_parts_are_valid_and_name_the_crates_of_cargo() {
     const VALIDATE: &str = "import sys; from cyclonedx.schema import SchemaVersion as V; \
@@ -179,7 +180,7 @@ fn the_lists_of_parts_are_valid_and_name_the_crates_of_cargo() {
         assert!(crates.into_iter().all(has) && !others.into_iter().any(has), "{of}: {components:?}");
         let lock = fs::read_to_string(workspace().join("Cargo.lock")).expect("Cargo.lock is there");
         for component in components.iter().filter(|one| {
-            // The standard library has no checksum, nor have the crates of this workspace.
+            // The standard library and the crates of this workspace have no checksum.
             let name = one["name"].as_str().expect("a name");
             name != "rust-std" && !name.starts_with("portcullis")
         }) {
@@ -196,7 +197,7 @@ fn the_lists_of_parts_are_valid_and_name_the_crates_of_cargo() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("'wanted' is not one of"), "a control: {output:?}");
 }
 
-/// From the version to the archive of somebody else. What is built stays that of this folder: building takes minutes.
+/// From the version to the archive. The build results are those of this folder, because a build takes minutes.
 #[test]
 fn the_steps_of_a_release_work() {
     let copy = built_copy();
@@ -204,7 +205,7 @@ fn the_steps_of_a_release_work() {
     let text = fs::read_to_string(workspace().join("CONTRIBUTING.md")).expect("CONTRIBUTING.md is there");
     let shown = console::read(&text);
     assert!(shown.len() > 8, "the steps are found");
-    // One shell, as for a person: a step that changes the folder changes it for the next.
+    // One shell, as for a user: a step that changes the folder affects the next.
     let mut session = format!("set -ex\nmake() {{ command make {} {} \"$@\"; }}\n", BUILT.join(" "), tools());
     for command in shown.iter().map(|shown| shown.command.as_str()) {
         session += &format!("{command}\n");
@@ -248,13 +249,13 @@ fn what_is_missing_is_one_line_and_leaves_nothing() {
     assert!(!target.exists());
     fs::create_dir(&target).expect("our own folder");
     fs::write(target.join("portcullis.wasm"), "no module").expect("our own folder");
-    fails("image", &[], "target/portcullis.wasm is no wasm module: run `make build`");
+    fails("image", &[], "target/portcullis.wasm is not a wasm module: run `make build`");
     add_build(copy.path());
-    let soon = "SOURCE_DATE_EPOCH=soon is no time: give seconds since 1970, or unset it";
+    let soon = "SOURCE_DATE_EPOCH=soon is not a time: give seconds since 1970, or unset it";
     for script in ["image", "dist"] {
         fails(script, &[("SOURCE_DATE_EPOCH", "soon")], soon);
     }
-    // And what cargo notes of rustc.
+    // And cargo's record about rustc.
     let left: Vec<String> = files_below(&target).into_keys().filter(|name| name != ".rustc_info.json").collect();
     assert_eq!(left, ["portcullis.wasm", "release/portcullis"]);
 }

@@ -1,5 +1,5 @@
-//! `docs/command/*.md` and the guides for DEEPaaS, Orchestra and RxInferServer, as a user follows them, on a real Envoy: a key that
-//! is revoked is refused within 2 seconds by the same Envoy.
+//! `docs/command/*.md` and the guides for DEEPaaS, Orchestra and RxInferServer, followed as a user does, on a real
+//! Envoy: the same Envoy rejects a revoked key within 2 seconds.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,5 +1,4 @@
-//! Callers that a row of the table cannot be: those who come through other Envoys, real processes of their own, and
-//! those on another link.
+//! Callers that a row of the table cannot express: through other Envoys (real processes), and on another link.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, TcpStream};
@@ -13,9 +12,9 @@ use portcullis_tests::stage::{Stage, bootstrap, listener, verdict};
 use portcullis_tests::upstream::Upstream;
 use serde_json::{Value, json};
 
-/// A local caller, and the address from which the Envoy in front connects to the gate: both are in the range.
+/// A local caller, and the address from which the front Envoy connects to the gate: both are in the range.
 const LOCAL: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 77);
-/// A caller from outside, and an Envoy in front that has an address from outside.
+/// A caller from outside, and a front Envoy with an address outside the range.
 const OUTSIDE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 9);
 const MODES: [&str; 3] = ["direct", "remote_ip", "filter_state"];
 
@@ -24,11 +23,11 @@ fn policy(mode: &str, ranges: &Value) -> Value {
     json!({"version": 1, "name": mode, "trusted_networks": {"ranges": ranges, "client_address": client_address}})
 }
 
-/// The request header by which an Envoy in front chooses the gate.
+/// The request header with which a front Envoy selects the gate.
 const GATE: &str = "x-test-gate";
 
-/// An Envoy without a gate that passes requests on to `targets`, from the address `from`. Its listeners have the names of
-/// their kinds.
+/// An Envoy without a gate that forwards requests to `targets`, from the address `from`. Its listeners have the names
+/// of their kinds.
 fn envoy_in_front(stage: &Stage, targets: &[(String, SocketAddr)], from: Ipv4Addr) -> Envoy {
     let kinds = [Kind::Edge, Kind::Append, Kind::Sidecar];
     let listeners = kinds.map(|kind| listener(kind.name(), kind, &json!({}))).to_vec();
@@ -57,7 +56,7 @@ struct Chain {
     stage: Stage,
     /// One that connects from an address in the range.
     near: Envoy,
-    /// One that connects from outside.
+    /// One that connects from outside the range.
     far: Envoy,
     /// One in front of `far`'s listener that appends.
     farther: Envoy,
@@ -84,7 +83,7 @@ impl Chain {
         Self { stage, near, far, farther }
     }
 
-    /// Which modes let a caller pass who comes through a listener of `front`, and what the gate took for its address.
+    /// The modes in which a caller through a listener of `front` passes, and the address that the gate saw.
     fn passes(&self, front: &Envoy, through: &str, gate: &str, from: Ipv4Addr, says: Option<&str>) -> (String, String) {
         let (mut modes, mut sources) = (Vec::new(), Vec::new());
         for mode in MODES {
@@ -99,7 +98,7 @@ impl Chain {
                 other => assert_eq!(other, "no_credential"),
             }
             let source: SocketAddr = reply.header(SOURCE).expect("a source").parse().expect("an address");
-            // The port of the kernel's choice is any.
+            // The kernel chooses the port.
             sources.push(if source.port() == 0 { source.to_string() } else { source.ip().to_string() });
         }
         sources.dedup();
@@ -114,8 +113,8 @@ fn a_second_envoy_in_front_makes_nobody_local_who_is_not() {
     let (posing, all) = (Some("127.0.0.77"), "direct remote_ip filter_state");
     let mut wrong = Vec::new();
     for (front, through, gate, from, says, passes, source) in [
-        // It appends its client, and its own address is in the range: `remote_ip` on an edge listener takes it for the
-        // caller, all else sees the client, or that there is one.
+        // It appends its client, and its own address is in the range. `remote_ip` on an edge listener sees the proxy as
+        // the caller; the others see the client, or that there is one.
         (near, "append", "edge_state", OUTSIDE, None, "remote_ip", "127.0.0.77"),
         (near, "append", "edge_state", OUTSIDE, posing, "remote_ip", "127.0.0.77"),
         (near, "append", "append", OUTSIDE, None, "remote_ip", "127.0.0.77"),
@@ -124,28 +123,29 @@ fn a_second_envoy_in_front_makes_nobody_local_who_is_not() {
         (near, "append", "sidecar_state", OUTSIDE, posing, "", "127.0.0.9:0"),
         (near, "append", "hops1", OUTSIDE, None, "", "127.0.0.9:0"),
         (near, "append", "hops1", OUTSIDE, posing, "", "127.0.0.9:0"),
-        // One hop more than there is: the client writes the address, or the Envoy in front is taken for it.
+        // One hop more than there is: the client controls the address, or the Envoy in front counts as the client.
         (near, "append", "hops2", OUTSIDE, None, "remote_ip", "127.0.0.77"),
         (near, "append", "hops2", OUTSIDE, posing, "remote_ip", "127.0.0.77:0"),
-        // It appends, and is outside: who is local behind it is local to `remote_ip` with the right number of hops.
+        // It appends, and is outside the range: local callers behind it are local to `remote_ip` with the right number
+        // of hops.
         (far, "append", "edge_state", LOCAL, None, "", "127.0.0.9"),
         (far, "append", "sidecar_state", LOCAL, None, "remote_ip", "127.0.0.77:0"),
         (far, "append", "hops1", LOCAL, None, "remote_ip", "127.0.0.77:0"),
         (far, "append", "hops1", OUTSIDE, posing, "", "127.0.0.9:0"),
         (far, "append", "hops2", LOCAL, None, "", "127.0.0.9"),
-        // Two of them.
+        // Two such proxies.
         (farther, "append", "hops2", LOCAL, None, "remote_ip", "127.0.0.77:0"),
         (farther, "append", "hops2", OUTSIDE, posing, "", "127.0.0.9:0"),
         (farther, "append", "hops1", LOCAL, None, "", "127.0.0.9:0"),
         (farther, "append", "edge_state", LOCAL, posing, "", "127.0.0.9"),
-        // It appends nothing, as an edge listener does: the client is in X-Envoy-External-Address alone.
+        // It appends nothing, like an edge listener: the client is only in X-Envoy-External-Address.
         (near, "edge", "sidecar_state", OUTSIDE, None, "remote_ip", "127.0.0.77"),
         (near, "edge", "sidecar_state", OUTSIDE, posing, "remote_ip", "127.0.0.77:0"),
         (near, "edge", "sidecar_state", LOCAL, None, all, "127.0.0.77"),
-        // What cannot be seen, and is not promised: a gate on an edge listener behind one that says nothing.
+        // Not visible to the gate, and not promised: a gate on an edge listener behind a proxy that sends no header.
         (near, "edge", "edge_state", OUTSIDE, None, all, "127.0.0.77"),
         (near, "sidecar", "sidecar_state", OUTSIDE, None, all, "127.0.0.77"),
-        // Even there a header that the client writes itself costs it the exemption.
+        // Even there, a header from the client itself removes its exemption.
         (near, "edge", "edge_state", OUTSIDE, Some("203.0.113.5"), "remote_ip", "127.0.0.77"),
         (far, "edge", "edge_state", LOCAL, posing, "", "127.0.0.9"),
     ] {
@@ -158,13 +158,13 @@ fn a_second_envoy_in_front_makes_nobody_local_who_is_not() {
     assert!(chain.stage.upstream.count() > 0, "some do pass");
 }
 
-/// A link-local address of this machine, and the number of its link, if it has one.
+/// A link-local address of this machine and the number of its link, if there is one.
 fn link_local() -> Option<(Ipv6Addr, u32)> {
     let table = fs::read_to_string("/proc/net/if_inet6").unwrap_or_default();
     table.lines().find_map(|line| {
         let fields: Vec<&str> = line.split_whitespace().collect();
         let [address, link, _, "20", flags, _] = fields[..] else { return None };
-        // Tentative, or a duplicate: nobody can bind it (linux/if_addr.h).
+        // Tentative or duplicate: it cannot be bound (linux/if_addr.h).
         let flags = u8::from_str_radix(flags, 16).ok()?;
         let usable = flags & 0x48 == 0;
         let address = Ipv6Addr::from(u128::from_str_radix(address, 16).ok()?);
@@ -172,7 +172,8 @@ fn link_local() -> Option<(Ipv6Addr, u32)> {
     })
 }
 
-/// Rows of the table show the same with claimed and forwarded addresses; this is a real peer, where the machine has one.
+/// Rows of the table show the same with stated and forwarded addresses; this is a real peer, if the machine has such an
+/// address.
 #[test]
 fn a_peer_on_another_link_is_in_no_range() {
     let Some((address, link)) = link_local() else {

@@ -1,5 +1,5 @@
-//! Envoy under systemd as `docs/guides/plain-envoy.md` has it: every command of the guide is run, in a temporary directory, with
-//! Envoy started and stopped as the unit says; and the unit itself is sound.
+//! Envoy under systemd as in `docs/guides/plain-envoy.md`: runs every command of the guide in a temporary directory,
+//! and starts and stops Envoy as the unit does; also checks the unit itself.
 
 use std::fs;
 use std::io::Write as _;
@@ -43,7 +43,8 @@ fn every_command_of_the_guide_does_what_it_says() {
             assert!(passes, "$ {}\n{output}", one.command);
             continue;
         }
-        // Envoy takes a moment to see a new file: what is promised comes, and what only looks may look again.
+        // Envoy takes a moment to see a new file: commands that only read may be repeated until the expected line
+        // appears.
         if one.missing(&output).is_some() {
             eprintln!("$ {}\n{output}", one.command);
         }
@@ -81,7 +82,7 @@ fn the_stand_in_for_the_machine_refuses_what_would_reach_the_real_one() {
     assert!(machine.run("test -d /run/portcullis </dev/null").status.success(), "a control");
 }
 
-/// The gate of the files, without the guide.
+/// The gate of the shipped files, without the guide.
 fn installed() -> Machine {
     let mut machine = Machine::new();
     for one in console::read(&shipped(GUIDE)).iter().filter(|one| one.command.contains("install -D")) {
@@ -155,13 +156,13 @@ fn the_gate_is_made_anew_after_a_failure() {
     assert_eq!((&plugin["failure_policy"], plugin.get("fail_open")), (&"FAIL_RELOAD".into(), None));
 }
 
-/// What `systemd-analyze` says of a unit: whether it passes, and its words.
+/// The result of `systemd-analyze` for a unit: whether it passes, and its output.
 fn analyzed(arguments: &[&str], unit: &Path) -> (bool, String) {
     let output = Command::new("systemd-analyze").args(arguments).arg(unit).output().expect("it was found");
     (output.status.success(), said(&output))
 }
 
-/// Exposure in tenths, of 100; what is left is mostly the network, which a proxy needs.
+/// Exposure in tenths, of 100; most of the rest is the network, which a proxy needs.
 const EXPOSURE: &str = "--threshold=15";
 
 #[test]

@@ -1,5 +1,5 @@
-//! The README, as a newcomer follows it: the demonstration is started, every command that the README shows is run against
-//! it, and every line that it promises must come back, in that order.
+//! Follows the README like a new user: starts the demonstration, runs every command of the README against it, and
+//! checks that every expected line appears, in order.
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -8,7 +8,7 @@ use portcullis_tests::console::{self, Shown};
 use portcullis_tests::paths::workspace;
 use portcullis_tests::secrets;
 
-/// The commands of the README, and its first ```yaml block, a policy.
+/// The commands of the README, and its first `yaml` block, a policy.
 fn read_readme() -> (Vec<Shown>, String) {
     let text = std::fs::read_to_string(workspace().join("README.md")).expect("README.md is there");
     let policy = text.split_once("```yaml\n").and_then(|(_, rest)| rest.split_once("```\n"));
@@ -18,11 +18,11 @@ fn read_readme() -> (Vec<Shown>, String) {
 /// The demonstration, on free ports. Stopped when dropped.
 struct Demonstration {
     script: Child,
-    /// Kept open: the script has a last word to say.
+    /// Kept open: the script prints a last line.
     _output: BufReader<ChildStdout>,
-    /// Where Envoy's log is.
+    /// The path of Envoy's log.
     log: String,
-    /// The address that the README writes, and the one that it is here.
+    /// The address in the README, and the actual one.
     addresses: Vec<(&'static str, String)>,
 }
 
@@ -86,7 +86,7 @@ fn every_command_of_the_readme_does_what_it_says() {
     for shown in shown {
         let command = &shown.command;
         match command.split(' ').next() {
-            // What was just started.
+            // Already started.
             Some("make") if command == "make run" => continue,
             Some("curl" | "target/release/portcullis") => {}
             _ => panic!("the README shows `{command}`, which this test does not know how to run"),
@@ -103,7 +103,7 @@ fn every_command_of_the_readme_does_what_it_says() {
     assert!(run >= 10, "only {run} commands were found");
 
     assert_eq!(demonstration.stop(), Some(0), "it stops cleanly");
-    // This Envoy is not the harness's own, which searches by itself.
+    // This Envoy was not started by the harness, which would search for secrets.
     let configuration =
         std::fs::read_to_string(workspace().join("envoy/envoy.yaml")).expect("envoy/envoy.yaml is there");
     secrets::in_document(&serde_saphyr::from_str(&configuration).expect("it is YAML"));

@@ -1,5 +1,5 @@
-//! The reference that fuzz targets hold the gate against is itself held against the table of cases: each row of the core has
-//! one answer, and the reference gives it.
+//! The reference with which fuzz targets compare the gate is itself compared with the table of cases: for each row of
+//! the core, the reference gives the expected answer.
 
 use portcullis_models::reference::{self, Environment, Host, document::Document, request::Request};
 use portcullis_tests::cases::{Cases, EngineName, Row, load_all};

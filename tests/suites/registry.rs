@@ -1,4 +1,4 @@
-//! The images in a real registry: what comes out of it is what went in, and guards an Envoy.
+//! The images in a real registry: pulling returns what was pushed, and the pulled module works in Envoy.
 
 use std::fs;
 use std::path::Path;
@@ -17,7 +17,7 @@ use serde_json::json;
 
 const KEY: &str = "registry-suite-key";
 const VERSION: &str = env!("CARGO_PKG_VERSION");
-/// The registry of the guide.
+/// The registry in the guide.
 const HOST: &str = "registry.example.com";
 /// In the order in which they are pushed.
 const LAYOUTS: [&str; 4] = ["compat", "compat-sbom", "artifact", "artifact-sbom"];
@@ -35,7 +35,7 @@ fn a_registry_gives_back_every_image_with_its_digest() {
         let skopeo = |arguments: String| done(registry.shell(&format!("skopeo {arguments}"), copy.path()));
         let sum = skopeo(format!("inspect --raw docker://{tag} | sha256sum"));
         assert_eq!(sum, format!("{}  -\n", &digest["sha256:".len()..]), "{name}");
-        // By that digest, into a layout of its own: the same blobs.
+        // By that digest, into a new layout: the same blobs.
         let by_digest = format!("docker://{}/portcullis@{digest}", registry.address);
         skopeo(format!("copy --preserve-digests {by_digest} oci:back-{name}"));
         let blobs = |folder: String| files_below(&copy.path().join(folder).join("blobs"));
@@ -88,19 +88,19 @@ fn a_registry_that_is_not_there_is_one_line_and_leaves_nothing() {
     let complaint = |output: Output| {
         assert_eq!(output.status.code(), Some(2), "{output:?}");
         let said = String::from_utf8_lossy(&output.stderr);
-        // The last line is that of make.
+        // The last line is from make.
         let lines: Vec<&str> = said.lines().filter(|line| !line.starts_with("make: ***")).collect();
         assert!(lines.len() == 1 && output.stdout.is_empty(), "{said}");
         lines[0].to_owned()
     };
-    // Port 1 of the loopback is nobody's.
+    // Nothing listens on port 1 of the loopback.
     let said = complaint(push("127.0.0.1:1"));
     assert!(said.starts_with(&format!("push: 127.0.0.1:1/portcullis:{VERSION} was not pushed (")), "{said}");
     assert!(said.ends_with("connect: connection refused): is the name right, and is the registry up?"), "{said}");
     let said = complaint(registry.shell("make push", copy.path()));
-    assert!(said.contains("REPOSITORY is no place in a registry: give HOST[:PORT]/NAME"), "{said}");
+    assert!(said.contains("REPOSITORY is not a repository: give HOST[:PORT]/NAME"), "{said}");
     let said = complaint(registry.shell("make push TO=\"x'; touch touched; '\"", copy.path()));
-    assert!(said.contains("is no place in a registry"), "{said}");
+    assert!(said.contains("is not a repository"), "{said}");
     let said =
         complaint(registry.shell(&format!("{} PUSH_OPTIONS=--no-such-option", push_to("127.0.0.1:1")), copy.path()));
     assert!(said.contains("unknown flag: --no-such-option"), "{said}");

@@ -1,5 +1,5 @@
-//! What `portcullis render` writes: its golden files (`cli/tests/golden`) are taken by Envoy or by the schemas of their kinds, and
-//! the renders of today run on a real Envoy, take over live, and mean in a mesh what the shipped manifests mean.
+//! The output of `portcullis render`: Envoy or the schemas accept its golden files (`cli/tests/golden`). Fresh renders
+//! run on a real Envoy, take effect live, and mean the same in a mesh as the shipped manifests.
 
 #[path = "render/live.rs"]
 mod live;
@@ -22,11 +22,11 @@ use portcullis_tests::tls::Authority;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// What the renders expect in Envoy's environment.
+/// The environment that the renders need.
 const ENVIRONMENT: &[(&str, &str)] =
     &[("PORTCULLIS_TOKEN", "render-suite-token"), ("PORTCULLIS_TOKEN_2", "render-suite-two")];
 
-/// The golden files of that beginning, each with its text.
+/// The golden files with that prefix, each with its text.
 fn golden(begin: &str) -> Vec<(String, String)> {
     let directory = paths::workspace().join("cli/tests/golden");
     let files = fs::read_dir(&directory).expect("it is there").map_while(Result::ok).map(|entry| entry.path());
@@ -46,7 +46,7 @@ fn one(text: &str) -> Value {
     all.remove(0)
 }
 
-/// What `portcullis render` prints in a directory.
+/// The output of `portcullis render` in a directory.
 fn rendered(directory: &Path, arguments: &[&str]) -> String {
     let mut command = Command::new(paths::command());
     let output = command.arg("render").args(arguments).current_dir(directory).output().expect("it runs");
@@ -54,11 +54,11 @@ fn rendered(directory: &Path, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).expect("it is text")
 }
 
-/// A directory with what the golden files name: the module, and a certificate.
+/// A directory with the files that the golden files refer to: the module, and a certificate.
 fn stage() -> TempDir {
     let directory = tempfile::tempdir().expect("a temporary directory");
     symlink(paths::module(), directory.path().join("portcullis.wasm")).expect("a link in it");
-    // Where a bootstrap leaves the policy to it, it is only asked whether it is there.
+    // If a bootstrap refers to it for the policy, it only needs to exist.
     fs::write(directory.path().join("gate.yaml"), "").expect("a file in it");
     fs::create_dir(directory.path().join("tls")).expect("a directory in it");
     let server = Authority::new().server();
@@ -68,7 +68,7 @@ fn stage() -> TempDir {
     directory
 }
 
-/// What Envoy says of a bootstrap, as text.
+/// Envoy's verdict on a bootstrap, as text.
 fn ask(stage: &Path, text: &str) -> Verdict {
     let file = stage.join("asked.yaml");
     let place = stage.to_str().expect("a path in UTF-8");
@@ -90,7 +90,7 @@ fn accepts(name: &str, stage: &Path, text: &str) {
     let verdict = ask(stage, text);
     assert!(verdict.status.success(), "{name}:\n{}", verdict.output);
     assert!(!verdict.output.contains("deprecated"), "{name}:\n{}", verdict.output);
-    // The control: the filter is asked too, where it is not left to another file.
+    // Control: the filter is validated too, if it is not in another file.
     let broken = text.replace("'/healthz'", "'healthz'").replace("\"/healthz\"", "\"healthz\"");
     let broken = broken.replace("'/v2/'", "'v2/'").replace("\"/v2/\"", "\"v2/\"");
     let verdict = ask(stage, &broken);
@@ -124,7 +124,7 @@ fn envoy_takes_every_filter_and_every_live_update_in_a_listener() {
     }
 }
 
-/// The schema does not know what Envoy wants in a patch.
+/// The schema does not cover what Envoy requires in a patch.
 #[test]
 fn envoy_takes_the_filter_of_every_envoy_filter() {
     let stage = stage();
@@ -134,7 +134,7 @@ fn envoy_takes_the_filter_of_every_envoy_filter() {
         let [resource] = resources.as_slice() else { panic!("{name} adds one resource") };
         let filter = json!({"name": resource["name"], "typed_config": resource["typed_config"]});
         accepts(&name, stage.path(), &around(&[filter]));
-        // And what stands in the listener asks for it by its name.
+        // The listener refers to it by its name.
         let patch = &document["spec"]["configPatches"][1];
         assert_eq!(
             (&patch["applyTo"], &patch["patch"]["operation"]),
@@ -147,7 +147,7 @@ fn envoy_takes_the_filter_of_every_envoy_filter() {
             json!({"path_config_source": {"path": stage.path().join("gate.yaml")}});
         let verdict = ask(stage.path(), &around(&[asked]));
         assert!(verdict.status.success(), "{name}:\n{}", verdict.output);
-        // The connection manager has what is merged into it.
+        // The connection manager has the merged settings.
         let place = if name.contains("gateway") { Place::Gateway } else { Place::SidecarInbound };
         let settings = merged(&document, place);
         assert_eq!(
@@ -166,7 +166,7 @@ fn envoy_takes_the_filter_of_every_envoy_filter() {
 #[test]
 fn an_api_server_takes_every_manifest() {
     let Some(schemas) = Schemas::from_environment() else {
-        // Past the capture of the test runner: a check that is left out says so.
+        // Written past the output capture of the test runner, so that a skipped check is visible.
         let line = b"PORTCULLIS_SCHEMAS names no directory: renders are not compared with their schemas\n";
         return std::io::stderr().write_all(line).expect("standard error takes a line");
     };
@@ -175,13 +175,13 @@ fn an_api_server_takes_every_manifest() {
     let all = all.iter().flat_map(|(name, text)| documents(text).into_iter().map(move |one| (name, one)));
     for (name, document) in all {
         let Some(findings) = schemas.check(&document) else {
-            // Its fields are those of `envoy/envoy-gateway/proxy.yaml`, as the suite `settings` sees.
+            // Its fields are those of `envoy/envoy-gateway/proxy.yaml`, which the suite `settings` checks.
             assert_eq!(document["kind"], "ClientTrafficPolicy", "{name}: no schema for its kind");
             continue;
         };
         assert!(findings.errors.is_empty(), "{name}: {:?}", findings.errors);
         kinds.insert(document["kind"].as_str().unwrap_or_default().to_owned());
-        // The control: a field that is not there is found.
+        // Control: an unknown field is found.
         let mut wrong = document.clone();
         wrong["spec"]["slector"] = json!({});
         assert!(!schemas.check(&wrong).expect("the same kind").errors.is_empty(), "{name}");

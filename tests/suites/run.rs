@@ -1,4 +1,4 @@
-//! `portcullis run` on a real Envoy: what it protects and how, what it says, and what it leaves behind.
+//! `portcullis run` on a real Envoy: its protection, its output, and its clean-up.
 
 #[path = "run/gate.rs"]
 mod gate;
@@ -24,7 +24,7 @@ use procfs::process::Process;
 const KEY: &str = "run-suite-key";
 const SECOND: &str = "run-suite-second-key";
 const TOKEN: &str = "run-suite-token";
-/// No loopback address that anything here trusts.
+/// A loopback address that is in no trusted range here.
 const ELSEWHERE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 9));
 
 fn policy(key: &str) -> String {
@@ -36,7 +36,7 @@ fn store(key: &str) -> String {
     format!(r#"{{"version": 1, "consumers": {{"ci": {{"keys": [{{"id": "stored", "sha256": "{digest}"}}]}}}}}}"#)
 }
 
-/// Arguments, variables of the environment, and what is said of them.
+/// Arguments, environment variables, and the expected output.
 type Case<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], &'a str);
 
 fn www_authenticate(reply: &Reply) -> Option<String> {
@@ -87,7 +87,7 @@ fn a_change_of_a_file_is_live_and_a_refused_one_is_told_and_changes_nothing() {
         Gate::start(folder(&[("policy.yaml", &policy(KEY))]), upstream.address(), &["--policy", "policy.yaml"], &[]);
     let statuses = || [KEY, SECOND].map(|key| gate.status("/v2", &[("x-api-key", key)]));
     assert_eq!(statuses(), [200, 401]);
-    // The store comes later than the policy.
+    // The store is created after the policy.
     gate.write("keys.json", &store(SECOND));
     gate.waits_for("2 keys");
     poll::until("the key of the store works", || (statuses() == [200, 200]).then_some(()));
@@ -135,7 +135,7 @@ fn one_token_protects_a_deepaas_as_its_own_flag_would() {
         assert_eq!(www_authenticate(&wrong).as_deref(), Some("Bearer realm=\"portcullis\", error=\"invalid_token\""));
         let right = format!("Bearer {TOKEN}");
         assert_eq!(gate.status("/v2/models/", &[("authorization", &right)]), 200);
-        // Its digest, and no more, is with Envoy: in its files, its command line, its environment and its admin interface.
+        // Envoy only gets its digest: in its files, its command line, its environment and its admin interface.
         let digest = Digest::of(TOKEN.as_bytes()).to_hex();
         let files: Vec<Vec<u8>> = gate.files().into_iter().filter_map(|file| fs::read(file).ok()).collect();
         assert!(String::from_utf8_lossy(&files.concat()).contains(&digest), "a control: the policy is there");
@@ -230,7 +230,7 @@ fn a_key_that_is_not_that_of_the_certificate_is_told_by_envoy() {
 
 #[test]
 fn an_upstream_that_is_not_there_yet_is_told_and_awaited() {
-    // Nobody listens there, and nobody else can.
+    // Nothing listens there, and nothing else can.
     let reserved = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     let address = reserved.local_addr().expect("an address");
     drop(reserved);
@@ -251,7 +251,7 @@ fn requests_that_are_under_way_end_before_it_does() {
     let caller = thread::spawn(move || {
         Client::new(connect(V4, address).expect("it listens")).send(&get("/healthz", &[])).expect("it replies").status
     });
-    // The connections that ask whether it is there say nothing.
+    // The connections that check whether the service listens do not cause output.
     let mut stream = listener
         .incoming()
         .map(|stream| stream.expect("a connection"))

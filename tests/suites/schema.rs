@@ -1,5 +1,5 @@
-//! The JSON Schema of the policy, as a validator that is not ours reads it: it takes whatever the gate takes, and sees of
-//! what the gate refuses whatever one value tells.
+//! The JSON Schema of the policy in a third-party validator: it accepts every document that the gate accepts, and
+//! rejects those that the gate refuses because of a single value.
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
@@ -9,7 +9,7 @@ use portcullis::{Document, Policy};
 use portcullis_tests::{cases, paths};
 use serde_json::{Value, json};
 
-/// Says of each document whether the schema takes it; fails where the schema itself is none.
+/// The schema's verdict on each document; fails if the schema itself is invalid.
 const VALIDATE: &str = "import json, sys; from jsonschema import Draft202012Validator as V; \
     schema, documents = json.load(sys.stdin); V.check_schema(schema); \
     json.dump([V(schema).is_valid(document) for document in documents], sys.stdout)";
@@ -31,7 +31,7 @@ fn taken_by_schema(documents: &[Value]) -> Vec<bool> {
     answers
 }
 
-/// With every key entry, and every variable set.
+/// With every key entry valid, and every variable set.
 fn taken_by_gate(document: &Value) -> bool {
     let loaded = Policy::load(document.to_string().as_bytes(), &|_| Some(b"schema-suite-key".to_vec()));
     loaded.is_ok_and(|loaded| {
@@ -40,7 +40,7 @@ fn taken_by_gate(document: &Value) -> bool {
     })
 }
 
-/// The policies of the shipped configurations, wherever they stand in them.
+/// The policies in the shipped configurations.
 fn shipped() -> Vec<Value> {
     let mut found = Vec::new();
     for file in fs::read_dir(paths::workspace().join("envoy")).expect("envoy/ is there").map_while(Result::ok) {
@@ -79,7 +79,7 @@ fn every_policy_that_the_gate_takes_is_taken() {
 /// A document with the text in every place of its kind.
 type With = fn(&str) -> Value;
 
-/// The kinds of text whose characters the schema knows as the gate does.
+/// The kinds of text whose allowed characters are in the schema too.
 const EXACT: [(&str, With); 11] = [
     ("gate", |text| json!({"name": text})),
     ("consumer", |text| json!({"consumers": [{"name": text}]})),

@@ -1,5 +1,5 @@
-//! What Envoy prints holds no secret. Every suite on a real Envoy shows that, for all that it sent, when its Envoys end; here
-//! are the loudest log, a control, and the names of the metrics.
+//! Envoy's output contains no secret. Every suite on a real Envoy checks that when its Envoys end. This suite covers
+//! the most detailed log level, a control, and the names of the metrics.
 
 use std::collections::BTreeSet;
 
@@ -34,7 +34,7 @@ fn policy(name: &str, mode: &str) -> Value {
     })
 }
 
-/// Requests with credentials of every sort, in every place, over both protocols.
+/// Requests with all kinds of credentials, in every place, over both protocols.
 fn ask_everything(envoy: &Envoy, gate: &str) {
     let credentials = [
         "secrets-good-key",
@@ -57,7 +57,7 @@ fn ask_everything(envoy: &Envoy, gate: &str) {
                 (query.as_str(), "x-api-key", credential),
             ] {
                 let stream = || connect(V4, envoy.address(gate, V4)).expect("Envoy listens");
-                // Envoy refuses some of them itself: only what is printed counts here.
+                // Envoy rejects some of them itself: only its output matters here.
                 let _ = http1::Client::new(stream()).send(&http1::get(path, &[(name, value)]));
                 let pair = |name: &str, value: &str| -> Pair { (name.into(), value.into()) };
                 let fields = [
@@ -99,7 +99,7 @@ fn the_loudest_log_of_the_filter_holds_no_secret() {
     assert_eq!(fleet.stage.envoy.end(), None);
 }
 
-/// The control of all suites: an Envoy that does print a credential is caught.
+/// Control of all suites: an Envoy that prints a credential is caught.
 #[test]
 fn a_secret_in_envoys_log_is_found() {
     let upstream = Upstream::start();
@@ -115,14 +115,14 @@ fn a_secret_in_envoys_log_is_found() {
     let stage = Stage { envoy: Envoy::start(&document), upstream };
     assert_eq!(stage.ask("main", "/x", &[("x-api-key", "secrets-that-is-logged")]).0, 401);
     let Stage { envoy, .. } = stage;
-    // A request is logged when its stream is gone, which is after its reply.
+    // A request is logged when its stream ends, after its reply.
     poll::until("the request is logged", || envoy.log().contains("came in").then_some(()));
     let leak = envoy.end().expect("the access log holds the key");
     assert!(leak.contains("Envoy's log holds `secrets-that-is-logged` in: secrets-that-is-logged came in"), "{leak}");
     assert_eq!(secrets::found_in(b"nothing of the sort"), None);
 }
 
-/// Callers choose no name of a metric, so they cannot make more of them.
+/// Callers cannot choose the name of a metric, so they cannot create more metrics.
 #[test]
 fn the_metrics_are_a_fixed_set_whatever_callers_send() {
     let modes = ["enforce", "report", "disabled"];

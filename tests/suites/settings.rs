@@ -1,6 +1,6 @@
-//! What Envoy settles before the gate sees a request: every configuration that is shipped, rendered or shown has it settled, so
-//! that a new one cannot forget it; and what that means, on a real Envoy. The listeners of the table of cases have none of it:
-//! there the gate itself answers.
+//! Settings that normalize requests before the gate: every shipped, rendered or documented configuration has them, so
+//! that a new one cannot miss them; and their effect on a real Envoy. The listeners of the table of cases have none of
+//! them: there the gate itself answers.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 const MANAGER: &str = "HttpConnectionManager";
 const GATEWAY: &str = "gateway.networking.k8s.io";
 
-/// What a connection manager is to have: JSON pointers, and the values there.
+/// The required settings of a connection manager: JSON pointers and values.
 fn wanted() -> [(&'static str, Value); 4] {
     [
         ("/normalize_path", json!(true)),
@@ -32,7 +32,7 @@ fn wanted() -> [(&'static str, Value); 4] {
     ]
 }
 
-/// What a `ClientTrafficPolicy` is to have, and what Envoy Gateway does unless it is told otherwise.
+/// The required settings of a `ClientTrafficPolicy`, and Envoy Gateway's defaults.
 fn wanted_of_envoy_gateway() -> [(&'static str, Value); 3] {
     [
         ("/spec/path/escapedSlashesAction", json!("RejectRequest")),
@@ -72,13 +72,13 @@ fn managers(document: &Value) -> Vec<&Value> {
     found
 }
 
-/// A text that may hold a configuration, and where it stands.
+/// A text that may contain a configuration, and its place.
 struct Text {
     place: String,
     text: String,
 }
 
-/// Every file below a folder, or the folder itself alone.
+/// Every file in a folder, or the single file itself.
 fn files(folder: &Path, is_deep: bool) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     let mut paths: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
@@ -95,7 +95,7 @@ fn read(path: &Path) -> Text {
     Text { text: fs::read_to_string(path).unwrap_or_else(|error| panic!("{place}: {error}")), place }
 }
 
-/// The blocks of a page, whatever language they say they are in.
+/// The code blocks of a page, in any language.
 fn blocks(page: &Text) -> Vec<Text> {
     let mut blocks: Vec<Text> = Vec::new();
     let mut is_open = false;
@@ -112,7 +112,7 @@ fn blocks(page: &Text) -> Vec<Text> {
     blocks
 }
 
-/// What is shipped, rendered or shown.
+/// Everything that is shipped, rendered or documented.
 fn texts() -> Vec<Text> {
     let root = workspace();
     let folders = ["envoy", "cli/tests/golden"].map(|folder| root.join(folder));
@@ -123,9 +123,9 @@ fn texts() -> Vec<Text> {
     shipped.chain(shown).collect()
 }
 
-/// What a text lacks, and how many parts of it were looked at.
+/// The missing settings in a text, and the number of parts that were checked.
 fn examine(text: &Text) -> (Vec<String>, usize) {
-    // A unit, or a console, is no YAML; what holds one of these is.
+    // A unit or a console block is not YAML, but may contain some.
     let holds = [MANAGER, "ClientTrafficPolicy", "IstioOperator", "EnvoyExtensionPolicy"];
     if !holds.iter().any(|name| text.text.contains(name)) {
         return (Vec::new(), 0);
@@ -175,7 +175,7 @@ fn every_connection_manager_has_paths_and_underscores_settled() {
     }
 }
 
-/// The control: each setting taken out, or set otherwise, of a file of each kind.
+/// Control: each setting removed, or set differently, in a file of each kind.
 #[test]
 fn a_setting_that_is_missing_is_found() {
     for (file, settings) in [
@@ -200,7 +200,7 @@ fn a_setting_that_is_missing_is_found() {
     assert_eq!((block.place.as_str(), examine(&block).0.len()), ("page:2", 4));
 }
 
-/// A gate for a Gateway comes with these settings for it; one for a route leaves them to the Gateway's.
+/// A gate for a Gateway comes with these settings; one for a route relies on those of the Gateway.
 #[test]
 fn every_render_for_a_gateway_brings_the_settings_along() {
     let renders = files(&workspace().join("cli/tests/golden"), false);
@@ -241,7 +241,7 @@ fn the_listeners_of_the_table_settle_nothing_so_that_the_gate_answers() {
     }
 }
 
-/// The smallest configuration that is shipped, on free ports, before an upstream that answers.
+/// The smallest shipped configuration, on free ports, with an upstream that answers.
 fn minimal(upstream: &Upstream) -> Value {
     let text = read(&workspace().join("envoy/minimal.yaml")).text;
     let text = text.replace("target/portcullis.wasm", &module().display().to_string());

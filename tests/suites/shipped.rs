@@ -1,4 +1,4 @@
-//! The configurations under `envoy/` are accepted by Envoy as they stand, policy and all.
+//! Envoy accepts the configurations under `envoy/` unchanged, including their policies.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use portcullis_tests::envoy::{Verdict, validate};
 use portcullis_tests::paths;
 use serde_json::Value;
 
-/// What the files expect in Envoy's environment.
+/// The environment that the files need.
 const ENVIRONMENT: [(&str, &str); 1] = [("PORTCULLIS_TOKEN", "shipped-suite-token")];
 
 fn shipped() -> Vec<PathBuf> {
@@ -20,7 +20,7 @@ fn shipped() -> Vec<PathBuf> {
     files
 }
 
-/// The files name the module by its place in the workspace, so Envoy runs there.
+/// The files refer to the module relative to the workspace, so Envoy runs there.
 fn ask(file: &Path) -> Verdict {
     let module = paths::workspace().join("target/portcullis.wasm");
     assert!(module.is_file(), "{} is missing: run `make build`", module.display());
@@ -36,7 +36,7 @@ fn envoy_accepts_every_file() {
     }
 }
 
-/// The control: validation does run the filter, so a policy with an unknown member is refused.
+/// Control: validation runs the filter, so a policy with an unknown member is refused.
 #[test]
 fn envoy_refuses_every_file_once_its_policy_is_broken() {
     let directory = tempfile::tempdir().expect("a temporary directory");
@@ -50,8 +50,8 @@ fn envoy_refuses_every_file_once_its_policy_is_broken() {
     }
 }
 
-/// After a failure the gate is made anew, and lets nobody in until then: `FAIL_OPEN` would let everybody in, `FAIL_CLOSED`
-/// nobody ever again (the suite `traps` shows both).
+/// After a failure the gate restarts, and lets no request through until then. `FAIL_OPEN` would let every request
+/// through, and `FAIL_CLOSED` would never recover (the suite `traps` shows both).
 #[test]
 fn every_gate_is_made_anew_after_a_failure() {
     for file in shipped() {
@@ -67,7 +67,7 @@ fn every_gate_is_made_anew_after_a_failure() {
     }
 }
 
-/// The plugin configurations: what has a VM.
+/// The plugin configurations: every object with a VM.
 fn find_gates<'a>(value: &'a Value, found: &mut Vec<&'a Value>) {
     found.extend(value.get("vm_config").map(|_| value));
     match value {
@@ -77,7 +77,7 @@ fn find_gates<'a>(value: &'a Value, found: &mut Vec<&'a Value>) {
     }
 }
 
-/// The file with an unknown member below the `version` of its first policy.
+/// The file with an unknown member after the `version` of its first policy.
 fn break_policy(text: &str) -> String {
     let version = text.lines().find(|line| line.trim_start().starts_with("version: 1"));
     let version = version.expect("a policy in a Struct has a line `version: 1`");

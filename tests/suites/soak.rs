@@ -1,7 +1,7 @@
-//! The soak: many streams stay open, many requests are sent and some of them reset, and the policy changes all the while.
+//! The soak: many streams stay open, many requests are sent and some of them reset, while the policy changes.
 //!
-//! In the end each request was answered as it must be, or was reset by its sender; the gate's counters say the same, to one;
-//! the upstream has seen what it should see, once; every stream is open; no VM was made anew; and memory is flat.
+//! At the end, each request was answered as expected, or was reset by its sender; the gate's counters are exact; the
+//! upstream received each forwarded request once; every stream is open; no VM was restarted; and memory use is flat.
 //!
 //! `make test` runs it in a short form, `make soak` in full.
 
@@ -36,7 +36,7 @@ use serde_json::{Map, Value, json};
 use streams::{Open, Turning};
 use traffic::{Outcome, Tally, Traffic};
 
-/// How much is soaked.
+/// The size of the soak.
 #[derive(Clone, Copy, Debug)]
 struct Size {
     streams: usize,
@@ -52,15 +52,15 @@ const WORKERS: u32 = 2;
 const CLIENTS: usize = 4;
 /// Streams that are replaced, one with each update.
 const TURNING: usize = 20;
-/// One update in so many comes after one that is refused.
+/// One update in so many comes after a refused one.
 const REFUSED: usize = 5;
-/// How long the requests may take in all.
+/// The time limit of all requests.
 const LONGEST: Duration = Duration::from_secs(30 * 60);
-/// The open files of a process: a stream has a socket here on both sides of Envoy, and so it has there.
+/// The open files of a process: each stream has a socket here on both sides of Envoy, and so in Envoy.
 const FILES: u64 = 4096;
 
 impl Size {
-    /// That of the environment, `PORTCULLIS_SOAK=STREAMS:REQUESTS:UPDATES`, for who looks for the reason of something.
+    /// The size from the environment, `PORTCULLIS_SOAK=STREAMS:REQUESTS:UPDATES`, for investigations.
     fn asked() -> Option<Self> {
         let text = std::env::var("PORTCULLIS_SOAK").ok()?;
         let numbers: Vec<usize> = text.split(':').filter_map(|number| number.parse().ok()).collect();
@@ -83,7 +83,7 @@ fn the_soak() {
     Memory::is_flat(&memory);
 }
 
-/// What was in memory, every ten updates.
+/// Memory use, every ten updates.
 fn soak(size: Size) -> Vec<Memory> {
     let begin = Instant::now();
     allow_files();
@@ -144,7 +144,7 @@ fn soak(size: Size) -> Vec<Memory> {
     memory
 }
 
-/// Makes room for the files of this process and, since they inherit it, of those that it starts.
+/// Raises the limit of open files for this process and, because they inherit it, for its children.
 fn allow_files() {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     if current.is_some_and(|current| current < FILES) {
@@ -156,7 +156,7 @@ fn allow_files() {
     }
 }
 
-/// The upstream is another one, streams may be silent, and there may be many.
+/// Another upstream, silent streams are allowed, and there may be many.
 fn change(document: &mut Value, upstream: &Streaming) {
     let resources = &mut document["static_resources"];
     let limits =
@@ -171,12 +171,12 @@ fn change(document: &mut Value, upstream: &Streaming) {
     }
 }
 
-/// The number of VMs that run in this Envoy.
+/// The number of running VMs in this Envoy.
 fn machines(fleet: &Fleet) -> u64 {
     fleet.stage.envoy.admin().count("wasm.envoy.wasm.runtime.v8.active").expect("Envoy counts its VMs by this name")
 }
 
-/// The gate has decided about each request once, and as its sender was told.
+/// The gate has decided about each request once, with the result that its sender saw.
 fn judge_counts(fleet: &Fleet, tally: &Tally, probes: &Probes, size: Size) {
     let prefix = "wasmcustom.portcullis.soak.";
     let gate = fleet.stage.envoy.admin().stats(prefix).expect("the admin interface answers");
@@ -190,7 +190,7 @@ fn judge_counts(fleet: &Fleet, tally: &Tally, probes: &Probes, size: Size) {
     }
 }
 
-/// What was forwarded has arrived once, what was denied has not, and what was reset not twice.
+/// Forwarded requests arrived once, denied ones did not, and reset ones at most once.
 fn judge_arrivals(upstream: &Streaming, tally: &Tally, size: Size) {
     assert_eq!(tally.outcomes.len(), size.requests, "each request is over");
     let mut outcomes = BTreeMap::<_, u64>::new();
@@ -208,7 +208,7 @@ fn judge_arrivals(upstream: &Streaming, tally: &Tally, size: Size) {
     assert_eq!(upstream.credentials(), 0, "requests have arrived with their credential");
 }
 
-/// No VM was made anew, and Envoy has refused nothing for a reason of its own.
+/// No VM was restarted, and Envoy itself rejected nothing.
 fn judge_envoy(fleet: &Fleet) {
     let stats = fleet.stage.envoy.admin().stats("").expect("the admin interface answers");
     for part in ["", "_backoff", "_failure", "_success"] {

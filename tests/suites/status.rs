@@ -1,4 +1,4 @@
-//! `portcullis status` asks real Envoys: which policy each serves, what it refused, and who does not answer.
+//! `portcullis status` asks real Envoys: which policy each serves, what it refused, and which do not answer.
 
 use std::net::{SocketAddr, TcpListener};
 use std::process::Command;
@@ -13,7 +13,7 @@ use portcullis_tests::stage::{bootstrap, listener};
 use portcullis_tests::upstream::Upstream;
 use serde_json::{Value, json};
 
-/// The policy with the first key is in `policy.yaml`, where the command runs.
+/// The policy with the first key is `policy.yaml` in the working directory of the command.
 fn status(arguments: &[&str], admins: &[SocketAddr]) -> (i32, String, String) {
     let directory = tempfile::tempdir().expect("a directory");
     std::fs::write(directory.path().join("policy.yaml"), first().to_string()).expect("a file in it");
@@ -21,7 +21,7 @@ fn status(arguments: &[&str], admins: &[SocketAddr]) -> (i32, String, String) {
         .arg("status")
         .args(arguments)
         .args(admins.iter().flat_map(|admin| ["--admin".to_owned(), admin.to_string()]))
-        // An interface that is asked by way of a proxy would be another one.
+        // Through a proxy, it would be another interface.
         .env("http_proxy", "http://127.0.0.1:1")
         .current_dir(directory.path())
         .output()
@@ -47,7 +47,7 @@ fn second() -> Value {
 fn an_admin_interface_at_a_socket_is_asked_as_any_other() {
     let upstream = Upstream::start();
     let mut document = bootstrap(vec![listener("main", Kind::Edge, &first())], &upstream).document();
-    // Relative to where Envoy runs: beside the sockets of its listeners.
+    // Relative to Envoy's working directory, beside the sockets of its listeners.
     document["admin"] = json!({"address": {"pipe": {"path": "admin.sock"}}});
     let directory = tempfile::tempdir().expect("a directory");
     std::fs::write(directory.path().join("envoy.json"), document.to_string()).expect("a file in it");
@@ -144,7 +144,7 @@ fn an_envoy_that_serves_another_policy_is_told_apart() {
     assert_eq!(code, 1, "{output}");
     assert!(output.contains(&finding), "{output}");
     assert!(!output.contains(&format!("error http://{}", admin(&right))), "{output}");
-    // A control: nothing is compared where nothing is given.
+    // Control: without a policy, nothing is compared.
     assert_eq!(status(&[], &[admin(&right), admin(&wrong)]).0, 0);
 }
 

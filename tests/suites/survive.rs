@@ -1,7 +1,7 @@
-//! No request takes the gate down. After each hostile one a good one, on the same worker, gets its 200; in the end no
-//! VM was reloaded, the log tells of no panic, and it holds none of the credentials that were sent.
+//! No request stops the gate. After each hostile request, a valid one on the same worker gets its 200. At the end, no
+//! VM was reloaded, and the log contains no panic and none of the credentials that were sent.
 //!
-//! Envoy may answer a request itself, or close the connection: only the gate's survival is judged here.
+//! Envoy may answer a request itself, or close the connection: this suite only checks that the gate survives.
 
 use std::io;
 use std::net::{SocketAddr, TcpStream};
@@ -17,12 +17,12 @@ use portcullis_tests::stage::{Stage, listener, verdict};
 use portcullis_tests::{http1, http2};
 use serde_json::{Value, json};
 
-/// The key of the good requests.
+/// The key of the valid requests.
 const KEY: &str = "survive-good-credential";
-/// Stands in every hostile credential.
+/// Part of every hostile credential.
 const MARK: &str = "survive-hostile-credential";
 
-/// Headers that the gate reads, or that a gate might.
+/// Headers that the gate reads or could read.
 const HEADERS: [&str; 33] = [
     "authorization",
     "x-api-key",
@@ -59,7 +59,7 @@ const HEADERS: [&str; 33] = [
     "x-forwarded-client-cert",
 ];
 
-/// Values that break code which expects text, numbers, or little.
+/// Values that break code which expects text, numbers, or small sizes.
 fn values_of_evil() -> Vec<Vec<u8>> {
     let long = |piece: &[u8], times: usize| piece.repeat(times);
     vec![
@@ -107,7 +107,7 @@ fn targets_of_evil() -> Vec<Vec<u8>> {
     targets
 }
 
-/// A policy that reads all there is to read. The trusted ranges decide how far a request from this machine gets.
+/// A policy that makes the gate read everything. The trusted ranges determine how far a request from this machine gets.
 fn policy(name: &str, ranges: &Value, client_address: &Value) -> Value {
     json!({
         "version": 1,
@@ -127,7 +127,7 @@ fn policy(name: &str, ranges: &Value, client_address: &Value) -> Value {
     })
 }
 
-/// Every kind of listener makes the gate take another way through its rules.
+/// Every kind of listener makes the gate follow another branch of its rules.
 fn listeners() -> Vec<Listener> {
     let (near, far) = (json!(["localhost"]), json!(["10.0.0.0/8"]));
     let state = json!({"filter_state": "portcullis.peer"});
@@ -139,13 +139,13 @@ fn listeners() -> Vec<Listener> {
     ]
 }
 
-/// An Envoy, whose one worker serves several gates.
+/// An Envoy with one worker for several gates.
 struct Siege {
     stage: Stage,
     gates: Vec<Gate>,
 }
 
-/// A gate, and a connection to it that only good requests use.
+/// A gate, and a connection to it that only valid requests use.
 struct Gate {
     name: String,
     address: SocketAddr,
@@ -164,11 +164,11 @@ impl Siege {
         Self { stage, gates }
     }
 
-    /// Sends a hostile request to each gate, and after each a good one.
+    /// Sends a hostile request to each gate, and after each a valid one.
     fn send(&mut self, what: &str, attempt: impl Fn(SocketAddr) -> io::Result<Reply>) {
         for Gate { name, address, good } in &mut self.gates {
             let status = attempt(*address).map_or(0, |reply| reply.status);
-            // What a trapped VM answers; the upstream and Envoy itself have no reason for either.
+            // The status of a trapped VM; the upstream and Envoy itself have no reason for either.
             assert!(!matches!(status, 500 | 503), "{name}: {what}: {status}");
             let headers = [("x-api-key", KEY), ("x-real-ip", "10.0.0.1"), ("origin", "null")];
             let reply = good.send(&http1::get("/v2/models", &headers));
@@ -196,7 +196,7 @@ impl Siege {
         });
     }
 
-    /// Judges what the siege has left behind.
+    /// Checks the state at the end.
     fn end(self) {
         let reloads = self.stage.envoy.admin().stats(".vm_reload").expect("the admin interface answers");
         let names: Vec<&str> = reloads.keys().map(String::as_str).collect();
@@ -210,7 +210,7 @@ impl Siege {
     }
 }
 
-/// A connection for a request that perhaps nobody answers: Envoy may wait for a body that was announced.
+/// A connection for a request that may get no answer: Envoy may wait for an announced body.
 fn impatient(address: SocketAddr) -> io::Result<TcpStream> {
     let stream = connect(V4, address)?;
     stream.set_read_timeout(Some(Duration::from_millis(500)))?;
@@ -279,7 +279,7 @@ fn any_value_in_the_request_line() {
     siege.end();
 }
 
-/// A control: were a byte that is no text kept from the gate, the rest would prove little.
+/// Control: bytes that are not text reach the gate; otherwise the suite would prove little.
 #[test]
 fn such_bytes_do_reach_the_gate_and_the_upstream() {
     let siege = Siege::begin();

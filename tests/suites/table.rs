@@ -1,4 +1,4 @@
-//! Every row of `tests/cases/*.yaml`, through every engine: the policy core, the built module in a host of ours, a real
+//! Every row of `tests/cases/*.yaml`, through every engine: the policy core, the built module in our own host, a real
 //! Envoy.
 //!
 //! ```text

@@ -1,5 +1,5 @@
-//! Request trailers, which some services take for headers: a forged identity does not reach the upstream there either, and
-//! a key is none there.
+//! Request trailers, which some services treat as headers: a forged identity does not reach the upstream there either,
+//! and a key in a trailer does not count.
 
 use portcullis_tests::envoy::V4;
 use portcullis_tests::http1;
@@ -70,7 +70,7 @@ fn forged_identity_does_not_travel_in_trailers() {
                 assert_eq!(verdict(&reply).0, 200, "{mode} {path}");
                 let seen = stage.upstream.seen(&reply).expect("the upstream replies");
                 assert_eq!(seen.body, b"body");
-                // The one that is no identity shows that trailers do arrive.
+                // The harmless one shows that trailers do arrive.
                 assert_eq!(seen.trailers, [pair("x-other", "root")], "{mode} {path}");
             }
         }
@@ -84,7 +84,7 @@ fn a_key_in_a_trailer_is_no_key() {
         for trailer in [pair(KEY.0, KEY.1), pair("authorization", "Bearer trailers-key")] {
             let reply = send(&stage, "gate", "/x", ("x-other", "one"), std::slice::from_ref(&trailer));
             assert_eq!(verdict(&reply), (401, "no_credential".to_owned()), "{trailer:?}");
-            // Nor does it take anything from the one that stands where it should.
+            // It also removes nothing from the genuine header.
             let reply = send(&stage, "gate", "/x", KEY, &[trailer]);
             assert_eq!(verdict(&reply), (200, "key".to_owned()));
         }

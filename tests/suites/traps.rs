@@ -1,5 +1,5 @@
-//! What becomes of a gate whose VM stops. Nothing that a caller sends stops the released module (see `survive`); a test build
-//! has a switch for it: a header that says when.
+//! The behaviour of a gate whose VM stops. No request can stop the released module (see `survive`); a test build has a
+//! switch for it: a header.
 
 use std::net::TcpStream;
 
@@ -19,7 +19,7 @@ fn reloads(envoy: &Envoy, what: &str) -> u64 {
     envoy.admin().count(&format!("wasm.portcullis.vm_reload{what}")).expect("Envoy counts reloads by this name")
 }
 
-/// The status of a request that throws the switch.
+/// The status of a request that triggers the switch.
 fn throw(stage: &Stage, gate: &str, key: &str, when: &str) -> u16 {
     stage.ask(gate, "/v2/models", &[("x-api-key", key), (SWITCH, when)]).0
 }
@@ -41,8 +41,8 @@ fn the_released_module_has_no_switch() {
     assert_eq!(reloads(&fleet.stage.envoy, ""), 0);
 }
 
-/// `FAIL_RELOAD`, which everything shipped has: while the VM is down, and after it, nobody comes in who would not have come
-/// in before.
+/// `FAIL_RELOAD`, which all shipped configurations have: while the VM is down, and afterwards, no request passes that
+/// would not have passed before.
 #[test]
 fn under_load_a_stopped_vm_lets_nobody_in_and_comes_back_with_the_current_policy() {
     let mut fleet = pair(Options::default());
@@ -55,7 +55,7 @@ fn under_load_a_stopped_vm_lets_nobody_in_and_comes_back_with_the_current_policy
     let unknown = [load("north", "trap-north-key"), load("south", "trap-current-key")];
     for round in 0..6 {
         let gate = ["north", "south"][round % 2];
-        // The first of the two finds a VM to stop; the second too, or one that is down already.
+        // The first of the two finds a running VM; the second too, or one that is already down.
         for (key, when) in [("trap-current-key", "edited"), ("trap-stranger", "undecided")] {
             let status = throw(&fleet.stage, gate, key, when);
             assert!(status == 503 || (gate == "south" && status == 401), "{gate} {key}: {status}");
@@ -72,7 +72,7 @@ fn under_load_a_stopped_vm_lets_nobody_in_and_comes_back_with_the_current_policy
     assert!(reloads(&fleet.stage.envoy, "_success") > 0);
     assert_eq!(digests(&fleet), before, "the current policy, not the first one");
     assert_eq!(fleet.status("north", "trap-north-key"), 401);
-    // Updates go on to work, with a VM that was made anew and with one that is down.
+    // Updates still work, with a VM that was restarted and with one that is down.
     fleet.update("north", &text(&policy("north", "trap-later-key")));
     poll::until("an update after the traps", || (fleet.status("north", "trap-later-key") == 200).then_some(()));
     assert_eq!(throw(&fleet.stage, "south", "trap-south-key", "undecided"), 503);
@@ -93,7 +93,7 @@ fn a_request_that_stops_the_vm_does_not_reach_the_upstream() {
     }
 }
 
-/// A VM stops on its worker alone.
+/// A VM only stops on its own worker.
 #[test]
 fn other_workers_go_on() {
     let fleet = pair(Options { workers: WORKERS, ..Options::default() });
@@ -103,12 +103,12 @@ fn other_workers_go_on() {
         client.send(&http1::get("/v2/models", headers)).expect("a reply").status
     };
     let (good, bad) = (("x-api-key", "trap-north-key"), ("x-api-key", "trap-stranger"));
-    // The first stop is mended by the next request; after another one Envoy waits before it tries again.
+    // After the first stop, the next request restarts the VM; after another one, Envoy waits before it retries.
     poll::until("the VM of one worker is down", || {
         assert_eq!(send(&mut connections[0], &[good, (SWITCH, "undecided")]), 503);
         (send(&mut connections[0], &[good]) == 503).then_some(())
     });
-    // Connections are dealt out evenly: one other is on the same worker.
+    // Connections are distributed evenly: one other is on the same worker.
     let statuses: Vec<u16> = connections[1..].iter_mut().map(|client| send(client, &[good])).collect();
     assert!(statuses.iter().filter(|status| **status == 200).count() >= 6, "{statuses:?}");
     for client in &mut connections {
@@ -120,7 +120,7 @@ fn other_workers_go_on() {
     }
 }
 
-/// The other failure policies, as Envoy has them: why nothing that is shipped has one of these.
+/// Envoy's other failure policies: why no shipped configuration has one of these.
 #[test]
 fn fail_closed_stays_down_and_fail_open_opens_the_gate() {
     let stage = |failure_policy: &str| {

@@ -1,5 +1,5 @@
-//! A filter on the Rust SDK that reads all headers in one call and lets every request through: what a filter on it costs before
-//! it does anything. Empty on any other target than the filter's.
+//! A filter on the Rust SDK that reads all headers in one call and lets every request through: the minimum cost of a
+//! filter on the SDK. Empty on any target other than the filter's.
 
 #[cfg(target_arch = "wasm32")]
 mod filter {

@@ -1,4 +1,4 @@
-//! What Envoy has: `api_key_auth`, RBAC, `ext_authz`.
+//! Envoy's built-in filters: `api_key_auth`, RBAC, `ext_authz`.
 
 use serde_json::{Value, json};
 
@@ -19,7 +19,7 @@ pub(super) fn all() -> Vec<Contender> {
     ]
 }
 
-/// One identity header, the key removed: all that it can do.
+/// Sets one identity header and removes the key: that is all it can do.
 pub fn api_key_auth(keys: usize) -> Value {
     let others = (1..keys).map(|number| json!({"key": format!("pk_other_{number:040}"), "client": "other"}));
     let ours = json!({"key": KEY, "client": IDENTITY[0].1});
@@ -31,7 +31,7 @@ pub fn api_key_auth(keys: usize) -> Value {
     }})
 }
 
-/// The one key, compared with the whole header; nothing is set or removed.
+/// Compares the whole header with the key; sets and removes nothing.
 fn rbac() -> Value {
     let matches = json!({"name": "authorization", "string_match": {"exact": BEARER}});
     json!({"name": "envoy.filters.http.rbac", "typed_config": {
@@ -43,7 +43,7 @@ fn rbac() -> Value {
     }})
 }
 
-/// HTTP, to the server of [`crate::authorization`].
+/// Over HTTP, to the server of [`crate::authorization`].
 fn ext_authz() -> Value {
     let exact =
         |names: &[&str]| json!({"patterns": names.iter().map(|name| json!({"exact": name})).collect::<Vec<_>>()});

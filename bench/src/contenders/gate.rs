@@ -9,18 +9,18 @@ use super::{BEARER, IDENTITY, KEY, STRANGER, bearer};
 use crate::contender::{Contender, Kind, Outcome};
 use crate::options::Module;
 
-/// One case: a policy, and a request with what becomes of it.
+/// One case: a policy, and a request with its expected result.
 #[derive(Debug, Clone)]
 pub struct Case {
     /// The policy.
     pub policy: Value,
-    /// The request and the outcome; its filters are still missing.
+    /// The request and the expected result; its filters are still missing.
     pub contender: Contender,
-    /// The contender in Lua that does the same.
+    /// The Lua contender that does the same.
     pub lua: Option<&'static str>,
 }
 
-/// The name of the case that the chart is about.
+/// The name of the main case of the chart.
 pub const MAIN: &str = "key";
 
 /// Every case.

@@ -1,6 +1,6 @@
-//! Lua, as somebody would write it who wants the same: the fastest form that we found of the gate's work on a good key, a public
-//! path and a denial. It does not do what the gate does on top: digests in the place of keys, other spellings of a
-//! header, two credentials, hostile paths.
+//! Lua scripts as a user would write them for the same job: the fastest form that we found for the gate's work on a
+//! valid key, a public path and a denial. They lack what the gate adds: digests instead of keys, other spellings of a
+//! header, several credentials, hostile paths.
 
 use serde_json::{Value, json};
 
@@ -15,7 +15,7 @@ pub const LUA_X_API_KEY: &str = "lua: x-api-key";
 pub const LUA_PUBLIC: &str = "lua: public path";
 /// No credential.
 pub const LUA_NO_CREDENTIAL: &str = "lua: no credential";
-/// A key that nobody has.
+/// An unknown key.
 pub const LUA_UNKNOWN: &str = "lua: unknown key";
 
 pub(super) fn all() -> Vec<Contender> {
@@ -40,7 +40,7 @@ fn filter(script: &str) -> Value {
     }})
 }
 
-/// What FACTS of this project began with: a key in one header, one identity header.
+/// The simplest form: a key in one header, one identity header.
 fn one() -> String {
     format!(
         r#"

@@ -1,4 +1,4 @@
-//! Who takes part.
+//! The contenders.
 
 pub mod built_in;
 pub mod gate;
@@ -14,21 +14,21 @@ use wasm::Workshop;
 
 /// The key that callers present.
 pub const KEY: &str = "pk_benchmark7Jx2mQ9vLw4TzR8cYdN1sKpFhB_3k5XaE";
-/// A key that nobody has.
+/// An unknown key.
 pub const STRANGER: &str = "pk_strangerX7Jx2mQ9vLw4TzR8cYdN1sKpFhBo_2m4YbC";
-/// What the upstream sees of the caller.
+/// The consumer that the upstream gets.
 pub const IDENTITY: [(&str, &str); 3] =
     [("x-portcullis-consumer", "ci"), ("x-portcullis-roles", "predict"), ("x-portcullis-key-id", "ci-1")];
 
-/// How the key stands in a request.
+/// The place of the key in a request.
 pub fn bearer(contender: Contender, key: &str) -> Contender {
     contender.with("authorization", &format!("Bearer {key}"))
 }
 
-/// The contenders of the comparison, the baseline first; the hand-written modules are made on the way.
+/// The contenders of the comparison, the baseline first; also makes the hand-written modules.
 ///
 /// # Errors
-/// A module that does not do what it is asked.
+/// If a module does not give the expected answer.
 pub fn all(modules: &[Module], sdk: Option<&std::path::Path>, shop: &Workshop) -> Result<Vec<Contender>, String> {
     let nothing = bearer(Contender::new(NOTHING, Kind::Nothing, Vec::new()), KEY);
     let nothing = nothing.so(Outcome::Seen(vec![("authorization", BEARER)]));
@@ -39,7 +39,7 @@ pub fn all(modules: &[Module], sdk: Option<&std::path::Path>, shop: &Workshop) -
     for module in modules {
         let program = Program::read(&module.file, false);
         for case in gate::cases() {
-            // The floor makes the calls of the first module: the others are compared with the same.
+            // The floor makes the hostcalls of the first module: the other modules are compared with the same floor.
             if module.name == modules[0].name && case.lua.is_some() {
                 all.push(wasm::floor(shop, &program, &case)?);
             }

@@ -1,4 +1,4 @@
-//! The gate with many keys and many patterns, and everybody with many headers and many routes.
+//! The gate with many keys and many patterns, and all contenders with many headers and many routes.
 
 use std::fmt::Write as _;
 
@@ -14,30 +14,30 @@ use super::{BEARER, IDENTITY, KEY, bearer, gate};
 use crate::contender::{Contender, Kind, NOTHING, Outcome, Routes};
 use crate::options::Module;
 
-/// How much of it.
+/// The sizes.
 #[derive(Debug)]
 pub struct Sizes {
     /// How many keys.
     pub keys: &'static [usize],
-    /// How many patterns, of public paths and of rules.
+    /// The numbers of patterns, of public paths and of rules.
     pub patterns: &'static [usize],
 }
 
-/// What is measured.
+/// The sizes to measure.
 pub const FULL: Sizes = Sizes { keys: &[1, 1_000, 100_000], patterns: &[10, 1_000, 10_000] };
-/// To see whether it works.
+/// Small sizes, for tests.
 pub const SMALL: Sizes = Sizes { keys: &[1, 1_000], patterns: &[10, 100] };
-/// To know where it breaks.
+/// Sizes to find the limits.
 pub const MILLION: Sizes = Sizes { keys: &[1, 1_000, 100_000, 1_000_000], ..FULL };
 
-/// How many headers the client sends, the host among them, and the baseline and the Lua that get as many. Five is the ordinary
-/// request. A filter reads six more: three pseudo-headers, and the three that Envoy adds.
+/// The numbers of headers that the client sends, including the host, and the baseline and the Lua contender with as
+/// many. Five is the usual request. A filter reads six more: three pseudo-headers, and three that Envoy adds.
 const HEADERS: [(usize, &str, &str); 3] = [
     (5, NOTHING, LUA_KEY),
     (20, "nothing, 20 headers", "lua: key, 20 headers"),
     (60, "nothing, 60 headers", "lua: key, 60 headers"),
 ];
-/// Routes, of which the last matches, and the baseline and the Lua that have them.
+/// Routes, of which the last matches, with their baseline and Lua contender.
 const ROUTES: [(Routes, &str, &str, &str); 2] = [
     (Routes::List(1_000), "1,000 routes", "nothing, 1,000 routes", "lua: key, 1,000 routes"),
     (
@@ -47,21 +47,21 @@ const ROUTES: [(Routes, &str, &str, &str); 2] = [
         "lua: key, 1,000 routes in a tree",
     ),
 ];
-/// How many of the keys are used in turn.
+/// The number of keys that alternate.
 const USED: usize = 64;
-/// As many as have gone out of the caches, and on some virtual machines out of memory, when their turn comes again.
+/// So many that each has left the caches, and on some virtual machines the memory, before its next use.
 const COLD: usize = 1_024;
 
-/// All of them, the baselines first.
+/// All contenders, the baselines first.
 ///
 /// # Errors
-/// A file that cannot be written.
+/// If a file cannot be written.
 pub fn all(modules: &[Module], shop: &Workshop, sizes: &Sizes) -> Result<Vec<Contender>, String> {
     let nothing = bearer(Contender::new(NOTHING, Kind::Nothing, Vec::new()), KEY);
     let nothing = nothing.so(Outcome::Seen(vec![("authorization", BEARER)]));
     let lua = lua::all().into_iter().find(|one| one.name == LUA_KEY).ok_or("no Lua")?;
     let mut all = vec![nothing.clone(), lua.clone()];
-    // Those of five are there.
+    // Those with five headers already exist.
     for (count, baseline, like) in HEADERS.into_iter().skip(1) {
         all.push(padded(named(&nothing, baseline, baseline), count));
         all.push(padded(named(&lua, like, baseline), count));
@@ -115,7 +115,7 @@ fn named(contender: &Contender, name: &str, baseline: &'static str) -> Contender
     Contender { name: name.to_owned(), baseline, ..contender.clone() }
 }
 
-/// With so many headers.
+/// With this number of headers.
 fn padded(contender: Contender, headers: usize) -> Contender {
     let missing = headers.saturating_sub(contender.headers.len() + 1);
     (0..missing).fold(contender, |contender, number| {
@@ -123,7 +123,7 @@ fn padded(contender: Contender, headers: usize) -> Contender {
     })
 }
 
-/// A policy with that many consumers of one key each. The first is the one that every contender has.
+/// A policy with that many consumers of one key each. The first one is the consumer of every contender.
 pub fn keys(count: usize) -> String {
     let mut document =
         String::from(r#"{"version":1,"name":"bench","public_paths":["/","/health","/docs/**"],"consumers":["#);
@@ -147,7 +147,7 @@ fn token(number: usize) -> String {
     if number == 0 { KEY.to_owned() } else { format!("pk_benchmark{number:028}_5kXaEq") }
 }
 
-/// That many public patterns, of which none matches.
+/// That many public patterns, none of which matches.
 pub fn public(count: usize) -> Value {
     let mut policy = gate::policy();
     policy["public_paths"] = (0..count).map(|number| format!("/service-{number}/docs/**")).collect();

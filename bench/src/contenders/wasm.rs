@@ -1,4 +1,4 @@
-//! Wasm filters: how one is configured, the hand-written modules, and the bare SDK.
+//! Wasm filters: their configuration, the hand-written modules, and the bare SDK.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,7 +14,7 @@ use super::{BEARER, KEY, bearer};
 use crate::contender::{Contender, Kind, Outcome};
 use crate::floor::{BEGIN_AND_END, Call, text};
 
-/// Where hand-written modules are put.
+/// A directory for hand-written modules.
 #[derive(Debug)]
 pub struct Workshop {
     directory: TempDir,
@@ -24,7 +24,7 @@ impl Workshop {
     /// An empty one.
     ///
     /// # Errors
-    /// No temporary directory.
+    /// If there is no temporary directory.
     pub fn open() -> std::io::Result<Self> {
         Ok(Self { directory: TempDir::new()? })
     }
@@ -36,10 +36,10 @@ impl Workshop {
         Ok(file)
     }
 
-    /// A wasm filter whose configuration is in a file: what is large does not go through the bootstrap.
+    /// A wasm filter whose configuration is in a file: large configurations do not go through the bootstrap.
     ///
     /// # Errors
-    /// A file that cannot be written.
+    /// If a file cannot be written.
     pub fn discovered(&self, name: &str, module: &Path, configuration: &str) -> Result<Value, String> {
         let directory = self.directory.path().join(safe(name));
         fs::create_dir_all(&directory).map_err(|error| format!("{}: {error}", directory.display()))?;
@@ -48,10 +48,10 @@ impl Workshop {
         Ok(json!({"name": name, "config_discovery": {"type_urls": [WASM], "config_source": watched(&directory, FILE)}}))
     }
 
-    /// Gives the filter of that name another configuration.
+    /// Replaces the configuration of the filter of that name.
     ///
     /// # Errors
-    /// A file that cannot be written.
+    /// If a file cannot be written.
     pub fn replace(&self, name: &str, version: u32, module: &Path, configuration: &str) -> Result<(), String> {
         let directory = self.directory.path().join(safe(name));
         publish(&directory, name, version, module, configuration)
@@ -66,7 +66,7 @@ fn safe(name: &str) -> String {
     name.chars().map(|each| if each.is_ascii_alphanumeric() { each } else { '-' }).collect()
 }
 
-/// Not by the suites' own function, which keeps every digest to search the log for it.
+/// Not the suites' own function, which records every digest to search the log for it.
 fn publish(directory: &Path, name: &str, version: u32, module: &Path, configuration: &str) -> std::io::Result<()> {
     let mut resource = filter(name, module, configuration);
     resource["@type"] = json!("type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig");
@@ -77,7 +77,7 @@ fn publish(directory: &Path, name: &str, version: u32, module: &Path, configurat
     fs::rename(&next, directory.join(FILE))
 }
 
-/// A wasm filter in a VM of its own.
+/// A wasm filter in its own VM.
 pub fn filter(vm: &str, module: &Path, configuration: &str) -> Value {
     json!({"name": "portcullis", "typed_config": {
         "@type": WASM,
@@ -91,7 +91,7 @@ pub fn filter(vm: &str, module: &Path, configuration: &str) -> Value {
     }})
 }
 
-/// The hand-written modules that have nothing to do with a key, and the SDK with as little.
+/// The hand-written modules that do not handle keys, and the SDK doing as little.
 pub(super) fn bare(shop: &Workshop, sdk: Option<&Path>) -> Result<Vec<Contender>, String> {
     let mut all = vec![
         passes("floor: no hostcall", &shop.build("none", &[], "")?),
@@ -102,7 +102,7 @@ pub(super) fn bare(shop: &Workshop, sdk: Option<&Path>) -> Result<Vec<Contender>
     Ok(all)
 }
 
-/// The filter on the bare SDK, which has every callback of the ABI: Envoy enters it seven times a request.
+/// The filter on the bare SDK, which has every callback of the ABI: Envoy enters it seven times for each request.
 pub fn on_sdk(module: &Path) -> Contender {
     passes("sdk: all pairs, all callbacks", module)
 }
@@ -128,7 +128,7 @@ pub(super) fn floor_name(case: &str) -> String {
     format!("floor: {case}")
 }
 
-/// A request as the interpreter's host tells it.
+/// A request as input of the interpreter's host.
 pub fn stream(contender: &Contender) -> Stream {
     let properties = BTreeMap::from([("source.address".to_owned(), b"127.0.0.1:40000".to_vec())]);
     Stream { headers: contender.pairs(), properties, now: 1_800_000_000, ..Stream::default() }

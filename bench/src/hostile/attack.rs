@@ -1,5 +1,6 @@
-//! An HTTP/2 client that sends the same request again and again for as few bytes as HPACK allows: a field that is in the
-//! dynamic table costs a byte or two (RFC 7541, section 6.1), however long it is. No client library does that with a path.
+//! An HTTP/2 client that sends the same request again and again with as few bytes as HPACK allows: a field in the
+//! dynamic table costs a byte or two (RFC 7541, section 6.1), however long it is. No client library does that with a
+//! path.
 
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -8,11 +9,11 @@ use std::time::{Duration, Instant};
 use loona_hpack::encoder::encode_integer_into;
 use portcullis_tests::message::Pair;
 
-/// What the dynamic table holds, where the server says nothing else (RFC 9113, section 6.5.2).
+/// The size of the dynamic table, unless the server changes it (RFC 9113, section 6.5.2).
 const TABLE: usize = 4_096;
-/// Fields that are in the static table as a whole, and their places there (RFC 7541, appendix A).
+/// Complete fields in the static table, and their indexes there (RFC 7541, appendix A).
 const STATIC: [(&str, &str, usize); 2] = [(":method", "GET", 2), (":scheme", "http", 6)];
-/// The last place of the static table.
+/// The last index of the static table.
 const LAST_STATIC: usize = 61;
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -26,13 +27,13 @@ const END_STREAM: u8 = 1;
 const ACK: u8 = 1;
 const END_HEADERS: u8 = 4;
 
-/// Requests that may be without a reply.
+/// The maximum number of requests without a reply.
 const OPEN: usize = 32;
-/// How long nothing may come before it is an error.
+/// The timeout without any data.
 const SILENCE: Duration = Duration::from_secs(60);
 
-/// The header blocks of a request: the first one fills the table, the others refer to it. `None` where the table cannot hold
-/// all of it.
+/// The header blocks of a request: the first one fills the table, the others refer to it. `None` if the table cannot
+/// hold all of it.
 pub fn blocks(fields: &[Pair]) -> Option<(Vec<u8>, Vec<u8>)> {
     let is_static = |(name, value): &Pair| {
         STATIC.iter().find(|known| known.0.as_bytes() == name && known.1.as_bytes() == value).map(|known| known.2)
@@ -79,7 +80,7 @@ pub struct Attacker {
     inbox: Vec<u8>,
     next: u32,
     open: usize,
-    /// The requests that were sent.
+    /// The number of requests sent.
     pub sent: usize,
     heard: Instant,
 }
@@ -88,7 +89,7 @@ impl Attacker {
     /// Connects.
     ///
     /// # Errors
-    /// What the socket calls answer; a request that the table cannot hold.
+    /// If a socket call fails, or the table cannot hold the request.
     pub fn connect(to: SocketAddr, fields: &[Pair]) -> io::Result<Self> {
         let (first, again) = blocks(fields).ok_or_else(|| io::Error::other("the table cannot hold this request"))?;
         let stream = TcpStream::connect(to)?;
@@ -104,7 +105,7 @@ impl Attacker {
             heard: Instant::now(),
         };
         attacker.stream.write_all(PREFACE)?;
-        // No table for replies, and more room for their bodies than they will take.
+        // No table for replies, and more room than their bodies need.
         attacker.write(SETTINGS, 0, 0, &[0, 1, 0, 0, 0, 0])?;
         attacker.write(WINDOW_UPDATE, 0, 0, &0x7000_0000_u32.to_be_bytes())?;
         Ok(attacker)
@@ -115,10 +116,10 @@ impl Attacker {
         9 + self.again.len()
     }
 
-    /// Sends requests, and reads what comes back: so many bytes a second for as long as `goes_on`.
+    /// Sends requests at this number of bytes per second while `goes_on`, and reads the replies.
     ///
     /// # Errors
-    /// A connection that ends or stays silent.
+    /// If a connection ends or stays silent.
     pub fn attack(&mut self, rate: usize, mut goes_on: impl FnMut() -> bool) -> io::Result<()> {
         self.ask()?;
         let (begin, before) = (Instant::now(), self.sent);
@@ -133,10 +134,10 @@ impl Attacker {
         Ok(())
     }
 
-    /// Sends so many requests, a few at a time, and waits for all replies.
+    /// Sends this number of requests, a few at a time, and waits for all replies.
     ///
     /// # Errors
-    /// A connection that ends or stays silent.
+    /// If a connection ends or stays silent.
     pub fn run(&mut self, requests: usize) -> io::Result<()> {
         self.stream.set_read_timeout(Some(SILENCE))?;
         let end = self.sent + requests;
@@ -158,7 +159,7 @@ impl Attacker {
         self.write(HEADERS, END_STREAM | END_HEADERS, stream, &block)
     }
 
-    /// Reads what is there, or waits until the read timeout for something.
+    /// Reads the available data, or waits for some until the read timeout.
     fn hear(&mut self) -> io::Result<()> {
         let mut buffer = [0; 16 * 1024];
         match self.stream.read(&mut buffer) {

@@ -4,9 +4,9 @@ use super::Request;
 use super::policies::Under;
 use super::shapes::{Place, Shape, header, other, text};
 
-/// Where a header may override the path.
+/// Policies for which a header may override the path.
 const OVERRIDES: &[Under] = &[Under::Rules, Under::Cased, Under::ManyRules, Under::WideRules, Under::Narrowed];
-/// Where a key may stand in the query and in a cookie, and where not.
+/// Policies with a key in the query and in a cookie, and without.
 const SOURCES: &[Under] = &[Under::Usual, Under::Sources];
 const NETWORKS: &[Under] = &[Under::Networks];
 
@@ -114,8 +114,8 @@ pub(super) const HEADERS: &[Shape] = &[
     header("an unknown header: long", SOURCES, ("x-a", 1), text("", "a", "")),
 ];
 
-/// What no repeated text is. The caps on items are 512 for queries and cookies, 64 for options and credentials: as many as may
-/// be, each as long as can be.
+/// Requests that are not a repeated text. The limits on items are 512 for queries and cookies, 64 for options and
+/// credentials: as many as allowed, each as long as possible.
 pub(super) const OTHERS: &[Shape] = &[
     other("query: 500 escaped names", true, SOURCES, |length| Request {
         target: format!("/v2/models?{}", items(500, "%5f", "=1", "&", length)),
@@ -193,7 +193,7 @@ fn with(headers: impl Iterator<Item = (String, String)>) -> Request {
     request
 }
 
-/// So many items, or fewer that fit: each a text as often as there is room for, and an end.
+/// This number of items, or fewer if no more fit: each is a repeated text, followed by a terminator.
 fn items(most: usize, text: &str, end: &str, between: &str, length: usize) -> String {
     let least = text.len() + end.len() + between.len();
     let count = most.min(length / least).max(1);
@@ -201,13 +201,13 @@ fn items(most: usize, text: &str, end: &str, between: &str, length: usize) -> St
     vec![format!("{}{end}", text.repeat(times.max(1))); count].join(between)
 }
 
-/// A request for an upgrade, whose `Connection` Envoy passes on.
+/// A request for an upgrade, whose `Connection` Envoy forwards.
 fn connection(unit: &'static str, length: usize) -> Request {
     let options = text("", unit, "upgrade").of(length);
     with([("connection".to_owned(), options), ("upgrade".to_owned(), "websocket".to_owned())].into_iter())
 }
 
-/// Spellings of an identity header, each of which has to be removed by its name.
+/// Spellings of an identity header, each of which must be removed by its name.
 fn forged(count: usize) -> Request {
     let names = ["consumer", "roles", "key-id"];
     let between = b"-_.!#$%&'*+^`|~";

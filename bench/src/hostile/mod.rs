@@ -1,7 +1,7 @@
-//! Hostile requests: what a request may cost that somebody made to be expensive.
+//! Hostile requests: the cost of requests that are made to be expensive.
 //!
-//! The bounds are those of the security model. The processor time that the gate adds to any request is at most
-//! [`BY_ENVOY`] times what Envoy alone spends on the same request, and at most [`BY_USUAL`] times what the gate adds to a usual
+//! The bounds are those of the security model. The CPU time that the gate adds to any request is at most [`BY_ENVOY`]
+//! times what Envoy alone spends on the same request, and at most [`BY_USUAL`] times what the gate adds to a usual
 //! request with a key.
 
 pub mod attack;
@@ -26,15 +26,15 @@ use crate::stage::HOST;
 use policies::Under;
 use shapes::{Place, Shape};
 
-/// The most that the gate may add, in what Envoy alone spends on the same request.
+/// The bound on the gate's added time, as a multiple of what Envoy alone spends on the same request.
 pub const BY_ENVOY: f64 = 12.0;
-/// The most that the gate may add, in what it adds to a usual request with a key.
+/// The bound on the gate's added time, as a multiple of what it adds to a usual request with a key.
 pub const BY_USUAL: f64 = 20.0;
 
-/// How long the hostile part of a request is, in bytes. Envoy takes 60 KiB of headers in all, by default.
+/// The lengths of the hostile part of a request, in bytes. By default, Envoy accepts 60 KiB of headers in total.
 pub const LENGTHS: [usize; 4] = [300, 1_000, 4_000, 58_000];
 
-/// A request, before a protocol gives it bytes.
+/// A request, independent of the protocol.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
     /// The method.
@@ -43,14 +43,14 @@ pub struct Request {
     pub host: String,
     /// Path and query.
     pub target: String,
-    /// The headers beside the host.
+    /// The headers, without the host.
     pub headers: Vec<(String, String)>,
-    /// Where a key goes.
+    /// The place of a key.
     pub place: Place,
 }
 
 impl Request {
-    /// A usual one, with the headers of a small client.
+    /// A usual request, with the headers of a small client.
     pub fn usual() -> Self {
         Self {
             method: "GET",
@@ -86,7 +86,7 @@ impl Request {
         format!("{method} {target} HTTP/1.1\r\nhost: {host}\r\n{}\r\n", headers.collect::<String>()).into_bytes()
     }
 
-    /// As HTTP/2 fields. What HTTP/2 says in another way is left out (RFC 9113, section 8.2.2).
+    /// As HTTP/2 fields, without headers that HTTP/2 does not allow (RFC 9113, section 8.2.2).
     pub fn fields(&self) -> Vec<Pair> {
         let pseudo =
             [(":method", self.method), (":scheme", "http"), (":authority", &self.host), (":path", &self.target)];
@@ -95,13 +95,13 @@ impl Request {
         pairs(&pseudo.into_iter().chain(passed).collect::<Vec<_>>())
     }
 
-    /// As a filter reads it: what Envoy puts in is among it.
+    /// As a filter reads it, including what Envoy adds.
     pub fn pairs(&self) -> Vec<Pair> {
         let pseudo =
             [(":authority", &*self.host), (":path", &self.target), (":method", self.method), (":scheme", "http")];
         let headers = self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let all: Vec<(&str, &str)> = pseudo.into_iter().chain(headers).chain(ENVOYS).collect();
-        // Envoy hands names over in lower case.
+        // Envoy passes names in lower case.
         pairs(&all).into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect()
     }
 }
@@ -111,7 +111,7 @@ impl Request {
 pub struct Cell {
     /// The shape.
     pub shape: &'static str,
-    /// The length; none where the shape has one of its own.
+    /// The length; `None` if the shape has its own length.
     pub length: Option<usize>,
     /// Whether a key is in the request.
     pub keyed: bool,
@@ -122,15 +122,15 @@ pub struct Cell {
 }
 
 impl Cell {
-    /// What it is, in one line.
+    /// A description in one line.
     pub fn name(&self) -> String {
         let length = self.length.map(|length| format!(", {length}")).unwrap_or_default();
         format!("{}{length}, {}, {}", self.shape, if self.keyed { "key" } else { "no key" }, self.under.name())
     }
 }
 
-/// Every shape whose name contains one of `only` (all, if that is empty), in every length, with and without a key, under
-/// each of its policies.
+/// Every shape whose name contains one of `only` (all, if that is empty), in every length, with and without a key,
+/// under each of its policies.
 pub fn cells(only: &[String]) -> Vec<Cell> {
     let of = |shape: &'static Shape| {
         let lengths: Vec<Option<usize>> = if shape.has_length { LENGTHS.map(Some).into() } else { vec![None] };
@@ -152,7 +152,7 @@ pub fn cells(only: &[String]) -> Vec<Cell> {
     shapes::named(only).into_iter().flat_map(of).collect()
 }
 
-/// The request that the others are compared with: what [`Under::Usual`] is for.
+/// The request that the others are compared with, for [`Under::Usual`].
 pub fn usual() -> Request {
     let mut request = Request::usual();
     request.headers.push(("authorization".to_owned(), BEARER.to_owned()));

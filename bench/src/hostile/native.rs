@@ -1,7 +1,7 @@
-//! The time of hostile requests in the core alone: natively, in this process, and in seconds. It is the core that this command
-//! was built with; what Envoy does for the gate is not in it.
+//! The time of hostile requests in the core alone: natively, in this process, and in seconds. It measures the core that
+//! this command was built with, without Envoy's part.
 //!
-//! The interpreter of the other counts is no measure for this: where loops are short it charges ten times what V8 takes.
+//! The interpreter of the other counts is not suitable here: for short loops its cost is ten times that of V8.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -16,25 +16,25 @@ use super::{Cell, LENGTHS, Request, usual};
 
 /// How long a cell is repeated.
 const SPAN: Duration = Duration::from_millis(2);
-/// How often at least, unless once took so long.
+/// The minimum number of repetitions, unless a single one took this long.
 const LEAST: u32 = 7;
 const LONG: Duration = Duration::from_millis(100);
 
-/// What was seen of one cell.
+/// The result of one cell.
 #[derive(Debug)]
 pub struct Timed {
     /// The cell.
     pub cell: Cell,
-    /// Microseconds, the least of some.
+    /// Microseconds, the minimum of several.
     pub time: f64,
-    /// What became of the request: a status, or the number of edits with which it went on.
+    /// The result of the request: a status, or the number of edits with which it was forwarded.
     pub outcome: String,
 }
 
 /// Microseconds of the usual request, and of each cell.
 ///
 /// # Errors
-/// A policy that is refused.
+/// If a policy is refused.
 pub fn time(cells: Vec<Cell>) -> Result<(f64, Vec<Timed>), String> {
     let mut policies: BTreeMap<Under, Policy> = BTreeMap::new();
     let reference = decide(&load(Under::Usual)?, &usual(), SPAN).0;
@@ -65,7 +65,7 @@ impl Host for Peer {
     }
 }
 
-/// Microseconds of a decision, the least of some in that span, and what became of the request.
+/// Microseconds of a decision, the minimum of several in that time, and the result of the request.
 pub(super) fn decide(policy: &Policy, request: &Request, span: Duration) -> (f64, String) {
     let block = HeaderBlock::new(&request.pairs());
     let mut least = Duration::MAX;
@@ -99,13 +99,13 @@ pub(super) fn decide(policy: &Policy, request: &Request, span: Duration) -> (f64
     (least.as_secs_f64() * 1e6, outcome)
 }
 
-/// Processor time of this thread: on a busy machine others have the rest.
+/// CPU time of this thread, independent of other load on the machine.
 fn thread_time() -> Duration {
     Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default()
 }
 
-/// A table of the shapes, the most expensive first: in each length, the most microseconds under any policy. Then the most
-/// expensive cells.
+/// A table of the shapes, the most expensive first: for each length, the most microseconds under any policy. Then the
+/// most expensive cells.
 pub fn lines(reference: f64, timed: &[Timed], most: usize) -> String {
     let mut text = format!("the usual request with a key: {reference:.2} us\n\n");
     let mut shapes: BTreeMap<&str, BTreeMap<Option<usize>, f64>> = BTreeMap::new();

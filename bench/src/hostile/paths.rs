@@ -3,9 +3,9 @@
 use super::policies::Under;
 use super::shapes::{Place, Shape, target, text};
 
-/// Where paths are compared with patterns.
+/// Policies that compare paths with patterns.
 const USUAL: &[Under] = &[Under::Public, Under::Protected, Under::Rules, Under::Cased, Under::ManyRules];
-/// And with many patterns at many levels.
+/// The same, and policies with many patterns at many levels.
 const DEEP: &[Under] = &[
     Under::Public,
     Under::Protected,
@@ -16,7 +16,7 @@ const DEEP: &[Under] = &[
     Under::WideProtected,
     Under::WideRules,
 ];
-/// Where a key may stand in the query, and where not.
+/// Policies with a key in the query, and without.
 const SOURCES: &[Under] = &[Under::Usual, Under::Sources];
 
 /// Hostile paths.
@@ -49,7 +49,7 @@ pub(super) const PATHS: &[Shape] = &[
     target("not UTF-8", USUAL, text("/", "%ff", "")),
     target("not UTF-8, deep", DEEP, text("", "/%ff", "")),
     target("not UTF-8 in the end", USUAL, text("/", "%C3%89", "%C3")),
-    // Letters.
+    // Letters beyond ASCII.
     target("Cyrillic small letters", USUAL, text("/", "%D0%B0", "")),
     target("Cyrillic capitals", USUAL, text("/", "%D0%90", "")),
     target("Cyrillic capitals, deep", USUAL, text("", "/%D0%90", "")),
@@ -83,7 +83,7 @@ pub(super) const PATHS: &[Shape] = &[
     target("dots, one segment before an escape", USUAL, text("/", ".", "%41")),
     target("suffixes", USUAL, text("/v2/models/a", ".a", "")),
     target("suffixes and escapes", USUAL, text("/v2/models/%41", ".A", "")),
-    // Names that some backends take for others.
+    // Names that some backends treat as other names.
     target("commas", DEEP, text("/", ",", "")),
     target("a list", DEEP, text("/", "a,", "")),
     target("a list below a rule", USUAL, text("/v2/models/", "a,", "/predict")),
@@ -113,7 +113,7 @@ pub(super) const PATHS: &[Shape] = &[
     target("tabs", USUAL, text("/", "%09", "")),
     target("tabs in names", DEEP, text("", "/a%09", "")),
     target("tabs, CR and LF of every depth", USUAL, text("/", "%09%250d%25250a", "")),
-    // What some servers read into names.
+    // Special interpretations of names by some servers.
     target("front controllers", USUAL, text("", "/a.php", "")),
     target("front controllers of many kinds", USUAL, text("", "/a.php/b.cgi/c.aspx/d.jsp", "")),
     target("front controllers, escaped", USUAL, text("", "/%41.p%68p", "")),
@@ -137,9 +137,9 @@ pub(super) const PATHS: &[Shape] = &[
     target("two steps, then capitals, deep", DEEP, text("/v2/models;x//%41", "/A", "")),
     target("three steps, then capitals, deep", DEEP, text("/v2/models;x//%41/b.php", "/A", "")),
     target("every step, again and again", USUAL, text("", "//%2541;a%2509/B.php/%c3%89./", "c")),
-    // The query is no part of the path.
+    // The query is not part of the path.
     target("a long query behind capitals", USUAL, text("/A/A/A/A?", "a", "")),
-    // What the search has found.
+    // Findings of the search.
     target("names of dots behind deep escapes", DEEP, text("/%25252541%2525", "/...", "")),
     target("names of dots behind deep escapes, letters last", USUAL, text("/%E2%80%8B%253f", "/...", "%E1%BA%9E~~")),
     target(
@@ -173,7 +173,7 @@ pub(super) const PATHS: &[Shape] = &[
     target("hosts, then every depth", DEEP, text("", "//h", "/v2/models%252f%2f%0a.json")),
 ];
 
-/// Hostile queries, which are no part of the path.
+/// Hostile queries, which are not part of the path.
 pub(super) const QUERIES: &[Shape] = &[
     target("query: one value", SOURCES, text("/v2/models?a=", "a", "")),
     target("query: one name", SOURCES, text("/v2/models?", "a", "")),

@@ -9,15 +9,16 @@ use crate::contenders::gate;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Under {
-    /// One key and three public paths: what the comparison has.
+    /// One key and three public paths, as in the comparison.
     Usual,
-    /// A handful of public paths.
+    /// A few public paths.
     Public,
-    /// A handful of protected paths, and of rules.
+    /// A few protected paths and rules.
     Protected,
-    /// A handful of public paths, and of rules.
+    /// A few public paths and rules.
     Rules,
-    /// Patterns with capitals, letters beyond ASCII, dots and slashes at the end: no two normalizations are alike.
+    /// Patterns with capitals, letters beyond ASCII, dots and slashes at the end: every normalization gives a different
+    /// result.
     Cased,
     /// 1,000 rules.
     ManyRules,
@@ -29,9 +30,9 @@ pub enum Under {
     WideProtected,
     /// The same as rules.
     WideRules,
-    /// A key may stand in the query and in a cookie too.
+    /// A key may be in the query and in a cookie too.
     Sources,
-    /// Networks that are trusted, by the direct peer.
+    /// Trusted networks, by the direct peer.
     Networks,
 }
 
@@ -55,7 +56,7 @@ impl Under {
         Self::Networks,
     ];
 
-    /// What the tables call it.
+    /// The name in the tables.
     pub fn name(self) -> &'static str {
         match self {
             Self::Usual => "usual",
@@ -73,12 +74,12 @@ impl Under {
         }
     }
 
-    /// Whether a request without a key comes to what the policy is about: it never comes to a rule.
+    /// Whether a request without a key reaches the relevant check: it never reaches a rule.
     pub fn matters_without_key(self) -> bool {
         !matches!(self, Self::Rules | Self::ManyRules | Self::Narrowed | Self::WideRules)
     }
 
-    /// The document. The key has the only role, so that no rule ends the search for others.
+    /// The document. The key has the only role, so no rule ends the evaluation early.
     pub fn policy(self) -> Value {
         let mut policy = gate::policy();
         let rule = |path: &str| json!({"path": path, "roles": ["predict", "admin"]});
@@ -131,7 +132,7 @@ impl Under {
     }
 }
 
-/// Patterns that a path of the segment `a` is compared with at every node of: 2 to the power of [`LEVELS`].
+/// Patterns for which a path of segments `a` is compared at every node: 2 to the power of [`LEVELS`].
 fn wide() -> impl Iterator<Item = String> {
     let segment = |number: u32, level: u32| if number >> level & 1 == 1 { "/*" } else { "/a" };
     (0..1 << LEVELS).map(move |number| (0..LEVELS).map(|level| segment(number, level)).collect())

@@ -1,7 +1,8 @@
-//! The measurement of hostile requests: the processor time of Envoy's worker for each, with the gate and without, side by side.
+//! The measurement of hostile requests: the CPU time of Envoy's worker for each, with the gate and without, side by
+//! side.
 //!
-//! As in the comparison, rounds in which each is loaded once, in another order. There are thousands of cells, so a slice is
-//! short, and there are few rounds; a cell near its bound gets more.
+//! As in the comparison, there are rounds with each request once, in a different order. There are thousands of cells,
+//! so slices are short, and there are few rounds; a cell near its bound gets more.
 
 use std::sync::Arc;
 
@@ -16,42 +17,42 @@ use crate::options::Module;
 use crate::stage::Stage;
 use crate::statistics::{Estimate, Series, median};
 
-/// How much is asked.
+/// The size of a measurement.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Plan {
     /// Rounds.
     pub rounds: usize,
-    /// Rounds in all of cells near a bound.
+    /// The total number of rounds of cells near a bound.
     pub rounds_near: usize,
-    /// Processor time of a slice, in microseconds; four requests at least.
+    /// CPU time of a slice, in microseconds; at least four requests.
     pub slice: f64,
-    /// The most requests of a slice.
+    /// The maximum number of requests in a slice.
     pub requests: usize,
-    /// Usual requests to each listener before the first round: V8 optimizes what it has seen often.
+    /// Usual requests to each listener before the first round: V8 optimizes frequently used code.
     pub warm_up: usize,
     /// Connections.
     pub connections: usize,
 }
 
 impl Plan {
-    /// A few minutes.
+    /// Takes a few minutes.
     pub const FULL: Self =
         Self { rounds: 5, rounds_near: 15, slice: 5_000.0, requests: 150, warm_up: 10_000, connections: 8 };
 }
 
-/// Usual requests are measured once for so many groups of cells.
+/// Usual requests are measured once for this number of groups of cells.
 const GROUPS: usize = 25;
-/// What part of its bound makes a cell one that is near it.
+/// The fraction of its bound from which a cell is near it.
 const NEAR: std::ops::Range<f64> = 0.5..2.0;
 
-/// What was measured of one cell.
+/// The measurement of one cell.
 #[derive(Debug, Clone, Serialize)]
 pub struct Row {
     /// The module.
     pub module: String,
     /// The shape.
     pub shape: &'static str,
-    /// The length; none where the shape has one of its own.
+    /// The length; `None` if the shape has its own length.
     pub length: Option<usize>,
     /// Whether a key is in the request.
     pub keyed: bool,
@@ -61,13 +62,13 @@ pub struct Row {
     pub status: u16,
     /// Rounds.
     pub rounds: usize,
-    /// Microseconds of processor time that Envoy alone spends on the request.
+    /// Microseconds of CPU time that Envoy alone spends on the request.
     pub alone: Estimate,
-    /// Microseconds of processor time that the gate adds.
+    /// Microseconds of CPU time that the gate adds.
     pub added: Estimate,
-    /// What is added, in what Envoy alone spends.
+    /// The ratio of the added time to that of Envoy alone.
     pub by_envoy: Estimate,
-    /// What is added, in what the gate adds to a usual request with a key.
+    /// The ratio of the added time to that of a usual request with a key.
     pub by_usual: Estimate,
 }
 
@@ -77,18 +78,18 @@ impl Row {
         self.part_of_bound() > 1.0
     }
 
-    /// How much of its bound it takes, of the one that is nearer.
+    /// The fraction of its bound that it takes, for the nearer bound.
     pub fn part_of_bound(&self) -> f64 {
         (self.by_envoy.value / BY_ENVOY).max(self.by_usual.value / BY_USUAL)
     }
 }
 
-/// All that was measured.
+/// All measurements.
 #[derive(Debug, Clone, Serialize)]
 pub struct Table {
-    /// How much was asked.
+    /// The size of the measurement.
     pub plan: Plan,
-    /// Microseconds of processor time that each module adds to a usual request with a key.
+    /// Microseconds of CPU time that each module adds to a usual request with a key.
     pub usual: Vec<(String, Estimate)>,
     /// The cells.
     pub rows: Vec<Row>,
@@ -114,9 +115,9 @@ pub(super) fn listener(module: &Module, under: Under) -> String {
     format!("{}: {}", module.name, under.name())
 }
 
-/// One request in the cells that it makes, by the numbers of their lanes.
+/// One request in its cells, by the indexes of their lanes.
 struct Group {
-    /// Without a filter; on connections that stay, and on one for each request, if there is a cell of such.
+    /// Without a filter: on persistent connections, and with one connection for each request if a cell needs that.
     alone: Vec<usize>,
     cells: Vec<Runner>,
 }
@@ -130,14 +131,14 @@ struct Runner {
     alone: usize,
 }
 
-/// Measures; `progress` hears what is being done.
+/// Measures; `progress` gets the current step.
 ///
 /// # Errors
-/// A request that Envoy itself refuses, a listener that does not answer.
+/// If Envoy itself rejects a request, or a listener does not answer.
 pub fn race(modules: &[Module], cells: &[Cell], plan: Plan, mut progress: impl FnMut(&str)) -> Result<Table, String> {
     let all = contenders(modules, cells);
     progress(&format!("{} cells at {} listeners", cells.len() * modules.len(), all.len()));
-    // No contender here asks the authorization server.
+    // No contender here calls the authorization server.
     let stage = Stage::start(&all, ([127, 0, 0, 1], 9).into());
     crate::cpu::keep_here_on(1);
     let mut race = Race::start(modules, cells, Track::open(stage, &all, plan)?)?;
@@ -161,7 +162,7 @@ pub fn race(modules: &[Module], cells: &[Cell], plan: Plan, mut progress: impl F
 struct Race<'m> {
     modules: &'m [Module],
     track: Track,
-    /// The lanes of the usual request: without a filter, and in each module.
+    /// The lanes of the usual request: without a filter, and for each module.
     usual: Vec<usize>,
     groups: Vec<Group>,
 }
@@ -174,7 +175,7 @@ impl<'m> Race<'m> {
             usual.push(track.lane(&listener(module, Under::Usual), &request, false)?);
         }
         let mut groups = Vec::new();
-        // Cells of one request stand together.
+        // Cells of one request are adjacent.
         for cells in cells.chunk_by(|one, other| Arc::ptr_eq(&one.request, &other.request)) {
             let Some(first) = cells.first() else { continue };
             let alone = track.lane(NOTHING, &first.request, false)?;
@@ -185,7 +186,7 @@ impl<'m> Race<'m> {
             for cell in cells {
                 for (module, of) in modules.iter().enumerate() {
                     let lane = track.lane(&listener(of, cell.under), &cell.request, false)?;
-                    // Like with like: a connection costs Envoy more than a request.
+                    // Compares like with like: for Envoy, a connection costs more than a request.
                     let alike = group.alone.iter().copied().find(|alone| track.is_last(*alone) == track.is_last(lane));
                     let alone = match alike {
                         Some(alone) => alone,
@@ -202,7 +203,7 @@ impl<'m> Race<'m> {
         Ok(Self { modules, track, usual, groups })
     }
 
-    /// Each lane of these groups once, and the usual requests now and then.
+    /// Runs each lane of these groups once, and the usual requests in between.
     fn round(&mut self, order: &[usize], random: &mut fastrand::Rng) -> Result<(), String> {
         let mut seen = vec![Vec::new(); self.usual.len()];
         for (place, group) in order.iter().map(|group| &self.groups[*group]).enumerate() {
@@ -234,7 +235,7 @@ impl<'m> Race<'m> {
     fn row(&self, runner: &Runner) -> Option<Row> {
         let Runner { cell, module, lane, alone } = runner;
         let rounds = self.track.rounds(*lane).len();
-        // Of the same rounds, so that what drifts in a round drifts for all.
+        // From the same rounds, so that drift in a round affects all of them.
         let series = |lane: usize| {
             let all = self.track.rounds(lane);
             Series::of(all.get(..rounds).unwrap_or(all))

@@ -20,22 +20,22 @@ const NEAREST: usize = 40;
 /// All results of one run.
 #[derive(Debug)]
 pub struct Report {
-    /// Where.
+    /// The machine.
     pub machine: Machine,
-    /// Every cell, if they were measured.
+    /// Every cell, if cells were measured.
     pub table: Option<Table>,
-    /// What an attack does to another caller.
+    /// The effect of an attack on another caller.
     pub stalls: Vec<Stall>,
 }
 
 impl Report {
-    /// What is over its bound, in words; nothing if nothing is.
+    /// A description of all exceeded bounds; `None` if there are none.
     pub fn over(&self) -> Option<String> {
         let rows: Vec<&Row> = self.table.iter().flat_map(|table| &table.rows).collect();
         let over = rows.iter().filter(|row| row.is_over()).count();
         let stalled = self.stalls.iter().filter(|stall| stall.is_over()).count();
-        let cells = (over > 0).then(|| format!("{over} of {} hostile requests are over a bound", rows.len()));
-        let attacks = (stalled > 0).then(|| format!("{stalled} of {} attacks are over a bound", self.stalls.len()));
+        let cells = (over > 0).then(|| format!("{over} of {} hostile requests exceed a bound", rows.len()));
+        let attacks = (stalled > 0).then(|| format!("{stalled} of {} attacks exceed a bound", self.stalls.len()));
         let all: Vec<String> = cells.into_iter().chain(attacks).collect();
         (!all.is_empty()).then(|| all.join("; "))
     }
@@ -43,14 +43,14 @@ impl Report {
     /// Writes `hostile.json` and `hostile.md` into that directory.
     ///
     /// # Errors
-    /// A directory that does not take them.
+    /// If the directory is not writable.
     pub fn write(&self, directory: &Path) -> io::Result<()> {
         fs::create_dir_all(directory)?;
         fs::write(directory.join("hostile.json"), self.json()?)?;
         fs::write(directory.join("hostile.md"), self.markdown())
     }
 
-    /// One cell a line: there are thousands.
+    /// One cell on each line, because there are thousands.
     fn json(&self) -> io::Result<String> {
         let mut parts = vec![member("machine", &self.machine)?];
         if let Some(Table { plan, usual, rows }) = &self.table {
@@ -85,16 +85,16 @@ impl Report {
             let rows: Vec<&Row> = table.rows.iter().filter(|row| row.module == *module).collect();
             let over = rows.iter().filter(|row| row.is_over()).count();
             let verdict = if over == 0 {
-                format!("each of {} ratios is under its bound", grouped(rows.len() * 2))
+                format!("each of {} ratios is below its bound", grouped(rows.len() * 2))
             } else {
-                format!("**{} of {} requests are over a bound**", grouped(over), grouped(rows.len()))
+                format!("**{} of {} requests exceed a bound**", grouped(over), grouped(rows.len()))
             };
             let _ = writeln!(
                 text,
                 "\n## Hostile requests: {module}\n\n\
                  Bounds: {BY_ENVOY} x what Envoy alone spends on the request, and {BY_USUAL} x the {} us that the gate adds to a \
                  usual request with a key. In this run {verdict}.\n\n\
-                 For each length in bytes: microseconds added, under the policy where that is most; in times of Envoy alone, and of \
+                 For each length in bytes: microseconds added, under the most expensive policy; the ratios to Envoy alone, and to \
                  the usual request.\n",
                 estimate(usual)
             );
@@ -113,11 +113,11 @@ impl Report {
             text,
             "\n## One attacking connection\n\n\
              One worker. The attacker sends {} bytes a second over HTTP/2, each request as references into the dynamic table; \
-             another caller asks one usual request with a key after the other, on a connection of its own. Its median may at most \
-             be {STALL} x what it is without the attacker, and the added time at most {BY_ENVOY} x what Envoy alone spends on the \
+             another caller sends one usual request with a key after the other, on its own connection. Its median latency may at \
+             most be {STALL} x that without the attacker, and the added time at most {BY_ENVOY} x what Envoy alone spends on the \
              request over HTTP/2.\n\n\
-             | module | request | length | key | policy | bytes a request | requests/s | Envoy alone, us | added, us | x Envoy \
-             | median calm, us | attacked, us | x calm |\n|---|---|--:|---|---|--:|--:|--:|--:|--:|--:|--:|--:|",
+             | module | request | length | key | policy | bytes per request | requests/s | Envoy alone, us | added, us \
+             | ratio to Envoy | median without attack, us | with attack, us | ratio |\n|---|---|--:|---|---|--:|--:|--:|--:|--:|--:|--:|--:|",
             grouped(RATE)
         );
         for stall in &self.stalls {
@@ -172,7 +172,7 @@ fn shapes(text: &mut String, rows: &[&Row]) {
     }
 }
 
-/// `12.3: 0.4, 1.0`; bold where a bound is exceeded.
+/// `12.3: 0.4, 1.0`; bold if a bound is exceeded.
 fn in_short(row: &Row) -> String {
     let text = format!("{:.0}: {:.1}, {:.1}", row.added.value, row.by_envoy.value, row.by_usual.value);
     if row.is_over() { format!("**{text} OVER**") } else { text }
@@ -182,8 +182,8 @@ fn nearest(text: &mut String, mut rows: Vec<&Row>) {
     rows.sort_by(|one, other| other.part_of_bound().total_cmp(&one.part_of_bound()));
     let _ = writeln!(
         text,
-        "\nNearest to a bound, with 95 % intervals:\n\n\
-         | request | length | key | policy | status | Envoy alone, us | added, us | x Envoy | x usual |\n\
+        "\nClosest to a bound, with 95 % intervals:\n\n\
+         | request | length | key | policy | status | Envoy alone, us | added, us | ratio to Envoy | ratio to usual |\n\
          |---|--:|---|---|--:|--:|--:|--:|--:|"
     );
     for row in rows.into_iter().take(NEAREST) {

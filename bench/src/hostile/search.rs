@@ -1,5 +1,5 @@
-//! A search for worse shapes: texts put together at random from what is special in a path, the most expensive of which are
-//! changed at random again. It measures the core alone, as [`native`](super::native) does.
+//! A search for more expensive shapes: random texts of special path elements, of which the most expensive are changed
+//! at random again. It only measures the core, as [`native`](super::native) does.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -12,7 +12,7 @@ use super::native::{decide, load};
 use super::policies::Under;
 use crate::contenders::KEY;
 
-/// What is special in a path, and what is usual.
+/// Special and usual path elements.
 const TOKENS: &[&str] = &[
     "/",
     "//",
@@ -125,19 +125,19 @@ const TOKENS: &[&str] = &[
     "}",
 ];
 
-/// The lengths that are searched: below and above where a bound may be, and the longest.
+/// The lengths to search: below and above possible limits, and the longest.
 const LENGTHS: [usize; 6] = [300, 1_000, 1_024, 4_000, 4_096, 58_000];
 /// The policies.
 const POLICIES: [Under; 6] =
     [Under::Rules, Under::Protected, Under::Cased, Under::ManyRules, Under::WideRules, Under::WideProtected];
-/// How many texts of a length are kept to be changed.
+/// The number of texts of each length that are kept for changes.
 const POOL: usize = 24;
-/// How long one is measured.
+/// The time to measure one.
 const SPAN: Duration = Duration::from_micros(500);
 /// The most parts of a text.
 const PARTS: usize = 10;
 
-/// Where a text stands.
+/// The place of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Where {
     Path,
@@ -145,7 +145,7 @@ enum Where {
     FourUrls,
 }
 
-/// Parts with how often each is repeated, of which one fills what is left.
+/// Parts with their number of repetitions; one of them fills the remaining length.
 #[derive(Debug, Clone)]
 struct Text {
     parts: Vec<(usize, usize)>,
@@ -154,10 +154,10 @@ struct Text {
     under: usize,
 }
 
-/// Searches for so long; the most expensive texts of each length, in lines.
+/// Searches for this time; returns the most expensive texts of each length, as lines.
 ///
 /// # Errors
-/// A policy that is refused.
+/// If a policy is refused.
 pub fn search(span: Duration, seed: u64) -> Result<String, String> {
     let policies = POLICIES.iter().map(|under| load(*under)).collect::<Result<Vec<_>, _>>()?;
     let mut random = Rng::with_seed(seed);
@@ -222,7 +222,7 @@ impl Text {
         text
     }
 
-    /// The text, no longer than asked for.
+    /// The text, at most as long as requested.
     fn of(&self, length: usize) -> String {
         let size = |(token, times): &(usize, usize)| TOKENS[*token].len() * times;
         let fixed: usize = 1 + self.parts.iter().map(size).sum::<usize>();
@@ -232,7 +232,7 @@ impl Text {
             text.extend(std::iter::repeat_n(TOKENS[*token], times + more));
         }
         text.truncate(length);
-        // No half of an escape at the end.
+        // No partial escape at the end.
         if let Some(at) = text.rfind('%').filter(|at| at + 3 > text.len()) {
             text.truncate(at);
         }
@@ -260,7 +260,7 @@ impl Text {
     }
 }
 
-/// Mostly a few.
+/// Usually a small number.
 fn repetitions(random: &mut Rng) -> usize {
     if random.u8(..5) == 0 { random.usize(1..40) } else { random.usize(1..4) }
 }

@@ -1,5 +1,5 @@
-//! What a shape of hostile requests is. The shapes themselves are rows of tables: what is repeated until it is as long as asked
-//! for, and what stands before and behind it. Who finds a worse one adds a row.
+//! The shapes of hostile requests. They are rows of tables: a text that is repeated up to the requested length, and the
+//! texts before and after it. Add a row for a more expensive shape.
 
 use super::Request;
 use super::headers::{HEADERS, OTHERS};
@@ -11,39 +11,39 @@ use super::policies::Under;
 pub struct Shape {
     /// The name.
     pub name: &'static str,
-    /// Whether it comes in every length.
+    /// Whether it exists in every length.
     pub has_length: bool,
     /// The policies under which it is measured.
     pub under: &'static [Under],
-    /// How it is made.
+    /// Its construction.
     make: Make,
 }
 
-/// Where the key goes, in a request that has one.
+/// The place of the key, in a request with one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
     /// `Authorization: Bearer`.
     Bearer,
     /// `X-API-Key`.
     Header,
-    /// Last in the query.
+    /// At the end of the query.
     Query,
-    /// Last in the last `Cookie`.
+    /// At the end of the last `Cookie`.
     Cookie,
 }
 
-/// How a request of a length is made.
+/// The construction of a request with a given length.
 #[derive(Debug, Clone, Copy)]
 enum Make {
-    /// By its target.
+    /// A target.
     Target(Text),
-    /// By a header of that name, so many times; all of them together fit into what Envoy takes.
+    /// A header of that name, this number of times; together they fit into Envoy's limit.
     Header(&'static str, usize, Text, Place),
-    /// In some other way.
+    /// Another construction.
     Other(fn(usize) -> Request),
 }
 
-/// A text of a length.
+/// A text with a given length.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Text {
     head: &'static str,
@@ -52,21 +52,21 @@ pub(super) struct Text {
     place: Place,
 }
 
-/// What fits into the headers that Envoy takes by default.
+/// The size that fits into Envoy's default limit for headers.
 const LONGEST: usize = 58_000;
 
-/// What stands before, what is repeated, what stands behind; with the key by Bearer, if there is one.
+/// The text before, the repeated text, and the text after; with the key as a bearer token, if there is one.
 pub(super) const fn text(head: &'static str, unit: &'static str, tail: &'static str) -> Text {
     Text { head, unit, tail, place: Place::Bearer }
 }
 
 impl Text {
-    /// With the key elsewhere.
+    /// With the key in another place.
     pub(super) const fn key_in(self, place: Place) -> Self {
         Self { place, ..self }
     }
 
-    /// Whole units, and no more bytes than asked for; one unit at least.
+    /// Whole units, at most the requested number of bytes; at least one unit.
     pub(super) fn of(self, length: usize) -> String {
         let Self { head, unit, tail, .. } = self;
         let room = length.saturating_sub(head.len() + tail.len());
@@ -74,12 +74,12 @@ impl Text {
     }
 }
 
-/// A shape of targets.
+/// A shape of a target.
 pub(super) const fn target(name: &'static str, under: &'static [Under], text: Text) -> Shape {
     Shape { name, has_length: true, under, make: Make::Target(text) }
 }
 
-/// A shape of one header, or of several that are equal.
+/// A shape of one header, or of several equal ones.
 pub(super) const fn header(
     name: &'static str,
     under: &'static [Under],
@@ -119,7 +119,7 @@ impl Shape {
     }
 }
 
-/// Those whose name contains one of `only`; all, if that is empty.
+/// The shapes whose name contains one of `only`; all, if that is empty.
 pub fn named(only: &[String]) -> Vec<&'static Shape> {
     let all = [PATHS, QUERIES, HEADERS, OTHERS].into_iter().flatten();
     all.filter(|shape| only.is_empty() || only.iter().any(|text| shape.name.contains(text.as_str()))).collect()

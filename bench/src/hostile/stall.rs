@@ -1,4 +1,4 @@
-//! What one attacker does to another caller of the same worker.
+//! The effect of one attacker on another caller of the same worker.
 
 use std::io;
 use std::net::SocketAddr;
@@ -22,40 +22,40 @@ use crate::contenders::KEY;
 use crate::options::Module;
 use crate::stage::Stage;
 
-/// What the attacker sends, in bytes a second.
+/// The attacker's rate, in bytes per second.
 pub const RATE: usize = 10 * 1024;
-/// The most that another caller's median latency may become, in what it is without the attacker.
+/// The bound on another caller's median latency, as a multiple of the latency without the attacker.
 pub const STALL: f64 = 2.0;
 
-/// Attacking requests by which an attack is chosen.
+/// The number of attacking requests for choosing an attack.
 const SEEMS: usize = 8;
-/// How many of those that seem to cost most are tried again.
+/// The number of seemingly most expensive attacks that are tried again.
 const TRIED_AGAIN: usize = 40;
 
-/// How much is done.
+/// The size of a measurement.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Plan {
-    /// How many attacks: those that cost most, each of another shape.
+    /// The number of attacks: the most expensive ones, each of another shape.
     pub attacks: usize,
-    /// How long each attack goes on, and how long there is none, in milliseconds.
+    /// The duration of each attack, and of the time without it, in milliseconds.
     pub milliseconds: u64,
-    /// How many attacking requests are measured alone.
+    /// The number of attacking requests that are measured alone.
     pub requests: usize,
 }
 
 impl Plan {
-    /// As the bound is meant.
+    /// The size for which the bound is defined.
     pub const FULL: Self = Self { attacks: 4, milliseconds: 10_000, requests: 300 };
 }
 
-/// What one attack does.
+/// The effect of one attack.
 #[derive(Debug, Clone, Serialize)]
 pub struct Stall {
     /// The module.
     pub module: String,
     /// The shape.
     pub shape: &'static str,
-    /// Its length: the longest that the dynamic table holds.
+    /// Its length: the longest that fits into the dynamic table.
     pub length: usize,
     /// Whether a key is in the attacking request.
     pub keyed: bool,
@@ -63,11 +63,11 @@ pub struct Stall {
     pub policy: &'static str,
     /// The bytes of an attacking request on the wire.
     pub wire: usize,
-    /// Attacking requests a second: fewer than the bytes allow where the worker cannot follow.
+    /// Attacking requests per second: fewer than the rate allows if the worker cannot keep up.
     pub rate: f64,
-    /// Microseconds of processor time that Envoy alone spends on an attacking request.
+    /// Microseconds of CPU time that Envoy alone spends on an attacking request.
     pub alone: f64,
-    /// Microseconds of processor time that the gate adds to it.
+    /// Microseconds of CPU time that the gate adds to it.
     pub added: f64,
     /// The other caller's median latency without the attacker, in microseconds.
     pub calm: f64,
@@ -76,12 +76,12 @@ pub struct Stall {
 }
 
 impl Stall {
-    /// The added time, in what Envoy alone spends.
+    /// The ratio of the added time to that of Envoy alone.
     pub fn by_envoy(&self) -> f64 {
         self.added / self.alone
     }
 
-    /// The median latency, in what it is without the attacker.
+    /// The ratio of the median latency to that without the attacker.
     pub fn by_calm(&self) -> f64 {
         self.attacked / self.calm
     }
@@ -92,21 +92,21 @@ impl Stall {
     }
 }
 
-/// The longest request of a shape that HPACK's table can hold, and its length.
+/// The longest request of a shape that fits into HPACK's table, and its length.
 fn longest(shape: &Shape, keyed: bool) -> Option<(usize, Request)> {
     let lengths = if shape.has_length { (0..4_000).step_by(20).rev().collect() } else { vec![0] };
     lengths.into_iter().find_map(|length| {
         let mut request = shape.request(length);
-        // Nobody has to send what a usual client sends.
+        // An attacker does not need the headers of a usual client.
         request.headers.retain(|(name, _)| !CLIENT.iter().any(|(known, _)| known == name));
         let request = if keyed { request.with_key(KEY) } else { request };
-        // What HTTP/2 does not have is another request there.
+        // Headers that HTTP/2 does not allow would make it another request.
         let is_there = !request.headers.iter().any(|(name, _)| name == "connection");
         (is_there && blocks(&request.fields()).is_some()).then_some((length, request))
     })
 }
 
-/// Every attack: each shape as long as it can be, with and without a key, under each of its policies.
+/// Every attack: each shape with the maximum length, with and without a key, under each of its policies.
 fn attacks(only: &[String]) -> Vec<Cell> {
     let mut cells = Vec::new();
     for shape in shapes::named(only) {
@@ -122,7 +122,7 @@ fn attacks(only: &[String]) -> Vec<Cell> {
     cells
 }
 
-/// The attacks that cost most, each of another shape. All are tried; those that seem to cost most are tried again.
+/// The most expensive attacks, each of another shape. All are tried; the seemingly most expensive ones are tried again.
 fn worst(module: &Module, stage: &Stage, cells: Vec<Cell>, most: usize) -> Result<Vec<Cell>, String> {
     let mut costs = Vec::new();
     let mut tried: Vec<(f64, Cell)> = cells.into_iter().map(|cell| (0.0, cell)).collect();
@@ -144,7 +144,7 @@ fn worst(module: &Module, stage: &Stage, cells: Vec<Cell>, most: usize) -> Resul
     Ok(chosen)
 }
 
-/// Microseconds of processor time of an attacking request.
+/// Microseconds of CPU time of an attacking request.
 fn cost(stage: &Stage, address: SocketAddr, request: &Request, requests: usize) -> io::Result<f64> {
     let mut attacker = Attacker::connect(address, &request.fields())?;
     attacker.run(requests)?;
@@ -153,10 +153,10 @@ fn cost(stage: &Stage, address: SocketAddr, request: &Request, requests: usize) 
     Ok((stage.worker.time() - before) as f64 / 1_000.0 / requests as f64)
 }
 
-/// Measures the worst attacks on one module; `progress` hears which.
+/// Measures the worst attacks on one module; `progress` gets the current one.
 ///
 /// # Errors
-/// A listener that does not answer.
+/// If a listener does not answer.
 pub fn stall(
     module: &Module,
     only: &[String],
@@ -168,7 +168,7 @@ pub fn stall(
     let stage = Stage::start(&all, ([127, 0, 0, 1], 9).into());
     crate::cpu::keep_here_on(1);
     for contender in &all {
-        // What is seen first is not optimized yet.
+        // The first requests run unoptimized code.
         latency(stage.address(contender), Duration::from_millis(plan.milliseconds / 10))
             .map_err(|error| format!("{}: {error}", contender.name))?;
     }
@@ -214,7 +214,8 @@ fn one(module: &Module, stage: &Stage, cell: &Cell, plan: Plan) -> io::Result<St
     })
 }
 
-/// The median time from a usual request with a key to its reply, in microseconds: one after the other for so long.
+/// The median time from a usual request with a key to its reply, in microseconds: sends one after the other for this
+/// time.
 fn latency(address: SocketAddr, span: Duration) -> io::Result<f64> {
     let mut client = Client::new(connect(V4, address)?);
     let request = usual().bytes();

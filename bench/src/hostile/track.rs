@@ -1,4 +1,5 @@
-//! What hostile requests run on: an Envoy, connections to each listener, and a lane for each request at a listener.
+//! The infrastructure of the measurement: an Envoy, connections to each listener, and a lane for each request at a
+//! listener.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -16,7 +17,7 @@ use crate::contender::Contender;
 use crate::load::Load;
 use crate::stage::Stage;
 
-/// A request that takes more processor time than this is asked once in a slice, in microseconds.
+/// A request that takes more CPU time than this, in microseconds, is sent once in a slice.
 const DEAR: f64 = 10_000.0;
 /// The fewest requests of a slice.
 const FEWEST: f64 = 4.0;
@@ -25,7 +26,7 @@ const FEWEST: f64 = 4.0;
 pub(super) struct Track {
     stage: Stage,
     plan: Plan,
-    /// Where each listener is, and connections to it.
+    /// The address of each listener, and connections to it.
     doors: BTreeMap<String, (SocketAddr, Load)>,
     lanes: Vec<Lane>,
 }
@@ -35,11 +36,11 @@ struct Lane {
     listener: String,
     request: Arc<Request>,
     status: u16,
-    /// Whether each request has a connection of its own: Envoy closes it behind a reply of 400.
+    /// Whether each request has its own connection: Envoy closes it after a reply of 400.
     is_last: bool,
     /// Requests of a slice.
     count: usize,
-    /// Microseconds of processor time of a request, round by round.
+    /// Microseconds of CPU time of a request, round by round.
     rounds: Vec<f64>,
 }
 
@@ -59,8 +60,8 @@ impl Track {
         Ok(Self { stage, plan, doors, lanes: Vec::new() })
     }
 
-    /// A lane for that request, asked twice to see what becomes of it and what it costs. With a connection for each request where
-    /// that is asked for, and where nothing can follow on a connection.
+    /// A lane for that request, which is sent twice to find its result and its cost. It uses one connection for each
+    /// request if requested, or if nothing can follow on a connection.
     pub(super) fn lane(&mut self, listener: &str, request: &Arc<Request>, is_last: bool) -> Result<usize, String> {
         let (status, is_last, cost) =
             self.try_out(listener, request, is_last).map_err(|error| failed(listener, request, &error))?;
@@ -81,8 +82,8 @@ impl Track {
         let bytes = request.bytes();
         let mut client = Client::new(connect(V4, address)?);
         let first = client.send(&bytes)?;
-        // What comes behind a request for an upgrade is no request. Behind a reply of 400 Envoy closes the connection, a second
-        // later and without saying so.
+        // Data after a request for an upgrade is not a request. After a reply of 400 Envoy closes the connection, a
+        // second later and without announcing it.
         let upgrades = request.headers.iter().any(|(name, _)| name == "upgrade");
         let closes = first.status == 400 || first.header("connection").is_some_and(|value| value == "close");
         let is_last = is_last || upgrades || closes;
@@ -97,11 +98,11 @@ impl Track {
         Ok((reply.status, is_last, (self.stage.worker.time() - before) as f64 / 1_000.0))
     }
 
-    /// Microseconds of processor time a request, of one slice.
+    /// Microseconds of CPU time per request, for one slice.
     pub(super) fn slice(&mut self, lane: usize) -> Result<f64, String> {
         let Lane { listener, request, count, .. } = &self.lanes[lane];
         let (listener, request, count) = (listener.clone(), Arc::clone(request), *count);
-        // Not counted: another lane has had the caches.
+        // Not counted: another lane has used the caches.
         let unmeasured = if count == 1 { 0 } else { (count / 4).max(2) };
         let mut measure = || {
             self.run(lane, unmeasured)?;
@@ -130,17 +131,17 @@ impl Track {
         Ok(())
     }
 
-    /// Keeps what a round has shown of a lane.
+    /// Keeps the result of a round for a lane.
     pub(super) fn keep(&mut self, lane: usize, round: f64) {
         self.lanes[lane].rounds.push(round);
     }
 
-    /// What was kept of a lane.
+    /// The results of a lane.
     pub(super) fn rounds(&self, lane: usize) -> &[f64] {
         &self.lanes[lane].rounds
     }
 
-    /// Whether each request of a lane has a connection of its own.
+    /// Whether each request of a lane has its own connection.
     pub(super) fn is_last(&self, lane: usize) -> bool {
         self.lanes[lane].is_last
     }
@@ -156,7 +157,7 @@ fn failed(listener: &str, request: &Request, error: &io::Error) -> String {
     format!("{listener}: {:.60} with {}: {error}", request.target, headers.join(", "))
 }
 
-/// Nobody reads it.
+/// This value is not read.
 fn histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1_000, 10_000_000_000, 1).expect("bounds in order")
 }

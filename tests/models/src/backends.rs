@@ -1,8 +1,8 @@
-//! Slow and obvious models of how a backend may read a path.
+//! Slow and simple models of how a backend may interpret a path.
 
 use serde_json::{Value, json};
 
-/// How a backend reads a path: the resource that it serves, or nothing.
+/// How a backend interprets a path: the resource that it serves, or nothing.
 pub type Model = fn(&[u8]) -> Option<String>;
 
 /// The models, by name.
@@ -22,8 +22,8 @@ pub const MODELS: [(&str, Model); 13] = [
     ("IIS with ASP.NET: Windows, and sessions, streams and short names", asp_net),
 ];
 
-/// Models of a backend that serves one file by several names. Where the file is public by one, it may be served by another: so
-/// they say what is restricted, and not what is public.
+/// Models of a backend that serves one file under several names. A file that is public under one name may be served
+/// under another one, so these models define what is restricted, and not what is public.
 pub const BY_OTHER_NAMES: [(&str, Model); 4] = [
     ("DirectoryIndex: the index of a folder", index),
     ("MultiViews and routers: a name with a suffix", suffix),
@@ -50,7 +50,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// Segments with the dots resolved; `None` above the root.
+/// Segments with dot segments resolved; `None` above the root.
 fn resolve(path: &str) -> Option<String> {
     let mut kept: Vec<&str> = Vec::new();
     let segments: Vec<&str> = path.strip_prefix('/')?.split('/').collect();
@@ -82,7 +82,7 @@ fn without_parameters(path: &str) -> String {
 
 fn rfc3986(path: &[u8]) -> Option<String> {
     let resolved = resolve(&text(path))?;
-    // A slash in an escape stays within its segment: U+2215 stands for it.
+    // An escaped slash stays within its segment: U+2215 stands for it.
     let segments = resolved.split('/').map(|segment| text(&decode(segment.as_bytes())).replace('/', "\u{2215}"));
     Some(segments.collect::<Vec<_>>().join("/"))
 }
@@ -123,7 +123,7 @@ fn bottle(path: &[u8]) -> Option<String> {
     Some(format!("/{}", path.trim_start_matches('/')))
 }
 
-/// As the URL parsers of browsers and of Python do, which agree so far.
+/// Like the URL parsers of browsers and of Python, as far as these agree.
 fn without_lines(text: &str) -> String {
     text.trim_start_matches(|letter| letter <= ' ').replace(['\t', '\r', '\n'], "")
 }
@@ -132,7 +132,7 @@ fn before(text: &str, marks: [char; 2]) -> &str {
     text.split(marks).next().unwrap_or_default()
 }
 
-/// The WHATWG URL of `http:`: more than two slashes begin a host too, and without one there is no URL.
+/// The WHATWG URL of `http:`: more than two slashes also begin a host, and without a slash there is no URL.
 fn node(path: &[u8]) -> Option<String> {
     let text = without_lines(&String::from_utf8(decode(path)).ok()?);
     let text = before(text.trim_end_matches(|letter| letter <= ' '), ['?', '#']).replace('\\', "/");
@@ -144,7 +144,7 @@ fn node(path: &[u8]) -> Option<String> {
     if host.is_empty() { None } else { resolve(&format!("/{path}")) }
 }
 
-/// Just two slashes begin a host, which may be empty.
+/// Exactly two slashes begin a host, which may be empty.
 fn python(path: &[u8]) -> Option<String> {
     let text = without_lines(&text(&decode(path)));
     let text = before(&text, ['?', '#']);
@@ -162,7 +162,7 @@ fn php(path: &[u8]) -> Option<String> {
     Some(script.map_or(path.clone(), |at| format!("/{}", names[at + 1..].join("/"))))
 }
 
-/// A base URL is everything up to the name of the script; what follows need not begin with a slash.
+/// A base URL is everything up to the name of the script; the rest need not begin with a slash.
 fn symfony(path: &[u8]) -> Option<String> {
     let path = nginx(path)?;
     let Some((_, rest)) = path.split_once(".php") else { return Some(path) };
@@ -174,7 +174,7 @@ fn asp_net(path: &[u8]) -> Option<String> {
     let is_a_session = |name: &&str| name.starts_with("(s(") && name.ends_with("))");
     let names = path.split('/').filter(|name| !is_a_session(name)).map(|name| {
         let file = name.split_once(":$").map_or(name, |(file, _)| file.trim_end_matches(':'));
-        // What `admin~1` is short for begins with `admin`, and here is `admin`.
+        // The long name of `admin~1` begins with `admin`, and here it is `admin`.
         let long = file.strip_suffix("~1").filter(|long| (1..=6).contains(&long.len()));
         long.unwrap_or(file)
     });
@@ -209,12 +209,12 @@ fn suffix(path: &[u8]) -> Option<String> {
     Some(format!("{folder}/{}", file.split('.').next().unwrap_or_default()))
 }
 
-/// The key of a consumer without the role that [`policy`] asks for.
+/// The key of a consumer without the role that [`policy`] requires.
 pub const GUEST: &str = "areas-guest-key";
-/// The key of a consumer who has it.
+/// The key of a consumer with that role.
 pub const ADMIN: &str = "areas-admin-key";
 
-/// The policy that the readers are asked about.
+/// The policy for comparing the models with the gate.
 pub fn policy() -> Value {
     json!({
         "consumers": [
@@ -226,13 +226,13 @@ pub fn policy() -> Value {
     })
 }
 
-/// Public to a reader: by the patterns of [`policy`], said again in other words.
+/// Public in a model: by the patterns of [`policy`], written in another way.
 pub fn is_public(resource: &str) -> bool {
     let file = resource.strip_prefix("/docs/").is_some_and(|name| !name.is_empty() && !name.contains('/'));
     matches!(resource, "/" | "/pub") || resource.starts_with("/pub/") || file
 }
 
-/// Restricted to a reader who does not care about a slash at the end.
+/// Restricted in a model that ignores a slash at the end.
 pub fn is_restricted(resource: &str) -> bool {
     let resource = resource.trim_end_matches('/');
     let item = resource.strip_prefix("/v/").and_then(|rest| rest.strip_suffix("/p"));

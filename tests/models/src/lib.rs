@@ -1,4 +1,4 @@
-//! What the gate is held against, in suites and in fuzz targets: code that shares nothing with it.
+//! The models and the reference with which suites and fuzz targets compare the gate. They share no code with it.
 
 pub mod backends;
 pub mod reference;

@@ -1,4 +1,4 @@
-//! A JSON document as the serialized `google.protobuf.Struct` that Envoy hands to a filter.
+//! A JSON document as the serialized `google.protobuf.Struct` that Envoy passes to a filter.
 
 use serde_json::{Map, Value};
 
@@ -6,7 +6,7 @@ const VARINT: u8 = 0;
 const FIXED64: u8 = 1;
 const DELIMITED: u8 = 2;
 
-/// The protobuf bytes of a document. Numbers become doubles, as they do in Envoy.
+/// The protobuf bytes of a document. Numbers become doubles, as in Envoy.
 ///
 /// # Panics
 /// If the document is not an object.

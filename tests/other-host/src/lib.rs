@@ -1,5 +1,5 @@
-//! The module under test in a proxy-wasm host that others wrote: the crate `proxy-wasm-host`, on wasmtime. What a request
-//! brings is told to it as to the engine `wasm`, and all that it answers is compared as of the other engines.
+//! The module under test in a third-party proxy-wasm host: the crate `proxy-wasm-host`, on wasmtime. It gets the same
+//! input as the engine `wasm`, and its answers are compared with those of the other engines.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -28,20 +28,20 @@ pub struct Loaded {
 pub struct OtherHost {
     guest: Guest,
     root: ContextId,
-    /// How many roots there were: each has a name of its own.
+    /// The number of roots: each has its own name.
     roots: u32,
     services: Arc<Services>,
     metrics: Arc<InMemoryStore>,
 }
 
-/// What the module asks the host for beside its request.
+/// What the module asks the host for, apart from its request.
 #[derive(Debug, Default)]
 struct Services {
     now: AtomicU64,
     log: Mutex<Vec<String>>,
 }
 
-/// One request, as the host lends it to the module.
+/// One request, as the host passes it to the module.
 struct Request {
     headers: VecHeaderMap,
     trailers: VecHeaderMap,
@@ -54,9 +54,9 @@ impl Loaded {
     /// Compiles a module.
     ///
     /// # Panics
-    /// If it is none.
+    /// If it is not a module.
     pub fn new(bytes: &[u8]) -> Self {
-        // Nobody counts the time of a call: on a busy machine the usual second may pass.
+        // No time limit for a call: on a busy machine, the default second may not be enough.
         let engine = EngineConfig::new().with_external_ticks(true).build().expect("the host has a runtime");
         let module = Module::new(&engine, bytes).expect("the module is valid");
         Self { host: Host::new(&engine).expect("the host has its calls"), module }
@@ -65,7 +65,7 @@ impl Loaded {
     /// The module under test, read and compiled once.
     ///
     /// # Panics
-    /// If the file is missing or no module.
+    /// If the file is missing or not a module.
     pub fn module_under_test() -> &'static Self {
         static LOADED: OnceLock<Loaded> = OnceLock::new();
         LOADED.get_or_init(|| Self::new(&std::fs::read(paths::module()).expect("the module can be read")))
@@ -74,10 +74,10 @@ impl Loaded {
     /// A VM with this configuration and environment.
     ///
     /// # Errors
-    /// A trap, or a configuration that the module refuses; with its log.
+    /// If there is a trap, or the module refuses the configuration; with the log.
     ///
     /// # Panics
-    /// If the module does not speak ABI 0.2.
+    /// If the module does not use ABI 0.2.
     pub fn start(&self, configuration: &[u8], environment: &BTreeMap<String, String>) -> Result<OtherHost, String> {
         let (services, metrics) = (Arc::new(Services::default()), Arc::new(InMemoryStore::new()));
         let (log, clock) = (Arc::clone(&services), Arc::clone(&services));
@@ -93,10 +93,10 @@ impl Loaded {
 }
 
 impl OtherHost {
-    /// Gives the module a configuration, in a root context of its own. What it accepts decides the requests that come.
+    /// Gives the module a configuration, in a new root context. If it accepts it, it decides the following requests.
     ///
     /// # Errors
-    /// A trap, or a configuration that the module refuses; with its log.
+    /// If there is a trap, or the module refuses the configuration; with the log.
     pub fn configure(&mut self, configuration: &[u8]) -> Result<(), String> {
         self.roots += 1;
         let plugin = PluginConfig::new().with_root_id(self.roots.to_string()).with_configuration(configuration);
@@ -215,7 +215,7 @@ impl StreamState for Request {
     }
 }
 
-/// The path of a property as rows have it.
+/// The path of a property in the notation of rows.
 fn name(path: &[&[u8]]) -> String {
     String::from_utf8_lossy(&path.join(&b'.')).into_owned()
 }

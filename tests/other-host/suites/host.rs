@@ -1,4 +1,5 @@
-//! What the rows of the table do not show of the other host: trailers, updates and counters; and that a row can fail in it.
+//! What the rows of the table do not cover in the other host: trailers, updates and counters; and that a row can fail
+//! in it.
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -91,7 +92,7 @@ fn a_trap_is_an_error_to_the_proxy_and_no_key_is_in_the_log() {
     }
 }
 
-/// Envoy makes the names of headers lower case; other hosts may leave them as the caller wrote them.
+/// Envoy converts header names to lower case; other hosts may leave them unchanged.
 #[test]
 fn in_a_name_with_capitals_a_key_is_none_and_what_stands_against_a_caller_still_counts() {
     let mut policy = policy(KEY);
@@ -133,7 +134,7 @@ impl Machine for NoGate {
     }
 }
 
-/// By the binary format of WebAssembly: a memory, the marker of the ABI, an allocator that returns 0.
+/// In WebAssembly's binary format: a memory, the marker of the ABI, an allocator that returns 0.
 fn without_callbacks() -> Vec<u8> {
     let sized = |bytes: &[u8]| [&[u8::try_from(bytes.len()).expect("short")], bytes].concat();
     let section = |id: u8, content: &[u8]| [&[id], sized(content).as_slice()].concat();
@@ -156,7 +157,7 @@ fn without_callbacks() -> Vec<u8> {
     [b"\0asm\x01\0\0\0".as_slice(), &sections.concat()].concat()
 }
 
-/// The rows of a file that are not as expected, and how many were asked.
+/// The rows of a file with unexpected results, and the number of rows.
 fn failing<M: Machine>(cases: &Cases) -> (Vec<String>, usize) {
     let mut engine = WasmEngine::<M>::start(cases).expect("the engine starts");
     let rows: Vec<_> = cases.rows.iter().filter(|row| row.runs_on(EngineName::Wasm)).collect();

@@ -1,5 +1,5 @@
-//! The rows that the engine `wasm` runs, through the module in a host that others wrote. It must agree with the policy core,
-//! and so with all that agree with that: the host of ours and Envoy, in the table of the workspace.
+//! The rows of the engine `wasm`, through the module in a third-party host. It must agree with the policy core, and so
+//! with all engines that agree with the core: our own host and Envoy, in the table of the workspace.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! What every site takes every request for, and what the gate decides about it.
+//! How every site interprets every request, and what the gate decides about it.
 
 use std::collections::BTreeMap;
 use std::thread;
@@ -12,13 +12,14 @@ use portcullis_tests::front::request;
 use portcullis_tests::sites::{Dialogue, Pace, Site, resource};
 use portcullis_tests::spellings::{CLASSICS, probes};
 
-/// A slow site is asked one in so many of those that are not written by hand.
+/// A slow site gets one in so many of the requests that are not hand-written.
 const SLOW_STEP: usize = 8;
-/// How many paths of each site go through Envoy too, at most: restricted places in a disguise that the gate lets an admin through
-/// with, in one that it refuses, public ones under another name, and restricted ones by a header. Of a slow site, half as many.
+/// The maximum number of paths of each site that also go through Envoy: restricted places in a disguised path that the
+/// gate allows an admin, those that it rejects, public places under another name, and restricted ones by a header. Half
+/// as many for a slow site.
 const THROUGH_ENVOY: [usize; 4] = [200, 50, 50, 50];
 
-/// The backends, what is asked, what the gate decides about it, and what each site takes it for.
+/// The backends, the requests, the gate's decisions, and each site's interpretation.
 pub(crate) struct Bench {
     pub(crate) backends: Backends,
     pub(crate) probes: Vec<Probe>,
@@ -26,13 +27,13 @@ pub(crate) struct Bench {
     pub(crate) readings: BTreeMap<&'static str, Vec<Option<String>>>,
 }
 
-/// What the gate decides about a request without a key, with the key of a guest, and with that of an admin.
+/// The gate's decision about a request without a key, with the key of a guest, and with that of an admin.
 #[derive(Clone, Copy)]
 pub(crate) struct Decisions {
     pub(crate) nobody: &'static str,
     pub(crate) guest: &'static str,
     pub(crate) admin: &'static str,
-    /// Without a key, by the policy that says what is protected instead of what is public.
+    /// Without a key, under the policy that lists protected paths instead of public ones.
     pub(crate) by_protected: &'static str,
 }
 
@@ -57,7 +58,7 @@ pub(crate) struct Found<'a> {
 }
 
 impl Bench {
-    /// Starts the backends and sends to every site what it is asked.
+    /// Starts the backends and sends the requests to every site.
     pub(crate) fn start() -> Self {
         let (backends, (probes, by_hand)) = (Backends::start(), probes());
         let all = &probes;
@@ -71,13 +72,13 @@ impl Bench {
         Self { backends, probes, decisions, readings }
     }
 
-    /// What is asked, what the gate decides about it, and what a site takes it for.
+    /// The requests, the gate's decisions, and a site's interpretation.
     fn asked(&self, site: &str) -> impl Iterator<Item = (&Probe, Decisions, Option<&str>)> {
         let asked = self.probes.iter().zip(&self.decisions).zip(&self.readings[site]);
         asked.map(|((probe, decisions), resource)| (probe, *decisions, resource.as_deref()))
     }
 
-    /// All that any site answers with a resource.
+    /// All requests that any site answers with a resource.
     pub(crate) fn found(&self) -> impl Iterator<Item = Found<'_>> {
         self.readings.keys().flat_map(|site| {
             let found = self.asked(site);
@@ -85,7 +86,7 @@ impl Bench {
         })
     }
 
-    /// What each site makes of the classics, for the reader of a failure.
+    /// Each site's interpretation of the classics, for the reader of a failure.
     fn classics(&self) -> String {
         let mut text = String::new();
         for (index, path) in CLASSICS.into_iter().enumerate() {
@@ -99,7 +100,7 @@ impl Bench {
         text
     }
 
-    /// Fails with all that is wrong, a line each.
+    /// Fails with all errors, one on each line.
     pub(crate) fn conclude(&self, wrong: &[String]) -> Result<(), Failed> {
         if wrong.is_empty() {
             return Ok(());
@@ -109,8 +110,9 @@ impl Bench {
             .into())
     }
 
-    /// The classics, and of the requests that a site takes for something restricted in disguise, or for something public that
-    /// has another name, as many as there is time for, spread over all; each with what it takes them for.
+    /// The classics, and as many as there is time for, evenly distributed, of the requests that a site interprets as
+    /// something restricted in a disguised path, or as something public under another name; each with its
+    /// interpretations.
     pub(crate) fn of_interest(&self, site: &Site) -> Vec<(&Probe, Option<&str>)> {
         let asked = self.asked(site.name).enumerate();
         let (mut chosen, others): (Vec<_>, Vec<_>) = asked.partition(|(index, _)| *index < CLASSICS.len());
@@ -134,7 +136,7 @@ impl Bench {
     }
 }
 
-/// How the site reads each path, in their order; nothing where it is not asked.
+/// The site's interpretation of each path, in order; `None` if it is not asked.
 fn read(site: &Site, probes: &[Probe], by_hand: usize) -> Vec<Option<String>> {
     let mut dialogue = Dialogue::new(|| site.dial());
     let is_asked = |index: usize| site.pace == Pace::Quick || index < by_hand || index.is_multiple_of(SLOW_STEP);
@@ -146,7 +148,7 @@ fn read(site: &Site, probes: &[Probe], by_hand: usize) -> Vec<Option<String>> {
     read
 }
 
-/// Whether a resource is restricted, and the path does not say so.
+/// Whether a resource is restricted, and the path does not contain its name.
 pub(crate) fn is_disguised(probe: &Probe, resource: &str) -> bool {
     is_restricted(resource) && !is_restricted(probe.path.split('?').next().unwrap_or_default())
 }

@@ -1,4 +1,4 @@
-//! The grid of addresses in the reference, against a real Envoy: every kind of listener, every mode, every caller.
+//! The table of trusted addresses in the reference, on a real Envoy: every kind of listener, every mode, every caller.
 
 use portcullis_tests::bootstrap::{Bootstrap, Listener};
 use portcullis_tests::listener::{DETECTION_HEADER, Kind};
@@ -13,7 +13,7 @@ use std::process::Command;
 use super::page::Page;
 use super::{REFERENCE, codes};
 
-/// The kinds of listener by their names in the reference, in its order.
+/// The kinds of listener by their names in the reference, in the same order.
 const KINDS: [(&str, Kind); 13] = [
     ("edge", Kind::EdgeState),
     ("append", Kind::Append),
@@ -35,10 +35,10 @@ const LOCAL: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 77);
 const PROXY: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 78);
 const OUTSIDE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 9);
 
-/// Who connects, and who it says that it is.
+/// The peer, and the address that it states.
 type Caller = (Ipv4Addr, Option<Ipv4Addr>);
 
-/// The columns of the grid.
+/// The columns of the table.
 const CALLERS: [Caller; 4] = [(LOCAL, None), (LOCAL, Some(OUTSIDE)), (PROXY, Some(LOCAL)), (OUTSIDE, Some(LOCAL))];
 
 fn policy(mode: &str) -> Value {
@@ -90,13 +90,13 @@ fn the_grid_of_addresses_is_what_a_real_envoy_shows() {
     for ((name, kind), row) in KINDS.iter().zip(&rows) {
         for (caller, cell) in CALLERS.into_iter().zip(&row[1..]) {
             let said: Vec<&str> = if *cell == "all" { MODES.to_vec() } else { codes(cell).collect() };
-            assert!(!said.is_empty() || *cell == "nobody", "{cell}");
+            assert!(!said.is_empty() || *cell == "none", "{cell}");
             let passes = |mode: &&str| reason(&stage, *kind, mode, caller, &[]) == "trusted_network";
             let found: Vec<&str> = MODES.into_iter().filter(passes).collect();
             if found != said {
                 wrong.push(format!("{name}, {caller:?}: the reference says {said:?}, Envoy shows {found:?}"));
             }
-            // Whoever it is: a browser that calls for a page of another site is not local.
+            // For every caller: a request that a browser sends for a page of another site is not local.
             for mode in MODES {
                 let reason = reason(&stage, *kind, mode, caller, &[("sec-fetch-site", "cross-site")]);
                 assert_eq!(reason, "no_credential", "{name}, {mode}, {caller:?}, for a page of another site");
@@ -109,7 +109,7 @@ fn the_grid_of_addresses_is_what_a_real_envoy_shows() {
     assert_eq!(wrong.join("\n"), "");
 }
 
-/// The codes that lint gives a listener whose gate has that policy.
+/// The lint codes for a listener whose gate has that policy.
 fn linted(kind: Kind, mode: &str) -> Vec<String> {
     let (upstream, module) = ((Ipv4Addr::LOCALHOST, 1).into(), paths::module());
     let listeners = vec![listener("main", kind, &policy(mode))];
@@ -124,7 +124,8 @@ fn linted(kind: Kind, mode: &str) -> Vec<String> {
     findings.map(|finding| finding["code"].as_str().expect("a code").to_owned()).collect()
 }
 
-/// Lint warns of what the grid shows: where anybody is local by saying so, and where nobody is.
+/// Lint warns about what the table shows: listeners where a caller can state a local address, and where no caller is
+/// local.
 #[test]
 fn lint_knows_the_listeners_of_the_grid() {
     let reference = Page::read(REFERENCE);
@@ -133,11 +134,12 @@ fn lint_knows_the_listeners_of_the_grid() {
         for mode in MODES {
             let found = linted(kind, mode);
             let has = |codes: &[&str]| found.iter().any(|code| codes.contains(&code.as_str()));
-            // Two hops: who says two addresses at once chooses the one; the grid has callers that say one.
+            // Two hops: a caller that states two addresses controls the client's address; the callers of the table
+            // state one.
             let by_saying = codes(row[4]).any(|one| one == mode) || (kind == Kind::Hops2 && mode == "remote_ip");
             let warned = has(&["proxy-protocol", "forged-address", "claimed-address"]);
             assert_eq!(warned, by_saying, "{name}, {mode}: {found:?}");
-            assert_eq!(has(&["nobody-local"]), row[1] == "nobody" && !warned, "{name}, {mode}: {found:?}");
+            assert_eq!(has(&["nobody-local"]), row[1] == "none" && !warned, "{name}, {mode}: {found:?}");
         }
     }
     for kind in [Kind::Edge, Kind::Sidecar] {

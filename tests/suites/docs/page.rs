@@ -1,4 +1,4 @@
-//! A Markdown file, as far as the suite reads it: its ```yaml blocks, headings, links and tables.
+//! A Markdown file, as far as the suite uses it: its `yaml` blocks, headings, links and tables.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -22,17 +22,17 @@ impl Page {
         Self { text: text.unwrap_or_else(|error| panic!("{}: {error}", path.display())), path }
     }
 
-    /// What it is made of, each with the bytes that it is written in.
+    /// Its elements, each with its byte range.
     fn events(&self) -> impl Iterator<Item = (Event<'_>, Range<usize>)> {
         Parser::new_ext(&self.text, Options::ENABLE_TABLES).into_offset_iter()
     }
 
-    /// The number of the line that a byte is in.
+    /// The line number of a byte.
     fn line(&self, at: usize) -> usize {
         self.text[..at].matches('\n').count() + 1
     }
 
-    /// The ```yaml blocks.
+    /// The `yaml` blocks.
     pub(crate) fn blocks(&self) -> Vec<Block> {
         let (mut blocks, mut is_open) = (Vec::<Block>::new(), false);
         for (event, range) in self.events() {
@@ -53,7 +53,7 @@ impl Page {
         blocks
     }
 
-    /// The anchors that GitHub gives the headings.
+    /// The anchors that GitHub generates for the headings.
     pub(crate) fn anchors(&self) -> BTreeSet<String> {
         let (mut taken, mut heading) = (BTreeMap::<String, usize>::new(), None::<String>);
         let mut anchors = BTreeSet::new();
@@ -86,7 +86,7 @@ impl Page {
         links.collect()
     }
 
-    /// The cells of each row of the tables whose first column is called `column`, as they are written, a list a table.
+    /// The cells of each row of the tables whose first column is named `column`, as written, one list for each table.
     pub(crate) fn tables(&self, column: &str) -> Vec<Vec<Vec<&str>>> {
         let (mut tables, mut row, mut is_wanted) = (Vec::<Vec<Vec<&str>>>::new(), Vec::new(), false);
         for (event, range) in self.events() {
@@ -107,7 +107,7 @@ impl Page {
     }
 }
 
-/// A ```yaml block.
+/// A `yaml` block.
 pub(crate) struct Block {
     /// The file and the line.
     pub(crate) place: String,
@@ -115,7 +115,7 @@ pub(crate) struct Block {
     pub(crate) text: String,
 }
 
-/// What a block claims to be.
+/// The claim of a block.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Claim {
     /// A whole policy.
@@ -139,7 +139,7 @@ impl Claim {
             "fragment of policy" => Self::Fragment,
             "envoy" => Self::Envoy,
             "not a policy" => Self::NoPolicy,
-            // The page's own commands use it (the suite `command_pages`).
+            // The page's own commands use it (the suite `pages`).
             marker if marker.starts_with("file: ") => Self::NoPolicy,
             marker => match marker.strip_prefix("refused: ") {
                 Some(text) => Self::Refused(text.to_owned()),
@@ -149,7 +149,7 @@ impl Claim {
     }
 }
 
-/// What stands in a cell as code.
+/// The code in a cell.
 pub(crate) fn codes(cell: &str) -> impl Iterator<Item = &str> {
     cell.split('`').skip(1).step_by(2)
 }

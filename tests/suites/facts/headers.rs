@@ -1,5 +1,5 @@
-//! Why the gate edits headers itself, although Envoy selects the route again after it: what Envoy's own means would do in its place
-//! (docs/performance.md).
+//! Why the gate edits headers itself, although Envoy then selects the route again: the effects of Envoy's own means
+//! instead (docs/performance.md).
 
 use portcullis_tests::message::{Reply, values};
 use portcullis_tests::paths;
@@ -11,10 +11,10 @@ use super::{changed, manager};
 const KEY: (&str, &str) = ("authorization", "Bearer facts-key");
 const OTHERS: (&str, &str) = ("authorization", "Basic b3RoZXJz");
 
-/// What Envoy writes in the place of a consumer that the gate wrote down.
+/// The header that Envoy sets from the consumer that the gate recorded.
 const CONSUMER: &str = "%FILTER_STATE(wasm.portcullis.consumer:PLAIN)%";
 
-/// An Envoy with a gate and a public path, whose connection manager `change` has been at.
+/// An Envoy with a gate and a public path, whose connection manager `change` has modified.
 fn stage(change: impl FnOnce(&mut Value)) -> Stage {
     let policy = json!({
         "version": 1,
@@ -53,7 +53,7 @@ fn header_mutation(mutations: &Value) -> Value {
     }})
 }
 
-/// The filter, left out where the gate wrote no consumer down.
+/// The filter, skipped if the gate recorded no consumer.
 fn for_consumers(filter: &Value) -> Value {
     json!({"name": "conditional", "typed_config": {
         "@type": "type.googleapis.com/envoy.extensions.common.matching.v3.ExtensionWithMatcher",
@@ -77,13 +77,13 @@ fn get(stage: &Stage, path: &str, headers: &[(&str, &str)]) -> Reply {
     stage.get("main", path, headers).expect("Envoy replies")
 }
 
-/// The values of a header with which the request reached the upstream.
+/// The values of a header in the request that the upstream received.
 fn arrived(stage: &Stage, path: &str, headers: &[(&str, &str)], name: &str) -> Vec<String> {
     let seen = stage.upstream.seen(&get(stage, path, headers)).expect("the request reached the upstream");
     values(&seen.headers, name).into_iter().map(|value| String::from_utf8_lossy(value).into_owned()).collect()
 }
 
-/// The other side of selecting again: the first selection saw the caller's headers, the gate's edits undo it.
+/// The drawback of a second selection: the first one used the caller's headers before the gate edited them.
 #[test]
 fn a_forged_identity_header_selects_no_route() {
     let stage = stage(|manager| prefer(manager, route_by("x-portcullis-consumer", "ci")));
@@ -91,7 +91,7 @@ fn a_forged_identity_header_selects_no_route() {
     assert_eq!(get(&stage, "/open", &[("x-portcullis-consumer", "ci")]).status, 200);
 }
 
-/// Why no route that matches an identity header may leave the gate out.
+/// Why no route that matches an identity header may disable the gate.
 #[test]
 fn which_filters_there_are_goes_by_the_first_selection_that_saw_the_forged_header() {
     let stage = stage(|manager| {
@@ -106,8 +106,8 @@ fn which_filters_there_are_goes_by_the_first_selection_that_saw_the_forged_heade
     assert_eq!(get(&stage, "/x", &[]).status, 401, "a control");
 }
 
-/// So a credential that is removed there is removed from requests that the gate leaves as they are, and a forged header stays
-/// where nothing is added, unless it is removed too.
+/// So a credential that is removed there is also removed from requests that the gate leaves unchanged, and a forged
+/// header stays if nothing is added, unless it is removed too.
 #[test]
 fn a_route_configuration_removes_for_everybody_and_then_adds_what_is_there() {
     let stage = stage(|manager| {
@@ -123,7 +123,7 @@ fn a_route_configuration_removes_for_everybody_and_then_adds_what_is_there() {
     assert_eq!(arrived(&stage, "/open", &[OTHERS], "authorization"), [""; 0], "the gate did not ask for that");
 }
 
-/// What could take the gate's place: a filter right behind it, and that only where the gate wrote somebody down.
+/// What could replace the gate's edits: a filter right after it, which only runs if the gate recorded a consumer.
 #[test]
 fn a_header_mutation_filter_can_be_conditional_and_selects_no_route() {
     let stage = stage(|manager| {
@@ -145,7 +145,7 @@ fn a_header_mutation_filter_can_be_conditional_and_selects_no_route() {
     assert_eq!(get(&stage, "/open", &[("x-mark", "set")]).status, 203, "a control: the route is there");
 }
 
-/// Where many routes make the second selection dear: the virtual hosts that docs/configuration.md shows.
+/// For many routes, where the second selection is expensive: the virtual hosts in docs/configuration.md.
 #[test]
 fn a_matcher_tree_selects_routes_behind_a_gate_as_a_list_does() {
     let page =

@@ -1,5 +1,5 @@
-//! What Istio does around a gate: addresses, waypoints, modules that cannot be fetched, refused policies, statistics, access logs, and
-//! ports whose protocol it guesses.
+//! Istio's behaviour around a gate: addresses, waypoints, modules that cannot be fetched, refused policies, statistics,
+//! access logs, and ports with protocol detection.
 
 use std::io;
 
@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use super::mesh::{GATEWAY, MODELS, Mesh, NOBODY, WITH_KEY, get, says};
 use super::only;
 
-/// Why a sidecar must take no range at Envoy's word.
+/// Why a sidecar must not trust a range by the address that Envoy detects.
 #[test]
 fn in_a_sidecar_anybody_is_at_any_address_by_saying_so() {
     let trusting = |client_address: &str| {
@@ -34,7 +34,7 @@ fn in_a_sidecar_anybody_is_at_any_address_by_saying_so() {
     assert_eq!(outcome.reply.header(SOURCE), Some("10.1.2.3:0".into()));
 }
 
-/// What a service behind a gateway sees of the client: Envoy's `X-Forwarded-For`, by which nobody is local.
+/// The client's address that a service behind a gateway sees: Envoy's `X-Forwarded-For`, which makes no caller local.
 #[test]
 fn behind_a_gateway_the_sidecars_source_address_is_the_clients_and_has_no_port() {
     let mesh = Mesh::new();
@@ -47,7 +47,8 @@ fn behind_a_gateway_the_sidecars_source_address_is_the_clients_and_has_no_port()
     assert!(forwarded.starts_with("203.0.113.9,") && forwarded.ends_with(source.trim_end_matches(":0")), "{forwarded}");
 }
 
-/// Paths and header names that the gate need not weigh: what Istio does by itself, with `mesh-config.yaml`, and with `strict-http.yaml`.
+/// Normalization of paths and header names before the gate: by Istio's defaults, with `mesh-config.yaml`, and with
+/// `strict-http.yaml`.
 #[test]
 fn paths_and_underscores_are_settled_before_the_gate() {
     let mesh = Mesh::new();
@@ -60,7 +61,7 @@ fn paths_and_underscores_are_settled_before_the_gate() {
     let by_itself = normalization(&json!({}));
     let normalized = normalization(&mesh_config);
     let [inbound, gateway] = [Place::SidecarInbound, Place::Gateway].map(|place| merged(place).expect("it is patched"));
-    // The settings, the place, and the statuses of: slashes that are merged, a slash that is escaped, a header with an underscore.
+    // The settings, the place, and the statuses for: merged slashes, an escaped slash, a header with an underscore.
     for (settings, place, expected) in [
         (
             by_itself,
@@ -80,7 +81,8 @@ fn paths_and_underscores_are_settled_before_the_gate() {
     }
 }
 
-/// At a waypoint the connection that the gate sees begins within the proxy, where the tunnel ends, and has no certificate.
+/// At a waypoint, the connection that the gate sees begins inside the proxy, where the tunnel ends, and has no
+/// certificate.
 #[test]
 fn a_gate_of_a_waypoint_asks_everybody_for_a_key() {
     let plugin = only("waypoint.yaml");
@@ -96,17 +98,17 @@ fn a_gate_of_a_waypoint_asks_everybody_for_a_key() {
         assert_eq!(verdict(&send(MODELS, &[])), says(401, "no_credential"));
         assert_eq!(verdict(&send(MODELS, WITH_KEY)), says(200, "key"));
         assert_eq!(verdict(&send("/healthz", &[])), says(200, "public_path"));
-        // The address is that of the tunnel, or what a header says.
+        // The address is that of the tunnel, or the one in a header.
         let source = |headers| send("/healthz", headers).header(SOURCE).expect("it is shown");
         assert!(source(&[]).starts_with("127.0.0.1:") && !source(&[]).ends_with(":0"), "{}", source(&[]));
         assert_eq!(source(&[("x-forwarded-for", "10.1.2.3")]), "10.1.2.3:0");
     }
-    // The control: in a sidecar the same caller passes.
+    // Control: in a sidecar the same caller passes.
     let sidecar = mesh.sidecar(vec![only("mesh-wide.yaml").extension(Form::Text)]);
     assert_eq!(mesh.send(&sidecar, "shop/frontend", &get(MODELS, &[])).verdict(), says(200, "trusted_identity"));
 }
 
-/// Until a module is there, the agent sends a filter that denies all.
+/// Until a module has been fetched, the agent sends a filter that denies all requests.
 #[test]
 fn while_the_module_cannot_be_fetched_everybody_gets_403() {
     let mesh = Mesh::new();
@@ -118,7 +120,7 @@ fn while_the_module_cannot_be_fetched_everybody_gets_403() {
     proxy.update(&plugin.extension(Form::Text));
     poll::until("the gate stands", || (status(MODELS, &[]) == 200).then_some(()));
     assert_eq!(mesh.send(&proxy, NOBODY, &get(MODELS, &[])).verdict(), says(401, "no_credential"));
-    // An update whose module cannot be fetched takes the place of a gate that works.
+    // An update whose module cannot be fetched replaces a working gate.
     proxy.update(&plugin.stand_in());
     poll::until("nobody passes", || (status(MODELS, WITH_KEY) == 403).then_some(()));
 }
@@ -141,12 +143,12 @@ fn a_refused_policy_leaves_running_proxies_as_they_are_and_stops_new_ones() {
     assert_eq!(mesh.send(&new, NOBODY, &get("/healthz", WITH_KEY)).reply.status, 500);
 }
 
-/// The configuration of the mesh that the roll-out asks for.
+/// The configuration of the mesh for the roll-out.
 fn mesh_config() -> Value {
     documents("mesh-config.yaml").remove(0)["spec"]["meshConfig"].clone()
 }
 
-/// What of Envoy's statistics Istio's bootstrap keeps (`pkg/bootstrap/config.go`), and the file adds to it.
+/// The Envoy statistics that Istio's bootstrap keeps (`pkg/bootstrap/config.go`), and those that the file adds.
 #[test]
 fn the_gates_counters_are_among_the_statistics_that_istio_keeps() {
     let kept = ["cluster_manager", "listener_manager", "server", "cluster.xds-grpc", "wasm"];
@@ -191,8 +193,8 @@ fn the_access_log_shows_who_would_be_denied_and_no_key() {
     }
 }
 
-/// Where Istio guesses whether a port speaks HTTP, the caller's word decides, and what does not call itself HTTP meets no
-/// HTTP filter. A caller of the mesh can say what it likes: so declare the port, or take nothing but HTTP.
+/// On a port with protocol detection, the caller's ALPN decides, and connections that do not declare HTTP bypass the
+/// HTTP filters. A caller in the mesh can send any ALPN: so declare the port, or accept only HTTP.
 #[test]
 fn a_port_whose_protocol_is_guessed_has_a_way_round_the_gate() {
     let mesh = Mesh::new();
@@ -211,7 +213,7 @@ fn a_port_whose_protocol_is_guessed_has_a_way_round_the_gate() {
     assert_eq!(with_key.expect("a reply"), 200, "no HTTP request is denied");
 }
 
-/// Policies that allow add up: one that allows all of HTTP would undo the one that lets only the gateway call.
+/// Allow policies are additive: one that allows all of HTTP would undo the one that only lets the gateway call.
 #[test]
 fn taking_nothing_but_http_lets_nobody_in_whom_another_policy_keeps_out() {
     let mesh = Mesh::new();
@@ -227,13 +229,13 @@ fn taking_nothing_but_http_lets_nobody_in_whom_another_policy_keeps_out() {
     }
 }
 
-/// A sidecar for a port whose protocol is guessed, with gates and what istiod makes of policies.
+/// A sidecar for a port with protocol detection, with gates and the filters that istiod makes of policies.
 fn authorized(mesh: &Mesh, gates: Vec<Value>, policies: &[Value]) -> Proxy {
     let filters = [gates, authorization(policies, Traffic::Http)].concat();
     Proxy::start(Setup { tcp: Some(authorization(policies, Traffic::Tcp)), ..mesh.setup(filters) })
 }
 
-/// The status for a caller by mutual TLS that chooses how it calls its protocol.
+/// The status for a caller over mutual TLS with a chosen ALPN.
 fn calling_itself(mesh: &Mesh, to: &Proxy, who: &str, protocol: &str, headers: &[(&str, &str)]) -> io::Result<u16> {
     let session = mesh.authority.session_offering(connect(V4, to.mutual())?, Some(mesh.account(who)), &[protocol])?;
     Client::new(session).send(&get(MODELS, headers).bytes()).map(|reply| reply.status)

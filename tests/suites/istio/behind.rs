@@ -1,4 +1,4 @@
-//! A gate at the gateway and one in the sidecar behind it: the three ways that are sound, and the traps between them.
+//! A gate at the gateway and one in the sidecar behind it: the three safe combinations, and the pitfalls.
 
 use portcullis_tests::istio::{Plugin, Traffic, authorization, authorizations, plugins};
 use portcullis_tests::wire_engine::Form;
@@ -28,12 +28,12 @@ fn gated_once_at_the_gateway_the_service_learns_the_consumer() {
     assert!(
         passed.header("x-forwarded-client-cert").is_some_and(|peer| peer.contains(GATEWAY.split_once('/').unwrap().1))
     );
-    // Whoever reaches the sidecar without passing the gateway meets no gate, and says who it likes to be.
+    // A caller that reaches the sidecar without passing the gateway meets no gate, and can forge the identity.
     let forged = get(MODELS, &[("x-portcullis-consumer", "admin")]);
     let around = mesh.send(&sidecar, "billing/worker", &forged);
     assert_eq!((around.reply.status, around.header("x-portcullis-consumer")), (200, Some("admin".into())));
 
-    // So the file lets only the gateway call.
+    // So the file only lets the gateway call.
     let closed = mesh.sidecar(authorization(&authorizations("gateway.yaml"), Traffic::Http));
     let gateway = mesh.gateway(vec![only("gateway.yaml").extension(Form::Text)], &closed);
     assert_eq!(mesh.send(&gateway, NOBODY, &get(MODELS, WITH_KEY)).reply.status, 200);
@@ -42,7 +42,7 @@ fn gated_once_at_the_gateway_the_service_learns_the_consumer() {
     }
 }
 
-/// The trap: the gateway's gate takes the key out, and the sidecar's asks for it.
+/// The pitfall: the gateway's gate removes the key, and the sidecar's requires it.
 #[test]
 fn two_gates_that_know_nothing_of_each_other_let_nobody_through() {
     let mesh = Mesh::new();
@@ -53,7 +53,7 @@ fn two_gates_that_know_nothing_of_each_other_let_nobody_through() {
     assert_eq!(mesh.send(&gateway, NOBODY, &get("/healthz", &[])).verdict(), says(200, "public_path"));
 }
 
-/// As in a pair of proxies, so in one: a plugin of the mesh and one of the namespace both stand in a sidecar.
+/// The same in one proxy: a sidecar has both a plugin of the mesh and one of the namespace.
 #[test]
 fn two_plugins_in_one_sidecar_are_two_gates() {
     let mesh = Mesh::new();
@@ -62,7 +62,7 @@ fn two_plugins_in_one_sidecar_are_two_gates() {
     let outcome = mesh.send(&proxy, NOBODY, &get(MODELS, WITH_KEY));
     assert_eq!((outcome.reply.status, outcome.seen.is_none()), (401, true));
     assert_eq!(mesh.send(&proxy, "shop/frontend", &get(MODELS, &[])).reply.status, 200, "both trust it");
-    // While the second only reports, keys work, but it takes the first one's consumer out.
+    // While the second only reports, keys work, but it removes the consumer that the first one set.
     let [first, second] = ["workload.yaml", "mesh-wide.yaml"].map(only);
     let reporting = second.with("/mode", json!("report"));
     let proxy = mesh.sidecar(vec![first.extension(Form::Text), reporting.extension(Form::Text)]);
@@ -97,7 +97,7 @@ fn one_gate_takes_the_place_of_another_and_no_request_goes_ungated() {
         assert_eq!(passed.header("x-api-key").is_some(), key_arrives);
         assert_eq!(mesh.send(&proxy, "shop/frontend", &get(MODELS, &[])).reply.status, 200);
     }
-    // The control: the other order has a time in which everybody is let in.
+    // Control: in the other order, there is a time in which every request gets through.
     let open = mesh.sidecar(vec![reporting]);
     assert_eq!(mesh.send(&open, "billing/worker", &get(MODELS, &[])).reply.status, 200);
 }
@@ -111,7 +111,7 @@ fn a_forwarded_key_is_checked_twice_and_taken_out_by_the_second_gate() {
     let outcome = mesh.send(&gateway, NOBODY, &get(MODELS, &[("x-api-key", KEY), ("x-portcullis-consumer", "admin")]));
     assert_eq!(outcome.verdict(), says(200, "key"));
     assert_eq!((outcome.header("x-portcullis-consumer"), outcome.header("x-api-key")), (Some("ci".into()), None));
-    // Without a key the gateway's gate answers, with a wrong one too: the sidecar's says nothing.
+    // Without a key or with a wrong one, the gateway's gate answers, not the sidecar's.
     for headers in [&[], &[("x-api-key", "istio-suite-stranger")][..]] {
         assert_eq!(mesh.send(&gateway, NOBODY, &get(MODELS, headers)).verdict(), says(401, "-"));
     }
@@ -133,7 +133,8 @@ fn a_sidecar_that_trusts_the_gateway_lets_its_callers_in_and_does_not_name_them(
     assert_eq!(mesh.send(&sidecar, "billing/worker", &get(MODELS, &[])).verdict(), says(401, "no_credential"));
 }
 
-/// Three ways in which that trust is none: a gateway without a gate, one that only reports, and a path that is public there.
+/// Three cases in which that trust is not justified: a gateway without a gate, one that only reports, and a path that
+/// is public there.
 #[test]
 fn a_trusted_gateway_is_as_good_as_its_gate() {
     let mesh = Mesh::new();
@@ -148,7 +149,7 @@ fn a_trusted_gateway_is_as_good_as_its_gate() {
     }
 }
 
-/// Other names for the second gate's headers let the consumer through, and whatever anybody else calls itself.
+/// Other names for the second gate's headers let the consumer through, and also every forged one.
 #[test]
 fn headers_of_another_name_let_the_first_gates_consumer_through_and_forged_ones_too() {
     let mesh = Mesh::new();

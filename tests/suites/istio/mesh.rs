@@ -1,4 +1,4 @@
-//! A mesh of real Envoys, and what becomes of a request in it.
+//! A mesh of real Envoys, and the results of requests in it.
 
 use std::collections::BTreeMap;
 
@@ -14,11 +14,11 @@ use serde_json::Value;
 
 /// The key of the demonstration.
 pub(crate) const KEY: &str = "pk_demo_ci_not_a_secret";
-/// What stands in the environment of sidecars.
+/// The key in the environment of sidecars.
 pub(crate) const TOKEN: &str = "istio-suite-token";
 /// The service account of an ingress gateway, and its namespace.
 pub(crate) const GATEWAY: &str = "istio-system/istio-ingressgateway-service-account";
-/// All service accounts that call.
+/// The service accounts of all callers.
 const ACCOUNTS: [&str; 6] =
     [GATEWAY, "shop/frontend", "shop/other", "billing/worker", "monitoring/prometheus", "monitoring/grafana"];
 
@@ -44,7 +44,7 @@ impl Mesh {
         self.accounts.get(name).unwrap_or_else(|| panic!("no service account {name}"))
     }
 
-    /// What a sidecar is made of that stands in front of the service.
+    /// The configuration of a sidecar in front of the service.
     pub(crate) fn setup(&self, filters: Vec<Value>) -> Setup<'_> {
         Setup {
             place: Place::SidecarInbound,
@@ -71,7 +71,7 @@ impl Mesh {
         Proxy::start(Setup { place: Place::Gateway, upstream: sidecar.mutual(), identity, ..self.setup(filters) })
     }
 
-    /// What becomes of a request to a proxy: by `who` over mutual TLS, or by nobody in plain text.
+    /// The result of a request to a proxy: by `who` over mutual TLS, or without identity in plain text.
     pub(crate) fn send(&self, to: &Proxy, who: &str, request: &Request) -> Outcome {
         let identity = (who != NOBODY).then(|| self.account(who));
         let before = self.upstream.count();
@@ -123,7 +123,8 @@ impl Outcome {
         values(&seen.headers, name).first().map(|value| String::from_utf8_lossy(value).into_owned())
     }
 
-    /// All that must not differ between two forms of a policy: the status, and the headers of the reply and at the service.
+    /// Everything that must be equal for two forms of a policy: the status, and the headers of the reply and at the
+    /// service.
     pub(crate) fn all(&self) -> (u16, Vec<String>) {
         let seen = self.seen.iter().flat_map(|seen| &seen.headers);
         let lines = self.reply.headers.iter().chain(seen);

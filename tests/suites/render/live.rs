@@ -1,4 +1,4 @@
-//! The renders of today on a real Envoy.
+//! Fresh renders on a real Envoy.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Lines};
@@ -38,14 +38,14 @@ fn folder(policy: &str) -> TempDir {
     folder
 }
 
-/// The rendered bootstrap, in front of an upstream, on a port of the kernel's choice.
+/// The rendered bootstrap, in front of an upstream, on a port that the kernel chooses.
 fn bootstrap(folder: &Path, upstream: &Upstream, more: &[&str]) -> Value {
     let upstream = upstream.address().to_string();
     let arguments = ["envoy", "--upstream", &upstream, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
     one(&rendered(folder, &[&arguments, more].concat()))
 }
 
-/// The same with the policy in it.
+/// The same with the policy inline.
 fn inline(folder: &Path, upstream: &Upstream, more: &[&str]) -> Value {
     let module = paths::module().display().to_string();
     bootstrap(folder, upstream, &[&["--module", &module], more].concat())
@@ -77,9 +77,9 @@ fn the_bootstrap_runs_and_asks_for_a_key() {
             ("/v2/models", &[("authorization", "Bearer render-suite-key")], 200),
             ("/v2/models", &[("x-api-key", SECOND)], if more.is_empty() { 401 } else { 200 }),
             ("/v2/models", &[], without_a_key),
-            // Nobody is at an address by saying so.
+            // A stated address does not make a caller local.
             ("/v2/models", &[("x-forwarded-for", "10.1.2.3")], 401),
-            // What the listener is hardened against.
+            // The attacks that the listener is hardened against.
             ("/healthz/..%2fv2", &[], 400),
             ("/healthz", &[("x_api_key", "anything")], 400),
         ] {
@@ -124,7 +124,7 @@ fn the_bootstrap_listens_with_tls() {
     }
 }
 
-/// `render ecds --watch`, ended with its owner.
+/// `render ecds --watch`, which ends with its owner.
 struct Watching {
     child: Child,
     said: Lines<BufReader<ChildStderr>>,
@@ -179,7 +179,7 @@ fn a_change_of_the_files_reaches_a_running_envoy_and_a_refused_one_does_not() {
     let count = |name: &str| counters[&format!("extension_config_discovery.http_filter.portcullis.{name}")];
     assert_eq!((count("config_fail"), count("update_success")), (0, 3), "Envoy never saw what the gate would refuse");
 
-    // A key in the store, and its end.
+    // A key is added to the store, then revoked.
     let digest = Digest::of(SECOND.as_bytes()).to_hex();
     let store =
         format!(r#"{{"version": 1, "consumers": {{"ci": {{"keys": [{{"id": "second", "sha256": "{digest}"}}]}}}}}}"#);

@@ -1,4 +1,4 @@
-//! What the manifests are in a mesh: where they stand, and what they do there, as Istio hands them to Envoy.
+//! The rendered manifests in a mesh: their places and their effects, in the form that Istio generates.
 
 use portcullis_tests::envoy::Options;
 use portcullis_tests::http1::request;
@@ -26,7 +26,7 @@ fn every_plugin_stands_where_it_was_asked_to_and_never_opens() {
         let expected: &[Place] = match name.as_str() {
             "istio-gateway-api.yaml" => &[Place::Gateway],
             "istio-waypoint.yaml" => &[Place::Gateway, Place::Waypoint],
-            // Its selector keeps it from sidecars.
+            // Its selector excludes sidecars.
             "istio-ingress.yaml" => &[Place::SidecarOutbound, Place::Gateway],
             _ => &[Place::SidecarInbound],
         };
@@ -42,8 +42,8 @@ fn every_plugin_stands_where_it_was_asked_to_and_never_opens() {
     }
 }
 
-/// The statuses of four callers at a sidecar: without a key, with the key of the demonstration, with the one of the environment,
-/// and with the first of these and a header whose name has an underscore.
+/// The statuses of four callers at a sidecar: without a key, with the key of the demonstration, with the one of the
+/// environment, and with the demonstration key and a header whose name has an underscore.
 fn statuses(resource: Value, settings: Value) -> [u16; 4] {
     let (authority, upstream) = (Authority::new(), Upstream::start());
     let proxy = Proxy::start(Setup {

@@ -1,4 +1,4 @@
-//! `portcullis run` in a folder of its own: what it says, what it leaves, and who can see what.
+//! `portcullis run` in its own folder: its output, the files that it leaves, and the visibility of keys.
 
 use std::fs::{self, File};
 use std::net::{IpAddr, SocketAddr};
@@ -14,9 +14,9 @@ use portcullis_tests::{paths, poll, secrets};
 use procfs::process::Process;
 use tempfile::TempDir;
 
-/// The command, running or ended. What it said is searched for secrets when it goes.
+/// The command, running or ended. Its output is searched for secrets when it is dropped.
 pub(crate) struct Gate {
-    // Before its folder: it ends before that goes.
+    // Declared before its folder, so that it ends before that is deleted.
     process: Leashed,
     folder: TempDir,
 }
@@ -54,7 +54,7 @@ impl Gate {
     pub(crate) fn launch(folder: TempDir, upstream: SocketAddr, more: &[&str], environment: &[(&str, &str)]) -> Self {
         let upstream = upstream.to_string();
         let arguments = ["--upstream", &upstream, "--listen", "127.0.0.1:0"];
-        // What is given twice is the last that is given.
+        // A repeated option overrides the earlier one.
         let arguments = if more.contains(&"--listen") { &arguments[..2] } else { &arguments[..] };
         let command = command(folder.path(), &[arguments, more].concat(), environment);
         let log = File::create(folder.path().join("log")).expect("the folder takes a file");
@@ -65,12 +65,12 @@ impl Gate {
         String::from_utf8_lossy(&fs::read(self.folder.path().join("log")).expect("a log")).into_owned()
     }
 
-    /// Waits until it says this.
+    /// Waits for this output.
     pub(crate) fn waits_for(&self, words: &str) {
         poll::until(words, || self.said().contains(words).then_some(()));
     }
 
-    /// What stands behind these words, up to a blank or comma.
+    /// The text after these words, up to a blank or comma.
     pub(crate) fn address(&self, words: &str) -> SocketAddr {
         let said = self.said();
         let (_, rest) = said.split_once(words).unwrap_or_else(|| panic!("it says `{words}`: {said}"));
@@ -93,7 +93,7 @@ impl Gate {
         fs::write(self.folder.path().join(file), text).expect("the folder takes a file");
     }
 
-    /// The processes that work in its temporary directory: Envoy, and who keeps it.
+    /// The processes that work in its temporary directory: Envoy, and its supervisor.
     pub(crate) fn helpers(&self) -> Vec<(Process, String)> {
         processes_of(&self.temporary())
     }
@@ -117,12 +117,12 @@ impl Gate {
         kill(name, self.process.child("portcullis").pid());
     }
 
-    /// Waits until it has ended; its exit status.
+    /// Waits until it has ended; returns its exit status.
     pub(crate) fn ended(&mut self) -> Option<i32> {
         poll::until("the command ends", || self.process.ended()).code()
     }
 
-    /// Waits until nothing is left of it: no process, and no file.
+    /// Waits until nothing is left: no process, and no file.
     pub(crate) fn leaves_nothing(&self) {
         poll::until("nothing is left", || {
             let is_empty = fs::read_dir(self.temporary()).expect("it is there").next().is_none();

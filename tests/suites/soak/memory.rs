@@ -1,4 +1,4 @@
-//! What an Envoy has in memory, and whether that grows.
+//! The memory use of an Envoy, and whether it grows.
 
 use std::fmt::{self, Display, Formatter};
 
@@ -6,15 +6,15 @@ use portcullis_tests::envoy::Envoy;
 use procfs::process::{MMPermissions, MemoryMap};
 use serde_json::Value;
 
-/// What the linear memories of all VMs may gain from the second third of a soak to the last, in KiB. A gate that keeps nothing
-/// gains nothing there. They grow by pages of 64 KiB, and this is one for each VM: a leak of 3 bytes a request is more, and so is
-/// a policy of this suite that each update leaves behind.
+/// How much the linear memories of all VMs may grow from the second third of a soak to the last, in KiB. A gate without
+/// leaks does not grow. Memories grow by pages of 64 KiB, and this is one page for each VM: a leak of 3 bytes for each
+/// request exceeds it, and so does a policy of this suite that each update leaks.
 const VMS: u64 = 256;
-/// The same for what Envoy's allocator has given out: what is under way makes it differ from look to look. Of Envoy itself, with
-/// a filter that does nothing, 0.9 KiB an update do not come back.
+/// The same for the memory that Envoy's allocator has allocated; running requests make it vary. Envoy itself, with a
+/// filter that does nothing, leaks 0.9 KiB for each update.
 const ALLOCATED: u64 = 1024;
-/// The same for resident memory. It goes on to rise, by some 10 KiB an update and less and less, while the allocator's heap keeps
-/// its size: more of its pages are in use for the first time.
+/// The same for resident memory. It keeps rising, by about 10 KiB for each update and less over time, while the
+/// allocator's heap keeps its size: more of its pages are used for the first time.
 const RESIDENT: u64 = 2 * 1024;
 
 /// In KiB.
@@ -22,14 +22,14 @@ const RESIDENT: u64 = 2 * 1024;
 pub(crate) struct Memory {
     /// Resident memory of the process.
     resident: u64,
-    /// What its allocator has given out; the VMs are not in it.
+    /// The bytes that its allocator has allocated, without the VMs.
     allocated: u64,
     /// The linear memories of the VMs.
     vms: u64,
 }
 
 impl Memory {
-    /// That of `envoy` now.
+    /// The memory use of `envoy` now.
     pub(crate) fn of(envoy: &Envoy) -> Self {
         let reply = envoy.admin().get("/memory").expect("the admin interface answers");
         let page: Value = serde_json::from_slice(&reply.body).expect("it is JSON");
@@ -40,7 +40,7 @@ impl Memory {
         Self { resident: envoy.resident(), allocated: allocated.expect("a number of bytes") / 1024, vms }
     }
 
-    /// Sees that none grows, when everything has warmed up.
+    /// Checks that none grows after the warm-up.
     pub(crate) fn is_flat(all: &[Self]) {
         assert!(all.len() >= 3, "a soak of at least 30 updates has thirds");
         let (second, last) = all[all.len() / 3..].split_at(all.len() / 3);
@@ -64,8 +64,8 @@ impl Display for Memory {
     }
 }
 
-/// The linear memories among the mappings of a process, in bytes: V8 has each in front of a range that nobody may touch, as
-/// large as a pointer of the VM can reach.
+/// The linear memories among the mappings of a process, in bytes: V8 puts each in front of an inaccessible range, as
+/// large as the VM's address space.
 fn linear_memories(maps: &[MemoryMap]) -> u64 {
     let size = |map: &MemoryMap| map.address.1 - map.address.0;
     let writable = MMPermissions::READ | MMPermissions::WRITE | MMPermissions::PRIVATE;

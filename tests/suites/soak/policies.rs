@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 
 /// A key of every policy.
 pub(crate) const STEADY: &str = "soak-steady-key";
-/// A key of every policy, with the role that rules ask for.
+/// A key of every policy, with the role that rules require.
 pub(crate) const ADMIN: &str = "soak-admin-key";
 
-/// Further keys of each policy, which are others in the next one: were policies kept, it would be seen.
+/// Further keys of each policy, which differ in the next one: so a leak of policies would be visible.
 const FURTHER_KEYS: usize = 200;
 
 /// The key that only the policy with that number has.
@@ -22,7 +22,7 @@ pub(crate) fn good(number: usize) -> Gate {
     in_one_form(number, policy(number))
 }
 
-/// A policy that is refused, for one reason or another; but for that it would be the one with that number.
+/// A policy that is refused, for different reasons; otherwise it would be the one with that number.
 pub(crate) fn refused(number: usize) -> Gate {
     let mut policy = policy(number);
     match number % 3 {
@@ -33,7 +33,7 @@ pub(crate) fn refused(number: usize) -> Gate {
     in_one_form(number, policy)
 }
 
-/// As JSON text and as a `Struct`, in turn.
+/// As JSON text and as a `Struct`, alternately.
 fn in_one_form(number: usize, policy: Value) -> Gate {
     if number.is_multiple_of(2) { Gate::Text(policy.to_string()) } else { Gate::Struct(policy) }
 }

@@ -1,4 +1,4 @@
-//! Connections to each worker, on which each update is seen to take effect.
+//! Connections to each worker, to check that each update takes effect.
 
 use std::collections::BTreeMap;
 use std::net::TcpStream;
@@ -12,14 +12,14 @@ use portcullis_tests::{http1, poll};
 use crate::policies::{STEADY, key};
 use crate::{GATE, WORKERS};
 
-/// The connections, and how many requests were decided on them, by the reason.
+/// The connections, and how many requests were decided on them, by reason.
 pub(crate) struct Probes {
     connections: Vec<http1::Client<TcpStream>>,
     pub(crate) reasons: BTreeMap<String, u64>,
 }
 
 impl Probes {
-    /// Connects; Envoy deals connections out evenly.
+    /// Connects; Envoy distributes connections evenly.
     pub(crate) fn begin(fleet: &Fleet) -> Self {
         let connection = |_| http1::Client::new(connect(V4, fleet.address(GATE)).expect("Envoy listens"));
         let mut probes = Self { connections: (0..2 * WORKERS).map(connection).collect(), reasons: BTreeMap::new() };
@@ -42,7 +42,8 @@ impl Probes {
         status
     }
 
-    /// Sees the key of that policy work on every worker, and from then on not that of the one before.
+    /// Waits until the key of that policy works on every worker, and checks that the key of the previous policy then no
+    /// longer works.
     pub(crate) fn see(&mut self, number: usize) {
         for place in 0..self.connections.len() {
             poll::until("the new key works", || (self.ask(place, &key(number)) == 200).then_some(()));
@@ -50,7 +51,7 @@ impl Probes {
         }
     }
 
-    /// Sees that policy serve on every worker, and not the next one.
+    /// Checks that this policy is active on every worker, and the next one is not.
     pub(crate) fn see_still(&mut self, number: usize) {
         for place in 0..self.connections.len() {
             let statuses = [number, number + 1].map(|number| self.ask(place, &key(number)));

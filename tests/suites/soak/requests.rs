@@ -1,4 +1,4 @@
-//! The requests of the soak, and what must become of each.
+//! The requests of the soak, and their expected results.
 
 use fastrand::Rng;
 use portcullis_tests::message::{Pair, pairs};
@@ -12,11 +12,11 @@ pub(crate) struct Request {
     pub(crate) body: Option<&'static [u8]>,
     pub(crate) status: u16,
     pub(crate) reason: &'static str,
-    /// Who the upstream is told that it is.
+    /// The consumer that the upstream must get.
     pub(crate) consumer: &'static str,
 }
 
-/// Paths that no API sends.
+/// Invalid request targets.
 const HOSTILE: [&str; 8] = [
     "/docs/../admin",
     "/docs/%2e%2e/admin",
@@ -27,10 +27,10 @@ const HOSTILE: [&str; 8] = [
     "/admin%00.html",
     "/a/%252e%252e%252fadmin",
 ];
-/// Paths that some backend takes for one below `/admin`.
+/// Paths that some backend interprets as one below `/admin`.
 const DISGUISED: [&str; 5] = ["/admin/x", "//ADMIN//x", "/%61dmin/x", "/admin;a=b/x", "/%2fadmin/x"];
 
-/// Any request; its number goes along. The keys of policies before the one with the number `current` are revoked.
+/// A random request; it contains its number. The keys of policies before the one with the number `current` are revoked.
 pub(crate) fn any(random: &mut Rng, number: usize, current: usize) -> Request {
     let unknown = format!("soak-stranger-{}", random.usize(..50));
     let revoked = key(random.usize(..current.max(1)));
@@ -47,7 +47,7 @@ pub(crate) fn any(random: &mut Rng, number: usize, current: usize) -> Request {
         45..52 => Request { body: Some(b"{\"x\": 1}"), ..ok(post, model, &[("authorization", &bearer)], "key", "ci") },
         52..55 => ok(delete, models, &[("x-api-key", ADMIN)], "key", "admin"),
         55..62 => no(get, models, &[("x-api-key", &unknown)], 401, "unknown_key"),
-        // Before the first update nothing is revoked.
+        // Before the first update, no key is revoked.
         62..70 if current > 0 => no(get, models, &[("x-api-key", &revoked)], 401, "unknown_key"),
         62..76 => no(get, models, &[], 401, "no_credential"),
         76..78 => no(post, model, &[("authorization", "Bearer not=a token")], 401, "malformed_credential"),
@@ -61,7 +61,7 @@ pub(crate) fn any(random: &mut Rng, number: usize, current: usize) -> Request {
     .numbered(number)
 }
 
-/// One whose reply has no end.
+/// One with an endless reply.
 pub(crate) fn endless(number: usize) -> Request {
     ok("GET", ENDLESS, &[("x-api-key", STEADY)], "key", "ci").numbered(number)
 }

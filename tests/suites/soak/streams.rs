@@ -13,7 +13,7 @@ use portcullis_tests::{http1, websocket};
 
 /// The path of the WebSockets.
 const SOCKETS: &str = "/sockets";
-/// The streams of one connection of HTTP/2.
+/// The number of streams on one HTTP/2 connection.
 const MULTIPLEXED: usize = 100;
 
 /// Connections with open streams.
@@ -41,16 +41,16 @@ impl Open {
         Self { sockets, events, shared, opened: count }
     }
 
-    /// How many are open.
+    /// The number of open streams.
     pub(crate) fn count(&self) -> usize {
         let shared = self.shared.iter().map(|connection| connection.sockets.len() + connection.events.len());
         self.sockets.len() + self.events.len() + shared.sum::<usize>()
     }
 
-    /// Sends `word` through each, there and back or from the server, and sees it arrive, and nothing else.
+    /// Sends `word` through each, there and back or from the server, and checks that it arrives, and nothing else.
     ///
     /// # Panics
-    /// If a stream has ended, or brings something else.
+    /// If a stream has ended, or delivers something else.
     pub(crate) fn check(&mut self, word: &str, upstream: &Streaming) {
         assert_eq!(self.count(), self.opened);
         for socket in &mut self.sockets {
@@ -110,7 +110,7 @@ fn hear(stream: &mut Inbox<TcpStream>, word: &str) {
     assert_eq!(heard, expected);
 }
 
-/// A connection of HTTP/2 with streams of both kinds.
+/// An HTTP/2 connection with streams of both kinds.
 struct Connection {
     client: Client<TcpStream>,
     sockets: Vec<u32>,
@@ -152,7 +152,7 @@ impl Connection {
         }
     }
 
-    /// Waits until each of these streams has brought this.
+    /// Waits until each of these streams has delivered this.
     fn expect(&mut self, mut expected: BTreeMap<u32, Vec<u8>>) {
         while !expected.is_empty() {
             let Event { stream, what, ended } = self.client.event().expect("the streams are open");
@@ -168,8 +168,8 @@ impl Connection {
     }
 }
 
-/// WebSockets that are replaced, one after the other, on one connection: each is opened under another policy than the one
-/// before it, and goes on when its key is revoked.
+/// WebSockets that are replaced, one after the other, on one connection: each is opened under another policy than the
+/// one before it, and continues when its key is revoked.
 pub(crate) struct Turning {
     connection: Connection,
     most: usize,
@@ -181,7 +181,7 @@ impl Turning {
         Self { connection: Connection::open(address), most }
     }
 
-    /// Opens one with that key. All echo; then the oldest is reset, if it is one too many.
+    /// Opens one with that key. All of them echo; then the oldest is reset, if there is one too many.
     ///
     /// # Panics
     /// If one has ended.

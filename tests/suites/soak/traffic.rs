@@ -1,4 +1,4 @@
-//! Clients that send many requests at a time over HTTP/2, reset some of them, and see each of the others answered as it must be.
+//! Clients that send many concurrent requests over HTTP/2, reset some of them, and check the replies to the others.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -20,19 +20,20 @@ use portcullis_tests::stage::verdict;
 use crate::LONGEST;
 use crate::requests::{Request, any, endless};
 
-/// The requests that a client has under way.
+/// The number of concurrent requests of a client.
 const WINDOW: usize = 16;
-/// One request in so many is reset. Envoy closes a connection on which more than half are (CVE-2023-44487).
+/// One request in so many is reset. Envoy closes a connection on which more than half are reset (CVE-2023-44487).
 const RESETS: usize = 10;
-/// The requests of one connection. nghttp2 ends one with more than 1,000 resets, and 33 a second (GOAWAY, INTERNAL_ERROR).
+/// The number of requests on one connection. nghttp2 closes one with more than 1,000 resets, and 33 a second (GOAWAY,
+/// INTERNAL_ERROR).
 const REQUESTS: usize = 5_000;
-/// The requests whose body is begun and does not end.
+/// The requests whose body begins and does not end.
 const UNFINISHED: usize = 3;
 
-/// What the clients and who watches them tell each other.
+/// The state that clients and their observers share.
 #[derive(Default)]
 pub(crate) struct Board {
-    /// How many requests are over.
+    /// The number of finished requests.
     pub(crate) done: AtomicUsize,
     /// The number of the policy that all workers have.
     pub(crate) current: AtomicUsize,
@@ -41,31 +42,31 @@ pub(crate) struct Board {
 }
 
 impl Board {
-    /// Why a client gave up, if one did.
+    /// The error of a client, if one failed.
     pub(crate) fn failure(&self) -> Option<String> {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-/// What became of a request.
+/// The outcome of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     /// The upstream has answered.
     Forwarded,
     /// The gate has answered.
     Denied,
-    /// We have reset it; the gate lets it through.
+    /// The client has reset it; the gate allows it.
     ResetAllowed,
-    /// We have reset it; the gate denies it.
+    /// The client has reset it; the gate denies it.
     ResetDenied,
 }
 
-/// What a client has seen.
+/// The observations of a client.
 #[derive(Default)]
 pub(crate) struct Tally {
-    /// How many requests the gate had to decide in each way.
+    /// The number of requests that the gate had to decide in each way.
     pub(crate) reasons: BTreeMap<&'static str, u64>,
-    /// What became of each, by its number.
+    /// The outcome of each, by its number.
     pub(crate) outcomes: Vec<(usize, Outcome)>,
 }
 
@@ -78,7 +79,7 @@ impl Tally {
 
 /// Clients at work.
 pub(crate) struct Traffic {
-    /// What they tell.
+    /// Their shared state.
     pub(crate) board: Arc<Board>,
     clients: Vec<JoinHandle<Tally>>,
 }
@@ -116,7 +117,7 @@ impl Traffic {
     /// Waits for all of them.
     ///
     /// # Panics
-    /// If one has seen what must not be.
+    /// If one has seen an unexpected result.
     pub(crate) fn end(mut self) -> Tally {
         let mut all = Tally::default();
         for client in self.clients.drain(..) {
@@ -140,11 +141,11 @@ impl Drop for Traffic {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Moment {
     Never,
-    /// With its header fields just sent.
+    /// Just after its header fields.
     AtOnce,
-    /// With its header fields sent, and a part of its body.
+    /// After its header fields and a part of its body.
     InBody,
-    /// With the reply begun.
+    /// After the reply has begun.
     InReply,
 }
 
@@ -159,7 +160,7 @@ struct Sender {
     client: Client<TcpStream>,
     random: Rng,
     open: BTreeMap<u32, Pending>,
-    /// Those of them whose body is begun, in order.
+    /// Those with a started body, in order.
     unfinished: VecDeque<u32>,
     tally: Tally,
     board: Arc<Board>,
@@ -179,7 +180,7 @@ impl Sender {
             {
                 self.send(number)?;
             }
-            // Nobody answers these: with them alone there would be nothing to wait for.
+            // These get no reply: with only them, there would be nothing to wait for.
             while self.unfinished.len() > UNFINISHED || self.unfinished.len() == self.open.len() {
                 let Some(stream) = self.unfinished.front().copied() else { break };
                 self.reset(stream)?;
@@ -223,7 +224,7 @@ impl Sender {
         Ok(())
     }
 
-    /// Resets a stream; the gate has decided, for it does so when the header fields are there.
+    /// Resets a stream; the gate has already decided, because it does so when it has the header fields.
     fn reset(&mut self, stream: u32) -> io::Result<()> {
         self.client.reset(stream)?;
         if let Some(pending) = self.close(stream) {
@@ -244,10 +245,10 @@ impl Sender {
         self.board.done.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// Waits for an event, and judges a reply that is complete.
+    /// Waits for an event, and checks a complete reply.
     fn hear(&mut self) -> io::Result<()> {
         let Event { stream, what, ended } = self.client.event()?;
-        // What was under way when its stream was reset.
+        // An event that was in transit when its stream was reset.
         let Some(pending) = self.open.get_mut(&stream) else { return Ok(()) };
         match (what, &mut pending.reply) {
             (What::Fields(reply), none @ None) => *none = Some(reply),
@@ -271,7 +272,7 @@ impl Sender {
 }
 
 impl Pending {
-    /// What became of a request that was answered.
+    /// The outcome of an answered request.
     fn judge(&self) -> io::Result<Outcome> {
         let Request { status, reason, consumer, .. } = &self.request;
         let reply = self.reply.as_ref().ok_or_else(|| self.wrong("an end without a reply"))?;

@@ -1,4 +1,4 @@
-//! Who counts as local, by the standard library's addresses and by counting bits.
+//! Which callers are local, with the standard library's addresses and by comparing bits.
 
 use std::net::IpAddr;
 
@@ -22,14 +22,14 @@ pub fn is_trusted(networks: &TrustedNetworks, request: &Request, host: &Host) ->
     }
 }
 
-/// An address alone. IPv4-mapped IPv6 is IPv4.
+/// An address without a port. IPv4-mapped IPv6 is IPv4.
 pub fn plain(bytes: &[u8]) -> Option<IpAddr> {
     let address: IpAddr =
         std::str::from_utf8(bytes).ok()?.trim_matches(|c: char| c.is_ascii_whitespace()).parse().ok()?;
     Some(address.to_canonical())
 }
 
-/// `a.b.c.d:port` or `[v6]:port`; an address with a zone is of a link that no range names.
+/// `a.b.c.d:port` or `[v6]:port`; no range contains an address with a zone.
 pub fn with_port(bytes: &[u8]) -> Option<(IpAddr, u16)> {
     let (address, port) = std::str::from_utf8(bytes).ok()?.rsplit_once(':')?;
     let number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -54,7 +54,7 @@ pub fn holds(range: &str, peer: IpAddr) -> bool {
         (IpAddr::V4(_), IpAddr::V4(_)) | (IpAddr::V6(_), IpAddr::V6(_)) => {
             bits(network).get(..prefix) == bits(peer).get(..prefix)
         }
-        // A network of mapped addresses is one of IPv4; a wider one of IPv6 holds no IPv4 address.
+        // A network of mapped addresses is an IPv4 network; a wider IPv6 network contains no IPv4 address.
         (IpAddr::V6(_), IpAddr::V4(peer)) if prefix >= 96 => {
             bits(network).get(..prefix) == bits(IpAddr::V6(peer.to_ipv6_mapped())).get(..prefix)
         }
@@ -62,7 +62,7 @@ pub fn holds(range: &str, peer: IpAddr) -> bool {
     }
 }
 
-/// Whether a range may stand in a document.
+/// Whether a range is allowed in a document.
 pub fn is_a_range(range: &str) -> bool {
     let Some((address, prefix)) = range.split_once('/') else {
         return range == "localhost" || range.parse::<IpAddr>().is_ok();

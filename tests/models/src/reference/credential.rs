@@ -4,14 +4,14 @@ use super::document::KeySource;
 use super::path;
 use super::request::{MOST_ITEMS, MOST_PARTS, Request, pair, split, trimmed};
 
-/// What a request presents.
+/// The credential that a request presents.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Presented {
     /// No credential.
     Nothing,
     /// More than one.
     Several,
-    /// One in this source that can be no key.
+    /// A malformed one in this source.
     Malformed(usize),
     /// One in this source.
     Key(usize, Vec<u8>),
@@ -22,7 +22,7 @@ pub fn is_presentable(key: &[u8]) -> bool {
     !key.is_empty() && key.len() <= 1024 && key.iter().all(|byte| (0x21..=0x7E).contains(byte))
 }
 
-/// Everything that stands where a key may stand, then counted.
+/// Collects everything at the places for a key, then counts.
 pub fn present(sources: &[KeySource], request: &Request, query: Option<Vec<u8>>) -> Presented {
     let mut found: Vec<Presented> = Vec::new();
     for (index, source) in sources.iter().enumerate() {
@@ -74,13 +74,13 @@ pub fn is_named(key: &[u8], name: &str) -> bool {
     path::is_well_formed(key) && path::decode(key) == name.as_bytes()
 }
 
-/// The credentials of the scheme `Bearer`. Lines are joined with commas, and beside a comma there is more than one.
+/// The credentials of the scheme `Bearer`. Lines are joined with commas, and a comma means more than one credential.
 fn bearer(index: usize, request: &Request) -> Vec<Presented> {
     let lines = request.values("authorization");
     let parts: Vec<Vec<u8>> = lines.iter().flat_map(|line| split(line, b',')).collect();
     let keys: Vec<Vec<u8>> = parts.iter().filter_map(|part| after_scheme(&trimmed(part))).collect();
     match (keys.as_slice(), parts.len()) {
-        // What is not looked at may hold several.
+        // The part beyond the limit may contain several.
         (_, parts) if parts > MOST_PARTS => vec![Presented::Several, Presented::Several],
         ([], _) => Vec::new(),
         ([key], 1) if is_token68(key) && key.len() <= 1024 => vec![Presented::Key(index, key.clone())],
@@ -89,7 +89,7 @@ fn bearer(index: usize, request: &Request) -> Vec<Presented> {
     }
 }
 
-/// What follows the word `Bearer`, in any letter case, and blanks; `None` for another word.
+/// The text after the word `Bearer`, in any letter case, and blanks; `None` for another word.
 fn after_scheme(credentials: &[u8]) -> Option<Vec<u8>> {
     let in_a_word = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
     let word: Vec<u8> = credentials.iter().copied().take_while(in_a_word).collect();

@@ -1,5 +1,4 @@
-//! A policy document as it is written. One that is wrong is the business of the gate's own reader: this one takes it to be
-//! right.
+//! A policy document. The gate's own reader detects errors; this one expects a valid document.
 
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
@@ -59,7 +58,7 @@ pub struct Key {
     pub disabled: bool,
 }
 
-/// A pattern, or an object that narrows it.
+/// A pattern, or an object that restricts it to some methods.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(untagged)]
 #[allow(missing_docs, reason = "as above")]
@@ -111,7 +110,7 @@ pub struct Upstream {
     pub forward_credential: bool,
 }
 
-/// Whose key it is, as the upstream is told.
+/// The owner of a key, as the upstream gets it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Owner {
     /// The consumer's name.
@@ -171,7 +170,7 @@ impl Place {
         path
     }
 
-    /// The methods that narrow it.
+    /// The methods that restrict it.
     pub fn methods(&self) -> Option<&[String]> {
         match self {
             Self::Narrowed { methods: Some(methods), .. } => Some(methods),
@@ -181,21 +180,21 @@ impl Place {
 }
 
 impl Document {
-    /// Reads a document that the gate has taken.
+    /// Reads a document that the gate has accepted.
     ///
     /// # Errors
-    /// A document of another shape.
+    /// If the document has another shape.
     pub fn read(json: &serde_json::Value) -> Result<Self, serde_json::Error> {
         Self::deserialize(json)
     }
 
-    /// The headers that tell the upstream who calls.
+    /// The headers that identify the caller to the upstream.
     pub fn identity_headers(&self) -> [&str; 3] {
         let Upstream { consumer_header, roles_header, key_id_header, .. } = &self.upstream;
         [consumer_header, roles_header, key_id_header]
     }
 
-    /// The entries that are not refused alone: those whose key can be presented, and that nobody else has.
+    /// The valid entries: those whose key can be presented, and is unique.
     pub fn usable_keys(&self, environment: &Environment) -> Vec<(Owner, &Key)> {
         let all: Vec<(&Consumer, &Key, String)> = self
             .consumers
@@ -217,7 +216,7 @@ impl Document {
 }
 
 impl Key {
-    /// The SHA-256 of the key, in lower-case hex; `None` where no request can present it.
+    /// The SHA-256 of the key, in lower-case hex; `None` if no request can present it.
     pub fn digest(&self, environment: &Environment) -> Option<String> {
         if let Some(hex) = &self.sha256 {
             return (hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_hexdigit())).then(|| hex.to_lowercase());
@@ -230,13 +229,13 @@ impl Key {
         credential::is_presentable(&value).then(|| sha256(&value))
     }
 
-    /// Whether this is the key that a request presents.
+    /// Whether a request presents this key.
     pub fn is(&self, presented: &[u8], environment: &Environment) -> bool {
         self.digest(environment) == Some(sha256(presented))
     }
 }
 
-/// A line end at the end of the value (`\n` or `\r\n`, one) is dropped.
+/// Drops one line end at the end of the value (`\n` or `\r\n`).
 fn without_line_end(value: Vec<u8>) -> Vec<u8> {
     let kept = value.strip_suffix(b"\r\n").or_else(|| value.strip_suffix(b"\n")).map(<[u8]>::to_vec);
     kept.unwrap_or(value)
@@ -250,7 +249,7 @@ pub fn sha256(bytes: &[u8]) -> String {
 /// Seconds since 1970 of a date-time of RFC 3339.
 ///
 /// # Panics
-/// If it is none: the gate would have refused it.
+/// If it is invalid: the gate would have refused it.
 pub fn seconds(text: &str) -> i64 {
     OffsetDateTime::parse(text, &Rfc3339).expect("a date-time").unix_timestamp()
 }

@@ -1,4 +1,4 @@
-//! What the upstream gets of a request that goes on.
+//! The request that the upstream gets.
 
 use super::Decision;
 use super::credential::is_named;
@@ -6,7 +6,7 @@ use super::document::{Document, KeySource};
 use super::path;
 use super::request::{Request, folded, pair, split, trimmed};
 
-/// The header pairs that go on. Order is kept where nothing is replaced.
+/// The forwarded header pairs. The order is kept if nothing is replaced.
 pub fn forwarded(document: &Document, request: &Request, decision: &Decision) -> Vec<(String, Vec<u8>)> {
     let identity = document.identity_headers().map(folded);
     let mut headers: Vec<_> = request.0.iter().filter(|(name, _)| !identity.contains(&folded(name))).cloned().collect();

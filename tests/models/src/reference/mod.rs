@@ -1,6 +1,6 @@
-//! The decision, written a second time: slow, obvious, and from the contract alone (`docs/configuration.md`, `SECURITY.md`,
-//! and the order of a decision in `README.md`). It shares no code with the gate, and nothing here is clever: what the two
-//! disagree on is a mistake of one of them.
+//! A second implementation of the decision: slow, simple, and written only from the contract (`docs/configuration.md`,
+//! `SECURITY.md`, and the order of a decision in `README.md`). It shares no code with the gate and uses no tricks. If
+//! the two disagree, one of them has a bug.
 
 pub mod address;
 pub mod credential;
@@ -18,7 +18,7 @@ use credential::Presented;
 use document::{Document, Key, Owner};
 use request::Request;
 
-/// What the host of the gate knows.
+/// The attributes of the gate's host.
 #[derive(Debug, Clone, Default)]
 pub struct Host {
     /// Seconds since 1970.
@@ -34,39 +34,39 @@ pub struct Host {
 /// The environment of the VM.
 pub type Environment = BTreeMap<String, Vec<u8>>;
 
-/// A decision: its name, and whose key it is about.
+/// A decision: its name, and the key that it is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {
     /// The stable name.
     pub reason: &'static str,
     /// The key that was found, valid or not.
     pub owner: Option<Owner>,
-    /// The index of the key source where the one credential stands.
+    /// The index of the key source of the single credential.
     pub source: Option<usize>,
 }
 
-/// What the reference leaves open: it knows what Unicode calls a letter or a blank less exactly than the gate, which may
-/// be stricter with text beyond ASCII, and never laxer.
+/// What the reference leaves open: its knowledge of Unicode letters and blanks is less exact than the gate's. For text
+/// beyond ASCII the gate may be stricter, but never laxer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Doubt {
     /// Nothing.
     None,
-    /// The path may look like another: it is not public.
+    /// The path may be equivalent to another one: it is not public.
     Public,
-    /// It is not public, and may be under any rule.
+    /// It is not public, and every rule may apply.
     Rules,
-    /// It may be a dot segment in disguise.
+    /// It may contain a disguised dot segment.
     Target,
 }
 
-/// The decisions that the gate may make about a request: one, and stricter ones beside it where a path is text that is not
-/// ASCII, or takes long to compare.
+/// The decisions that the gate may make about a request: one, and stricter ones if a path has text beyond ASCII, or
+/// takes long to compare.
 pub fn decisions(document: &Document, environment: &Environment, request: &Request, host: &Host) -> Vec<Decision> {
     let doubts = [Doubt::None].into_iter().chain(doubts(request));
     doubts.map(|doubt| decide(document, environment, request, host, doubt)).collect()
 }
 
-/// What is left open about a request. A path that is not UTF-8 may be anything, and that is no doubt.
+/// What is left open about a request. A path that is not UTF-8 is opaque, which leaves nothing open.
 fn doubts(request: &Request) -> Vec<Doubt> {
     let is_ascii = |target: &[u8]| (0..=4).fold(target.to_vec(), |target, _| path::decode(&target)).is_ascii();
     let target = request.path().unwrap_or_default();
@@ -148,7 +148,7 @@ fn by_key(
     Decision { reason, owner: Some(owner), source: Some(source) }
 }
 
-/// Why a key is not valid now.
+/// Why a key is invalid now.
 fn when(key: &Key, now: i64) -> Option<&'static str> {
     if key.disabled {
         Some("disabled_key")
@@ -174,7 +174,7 @@ fn is_public(document: &Document, request: &Request, target: &[u8]) -> bool {
     (public(raw) && public(&decoded)) || document.protected_paths.as_deref().is_some_and(|all| !protected(all))
 }
 
-/// The data of a page is public where the page is public too.
+/// The data of a page is public if the page is public too.
 fn is_public_as_it_is(document: &Document, request: &Request, path: &[u8]) -> bool {
     let is_listed = document.public_paths.iter().any(|one| {
         path::matches(one.path(), path) && one.methods().is_none_or(|all| request::lists(all, &request.method(), false))
@@ -186,7 +186,7 @@ fn is_public_as_it_is(document: &Document, request: &Request, path: &[u8]) -> bo
         })
 }
 
-/// Whether a SPIFFE id is one of the pattern's: `*` is one whole segment.
+/// Whether a SPIFFE id matches the pattern: `*` is one whole segment.
 fn is_identity(pattern: &str, identity: &[u8]) -> bool {
     let (pattern, identity) = (request::split(pattern.as_bytes(), b'/'), request::split(identity, b'/'));
     pattern.len() == identity.len()

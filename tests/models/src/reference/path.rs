@@ -1,16 +1,16 @@
-//! Request targets, the narrow reading of a path, and patterns.
+//! Request targets, the strict comparison of a path, and patterns.
 
 use unicode_normalization::UnicodeNormalization as _;
 
 use super::variants;
 
-/// What stands before the first `?`.
+/// The part before the first `?`.
 pub fn path(target: &[u8]) -> &[u8] {
     let end = target.iter().position(|byte| *byte == b'?').unwrap_or(target.len());
     &target[..end]
 }
 
-/// What stands behind the first `?`.
+/// The part after the first `?`.
 pub fn query(target: &[u8]) -> Option<Vec<u8>> {
     target.get(path(target).len() + 1..).map(<[u8]>::to_vec)
 }
@@ -22,12 +22,12 @@ pub fn escape(text: &[u8]) -> Option<u8> {
     u8::try_from(digit(high)? * 16 + digit(low)?).ok()
 }
 
-/// Whether each `%` begins an escape.
+/// Whether each `%` begins a valid escape.
 pub fn is_well_formed(text: &[u8]) -> bool {
     (0..text.len()).all(|at| text[at] != b'%' || escape(&text[at..]).is_some())
 }
 
-/// One round of percent-decoding, but for escapes of `kept`. What is no escape stays.
+/// One round of percent-decoding, except for escapes of `kept`. Malformed escapes stay.
 pub fn decode_but(text: &[u8], kept: Option<u8>) -> Vec<u8> {
     let (mut decoded, mut at) = (Vec::new(), 0);
     while at < text.len() {
@@ -50,22 +50,22 @@ pub fn decode(text: &[u8]) -> Vec<u8> {
     decode_but(text, None)
 }
 
-/// The segments of a path: what stands between its slashes.
+/// The segments of a path, between its slashes.
 pub fn segments(path: &[u8]) -> Vec<Vec<u8>> {
     super::request::split(path.strip_prefix(b"/").unwrap_or(path), b'/')
 }
 
-/// What some backend trims or does not see: white space and control characters.
+/// Characters that some backends trim or ignore: white space and control characters.
 pub fn is_blank(letter: char) -> bool {
     letter.is_whitespace() || letter.is_control()
 }
 
-/// Hardly a server takes a longer path.
+/// Few servers accept a longer path.
 const LONGEST: usize = 8192;
-/// Nobody decodes a longer path again and again.
+/// The limit for repeated decoding.
 const LONGEST_TO_DECODE: usize = 3072;
 
-/// Whether an API sends such a request target.
+/// Whether a request target is valid.
 pub fn is_a_target(target: &[u8]) -> bool {
     let visible = target.iter().all(|byte| (0x21..=0x7E).contains(byte) && *byte != b'#');
     let mut path = path(target).to_vec();
@@ -90,14 +90,14 @@ pub fn is_a_target(target: &[u8]) -> bool {
     false
 }
 
-/// `.` or `..`, up to parameters, or to what is a `?` or `#` by now, with blanks around.
+/// `.` or `..`, up to parameters, or to a decoded `?` or `#`, with blanks around.
 pub fn is_dot_segment(segment: &[u8]) -> bool {
     let end = segment.iter().position(|byte| b";?#".contains(byte)).unwrap_or(segment.len());
     let name = String::from_utf8_lossy(&segment[..end]).into_owned();
     matches!(name.trim_matches(is_blank), "." | "..")
 }
 
-/// Whether decoding a path cannot change its structure, so that all backends read it alike.
+/// Whether decoding cannot change the structure of a path, so that all backends interpret it alike.
 pub fn is_plain(path: &[u8]) -> bool {
     let structural = |byte: u8| b"/\\.;%?#".contains(&byte);
     let decoded = decode(path);
@@ -113,8 +113,8 @@ pub fn is_plain(path: &[u8]) -> bool {
     shaped && !text.chars().any(is_unstable) && !variants::is_too_odd_to_be_public(path)
 }
 
-/// Control characters; what Unicode's normalization makes structure of; and what best-fit conversions take for a slash or a
-/// backslash: the fraction and division slashes, set minus, yen and won signs.
+/// Control characters; characters that Unicode normalization turns into path structure; and characters that best-fit
+/// conversions turn into a slash or a backslash: the fraction and division slashes, set minus, yen and won signs.
 fn is_unstable(letter: char) -> bool {
     let structural = |letter: char| "/\\.;%?#".contains(letter);
     letter.is_control()
@@ -122,18 +122,18 @@ fn is_unstable(letter: char) -> bool {
         || (!letter.is_ascii() && letter.nfkc().any(structural))
 }
 
-/// Whether a path falls under a pattern, byte by byte: `*` and `{name}` are one segment that is not empty, `**` is the place
-/// itself and all below.
+/// Whether a path matches a pattern, byte by byte: `*` and `{name}` are one segment that is not empty, `**` is the
+/// place itself and everything below.
 pub fn matches(pattern: &str, path: &[u8]) -> bool {
     let names = segments(pattern.as_bytes()).into_iter();
     let pattern: Vec<Name> = names.map(|text| (text.clone(), encoded(&text))).collect();
     path.first() == Some(&b'/') && segments_match(&pattern, &segments(path))
 }
 
-/// A segment of a pattern, and its escaped form: a letter beyond ASCII matches itself and its escape in upper case.
+/// A segment of a pattern, and its escaped form: a letter beyond ASCII matches itself and its upper-case escape.
 pub type Name = (Vec<u8>, Vec<u8>);
 
-/// As [`matches`], of segments.
+/// As [`matches`], for segments.
 fn segments_match(pattern: &[Name], path: &[Vec<u8>]) -> bool {
     match (pattern, path) {
         ([(last, _)], _) if last == b"**" => true,
@@ -147,7 +147,7 @@ fn segments_match(pattern: &[Name], path: &[Vec<u8>]) -> bool {
     }
 }
 
-/// What is not ASCII in escapes.
+/// Escapes all bytes that are not ASCII.
 pub fn encoded(text: &[u8]) -> Vec<u8> {
     let byte = |byte: &u8| if byte.is_ascii() { vec![*byte] } else { format!("%{byte:02X}").into_bytes() };
     text.iter().flat_map(byte).collect()

@@ -1,9 +1,9 @@
-//! What a denied caller hears.
+//! The reply to a denied caller.
 
 use super::Decision;
 use super::document::{Document, KeySource};
 
-/// The status of a denial; `None` where the request goes on.
+/// The status of a denial; `None` if the request is forwarded.
 pub fn status(document: &Document, decision: &Decision) -> Option<u16> {
     let status = match decision.reason {
         "bad_request_target" | "identity_header_named" | "multiple_credentials" => 400,

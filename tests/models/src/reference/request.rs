@@ -1,4 +1,4 @@
-//! A request, and what a decision asks of its headers.
+//! A request, and the questions that a decision asks about its headers.
 
 /// The header pairs of a request, names in lower case.
 #[derive(Debug, Clone, Default)]
@@ -10,8 +10,8 @@ const METHODS: [&str; 3] = ["x-http-method", "x-http-method-override", "x-method
 /// Headers from which some backends take the URL.
 const URLS: [&str; 5] = ["x-original-url", "x-rewrite-url", "x-ms-original-url", "x-matched-path", "x-invoke-path"];
 
-/// Headers that some backends cut off the path, or put before it; and those with a second URL, since COPY and MOVE take
-/// whole trees.
+/// Headers that some backends cut off the path, or put before it; and those with a second URL, because COPY and MOVE
+/// affect whole trees.
 const ROOTS: [&str; 17] = [
     "script-name",
     "daphne-root-path",
@@ -32,7 +32,7 @@ const ROOTS: [&str; 17] = [
     "x-traversal-path",
 ];
 
-/// Headers that some backends make the beginning of the URL of.
+/// Headers from which some backends build the beginning of the URL.
 const HOSTS: [&str; 7] = [
     "forwarded",
     "x-forwarded-host",
@@ -43,19 +43,19 @@ const HOSTS: [&str; 7] = [
     "x-host",
 ];
 
-/// How many items of a query, and of cookies, are looked at.
+/// How many items of a query, and cookies, are checked.
 pub const MOST_ITEMS: usize = 512;
 
-/// How many blanks before the name of a parameter are looked at.
+/// How many blanks before the name of a parameter are skipped.
 const MOST_BLANKS: usize = 64;
 
-/// How many bytes the URLs in override headers may have together.
+/// The maximum number of bytes of all URLs in override headers.
 pub const MOST_OF_URLS: usize = 1024;
 
-/// How many parts of `Authorization`, and options of `Connection`, are looked at.
+/// How many parts of `Authorization`, and options of `Connection`, are checked.
 pub const MOST_PARTS: usize = 64;
 
-/// Headers that say that the caller is somebody else.
+/// Headers that name another client.
 const NAMES_A_CLIENT: [&str; 8] = [
     "forwarded",
     "via",
@@ -67,12 +67,12 @@ const NAMES_A_CLIENT: [&str; 8] = [
     "fastly-client-ip",
 ];
 
-/// A name as a backend has it that tells no letter case, and nothing that is no letter and no digit, apart.
+/// A name in the view of a backend that ignores letter case, and all characters except letters and digits.
 pub fn folded(name: &str) -> String {
     name.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter.to_ascii_lowercase() } else { '_' }).collect()
 }
 
-/// Without blanks and tabs at either end (RFC 9110, section 5.5).
+/// Without blanks and tabs at both ends (RFC 9110, section 5.5).
 pub fn trimmed(value: &[u8]) -> Vec<u8> {
     let mut value = value.to_vec();
     while matches!(value.first(), Some(b' ' | b'\t')) {
@@ -110,7 +110,7 @@ pub fn pair(text: &[u8]) -> (Vec<u8>, Vec<u8>) {
     }
 }
 
-/// Whether a method is one of a list, in which GET includes HEAD; `folded`: in any letter case.
+/// Whether a method is in a list, in which GET includes HEAD; `folded`: in any letter case.
 pub fn lists(methods: &[String], method: &[u8], folded: bool) -> bool {
     let same = |one: &[u8]| if folded { one.eq_ignore_ascii_case(method) } else { one == method };
     methods.iter().any(|one| same(one.as_bytes()) || (one == "GET" && same(b"HEAD")))
@@ -122,7 +122,7 @@ impl Request {
         self.0.iter().filter(|(header, _)| header == name).map(|(_, value)| trimmed(value)).collect()
     }
 
-    /// The values of every header that a backend may take for this one, as sent.
+    /// The values of every header that a backend may treat as this one, as sent.
     fn alike(&self, name: &str) -> Vec<Vec<u8>> {
         self.0.iter().filter(|(header, _)| folded(header) == folded(name)).map(|(_, value)| value.clone()).collect()
     }
@@ -142,14 +142,14 @@ impl Request {
         self.pseudo(":path")
     }
 
-    /// Whether a header is there that a backend may take for `name`, and that is another.
+    /// Whether there is another header that a backend may treat as `name`.
     pub fn has_look_alike(&self, name: &str) -> bool {
         self.0.iter().any(|(header, _)| header != name && folded(header) == folded(name))
     }
 
-    /// Whether some backends may take the method, the URL or its root from elsewhere: a header, a path in the
-    /// query, or the query parameter `_method`, which PHP finds behind blanks, before a NUL and under `.method` too. Where the query is too long to look
-    /// at, it may be there.
+    /// Whether some backends may take the method, the URL or its root from another place: a header, a path in the
+    /// query, or the query parameter `_method`, which PHP also finds after blanks, before a NUL and as `.method`. If
+    /// the query is too long to check, the answer is yes.
     pub fn is_overridden(&self) -> bool {
         let items: Vec<Vec<u8>> = split(&self.query(), b'&').iter().flat_map(|part| split(part, b';')).collect();
         let in_query = items.iter().any(|item| {
@@ -166,19 +166,19 @@ impl Request {
             || headers.into_iter().any(|name| !self.alike(name).is_empty())
     }
 
-    /// Whether some framework takes the method from a query parameter of that name: Laravel; Plack; ASP.NET MVC, which has it
-    /// called like the headers; and, of POST, Restlet.
+    /// Whether some framework takes the method from a query parameter of that name: Laravel; Plack; ASP.NET MVC, whose
+    /// names are those of the headers; and, for POST, Restlet.
     fn is_method_parameter(&self, name: &str) -> bool {
         let is_post = self.method().eq_ignore_ascii_case(b"post");
         let mut names = METHODS.iter().chain(&["_method", "x-tunneled-method"]).copied();
         names.any(|known| folded(known) == name) || (is_post && name == "method")
     }
 
-    /// Whether a header that names a host, a port or a scheme holds a path.
+    /// Whether a header for a host, a port or a scheme contains a path.
     fn has_host_with_path(&self) -> bool {
         let values = HOSTS.iter().flat_map(|name| self.alike(name));
         let is_a_path = |value: &[u8]| value.iter().any(|byte| b"/?#\\@".contains(byte));
-        // Some take the first of several for the host, and some the last.
+        // Some backends use the first of several as the host, and some the last.
         let lacks_a_host = |value: &[u8]| {
             let hosts = split(value, b',');
             [hosts.first(), hosts.last()].into_iter().flatten().any(|host| is_no_host(host))
@@ -186,7 +186,7 @@ impl Request {
         values.into_iter().any(|value| is_a_path(&value) || lacks_a_host(&value))
     }
 
-    /// Whether the request says which host it is for, without a user.
+    /// Whether the request has a valid host, without user information.
     pub fn names_a_host(&self) -> bool {
         let authority = self.pseudo(":authority").unwrap_or_default();
         !is_no_host(authority) && !authority.contains(&b'@')
@@ -198,27 +198,27 @@ impl Request {
         in_headers.chain(self.url_in_query()).collect()
     }
 
-    /// The query from its first item on that begins as a path does, up to the next `?`.
+    /// The query from the first item that begins like a path, up to the next `?`.
     fn url_in_query(&self) -> Option<Vec<u8>> {
         let items = split(&self.query(), b'&');
         let at = items.iter().position(|item| item.starts_with(b"/"))?;
         Some(super::path::path(&items[at..].join(&b'&')).to_vec())
     }
 
-    /// What stands behind the first `?` of the target.
+    /// The part after the first `?` of the target.
     fn query(&self) -> Vec<u8> {
         super::path::query(self.path().unwrap_or_default()).unwrap_or_default()
     }
 
-    /// Whether some backends may take a part of the path away, or put one before it.
+    /// Whether some backends may cut off a part of the path, or put one before it.
     pub fn has_another_root(&self) -> bool {
         ROOTS.iter().any(|name| !self.alike(name).is_empty()) || self.has_host_with_path()
     }
 
-    /// Whether `Connection` names one of these headers, in any spelling, or is too long to look at.
+    /// Whether `Connection` names one of these headers, in any spelling, or is too long to check.
     pub fn connection_names(&self, names: &[&str]) -> bool {
         let options: Vec<_> = self.values("connection").into_iter().flat_map(|value| split(&value, b',')).collect();
-        // What can stand in no name (RFC 9110, section 5.6.2) parts two.
+        // Characters that are not allowed in a name (RFC 9110, section 5.6.2) separate two names.
         let is_in_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
         let mut parts = options.iter().map(|option| option.split(|byte| !is_in_name(byte)).collect::<Vec<_>>());
         let is_one = |part: &[u8]| names.iter().any(|name| folded(&String::from_utf8_lossy(part)) == folded(name));
@@ -232,7 +232,7 @@ impl Request {
             && !self.values("access-control-request-method").is_empty()
     }
 
-    /// Whether a header says that the caller is somebody else than this peer.
+    /// Whether a header names another client than this peer.
     pub fn names_another(&self, peer: std::net::IpAddr) -> bool {
         let only_the_peer = |value: &[u8]| super::address::plain(value) == Some(peer);
         let elsewhere = |name: &&str| match self.alike(name).as_slice() {
@@ -244,7 +244,7 @@ impl Request {
             || NAMES_A_CLIENT.iter().any(|name| !self.alike(name).is_empty())
     }
 
-    /// Whether a browser made this for a page of another site.
+    /// Whether a browser sent this for a page of another site.
     pub fn is_cross_site(&self) -> bool {
         let (sites, origins) = (self.values("sec-fetch-site"), self.values("origin"));
         let own_site = |site: &[u8]| site == b"same-origin" || site == b"none";
@@ -256,11 +256,11 @@ impl Request {
         !one(&sites, &own_site) || !one(&origins, &|origin| self.is_own_origin(origin))
     }
 
-    /// `scheme://host[:port]` of the host that was asked for; the scheme's own port may stand or not.
+    /// `scheme://host[:port]` of the requested host; the default port of the scheme is optional.
     fn is_own_origin(&self, origin: &[u8]) -> bool {
         let authority = self.pseudo(":authority").unwrap_or_default().to_ascii_lowercase();
         let Some(origin) = std::str::from_utf8(origin).ok() else {
-            // Bytes that are no text are no host either, unless they are the very same.
+            // Bytes that are not text are not a host either, unless they are identical.
             return [&b"http://"[..], b"https://"].iter().zip([&b":80"[..], b":443"]).any(|(scheme, port)| {
                 let bare = |host: &[u8]| host.strip_suffix(port).unwrap_or(host).to_ascii_lowercase();
                 origin.strip_prefix(*scheme).is_some_and(|host| bare(host) == bare(&authority))

@@ -1,11 +1,11 @@
-//! The wide reading of a path: which roles it asks for, and whether it is protected.
+//! The broad comparison of a path: which roles it requires, and whether it is protected.
 
 use super::document::{Document, Place, Rule};
 use super::path::{self, Name, encoded, is_blank, segments};
 use super::request::{MOST_OF_URLS, Request, lists, split};
 use super::variants;
 
-/// How a path or a pattern may be written down again where a backend does not tell some things apart: how its end is trimmed,
+/// How a path or a pattern is normalized for backends that treat different paths as the same: how its end is trimmed,
 /// and whether letter case counts.
 type Form = (Ending, bool);
 
@@ -13,15 +13,15 @@ type Form = (Ending, bool);
 enum Ending {
     AsItIs,
     NoSlash,
-    /// Nor blanks around a name, nor dots and colons at its end.
+    /// Also drops blanks around a name, and dots and colons at its end.
     Trimmed,
-    /// And names of nothing else are dropped.
+    /// Also drops names that consist of nothing else.
     Dropped,
 }
 
 const ENDINGS: [Ending; 4] = [Ending::AsItIs, Ending::NoSlash, Ending::Trimmed, Ending::Dropped];
 
-/// The segments of a path as a backend has them that does not tell things apart.
+/// The segments of a path after such a normalization.
 fn folded(path: &[u8], (ending, any_case): Form) -> Vec<Vec<u8>> {
     let mut names = Vec::new();
     for name in segments(path) {
@@ -42,12 +42,12 @@ fn folded(path: &[u8], (ending, any_case): Form) -> Vec<Vec<u8>> {
     if names.is_empty() { vec![Vec::new()] } else { names }
 }
 
-/// Any letter case is one, so that ß is SS.
+/// Case folding through upper case, so that ß is SS.
 fn in_lower_case(name: &[u8]) -> Vec<u8> {
     String::from_utf8_lossy(name).to_uppercase().to_lowercase().into_bytes()
 }
 
-/// Full-width letters of a path as those of ASCII.
+/// Replaces full-width letters of a path with ASCII letters.
 fn narrowed(name: &[u8]) -> Vec<u8> {
     let narrow = |letter: char| match u32::from(letter) {
         wide @ 0xFF01..=0xFF5E => char::from_u32(wide - 0xFEE0).unwrap_or(letter),
@@ -56,7 +56,7 @@ fn narrowed(name: &[u8]) -> Vec<u8> {
     String::from_utf8_lossy(name).chars().map(narrow).collect::<String>().into_bytes()
 }
 
-/// The pattern, folded alike, and so are the escapes of its letters. Wildcards stay.
+/// The pattern with the same normalization, also of its escaped letters. Wildcards stay.
 fn folded_pattern(pattern: &str, (ending, any_case): Form) -> Vec<Name> {
     let wild = |name: &[u8]| name == b"*" || name == b"**" || name.first() == Some(&b'{');
     let fold = |name: &[u8]| folded(&[b"/", name].concat(), (ending, any_case)).swap_remove(0);
@@ -70,20 +70,20 @@ fn folded_pattern(pattern: &str, (ending, any_case): Form) -> Vec<Name> {
     names
 }
 
-/// What became of the last name of a path.
+/// What happened to the last name of a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Last {
     Whole,
     WithoutSuffix,
-    /// It was a suffix alone.
+    /// It was only a suffix.
     Dropped,
 }
 
-/// A path in a form.
+/// A path in a normalized form.
 type Reading = (Form, Vec<Vec<u8>>, Last);
 
-/// Each variant of these paths in each form: as it is, and without each suffix of its last name. `None` where
-/// a path may be anything.
+/// Each variant of these paths in each normalized form: unchanged, and without each suffix of its last name. `None` if
+/// a path is opaque.
 fn forms(paths: &[&[u8]]) -> Option<Vec<Reading>> {
     let variants = variants::of_all(paths)?;
     let mut all = Vec::new();
@@ -96,7 +96,7 @@ fn forms(paths: &[&[u8]]) -> Option<Vec<Reading>> {
             let (last, above) = names.split_last().expect("a path has a segment");
             for dot in (0..last.len()).filter(|at| last[*at] == b'.') {
                 all.push((form, above.iter().cloned().chain([last[..dot].to_vec()]).collect(), Last::WithoutSuffix));
-                // A suffix of nothing is one of the folder.
+                // A suffix without a name belongs to the folder.
                 if dot == 0 && !above.is_empty() {
                     all.push((form, above.to_vec(), Last::Dropped));
                 }
@@ -107,8 +107,8 @@ fn forms(paths: &[&[u8]]) -> Option<Vec<Reading>> {
     Some(all)
 }
 
-/// What some backend takes a name for, beside itself: what is behind `@@`, each item of a list, and what is before a dot. The
-/// last name's own suffixes are cut off already.
+/// Other names that some backend uses for a name: the text after `@@`, each item of a list, and the text before a dot.
+/// The suffixes of the last name have already been cut off.
 fn others(name: &[u8], is_last: bool) -> Vec<Vec<u8>> {
     let bare = if name.starts_with(b"@@") { &name[2..] } else { name };
     let mut all = Vec::new();
@@ -125,8 +125,8 @@ fn others(name: &[u8], is_last: bool) -> Vec<Vec<u8>> {
     all
 }
 
-/// The path with other names, from its segment `at` on. Another name counts only where a pattern has it, and where no pattern that
-/// has the same beginning and the name as it stands covers the path. `accepted`: patterns that may be found.
+/// The path with other names, from its segment `at` on. Another name counts only if a pattern has it, and if no pattern
+/// with the same beginning and the exact name covers the path. `accepted`: patterns that may be found.
 fn otherwise(patterns: &[Vec<Name>], accepted: &[bool], names: &[Vec<u8>], at: usize, last: Last) -> Vec<Vec<Vec<u8>>> {
     let goes_on = patterns.iter().any(|pattern| pattern.len() > at);
     let Some(name) = names.get(at).filter(|_| goes_on) else { return vec![names.to_vec()] };
@@ -136,7 +136,7 @@ fn otherwise(patterns: &[Vec<Name>], accepted: &[bool], names: &[Vec<u8>], at: u
     if is_last && last == Last::WithoutSuffix {
         return all;
     }
-    // Whoever has more segments, and these before.
+    // Patterns with more segments, and the same ones before.
     let leads = |pattern: &&Vec<Name>| pattern.len() > at && reaches(&pattern[..at], above);
     let is_wild = |text: &[u8]| text == b"*" || text == b"**" || text.starts_with(b"{");
     let has = |pattern: &[Name], text: &[u8]| {
@@ -161,14 +161,14 @@ fn otherwise(patterns: &[Vec<Name>], accepted: &[bool], names: &[Vec<u8>], at: u
     all
 }
 
-/// Whether the segments of a pattern match these, with more behind them.
+/// Whether the segments of a pattern match these, and it has more segments.
 fn reaches(pattern: &[Name], names: &[Vec<u8>]) -> bool {
     let more = [names, &[b"x".to_vec()]].concat();
     segments_match(&[pattern, &[(b"**".to_vec(), b"**".to_vec())]].concat(), &more)
 }
 
-/// Where else some servers have the file that a pattern names by its extension: `/report.html` for `/report`, and for what is
-/// below it, and an index for its folder.
+/// Other paths under which some servers serve the file that a pattern names by its extension: `/report` and everything
+/// below `/report.html` for `/report.html`, and its folder for an index.
 fn derived(pattern: &str) -> Vec<String> {
     let (file, below) = pattern.strip_suffix("/**").map_or((pattern, ""), |file| (file, "/**"));
     let Some((above, last)) = file.rsplit_once('/') else { return Vec::new() };
@@ -191,7 +191,7 @@ fn covers(pattern: &str, form: Form, names: &[Vec<u8>]) -> bool {
     segments_match(&folded_pattern(pattern, form), names)
 }
 
-/// As patterns match; but a wildcard may be empty where more of the path follows.
+/// Like the matching of patterns, but a wildcard may be empty if more of the path follows.
 fn segments_match(pattern: &[Name], path: &[Vec<u8>]) -> bool {
     match (pattern, path) {
         ([(last, _)], _) if last == b"**" => true,
@@ -206,10 +206,10 @@ fn segments_match(pattern: &[Name], path: &[Vec<u8>]) -> bool {
     }
 }
 
-/// Whether roles are enough for every variant of the path, and of every path that a header names.
+/// Whether roles are sufficient for every variant of the path, and of every path in a header.
 pub fn permit(document: &Document, roles: &[String], request: &Request, target: &[u8]) -> bool {
     let every_rule = document.rules.iter().all(|rule| has_any(roles, &rule.roles));
-    // A role of every rule is enough for whatever a path may be.
+    // An opaque path needs a role of every rule.
     if every_rule {
         return true;
     }
@@ -230,10 +230,11 @@ pub fn permit(document: &Document, roles: &[String], request: &Request, target: 
     })
 }
 
-/// More steps than this the gate does not take to compare the variants of a request with patterns, and they may be anything.
+/// The maximum number of steps in which the gate compares the variants of a request with patterns; beyond that they are
+/// opaque.
 const MOST_STEPS: usize = 1024;
 
-/// Whether the gate may give up to compare. How many steps it takes depends on the patterns; here are about as many as it may.
+/// Whether the gate may give up comparing. The number of steps depends on the patterns; this is an upper estimate.
 pub fn may_take_long(request: &Request, target: &[u8]) -> bool {
     let urls = request.override_urls();
     let others = urls.iter().filter_map(|url| targets_of(url)).flatten();
@@ -244,7 +245,7 @@ pub fn may_take_long(request: &Request, target: &[u8]) -> bool {
     variants.len() * 8 * (most + 2) > MOST_STEPS
 }
 
-/// The first rule that matches counts, and so does the first of which a derived pattern matches.
+/// The first matching rule applies, and also the first one with a matching derived pattern.
 fn permits(
     document: &Document,
     roles: &[String],
@@ -266,7 +267,7 @@ fn permits(
     }
 }
 
-/// Where the method may be any, each rule that is narrowed by methods may be the first.
+/// If the method is unknown, each rule with methods may be the first.
 fn first_permits<'a>(rules: impl Iterator<Item = &'a Rule>, roles: &[String], method: Option<&[u8]>) -> bool {
     let mut rules = rules.filter(|rule| may_be_first(rule, roles, method));
     rules.next().is_none_or(|rule| has_any(roles, &rule.roles))
@@ -284,7 +285,7 @@ fn has_any(roles: &[String], asked: &[String]) -> bool {
     asked.iter().any(|role| roles.contains(role))
 }
 
-/// The request targets that a URL in a header may mean; `None` where it cannot be read.
+/// The request targets that a URL in a header may mean; `None` if it is malformed.
 fn targets_of(url: &[u8]) -> Option<Vec<Vec<u8>>> {
     let lower = url.to_ascii_lowercase();
     let behind = [&b"http://"[..], b"https://", b"//"].into_iter().find(|start| lower.starts_with(start));

@@ -1,43 +1,43 @@
-//! Every way in which a backend may understand a path, before letter case and the ends of names; and which paths may be
-//! anything.
+//! Every way in which a backend may interpret a path, before letter case and the ends of names; and which paths are
+//! opaque.
 
 use std::collections::BTreeSet;
 
 use super::path::{decode, decode_but, is_blank, is_dot_segment, segments};
 use super::request::split;
 
-/// How many variants a request may have, its path and its override URLs together, but for those that are simple.
+/// The maximum number of variants of a request, for its path and its override URLs together, without simple ones.
 const MOST: usize = 32;
-/// How many bytes they may have.
+/// Their maximum size in bytes.
 const MOST_BYTES: usize = 3072;
-/// How many dots a name may have.
+/// The maximum number of dots in a name.
 const MOST_DOTS: usize = 16;
 /// Only a simple path may be longer than this.
 const LONGEST: usize = 1024;
 
-/// How the name of a script ends. A server runs it for what stands behind it too.
+/// Extensions of scripts. A server also runs a script for paths that continue after it.
 const SCRIPTS: [&str; 36] = [
     ".php", ".php3", ".php4", ".php5", ".php7", ".php8", ".pht", ".phtml", ".phar", ".phps", ".cgi", ".fcgi", ".pl",
     ".py", ".rb", ".wsgi", ".psgi", ".lua", ".asp", ".aspx", ".ashx", ".asmx", ".axd", ".cshtml", ".vbhtml", ".dll",
     ".svc", ".jsp", ".jspx", ".do", ".action", ".cfm", ".cfc", ".cfml", ".shtml", ".nsf",
 ];
 
-/// In a name, what stands behind it is no part of the script's name to Symfony.
+/// In a name, Symfony treats the text after it as not part of the script's name.
 const PHP: &str = ".php";
 
 /// Below it, and one more name, Next has the data of each page.
 const NEXT_DATA: &str = "/_next/data/";
 
-/// Behind these names, Zope has hosts and other roots.
+/// After these names, Zope expects hosts and other roots.
 const ROOTS: [&str; 2] = ["VirtualHostBase", "VirtualHostRoot"];
 
-/// How the name of a file begins that a server has for the folder it is in.
+/// The beginning of the names of index files.
 const INDEXES: [&str; 2] = ["index.", "default."];
 
-/// Files with the data of the page that the folder is, to SvelteKit, Nuxt, React Router and Qwik.
+/// Files with the data of the page of their folder, in SvelteKit, Nuxt, React Router and Qwik.
 const DATA: [&str; 6] = ["__data.json", "__route.js", "_payload.json", "_payload.js", "_.data", "q-data.json"];
 
-/// The variants of several paths, one after the other; `None` where one of them may be anything, or all are too many.
+/// The variants of several paths, one after the other; `None` if one of them is opaque, or there are too many.
 pub fn of_all(paths: &[&[u8]]) -> Option<Vec<Vec<u8>>> {
     let (mut all, mut count, mut bytes) = (Vec::new(), 0, 0);
     for path in paths {
@@ -55,7 +55,7 @@ pub fn of_all(paths: &[&[u8]]) -> Option<Vec<Vec<u8>>> {
     (count <= MOST && bytes <= MOST_BYTES && !has_too_many_dots).then_some(all)
 }
 
-/// The variants of a path; `None` where it may be anything.
+/// The variants of a path; `None` if it is opaque.
 fn of(path: &[u8]) -> Option<BTreeSet<Vec<u8>>> {
     if names_a_view(path) {
         return None;
@@ -78,7 +78,7 @@ fn of(path: &[u8]) -> Option<BTreeSet<Vec<u8>>> {
             break;
         }
     }
-    // Dots that follow a script in its name, and an escape that a tab was in: nobody knows who reads them how.
+    // Dots that follow a script in its name, and an escape with a tab in it: their interpretation is unknown.
     let has_dots = |path: &[u8]| segments(path).iter().any(|name| is_dot_segment(name));
     let odd = |path: &[u8]| {
         has_dots(path) || std::str::from_utf8(path).is_err() || names_a_file_otherwise(path) || names_a_view(path)
@@ -86,14 +86,14 @@ fn of(path: &[u8]) -> Option<BTreeSet<Vec<u8>>> {
     (!all.iter().any(|path| odd(path))).then_some(all)
 }
 
-/// Whether a path may be anything that can be told of it as it is sent and decoded once: it is not public.
+/// Whether a path is opaque by its form as sent or decoded once: then it is not public.
 pub fn is_too_odd_to_be_public(path: &[u8]) -> bool {
     let decoded = decode(path);
     let too_long = path.len() > LONGEST && !is_simple(path);
     too_long || !is_text(path) || [path, decoded.as_slice()].iter().any(|path| names_a_file_otherwise(path))
 }
 
-/// Whether nobody reads a path otherwise than another does, but for letter case and a slash at the end.
+/// Whether all backends interpret a path alike, except for letter case and a slash at the end.
 fn is_simple(path: &[u8]) -> bool {
     let names = segments(path);
     let (last, above) = names.split_last().expect("a path has a segment");
@@ -113,22 +113,22 @@ fn is_simple(path: &[u8]) -> bool {
         && !is_an_index(names.iter().rfind(|name| !name.is_empty()).unwrap_or(last))
 }
 
-/// Below it, and where it is itself, Jakarta Faces has all pages.
+/// Jakarta Faces has all pages under this folder, and without it.
 const FACES: &str = "/faces/";
 
-/// Whether a path holds that folder.
+/// Whether a path contains that folder.
 pub fn is_below_faces(path: &[u8]) -> bool {
     find(path, FACES).is_some()
 }
 
-/// A path without it, with and without what stands before it.
+/// A path without it, with and without the part before it.
 fn without_faces(path: &[u8]) -> Vec<Vec<u8>> {
     let Some(at) = find(path, FACES) else { return Vec::new() };
     let behind = path[at + FACES.len() - 1..].to_vec();
     vec![[&path[..at], &behind].concat(), behind]
 }
 
-/// Whether a path is UTF-8, however often it is decoded.
+/// Whether a path is UTF-8 after any number of decodings.
 pub fn is_text(path: &[u8]) -> bool {
     let mut path = path.to_vec();
     (0..=4).all(|_| {
@@ -138,13 +138,13 @@ pub fn is_text(path: &[u8]) -> bool {
     })
 }
 
-/// What one backend or another does to a path.
+/// The changes that some backend makes to a path.
 fn read_otherwise(path: &[u8]) -> Vec<Vec<u8>> {
     let end = path.iter().position(|byte| b"?#".contains(byte)).unwrap_or(path.len());
     let without_parameters = segments(path).into_iter().map(|name| split(&name, b';').swap_remove(0));
     let mut names = segments(path);
     let last = names.pop().unwrap_or_default();
-    // Of empty names only that at the end stays: it is the slash there.
+    // Only the last empty name stays: it is the slash at the end.
     let merged = names.iter().filter(|name| !name.is_empty()).chain([&last]).cloned();
     let leading = segments(path).into_iter().skip_while(Vec::is_empty);
     let without_lines = path.iter().copied().filter(|byte| !b"\t\r\n".contains(byte));
@@ -171,21 +171,21 @@ fn joined(names: impl IntoIterator<Item = Vec<u8>>) -> Vec<u8> {
     if path.is_empty() { b"/".to_vec() } else { path }
 }
 
-/// What follows the host, where a path begins as `//host/` does.
+/// The part after the host, if a path begins with `//host/`.
 fn behind_host(path: &[u8]) -> Option<Vec<u8>> {
     let host = path.strip_prefix(b"//")?;
     let names = segments(host).into_iter().skip_while(Vec::is_empty).skip(1);
     Some(joined(names))
 }
 
-/// Of the first script in a path: what follows it, the path without it, and the path up to it.
+/// For the first script in a path: the part after it, the path without it, and the path up to it.
 fn around_the_script(path: &[u8]) -> Vec<Vec<u8>> {
     let names = segments(path);
     let Some(at) = names.iter().position(|name| !scripts(name).is_empty()) else { return Vec::new() };
     let before = names[..at].to_vec();
     let around = |end: usize| {
         let (name, rest) = names[at].split_at(end);
-        // What follows the script in its own name is a name.
+        // The text after the script in its own name is a name.
         let rest = Some(rest.to_vec()).filter(|rest| !rest.is_empty());
         let after: Vec<Vec<u8>> = rest.into_iter().chain(names[at + 1..].iter().cloned()).collect();
         let up_to_it = [before.clone(), vec![name.to_vec()]].concat();
@@ -194,10 +194,10 @@ fn around_the_script(path: &[u8]) -> Vec<Vec<u8>> {
     scripts(&names[at]).into_iter().flat_map(around).collect()
 }
 
-/// The folder whose index the last segment is, with its slash.
+/// The folder whose index is the last segment, with its slash.
 fn folder_of_the_index(path: &[u8]) -> Option<Vec<u8>> {
     let mut names = segments(path);
-    // What stands behind it is empty.
+    // The text after it is empty.
     let at = names.iter().rposition(|name| !name.is_empty())?;
     if !is_an_index(&names[at]) {
         return None;
@@ -218,7 +218,7 @@ fn find(text: &[u8], part: &str) -> Option<usize> {
     text.windows(part.len()).position(|window| window == part.as_bytes())
 }
 
-/// How much of a segment may be the name of a script: what a first `.php` ends, and all of it by its ending.
+/// The possible names of a script in a segment: up to a first `.php`, and the whole segment by its extension.
 fn scripts(name: &[u8]) -> Vec<usize> {
     let lower = name.to_ascii_lowercase();
     let php = find(&lower, PHP).map(|at| at + PHP.len());
@@ -226,7 +226,7 @@ fn scripts(name: &[u8]) -> Vec<usize> {
     php.into_iter().chain(by_ending).collect()
 }
 
-/// Whether something follows a script, to which that is a path of its own.
+/// Whether something follows a script, which treats it as a path.
 pub fn has_path_behind_script(path: &[u8]) -> bool {
     let names = segments(path);
     let (last, above) = names.split_last().expect("a path has a segment");
@@ -234,7 +234,7 @@ pub fn has_path_behind_script(path: &[u8]) -> bool {
     goes_on || above.iter().any(|name| !scripts(name).is_empty())
 }
 
-/// Whether a name stands for the folder that it is in.
+/// Whether a name is an index of its folder.
 pub fn is_an_index(name: &[u8]) -> bool {
     let lower = name.to_ascii_lowercase();
     INDEXES.iter().any(|beginning| lower.starts_with(beginning.as_bytes())) || lower == b"index" || is_data(name)
@@ -245,7 +245,7 @@ fn is_data(name: &[u8]) -> bool {
     DATA.iter().any(|file| name == file.as_bytes()) || (name.starts_with(b"__next.") && name.ends_with(b".txt"))
 }
 
-/// The pages whose data a path has.
+/// The pages whose data is at a path.
 pub fn pages(path: &[u8]) -> Vec<Vec<u8>> {
     let in_folder = segments(path).last().is_some_and(|last| is_data(last));
     let folder = folder_of_the_index(path).filter(|_| in_folder);
@@ -256,12 +256,12 @@ fn is_a_root(name: &[u8]) -> bool {
     ROOTS.iter().any(|root| name == root.as_bytes())
 }
 
-/// Whether a name is in a namespace of Zope: `++view++x`. It is not looked at where paths are public.
+/// Whether a name is in a namespace of Zope: `++view++x`. Public paths do not check this.
 fn names_a_view(path: &[u8]) -> bool {
     segments(path).iter().any(|name| name.starts_with(b"++") && find(&name[2..], "++").is_some())
 }
 
-/// Whether Windows, ASP.NET or Zope know what a path names by another name.
+/// Whether Windows, ASP.NET or Zope resolve a path to another name.
 fn names_a_file_otherwise(path: &[u8]) -> bool {
     let odd = |name: &Vec<u8>| is_a_short_name(name) || is_a_session(name) || is_a_root(name);
     has_a_stream(path) || segments(path).iter().any(odd)
@@ -272,13 +272,13 @@ fn has_a_stream(path: &[u8]) -> bool {
     path.windows(2).any(|pair| pair == b":$")
 }
 
-/// `(S(...))`, where ASP.NET keeps a session without cookies.
+/// `(S(...))`, where ASP.NET puts a cookieless session.
 fn is_a_session(name: &[u8]) -> bool {
     let letter = name.get(1).is_some_and(u8::is_ascii_alphabetic);
     name.len() >= 5 && letter && name[0] == b'(' && name[2] == b'(' && name.ends_with(b"))")
 }
 
-/// `ADMINI~1.HTM`: at most eight bytes of name, with a number at their end, and three of an extension.
+/// `ADMINI~1.HTM`: at most eight bytes of name, ending in a number, and an extension of three.
 fn is_a_short_name(name: &[u8]) -> bool {
     let text = String::from_utf8_lossy(name).into_owned();
     let text = text.trim_end_matches(|letter| letter == '.' || is_blank(letter)).trim_start_matches(is_blank);
