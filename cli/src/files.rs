@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use clap::Args;
 use portcullis::{Document, Loaded, Policy};
 
+use crate::mode;
 use crate::store::Store;
 use crate::yaml::{Node, Tree};
 
@@ -178,8 +179,8 @@ pub(crate) fn merge(mut policy: Node, store: Option<&Store>, file: &Path) -> Res
     if let Some(store) = store {
         if let Some(mode) = store.mode_override {
             let own = policy.get("mode").and_then(Node::text).unwrap_or("enforce").to_owned();
-            overridden_mode = Some(own).filter(|own| own != mode.name());
-            policy.set("mode", mode.name().into());
+            overridden_mode = Some(own).filter(|own| own != mode::name(mode));
+            policy.set("mode", mode::name(mode).into());
         }
         let named = |(index, one): (usize, &Node)| Some((one.get("name")?.text()?.to_owned(), index));
         let own = policy.get("consumers").map(Node::items).unwrap_or_default();

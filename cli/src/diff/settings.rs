@@ -4,10 +4,11 @@ use portcullis::document::{CorsPreflight, KeySource, Mode, Upstream};
 
 use super::Effect::{Closes, MayOpen, Neither, Opens};
 use super::{Change, Side};
+use crate::mode;
 
 pub(super) fn compare(old: &Side, new: &Side) -> Vec<Change> {
     let mut changes = Vec::new();
-    mode(old, new, &mut changes);
+    compare_modes(old, new, &mut changes);
     let (before, after) = (&old.document, &new.document);
     match (before.cors_preflight, after.cors_preflight) {
         (CorsPreflight::Authenticate, CorsPreflight::Allow) => {
@@ -37,13 +38,9 @@ fn texts_of(side: &Side) -> (&str, &str) {
     (side.document.reply.realm.as_str(), side.document.reply.detail.as_str())
 }
 
-fn mode(old: &Side, new: &Side, changes: &mut Vec<Change>) {
+fn compare_modes(old: &Side, new: &Side, changes: &mut Vec<Change>) {
     let name = |side: &Side| {
-        let name = match side.document.mode {
-            Mode::Enforce => "enforce",
-            Mode::Report => "report",
-            Mode::Disabled => "disabled",
-        };
+        let name = mode::name(side.document.mode);
         let by_store = if side.merged.overridden_mode.is_some() { " (by the store)" } else { "" };
         format!("{name}{by_store}")
     };

@@ -13,6 +13,7 @@ use super::code::Code;
 use super::finding::{Finding, Place};
 use super::policy::{Subject, Variables};
 use crate::files::{PolicyFile, merge, policy_alone, read_text};
+use crate::mode;
 use crate::store::Store;
 use crate::yaml::{Node, Position};
 
@@ -51,11 +52,11 @@ pub(super) fn examine(policy: PathBuf, store: Option<PathBuf>, times: (Timestamp
     let (findings, taken) = subject.examine();
     examined.findings.extend(findings);
     if let Some((stored, mode)) = store.as_ref().and_then(|stored| Some((stored, stored.store.mode_override?))) {
+        let mode = mode::name(mode);
         // Where the store says it, that is the place to mend.
         examined.findings.retain(|finding| finding.code != Code::NotEnforcing);
-        let own = merged.overridden_mode.as_deref().unwrap_or(mode.name());
-        let message =
-            format!("mode_override: the gate is in mode {}, whatever the policy says (it says {own})", mode.name());
+        let own = merged.overridden_mode.as_deref().unwrap_or(mode);
+        let message = format!("mode_override: the gate is in mode {mode}, whatever the policy says (it says {own})");
         let place = stored.place(&["mode_override"]);
         examined.findings.push(Finding::new(Code::ModeOverride, place, message, "`portcullis mode` changes it"));
     }

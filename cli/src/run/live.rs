@@ -14,6 +14,7 @@ use super::admin::Admin;
 use super::process::Process;
 use super::source::{Additions, Ready, Source, TOKEN};
 use super::{ADMIN_ADDRESS, BOOTSTRAP, Event, access, upstream};
+use crate::mode;
 use crate::module;
 use crate::output::{GREEN, RED, YELLOW, count, note};
 use crate::render::NAME;
@@ -281,15 +282,10 @@ fn describe(module: &Path, ready: &Ready, refused: u64) -> (Filter, Pending) {
         policy: ready.sealed.node.clone(),
         variables: ready.sealed.variables.clone(),
     };
-    let mode = match policy.mode() {
-        Mode::Enforce => "enforce",
-        Mode::Report => "report",
-        Mode::Disabled => "disabled",
-    };
     let pending = Pending {
         gauge: format!("wasmcustom.portcullis.{}.policy_digest", policy.name()),
         digest: policy.digest().first_48_bits(),
-        summary: format!("mode {mode}, {}", count(policy.keyring().len(), "key")),
+        summary: format!("mode {}, {}", mode::name(policy.mode()), count(policy.keyring().len(), "key")),
         mode: policy.mode(),
         refused,
         since: Instant::now(),

@@ -14,10 +14,11 @@ use std::sync::mpsc;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::Args;
+use portcullis::document::Mode;
 
 use crate::files::PolicyFile;
+use crate::mode;
 use crate::render::envoy::{Admin, Tls, Upstream};
-use crate::store::Mode;
 use crate::watch;
 use live::Live;
 use source::{Additions, Source, Token};
@@ -63,7 +64,7 @@ pub(crate) struct Run {
     #[arg(long, value_name = "PATH")]
     public: Vec<String>,
     /// The mode, whatever the policy and the store say
-    #[arg(long, value_enum)]
+    #[arg(long, value_parser = mode::parser())]
     mode: Option<Mode>,
     /// A certificate chain to listen with, as PEM
     #[arg(long, value_name = "FILE", requires = "tls_key")]

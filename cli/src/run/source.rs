@@ -6,13 +6,15 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, anyhow, bail};
 use portcullis::credential::{is_presentable, is_token68};
 use portcullis::digest::Digest;
+use portcullis::document::Mode;
 use portcullis::{Document, Loaded};
 use serde_json::json;
 
 use crate::files::{Merged, PolicyFile, environment, merge};
 use crate::import;
+use crate::mode;
 use crate::render::document::Sealed;
-use crate::store::{Mode, Store};
+use crate::store::Store;
 use crate::yaml::{Node, Tree};
 
 /// Where DEEPaaS has its token.
@@ -190,7 +192,7 @@ impl Additions {
 
     fn add_to(&self, merged: &mut Merged) {
         if let Some(mode) = self.mode {
-            merged.node.set("mode", mode.name().into());
+            merged.node.set("mode", mode::name(mode).into());
         }
         if self.public.is_empty() {
             return;
