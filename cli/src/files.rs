@@ -227,11 +227,6 @@ pub(crate) fn environment(name: &str) -> Option<Vec<u8>> {
     std::env::var_os(name).map(std::ffi::OsString::into_encoded_bytes)
 }
 
-/// The time now.
-pub(crate) fn now() -> portcullis::Timestamp {
-    portcullis::Timestamp(time::OffsetDateTime::now_utc().unix_timestamp())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

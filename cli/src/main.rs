@@ -20,6 +20,7 @@ mod schema;
 mod status;
 mod store;
 mod watch;
+mod when;
 mod yaml;
 
 use std::process::ExitCode;

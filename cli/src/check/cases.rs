@@ -15,6 +15,7 @@ use super::expectation::Expectation;
 use super::{Checked, load, trail};
 use crate::files::Merged;
 use crate::output::{GREEN, Output, RED, count, print};
+use crate::when::When;
 use crate::yaml::{Node, Tree};
 
 const MEMBERS: [&str; 11] =
@@ -117,7 +118,8 @@ fn read(place: Place<'_>, row: &Node, now: Timestamp, keys: &mut StandIns<'_>) -
     let name = text("name")?.ok_or_else(|| missing("name"))?.to_owned();
     let path = text("path")?.ok_or_else(|| missing("path"))?;
     asked::path(path).with_context(|| at("path"))?;
-    let now = text("now")?.map(asked::time).transpose().with_context(|| at("now"))?.unwrap_or(now);
+    let time = |text: &str| text.parse().map(|when: When| when.from(now)).with_context(|| text.to_owned());
+    let now = text("now")?.map(time).transpose().with_context(|| at("now"))?.unwrap_or(now);
     let authority = text("authority")?.unwrap_or("localhost");
     let mut asked = Asked::new(text("method")?.unwrap_or("GET"), path, authority, now);
     if let Some(headers) = members.get("headers") {

@@ -15,9 +15,10 @@ use portcullis::{Decision, HeaderBlock, Policy, Request};
 use serde_json::{Value, json};
 
 use self::asked::Asked;
-use crate::files::{Merged, PolicyFile, environment, now};
+use crate::files::{Merged, PolicyFile, environment};
 use crate::mode;
 use crate::output::{GREEN, Output, RED, YELLOW, note, print};
+use crate::when::When;
 
 const EXAMPLES: &str = "Examples:
   portcullis check --path /v2/models
@@ -66,9 +67,9 @@ pub(crate) struct Check {
         "path", "method", "authority", "headers", "header_file", "peer", "filter_state", "identity",
     ])]
     cases: Option<PathBuf>,
-    /// The time, instead of now
-    #[arg(long, value_name = "RFC3339")]
-    now: Option<String>,
+    /// The time, instead of now: 30d, 2027-02-01, or a date-time
+    #[arg(long, value_name = "WHEN")]
+    now: Option<When>,
     /// Decide in this mode, whatever the policy and its store say
     #[arg(long, value_parser = mode::parser())]
     mode: Option<Mode>,
@@ -86,7 +87,7 @@ impl Check {
             let mode = merged.node.get("mode").and_then(crate::yaml::Node::text).unwrap_or_default();
             note(format_args!("the store overrides the mode: {mode}, where the policy says {own}"));
         }
-        let now = self.now.as_deref().map_or_else(|| Ok(now()), |text| asked::time(text).context("--now"))?;
+        let now = When::or_now(self.now);
         if let Some(file) = &self.cases {
             return cases::run(file, merged, now, self.output);
         }

@@ -2,12 +2,13 @@
 
 use portcullis::document::Mode;
 use portcullis::trail::{Ambiguity, BadTarget, Event, NotPublic, Preflight, Public, Unidentified, Untrusted};
-use portcullis::{Caller, Decision, Denial, Timestamp};
+use portcullis::{Caller, Decision, Denial};
 use serde_json::{Value, json};
 
 use super::asked::Asked;
 use crate::files::Merged;
 use crate::output::{GREEN, RED};
+use crate::when::Span;
 use crate::yaml::Node;
 
 /// One step.
@@ -307,9 +308,9 @@ impl Words<'_> {
         let is_disabled = matches!(self.decision, Decision::Deny(Denial::DisabledKey(_)));
         let time = match (caller.key.not_before(), caller.key.expires()) {
             _ if is_disabled => ", disabled".to_owned(),
-            (Some(from), _) if now < from => format!(", valid only in {}", span(now, from)),
-            (_, Some(until)) if now < until => format!(", expires in {}", span(now, until)),
-            (_, Some(until)) => format!(", expired {} ago", span(until, now)),
+            (Some(from), _) if now < from => format!(", valid only in {}", Span::between(now, from)),
+            (_, Some(until)) if now < until => format!(", expires in {}", Span::between(now, until)),
+            (_, Some(until)) => format!(", expired {} ago", Span::between(until, now)),
             (_, None) => String::new(),
         };
         format!("{} of {}{time}", caller.key.id(), caller.consumer.name)
@@ -381,16 +382,4 @@ fn bad_target(bad: BadTarget) -> &'static str {
         BadTarget::Authority => "comes with a Host that is empty, begins with a colon, or has an @",
         BadTarget::TooLong => "is longer than 8192 bytes",
     }
-}
-
-/// How long it is from one time to a later one.
-pub(crate) fn span(from: Timestamp, to: Timestamp) -> String {
-    let seconds = to.0.saturating_sub(from.0).unsigned_abs();
-    let (number, unit) = match seconds {
-        172_800.. => (seconds / 86_400, "day"),
-        7_200.. => (seconds / 3_600, "hour"),
-        120.. => (seconds / 60, "minute"),
-        _ => (seconds, "second"),
-    };
-    crate::output::count(usize::try_from(number).unwrap_or(usize::MAX), unit)
 }

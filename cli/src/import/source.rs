@@ -5,9 +5,7 @@ use std::io::Read as _;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use portcullis::Timestamp;
 
-use super::found::Expiry;
 use crate::yaml::{Node, Position};
 
 /// More than 100,000 keys need in any format.
@@ -77,10 +75,4 @@ impl Source {
 /// The place of the start of a line, counted from 0.
 pub(super) fn line(index: usize) -> Option<Position> {
     Some(Position { line: u64::try_from(index).unwrap_or(u64::MAX).saturating_add(1), column: 1 })
-}
-
-/// The end of a key, written as a date-time of RFC 3339, or as a date, which is its first moment in UTC.
-pub(super) fn expiry(text: &str) -> Option<Expiry> {
-    let text = if text.len() == 10 { format!("{text}T00:00:00Z") } else { text.to_owned() };
-    Timestamp::from_rfc3339(&text).map(|at| Expiry { text, at })
 }

@@ -7,9 +7,10 @@ use portcullis::digest::Digest;
 use portcullis::document::{Document, KeySource};
 use serde_json::{Value, json};
 
-use super::found::{Expiry, Fits, Found, FoundKey, refused};
+use super::found::{Fits, Found, FoundKey, refused};
 use crate::files::environment;
 use crate::store::{Store, StoredKey};
+use crate::when::rfc3339;
 use crate::yaml::{Node, Position};
 
 const NAMED_AFTER: &str =
@@ -94,7 +95,7 @@ pub(super) fn is_key(found: &Found) -> impl Fn(&str) -> bool + use<> {
 }
 
 /// Takes the keys of `found` into `store`, and says of the rest why not.
-pub(super) fn take(found: &mut Found, policy: &Document, store: &mut Store, now: Timestamp, made: &str) -> Taken {
+pub(super) fn take(found: &mut Found, policy: &Document, store: &mut Store, now: Timestamp) -> Taken {
     let is_key = is_key(found);
     let mut present = Present::of(policy, store);
     let bearer_alone = policy.key_sources.iter().all(|source| matches!(source, KeySource::Bearer));
@@ -107,7 +108,7 @@ pub(super) fn take(found: &mut Found, policy: &Document, store: &mut Store, now:
         let at = key.at;
         let problem = unpresentable(key.fits, bearer_alone)
             .map(str::to_owned)
-            .or_else(|| expired(key.expires.as_ref(), now))
+            .or_else(|| expired(key.expires, now))
             .or_else(|| contested(&key, &claims, &present))
             .or_else(|| key.named_after.then(|| NAMED_AFTER.to_owned()))
             .or_else(|| unfit.names(&key, &is_key))
@@ -142,15 +143,14 @@ pub(super) fn take(found: &mut Found, policy: &Document, store: &mut Store, now:
             stored.roles.clone_from(roles);
             present.roles.insert(key.consumer.clone(), roles.iter().cloned().collect());
         }
-        let expires = key.expires.as_ref().map(|expiry| expiry.at);
-        let owned = Owned { consumer: key.consumer.clone(), disabled: key.disabled, expires };
+        let owned = Owned { consumer: key.consumer.clone(), disabled: key.disabled, expires: key.expires };
         present.owners.insert(key.digest, owned);
         let mut entry = StoredKey::default();
         entry.id.clone_from(&id);
         entry.sha256 = key.digest.to_hex();
         entry.description = description;
-        entry.created = Some(key.created.unwrap_or_else(|| made.to_owned()));
-        entry.expires = key.expires.map(|expiry| expiry.text);
+        entry.created = Some(rfc3339(key.created.unwrap_or(now)));
+        entry.expires = key.expires.map(rfc3339);
         entry.disabled = key.disabled;
         stored.keys.push(entry);
         taken.keys.push(TakenKey { at, consumer: key.consumer, id });
@@ -160,8 +160,8 @@ pub(super) fn take(found: &mut Found, policy: &Document, store: &mut Store, now:
 
 /// Whether a key that is there is switched off, or ends sooner, in the source.
 fn may_less(key: &FoundKey, there: &Owned) -> bool {
-    let sooner = |expiry: &Expiry| there.expires.is_none_or(|expires| expiry.at < expires);
-    (key.disabled && !there.disabled) || key.expires.as_ref().is_some_and(sooner)
+    let sooner = |end: Timestamp| there.expires.is_none_or(|expires| end < expires);
+    (key.disabled && !there.disabled) || key.expires.is_some_and(sooner)
 }
 
 /// Who claims each key of a source.
@@ -186,8 +186,8 @@ fn unpresentable(fits: Fits, bearer_alone: bool) -> Option<&'static str> {
     }
 }
 
-fn expired(expires: Option<&Expiry>, now: Timestamp) -> Option<String> {
-    expires.filter(|expiry| expiry.at <= now).map(|expiry| format!("it expired at {}", expiry.text))
+fn expired(expires: Option<Timestamp>, now: Timestamp) -> Option<String> {
+    expires.filter(|end| *end <= now).map(|end| format!("it expired at {}", rfc3339(end)))
 }
 
 /// The same key of two consumers: nobody knows whose call it is, so it is nobody's.

@@ -9,9 +9,9 @@ use portcullis::digest::Digest;
 use portcullis::document::{Consumer, KeyEntry};
 use portcullis::refusal::EntryProblem;
 
-use super::when::Span;
 use crate::files::{Merged, environment};
 use crate::store::{Store, StoredKey};
+use crate::when::Span;
 
 /// One key.
 #[derive(Debug)]
@@ -93,7 +93,7 @@ impl std::fmt::Display for State {
 impl Known {
     /// What the gate would say of it at `now`; it expires soon where it does so within `soon`.
     pub(crate) fn state(&self, now: Timestamp, soon: Span) -> State {
-        let until = |at: Timestamp| Span::seconds(at.0.saturating_sub(now.0));
+        let until = |at: Timestamp| Span::between(now, at);
         if let Some(problem) = self.problem {
             return problem;
         }

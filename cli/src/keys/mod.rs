@@ -11,7 +11,6 @@ mod list;
 mod rotate;
 mod selection;
 mod verify;
-pub(crate) mod when;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};

@@ -22,9 +22,8 @@ use anyhow::{Result, anyhow};
 use clap::Args;
 use serde_json::json;
 
-use crate::files::now;
-use crate::keys::when::Span;
 use crate::output::{Output, count, print};
+use crate::when::{Span, now};
 use code::Code;
 use finding::Finding;
 

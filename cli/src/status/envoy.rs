@@ -21,7 +21,7 @@ pub(super) struct Envoy {
     /// Its version, such as `1.40.0`.
     pub(super) version: String,
     /// For how many seconds it runs.
-    pub(super) uptime: u64,
+    pub(super) uptime: i64,
     /// Its gates by name.
     pub(super) gates: BTreeMap<String, Gate>,
     /// Where filters come by ECDS: each by its name. The gate is one of them, and may go by another name.

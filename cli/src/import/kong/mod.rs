@@ -12,9 +12,8 @@ use std::collections::BTreeMap;
 use anyhow::{Result, bail};
 use portcullis::Timestamp;
 
-use crate::import::found::{Expiry, Found, FoundKey};
+use crate::import::found::{Found, FoundKey};
 use crate::import::source::Source;
-use crate::keys::when::rfc3339;
 use crate::yaml::{Node, Tree};
 use routes::Routing;
 
@@ -125,16 +124,14 @@ fn key(credential: &Node, person: &Person<'_>, now: Timestamp, found: &mut Found
         _ => None,
     };
     let created = number("created_at");
-    key.created = created.and_then(|at| rfc3339(Timestamp(at)).ok());
+    key.created = created.map(Timestamp);
     if credential.get("ttl").is_some() {
         let end = number("ttl").and_then(|ttl| created.unwrap_or(now.0).checked_add(ttl));
-        match end.and_then(|end| Some((Timestamp(end), rfc3339(Timestamp(end)).ok()?))) {
-            Some((at, text)) => key.expires = Some(Expiry { text, at }),
-            None => {
-                found.leave(at, "key not taken: its ttl is no number of seconds");
-                return Ok(());
-            }
-        }
+        let Some(end) = end else {
+            found.leave(at, "key not taken: its ttl is no number of seconds");
+            return Ok(());
+        };
+        key.expires = Some(Timestamp(end));
         if created.is_none() {
             found.note(at, "its ttl is counted from now, as Kong counts it from the start: created_at is not there");
         }
