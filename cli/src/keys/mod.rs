@@ -6,7 +6,7 @@ mod entry;
 mod generate;
 mod input;
 mod key_format;
-mod known;
+pub(crate) mod known;
 mod list;
 mod rotate;
 mod selection;
