@@ -14,6 +14,7 @@ mod lint;
 mod mode;
 mod module;
 mod output;
+mod pattern;
 mod render;
 mod run;
 mod schema;

@@ -1,6 +1,7 @@
 //! What stands in one field: the mode, preflights, key sources, identities, headers, texts.
 
 use portcullis::document::{CorsPreflight, KeySource, Mode, Upstream};
+use portcullis::spiffe::IdentityPattern;
 
 use super::Effect::{Closes, MayOpen, Neither, Opens};
 use super::{Change, Side};
@@ -81,34 +82,25 @@ fn sources(old: &[KeySource], new: &[KeySource], changes: &mut Vec<Change>) {
 }
 
 fn identities(old: &Side, new: &Side, changes: &mut Vec<Change>) {
-    let patterns = |side: &Side| -> Vec<String> {
-        side.document.trusted_identities.iter().map(|pattern| pattern.as_str().to_owned()).collect()
-    };
-    let (before, after) = (patterns(old), patterns(new));
-    let covered = |pattern: &str, others: &[String]| others.iter().any(|other| covers(other, pattern));
-    for (index, pattern) in after.iter().enumerate().filter(|(_, pattern)| !covered(pattern, &before)) {
+    let (before, after) = (&old.document.trusted_identities, &new.document.trusted_identities);
+    let covered = |pattern, others: &[IdentityPattern]| others.iter().any(|other| covers(other, pattern));
+    for (index, pattern) in after.iter().enumerate().filter(|(_, pattern)| !covered(pattern, before)) {
         let place = Some(new.merged.place(&format!("trusted_identities[{index}]")));
-        changes.push(Change { place, ..Change::new(Opens, "trusted_identities", format!("{pattern} needs no key")) });
+        let what = format!("{} needs no key", pattern.as_str());
+        changes.push(Change { place, ..Change::new(Opens, "trusted_identities", what) });
     }
-    for (index, pattern) in before.iter().enumerate().filter(|(_, pattern)| !covered(pattern, &after)) {
+    for (index, pattern) in before.iter().enumerate().filter(|(_, pattern)| !covered(pattern, after)) {
         let place = Some(old.merged.place(&format!("trusted_identities[{index}]")));
         let narrower = after.iter().any(|other| covers(pattern, other));
         let what = if narrower { "not all of it goes without a key any more" } else { "needs a key" };
-        changes.push(Change { place, ..Change::new(Closes, "trusted_identities", format!("{pattern}: {what}")) });
+        let what = format!("{}: {what}", pattern.as_str());
+        changes.push(Change { place, ..Change::new(Closes, "trusted_identities", what) });
     }
 }
 
-/// Whether a pattern of identities covers all that another one does.
-fn covers(wide: &str, narrow: &str) -> bool {
-    let (mut wide, mut narrow) = (wide.split('/'), narrow.split('/'));
-    loop {
-        match (wide.next(), narrow.next()) {
-            (None, None) => return true,
-            (Some("*"), Some(segment)) if !segment.is_empty() => {}
-            (Some(literal), Some(segment)) if literal == segment => {}
-            _ => return false,
-        }
-    }
+/// Whether a pattern of identities covers all that another one does: a `*` of that one falls under a `*` alone.
+fn covers(wide: &IdentityPattern, narrow: &IdentityPattern) -> bool {
+    wide.matches(narrow.as_str().as_bytes())
 }
 
 fn upstream(old: &Upstream, new: &Upstream, changes: &mut Vec<Change>) {
