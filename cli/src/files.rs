@@ -10,7 +10,7 @@ use portcullis::{Document, Loaded, Policy};
 
 use crate::mode;
 use crate::store::Store;
-use crate::yaml::{Node, Tree};
+use crate::yaml::{Node, Place, Tree};
 
 /// Which policy, and which store.
 #[derive(Debug, Clone, Args)]
@@ -127,8 +127,7 @@ impl Merged {
 
     /// Where `path` stands, as `FILE:LINE:COLUMN`.
     pub(crate) fn place(&self, path: &str) -> String {
-        let file = self.file.display();
-        self.node.position(path).map_or_else(|| file.to_string(), |at| format!("{file}:{at}"))
+        Place::new(&self.file, self.node.position(path)).to_string()
     }
 }
 
@@ -194,11 +193,10 @@ pub(crate) fn merge(mut policy: Node, store: Option<&Store>, file: &Path) -> Res
             match own.get(name).and_then(|index| consumers.get_mut(*index)) {
                 Some(consumer) => {
                     if !stored.roles.is_empty() {
-                        let place = consumer.at.map(|at| format!(":{at}")).unwrap_or_default();
                         bail!(
-                            "consumer {name} has roles in the store and stands in the policy too ({}{place}): \
+                            "consumer {name} has roles in the store and stands in the policy too ({}): \
                              write its roles in the policy, and take them out of the store",
-                            file.display()
+                            Place::new(file, consumer.at)
                         );
                     }
                     match consumer.get_mut("keys") {

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 
-use crate::yaml::{Node, Position};
+use crate::yaml::{Node, Place, Position};
 
 /// More than 100,000 keys need in any format.
 const LARGEST: u64 = 64 * 1024 * 1024;
@@ -68,7 +68,7 @@ impl Source {
 
     /// `FILE:LINE:COLUMN`.
     pub(super) fn place(&self, at: Option<Position>) -> String {
-        at.map_or_else(|| self.name.clone(), |at| format!("{}:{at}", self.name))
+        Place { file: self.name.clone(), at }.to_string()
     }
 }
 

@@ -10,12 +10,12 @@ use portcullis::Timestamp;
 
 use super::Examined;
 use super::code::Code;
-use super::finding::{Finding, Place};
+use super::finding::Finding;
 use super::policy::{Subject, Variables};
 use crate::files::{PolicyFile, merge, policy_alone, read_text};
 use crate::mode;
 use crate::store::Store;
-use crate::yaml::{Node, Position};
+use crate::yaml::{Node, Place, Position};
 
 /// Looks at a policy, with the store that belongs to it.
 ///

@@ -4,10 +4,10 @@ use portcullis::document::ClientAddress;
 
 use super::code::Code;
 use super::configuration::{Source, text_of};
-use super::finding::{Finding, Place};
+use super::finding::Finding;
 use super::gate::Gate;
 use super::listener::{self, Find};
-use crate::yaml::Node;
+use crate::yaml::{Node, Place};
 
 /// The namespace whose plugins are for every other one.
 const ROOT: &str = "istio-system";

@@ -5,11 +5,11 @@ use portcullis::{Document, PathPattern};
 
 use super::code::Code;
 use super::configuration::{Source, field, text_of, walk};
-use super::finding::{Finding, Place};
+use super::finding::Finding;
 use super::gate::Gate;
 use super::listener::{Manager, holds};
 use crate::pattern::segments;
-use crate::yaml::{Node, Position};
+use crate::yaml::{Node, Place, Position};
 
 /// A prefix that requests are routed by.
 struct Prefix<'a> {
