@@ -37,20 +37,37 @@ def parser(description, epilog):
     )
 
 
+class Stopped(BaseException):
+    """A signal that stops the script: Ctrl-C, SIGTERM or SIGHUP."""
+
+    def __init__(self, number):
+        super().__init__(number)
+        self.number = number
+
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def ignore_signals():
+    """From here on things are being removed: a signal, or a second one, must not break that off."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
 def stop(number, _):
-    """Unwind, so that what is temporary is removed; a second signal must not break that off."""
-    for each in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(each, signal.SIG_IGN)
-    sys.exit(128 + number)
+    ignore_signals()
+    raise Stopped(number)
 
 
 def start(main, advice="make room or mend the permissions"):
     """Run a script's main function: one line on failure, nothing left behind when it is stopped."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in SIGNALS:
         signal.signal(number, stop)
     try:
         main()
         sys.stdout.flush()
+    except Stopped as stopped:
+        sys.exit(128 + stopped.number)
     except Failure as failure:
         say(failure)
         sys.exit(failure.status)

@@ -18,7 +18,7 @@ use portcullis_tests::message::Reply;
 use portcullis_tests::net::connect;
 use portcullis_tests::tls::Authority;
 use portcullis_tests::upstream::Upstream;
-use portcullis_tests::{poll, secrets};
+use portcullis_tests::{paths, poll, secrets};
 use procfs::process::Process;
 
 const KEY: &str = "run-suite-key";
@@ -201,6 +201,40 @@ fn without_a_key_or_a_policy_it_is_open_and_says_so_loudly() {
 }
 
 #[test]
+fn a_configuration_is_run_as_it_is_and_ends_as_cleanly() {
+    let upstream = Upstream::start();
+    let files = folder(&[("policy.yaml", &policy(KEY))]);
+    let (place, module) = (upstream.address().to_string(), paths::module().display().to_string());
+    let render =
+        ["render", "envoy", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--output-file", "envoy.yaml"];
+    let rendered = Command::new(paths::command())
+        .current_dir(files.path())
+        .args(render)
+        .args(["--upstream", &place, "--module", &module])
+        .output();
+    let rendered = rendered.expect("the command starts");
+    assert!(rendered.status.success(), "{}", said(&rendered));
+    let mut gate = Gate::run(files, &["--config", "envoy.yaml"], &[]);
+    gate.waits_for("Envoy's admin interface is at http://127.0.0.1:");
+    let listens = gate.address("listener main is at ");
+    for (headers, status) in [(&[][..], 401), (&[("x-api-key", KEY)], 200)] {
+        assert_eq!(gate.send_to("listener main is at ", V4, "/v2", headers).status, status);
+    }
+    gate.signal("TERM");
+    assert_eq!(gate.ended(), Some(0), "{}", gate.said());
+    gate.leaves_nothing();
+    assert!(connect(V4, listens).is_err(), "{listens} is closed");
+}
+
+#[test]
+fn a_configuration_that_envoy_refuses_is_told_by_envoy() {
+    let mut gate = Gate::run(folder(&[("envoy.yaml", "colour: red\n")]), &["--config", "envoy.yaml"], &[]);
+    assert_eq!(gate.ended(), Some(1));
+    let said = gate.said();
+    assert!(said.contains("colour") && said.contains("Envoy ended by itself (with status 1)"), "{said}");
+}
+
+#[test]
 fn it_listens_with_tls() {
     let (authority, upstream) = (Authority::new(), Upstream::start());
     let server = authority.server();
@@ -326,6 +360,19 @@ fn what_cannot_work_is_refused_before_anything_starts() {
         let text = said(&output);
         assert_eq!((output.status.code(), text.contains(told)), (Some(2), true), "{arguments:?}: {told}: {text}");
         assert_eq!(secrets::found_in(text.as_bytes()), None, "{arguments:?}");
+    }
+    let refused = |more: &[&str]| {
+        let output = command(files.path(), more, &[]).output().expect("it starts");
+        (output.status.code(), said(&output))
+    };
+    for (arguments, told) in [
+        (&["--config", "gone.yaml"][..], "cannot read the configuration gone.yaml"),
+        (&["--config", "a", "--upstream", "127.0.0.1:1"], "cannot be used with"),
+        (&["--config", "a", "--policy", "policy.yaml"], "cannot be used with"),
+        (&[], "<--upstream <HOST:PORT>|--config <FILE>>"),
+    ] {
+        let (status, text) = refused(arguments);
+        assert!(status == Some(2) && text.contains(told), "{arguments:?}: {told}: {text}");
     }
     let keys_alone = folder(&[("keys.json", &store(KEY))]);
     let output = command(keys_alone.path(), &["--upstream", "127.0.0.1:1"], &[]).output().expect("it starts");
