@@ -84,7 +84,7 @@ def run(command, still, pulse=5, patience=None, **options):
 
     After `patience` seconds it is stopped, and that is a Failure."""
     started = time.monotonic()
-    options |= {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    options = {**options, "stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     with subprocess.Popen(command, text=True, errors="replace", **options) as process:
         try:
             while True:

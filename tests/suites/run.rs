@@ -394,9 +394,8 @@ fn without_an_envoy_it_installs_the_one_that_is_pinned() {
     let gate = Gate::start(files, upstream.address(), &[], &environment);
     gate.waits_for("installing Envoy ");
     assert_eq!(gate.status("/v2", &[("x-api-key", KEY)]), 200);
-    let names =
-        fs::read_dir(cache.join("portcullis")).expect("the cache").map(|entry| entry.expect("an entry").file_name());
-    let names: Vec<_> = names.map(|name| name.to_string_lossy().into_owned()).collect();
-    assert!(matches!(&names[..], [name] if name.starts_with("envoy-1.")), "{names:?}");
+    let names = fs::read_dir(cache.join("portcullis/envoy")).expect("the cache");
+    let names: Vec<_> = names.map(|entry| entry.expect("an entry").file_name().display().to_string()).collect();
+    assert!(matches!(&names[..], [name] if name.starts_with("1.")), "{names:?}");
     drop(gate);
 }
