@@ -12,11 +12,14 @@ use crate::mode;
 use crate::store::Store;
 use crate::yaml::{Node, Place, Tree};
 
+/// What the policy is called where nobody says otherwise.
+pub(crate) const POLICY: &str = "policy.yaml";
+
 /// Which policy, and which store.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct PolicyFile {
     /// The policy, as YAML or JSON
-    #[arg(id = "policy", default_value = "policy.yaml", value_name = "POLICY")]
+    #[arg(id = "policy", default_value = POLICY, value_name = "POLICY")]
     pub(crate) file: PathBuf,
     /// The store of keys [default: keys.json beside the policy, where there is one]
     #[arg(long, value_name = "FILE")]
@@ -90,7 +93,7 @@ impl StoreFile {
     /// Where the policy is, where there is one.
     pub(crate) fn policy_path(&self) -> Option<PathBuf> {
         self.policy.clone().or_else(|| {
-            let beside = self.store.with_file_name("policy.yaml");
+            let beside = self.store.with_file_name(POLICY);
             beside.is_file().then_some(beside)
         })
     }

@@ -2,12 +2,12 @@
 //! a policy that does not exist yet, or are shown to whoever writes the one that does.
 
 mod api_key_auth;
-mod deepaas;
+pub(crate) mod deepaas;
 mod envoy_gateway;
 mod found;
 mod kong;
 mod lines;
-mod orchestra;
+pub(crate) mod orchestra;
 mod policy;
 mod report;
 mod rxinfer;

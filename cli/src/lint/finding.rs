@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::code::Code;
-use crate::output::{RED, YELLOW};
+use crate::output::{RED, YELLOW, printable};
 use crate::yaml::Place;
 
 /// One finding. Holds no value that may be a key.
@@ -21,9 +21,8 @@ pub(crate) struct Finding {
 
 impl Finding {
     pub(crate) fn new(code: Code, place: Place, message: impl Into<String>, fix: impl Into<String>) -> Self {
-        // Others may have written the file: no terminal obeys what it names.
-        let printable = |text: String| text.replace(char::is_control, "?");
-        Self { code, place, message: printable(message.into()), fix: printable(fix.into()) }
+        // Others may have written the file.
+        Self { code, place, message: printable(&message.into()), fix: printable(&fix.into()) }
     }
 
     /// For people: three lines.

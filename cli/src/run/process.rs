@@ -9,7 +9,7 @@ use std::thread::{self, JoinHandle};
 use anyhow::{Context as _, Result};
 
 use super::{Event, access};
-use crate::output::{RED, YELLOW, note};
+use crate::output::{RED, YELLOW, note, printable};
 
 /// Runs a command, and kills it when the pipe on standard input ends, which the kernel closes for a process that is killed.
 /// The directory goes when the command has ended. Ends with the command's own status. It says nothing itself: nobody may be
@@ -119,7 +119,6 @@ fn print_log(log: impl Read, expected: &[&str]) {
             continue;
         }
         let style = if matches!(level, "error" | "critical") { RED } else { YELLOW };
-        let message: String = message.chars().map(|sign| if sign.is_control() { ' ' } else { sign }).collect();
-        note(format_args!("{style}envoy{style:#}: {message}"));
+        note(format_args!("{style}envoy{style:#}: {}", printable(message)));
     }
 }

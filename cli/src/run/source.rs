@@ -10,19 +10,14 @@ use portcullis::document::Mode;
 use portcullis::{Document, Loaded};
 use serde_json::json;
 
-use crate::files::{Merged, PolicyFile, environment, merge};
-use crate::import;
+use crate::files::{Merged, POLICY, PolicyFile, environment, merge};
+use crate::import::deepaas::{self, VARIABLE as TOKEN};
+use crate::import::orchestra::VARIABLE as API_KEYS;
+use crate::import::orchestra_as_policy;
 use crate::mode;
 use crate::render::document::Sealed;
 use crate::store::Store;
 use crate::yaml::{Node, Tree};
-
-/// Where DEEPaaS has its token.
-pub(super) const TOKEN: &str = "DEEPAAS_AUTH_BEARER_TOKEN";
-/// Where Orchestra has the name of its file of keys.
-pub(super) const API_KEYS: &str = "API_KEYS_FILE";
-/// What people write.
-const POLICY: &str = "policy.yaml";
 
 /// A token as it was given, which nothing shows.
 #[derive(Clone)]
@@ -143,8 +138,8 @@ impl Source {
         }
         let (mut merged, mut remarks) = match self {
             Self::Files(files) => (files.read()?, Vec::new()),
-            Self::ApiKeys(file) => import::orchestra_as_policy(file)?,
-            Self::Token(digest, from) => (merge(deepaas(digest), None, Path::new(from))?, Vec::new()),
+            Self::ApiKeys(file) => orchestra_as_policy(file)?,
+            Self::Token(digest, from) => (merge(deepaas::policy(digest), None, Path::new(from))?, Vec::new()),
             Self::Nowhere => {
                 let open = Node::from(json!({"mode": "disabled"}));
                 (merge(open, None, Path::new("no policy"))?, Vec::new())
@@ -205,15 +200,4 @@ impl Additions {
             None => merged.node.set("public_paths", Node::list(more)),
         }
     }
-}
-
-/// What DEEPaaS protects by its own flag: the models alone.
-fn deepaas(digest: &Digest) -> Node {
-    Node::from(json!({
-        "name": "deepaas",
-        "key_sources": ["bearer"],
-        "consumers": [{"name": "deepaas", "keys": [{"id": "token", "sha256": digest.to_hex()}]}],
-        "protected_paths": ["/v2/models/**"],
-        "reply": {"detail": "A valid bearer token is required."},
-    }))
 }
