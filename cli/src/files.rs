@@ -185,7 +185,7 @@ pub(crate) fn merge(mut policy: Node, store: Option<&Store>, file: &Path) -> Res
             policy.set("mode", mode::name(mode).into());
         }
         let named = |(index, one): (usize, &Node)| Some((one.get("name")?.text()?.to_owned(), index));
-        let own = policy.get("consumers").map(Node::items).unwrap_or_default();
+        let own = policy.items_of("consumers");
         let own: HashMap<String, usize> = own.iter().enumerate().filter_map(named).collect();
         for (name, stored) in &store.consumers {
             let keys = stored.keys.iter().map(|key| key.to_node());

@@ -132,6 +132,11 @@ impl Node {
         }
     }
 
+    /// The items of the list that is the member of that name; none where there is no such list.
+    pub(crate) fn items_of(&self, name: &str) -> &[Self] {
+        self.get(name).map(Self::items).unwrap_or_default()
+    }
+
     /// The text, of text.
     pub(crate) fn text(&self) -> Option<&str> {
         match &self.tree {

@@ -118,7 +118,7 @@ fn read_store(path: &Path, policy: &Node, policy_file: &str, findings: &mut Vec<
             return Ok(None);
         }
     };
-    for (index, consumer) in policy.get("consumers").map(Node::items).unwrap_or_default().iter().enumerate() {
+    for (index, consumer) in policy.items_of("consumers").iter().enumerate() {
         let name = consumer.get("name").and_then(Node::text).unwrap_or_default();
         if let Some(stored) = store.consumers.get_mut(name).filter(|stored| !stored.roles.is_empty()) {
             let place = Place { file: policy_file.to_owned(), at: consumer.at };

@@ -60,19 +60,15 @@ fn virtual_service(document: &Node) -> Vec<(&Node, Prefix<'_>)> {
     if text_of(document, "kind") != Some("VirtualService") {
         return Vec::new();
     }
-    let routes = document.get("spec").map(|spec| list(spec, "http")).unwrap_or_default();
+    let routes = document.get("spec").map(|spec| spec.items_of("http")).unwrap_or_default();
     let routes = routes.iter().filter(|route| route.get("route").or_else(|| route.get("delegate")).is_some());
-    let prefixes = routes.flat_map(|route| list(route, "match")).filter_map(|one| {
+    let prefixes = routes.flat_map(|route| route.items_of("match")).filter_map(|one| {
         let prefix = one.get("uri")?.get("prefix")?;
         let text = prefix.text()?;
         let fix = format!("match uri: {{exact: {text}}} and uri: {{prefix: {text}/}} in its place");
         Some((one, Prefix { at: prefix.at, text, fix }))
     });
     prefixes.collect()
-}
-
-fn list<'a>(node: &'a Node, name: &str) -> &'a [Node] {
-    node.get(name).map(Node::items).unwrap_or_default()
 }
 
 /// A rule, or a protected path, that is for something behind the prefix and not for all that it routes: where that stands in

@@ -50,7 +50,7 @@ struct Person<'a> {
 fn people<'a>(node: &'a Node, found: &mut Found) -> Vec<Person<'a>> {
     let mut people = Vec::new();
     let mut index = BTreeMap::new();
-    for consumer in node.get("consumers").map(Node::items).unwrap_or_default() {
+    for consumer in node.items_of("consumers") {
         let text = |name| consumer.get(name).and_then(Node::text);
         let handles: Vec<&str> = ["username", "custom_id", "id"].into_iter().filter_map(text).collect();
         let Some(name) = handles.first() else {
@@ -69,16 +69,16 @@ fn people<'a>(node: &'a Node, found: &mut Found) -> Vec<Person<'a>> {
             "plugins",
         ];
         found.leave_unknown(consumer, "consumers[]", &known);
-        let credentials = consumer.get("keyauth_credentials").map(Node::items).unwrap_or_default().iter().collect();
+        let credentials = consumer.items_of("keyauth_credentials").iter().collect();
         let mut person = Person { name, credentials, groups: Vec::new() };
-        for acl in consumer.get("acls").map(Node::items).unwrap_or_default() {
+        for acl in consumer.items_of("acls") {
             group(acl, &mut person, found);
         }
         index.extend(handles.into_iter().map(|handle| (handle, people.len())));
         people.push(person);
     }
     for (member, what) in [("keyauth_credentials", "key not taken"), ("acls", "group not taken")] {
-        for entry in node.get(member).map(Node::items).unwrap_or_default() {
+        for entry in node.items_of(member) {
             let owner = entry.get("consumer");
             let member = |name| owner.and_then(|owner| owner.get(name)).and_then(Node::text);
             let owner = owner.and_then(Node::text).or_else(|| member("username")).or_else(|| member("id"));
