@@ -5,6 +5,7 @@ import argparse
 import contextlib
 import ctypes
 import fcntl
+import json
 import os
 import shutil
 import signal
@@ -138,6 +139,35 @@ def get_envoy(*arguments):
     if done.returncode != 0:
         raise Failure("no Envoy to run, see above")
     return done.stdout.splitlines()
+
+
+def build_suites(suites):
+    """Build suites of tests/; their programs by name."""
+    command = [os.environ.get("CARGO", "cargo"), "test", "--locked", "--no-run", "-p", "portcullis-tests"]
+    command += ["--message-format", "json-render-diagnostics"]
+    command += [argument for suite in suites for argument in ("--test", suite)]
+    say("building the suites")
+    done = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, check=False)
+    messages = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    programs = {one["target"]["name"]: one["executable"] for one in messages if one.get("executable")}
+    if done.returncode != 0 or not programs.keys() >= set(suites):
+        raise Failure("the suites do not build, see above")
+    return {suite: programs[suite] for suite in suites}
+
+
+def pip_install(what, requirements, target, directory, python=sys.executable):
+    """Let pip put at `target` what a file of pinned wheels lists. What it leaves on its way is in `directory`."""
+    pip = [python, "-m", "pip"]
+    if subprocess.run([*pip, "--version"], capture_output=True, check=False).returncode != 0:
+        raise Failure("pip is missing: install it (Debian: apt install python3-pip)")
+    command = [*pip, "install", "--quiet", "--disable-pip-version-check", "--no-input", "--no-cache-dir", "--no-warn-conflicts"]
+    command += ["--no-deps", "--only-binary", ":all:", "--require-hashes", "--requirement", requirements, "--target", target]
+    status, output = run(command, "still downloading", env={**os.environ, "TMPDIR": str(directory)})
+    if status != 0:
+        raise Failure(
+            f"pip could not install {what} ({last_error(output, 'pip')}): "
+            "check the network and pip's index (pip config list)"
+        )
 
 
 def die_with_parent(number=signal.SIGTERM):
