@@ -14,6 +14,7 @@ NIGHTLY      ?=
 # Cargo commands that are fetched if they are missing. Not optimized: building them takes longer than running them.
 TOOLS                 := $(CURDIR)/.cache/tools
 VERSION_cargo-deny    := 0.20.2
+VERSION_cargo-fuzz    := 0.13.2
 VERSION_cargo-mutants := 27.1.0
 VERSION_cyclonedx     := 11.12.0
 export PATH           := $(TOOLS)/bin:$(PATH)
@@ -31,7 +32,7 @@ LINK = link() { scripts/link-filter "target/$(WASM_TARGET)/$$1/libportcullis.a" 
 
 .DEFAULT_GOAL := help
 .PHONY: help build module trap-module image push dist run envoy backends fmt lint test fuzz deny defences mutants \
-        clean cargo cargo-deny cargo-mutants cyclonedx components python wasm-target
+        clean cargo cargo-deny cargo-fuzz cargo-mutants cyclonedx components python wasm-target
 
 help: ## list the targets
 	@echo 'usage: make TARGET'
@@ -114,7 +115,7 @@ suites: build trap-module bench-sdk cyclonedx python
 	@envoy=$$($(PYTHON) scripts/get-envoy) && backends=$$($(PYTHON) scripts/get-backends) && \
 	  PORTCULLIS_ENVOY="$$envoy" PORTCULLIS_BACKENDS="$$backends" $(CARGO) test --locked -p portcullis-tests -p portcullis-bench
 
-fuzz-runs: cargo python
+fuzz-runs: cargo-fuzz python
 	@echo '==> fuzz targets, a few runs each'
 	@$(CARGO) test --locked --manifest-path fuzz/Cargo.toml --lib
 	@$(PYTHON) scripts/fuzz --runs 10000
@@ -144,7 +145,7 @@ test-matrix: build trap-module python ## the suites on every supported Envoy ver
 test-matrix-smoke: build trap-module python ## a few tests of each kind on every supported Envoy version
 	@exec $(PYTHON) scripts/test-matrix --smoke
 
-fuzz: cargo python ## the fuzz targets, 20 minutes each
+fuzz: cargo-fuzz python ## the fuzz targets, 20 minutes each
 	@exec $(PYTHON) scripts/fuzz --seconds $(FUZZ_SECONDS) $(FUZZ_TARGETS)
 
 deny: cargo-deny ## check the dependencies (deny.toml)
@@ -193,7 +194,7 @@ cargo:
 python:
 	@command -v $(PYTHON) >/dev/null || { echo 'make: python3 is missing: install it (Debian: apt install python3 python3-pip)' >&2; exit 2; }
 
-cargo-deny cargo-mutants: cargo
+cargo-deny cargo-fuzz cargo-mutants: cargo
 	@command -v $@ >/dev/null || { \
 	  echo '==> building $@ $(VERSION_$@) into .cache/tools (a few minutes, once)'; \
 	  $(CARGO) install --quiet --locked --debug --root '$(TOOLS)' --version $(VERSION_$@) $@; }

@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import ctypes
 import fcntl
+import json
 import os
 import shutil
 import signal
@@ -36,20 +37,37 @@ def parser(description, epilog):
     )
 
 
+class Stopped(BaseException):
+    """A signal that stops the script: Ctrl-C, SIGTERM or SIGHUP."""
+
+    def __init__(self, number):
+        super().__init__(number)
+        self.number = number
+
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def ignore_signals():
+    """From here on things are being removed: a signal, or a second one, must not break that off."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
 def stop(number, _):
-    """Unwind, so that temporary files are removed; a second signal must not interrupt that."""
-    for each in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(each, signal.SIG_IGN)
-    sys.exit(128 + number)
+    ignore_signals()
+    raise Stopped(number)
 
 
-def start(main, advice="free disk space or correct the permissions"):
-    """Run a script's main function: prints one line on failure, and leaves nothing behind when it is stopped."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+def start(main, advice="make room or mend the permissions"):
+    """Run a script's main function: one line on failure, nothing left behind when it is stopped."""
+    for number in SIGNALS:
         signal.signal(number, stop)
     try:
         main()
         sys.stdout.flush()
+    except Stopped as stopped:
+        sys.exit(128 + stopped.number)
     except Failure as failure:
         say(failure)
         sys.exit(failure.status)
@@ -66,7 +84,7 @@ def run(command, still, pulse=5, patience=None, **options):
 
     After `patience` seconds it is stopped, which is a Failure."""
     started = time.monotonic()
-    options |= {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    options = {**options, "stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     with subprocess.Popen(command, text=True, errors="replace", **options) as process:
         try:
             while True:
@@ -120,6 +138,35 @@ def get_envoy(*arguments):
     if done.returncode != 0:
         raise Failure("no Envoy to run, see above")
     return done.stdout.splitlines()
+
+
+def build_suites(suites):
+    """Build suites of tests/; their programs by name."""
+    command = [os.environ.get("CARGO", "cargo"), "test", "--locked", "--no-run", "-p", "portcullis-tests"]
+    command += ["--message-format", "json-render-diagnostics"]
+    command += [argument for suite in suites for argument in ("--test", suite)]
+    say("building the suites")
+    done = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, check=False)
+    messages = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    programs = {one["target"]["name"]: one["executable"] for one in messages if one.get("executable")}
+    if done.returncode != 0 or not programs.keys() >= set(suites):
+        raise Failure("the suites do not build, see above")
+    return {suite: programs[suite] for suite in suites}
+
+
+def pip_install(what, requirements, target, directory, python=sys.executable):
+    """Let pip put at `target` what a file of pinned wheels lists. What it leaves on its way is in `directory`."""
+    pip = [python, "-m", "pip"]
+    if subprocess.run([*pip, "--version"], capture_output=True, check=False).returncode != 0:
+        raise Failure("pip is missing: install it (Debian: apt install python3-pip)")
+    command = [*pip, "install", "--quiet", "--disable-pip-version-check", "--no-input", "--no-cache-dir", "--no-warn-conflicts"]
+    command += ["--no-deps", "--only-binary", ":all:", "--require-hashes", "--requirement", requirements, "--target", target]
+    status, output = run(command, "still downloading", env={**os.environ, "TMPDIR": str(directory)})
+    if status != 0:
+        raise Failure(
+            f"pip could not install {what} ({last_error(output, 'pip')}): "
+            "check the network and pip's index (pip config list)"
+        )
 
 
 def die_with_parent(number=signal.SIGTERM):

@@ -1,26 +1,17 @@
-"""A Docker engine for scripts/compose-test: the running one, or one in its own namespaces."""
+"""How scripts/compose-test and scripts/offline/own_engine.py run commands, most of which ask or tell a Docker engine."""
 
 import contextlib
-import fcntl
 import os
-import re
-import shlex
-import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
 
 from common import ROOT, Failure, die_with_parent, say
 
-PACKAGES = ["docker.io", "docker-compose", "iptables", "iproute2"]
-START_DEADLINE = 60.0  # seconds until an engine answers
-STOP_DEADLINE = 20.0  # seconds until an engine that ignores SIGTERM is killed
-ASK_DEADLINE = 60.0  # seconds until a hanging short command is killed
-HOMES = Path("/var/tmp")  # a socket's path must be short, and the images need a disk
-HOME = "portcullis-engine-"
+ASK_DEADLINE = 60.0  # seconds until a short command that hangs is killed
+STOP_DEADLINE = 20.0  # seconds until what ignores SIGTERM is killed
 
 
 class Impossible(Failure):
@@ -81,117 +72,3 @@ def ended(process, seconds):
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(seconds)
     return process.returncode is not None
-
-
-def install():
-    """Install the command `docker`, an engine and compose from Debian's packages."""
-    if os.geteuid() != 0 or not shutil.which("apt-get"):
-        raise Impossible("Docker is missing, and this script only installs it as root on Debian: install Docker with compose")
-    _, known = ask(["apt-cache", "pkgnames", "docker-cli"])
-    packages = PACKAGES + (["docker-cli"] if "docker-cli" in known.split() else [])
-    say(f"THIS INSTALLS DEBIAN PACKAGES: {' '.join(packages)}. They stay installed; their services are not started or enabled.")
-    os.environ["DEBIAN_FRONTEND"] = "noninteractive"
-    try:
-        step("reading Debian's lists of packages", ["apt-get", "-q", "update"])
-        with tempfile.TemporaryDirectory() as programs:
-            # The packages' scripts start and enable services with these programs: here they do nothing.
-            for name in ("deb-systemd-helper", "deb-systemd-invoke", "invoke-rc.d", "systemctl", "update-rc.d"):
-                os.symlink("/bin/true", f"{programs}/{name}")
-            path = f"DPkg::Path={programs}:/usr/sbin:/usr/bin:/sbin:/bin"
-            step("installing", ["apt-get", "-q", "-o", path, "install", "-y", "--no-install-recommends", *packages])
-    except Failure:
-        raise Impossible(f"Docker cannot be installed, see above: apt-get install {' '.join(packages)}") from None
-
-
-def engine(stack):
-    """Ensure that an engine answers. Returns the command prefix for reaching its published ports."""
-    host = os.environ.get("DOCKER_HOST", "")
-    if re.match(r"ssh:|tcp:(?!//(127\.|localhost\b|\[::1\]))", host):
-        raise Impossible(f"DOCKER_HOST={host} is another machine, but ports and folders of this one are used: unset it")
-    if not shutil.which("docker"):
-        install()
-    status, output = ask(["docker", "version", "--format", "{{.Server.Version}}"])
-    if status == 0:
-        say(f"the Docker engine {output.strip()} runs")
-        return []
-    if status == 127:
-        raise Impossible(f"the command docker does not run ({output.strip()}): install Docker with its compose")
-    if "permission denied while trying to connect" in output:
-        raise Impossible("a Docker engine runs, but this user may not use it: be root, or join the group docker")
-    if host:
-        raise Impossible(f"no Docker engine at DOCKER_HOST={host}: start it, or unset DOCKER_HOST")
-    if os.geteuid() != 0:
-        raise Impossible("no Docker engine runs, and only root can start one: start it, or be root")
-    missing = [program for program in ("dockerd", "iptables", "ip") if not shutil.which(program)]
-    if missing:
-        install()
-    return own_engine(stack)
-
-
-def own_engine(stack):
-    """Start an engine in its own namespaces; when it ends, the kernel removes everything in them."""
-    say("no Docker engine runs: starting one")
-    home, lock = new_home()
-    stack.callback(remove_home, home)
-    address = f"unix://{home}/docker.sock"
-    places = ["--data-root", home / "data", "--exec-root", home / "run", "--pidfile", home / "pid", "--host", address]
-    command = shlex.join(["dockerd", *map(str, places)])
-    with (home / "log").open("wb") as log:
-        process = subprocess.Popen(
-            ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
-            + ["sh", "-c", f"ip link set lo up && exec {command}"],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            pass_fds=[lock],  # held until the last process of the engine has ended
-            preexec_fn=lambda: die_with_parent(signal.SIGKILL),  # unshare ignores SIGTERM
-        )
-    os.close(lock)
-    stack.callback(stop_engine, process)
-    os.environ["DOCKER_HOST"] = address
-    deadline = time.monotonic() + START_DEADLINE
-    while ask(["docker", "version"])[0] != 0:
-        if process.poll() is not None or time.monotonic() > deadline:
-            lines = (home / "log").read_text(errors="replace").strip().splitlines() or ["it printed nothing"]
-            raise Impossible(f"no Docker engine can run here, because this machine does not grant the necessary rights: {lines[-1][-200:]}")
-        time.sleep(0.1)
-    return ["nsenter", f"--net=/proc/{child_of(process)}/ns/net"]
-
-
-def new_home():
-    """A folder for an engine, and its lock; removes unlocked folders of killed runs."""
-    for stale in HOMES.glob(f"{HOME}*"):
-        # An empty one is about to be locked.
-        with contextlib.suppress(OSError):
-            lock = os.open(stale, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if os.listdir(stale):
-                    say(f"removing {stale} of a killed run")
-                    remove_home(stale)
-            finally:
-                os.close(lock)
-    home = Path(tempfile.mkdtemp(prefix=HOME, dir=HOMES))
-    lock = os.open(home, os.O_RDONLY)
-    fcntl.flock(lock, fcntl.LOCK_EX)
-    return home, lock
-
-
-def remove_home(home):
-    shutil.rmtree(home, ignore_errors=True)
-    if home.exists():
-        say(f"not all of {home} could be removed: rm -r {home}")
-
-
-def child_of(process):
-    return Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().strip()
-
-
-def stop_engine(process):
-    with contextlib.suppress(OSError, ValueError):
-        os.kill(int(child_of(process)), signal.SIGTERM)
-    if not ended(process, STOP_DEADLINE):
-        say(f"the engine did not stop in {STOP_DEADLINE:.0f} s: killing it")
-    process.kill()
-    process.wait()

@@ -8,14 +8,18 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use clap::Args;
 use portcullis::{Document, Loaded, Policy};
 
+use crate::mode;
 use crate::store::Store;
-use crate::yaml::{Node, Tree};
+use crate::yaml::{Node, Place, Tree};
+
+/// What the policy is called where nobody says otherwise.
+pub(crate) const POLICY: &str = "policy.yaml";
 
 /// Which policy, and which store.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct PolicyFile {
     /// The policy, as YAML or JSON
-    #[arg(id = "policy", default_value = "policy.yaml", value_name = "POLICY")]
+    #[arg(id = "policy", default_value = POLICY, value_name = "POLICY")]
     pub(crate) file: PathBuf,
     /// The store of keys [default: keys.json beside the policy, where there is one]
     #[arg(long, value_name = "FILE")]
@@ -89,7 +93,7 @@ impl StoreFile {
     /// Where the policy is, where there is one.
     pub(crate) fn policy_path(&self) -> Option<PathBuf> {
         self.policy.clone().or_else(|| {
-            let beside = self.store.with_file_name("policy.yaml");
+            let beside = self.store.with_file_name(POLICY);
             beside.is_file().then_some(beside)
         })
     }
@@ -126,8 +130,7 @@ impl Merged {
 
     /// Where `path` stands, as `FILE:LINE:COLUMN`.
     pub(crate) fn place(&self, path: &str) -> String {
-        let file = self.file.display();
-        self.node.position(path).map_or_else(|| file.to_string(), |at| format!("{file}:{at}"))
+        Place::new(&self.file, self.node.position(path)).to_string()
     }
 }
 
@@ -178,11 +181,11 @@ pub(crate) fn merge(mut policy: Node, store: Option<&Store>, file: &Path) -> Res
     if let Some(store) = store {
         if let Some(mode) = store.mode_override {
             let own = policy.get("mode").and_then(Node::text).unwrap_or("enforce").to_owned();
-            overridden_mode = Some(own).filter(|own| own != mode.name());
-            policy.set("mode", mode.name().into());
+            overridden_mode = Some(own).filter(|own| own != mode::name(mode));
+            policy.set("mode", mode::name(mode).into());
         }
         let named = |(index, one): (usize, &Node)| Some((one.get("name")?.text()?.to_owned(), index));
-        let own = policy.get("consumers").map(Node::items).unwrap_or_default();
+        let own = policy.items_of("consumers");
         let own: HashMap<String, usize> = own.iter().enumerate().filter_map(named).collect();
         for (name, stored) in &store.consumers {
             let keys = stored.keys.iter().map(|key| key.to_node());
@@ -193,11 +196,10 @@ pub(crate) fn merge(mut policy: Node, store: Option<&Store>, file: &Path) -> Res
             match own.get(name).and_then(|index| consumers.get_mut(*index)) {
                 Some(consumer) => {
                     if !stored.roles.is_empty() {
-                        let place = consumer.at.map(|at| format!(":{at}")).unwrap_or_default();
                         bail!(
-                            "consumer {name} has roles in the store and stands in the policy too ({}{place}): \
+                            "consumer {name} has roles in the store and stands in the policy too ({}): \
                              write its roles in the policy, and take them out of the store",
-                            file.display()
+                            Place::new(file, consumer.at)
                         );
                     }
                     match consumer.get_mut("keys") {
@@ -224,11 +226,6 @@ pub(crate) fn merge(mut policy: Node, store: Option<&Store>, file: &Path) -> Res
 /// The environment of this process, for `env:` keys.
 pub(crate) fn environment(name: &str) -> Option<Vec<u8>> {
     std::env::var_os(name).map(std::ffi::OsString::into_encoded_bytes)
-}
-
-/// The time now.
-pub(crate) fn now() -> portcullis::Timestamp {
-    portcullis::Timestamp(time::OffsetDateTime::now_utc().unix_timestamp())
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 
+use crate::files::POLICY;
 use crate::output::note;
 use crate::store::{Locked, Store, write_atomically};
 
@@ -15,7 +16,7 @@ const EXAMPLES: &str = "Examples:
 Exit status: 0 done, 2 usage or input error.";
 
 /// The starter policy: it opens nothing.
-const POLICY: &str = include_str!("starter.yaml");
+const STARTER: &str = include_str!("starter.yaml");
 
 /// Write a starter policy and an empty store of keys
 #[derive(Debug, Args)]
@@ -29,7 +30,7 @@ pub(crate) struct Init {
 impl Init {
     pub(crate) fn run(self) -> Result<bool> {
         let directory = self.directory.unwrap_or_default();
-        let (policy, store) = (directory.join("policy.yaml"), directory.join(Store::NAME));
+        let (policy, store) = (directory.join(POLICY), directory.join(Store::NAME));
         for file in [&policy, &store] {
             if file.is_symlink() || file.exists() {
                 bail!(
@@ -40,7 +41,7 @@ impl Init {
         }
         std::fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
         Locked::open(&store)?.save()?;
-        write_atomically(&policy, POLICY.as_bytes(), 0o644)?;
+        write_atomically(&policy, STARTER.as_bytes(), 0o644)?;
         note(format_args!(
             "{} is yours to edit, {} is what `portcullis keys` writes",
             policy.display(),

@@ -14,12 +14,14 @@ mod lint;
 mod mode;
 mod module;
 mod output;
+mod pattern;
 mod render;
 mod run;
 mod schema;
 mod status;
 mod store;
 mod watch;
+mod when;
 mod yaml;
 
 use std::process::ExitCode;

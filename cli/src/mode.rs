@@ -3,12 +3,14 @@
 use std::fmt;
 
 use anyhow::Result;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
+use portcullis::document::Mode;
 use serde_json::json;
 
 use crate::files::{Merged, StoreFile};
 use crate::output::{Output, RED, note, print};
-use crate::store::{Locked, Mode, Store};
+use crate::store::{Locked, Store};
 use crate::yaml::Node;
 
 const EXAMPLES: &str = "Examples:
@@ -36,20 +38,63 @@ pub(crate) struct ModeCommand {
     output: Output,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Action {
-    /// Deny what is to be denied
-    Enforce,
-    /// Decide and count, let everything through
-    Report,
-    /// Let everything through undecided
-    Disabled,
-    /// From enforce or report to disabled, and from disabled to enforce
+    Override(Mode),
     Toggle,
-    /// Drop the override: what the policy asks for
     Policy,
-    /// Show the mode, and change nothing
     Status,
+}
+
+impl ValueEnum for Action {
+    fn value_variants<'a>() -> &'a [Self] {
+        const ALL: [Action; 6] = [
+            Action::Override(MODES[0]),
+            Action::Override(MODES[1]),
+            Action::Override(MODES[2]),
+            Action::Toggle,
+            Action::Policy,
+            Action::Status,
+        ];
+        &ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(match self {
+            Self::Override(mode) => possible_value(*mode),
+            Self::Toggle => {
+                PossibleValue::new("toggle").help("From enforce or report to disabled, and from disabled to enforce")
+            }
+            Self::Policy => PossibleValue::new("policy").help("Drop the override: what the policy asks for"),
+            Self::Status => PossibleValue::new("status").help("Show the mode, and change nothing"),
+        })
+    }
+}
+
+/// The gate's modes, in the order of their help.
+const MODES: [Mode; 3] = [Mode::Enforce, Mode::Report, Mode::Disabled];
+
+/// The name of a mode, as the policy writes it.
+pub(crate) fn name(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Enforce => "enforce",
+        Mode::Report => "report",
+        Mode::Disabled => "disabled",
+    }
+}
+
+/// Reads the value of an option that takes a mode.
+pub(crate) fn parser() -> impl TypedValueParser<Value = Mode> {
+    PossibleValuesParser::new(MODES.map(possible_value))
+        .try_map(|text| MODES.into_iter().find(|mode| name(*mode) == text).ok_or("not a mode"))
+}
+
+fn possible_value(mode: Mode) -> PossibleValue {
+    PossibleValue::new(name(mode)).help(match mode {
+        Mode::Enforce => "Deny what is to be denied",
+        Mode::Report => "Decide and count, let everything through",
+        Mode::Disabled => "Let everything through undecided",
+    })
 }
 
 impl ModeCommand {
@@ -78,9 +123,7 @@ impl ModeCommand {
         let mut locked = Locked::open(store)?;
         let before = Modes::of(&locked.store, policy.as_ref());
         locked.store.mode_override = match self.action {
-            Action::Enforce => Some(Mode::Enforce),
-            Action::Report => Some(Mode::Report),
-            Action::Disabled => Some(Mode::Disabled),
+            Action::Override(mode) => Some(mode),
             Action::Toggle if before.effective() == "disabled" => Some(Mode::Enforce),
             Action::Toggle => Some(Mode::Disabled),
             Action::Policy | Action::Status => None,
@@ -107,7 +150,7 @@ impl Modes {
     }
 
     fn effective(&self) -> &str {
-        self.store.map_or(self.policy.as_deref().unwrap_or("enforce"), |mode| mode.name())
+        self.store.map(name).or(self.policy.as_deref()).unwrap_or("enforce")
     }
 }
 

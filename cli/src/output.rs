@@ -28,6 +28,11 @@ pub(crate) fn count(number: usize, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
+/// Replaces control characters, which a terminal would obey: others chose the text.
+pub(crate) fn printable(text: &str) -> String {
+    text.replace(char::is_control, "?")
+}
+
 /// Tells whoever runs the command, on standard error: what was done goes there, what was asked for goes to standard output.
 pub(crate) fn note(message: impl std::fmt::Display) {
     tell(format_args!("portcullis: {message}"));

@@ -1,6 +1,7 @@
 //! YAML (and JSON, which is YAML too) as a tree that remembers where everything stands, and in which order.
 
 use std::fmt;
+use std::path::Path;
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
@@ -23,6 +24,15 @@ pub(crate) struct Position {
     pub line: u64,
     /// The column, in characters.
     pub column: u64,
+}
+
+/// A file, and a place in it, where that is known. Displayed as `FILE:LINE:COLUMN`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place {
+    /// The file, as it was given.
+    pub file: String,
+    /// Where in it.
+    pub at: Option<Position>,
 }
 
 /// What a value is.
@@ -120,6 +130,11 @@ impl Node {
             Tree::List(items) => items,
             _ => &[],
         }
+    }
+
+    /// The items of the list that is the member of that name; none where there is no such list.
+    pub(crate) fn items_of(&self, name: &str) -> &[Self] {
+        self.get(name).map(Self::items).unwrap_or_default()
     }
 
     /// The text, of text.
@@ -249,6 +264,20 @@ impl From<String> for Name {
 impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.line, self.column)
+    }
+}
+
+impl Place {
+    /// A place in this file.
+    pub(crate) fn new(file: &Path, at: Option<Position>) -> Self {
+        Self { file: file.display().to_string(), at }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.file)?;
+        self.at.map_or(Ok(()), |at| write!(f, ":{at}"))
     }
 }
 

@@ -148,7 +148,7 @@ fn each_step_says_why_it_passed_on_or_answered() {
             "denied: what stands in x-api-key can be no key",
         ),
         (&["--path", "/x", KEY[0], KEY[1]], "6", "credential", "passed on: one, in x-api-key"),
-        (&["--path", "/x", KEY[0], KEY[1]], "7", "key", "passed on: one of ci, expires in 9 days"),
+        (&["--path", "/x", KEY[0], KEY[1]], "7", "key", "passed on: one of ci, expires in 9d"),
         (&["--path", "/x", "-H", "X-API-Key: other"], "7", "key", "denied: nobody has this key"),
         (&["--path", "/x", KEY[0], KEY[1]], "8", "rules", "passed on: none covers this, so any valid key will do"),
         (
@@ -370,7 +370,7 @@ fn a_table_that_is_none_is_told_with_its_place() {
             "cases: [{name: a, path: /, peer: 10.0.0.7, expect: allow}]",
             "cases.yaml:1:34: 10.0.0.7: write it as ADDRESS:PORT",
         ),
-        ("cases: [{name: a, path: /, now: today, expect: allow}]", "cases.yaml:1:33: today: is no date-time"),
+        ("cases: [{name: a, path: /, now: today, expect: allow}]", "cases.yaml:1:33: today: write a span such as 90d"),
         ("cases: [{name: a, path: /, key: nobody, expect: allow}]", "has the id nobody"),
         (
             "cases: [{name: a, path: /, headers: {X-API-Key: 123}, expect: allow}]",

@@ -77,7 +77,11 @@ fn input_errors_say_what_to_do_and_show_no_key() {
             &["check", "--path", "/", "-H", "hunter2"],
             "portcullis: --header number 1 has no colon: write it as 'Name: value'",
         ),
-        (POLICY, &["check", "--path", "/", "--now", "today"], "portcullis: --now: today: is no date-time"),
+        (
+            POLICY,
+            &["check", "--path", "/", "--now", "today"],
+            "error: invalid value 'today' for '--now <WHEN>': write a span such as 90d",
+        ),
         (
             "mode: off",
             &["check", "--path", "/"],

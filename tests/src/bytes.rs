@@ -69,6 +69,11 @@ pub fn show(bytes: &[u8]) -> String {
     text
 }
 
+/// Whether a text, which is not empty, is somewhere in these bytes.
+pub fn contains(bytes: &[u8], text: &[u8]) -> bool {
+    bytes.windows(text.len().max(1)).any(|window| window == text)
+}
+
 /// The output of a program: standard output, then standard error.
 pub fn said(output: &Output) -> String {
     [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes)).concat()

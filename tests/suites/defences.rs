@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
+use portcullis_tests::bytes::contains;
 use portcullis_tests::cases::load_all;
 use portcullis_tests::paths::{command, module, workspace};
 use serde::Deserialize;
@@ -120,7 +121,7 @@ fn no_normal_build_has_the_switch() {
 /// Whether a binary contains the name of the environment variable.
 fn has_switch(binary: &Path) -> bool {
     let bytes = fs::read(binary).unwrap_or_else(|error| panic!("{}: {error}", binary.display()));
-    bytes.windows(SWITCH.len()).any(|window| window == SWITCH.as_bytes())
+    contains(&bytes, SWITCH.as_bytes())
 }
 
 #[test]

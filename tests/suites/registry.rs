@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Output;
 
 use portcullis_tests::bootstrap::Bootstrap;
+use portcullis_tests::bytes::contains;
 use portcullis_tests::console;
 use portcullis_tests::envoy::Envoy;
 use portcullis_tests::listener::Kind;
@@ -63,7 +64,7 @@ fn the_guide_leads_to_a_module_that_guards_an_envoy() {
     let plugin = copy.path().join("plugin.wasm");
     assert!(fs::read(&plugin).expect("the guide unpacks it") == fs::read(module()).expect("the module"));
     let sbom = files_below(&copy.path().join("sbom"));
-    assert!(sbom.values().any(|data| data.windows(9).any(|found| found == b"CycloneDX")));
+    assert!(sbom.values().any(|data| contains(data, b"CycloneDX")));
 
     let stage = guarded_by(&plugin);
     assert_eq!(stage.ask("gate", "/x", &[]), (401, "no_credential".to_owned()));

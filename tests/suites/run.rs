@@ -11,14 +11,14 @@ use std::{fs, thread};
 
 use gate::{Gate, command, folder, kill};
 use portcullis::keys::Digest;
-use portcullis_tests::bytes::said;
+use portcullis_tests::bytes::{contains, said};
 use portcullis_tests::envoy::V4;
 use portcullis_tests::http1::{Client, get};
 use portcullis_tests::message::Reply;
 use portcullis_tests::net::connect;
 use portcullis_tests::tls::Authority;
 use portcullis_tests::upstream::Upstream;
-use portcullis_tests::{poll, secrets};
+use portcullis_tests::{paths, poll, secrets};
 use procfs::process::Process;
 
 const KEY: &str = "run-suite-key";
@@ -148,7 +148,7 @@ fn one_token_protects_a_deepaas_as_its_own_flag_would() {
         let dump = Client::new(admin).send(&get("/config_dump?include_eds", &[])).expect("it replies").body;
         assert!(String::from_utf8_lossy(&dump).contains(&digest), "a control: the policy is in the dump");
         for bytes in files.into_iter().chain(environments).chain(commands).chain([dump]) {
-            assert!(!bytes.windows(TOKEN.len()).any(|window| window == TOKEN.as_bytes()), "the token is with Envoy");
+            assert!(!contains(&bytes, TOKEN.as_bytes()), "the token is with Envoy");
         }
     }
 }
@@ -198,6 +198,40 @@ fn without_a_key_or_a_policy_it_is_open_and_says_so_loudly() {
     {
         assert!(said.contains(words), "{words}: {said}");
     }
+}
+
+#[test]
+fn a_configuration_is_run_as_it_is_and_ends_as_cleanly() {
+    let upstream = Upstream::start();
+    let files = folder(&[("policy.yaml", &policy(KEY))]);
+    let (place, module) = (upstream.address().to_string(), paths::module().display().to_string());
+    let render =
+        ["render", "envoy", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--output-file", "envoy.yaml"];
+    let rendered = Command::new(paths::command())
+        .current_dir(files.path())
+        .args(render)
+        .args(["--upstream", &place, "--module", &module])
+        .output();
+    let rendered = rendered.expect("the command starts");
+    assert!(rendered.status.success(), "{}", said(&rendered));
+    let mut gate = Gate::run(files, &["--config", "envoy.yaml"], &[]);
+    gate.waits_for("Envoy's admin interface is at http://127.0.0.1:");
+    let listens = gate.address("listener main is at ");
+    for (headers, status) in [(&[][..], 401), (&[("x-api-key", KEY)], 200)] {
+        assert_eq!(gate.send_to("listener main is at ", V4, "/v2", headers).status, status);
+    }
+    gate.signal("TERM");
+    assert_eq!(gate.ended(), Some(0), "{}", gate.said());
+    gate.leaves_nothing();
+    assert!(connect(V4, listens).is_err(), "{listens} is closed");
+}
+
+#[test]
+fn a_configuration_that_envoy_refuses_is_told_by_envoy() {
+    let mut gate = Gate::run(folder(&[("envoy.yaml", "colour: red\n")]), &["--config", "envoy.yaml"], &[]);
+    assert_eq!(gate.ended(), Some(1));
+    let said = gate.said();
+    assert!(said.contains("colour") && said.contains("Envoy ended by itself (with status 1)"), "{said}");
 }
 
 #[test]
@@ -327,6 +361,19 @@ fn what_cannot_work_is_refused_before_anything_starts() {
         assert_eq!((output.status.code(), text.contains(told)), (Some(2), true), "{arguments:?}: {told}: {text}");
         assert_eq!(secrets::found_in(text.as_bytes()), None, "{arguments:?}");
     }
+    let refused = |more: &[&str]| {
+        let output = command(files.path(), more, &[]).output().expect("it starts");
+        (output.status.code(), said(&output))
+    };
+    for (arguments, told) in [
+        (&["--config", "gone.yaml"][..], "cannot read the configuration gone.yaml"),
+        (&["--config", "a", "--upstream", "127.0.0.1:1"], "cannot be used with"),
+        (&["--config", "a", "--policy", "policy.yaml"], "cannot be used with"),
+        (&[], "<--upstream <HOST:PORT>|--config <FILE>>"),
+    ] {
+        let (status, text) = refused(arguments);
+        assert!(status == Some(2) && text.contains(told), "{arguments:?}: {told}: {text}");
+    }
     let keys_alone = folder(&[("keys.json", &store(KEY))]);
     let output = command(keys_alone.path(), &["--upstream", "127.0.0.1:1"], &[]).output().expect("it starts");
     assert!(output.status.code() == Some(2) && said(&output).contains("no policy.yaml"), "{}", said(&output));
@@ -347,9 +394,8 @@ fn without_an_envoy_it_installs_the_one_that_is_pinned() {
     let gate = Gate::start(files, upstream.address(), &[], &environment);
     gate.waits_for("installing Envoy ");
     assert_eq!(gate.status("/v2", &[("x-api-key", KEY)]), 200);
-    let names =
-        fs::read_dir(cache.join("portcullis")).expect("the cache").map(|entry| entry.expect("an entry").file_name());
-    let names: Vec<_> = names.map(|name| name.to_string_lossy().into_owned()).collect();
-    assert!(matches!(&names[..], [name] if name.starts_with("envoy-1.")), "{names:?}");
+    let names = fs::read_dir(cache.join("portcullis/envoy")).expect("the cache");
+    let names: Vec<_> = names.map(|entry| entry.expect("an entry").file_name().display().to_string()).collect();
+    assert!(matches!(&names[..], [name] if name.starts_with("1.")), "{names:?}");
     drop(gate);
 }

@@ -8,7 +8,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use portcullis_tests::bootstrap::Listener;
-use portcullis_tests::bytes::show;
+use portcullis_tests::bytes::{contains, show};
 use portcullis_tests::envoy::V4;
 use portcullis_tests::listener::Kind;
 use portcullis_tests::message::{Pair, Reply, values};
@@ -205,7 +205,7 @@ impl Siege {
         assert!(reloads.values().all(|count| *count == 0), "{reloads:?}");
         let log = self.stage.envoy.log_bytes();
         for word in ["panicked", "[critical]", "[error]", "RuntimeError", "unreachable", "Caught signal", KEY, MARK] {
-            assert!(!contains(&log, word), "the log holds `{word}`:\n{}", self.stage.envoy.log());
+            assert!(!contains(&log, word.as_bytes()), "the log holds `{word}`:\n{}", self.stage.envoy.log());
         }
     }
 }
@@ -215,10 +215,6 @@ fn impatient(address: SocketAddr) -> io::Result<TcpStream> {
     let stream = connect(V4, address)?;
     stream.set_read_timeout(Some(Duration::from_millis(500)))?;
     Ok(stream)
-}
-
-fn contains(text: &[u8], word: &str) -> bool {
-    text.windows(word.len()).any(|window| window == word.as_bytes())
 }
 
 fn pair(name: &str, value: &[u8]) -> Pair {

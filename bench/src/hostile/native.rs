@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
+use portcullis::{HeaderBlock, Host, Outcome, Policy};
 use rustix::time::{ClockId, clock_gettime};
 
 use super::policies::Under;

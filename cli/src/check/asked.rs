@@ -3,7 +3,7 @@
 use std::io::Read as _;
 use std::path::Path;
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, bail};
 use portcullis::request::Peer;
 use portcullis::{Host, Timestamp};
 
@@ -74,15 +74,6 @@ pub(super) fn peer(peer: &str) -> Result<String> {
         Some(_) => Ok(peer.to_owned()),
         None => bail!("{peer}: write it as ADDRESS:PORT, such as 10.0.0.7:1234 or [::1]:1234"),
     }
-}
-
-/// A time as RFC 3339 has it.
-///
-/// # Errors
-/// Where it is none.
-pub(crate) fn time(text: &str) -> Result<Timestamp> {
-    Timestamp::from_rfc3339(text)
-        .ok_or_else(|| anyhow!("{text}: is no date-time: write one such as 2027-02-01T00:00:00Z"))
 }
 
 /// `Name: value`.

@@ -17,20 +17,20 @@ use super::expectation::Expectation;
 use super::{Checked, load, trail};
 use crate::files::Merged;
 use crate::output::{GREEN, Output, RED, count, print};
-use crate::yaml::{Node, Tree};
+use crate::when::When;
+use crate::yaml::{Node, Place, Tree};
 
 const MEMBERS: [&str; 11] =
     ["name", "method", "path", "authority", "headers", "key", "peer", "identity", "filter_state", "now", "expect"];
 
 /// The file of the table, for messages.
 #[derive(Clone, Copy)]
-pub(super) struct Place<'a>(&'a Path);
+pub(super) struct InFile<'a>(&'a Path);
 
-impl Place<'_> {
+impl InFile<'_> {
     /// Where a node stands.
     pub(super) fn of(self, node: &Node) -> String {
-        let at = node.at.map(|at| format!(":{at}")).unwrap_or_default();
-        format!("{}{at}", self.0.display())
+        Place::new(self.0, node.at).to_string()
     }
 
     /// The members of an object that knows `known`.
@@ -42,9 +42,8 @@ impl Place<'_> {
             if known.contains(&name.text.as_str()) {
                 return Ok((name.text.as_str(), value));
             }
-            let at = name.at.map(|at| format!(":{at}")).unwrap_or_default();
-            let known = known.join(", ");
-            bail!("{}{at}: unknown field `{}`: known here are {known}", self.0.display(), name.text)
+            let (place, known) = (Place::new(self.0, name.at), known.join(", "));
+            bail!("{place}: unknown field `{}`: known here are {known}", name.text)
         };
         node.members().iter().map(member).collect()
     }
@@ -70,7 +69,7 @@ struct Case {
 pub(super) fn run(file: &Path, mut merged: Merged, now: Timestamp, output: Output) -> Result<bool> {
     let text = std::fs::read_to_string(file).with_context(|| format!("cannot read the cases {}", file.display()))?;
     let table = Node::parse(&text).map_err(|error| anyhow!("{} is not valid YAML: {error}", file.display()))?;
-    let place = Place(file);
+    let place = InFile(file);
     let members = place.members(&table, &["cases"])?;
     let rows = members.first().map(|(_, rows)| rows.items()).unwrap_or_default();
     if rows.is_empty() {
@@ -111,7 +110,7 @@ pub(super) fn run(file: &Path, mut merged: Merged, now: Timestamp, output: Outpu
     Ok(failed == 0)
 }
 
-fn read(place: Place<'_>, row: &Node, now: Timestamp, keys: &mut StandIns<'_>) -> Result<Case> {
+fn read(place: InFile<'_>, row: &Node, now: Timestamp, keys: &mut StandIns<'_>) -> Result<Case> {
     let members: BTreeMap<_, _> = place.members(row, &MEMBERS)?.into_iter().collect();
     let text = |name: &str| members.get(name).map(|node| place.text(node, name)).transpose();
     let missing = |name: &str| anyhow!("{}: `{name}` is missing: add it", place.of(row));
@@ -119,7 +118,8 @@ fn read(place: Place<'_>, row: &Node, now: Timestamp, keys: &mut StandIns<'_>) -
     let name = text("name")?.ok_or_else(|| missing("name"))?.to_owned();
     let path = text("path")?.ok_or_else(|| missing("path"))?;
     asked::path(path).with_context(|| at("path"))?;
-    let now = text("now")?.map(asked::time).transpose().with_context(|| at("now"))?.unwrap_or(now);
+    let time = |text: &str| text.parse().map(|when: When| when.from(now)).with_context(|| text.to_owned());
+    let now = text("now")?.map(time).transpose().with_context(|| at("now"))?.unwrap_or(now);
     let authority = text("authority")?.unwrap_or("localhost");
     let mut asked = Asked::new(text("method")?.unwrap_or("GET"), path, authority, now);
     if let Some(headers) = members.get("headers") {

@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 use portcullis::{Outcome, Reason};
 
 use super::Checked;
-use super::cases::Place;
+use super::cases::InFile;
 use crate::yaml::{Node, Tree};
 
 /// What is expected. What is not given is not looked at.
@@ -22,7 +22,7 @@ impl Expectation {
     ///
     /// # Errors
     /// What is none of these, with its place.
-    pub(super) fn read(place: Place<'_>, node: &Node) -> Result<Self> {
+    pub(super) fn read(place: InFile<'_>, node: &Node) -> Result<Self> {
         let mut expected = Self::default();
         if let Some(text) = node.text() {
             let slot = if is_decision(text) { &mut expected.decision } else { &mut expected.reason };
@@ -90,7 +90,7 @@ fn is_decision(text: &str) -> bool {
     matches!(text, "allow" | "deny" | "report")
 }
 
-fn known(place: Place<'_>, node: &Node, text: &str) -> Result<String> {
+fn known(place: InFile<'_>, node: &Node, text: &str) -> Result<String> {
     if is_decision(text) || Reason::ALL.iter().any(|reason| reason.name() == text) {
         return Ok(text.to_owned());
     }

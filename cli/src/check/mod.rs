@@ -10,14 +10,15 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, anyhow};
 use clap::Args;
-use portcullis::document::Mode as GateMode;
+use portcullis::document::Mode;
 use portcullis::{Decision, HeaderBlock, Policy, Request};
 use serde_json::{Value, json};
 
 use self::asked::Asked;
-use crate::files::{Merged, PolicyFile, environment, now};
+use crate::files::{Merged, PolicyFile, environment};
+use crate::mode;
 use crate::output::{GREEN, Output, RED, YELLOW, note, print};
-use crate::store::Mode;
+use crate::when::When;
 
 const EXAMPLES: &str = "Examples:
   portcullis check --path /v2/models
@@ -66,11 +67,11 @@ pub(crate) struct Check {
         "path", "method", "authority", "headers", "header_file", "peer", "filter_state", "identity",
     ])]
     cases: Option<PathBuf>,
-    /// The time, instead of now
-    #[arg(long, value_name = "RFC3339")]
-    now: Option<String>,
+    /// The time, instead of now: 30d, 2027-02-01, or a date-time
+    #[arg(long, value_name = "WHEN")]
+    now: Option<When>,
     /// Decide in this mode, whatever the policy and its store say
-    #[arg(long, value_enum)]
+    #[arg(long, value_parser = mode::parser())]
     mode: Option<Mode>,
     /// How to print it
     #[arg(long, value_enum, default_value = "text")]
@@ -86,7 +87,7 @@ impl Check {
             let mode = merged.node.get("mode").and_then(crate::yaml::Node::text).unwrap_or_default();
             note(format_args!("the store overrides the mode: {mode}, where the policy says {own}"));
         }
-        let now = self.now.as_deref().map_or_else(|| Ok(now()), |text| asked::time(text).context("--now"))?;
+        let now = When::or_now(self.now);
         if let Some(file) = &self.cases {
             return cases::run(file, merged, now, self.output);
         }
@@ -95,7 +96,7 @@ impl Check {
         let block = HeaderBlock::new(&asked.pairs);
         let checked = Checked::of(&policy, &merged, &asked, &block);
         // What is not enforced: what would be, if it were.
-        let enforced = (policy.mode() != GateMode::Enforce).then(|| in_mode(&merged, Mode::Enforce));
+        let enforced = (policy.mode() != Mode::Enforce).then(|| in_mode(&merged, Mode::Enforce));
         let enforced = enforced.map(|merged| Ok::<_, anyhow::Error>((merged.compile(&environment)?.policy, merged)));
         let enforced = enforced.transpose()?;
         let enforced = enforced.as_ref().map(|(policy, merged)| Checked::of(policy, merged, &asked, &block));
@@ -110,7 +111,7 @@ impl Check {
             if let Some(enforced) = enforced {
                 print(&format!("\nIn mode enforce:\n\n{}", enforced.as_text()))?;
                 // A report has the same trail.
-                if policy.mode() == GateMode::Disabled {
+                if policy.mode() == Mode::Disabled {
                     print(&format!("\n{}", trail::as_text(&enforced.steps)))?;
                 }
             }
@@ -146,7 +147,7 @@ impl Check {
 /// The same policy in another mode.
 fn in_mode(merged: &Merged, mode: Mode) -> Merged {
     let mut merged = merged.clone();
-    merged.node.set("mode", mode.name().into());
+    merged.node.set("mode", mode::name(mode).into());
     merged
 }
 

@@ -2,13 +2,14 @@
 
 use portcullis::decision::trace::{Event, NotPublic, Preflight, Public, Unidentified, Untrusted};
 use portcullis::document::Mode;
-use portcullis::path::{Ambiguity, AmbiguousPath, BadTarget};
-use portcullis::{Caller, Decision, Reason, Timestamp};
+use portcullis::path::{AmbiguousPath, Ambiguity, BadTarget};
+use portcullis::{Caller, Decision, Reason};
 use serde_json::{Value, json};
 
 use super::asked::Asked;
 use crate::files::Merged;
 use crate::output::{GREEN, RED};
+use crate::when::Span;
 use crate::yaml::Node;
 
 /// One step.
@@ -305,9 +306,9 @@ impl Words<'_> {
         let is_disabled = self.decision.reason == Reason::DisabledKey;
         let time = match (caller.key.not_before(), caller.key.expires()) {
             _ if is_disabled => ", disabled".to_owned(),
-            (Some(from), _) if now < from => format!(", valid only in {}", span(now, from)),
-            (_, Some(until)) if now < until => format!(", expires in {}", span(now, until)),
-            (_, Some(until)) => format!(", expired {} ago", span(until, now)),
+            (Some(from), _) if now < from => format!(", valid only in {}", Span::between(now, from)),
+            (_, Some(until)) if now < until => format!(", expires in {}", Span::between(now, until)),
+            (_, Some(until)) => format!(", expired {} ago", Span::between(until, now)),
             (_, None) => String::new(),
         };
         format!("{} of {}{time}", caller.key.id(), caller.consumer.name)
@@ -379,16 +380,4 @@ fn bad_target(bad: BadTarget) -> &'static str {
         BadTarget::Authority => "comes with a Host that is empty, begins with a colon, or has an @",
         BadTarget::TooLong => "is longer than 8192 bytes",
     }
-}
-
-/// How long it is from one time to a later one.
-pub(crate) fn span(from: Timestamp, to: Timestamp) -> String {
-    let seconds = to.0.saturating_sub(from.0).unsigned_abs();
-    let (number, unit) = match seconds {
-        172_800.. => (seconds / 86_400, "day"),
-        7_200.. => (seconds / 3_600, "hour"),
-        120.. => (seconds / 60, "minute"),
-        _ => (seconds, "second"),
-    };
-    crate::output::count(usize::try_from(number).unwrap_or(usize::MAX), unit)
 }

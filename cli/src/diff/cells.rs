@@ -5,6 +5,10 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
+use portcullis::PathPattern;
+
+use crate::pattern::{goes_below, segments};
+
 /// One kind of path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Cell {
@@ -21,7 +25,7 @@ pub(super) const OTHERS: &str = "any other path";
 pub(super) const MOST: usize = 2_000;
 
 struct Pattern<'a> {
-    segments: Vec<&'a str>,
+    segments: Vec<Option<&'a str>>,
     below: bool,
 }
 
@@ -34,8 +38,8 @@ struct Walk {
 }
 
 /// The kinds, and whether these are all of them.
-pub(super) fn of(patterns: &[&str]) -> (Vec<Cell>, bool) {
-    let patterns: Vec<_> = patterns.iter().map(|text| Pattern::of(text)).collect();
+pub(super) fn of(patterns: &[&PathPattern]) -> (Vec<Cell>, bool) {
+    let patterns: Vec<_> = patterns.iter().map(|pattern| Pattern::of(pattern)).collect();
     let other = unnamed(&patterns);
     let below =
         |index: &usize| patterns.get(*index).is_some_and(|pattern| pattern.below && pattern.segments.is_empty());
@@ -83,19 +87,13 @@ pub(super) fn of(patterns: &[&str]) -> (Vec<Cell>, bool) {
 }
 
 impl<'a> Pattern<'a> {
-    fn of(text: &'a str) -> Self {
-        let path = text.strip_prefix('/').unwrap_or(text);
-        let (path, below) = match path.strip_suffix("**") {
-            Some(path) => (path.strip_suffix('/').unwrap_or(path), true),
-            None => (path, false),
-        };
-        let segments = if below && path.is_empty() { Vec::new() } else { path.split('/').collect() };
-        Self { segments, below }
+    fn of(pattern: &'a PathPattern) -> Self {
+        Self { segments: segments(pattern).collect(), below: goes_below(pattern) }
     }
 
     /// The name that it asks for there; none where it takes any.
     fn name(&self, depth: usize) -> Option<&'a str> {
-        self.segments.get(depth).copied().filter(|segment| *segment != "*" && !segment.starts_with('{'))
+        self.segments.get(depth).copied().flatten()
     }
 }
 
@@ -137,7 +135,8 @@ impl Walk {
 fn unnamed(patterns: &[Pattern<'_>]) -> String {
     let mut name = "some".to_owned();
     let taken = |name: &str| {
-        patterns.iter().any(|pattern| pattern.segments.iter().any(|segment| segment.eq_ignore_ascii_case(name)))
+        let mut names = patterns.iter().flat_map(|pattern| pattern.segments.iter().flatten());
+        names.any(|segment| segment.eq_ignore_ascii_case(name))
     };
     while taken(&name) {
         name.push('e');
@@ -150,7 +149,8 @@ mod tests {
     use super::*;
 
     fn shown(patterns: &[&str]) -> Vec<String> {
-        of(patterns).0.into_iter().map(|cell| cell.shown).collect()
+        let patterns: Vec<PathPattern> = patterns.iter().map(|pattern| pattern.parse().unwrap()).collect();
+        of(&patterns.iter().collect::<Vec<_>>()).0.into_iter().map(|cell| cell.shown).collect()
     }
 
     #[test]

@@ -8,7 +8,7 @@ use portcullis::keys::{ConsumerEntry, Secret};
 
 use super::Effect::{Closes, Neither, Opens};
 use super::{Change, Side, stand_in};
-use crate::keys::when::rfc3339;
+use crate::when::rfc3339;
 
 /// A key that the gate has, but for the key.
 struct Held<'a> {
@@ -135,10 +135,10 @@ impl Held<'_> {
     }
 
     fn state(&self, now: Timestamp) -> String {
-        let from = self.not_before.filter(|from| now < *from).map(|from| format!("valid from {}", date(from)));
+        let from = self.not_before.filter(|from| now < *from).map(|from| format!("valid from {}", rfc3339(from)));
         let until = match self.expires {
             Some(until) if until <= now => Some("expired".to_owned()),
-            Some(until) => Some(format!("valid until {}", date(until))),
+            Some(until) => Some(format!("valid until {}", rfc3339(until))),
             None => None,
         };
         let off = self.disabled.then(|| "disabled".to_owned());
@@ -152,7 +152,7 @@ impl Held<'_> {
     }
 
     fn until(&self) -> String {
-        self.expires.map(|until| format!(", valid until {}", date(until))).unwrap_or_default()
+        self.expires.map(|until| format!(", valid until {}", rfc3339(until))).unwrap_or_default()
     }
 }
 
@@ -163,9 +163,4 @@ fn more(one: Option<Window>, other: Option<Window>) -> bool {
         (Some(_), None) => true,
         (Some(one), Some(other)) => one.0 < other.0 || one.1 > other.1,
     }
-}
-
-fn date(at: Timestamp) -> String {
-    let time = rfc3339(at).ok();
-    time.unwrap_or_else(|| at.0.to_string())
 }

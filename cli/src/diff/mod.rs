@@ -11,15 +11,15 @@ mod settings;
 use std::path::PathBuf;
 
 use anstyle::Style;
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::Args;
 use portcullis::Timestamp;
 use portcullis::document::{Document, Mode};
 use serde_json::json;
 
-use crate::check::asked;
-use crate::files::{Merged, PolicyFile, now};
+use crate::files::{Merged, PolicyFile};
 use crate::output::{GREEN, Output, RED, YELLOW, print};
+use crate::when::When;
 
 const EXAMPLES: &str = "Examples:
   portcullis diff old.yaml new.yaml
@@ -44,9 +44,9 @@ pub(crate) struct Diff {
     /// The store as it will be [default: keys.json beside NEW, where there is one]
     #[arg(long, value_name = "FILE")]
     new_store: Option<PathBuf>,
-    /// The time, instead of now: what has expired opens nothing
-    #[arg(long, value_name = "RFC3339")]
-    now: Option<String>,
+    /// The time, instead of now: 30d, 2027-02-01, or a date-time; what has expired opens nothing
+    #[arg(long, value_name = "WHEN")]
+    now: Option<When>,
     /// Exit with 1 where something opens or may open
     #[arg(long)]
     fail_on_open: bool,
@@ -129,7 +129,7 @@ fn stand_in(variable: &str) -> String {
 
 impl Diff {
     pub(crate) fn run(self) -> Result<bool> {
-        let now = self.now.as_deref().map_or_else(|| Ok(now()), |text| asked::time(text).context("--now"))?;
+        let now = When::or_now(self.now);
         let side = |file, store| Side::of(PolicyFile { file, store }.read()?);
         let (old, new) = (side(self.old, self.old_store)?, side(self.new, self.new_store)?);
         let changes = compare(&old, &new, now)?;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 use portcullis::decision::trace::{Event, Public};
+use portcullis::value::Methods;
 use portcullis::{HeaderBlock, PathPattern, Policy, Reason, Request};
 use serde_json::json;
 
@@ -57,9 +58,9 @@ pub(super) fn compare(old: &Side, new: &Side) -> Result<Vec<Change>> {
     }
     let gates = (Gate::of(old)?, Gate::of(new)?);
     let shapes = shapes(old, new);
-    let patterns: BTreeSet<String> = [old, new].into_iter().flat_map(patterns).collect();
-    let patterns: Vec<_> = patterns.iter().map(String::as_str).collect();
-    let (kinds, complete) = cells::of(&patterns);
+    let patterns = [old, new].into_iter().flat_map(patterns).map(|pattern| (pattern.as_str().to_owned(), pattern));
+    let patterns: BTreeMap<String, PathPattern> = patterns.collect();
+    let (kinds, complete) = cells::of(&patterns.values().collect::<Vec<_>>());
     let mut told: BTreeMap<Told, BTreeMap<usize, BTreeSet<Shape>>> = BTreeMap::new();
     let mut said = Said::default();
     for (index, cell) in kinds.iter().enumerate() {
@@ -269,10 +270,10 @@ fn disguises(path: &str) -> Vec<String> {
 /// Every method that a policy names, in either letter case, and one that none names.
 fn shapes(old: &Side, new: &Side) -> Vec<Shape> {
     let named = [old, new].into_iter().flat_map(|side| {
-        let lists = ["public_paths", "rules"].into_iter().filter_map(|field| side.merged.node.get(field));
-        lists.flat_map(Node::items).filter_map(|item| item.get("methods")).flat_map(Node::items).filter_map(Node::text)
+        let public = side.document.public_paths.iter().map(|one| &one.methods);
+        public.chain(side.document.rules.iter().map(|rule| &rule.methods)).flatten().flat_map(Methods::iter)
     });
-    let mut methods: BTreeSet<_> = named.map(str::to_owned).collect();
+    let mut methods: BTreeSet<_> = named.map(|method| method.as_str().to_owned()).collect();
     if methods.contains("GET") {
         methods.insert("HEAD".to_owned());
     }
@@ -282,17 +283,14 @@ fn shapes(old: &Side, new: &Side) -> Vec<Shape> {
     own.chain(lower).chain([Shape::Overridden]).collect()
 }
 
-fn patterns(side: &Side) -> Vec<String> {
-    let lists =
-        ["public_paths", "protected_paths", "rules"].into_iter().filter_map(|field| side.merged.node.get(field));
-    let pattern = |item: &Node| Some(item.text().or_else(|| item.get("path")?.text())?.to_owned());
-    let mut all: Vec<String> = lists.flat_map(Node::items).filter_map(pattern).collect();
-    // The gate has these beside what is written.
+fn patterns(side: &Side) -> Vec<PathPattern> {
     let document = &side.document;
+    let public = document.public_paths.iter().map(|one| &one.path);
     let protected = document.protected_paths.iter().flatten().map(|one| &one.path);
     let restricted = protected.chain(document.rules.iter().map(|rule| &rule.path));
-    all.extend(restricted.flat_map(PathPattern::of_file).map(|path| path.as_str().to_owned()));
-    all
+    // The gate has these beside what is written.
+    let of_files = restricted.clone().flat_map(PathPattern::of_file);
+    public.chain(restricted).cloned().chain(of_files).collect()
 }
 
 /// The paths and rules as they are written, without remarks.

@@ -2,13 +2,15 @@
 
 use portcullis::document::{CorsPreflight, Mode, Upstream};
 use portcullis::request::KeySource;
+use portcullis::request::SpiffeIdPattern;
 
 use super::Effect::{Closes, MayOpen, Neither, Opens};
 use super::{Change, Side};
+use crate::mode;
 
 pub(super) fn compare(old: &Side, new: &Side) -> Vec<Change> {
     let mut changes = Vec::new();
-    mode(old, new, &mut changes);
+    compare_modes(old, new, &mut changes);
     let (before, after) = (&old.document, &new.document);
     match (before.cors_preflight, after.cors_preflight) {
         (CorsPreflight::Authenticate, CorsPreflight::Allow) => {
@@ -38,13 +40,9 @@ fn texts_of(side: &Side) -> (&str, &str) {
     (side.document.reply.realm.as_str(), side.document.reply.detail.as_str())
 }
 
-fn mode(old: &Side, new: &Side, changes: &mut Vec<Change>) {
+fn compare_modes(old: &Side, new: &Side, changes: &mut Vec<Change>) {
     let name = |side: &Side| {
-        let name = match side.document.mode {
-            Mode::Enforce => "enforce",
-            Mode::Report => "report",
-            Mode::Disabled => "disabled",
-        };
+        let name = mode::name(side.document.mode);
         let by_store = if side.merged.overridden_mode.is_some() { " (by the store)" } else { "" };
         format!("{name}{by_store}")
     };
@@ -85,34 +83,25 @@ fn sources(old: &[KeySource], new: &[KeySource], changes: &mut Vec<Change>) {
 }
 
 fn identities(old: &Side, new: &Side, changes: &mut Vec<Change>) {
-    let patterns = |side: &Side| -> Vec<String> {
-        side.document.trusted_identities.iter().map(|pattern| pattern.as_str().to_owned()).collect()
-    };
-    let (before, after) = (patterns(old), patterns(new));
-    let covered = |pattern: &str, others: &[String]| others.iter().any(|other| covers(other, pattern));
-    for (index, pattern) in after.iter().enumerate().filter(|(_, pattern)| !covered(pattern, &before)) {
+    let (before, after) = (&old.document.trusted_identities, &new.document.trusted_identities);
+    let covered = |pattern, others: &[SpiffeIdPattern]| others.iter().any(|other| covers(other, pattern));
+    for (index, pattern) in after.iter().enumerate().filter(|(_, pattern)| !covered(pattern, before)) {
         let place = Some(new.merged.place(&format!("trusted_identities[{index}]")));
-        changes.push(Change { place, ..Change::new(Opens, "trusted_identities", format!("{pattern} needs no key")) });
+        let what = format!("{} needs no key", pattern.as_str());
+        changes.push(Change { place, ..Change::new(Opens, "trusted_identities", what) });
     }
-    for (index, pattern) in before.iter().enumerate().filter(|(_, pattern)| !covered(pattern, &after)) {
+    for (index, pattern) in before.iter().enumerate().filter(|(_, pattern)| !covered(pattern, after)) {
         let place = Some(old.merged.place(&format!("trusted_identities[{index}]")));
         let narrower = after.iter().any(|other| covers(pattern, other));
         let what = if narrower { "not all of it goes without a key any more" } else { "needs a key" };
-        changes.push(Change { place, ..Change::new(Closes, "trusted_identities", format!("{pattern}: {what}")) });
+        let what = format!("{}: {what}", pattern.as_str());
+        changes.push(Change { place, ..Change::new(Closes, "trusted_identities", what) });
     }
 }
 
-/// Whether a pattern of identities covers all that another one does.
-fn covers(wide: &str, narrow: &str) -> bool {
-    let (mut wide, mut narrow) = (wide.split('/'), narrow.split('/'));
-    loop {
-        match (wide.next(), narrow.next()) {
-            (None, None) => return true,
-            (Some("*"), Some(segment)) if !segment.is_empty() => {}
-            (Some(literal), Some(segment)) if literal == segment => {}
-            _ => return false,
-        }
-    }
+/// Whether a pattern of identities covers all that another one does: a `*` of that one falls under a `*` alone.
+fn covers(wide: &SpiffeIdPattern, narrow: &SpiffeIdPattern) -> bool {
+    wide.matches(narrow.as_str().as_bytes())
 }
 
 fn upstream(old: &Upstream, new: &Upstream, changes: &mut Vec<Change>) {

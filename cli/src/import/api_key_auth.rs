@@ -34,7 +34,7 @@ pub(super) fn find(source: &Source) -> Result<Found> {
     if !std::ptr::eq(filter, &node) {
         found.note(None, "of this file, only the filter is looked at: routes and listeners stay with Envoy");
     }
-    let credentials = filter.get("credentials").map(Node::items).unwrap_or_default();
+    let credentials = filter.items_of("credentials");
     for (index, credential) in credentials.iter().enumerate() {
         credential_of(credential, &format!("credentials[{index}]"), &mut found);
     }

@@ -3,15 +3,18 @@
 use std::path::Path;
 
 use anyhow::{Result, bail};
+use portcullis::keys::Digest;
+use serde_json::json;
 
 use super::found::{Found, FoundKey, list, shown};
 use super::source::{Source, line};
-use crate::yaml::Position;
+use crate::yaml::{Node, Position};
 
 /// Whose the token is.
 const CONSUMER: &str = "deepaas";
 const OPTION: &str = "auth_bearer_token";
-const VARIABLE: &str = "DEEPAAS_AUTH_BEARER_TOKEN";
+/// The variable of the environment with the token.
+pub(crate) const VARIABLE: &str = "DEEPAAS_AUTH_BEARER_TOKEN";
 
 /// The token of the file that is named, or else of the environment, and what it opens.
 ///
@@ -54,15 +57,34 @@ pub(super) fn find(file: Option<&Path>) -> Result<(Source, Found)> {
             found.set("mode", "disabled".into(), "There was no token: DEEPaaS lets everybody in.");
         }
     }
-    found.set("key_sources", list(["bearer"]), "DEEPaaS takes its token as Authorization: Bearer alone.");
-    let protected = list(["/v2/models/**"]);
-    found.set(
-        "protected_paths",
-        protected,
-        "DEEPaaS asks for its token here alone: /, /v2/ and the documentation are open.",
-    );
+    for (member, value, why) in access() {
+        found.set(member, value, why);
+    }
     found.note(None, "the gate takes the token out of the request: start DEEPaaS itself without one");
     Ok((source, found))
+}
+
+/// What DEEPaaS protects by a token, and where it looks for it, with the reasons.
+fn access() -> [(&'static str, Node, &'static str); 2] {
+    [
+        ("key_sources", list(["bearer"]), "DEEPaaS takes its token as Authorization: Bearer alone."),
+        (
+            "protected_paths",
+            list(["/v2/models/**"]),
+            "DEEPaaS asks for its token here alone: /, /v2/ and the documentation are open.",
+        ),
+    ]
+}
+
+/// The policy of a DEEPaaS with one token.
+pub(crate) fn policy(token: &Digest) -> Node {
+    let key = json!({"id": "token", "sha256": token.to_hex()});
+    let rest = json!({
+        "name": CONSUMER,
+        "consumers": [{"name": CONSUMER, "keys": [key]}],
+        "reply": {"detail": "A valid bearer token is required."},
+    });
+    access().into_iter().fold(Node::from(rest), |policy, (member, value, _)| policy.with(member, value))
 }
 
 /// The option in the section `[DEFAULT]`, and where it stands. As oslo.config has it: the last one counts, quotes around a

@@ -120,17 +120,17 @@ fn security_policy<'a>(policy: &'a Node, found: &mut Found) -> Option<Vec<Refere
     let known = ["credentialRefs", "extractFrom", "forwardClientIDHeader", "sanitize"];
     found.leave_unknown(auth, "spec.apiKeyAuth", &known);
     let mut sources = Vec::new();
-    for extract in auth.get("extractFrom").map(Node::items).unwrap_or_default() {
+    for extract in auth.items_of("extractFrom") {
         found.leave_unknown(extract, "spec.apiKeyAuth.extractFrom", &["headers", "params", "cookies"]);
         for (member, kind) in [("headers", "header"), ("params", "query"), ("cookies", "cookie")] {
-            let names = extract.get(member).map(Node::items).unwrap_or_default();
+            let names = extract.items_of(member);
             sources.extend(names.iter().filter_map(|name| Some((kind, name.text()?.to_owned(), name.at))));
         }
     }
     set_sources(sources, "extractFrom of the SecurityPolicy.", found);
     let comment = "forwardClientIDHeader and sanitize of the SecurityPolicy.";
     set_upstream(auth.get("forwardClientIDHeader"), auth.get("sanitize"), comment, found);
-    let references = auth.get("credentialRefs").map(Node::items).unwrap_or_default();
+    let references = auth.items_of("credentialRefs");
     let own = metadata(policy, "namespace");
     let reference = |one: &'a Node| {
         let namespace = one.get("namespace").and_then(Node::text).or(own);

@@ -42,21 +42,12 @@ pub(super) struct FoundKey {
     pub(super) id: Option<String>,
     /// A remark of the source.
     pub(super) description: Option<String>,
-    /// When it was made, as RFC 3339 text.
-    pub(super) created: Option<String>,
+    /// When it was made.
+    pub(super) created: Option<Timestamp>,
     /// When it ends.
-    pub(super) expires: Option<Expiry>,
+    pub(super) expires: Option<Timestamp>,
     /// Whether it is switched off.
     pub(super) disabled: bool,
-}
-
-/// When a key ends.
-#[derive(Debug, Clone)]
-pub(super) struct Expiry {
-    /// As the store has it.
-    pub(super) text: String,
-    /// The same, to compare.
-    pub(super) at: Timestamp,
 }
 
 /// Where a request could carry a key.

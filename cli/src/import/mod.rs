@@ -2,12 +2,12 @@
 //! a policy that does not exist yet, or are shown to whoever writes the one that does.
 
 mod api_key_auth;
-mod deepaas;
+pub(crate) mod deepaas;
 mod envoy_gateway;
 mod found;
 mod kong;
 mod lines;
-mod orchestra;
+pub(crate) mod orchestra;
 mod policy;
 mod report;
 mod rxinfer;
@@ -20,10 +20,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
 
-use crate::files::{Merged, merge, now};
-use crate::keys::when::rfc3339;
+use crate::files::{Merged, merge};
 use crate::output::Output;
 use crate::store::{Locked, Store};
+use crate::when::now;
 use crate::yaml::Node;
 use found::Found;
 use policy::Target;
@@ -173,7 +173,7 @@ pub(crate) fn orchestra_as_policy(file: &Path) -> Result<(Merged, Vec<String>)> 
     let settings = found.settings.iter().map(|setting| (setting.member, setting.value.clone()));
     let settings = merge(Node::map(settings), None, file)?;
     let (now, mut store) = (now(), Store::default());
-    take::take(&mut found, &settings.document()?, &mut store, now, &rfc3339(now)?);
+    take::take(&mut found, &settings.document()?, &mut store, now);
     let left_out = found.left_out.iter().map(|remark| format!("{}: {}", source.place(remark.at), remark.message));
     Ok((merge(settings.node, Some(&store), file)?, left_out.collect()))
 }
@@ -197,7 +197,7 @@ impl Common {
         };
         policy::leave_out_keys(&mut found);
         let target = Target::read(self.policy.as_deref(), &self.store, &mut found)?;
-        let taken = take::take(&mut found, &target.document, &mut store, now, &rfc3339(now)?);
+        let taken = take::take(&mut found, &target.document, &mut store, now);
         target.check(&store)?;
         if let Some(locked) = &mut locked {
             if !taken.keys.is_empty() {

@@ -14,6 +14,9 @@ use crate::yaml::{Node, Tree};
 /// Whose the keys are: Orchestra has no names for them.
 const CONSUMER: &str = "orchestra";
 
+/// The variable of the environment with the name of the file.
+pub(crate) const VARIABLE: &str = "API_KEYS_FILE";
+
 const DETAIL: &str = "Invalid or missing API key. Please provide a valid X-API-Key header.";
 
 /// Reads the file that is named, or else where Orchestra looks: `API_KEYS_FILE`, and the working directory.
@@ -21,7 +24,7 @@ const DETAIL: &str = "Invalid or missing API key. Please provide a valid X-API-K
 /// # Errors
 /// Where it cannot be read.
 pub(super) fn source(file: Option<&Path>) -> Result<Source> {
-    match (file, std::env::var_os("API_KEYS_FILE").filter(|value| !value.is_empty())) {
+    match (file, std::env::var_os(VARIABLE).filter(|value| !value.is_empty())) {
         (Some(file), _) => Source::read(file),
         (None, Some(file)) => Source::read(Path::new(&file)),
         (None, None) => Source::read(Path::new("api_keys.json")),

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::found::{Found, Setting, holds, refused};
 use super::take::is_key;
-use crate::files::{environment, merge, read_policy};
+use crate::files::{POLICY, environment, merge, read_policy};
 use crate::store::{Store, write_atomically};
 use crate::yaml::{Node, Tree};
 
@@ -49,7 +49,7 @@ impl Target {
     /// # Errors
     /// Where there is one that the gate would refuse.
     pub(super) fn read(path: Option<&Path>, store: &Path, found: &mut Found) -> Result<Self> {
-        let path = path.map_or_else(|| store.with_file_name("policy.yaml"), Path::to_owned);
+        let path = path.map_or_else(|| store.with_file_name(POLICY), Path::to_owned);
         if path.try_exists()? {
             let node = read_policy(&path)?;
             let document = document(&node).map_err(|error| anyhow!("{}: {error}", path.display()))?;

@@ -6,7 +6,8 @@ use serde_json::json;
 
 use super::Common;
 use super::found::{Found, FoundKey, list, texts};
-use super::source::{Source, expiry};
+use super::source::Source;
+use crate::when::point;
 use crate::yaml::{Node, Position, Tree};
 
 /// The development token of RxInferServer, which everybody knows.
@@ -104,7 +105,7 @@ fn token(document: &Node, found: &mut Found) {
     let mut key = FoundKey::of(text, at, "");
     key.consumer = format!("rxinfer-{}", id.map_or_else(|| key.digest.handle(), str::to_owned));
     key.id = id.map(str::to_owned);
-    key.created = created.and_then(expiry).map(|created| created.text);
+    key.created = created.and_then(point);
     key.roles = match document.get("roles") {
         None => {
             found.note(document.at, "no roles: the token is taken without any");

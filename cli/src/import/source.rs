@@ -5,10 +5,8 @@ use std::io::Read as _;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use portcullis::Timestamp;
 
-use super::found::Expiry;
-use crate::yaml::{Node, Position};
+use crate::yaml::{Node, Place, Position};
 
 /// More than 100,000 keys need in any format.
 const LARGEST: u64 = 64 * 1024 * 1024;
@@ -70,17 +68,11 @@ impl Source {
 
     /// `FILE:LINE:COLUMN`.
     pub(super) fn place(&self, at: Option<Position>) -> String {
-        at.map_or_else(|| self.name.clone(), |at| format!("{}:{at}", self.name))
+        Place { file: self.name.clone(), at }.to_string()
     }
 }
 
 /// The place of the start of a line, counted from 0.
 pub(super) fn line(index: usize) -> Option<Position> {
     Some(Position { line: u64::try_from(index).unwrap_or(u64::MAX).saturating_add(1), column: 1 })
-}
-
-/// The end of a key, written as a date-time of RFC 3339, or as a date, which is its first moment in UTC.
-pub(super) fn expiry(text: &str) -> Option<Expiry> {
-    let text = if text.len() == 10 { format!("{text}T00:00:00Z") } else { text.to_owned() };
-    Timestamp::from_rfc3339(&text).map(|at| Expiry { text, at })
 }

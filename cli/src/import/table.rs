@@ -5,7 +5,8 @@ use csv::{ReaderBuilder, StringRecord};
 use portcullis::keys::Digest;
 
 use super::found::{Fits, Found, FoundKey, shown};
-use super::source::{Source, expiry};
+use super::source::Source;
+use crate::when::point;
 use crate::yaml::Position;
 
 const COLUMNS: [&str; 8] = ["key", "sha256", "consumer", "roles", "id", "expires", "disabled", "description"];
@@ -89,7 +90,7 @@ fn row(
     key.id = cell("id");
     key.description = cell("description");
     if let Some(text) = cell("expires") {
-        key.expires = expiry(&text);
+        key.expires = point(&text);
         if key.expires.is_none() {
             problem = Some("expires is no date: write 2027-02-01, or 2027-02-01T00:00:00Z");
         }

@@ -1,6 +1,6 @@
 //! Taking found keys into the store: each is taken, is there already, or is left out for a reason.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use portcullis::Timestamp;
 use portcullis::document::Document;
@@ -8,9 +8,10 @@ use portcullis::keys::Digest;
 use portcullis::request::KeySource;
 use serde_json::{Value, json};
 
-use super::found::{Expiry, Fits, Found, FoundKey, refused};
-use crate::files::environment;
+use super::found::{Fits, Found, FoundKey, refused};
+use crate::keys::known::{AllKeys, Known};
 use crate::store::{Store, StoredKey};
+use crate::when::rfc3339;
 use crate::yaml::{Node, Position};
 
 const NAMED_AFTER: &str =
@@ -39,55 +40,6 @@ pub(super) struct TakenKey {
     pub(super) id: String,
 }
 
-/// A key that is there.
-struct Owned {
-    consumer: String,
-    disabled: bool,
-    expires: Option<Timestamp>,
-}
-
-/// What already has keys: the policy and the store.
-struct Present {
-    owners: HashMap<Digest, Owned>,
-    ids: HashSet<String>,
-    /// The roles of the consumers that are there.
-    roles: BTreeMap<String, BTreeSet<String>>,
-    in_policy: HashSet<String>,
-}
-
-impl Present {
-    fn of(policy: &Document, store: &Store) -> Self {
-        let mut present =
-            Self { owners: HashMap::new(), ids: HashSet::new(), roles: BTreeMap::new(), in_policy: HashSet::new() };
-        for (name, stored) in &store.consumers {
-            present.roles.insert(name.clone(), stored.roles.iter().cloned().collect());
-            for key in &stored.keys {
-                present.ids.insert(key.id.clone());
-                let owned = Owned {
-                    consumer: name.clone(),
-                    disabled: key.disabled,
-                    expires: key.expires.as_deref().and_then(Timestamp::from_rfc3339),
-                };
-                present.owners.extend(Digest::from_hex(&key.sha256).map(|digest| (digest, owned)));
-            }
-        }
-        for consumer in &policy.consumers {
-            let name = consumer.name.as_str();
-            present.in_policy.insert(name.to_owned());
-            let roles = consumer.roles.iter().map(|role| role.as_str().to_owned()).collect();
-            present.roles.insert(name.to_owned(), roles);
-            for key in &consumer.keys {
-                let digest = key.secret.resolve(&environment).ok();
-                let id = key.id.as_ref().map(|id| id.as_str().to_owned());
-                present.ids.extend(id.or_else(|| digest.map(|digest| digest.handle())));
-                let owned = Owned { consumer: name.to_owned(), disabled: key.disabled, expires: key.expires };
-                present.owners.extend(digest.map(|digest| (digest, owned)));
-            }
-        }
-        present
-    }
-}
-
 /// Whether a text is one of the keys of a source.
 pub(super) fn is_key(found: &Found) -> impl Fn(&str) -> bool + use<> {
     let digests: HashSet<Digest> = found.keys.iter().map(|key| key.digest).collect();
@@ -95,9 +47,9 @@ pub(super) fn is_key(found: &Found) -> impl Fn(&str) -> bool + use<> {
 }
 
 /// Takes the keys of `found` into `store`, and says of the rest why not.
-pub(super) fn take(found: &mut Found, policy: &Document, store: &mut Store, now: Timestamp, made: &str) -> Taken {
+pub(super) fn take(found: &mut Found, policy: &Document, store: &mut Store, now: Timestamp) -> Taken {
     let is_key = is_key(found);
-    let mut present = Present::of(policy, store);
+    let mut present = AllKeys::of_document(store, Some(policy), &|_| String::new());
     let bearer_alone = policy.key_sources.iter().all(|source| matches!(source, KeySource::Bearer));
     let keys = std::mem::take(&mut found.keys);
     let claims = claims(&keys);
@@ -108,7 +60,7 @@ pub(super) fn take(found: &mut Found, policy: &Document, store: &mut Store, now:
         let at = key.at;
         let problem = unpresentable(key.fits, bearer_alone)
             .map(str::to_owned)
-            .or_else(|| expired(key.expires.as_ref(), now))
+            .or_else(|| expired(key.expires, now))
             .or_else(|| contested(&key, &claims, &present))
             .or_else(|| key.named_after.then(|| NAMED_AFTER.to_owned()))
             .or_else(|| unfit.names(&key, &is_key))
@@ -118,9 +70,9 @@ pub(super) fn take(found: &mut Found, policy: &Document, store: &mut Store, now:
             continue;
         }
         let first = seen.insert(key.digest, at);
-        if let Some(owned) = present.owners.get(&key.digest) {
+        if let Some(known) = present.by_digest(&key.digest) {
             match first {
-                _ if may_less(&key, owned) => found.leave(at, MAY_LESS),
+                _ if may_less(&key, known) => found.leave(at, MAY_LESS),
                 Some(first) => {
                     let line = first.map(|first| format!(" as in line {}", first.line)).unwrap_or_default();
                     found.note(at, format!("the same key{line}: taken once"));
@@ -129,7 +81,7 @@ pub(super) fn take(found: &mut Found, policy: &Document, store: &mut Store, now:
             }
             continue;
         }
-        let id = id(&key, &present.ids, &unfit, &is_key, found);
+        let id = id(&key, &present, &unfit, &is_key, found);
         let description = key.description.clone().filter(|text| {
             let fits = !is_key(text) && refused("description", &Node::from(text.as_str())).is_none();
             if !fits {
@@ -137,22 +89,20 @@ pub(super) fn take(found: &mut Found, policy: &Document, store: &mut Store, now:
             }
             fits
         });
-        present.ids.insert(id.clone());
         let stored = store.consumers.entry(key.consumer.clone()).or_default();
-        if let (Some(roles), false) = (&key.roles, present.in_policy.contains(&key.consumer)) {
+        if let (Some(roles), false) = (&key.roles, present.is_in_policy(&key.consumer)) {
             stored.roles.clone_from(roles);
-            present.roles.insert(key.consumer.clone(), roles.iter().cloned().collect());
         }
-        let expires = key.expires.as_ref().map(|expiry| expiry.at);
-        let owned = Owned { consumer: key.consumer.clone(), disabled: key.disabled, expires };
-        present.owners.insert(key.digest, owned);
-        let mut entry = StoredKey::default();
-        entry.id.clone_from(&id);
-        entry.sha256 = key.digest.to_hex();
-        entry.description = description;
-        entry.created = Some(key.created.unwrap_or_else(|| made.to_owned()));
-        entry.expires = key.expires.map(|expiry| expiry.text);
-        entry.disabled = key.disabled;
+        let entry = StoredKey {
+            id: id.clone(),
+            sha256: key.digest.to_hex(),
+            description,
+            created: Some(rfc3339(key.created.unwrap_or(now))),
+            expires: key.expires.map(rfc3339),
+            disabled: key.disabled,
+            ..StoredKey::default()
+        };
+        present.add(&key.consumer, key.roles.as_deref(), &entry);
         stored.keys.push(entry);
         taken.keys.push(TakenKey { at, consumer: key.consumer, id });
     }
@@ -160,9 +110,9 @@ pub(super) fn take(found: &mut Found, policy: &Document, store: &mut Store, now:
 }
 
 /// Whether a key that is there is switched off, or ends sooner, in the source.
-fn may_less(key: &FoundKey, there: &Owned) -> bool {
-    let sooner = |expiry: &Expiry| there.expires.is_none_or(|expires| expiry.at < expires);
-    (key.disabled && !there.disabled) || key.expires.as_ref().is_some_and(sooner)
+fn may_less(key: &FoundKey, there: &Known) -> bool {
+    let sooner = |end: Timestamp| there.expires.is_none_or(|expires| end < expires);
+    (key.disabled && !there.disabled) || key.expires.is_some_and(sooner)
 }
 
 /// Who claims each key of a source.
@@ -187,16 +137,17 @@ fn unpresentable(fits: Fits, bearer_alone: bool) -> Option<&'static str> {
     }
 }
 
-fn expired(expires: Option<&Expiry>, now: Timestamp) -> Option<String> {
-    expires.filter(|expiry| expiry.at <= now).map(|expiry| format!("it expired at {}", expiry.text))
+fn expired(expires: Option<Timestamp>, now: Timestamp) -> Option<String> {
+    expires.filter(|end| *end <= now).map(|end| format!("it expired at {}", rfc3339(end)))
 }
 
 /// The same key of two consumers: nobody knows whose call it is, so it is nobody's.
-fn contested(key: &FoundKey, claims: &HashMap<Digest, BTreeSet<String>>, present: &Present) -> Option<String> {
+fn contested(key: &FoundKey, claims: &HashMap<Digest, BTreeSet<String>>, present: &AllKeys) -> Option<String> {
     if claims.get(&key.digest).is_some_and(|names| names.len() > 1) {
         return Some("two consumers have it, so nobody knows whose call it is: give each one of its own".to_owned());
     }
-    let owner = present.owners.get(&key.digest).map(|owned| &owned.consumer).filter(|owner| **owner != key.consumer)?;
+    let owner =
+        present.by_digest(&key.digest).map(|known| &known.consumer).filter(|owner| ***owner != *key.consumer)?;
     Some(format!("it is a key of consumer {owner} already: give each consumer one of its own"))
 }
 
@@ -251,9 +202,12 @@ fn refusals<'a>(
 }
 
 /// A key must not get more, or less, than it had.
-fn other_roles(key: &FoundKey, present: &Present) -> Option<String> {
+fn other_roles(key: &FoundKey, present: &AllKeys) -> Option<String> {
     let wanted: BTreeSet<String> = key.roles.as_ref()?.iter().cloned().collect();
-    let there = present.roles.get(&key.consumer).filter(|there| **there != wanted)?;
+    let there: BTreeSet<String> = present.roles(&key.consumer)?.iter().cloned().collect();
+    if there == wanted {
+        return None;
+    }
     let name = |roles: &BTreeSet<String>| match roles.len() {
         0 => "no role".to_owned(),
         _ => format!("the roles {}", roles.iter().cloned().collect::<Vec<_>>().join(", ")),
@@ -261,24 +215,18 @@ fn other_roles(key: &FoundKey, present: &Present) -> Option<String> {
     Some(format!(
         "consumer {} has {} already, and {} in this place: make them the same, or name another consumer",
         key.consumer,
-        name(there),
+        name(&there),
         name(&wanted)
     ))
 }
 
 /// The id of the source where it can be one, or else the first digits of the digest.
-fn id(
-    key: &FoundKey,
-    ids: &HashSet<String>,
-    unfit: &Unfit,
-    is_key: &impl Fn(&str) -> bool,
-    found: &mut Found,
-) -> String {
+fn id(key: &FoundKey, present: &AllKeys, unfit: &Unfit, is_key: &impl Fn(&str) -> bool, found: &mut Found) -> String {
     let handle = key.digest.handle();
     let Some(id) = &key.id else { return handle };
     let why = if is_key(id) {
         "it is a key itself".to_owned()
-    } else if ids.contains(id) {
+    } else if present.by_id(id).is_some() {
         "another key has it".to_owned()
     } else if let Some(why) = unfit.ids.get(id) {
         format!("it {why}")

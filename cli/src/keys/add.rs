@@ -13,9 +13,10 @@ use portcullis::{HeaderBlock, Request};
 use super::entry::Entry;
 use super::input::{Line, read_keys};
 use super::key_format::{is_typo, weakness};
-use crate::files::{Merged, StoreFile, now};
+use crate::files::{Merged, StoreFile};
 use crate::output::{Progress, count, note};
 use crate::store::Locked;
+use crate::when::now;
 
 const EXAMPLES: &str = "Examples:
   portcullis keys add --consumer ci < key.txt

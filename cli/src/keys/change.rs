@@ -5,8 +5,8 @@ use clap::Args;
 
 use super::entry::check;
 use super::selection::Selection;
-use super::when::{When, rfc3339};
-use crate::files::{StoreFile, now};
+use crate::files::StoreFile;
+use crate::when::{When, now, rfc3339};
 
 const REMOVE: &str = "Examples:
   portcullis keys remove 209c6ca829ca9a60
@@ -102,7 +102,7 @@ impl Expire {
     pub(crate) fn run(self, files: &StoreFile) -> Result<bool> {
         let mut selected = self.selection.open(files)?;
         let now = now();
-        let at = rfc3339(self.at.map_or(now, |when| when.from(now)))?;
+        let at = rfc3339(self.at.map_or(now, |when| when.from(now)));
         selected.change(|consumer, key| {
             key.expires = Some(at.clone());
             check(consumer, &[], key).context("`disable` or `remove` it instead")

@@ -9,9 +9,9 @@ use portcullis::{Document, Timestamp};
 use serde_json::json;
 
 use super::known::AllKeys;
-use super::when::{When, rfc3339};
 use crate::files::Merged;
 use crate::store::{Store, StoredKey};
+use crate::when::{When, rfc3339};
 use crate::yaml::Node;
 
 /// What `generate` and `add` say of the keys that they put into the store.
@@ -58,12 +58,12 @@ impl Entry {
         }
         self.holds_no_key(&digests)?;
         let notes = self.put_roles(store, policy)?;
-        let time = |at: Option<Timestamp>| at.map(rfc3339).transpose();
+        let time = |at: Option<Timestamp>| at.map(rfc3339);
         let blueprint = StoredKey {
             description: self.description.clone(),
-            created: Some(rfc3339(now)?),
-            not_before: time(self.not_before.map(|when| when.from(now)))?,
-            expires: time(expires)?,
+            created: Some(rfc3339(now)),
+            not_before: time(self.not_before.map(|when| when.from(now))),
+            expires: time(expires),
             ..StoredKey::default()
         };
         let new = |(place, digest)| NewEntry::new(&self.consumer, place, digest, self.id.as_deref(), &blueprint);

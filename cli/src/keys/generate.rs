@@ -8,9 +8,10 @@ use serde_json::json;
 
 use super::entry::{Entry, NewEntry};
 use super::key_format::NewKey;
-use crate::files::{StoreFile, now};
+use crate::files::StoreFile;
 use crate::output::{Output, Progress, count, note};
 use crate::store::Locked;
+use crate::when::now;
 
 const EXAMPLES: &str = "Examples:
   portcullis keys generate --consumer ci --expires 90d

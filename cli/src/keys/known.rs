@@ -5,13 +5,14 @@ use std::rc::Rc;
 
 use anyhow::Result;
 use portcullis::Timestamp;
+use portcullis::document::Document;
 use portcullis::keys::Digest;
 use portcullis::keys::EntryProblem;
-use portcullis::keys::{ConsumerEntry, KeyEntry};
+use portcullis::keys::KeyEntry;
 
-use super::when::Span;
 use crate::files::{Merged, environment};
 use crate::store::{Store, StoredKey};
+use crate::when::Span;
 
 /// One key.
 #[derive(Debug)]
@@ -32,7 +33,8 @@ pub(crate) struct Known {
     pub(crate) expires: Option<Timestamp>,
     /// Where it stands in the policy; none for a key of the store.
     pub(crate) place: Option<String>,
-    disabled: bool,
+    /// Switched off.
+    pub(crate) disabled: bool,
     /// None where it is no digest, or an unset variable.
     digest: Option<Digest>,
     /// Why it opens nothing whatever the time is.
@@ -93,7 +95,7 @@ impl std::fmt::Display for State {
 impl Known {
     /// What the gate would say of it at `now`; it expires soon where it does so within `soon`.
     pub(crate) fn state(&self, now: Timestamp, soon: Span) -> State {
-        let until = |at: Timestamp| Span::seconds(at.0.saturating_sub(now.0));
+        let until = |at: Timestamp| Span::between(now, at);
         if let Some(problem) = self.problem {
             return problem;
         }
@@ -152,13 +154,21 @@ impl Known {
     }
 }
 
-/// All keys, by consumer, and what finds one of them.
+/// All keys, and what finds one of them, or the roles of a consumer.
 #[derive(Debug)]
 pub(crate) struct AllKeys {
-    /// Sorted by consumer and id.
+    /// Sorted by consumer and id; behind them those that were [added](Self::add).
     pub(crate) keys: Vec<Known>,
+    consumers: HashMap<Rc<str>, Owner>,
     by_id: HashMap<String, usize>,
     by_digest: HashMap<Digest, usize>,
+}
+
+/// A consumer, which may have no key.
+#[derive(Debug)]
+struct Owner {
+    roles: Rc<[String]>,
+    in_policy: bool,
 }
 
 impl AllKeys {
@@ -168,23 +178,28 @@ impl AllKeys {
     /// Where the gate would refuse the policy.
     pub(crate) fn of(store: &Store, policy: Option<&Merged>) -> Result<Self> {
         let document = policy.map(Merged::document).transpose()?;
+        let place = |path: &str| policy.map(|policy| policy.place(path)).unwrap_or_default();
+        Ok(Self::of_document(store, document.as_ref(), &place))
+    }
+
+    /// Those of a store, and of a document that was read. `place` tells where a path of the document stands.
+    pub(crate) fn of_document(store: &Store, document: Option<&Document>, place: &dyn Fn(&str) -> String) -> Self {
         let mut keys = Vec::new();
-        let mut in_policy = HashMap::new();
-        let consumers: &[ConsumerEntry] = document.as_ref().map_or(&[], |document| &document.consumers);
-        for (number, consumer) in consumers.iter().enumerate() {
+        let mut owners = HashMap::new();
+        for (number, consumer) in document.iter().flat_map(|document| &document.consumers).enumerate() {
             let name: Rc<str> = consumer.name.as_str().into();
             let roles: Rc<[String]> = consumer.roles.iter().map(|role| role.as_str().to_owned()).collect();
-            in_policy.insert(Rc::clone(&name), Rc::clone(&roles));
+            owners.insert(Rc::clone(&name), Owner { roles: Rc::clone(&roles), in_policy: true });
             for (index, key) in consumer.keys.iter().enumerate() {
-                let path = format!("consumers[{number}].keys[{index}]");
-                let place = policy.map(|policy| policy.place(&path)).unwrap_or_default();
+                let place = place(&format!("consumers[{number}].keys[{index}]"));
                 keys.push(Known::in_policy(&name, &roles, key, place));
             }
         }
         for (name, stored) in &store.consumers {
             let name: Rc<str> = name.as_str().into();
-            let roles = in_policy.get(&name).cloned().unwrap_or_else(|| stored.roles.clone().into());
-            keys.extend(stored.keys.iter().map(|key| Known::stored(&name, &roles, key)));
+            let own = || Owner { roles: stored.roles.clone().into(), in_policy: false };
+            let roles = &owners.entry(Rc::clone(&name)).or_insert_with(own).roles;
+            keys.extend(stored.keys.iter().map(|key| Known::stored(&name, roles, key)));
         }
         keys.sort_by(|one, other| (&one.consumer, &one.id).cmp(&(&other.consumer, &other.id)));
         let (mut by_id, mut by_digest) = (HashMap::new(), HashMap::new());
@@ -203,7 +218,30 @@ impl AllKeys {
                 key.problem = Some(State::Refused);
             }
         }
-        Ok(Self { keys, by_id, by_digest })
+        Self { keys, consumers: owners, by_id, by_digest }
+    }
+
+    /// Adds a key that came into the store, and the roles of its consumer, where they were given with it.
+    pub(crate) fn add(&mut self, consumer: &str, roles: Option<&[String]>, key: &StoredKey) {
+        let consumer: Rc<str> = consumer.into();
+        if let Some(roles) = roles.filter(|_| !self.is_in_policy(&consumer)) {
+            self.consumers.insert(Rc::clone(&consumer), Owner { roles: roles.into(), in_policy: false });
+        }
+        let roles = self.consumers.get(&consumer).map_or_else(|| Rc::from([]), |owner| Rc::clone(&owner.roles));
+        let known = Known::stored(&consumer, &roles, key);
+        self.by_id.insert(known.id.clone(), self.keys.len());
+        self.by_digest.extend(known.digest.map(|digest| (digest, self.keys.len())));
+        self.keys.push(known);
+    }
+
+    /// The roles of a consumer, where there is one of that name.
+    pub(crate) fn roles(&self, consumer: &str) -> Option<&[String]> {
+        self.consumers.get(consumer).map(|owner| &*owner.roles)
+    }
+
+    /// Whether the policy names a consumer.
+    pub(crate) fn is_in_policy(&self, consumer: &str) -> bool {
+        self.consumers.get(consumer).is_some_and(|owner| owner.in_policy)
     }
 
     /// The key of that id.

@@ -9,11 +9,11 @@ use comfy_table::{Table, presets};
 use serde_json::{Value, json};
 
 use super::known::{AllKeys, Known, State};
-use super::when::{Span, rfc3339};
-use crate::files::{Merged, StoreFile, now};
+use crate::files::{Merged, StoreFile};
 use crate::mode::Modes;
 use crate::output::{Output, RED, YELLOW, note, print};
 use crate::store::Store;
+use crate::when::{Span, now, rfc3339};
 
 const EXAMPLES: &str = "Examples:
   portcullis keys list
@@ -53,7 +53,7 @@ impl List {
         let chosen = all.keys.iter().filter(|key| self.consumer.as_deref().is_none_or(|name| *key.consumer == *name));
         let keys: Vec<_> = chosen.map(|key| (key, key.state(now, self.soon))).collect();
         if self.output == Output::Json {
-            let rows = keys.iter().map(|(key, state)| as_json(key, *state)).collect::<Result<Vec<_>>>()?;
+            let rows = keys.iter().map(|(key, state)| as_json(key, *state)).collect::<Vec<_>>();
             print(&format!("{:#}\n", json!({"mode_override": store.mode_override, "keys": rows})))?;
             return Ok(true);
         }
@@ -83,7 +83,7 @@ fn as_table(keys: &[(&Known, State)], store: &str) -> Result<String> {
     table.load_preset(presets::NOTHING);
     table.set_header(["ID", "CONSUMER", "ROLES", "STATE", "CREATED", "EXPIRES", "WHERE"]);
     for (key, state) in keys {
-        let expires = key.expires.map(rfc3339).transpose()?;
+        let expires = key.expires.map(rfc3339);
         table.add_row([
             key.id.as_str(),
             &key.consumer,
@@ -102,16 +102,16 @@ fn as_table(keys: &[(&Known, State)], store: &str) -> Result<String> {
     Ok(text)
 }
 
-fn as_json(key: &Known, state: State) -> Result<Value> {
-    Ok(json!({
+fn as_json(key: &Known, state: State) -> Value {
+    json!({
         "id": key.id,
         "consumer": *key.consumer,
         "roles": *key.roles,
         "description": key.description,
         "state": state.name(),
         "created": key.created,
-        "not_before": key.not_before.map(rfc3339).transpose()?,
-        "expires": key.expires.map(rfc3339).transpose()?,
+        "not_before": key.not_before.map(rfc3339),
+        "expires": key.expires.map(rfc3339),
         "policy": key.place,
-    }))
+    })
 }

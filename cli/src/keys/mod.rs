@@ -6,12 +6,11 @@ mod entry;
 mod generate;
 mod input;
 mod key_format;
-mod known;
+pub(crate) mod known;
 mod list;
 mod rotate;
 mod selection;
 mod verify;
-pub(crate) mod when;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};

@@ -8,10 +8,10 @@ use super::entry::{NewEntry, add_unique, check};
 use super::generate::hand_over;
 use super::key_format::NewKey;
 use super::selection::Selection;
-use super::when::{Span, When, rfc3339};
-use crate::files::{StoreFile, now};
+use crate::files::StoreFile;
 use crate::output::{Output, Progress, note};
 use crate::store::StoredKey;
+use crate::when::{Span, When, now, rfc3339};
 
 const EXAMPLES: &str = "Examples:
   portcullis keys rotate 209c6ca829ca9a60
@@ -64,14 +64,14 @@ impl Rotate {
         let end = self.overlap.after(now);
         selected.change(|consumer, key| {
             let own = key.expires.as_deref().and_then(Timestamp::from_rfc3339);
-            key.expires = Some(rfc3339(own.map_or(end, |own| own.min(end)))?);
+            key.expires = Some(rfc3339(own.map_or(end, |own| own.min(end))));
             check(consumer, &[], key)
                 .context("it is not valid yet, so there is nothing to overlap: `remove` it, and `generate` one")
         })?;
         add_unique(&mut selected.locked.store, policy.as_ref(), &new)?;
         hand_over(&selected.locked, &new, &secrets, self.output)?;
         for (_, key) in old.iter().filter(|_| old.len() == 1) {
-            note(format_args!("key {} passes until {} at the latest", key.id, rfc3339(end)?));
+            note(format_args!("key {} passes until {} at the latest", key.id, rfc3339(end)));
         }
         Ok(true)
     }
@@ -93,8 +93,8 @@ impl Rotate {
         };
         let blueprint = StoredKey {
             description: old.description.clone(),
-            created: Some(rfc3339(now)?),
-            expires: expires.map(rfc3339).transpose()?,
+            created: Some(rfc3339(now)),
+            expires: expires.map(rfc3339),
             ..StoredKey::default()
         };
         let new = NewEntry::new(consumer, String::from("the new key"), secret.digest(), self.id.as_deref(), &blueprint);

@@ -10,10 +10,10 @@ use serde_json::json;
 use super::input::read_keys;
 use super::key_format::is_typo;
 use super::known::AllKeys;
-use super::when::Span;
-use crate::files::{StoreFile, now};
+use crate::files::StoreFile;
 use crate::output::{GREEN, Output, RED, print};
 use crate::store::Store;
+use crate::when::{Span, now};
 
 const EXAMPLES: &str = "Examples:
   portcullis keys verify < key.txt

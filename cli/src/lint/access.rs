@@ -5,11 +5,12 @@ use portcullis::path::Ambiguity;
 use portcullis::request::IpRange;
 use portcullis::request::KeySource;
 use portcullis::value::{Method, Methods};
-use portcullis::{HeaderBlock, Policy, Reason, Request};
+use portcullis::{HeaderBlock, PathPattern, Policy, Reason, Request};
 
 use super::code::Code;
 use super::finding::Finding;
 use super::policy::Subject;
+use crate::pattern::{goes_below, segments};
 
 /// Looks at all but consumers and keys.
 pub(super) fn examine(subject: &Subject<'_>, document: &Document, findings: &mut Vec<Finding>) {
@@ -211,7 +212,7 @@ fn unprotected_rules(subject: &Subject<'_>, document: &Document, findings: &mut 
     let enforced = Document { mode: Mode::Enforce, public_paths: Vec::new(), ..document.clone() };
     let Ok(loaded) = Policy::compile(enforced, &|name| subject.variables.get(name)) else { return };
     for (index, rule) in document.rules.iter().enumerate() {
-        let example = example(rule.path.as_str());
+        let example = example(&rule.path);
         let headers = [(":method", "GET"), (":path", example.as_str()), (":authority", "localhost")];
         let block = HeaderBlock::new(&headers);
         let request = Request::new(block.headers());
@@ -234,7 +235,7 @@ fn wide_patterns(subject: &Subject<'_>, document: &Document, findings: &mut Vec<
         [("public_paths", public.collect()), ("protected_paths", protected.collect()), ("rules", rules.collect())];
     for (list, patterns) in lists {
         let is_wide = |example: &String| loaded.policy.ambiguity(example.as_bytes()) == Some(Ambiguity::TooWide);
-        let examples = patterns.iter().map(|pattern| example(pattern.as_str())).enumerate();
+        let examples = patterns.iter().map(|pattern| example(pattern)).enumerate();
         if let Some((index, example)) = examples.into_iter().find(|(_, example)| is_wide(example)) {
             let message = format!(
                 "the patterns of this policy match {example} in too many ways: it is never public, and needs a role of every rule"
@@ -247,11 +248,9 @@ fn wide_patterns(subject: &Subject<'_>, document: &Document, findings: &mut Vec<
 }
 
 /// A path that falls under a pattern.
-fn example(pattern: &str) -> String {
-    let names = |segment: &str| {
-        if segment == "*" || segment == "**" || segment.starts_with('{') { "any" } else { segment }.to_owned()
-    };
-    pattern.split('/').map(names).collect::<Vec<_>>().join("/")
+fn example(pattern: &PathPattern) -> String {
+    let below = goes_below(pattern).then_some(None);
+    segments(pattern).chain(below).map(|name| format!("/{}", name.unwrap_or("any"))).collect()
 }
 
 /// A rule before this one that answers for each of its paths and methods; of several that do so together, the first.

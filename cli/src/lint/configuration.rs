@@ -8,10 +8,10 @@ use portcullis::Timestamp;
 
 use super::code::Code;
 use super::files::syntax;
-use super::finding::{Finding, Place};
+use super::finding::Finding;
 use super::gate::{Gate, shared_vms};
 use super::{Examined, listener, mesh, routes, settled};
-use crate::yaml::{Node, Position, Tree};
+use crate::yaml::{Node, Place, Position, Tree};
 
 /// A file of a configuration.
 pub(super) struct Source {

@@ -10,11 +10,12 @@ use portcullis::Timestamp;
 
 use super::Examined;
 use super::code::Code;
-use super::finding::{Finding, Place};
+use super::finding::Finding;
 use super::policy::{Subject, Variables};
 use crate::files::{PolicyFile, merge, policy_alone, read_text};
+use crate::mode;
 use crate::store::Store;
-use crate::yaml::{Node, Position};
+use crate::yaml::{Node, Place, Position};
 
 /// Looks at a policy, with the store that belongs to it.
 ///
@@ -51,11 +52,11 @@ pub(super) fn examine(policy: PathBuf, store: Option<PathBuf>, times: (Timestamp
     let (findings, taken) = subject.examine();
     examined.findings.extend(findings);
     if let Some((stored, mode)) = store.as_ref().and_then(|stored| Some((stored, stored.store.mode_override?))) {
+        let mode = mode::name(mode);
         // Where the store says it, that is the place to mend.
         examined.findings.retain(|finding| finding.code != Code::NotEnforcing);
-        let own = merged.overridden_mode.as_deref().unwrap_or(mode.name());
-        let message =
-            format!("mode_override: the gate is in mode {}, whatever the policy says (it says {own})", mode.name());
+        let own = merged.overridden_mode.as_deref().unwrap_or(mode);
+        let message = format!("mode_override: the gate is in mode {mode}, whatever the policy says (it says {own})");
         let place = stored.place(&["mode_override"]);
         examined.findings.push(Finding::new(Code::ModeOverride, place, message, "`portcullis mode` changes it"));
     }
@@ -117,7 +118,7 @@ fn read_store(path: &Path, policy: &Node, policy_file: &str, findings: &mut Vec<
             return Ok(None);
         }
     };
-    for (index, consumer) in policy.get("consumers").map(Node::items).unwrap_or_default().iter().enumerate() {
+    for (index, consumer) in policy.items_of("consumers").iter().enumerate() {
         let name = consumer.get("name").and_then(Node::text).unwrap_or_default();
         if let Some(stored) = store.consumers.get_mut(name).filter(|stored| !stored.roles.is_empty()) {
             let place = Place { file: policy_file.to_owned(), at: consumer.at };

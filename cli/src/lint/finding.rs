@@ -3,17 +3,8 @@
 use serde_json::{Value, json};
 
 use super::code::Code;
-use crate::output::{RED, YELLOW};
-use crate::yaml::Position;
-
-/// Where something stands.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Place {
-    /// The file, as it was given.
-    pub(crate) file: String,
-    /// Where in it, where that is known.
-    pub(crate) at: Option<Position>,
-}
+use crate::output::{RED, YELLOW, printable};
+use crate::yaml::Place;
 
 /// One finding. Holds no value that may be a key.
 #[derive(Debug)]
@@ -30,18 +21,16 @@ pub(crate) struct Finding {
 
 impl Finding {
     pub(crate) fn new(code: Code, place: Place, message: impl Into<String>, fix: impl Into<String>) -> Self {
-        // Others may have written the file: no terminal obeys what it names.
-        let printable = |text: String| text.replace(char::is_control, "?");
-        Self { code, place, message: printable(message.into()), fix: printable(fix.into()) }
+        // Others may have written the file.
+        Self { code, place, message: printable(&message.into()), fix: printable(&fix.into()) }
     }
 
     /// For people: three lines.
     pub(crate) fn to_text(&self) -> String {
         let style = if self.code.is_error() { RED } else { YELLOW };
-        let at = self.place.at.map(|at| format!(":{at}")).unwrap_or_default();
-        let (file, severity, code) = (&self.place.file, self.code.severity(), self.code.name());
+        let (place, severity, code) = (&self.place, self.code.severity(), self.code.name());
         format!(
-            "{file}{at}: {style}{severity}[{code}]{style:#}: {}\n  fix: {}\n  see: {}\n",
+            "{place}: {style}{severity}[{code}]{style:#}: {}\n  fix: {}\n  see: {}\n",
             self.message,
             self.fix,
             self.code.page()

@@ -6,9 +6,9 @@ use base64::engine::general_purpose::STANDARD;
 use super::Examined;
 use super::code::Code;
 use super::configuration::{Source, field, is_enum, is_set, text_of, typed};
-use super::finding::{Finding, Place};
+use super::finding::Finding;
 use super::policy::{Subject, Taken, Variables};
-use crate::yaml::{Node, Position, Tree};
+use crate::yaml::{Node, Place, Position, Tree};
 use portcullis::Timestamp;
 
 /// A gate, as a configuration has it.

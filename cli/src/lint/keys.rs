@@ -10,7 +10,7 @@ use portcullis::keys::{ConsumerEntry, KeyEntry, Secret};
 use super::code::Code;
 use super::finding::Finding;
 use super::policy::Subject;
-use crate::keys::when::Span;
+use crate::when::Span;
 
 /// The keys of `envoy/envoy.yaml`, which protect nothing.
 const DEMO_KEYS: [&str; 2] = ["pk_demo_ci_not_a_secret", "pk_demo_admin_not_a_secret"];
@@ -148,7 +148,7 @@ fn examine_key(subject: &Subject<'_>, path: &str, key: &KeyEntry, findings: &mut
             warn(Code::ExpiredKey, "the key has expired", "remove it, or give its consumer a new one")
         }
         Some(expires) if expires <= soon => {
-            let left = Span::seconds(expires.0.saturating_sub(now.0));
+            let left = Span::between(now, expires);
             let fix = "give its consumer a new one: `portcullis keys rotate`";
             warn(Code::ExpiresSoon, &format!("the key expires in {left}"), fix);
         }

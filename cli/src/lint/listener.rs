@@ -3,10 +3,10 @@
 use super::code::Code;
 use super::configuration::{Source, field, is_off, text_of, typed, walk};
 use super::filters::{may_answer, router_of, translates};
-use super::finding::{Finding, Place};
+use super::finding::Finding;
 use super::gate::Gate;
 use super::settled;
-use crate::yaml::Node;
+use crate::yaml::{Node, Place};
 
 /// A connection manager, and the listener that it is in. One without filters is a part that Istio merges into its own.
 pub(super) struct Manager<'a> {

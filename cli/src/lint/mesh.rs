@@ -4,10 +4,10 @@ use portcullis::document::ClientAddress;
 
 use super::code::Code;
 use super::configuration::{Source, text_of};
-use super::finding::{Finding, Place};
+use super::finding::Finding;
 use super::gate::Gate;
 use super::listener::{self, Find};
-use crate::yaml::Node;
+use crate::yaml::{Node, Place};
 
 /// The namespace whose plugins are for every other one.
 const ROOT: &str = "istio-system";
@@ -21,7 +21,7 @@ pub(super) fn gates_of<'a>(source: &'a Source, document: &'a Node) -> Vec<Gate<'
             spec.get("wasm").and_then(|wasm| Gate::of_istio(source, document, wasm)).into_iter().collect()
         }
         Some("EnvoyExtensionPolicy") => {
-            let wasm = spec.get("wasm").map(Node::items).unwrap_or_default();
+            let wasm = spec.items_of("wasm");
             wasm.iter().filter_map(|wasm| Gate::of_envoy_gateway(source, wasm)).collect()
         }
         _ => Vec::new(),
@@ -73,7 +73,7 @@ fn istio(spec: &Node, find: &mut Find<'_>) {
 /// Which listeners a plugin is in.
 fn modes(spec: &Node) -> Vec<&str> {
     let all = vec!["CLIENT", "SERVER"];
-    let matches = spec.get("match").map(Node::items).unwrap_or_default();
+    let matches = spec.items_of("match");
     if matches.is_empty() {
         return all;
     }
@@ -83,7 +83,7 @@ fn modes(spec: &Node) -> Vec<&str> {
 
 /// An EnvoyFilter that puts a gate behind the router.
 fn patches(source: &Source, document: &Node, spec: &Node, find: &mut Find<'_>) {
-    for patch in spec.get("configPatches").map(Node::items).unwrap_or_default() {
+    for patch in spec.items_of("configPatches") {
         let Some(inner) = patch.get("patch") else { continue };
         let value = inner.get("value");
         let config = value.and_then(|value| value.get("typed_config").or_else(|| value.get("typedConfig")));

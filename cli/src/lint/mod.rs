@@ -22,9 +22,9 @@ use anyhow::{Result, anyhow};
 use clap::Args;
 use serde_json::json;
 
-use crate::files::now;
-use crate::keys::when::Span;
+use crate::files::POLICY;
 use crate::output::{Output, count, print};
+use crate::when::{Span, now};
 use code::Code;
 use finding::Finding;
 
@@ -87,7 +87,7 @@ impl Lint {
         let times = (now, self.soon.after(now));
         let mut examined = Vec::new();
         if self.policy.is_some() || self.envoy.is_empty() {
-            let policy = self.policy.clone().unwrap_or_else(|| "policy.yaml".into());
+            let policy = self.policy.clone().unwrap_or_else(|| POLICY.into());
             examined.push(files::examine(policy, self.store.clone(), times)?);
         }
         examined.extend(configuration::examine(&self.envoy, times)?);

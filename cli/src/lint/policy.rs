@@ -6,9 +6,9 @@ use portcullis::keys::{EntryProblem, RefusedEntry};
 use portcullis::{Policy, Timestamp};
 
 use super::code::Code;
-use super::finding::{Finding, Place};
+use super::finding::Finding;
 use super::{access, keys};
-use crate::yaml::{Node, Tree};
+use crate::yaml::{Node, Place, Tree};
 
 /// The most refusals that are told at once.
 const MOST_REFUSALS: usize = 20;

@@ -1,14 +1,15 @@
 //! Routes behind a gate whose prefix ends within a segment, where the patterns of a policy end on one: `/adminx` is then routed
 //! like `/admin`, and decided like any other path.
 
-use portcullis::Document;
+use portcullis::{Document, PathPattern};
 
 use super::code::Code;
 use super::configuration::{Source, field, text_of, walk};
-use super::finding::{Finding, Place};
+use super::finding::Finding;
 use super::gate::Gate;
 use super::listener::{Manager, holds};
-use crate::yaml::{Node, Position};
+use crate::pattern::segments;
+use crate::yaml::{Node, Place, Position};
 
 /// A prefix that requests are routed by.
 struct Prefix<'a> {
@@ -32,6 +33,7 @@ pub(super) fn examine(sources: &[Source], managers: &[Manager<'_>], gates: &[Gat
                 let mut escaped = policies.filter_map(|taken| escaped(&taken.document, prefix.text));
                 if let Some((path, pattern)) = escaped.next() {
                     let text = prefix.text;
+                    let pattern = pattern.as_str();
                     let message =
                         format!("{text}x is routed like {text}, and {path} of the gate, {pattern}, is not for it");
                     let place = Place { file: source.file.clone(), at: prefix.at };
@@ -58,9 +60,9 @@ fn virtual_service(document: &Node) -> Vec<(&Node, Prefix<'_>)> {
     if text_of(document, "kind") != Some("VirtualService") {
         return Vec::new();
     }
-    let routes = document.get("spec").map(|spec| list(spec, "http")).unwrap_or_default();
+    let routes = document.get("spec").map(|spec| spec.items_of("http")).unwrap_or_default();
     let routes = routes.iter().filter(|route| route.get("route").or_else(|| route.get("delegate")).is_some());
-    let prefixes = routes.flat_map(|route| list(route, "match")).filter_map(|one| {
+    let prefixes = routes.flat_map(|route| route.items_of("match")).filter_map(|one| {
         let prefix = one.get("uri")?.get("prefix")?;
         let text = prefix.text()?;
         let fix = format!("match uri: {{exact: {text}}} and uri: {{prefix: {text}/}} in its place");
@@ -69,34 +71,25 @@ fn virtual_service(document: &Node) -> Vec<(&Node, Prefix<'_>)> {
     prefixes.collect()
 }
 
-fn list<'a>(node: &'a Node, name: &str) -> &'a [Node] {
-    node.get(name).map(Node::items).unwrap_or_default()
-}
-
 /// A rule, or a protected path, that is for something behind the prefix and not for all that it routes: where that stands in
 /// the policy, and its pattern.
-fn escaped<'a>(document: &'a Document, prefix: &str) -> Option<(String, &'a str)> {
+fn escaped<'a>(document: &'a Document, prefix: &str) -> Option<(String, &'a PathPattern)> {
     if prefix.is_empty() || prefix.ends_with('/') {
         return None;
     }
     let protected = document.protected_paths.iter().flatten().enumerate();
-    let protected = protected.map(|(index, one)| (format!("protected_paths[{index}]"), one.path.as_str()));
-    let rules = document.rules.iter().enumerate().map(|(index, rule)| (format!("rules[{index}]"), rule.path.as_str()));
+    let protected = protected.map(|(index, one)| (format!("protected_paths[{index}]"), &one.path));
+    let rules = document.rules.iter().enumerate().map(|(index, rule)| (format!("rules[{index}]"), &rule.path));
     rules.chain(protected).find(|(_, pattern)| lets_escape(pattern, prefix))
 }
 
 /// Whether a pattern is for paths behind a prefix, and not for those that have more behind the last name of the prefix.
-fn lets_escape(pattern: &str, prefix: &str) -> bool {
-    let mut segments = pattern.split('/');
-    for name in prefix.split('/') {
-        match segments.next() {
-            // The last name, whatever is behind it, and all below.
-            Some("**") => return false,
-            Some(segment) if segment == "*" || segment.starts_with('{') || segment.eq_ignore_ascii_case(name) => {}
-            _ => return false,
-        }
-    }
-    true
+fn lets_escape(pattern: &PathPattern, prefix: &str) -> bool {
+    let Some(prefix) = prefix.strip_prefix('/') else { return false };
+    let mut segments = segments(pattern);
+    // Where the segments end first, what is left is the last name, whatever is behind it, and all below.
+    let is_met = |name: &str| segments.next().is_some_and(|one| one.is_none_or(|one| one.eq_ignore_ascii_case(name)));
+    prefix.split('/').all(is_met)
 }
 
 #[cfg(test)]
@@ -119,7 +112,7 @@ mod tests {
             ("/admin/**", "/adm", false),
             ("/admin/**", "/other", false),
         ] {
-            assert_eq!(lets_escape(pattern, prefix), escapes, "{pattern} behind {prefix}");
+            assert_eq!(lets_escape(&pattern.parse().unwrap(), prefix), escapes, "{pattern} behind {prefix}");
         }
     }
 }

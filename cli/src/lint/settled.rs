@@ -3,9 +3,9 @@
 
 use super::code::Code;
 use super::configuration::{Source, field, is_enum, is_set, text_of};
-use super::finding::{Finding, Place};
+use super::finding::Finding;
 use super::listener::Manager;
-use crate::yaml::{Node, Tree};
+use crate::yaml::{Node, Place, Tree};
 
 const REJECT_UNDERSCORES: &str = "common_http_protocol_options: {headers_with_underscores_action: REJECT_REQUEST}";
 const PATHS: &str = "`..`, `//` or `%2F` reach the gate and the service as they were sent; the gate weighs each reading of a \

@@ -1,11 +1,12 @@
 //! The policy as it goes into a render, which others read: version control, admin interfaces. So no key is in it.
 
 use anyhow::Result;
+use portcullis::document::Mode;
 use portcullis::keys::Digest;
 use portcullis::keys::EntryProblem;
 
 use crate::files::Merged;
-use crate::store::Mode;
+use crate::mode;
 use crate::yaml::{Node, Tree};
 
 /// A policy that the gate takes, without keys.
@@ -31,7 +32,7 @@ impl Sealed {
     /// Where the gate would refuse the document.
     pub(crate) fn new(mut merged: Merged, mode: Option<Mode>) -> Result<Self> {
         if let Some(mode) = mode {
-            merged.node.set("mode", mode.name().into());
+            merged.node.set("mode", mode::name(mode).into());
         }
         // The environment of this command is another than Envoy's.
         let loaded = merged.compile(&|_| None)?;

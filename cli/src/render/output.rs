@@ -7,12 +7,14 @@ use std::sync::mpsc;
 
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
+use portcullis::document::Mode;
 use portcullis::value::VariableName;
 
 use super::document::Sealed;
 use crate::files::PolicyFile;
+use crate::mode;
 use crate::output::{note, print};
-use crate::store::{Mode, write_atomically};
+use crate::store::write_atomically;
 use crate::watch;
 use crate::yaml::Node;
 
@@ -22,7 +24,7 @@ pub(crate) struct Source {
     #[command(flatten)]
     policy: PolicyFile,
     /// With this mode, whatever the policy and the store say
-    #[arg(long, value_enum)]
+    #[arg(long, value_parser = mode::parser())]
     mode: Option<Mode>,
     /// Write there, at once or not at all, and only if something changes; a new file is for its owner alone
     #[arg(long, short, value_name = "FILE")]

@@ -6,19 +6,19 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use serde_json::Value;
 
 use crate::admin::Client;
-use crate::render::envoy::Admin as Address;
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Where the interface is, and where Envoy writes which address it has.
+/// Where the interface is.
 #[derive(Debug)]
 pub(super) struct Admin {
-    /// As it was asked for.
-    pub(super) address: Address,
-    /// The file that Envoy writes the address to: port 0 is any free one.
+    /// Its socket, if it is on one.
+    pub(super) socket: Option<PathBuf>,
+    /// The file that Envoy writes its address to: port 0 is any free one.
     pub(super) told: PathBuf,
 }
 
@@ -35,18 +35,34 @@ impl Admin {
 
     /// A gauge or counter, where there is one.
     pub(super) fn stat(&self, name: &str) -> Option<u64> {
-        let filter = format!("^{}$", name.replace('.', r"\."));
-        let stats = self.client().ok()?.json("/stats", &[("format", "json"), ("filter", &filter)], PATIENCE).ok()?;
-        stats.pointer("/stats/0/value")?.as_u64()
+        let found = self.stats(&format!("^{}$", name.replace('.', r"\."))).ok()?;
+        found.first().map(|(_, value)| *value)
     }
 
-    /// Where the gate's listener is.
-    pub(super) fn listener(&self) -> Result<SocketAddr> {
+    /// How many requests are under way, not counting the one that asks.
+    pub(super) fn active_requests(&self) -> Result<u64> {
+        let found = self.stats(r"^http\..*\.downstream_rq_active$")?;
+        Ok(found.iter().filter(|(name, _)| !name.starts_with("http.admin.")).map(|(_, value)| value).sum())
+    }
+
+    /// The gauges and counters whose name matches a regular expression.
+    fn stats(&self, filter: &str) -> Result<Vec<(String, u64)>> {
+        let stats = self.client()?.json("/stats", &[("format", "json"), ("filter", filter)], PATIENCE)?;
+        let all = stats["stats"].as_array().context("Envoy has no statistics")?;
+        Ok(all.iter().filter_map(|one| Some((one["name"].as_str()?.to_owned(), one["value"].as_u64()?))).collect())
+    }
+
+    /// The listeners that have an address, by name. The port is 0 until the listener is open.
+    pub(super) fn listeners(&self) -> Result<Vec<(String, SocketAddr)>> {
         let listeners = self.client()?.json("/listeners", &[("format", "json")], PATIENCE)?;
-        let address = listeners.pointer("/listener_statuses/0/local_address/socket_address");
-        let address = address.context("Envoy has no listener")?;
-        let (ip, port) = (address["address"].as_str().unwrap_or_default(), address["port_value"].as_u64());
-        Ok(SocketAddr::new(ip.parse()?, u16::try_from(port.unwrap_or_default())?))
+        let listeners = listeners["listener_statuses"].as_array().context("Envoy has no listener")?;
+        let address = |listener: &Value| {
+            let address = listener.pointer("/local_address/socket_address")?;
+            let port = address["port_value"].as_u64().unwrap_or_default();
+            let address = SocketAddr::new(address["address"].as_str()?.parse().ok()?, u16::try_from(port).ok()?);
+            Some((listener["name"].as_str()?.to_owned(), address))
+        };
+        Ok(listeners.iter().filter_map(address).collect())
     }
 
     /// Has Envoy do something.
@@ -55,9 +71,9 @@ impl Admin {
     }
 
     fn client(&self) -> Result<Client> {
-        Ok(match &self.address {
-            Address::Socket(file) => Client::Socket(file.clone()),
-            Address::Address(_) => Client::Url(format!("http://{}", self.listens()?)),
+        Ok(match &self.socket {
+            Some(file) => Client::Socket(file.clone()),
+            None => Client::Url(format!("http://{}", self.listens()?)),
         })
     }
 }

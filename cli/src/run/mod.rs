@@ -2,9 +2,11 @@
 
 mod access;
 mod admin;
+mod given;
 mod install;
 mod live;
 mod process;
+mod running;
 mod source;
 mod upstream;
 
@@ -13,11 +15,12 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use clap::Args;
+use clap::{ArgGroup, Args};
+use portcullis::document::Mode;
 
 use crate::files::PolicyFile;
+use crate::mode;
 use crate::render::envoy::{Admin, Tls, Upstream};
-use crate::store::Mode;
 use crate::watch;
 use live::Live;
 use source::{Additions, Source, Token};
@@ -31,6 +34,7 @@ const EXAMPLES: &str = "Examples:
       --public /health
   portcullis run --upstream 127.0.0.1:5000 --listen 0.0.0.0:8443 \\
       --tls-cert cert.pem --tls-key key.pem
+  portcullis run --config envoy.yaml
 
 The policy is that of --policy, --bearer-token or --api-keys; else that of DEEPAAS_AUTH_BEARER_TOKEN or API_KEYS_FILE; else \
 policy.yaml, where there is one. With none of them everything passes. A change of a file is live without a restart.
@@ -39,11 +43,11 @@ Exit status: 0 stopped by Ctrl-C or SIGTERM, 1 Envoy ended by itself or did not 
 
 /// Run Envoy with the gate in front of a service
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, group(ArgGroup::new("what").required(true).args(["upstream", "config"])))]
 pub(crate) struct Run {
     /// The service: where requests go that pass
     #[arg(long, value_name = "HOST:PORT")]
-    upstream: Upstream,
+    upstream: Option<Upstream>,
     /// Where to listen; port 0 is any free one
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080", value_parser = listen_address)]
     listen: SocketAddr,
@@ -63,7 +67,7 @@ pub(crate) struct Run {
     #[arg(long, value_name = "PATH")]
     public: Vec<String>,
     /// The mode, whatever the policy and the store say
-    #[arg(long, value_enum)]
+    #[arg(long, value_parser = mode::parser())]
     mode: Option<Mode>,
     /// A certificate chain to listen with, as PEM
     #[arg(long, value_name = "FILE", requires = "tls_key")]
@@ -74,6 +78,11 @@ pub(crate) struct Run {
     /// The Envoy to run [default: the one on PATH, or else one that is installed]
     #[arg(long, value_name = "PATH")]
     envoy: Option<PathBuf>,
+    /// An Envoy configuration to run as it is, in the place of one that is made
+    #[arg(long, value_name = "FILE", conflicts_with_all = [
+        "listen", "policy", "store", "bearer_token", "api_keys", "public", "mode", "tls_cert", "tls_key", "admin", "quiet",
+    ])]
+    config: Option<PathBuf>,
     /// Where Envoy's admin interface listens, for `portcullis status` [default: nowhere that others reach]
     #[arg(long, value_name = "ADDRESS:PORT")]
     admin: Option<Admin>,
@@ -99,18 +108,24 @@ const ADMIN_ADDRESS: &str = "admin-address";
 
 impl Run {
     pub(crate) fn run(self) -> Result<bool> {
+        let (sender, events) = mpsc::channel();
+        let Some(service) = self.upstream else {
+            let configuration = self.config.context("give --upstream HOST:PORT, or --config FILE")?;
+            watch::on_signal(sender.clone(), Event::Stop)?;
+            let envoy = install::find(self.envoy.as_deref(), &events)?;
+            return given::run(&envoy, &configuration, sender, &events);
+        };
         let additions = Additions { public: self.public, mode: self.mode };
         additions.check()?;
         let policy = self.policy.map(|file| PolicyFile { file, store: self.store });
         let source = Source::choose(policy, self.bearer_token, self.api_keys)?;
         let tls = self.tls_cert.zip(self.tls_key).map(|(certificate, key)| tls(&certificate, &key)).transpose()?;
-        if upstream::is_the_gate(&self.upstream, self.listen) {
+        if upstream::is_the_gate(&service, self.listen) {
             bail!(
                 "--upstream {0}: the gate itself listens there: give one of them another port",
-                upstream::name(&self.upstream)
+                upstream::name(&service)
             );
         }
-        let (sender, events) = mpsc::channel();
         watch::on_signal(sender.clone(), Event::Stop)?;
         // From before the files are read: no change is missed.
         let files = source.files();
@@ -121,7 +136,7 @@ impl Run {
         let envoy = install::find(self.envoy.as_deref(), &events)?;
         // Again: to install Envoy takes time, and nobody listened for changes.
         let ready = source.read(&additions)?;
-        let proxy = live::Wanted { listen: self.listen, upstream: self.upstream, tls, admin: self.admin };
+        let proxy = live::Wanted { listen: self.listen, upstream: service, tls, admin: self.admin };
         Live::start(&envoy, proxy, source, additions, ready, self.quiet, sender)?.go_on(&events)
     }
 }

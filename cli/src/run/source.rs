@@ -4,23 +4,20 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow, bail};
+use portcullis::document::Mode;
 use portcullis::keys::Digest;
 use portcullis::request::{is_presentable, is_token68};
 use portcullis::{Document, Loaded};
 use serde_json::json;
 
-use crate::files::{Merged, PolicyFile, environment, merge};
-use crate::import;
+use crate::files::{Merged, POLICY, PolicyFile, environment, merge};
+use crate::import::deepaas::{self, VARIABLE as TOKEN};
+use crate::import::orchestra::VARIABLE as API_KEYS;
+use crate::import::orchestra_as_policy;
+use crate::mode;
 use crate::render::document::Sealed;
-use crate::store::{Mode, Store};
+use crate::store::Store;
 use crate::yaml::{Node, Tree};
-
-/// Where DEEPaaS has its token.
-pub(super) const TOKEN: &str = "DEEPAAS_AUTH_BEARER_TOKEN";
-/// Where Orchestra has the name of its file of keys.
-pub(super) const API_KEYS: &str = "API_KEYS_FILE";
-/// What people write.
-const POLICY: &str = "policy.yaml";
 
 /// A token as it was given, which nothing shows.
 #[derive(Clone)]
@@ -141,8 +138,8 @@ impl Source {
         }
         let (mut merged, mut remarks) = match self {
             Self::Files(files) => (files.read()?, Vec::new()),
-            Self::ApiKeys(file) => import::orchestra_as_policy(file)?,
-            Self::Token(digest, from) => (merge(deepaas(digest), None, Path::new(from))?, Vec::new()),
+            Self::ApiKeys(file) => orchestra_as_policy(file)?,
+            Self::Token(digest, from) => (merge(deepaas::policy(digest), None, Path::new(from))?, Vec::new()),
             Self::Nowhere => {
                 let open = Node::from(json!({"mode": "disabled"}));
                 (merge(open, None, Path::new("no policy"))?, Vec::new())
@@ -190,7 +187,7 @@ impl Additions {
 
     fn add_to(&self, merged: &mut Merged) {
         if let Some(mode) = self.mode {
-            merged.node.set("mode", mode.name().into());
+            merged.node.set("mode", mode::name(mode).into());
         }
         if self.public.is_empty() {
             return;
@@ -203,15 +200,4 @@ impl Additions {
             None => merged.node.set("public_paths", Node::list(more)),
         }
     }
-}
-
-/// What DEEPaaS protects by its own flag: the models alone.
-fn deepaas(digest: &Digest) -> Node {
-    Node::from(json!({
-        "name": "deepaas",
-        "key_sources": ["bearer"],
-        "consumers": [{"name": "deepaas", "keys": [{"id": "token", "sha256": digest.to_hex()}]}],
-        "protected_paths": ["/v2/models/**"],
-        "reply": {"detail": "A valid bearer token is required."},
-    }))
 }

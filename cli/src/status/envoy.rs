@@ -14,6 +14,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::Wanted;
 use crate::admin::Client;
+use crate::output::printable;
 
 /// A running Envoy.
 #[derive(Debug)]
@@ -21,7 +22,7 @@ pub(super) struct Envoy {
     /// Its version, such as `1.40.0`.
     pub(super) version: String,
     /// For how many seconds it runs.
-    pub(super) uptime: u64,
+    pub(super) uptime: i64,
     /// Its gates by name.
     pub(super) gates: BTreeMap<String, Gate>,
     /// Where filters come by ECDS: each by its name. The gate is one of them, and may go by another name.
@@ -195,11 +196,6 @@ impl Updates {
 fn milliseconds(text: &str) -> Option<u64> {
     let time = OffsetDateTime::parse(text, &Rfc3339).ok()?;
     u64::try_from(time.unix_timestamp_nanos() / 1_000_000).ok()
-}
-
-/// Without what a terminal would obey: others choose these names.
-fn printable(text: &str) -> String {
-    text.replace(char::is_control, "?")
 }
 
 /// A name in a regular expression: whatever is no letter and no digit matches any character.

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::envoy::{Envoy, Gate};
 use super::{Answer, Wanted};
 use crate::output::{GREEN, RED, print};
+use crate::when::Span;
 
 /// A table of all gates, and below it what is wrong.
 pub(super) fn text(answers: &[Answer], wanted: Option<&Wanted>) -> Result<()> {
@@ -29,7 +30,7 @@ pub(super) fn text(answers: &[Answer], wanted: Option<&Wanted>) -> Result<()> {
             table.add_row([admin.to_string(), "-".to_owned()]);
             continue;
         };
-        let begin = [admin.to_string(), envoy.version.clone(), span(envoy.uptime)];
+        let begin = [admin.to_string(), envoy.version.clone(), Span::seconds(envoy.uptime).to_string()];
         for (name, gate) in &envoy.gates {
             table.add_row(begin.iter().cloned().chain(row(envoy, name, gate)));
         }
@@ -85,17 +86,6 @@ fn row(envoy: &Envoy, name: &str, gate: &Gate) -> [String; 7] {
 /// The gauge tells no more than that.
 fn mode(gate: &Gate) -> &'static str {
     if gate.is_enforcing { "enforce" } else { "report or disabled" }
-}
-
-/// `3d 4h`, `2h 5m`, `7m 9s`, `12s`.
-fn span(seconds: u64) -> String {
-    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);
-    match (days, hours, minutes) {
-        (0, 0, 0) => format!("{seconds}s"),
-        (0, 0, _) => format!("{minutes}m {}s", seconds % 60),
-        (0, _, _) => format!("{hours}h {}m", minutes % 60),
-        _ => format!("{days}d {}h", hours % 24),
-    }
 }
 
 /// The same as an object.

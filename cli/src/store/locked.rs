@@ -105,7 +105,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
-    use crate::store::Mode;
+    use portcullis::document::Mode;
 
     #[test]
     fn it_is_replaced_for_its_owner_alone_and_leaves_nothing_behind() {

@@ -10,7 +10,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow};
-use clap::ValueEnum;
+use portcullis::document::Mode;
 use portcullis::keys::Digest;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -47,18 +47,6 @@ impl TryFrom<u64> for Version {
     fn try_from(number: u64) -> Result<Self, Self::Error> {
         if number == 1 { Ok(Self) } else { Err("a version of the format that this command does not know") }
     }
-}
-
-/// The gate's modes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Mode {
-    /// Deny what is to be denied
-    Enforce,
-    /// Decide and count, let everything through
-    Report,
-    /// Let everything through undecided
-    Disabled,
 }
 
 /// What the store has of a consumer.
@@ -100,17 +88,6 @@ pub(crate) struct StoredKey {
     /// What somebody added.
     #[serde(flatten)]
     pub(crate) others: Map<String, Value>,
-}
-
-impl Mode {
-    /// As the policy writes it.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Enforce => "enforce",
-            Self::Report => "report",
-            Self::Disabled => "disabled",
-        }
-    }
 }
 
 impl Stored {

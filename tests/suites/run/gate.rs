@@ -56,7 +56,12 @@ impl Gate {
         let arguments = ["--upstream", &upstream, "--listen", "127.0.0.1:0"];
         // A repeated option overrides the earlier one.
         let arguments = if more.contains(&"--listen") { &arguments[..2] } else { &arguments[..] };
-        let command = command(folder.path(), &[arguments, more].concat(), environment);
+        Self::run(folder, &[arguments, more].concat(), environment)
+    }
+
+    /// Starts it with these arguments alone.
+    pub(crate) fn run(folder: TempDir, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        let command = command(folder.path(), arguments, environment);
         let log = File::create(folder.path().join("log")).expect("the folder takes a file");
         Self { process: Leashed::start(&command, log), folder }
     }
@@ -79,9 +84,13 @@ impl Gate {
     }
 
     pub(crate) fn send(&self, from: IpAddr, path: &str, headers: &[(&str, &str)]) -> Reply {
+        self.send_to("listening on http://", from, path, headers)
+    }
+
+    /// As [`Gate::send`], to the address that stands behind these words.
+    pub(crate) fn send_to(&self, words: &str, from: IpAddr, path: &str, headers: &[(&str, &str)]) -> Reply {
         let bytes = request(b"GET", path.as_bytes(), b"gate.test", &pairs(headers), None);
-        let stream = connect(from, self.address("listening on http://")).expect("it listens");
-        Client::new(stream).send(&bytes).expect("it replies")
+        Client::new(connect(from, self.address(words)).expect("it listens")).send(&bytes).expect("it replies")
     }
 
     pub(crate) fn status(&self, path: &str, headers: &[(&str, &str)]) -> u16 {

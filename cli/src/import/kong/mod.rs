@@ -12,9 +12,8 @@ use std::collections::BTreeMap;
 use anyhow::{Result, bail};
 use portcullis::Timestamp;
 
-use crate::import::found::{Expiry, Found, FoundKey};
+use crate::import::found::{Found, FoundKey};
 use crate::import::source::Source;
-use crate::keys::when::rfc3339;
 use crate::yaml::{Node, Tree};
 use routes::Routing;
 
@@ -51,7 +50,7 @@ struct Person<'a> {
 fn people<'a>(node: &'a Node, found: &mut Found) -> Vec<Person<'a>> {
     let mut people = Vec::new();
     let mut index = BTreeMap::new();
-    for consumer in node.get("consumers").map(Node::items).unwrap_or_default() {
+    for consumer in node.items_of("consumers") {
         let text = |name| consumer.get(name).and_then(Node::text);
         let handles: Vec<&str> = ["username", "custom_id", "id"].into_iter().filter_map(text).collect();
         let Some(name) = handles.first() else {
@@ -70,16 +69,16 @@ fn people<'a>(node: &'a Node, found: &mut Found) -> Vec<Person<'a>> {
             "plugins",
         ];
         found.leave_unknown(consumer, "consumers[]", &known);
-        let credentials = consumer.get("keyauth_credentials").map(Node::items).unwrap_or_default().iter().collect();
+        let credentials = consumer.items_of("keyauth_credentials").iter().collect();
         let mut person = Person { name, credentials, groups: Vec::new() };
-        for acl in consumer.get("acls").map(Node::items).unwrap_or_default() {
+        for acl in consumer.items_of("acls") {
             group(acl, &mut person, found);
         }
         index.extend(handles.into_iter().map(|handle| (handle, people.len())));
         people.push(person);
     }
     for (member, what) in [("keyauth_credentials", "key not taken"), ("acls", "group not taken")] {
-        for entry in node.get(member).map(Node::items).unwrap_or_default() {
+        for entry in node.items_of(member) {
             let owner = entry.get("consumer");
             let member = |name| owner.and_then(|owner| owner.get(name)).and_then(Node::text);
             let owner = owner.and_then(Node::text).or_else(|| member("username")).or_else(|| member("id"));
@@ -125,16 +124,14 @@ fn key(credential: &Node, person: &Person<'_>, now: Timestamp, found: &mut Found
         _ => None,
     };
     let created = number("created_at");
-    key.created = created.and_then(|at| rfc3339(Timestamp(at)).ok());
+    key.created = created.map(Timestamp);
     if credential.get("ttl").is_some() {
         let end = number("ttl").and_then(|ttl| created.unwrap_or(now.0).checked_add(ttl));
-        match end.and_then(|end| Some((Timestamp(end), rfc3339(Timestamp(end)).ok()?))) {
-            Some((at, text)) => key.expires = Some(Expiry { text, at }),
-            None => {
-                found.leave(at, "key not taken: its ttl is no number of seconds");
-                return Ok(());
-            }
-        }
+        let Some(end) = end else {
+            found.leave(at, "key not taken: its ttl is no number of seconds");
+            return Ok(());
+        };
+        key.expires = Some(Timestamp(end));
         if created.is_none() {
             found.note(at, "its ttl is counted from now, as Kong counts it from the start: created_at is not there");
         }

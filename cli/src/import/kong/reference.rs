@@ -26,7 +26,7 @@ pub(super) struct Services<'a> {
 impl<'a> Services<'a> {
     /// Those of the file.
     pub(super) fn read(node: &'a Node) -> Self {
-        let services = items(node, "services");
+        let services = node.items_of("services");
         let named = services.iter().enumerate();
         let numbers = named.flat_map(|(number, service)| handles(service, &NAMES).map(move |name| (name, number)));
         Self { numbers: numbers.collect(), here: services.len(), all: services.len() }
@@ -53,11 +53,6 @@ impl<'a> Services<'a> {
     pub(super) fn are_elsewhere(&self) -> bool {
         self.all > self.here
     }
-}
-
-/// The items of a list, where there is one.
-pub(super) fn items<'a>(node: &'a Node, name: &str) -> &'a [Node] {
-    node.get(name).map(Node::items).unwrap_or_default()
 }
 
 /// What most entities are known by.

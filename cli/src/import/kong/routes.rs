@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::reference::{NAMES, Reference, Services, handles, items, reference};
+use super::reference::{NAMES, Reference, Services, handles, reference};
 use super::route::Route;
 use crate::import::found::{Found, shown};
 use crate::yaml::{Node, Position, Tree};
@@ -93,11 +93,11 @@ impl<'a> Routing<'a> {
         let mut services = Services::read(node);
         let mut routes = Vec::new();
         let mut owners: Vec<(Scope, &Node)> = vec![(Scope::Everywhere, node)];
-        for (number, service) in items(node, "services").iter().enumerate() {
+        for (number, service) in node.items_of("services").iter().enumerate() {
             owners.push((Scope::Service(number), service));
-            routes.extend(items(service, "routes").iter().map(|route| Route::read(route, Some(number))));
+            routes.extend(service.items_of("routes").iter().map(|route| Route::read(route, Some(number))));
         }
-        routes.extend(items(node, "routes").iter().map(|route| Route::read(route, services.of(route))));
+        routes.extend(node.items_of("routes").iter().map(|route| Route::read(route, services.of(route))));
         let mut routing = Self { routes, plugins: Vec::new(), services, guards_elsewhere: false };
         let mut numbers = HashMap::new();
         for (number, route) in routing.routes.iter().enumerate() {
@@ -105,14 +105,14 @@ impl<'a> Routing<'a> {
             owners.push((Scope::Route(number), route.node));
         }
         let some = |entities, names: &[&'static str]| {
-            items(node, entities).iter().flat_map(|one| handles(one, names)).collect::<HashSet<_>>()
+            node.items_of(entities).iter().flat_map(|one| handles(one, names)).collect::<HashSet<_>>()
         };
         let callers = [
             ("consumer", some("consumers", &["username", "custom_id", "id"])),
             ("consumer_group", some("consumer_groups", &NAMES)),
         ];
         for (owner_scope, owner) in owners {
-            for plugin in items(owner, "plugins") {
+            for plugin in owner.items_of("plugins") {
                 let scope = match (reference(plugin, "route"), reference(plugin, "service")) {
                     (Reference::Missing, Reference::Missing) => owner_scope,
                     (Reference::To(route), _) => {
@@ -128,8 +128,8 @@ impl<'a> Routing<'a> {
                 routing.plugin(plugin, scope, &callers, found);
             }
         }
-        for consumer in items(node, "consumers") {
-            for plugin in items(consumer, "plugins") {
+        for consumer in node.items_of("consumers") {
+            for plugin in consumer.items_of("plugins") {
                 found.leave(plugin.at, "a plugin of one consumer");
             }
         }

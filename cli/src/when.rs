@@ -1,14 +1,14 @@
-//! Points in time and spans, as people write them.
+//! Points in time and spans: how they are read, and how they are written.
 
 use std::str::FromStr;
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Result, anyhow, bail};
 use portcullis::Timestamp;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-/// The last second that RFC 3339 can write.
-const LAST: i64 = 253_402_300_799;
+/// The first and the last second that RFC 3339 can write: of the years 0 and 9999.
+const RANGE: (i64, i64) = (-62_167_219_200, 253_402_300_799);
 
 /// A number of seconds, such as `7d`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,8 +46,7 @@ impl FromStr for When {
     type Err = anyhow::Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let at = Timestamp::from_rfc3339(text).or_else(|| Timestamp::from_rfc3339(&format!("{text}T00:00:00Z")));
-        match (at, text.parse()) {
+        match (point(text), text.parse()) {
             (Some(at), _) => Ok(Self::At(at)),
             (None, Ok(span)) => Ok(Self::In(span)),
             (None, Err(_)) => bail!(
@@ -58,14 +57,19 @@ impl FromStr for When {
 }
 
 impl Span {
-    /// What so many seconds are.
+    /// A number of seconds.
     pub(crate) fn seconds(seconds: i64) -> Self {
         Self(seconds)
     }
 
-    /// So long after `now`; what is later than any date is the last one.
+    /// The time from one point to a later one.
+    pub(crate) fn between(from: Timestamp, to: Timestamp) -> Self {
+        Self(to.0.saturating_sub(from.0))
+    }
+
+    /// The point that is so long after `now`, at most the end of the year 9999.
     pub(crate) fn after(self, now: Timestamp) -> Timestamp {
-        Timestamp(now.0.saturating_add(self.0).min(LAST))
+        Timestamp(now.0.saturating_add(self.0).min(RANGE.1))
     }
 }
 
@@ -78,6 +82,12 @@ impl std::fmt::Display for Span {
 }
 
 impl When {
+    /// The point in time that was asked for, or else now.
+    pub(crate) fn or_now(given: Option<Self>) -> Timestamp {
+        let now = now();
+        given.map_or(now, |when| when.from(now))
+    }
+
     /// The point in time, told at `now`.
     pub(crate) fn from(self, now: Timestamp) -> Timestamp {
         match self {
@@ -87,15 +97,21 @@ impl When {
     }
 }
 
-/// As the policy has it, in UTC.
-///
-/// # Errors
-/// Where it is after the year 9999 or before the year 0.
-pub(crate) fn rfc3339(at: Timestamp) -> Result<String> {
-    OffsetDateTime::from_unix_timestamp(at.0)
-        .ok()
-        .and_then(|at| at.format(&Rfc3339).ok())
-        .context("a time out of range")
+/// The time now.
+pub(crate) fn now() -> Timestamp {
+    Timestamp(OffsetDateTime::now_utc().unix_timestamp())
+}
+
+/// Reads a date-time of RFC 3339, or a date, which is its first second in UTC.
+pub(crate) fn point(text: &str) -> Option<Timestamp> {
+    Timestamp::from_rfc3339(text).or_else(|| Timestamp::from_rfc3339(&format!("{text}T00:00:00Z")))
+}
+
+/// Writes a point in time as RFC 3339 has it, in UTC. What is out of its range becomes the first or the last second in it.
+pub(crate) fn rfc3339(at: Timestamp) -> String {
+    let written = OffsetDateTime::from_unix_timestamp(at.0.clamp(RANGE.0, RANGE.1)).map(|at| at.format(&Rfc3339));
+    // Every second of the range can be written.
+    written.ok().and_then(Result::ok).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -111,7 +127,7 @@ mod tests {
             ("5m", 1_300),
             ("1s", 1_001),
             ("0", 1_000),
-            ("99999999999999d", LAST),
+            ("99999999999999d", RANGE.1),
             ("2027-02-01", 1_801_440_000),
             ("2027-02-01T00:00:00Z", 1_801_440_000),
             ("2027-02-01T02:00:00+02:00", 1_801_440_000),
@@ -139,9 +155,14 @@ mod tests {
 
     #[test]
     fn times_are_written_as_the_policy_has_them() {
-        assert_eq!(rfc3339(Timestamp(1_801_440_000)).unwrap(), "2027-02-01T00:00:00Z");
-        assert_eq!(rfc3339(Timestamp(LAST)).unwrap(), "9999-12-31T23:59:59Z");
-        assert!(rfc3339(Timestamp(i64::MAX)).is_err());
+        for (seconds, text) in [
+            (1_801_440_000, "2027-02-01T00:00:00Z"),
+            (RANGE.1, "9999-12-31T23:59:59Z"),
+            (i64::MAX, "9999-12-31T23:59:59Z"),
+            (i64::MIN, "0000-01-01T00:00:00Z"),
+        ] {
+            assert_eq!(rfc3339(Timestamp(seconds)), text);
+        }
         for (seconds, text) in [(0, "0s"), (59, "59s"), (3_599, "59m"), (86_399, "23h"), (14 * 86_400, "14d")] {
             assert_eq!(Span::seconds(seconds).to_string(), text);
         }

@@ -1,0 +1,70 @@
+//! An Envoy configuration that is there already, run as it is.
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+
+use super::admin::Admin;
+use super::process::{Plan, Process, Requests};
+use super::running::{PATIENCE, PULSE, Running, private_directory};
+use super::{ADMIN_ADDRESS, Event};
+use crate::output::{GREEN, YELLOW, note};
+
+/// Runs it until somebody stops it (true), or Envoy ends by itself (false).
+///
+/// # Errors
+/// Where the configuration cannot be read, or Envoy not be started.
+pub(super) fn run(envoy: &Path, configuration: &Path, sender: Sender<Event>, events: &Receiver<Event>) -> Result<bool> {
+    File::open(configuration).with_context(|| format!("cannot read the configuration {}", configuration.display()))?;
+    let directory = private_directory()?;
+    let admin = Admin { socket: None, told: std::path::absolute(directory.path().join(ADMIN_ADDRESS))? };
+    let plan = Plan { configuration, node: None, requests: Requests::AsConfigured, hidden: None, expected: &[] };
+    let running = Running { process: Process::start(envoy, directory.path(), &plan, sender)?, admin };
+    // From here on it goes when Envoy does.
+    let _ = directory.keep();
+    let (begin, mut is_up) = (Instant::now(), false);
+    loop {
+        match events.recv_timeout(if is_up { Duration::MAX } else { PULSE }) {
+            Ok(Event::Changed) => {}
+            Ok(Event::Stop) => {
+                running.stop(events);
+                return Ok(true);
+            }
+            Ok(Event::Ended(status)) => {
+                running.ended(status);
+                return Ok(false);
+            }
+            Err(RecvTimeoutError::Timeout) if is_up => {}
+            Err(RecvTimeoutError::Timeout) => {
+                is_up = welcome(&running.admin);
+                if !is_up && begin.elapsed() > PATIENCE {
+                    is_up = true;
+                    note(format_args!(
+                        "{YELLOW}warning:{YELLOW:#} after a minute Envoy does not say that it is ready; without an admin \
+                         interface at an address it cannot"
+                    ));
+                }
+            }
+            Err(RecvTimeoutError::Disconnected) => bail!("nothing tells any more when to end"),
+        }
+    }
+}
+
+/// Says where Envoy listens, if it does.
+fn welcome(admin: &Admin) -> bool {
+    if !admin.is_ready() {
+        return false;
+    }
+    let (Ok(listeners), Ok(address)) = (admin.listeners(), admin.listens()) else { return false };
+    if listeners.iter().any(|(_, address)| address.port() == 0) {
+        return false;
+    }
+    for (name, address) in listeners {
+        note(format_args!("listener {name} is at {GREEN}{address}{GREEN:#}"));
+    }
+    note(format_args!("Envoy's admin interface is at http://{address}. Ctrl-C ends Envoy"));
+    true
+}
