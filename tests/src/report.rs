@@ -7,9 +7,9 @@ use crate::observation::Discrepancy;
 /// One discrepancy, and where it was found.
 #[derive(Debug, Clone)]
 pub struct Failure {
-    /// The file of the row.
-    pub file: String,
-    /// The row.
+    /// The id of the row.
+    pub id: String,
+    /// The name of the row.
     pub row: String,
     /// Where it was so: each engine with protocol and form of the policy, or only the engine if it was so everywhere.
     pub engines: Vec<String>,
@@ -20,10 +20,10 @@ pub struct Failure {
 /// All failures as text, one a line, in aligned columns.
 pub fn table(failures: &[Failure]) -> String {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_header(["file", "row", "engines", "what", "expected", "got"]);
+    table.load_preset(presets::NOTHING).set_header(["id", "row", "engines", "what", "expected", "got"]);
     table.add_rows(failures.iter().map(|failure| {
         let Discrepancy { what, expected, got } = &failure.discrepancy;
-        [&failure.file, &failure.row, &failure.engines.join(", "), what, expected, got].map(Clone::clone)
+        [&failure.id, &failure.row, &failure.engines.join(", "), what, expected, got].map(Clone::clone)
     }));
     table.trim_fmt() + "\n"
 }
