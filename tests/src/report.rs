@@ -1,4 +1,6 @@
-//! Failures as a table.
+//! What a run says beside its tests: failures as a table, and what it did not check.
+
+use std::io::Write as _;
 
 use comfy_table::{Table, presets};
 
@@ -26,4 +28,12 @@ pub fn table(failures: &[Failure]) -> String {
         [&failure.id, &failure.row, &failure.engines.join(", "), what, expected, got].map(Clone::clone)
     }));
     table.trim_fmt() + "\n"
+}
+
+/// Says that a check is left out, past the capture of the test runner. `scripts/timed` repeats the line at the end of the run.
+///
+/// # Panics
+/// If standard error is closed.
+pub fn not_checked(what: &str) {
+    std::io::stderr().write_all(format!("NOT CHECKED: {what}\n").as_bytes()).expect("standard error takes a line");
 }
