@@ -200,8 +200,10 @@ clean: cargo ## remove what was built; what was fetched stays in .cache
 
 # What the rest needs. Each says in one line what is missing and how to get it.
 
+# rustup may have been told to install nothing by itself: then it is asked for the version of rust-toolchain.toml.
 cargo:
 	@command -v $(CARGO) >/dev/null || { echo 'make: cargo is missing: install Rust from https://rustup.rs' >&2; exit 2; }
+	@$(CARGO) --version >/dev/null 2>&1 || { echo '==> installing the Rust of rust-toolchain.toml'; rustup toolchain install; }
 
 python:
 	@command -v $(PYTHON) >/dev/null || { echo 'make: python3 is missing: install it (Debian: apt install python3 python3-pip)' >&2; exit 2; }
