@@ -137,6 +137,14 @@ fn updates_are_looked_for_where_there_is_something_to_update() {
     assert_eq!(crates, locks.collect(), "dependabot.yml on the left, each Cargo.lock on the right");
 }
 
+#[test]
+fn the_page_of_the_tests_names_every_suite() {
+    let (manifest, page) = (read("tests/Cargo.toml"), read("tests/README.md"));
+    let names = manifest.split("[[test]]").skip(1).map(|test| value(test, "name").expect("a name"));
+    let missing: Vec<&str> = names.filter(|name| !page.contains(&format!("`{name}`"))).collect();
+    assert_eq!(missing, [""; 0], "suites that tests/README.md does not name");
+}
+
 /// The files of a name, from the top of the workspace.
 fn files(name: &str) -> BTreeSet<PathBuf> {
     let is_source =
