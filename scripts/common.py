@@ -32,9 +32,7 @@ def say(text):
 
 
 def parser(description, epilog):
-    return argparse.ArgumentParser(
-        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    return argparse.ArgumentParser(description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter)
 
 
 class Stopped(BaseException):

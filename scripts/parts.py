@@ -51,7 +51,9 @@ def shown(target, look):
 
 
 def logged(target, settings, log, pulse):
-    """Runs a target with its output in the file `log`, and prints its last line every `pulse` seconds. Returns its exit status."""
+    """Runs a target with its output in the file `log`, and says every `pulse` seconds how its last line begins.
+
+    Its exit status."""
     started = time.monotonic()
     with open(log, "wb") as output, running(target, settings, output) as process:
         while True:

@@ -242,7 +242,7 @@ mod tests {
         "new": {"roles": ["predict"], "keys": [{"id": "three", "sha256": "11"}]}}}"#;
 
     #[test]
-    fn keys_come_to_their_consumers_and_the_mode_over_the_policys() {
+    fn keys_come_to_their_consumers_and_the_mode_over_that_of_the_policy() {
         let merged = merged("mode: enforce\nconsumers: [{name: ci, keys: [{id: one}]}]\n", STORE).unwrap();
         assert_eq!(merged.overridden_mode.as_deref(), Some("enforce"));
         assert_eq!(

@@ -40,6 +40,8 @@ pub struct Cases {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Row {
+    /// The name of the file and a number, such as `keys-017`. It stays when rows are added, moved, renamed or removed.
+    pub id: String,
     /// What the row shows, as a sentence.
     pub name: String,
     /// The policy.
@@ -134,8 +136,13 @@ fn all_engines() -> BTreeSet<EngineName> {
 }
 
 impl Row {
-    /// Whether the row runs on an engine. Envoy's clock cannot be set. The other engines get what the gate sees as
-    /// input, which an answer of Envoy itself, or raw bytes, do not provide.
+    /// Id and name, as tests and failures have them.
+    pub fn title(&self) -> String {
+        format!("{}: {}", self.id, self.name)
+    }
+
+    /// Whether the row runs on an engine. Envoy has a clock that nobody can set. The others are told what the gate sees:
+    /// an answer of Envoy's own, or bare bytes, say nothing about that.
     pub fn runs_on(&self, engine: EngineName) -> bool {
         let told = self.request.raw.is_none() || self.request.has_parts();
         self.engines.contains(&engine)
@@ -152,6 +159,9 @@ impl Row {
     }
 
     fn check(&self, cases: &Cases) -> Result<(), String> {
+        if !is_id(&self.id, &cases.name) {
+            return Err(format!("invalid id: expected the name of the file and three digits, as `{}-001`", cases.name));
+        }
         if !cases.policies.contains_key(&self.policy) {
             return Err(format!("no policy named {}", self.policy));
         }
@@ -235,17 +245,27 @@ pub fn parse(name: &str, text: &str) -> Result<Cases, String> {
         format!("{file}, {}: {error}", row.map_or("above the rows".to_owned(), |row| format!("row `{row}`")))
     })?;
     name.clone_into(&mut cases.name);
-    let mut names = BTreeSet::new();
+    let (mut ids, mut names) = (BTreeSet::new(), BTreeSet::new());
     for row in &cases.rows {
-        let unique = if names.insert(&row.name) { Ok(()) } else { Err("a second row of this name".to_owned()) };
-        unique.and_then(|()| row.check(&cases)).map_err(|error| format!("{file}, row `{}`: {error}", row.name))?;
+        let unique = match (ids.insert(&row.id), names.insert(&row.name)) {
+            (true, true) => Ok(()),
+            (false, _) => Err("a second row with this id".to_owned()),
+            (true, false) => Err(format!("a second row of the name `{}`", row.name)),
+        };
+        unique.and_then(|()| row.check(&cases)).map_err(|error| format!("{file}, row `{}`: {error}", row.id))?;
     }
     Ok(cases)
 }
 
-/// The name of the row that contains the line: the last `- name:` at or above it.
+/// Whether an id is one of a file: `FILE-NNN`.
+fn is_id(id: &str, file: &str) -> bool {
+    let number = id.strip_prefix(file).and_then(|rest| rest.strip_prefix('-'));
+    number.is_some_and(|number| number.len() == 3 && number.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// The id of the row that the line belongs to: the last `- id:` of a row at or above it.
 fn row_at(text: &str, line: usize) -> Option<&str> {
-    let above = text.lines().take(line).filter_map(|line| line.trim_start().strip_prefix("- name:"));
+    let above = text.lines().take(line).filter_map(|line| line.strip_prefix("  - id:"));
     above.last().map(str::trim)
 }
 
@@ -255,33 +275,59 @@ mod tests {
 
     fn file(row: &str) -> String {
         format!(
-            "about: x\npolicies: {{default: {{}}}}\nrows:\n  - name: first\n    expect: {{reason: no_credential}}\n{row}"
+            "about: x\npolicies: {{default: {{}}}}\nrows:\n  - id: demo-001\n    name: first\n    expect: {{reason: no_credential}}\n{row}"
         )
     }
 
     #[test]
-    fn an_unknown_member_is_refused_with_the_name_of_its_row() {
-        let text = file("  - name: second\n    expect: {reason: no_credential}\n    pollicy: other\n");
+    fn an_unknown_member_is_refused_with_the_id_of_its_row() {
+        let text =
+            file("  - id: demo-002\n    name: second\n    expect: {reason: no_credential}\n    pollicy: other\n");
         let error = parse("demo", &text).unwrap_err();
-        assert!(error.contains("tests/cases/demo.yaml, row `second`") && error.contains("pollicy"), "{error}");
+        assert!(error.contains("tests/cases/demo.yaml, row `demo-002`") && error.contains("pollicy"), "{error}");
     }
 
     #[test]
     fn a_row_of_an_unknown_policy_is_refused() {
-        let text = file("  - name: second\n    policy: other\n    expect: {reason: no_credential}\n");
+        let text = file("  - id: demo-002\n    name: second\n    policy: other\n    expect: {reason: no_credential}\n");
         let error = parse("demo", &text).unwrap_err();
-        assert_eq!(error, "tests/cases/demo.yaml, row `second`: no policy named other");
+        assert_eq!(error, "tests/cases/demo.yaml, row `demo-002`: no policy named other");
     }
 
     #[test]
     fn an_unknown_reason_is_refused() {
-        let error = parse("demo", &file("  - name: second\n    expect: {reason: no_idea}\n")).unwrap_err();
+        let error =
+            parse("demo", &file("  - id: demo-002\n    name: second\n    expect: {reason: no_idea}\n")).unwrap_err();
         assert!(error.contains("no_idea"), "{error}");
     }
 
     #[test]
     fn two_rows_of_one_name_are_refused() {
-        let error = parse("demo", &file("  - name: first\n    expect: {reason: no_credential}\n")).unwrap_err();
-        assert!(error.contains("a second row of this name"), "{error}");
+        let row = "  - id: demo-002\n    name: first\n    expect: {reason: no_credential}\n";
+        let error = parse("demo", &file(row)).unwrap_err();
+        assert_eq!(error, "tests/cases/demo.yaml, row `demo-002`: a second row of the name `first`");
+    }
+
+    #[test]
+    fn two_rows_of_one_id_and_an_id_of_another_form_are_refused() {
+        let row = |id: &str| file(&format!("  - id: {id}\n    name: second\n    expect: {{reason: no_credential}}\n"));
+        assert!(parse("demo", &row("demo-002")).is_ok(), "a control");
+        let error = parse("demo", &row("demo-001")).unwrap_err();
+        assert_eq!(error, "tests/cases/demo.yaml, row `demo-001`: a second row with this id");
+        for id in ["demo-02", "demo-0002", "demo-00x", "other-002", "demo", "002", "demo_002"] {
+            let error = parse("demo", &row(id)).unwrap_err();
+            assert!(
+                error.contains(&format!("row `{id}`: invalid id: expected")) && error.contains("demo-001"),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn no_file_has_a_name_that_another_ends_with_so_that_an_id_selects_one_row() {
+        let files = super::load_all().expect("the table can be read");
+        for (one, other) in files.iter().flat_map(|one| files.iter().map(move |other| (&one.name, &other.name))) {
+            assert!(one == other || !one.ends_with(other.as_str()), "{one} ends with {other}");
+        }
     }
 }

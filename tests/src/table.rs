@@ -85,7 +85,7 @@ struct Bench {
 /// The results of a run.
 #[derive(Default)]
 struct Tally {
-    rows: BTreeSet<(String, String)>,
+    rows: BTreeSet<String>,
     observations: BTreeMap<usize, (&'static str, usize)>,
     disagreements: usize,
     failures: Vec<Failure>,
@@ -137,7 +137,7 @@ fn trials(files: Vec<Cases>, seats: &[Seat], tally: &Arc<Mutex<Tally>>) -> Vec<T
         for row in rows {
             for (place, seat) in seats.iter().enumerate().filter(|(_, seat)| row.runs_on(seat.rows)) {
                 let (bench, row) = (Arc::clone(&bench), row.clone());
-                let name = format!("{}::{}", bench.cases.name, row.name);
+                let name = row.title();
                 trials.push(Trial::test(name, move || bench.judge(&row, place)).with_kind(seat.name));
             }
         }
@@ -168,7 +168,7 @@ impl Bench {
         let differing = if row.expect.reason == ENVOY { Vec::new() } else { self.compare(row, &observations) };
         let mut found = self.unexpected(row, seat.name, &observations);
         let mut tally = locked(&self.tally);
-        tally.rows.insert((self.cases.name.clone(), row.name.clone()));
+        tally.rows.insert(row.id.clone());
         tally.observations.entry(place).or_insert((seat.name, 0)).1 += observations.len();
         tally.disagreements += differing.len();
         found.extend(differing);
@@ -189,7 +189,7 @@ impl Bench {
                 let engine = observation.engine.clone();
                 match found.iter_mut().find(|failure| failure.discrepancy == discrepancy) {
                     Some(failure) => failure.engines.push(engine),
-                    None => found.push(self.failure(row, vec![engine], discrepancy)),
+                    None => found.push(failure(row, vec![engine], discrepancy)),
                 }
             }
         }
@@ -206,14 +206,14 @@ impl Bench {
         for observation in observations {
             let account = account(observation, row.listener.unwrap_or(self.cases.listener));
             let new = || (observation.engine.clone(), account.clone());
-            let (engine, first) = accounts.entry(row.name.clone()).or_insert_with(new);
+            let (engine, first) = accounts.entry(row.id.clone()).or_insert_with(new);
             let engines = || vec![format!("{engine} against {}", observation.engine)];
-            found.extend(disagreements(first, &account).into_iter().map(|one| self.failure(row, engines(), one)));
+            found.extend(disagreements(first, &account).into_iter().map(|one| failure(row, engines(), one)));
         }
         found
     }
+}
 
-    fn failure(&self, row: &Row, engines: Vec<String>, discrepancy: Discrepancy) -> Failure {
-        Failure { file: self.cases.name.clone(), row: row.name.clone(), engines, discrepancy }
-    }
+fn failure(row: &Row, engines: Vec<String>, discrepancy: Discrepancy) -> Failure {
+    Failure { id: row.id.clone(), row: row.name.clone(), engines, discrepancy }
 }

@@ -26,7 +26,7 @@ struct Defence {
     name: String,
     /// The threat, as in `docs/security-model.md`.
     threat: String,
-    /// Rows that fail without it, as `FILE::NAME`.
+    /// Rows that fail without it, by their ids.
     rows: BTreeSet<String>,
 }
 
@@ -35,30 +35,43 @@ fn defences() -> Vec<Defence> {
     serde_saphyr::from_str(&text).expect("tests/defences.yaml is a list of defences")
 }
 
-/// Threats and the rows that show them, from the table in the document.
-fn model() -> Vec<(String, String)> {
+/// The names of the rows of the table by their ids.
+fn table() -> BTreeMap<String, String> {
+    let files = load_all().expect("the table can be read");
+    files.into_iter().flat_map(|file| file.rows).map(|row| (row.id, row.name)).collect()
+}
+
+/// Threats, and the files and names of the rows that show them, from the table in the document.
+fn model() -> Vec<(String, String, String)> {
     let text = fs::read_to_string(workspace().join("docs/security-model.md")).expect("the document can be read");
     let cells = |line: &str| line.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect::<Vec<_>>();
     let rows = text.lines().filter(|line| line.starts_with('|')).map(cells);
     let of_threats = rows.skip_while(|cells| cells.get(1).is_none_or(|cell| cell != "known from")).skip(2);
     let four = of_threats.map_while(|cells| <[String; 4]>::try_from(cells).ok());
-    four.map(|[threat, _, _, row]| (threat, row.replacen('`', "", 2).replacen(": ", "::", 1))).collect()
+    let place = |row: &str| {
+        let (file, name) = row.split_once("`: ").unwrap_or_else(|| panic!("no row of the table: {row}"));
+        (file.trim_start_matches('`').to_owned(), name.to_owned())
+    };
+    four.map(|[threat, _, _, row]| (threat, place(&row))).map(|(threat, (file, name))| (threat, file, name)).collect()
 }
 
 #[test]
 fn each_threat_has_a_defence_and_a_row() {
-    let (defences, model) = (defences(), model());
+    let (defences, model, table) = (defences(), model(), table());
     assert!(model.len() >= 20, "the table is read: {model:?}");
-    let named: BTreeSet<&str> = model.iter().map(|(threat, _)| threat.as_str()).collect();
+    let named: BTreeSet<&str> = model.iter().map(|(threat, ..)| threat.as_str()).collect();
     let defended: BTreeSet<&str> = defences.iter().map(|defence| defence.threat.as_str()).collect();
     assert_eq!(
         named, defended,
         "docs/security-model.md names the threats on the left, tests/defences.yaml on the right"
     );
-    for (threat, row) in &model {
-        let shown =
-            defences.iter().filter(|defence| defence.threat == *threat).any(|defence| defence.rows.contains(row));
-        assert!(shown, "{threat}: no defence in tests/defences.yaml has the row {row}");
+    for (threat, file, name) in &model {
+        let of_file = |id: &str| id.rsplit_once('-').is_some_and(|(start, _)| start == file);
+        let row = table.iter().find(|(id, row)| of_file(id) && *row == name);
+        let (id, _) = row.unwrap_or_else(|| panic!("{threat}: tests/cases/{file}.yaml has no row `{name}`"));
+        let mut defended = defences.iter().filter(|defence| defence.threat == *threat);
+        let shown = defended.any(|defence| defence.rows.contains(id));
+        assert!(shown, "{threat}: no defence in tests/defences.yaml has the row {id}: {name}");
     }
 }
 
@@ -102,9 +115,7 @@ fn collect_marks(folder: &Path, marks: &mut BTreeMap<String, Vec<PathBuf>>) {
 
 #[test]
 fn each_defence_names_rows_of_the_table() {
-    let files = load_all().expect("the table can be read");
-    let rows: BTreeSet<String> =
-        files.iter().flat_map(|file| file.rows.iter().map(|row| format!("{}::{}", file.name, row.name))).collect();
+    let rows: BTreeSet<String> = table().into_keys().collect();
     for Defence { name, rows: fails, .. } in defences() {
         assert!(!fails.is_empty(), "{name}: no row");
         let unknown: Vec<&String> = fails.difference(&rows).collect();
@@ -145,7 +156,7 @@ fn the_rows_fail_when_a_defence_is_taken_out() {
     let table = table_with_switch();
     assert!(has_switch(&table), "a control: this build has the switch");
     eprintln!("built the table with the switch in {} s", begun.elapsed().as_secs());
-    let untouched = failing(&table, None);
+    let (names, untouched) = (self::table(), failing(&table, None));
     assert!(untouched.is_empty(), "nothing is taken out, and yet there fail: {untouched:?}");
     let defences = defences();
     let mut holes = Vec::new();
@@ -160,7 +171,7 @@ fn the_rows_fail_when_a_defence_is_taken_out() {
             rows.len() - missing.len(),
             rows.len()
         );
-        holes.extend(missing.into_iter().map(|row| format!("{name}: {row}")));
+        holes.extend(missing.into_iter().map(|id| format!("{name}: {id}: {}", names[id])));
     }
     eprintln!("{} defences in {} s", defences.len(), begun.elapsed().as_secs());
     assert!(holes.is_empty(), "rows that do not fail without their defence:\n{}", holes.join("\n"));
@@ -196,7 +207,7 @@ fn table_with_switch() -> PathBuf {
     executable.expect("cargo says where the suite is")
 }
 
-/// The rows that fail in the core without a defence.
+/// The ids of the rows that fail in the core without a defence.
 fn failing(table: &Path, without: Option<&str>) -> BTreeSet<String> {
     let mut suite = Command::new(table);
     suite.arg("[core]").env_remove(SWITCH).envs(without.map(|name| (SWITCH, name)));
@@ -204,6 +215,6 @@ fn failing(table: &Path, without: Option<&str>) -> BTreeSet<String> {
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(stdout.contains("test result:"), "the suite does not run:\n{stderr}");
     let failed = stdout.lines().filter_map(|line| line.strip_prefix("test ")?.trim_end().strip_suffix("FAILED"));
-    let name = |line: &str| line.trim_start_matches("[core]").trim().trim_end_matches("...").trim().to_owned();
-    failed.map(name).collect()
+    let id = |line: &str| line.trim_start_matches("[core]").trim().split(": ").next().unwrap_or_default().to_owned();
+    failed.map(id).collect()
 }

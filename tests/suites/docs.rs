@@ -31,6 +31,10 @@ use walkdir::WalkDir;
 /// The reference of the policy.
 const REFERENCE: &str = "docs/configuration.md";
 
+/// Pages of which only the links are looked at.
+const OTHER_PAGES: [&str; 6] =
+    ["SECURITY.md", "CHANGELOG.md", "CONTRIBUTING.md", "tests/README.md", "tests/cases/README.md", "fuzz/README.md"];
+
 impl Block {
     fn value(&self) -> Result<Value, String> {
         serde_saphyr::from_str(&self.text).map_err(|error| format!("is no YAML: {error}"))
@@ -266,7 +270,7 @@ fn envoy_reads_yaml_as_the_reference_warns() {
 #[test]
 fn every_link_leads_somewhere() {
     let mut dead = Vec::new();
-    for page in pages().into_iter().chain(["SECURITY.md", "CHANGELOG.md", "CONTRIBUTING.md"].map(Page::read)) {
+    for page in pages().into_iter().chain(OTHER_PAGES.map(Page::read)) {
         for (line, link) in page.links().into_iter().filter(|(_, link)| !link.contains("://")) {
             let (file, anchor) = link.split_once('#').map_or((&*link, None), |(file, anchor)| (file, Some(anchor)));
             let folder = page.path.parent().expect("a file is in a directory");

@@ -35,7 +35,7 @@ fn the_reference_gives_the_answer_of_each_row() {
             let answers = answers(&cases, row);
             open += usize::from(answers.first().is_some_and(|first| *first != row.expect.reason));
             if !answers.iter().any(|answer| *answer == row.expect.reason) {
-                others.push(format!("{}::{}: {answers:?}, not {}", cases.name, row.name, row.expect.reason));
+                others.push(format!("{}: {answers:?}, not {}", row.title(), row.expect.reason));
             }
         }
     }

@@ -3,7 +3,8 @@
 //!
 //! ```text
 //! cargo test -p portcullis-tests --test table                 # all of it
-//! cargo test -p portcullis-tests --test table -- keys::       # the rows of keys.yaml
+//! cargo test -p portcullis-tests --test table -- keys-        # the rows of keys.yaml
+//! cargo test -p portcullis-tests --test table -- keys-017     # one row
 //! cargo test -p portcullis-tests --test table -- "[core]"     # one engine: [core] (in a second), [wasm] or [envoy]
 //! ```
 

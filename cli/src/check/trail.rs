@@ -2,7 +2,7 @@
 
 use portcullis::decision::trace::{Event, NotPublic, Preflight, Public, Unidentified, Untrusted};
 use portcullis::document::Mode;
-use portcullis::path::{AmbiguousPath, Ambiguity, BadTarget};
+use portcullis::path::{Ambiguity, AmbiguousPath, BadTarget};
 use portcullis::{Caller, Decision, Reason};
 use serde_json::{Value, json};
 

@@ -183,16 +183,20 @@ fn a_row_with_a_wrong_expectation_fails() {
 about: a row that is right beside rows that are wrong
 policies: {default: {consumers: [{name: ci, keys: [{plaintext: pk_of_a_row}]}]}}
 rows:
-  - name: right
+  - id: demo-001
+    name: right
     request: {headers: {x-api-key: pk_of_a_row}}
     expect: {reason: key, upstream: {headers: {x-portcullis-consumer: ci}}}
-  - name: another reason
+  - id: demo-002
+    name: another reason
     request: {headers: {x-api-key: pk_of_a_row}}
     expect: {reason: no_credential}
-  - name: another edit
+  - id: demo-003
+    name: another edit
     request: {headers: {x-api-key: pk_of_a_row}}
     expect: {reason: key, upstream: {headers: {x-portcullis-consumer: root}}}
-  - name: another reply
+  - id: demo-004
+    name: another reply
     expect: {reason: no_credential, reply: {headers: {www-authenticate: Basic}}}
 ";
     let (failing, _) = failing::<OtherHost>(&parse("demo", table).expect("a file of the table"));
