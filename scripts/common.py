@@ -162,8 +162,7 @@ def pip_install(what, requirements, target, directory, python=sys.executable):
     status, output = run(command, "still downloading", env={**os.environ, "TMPDIR": str(directory)})
     if status != 0:
         raise Failure(
-            f"pip could not install {what} ({last_error(output, 'pip')}): "
-            "check the network and pip's index (pip config list)"
+            f"pip could not install {what} ({last_error(output, 'pip')}): check the network and pip's index (pip config list)"
         )
 
 

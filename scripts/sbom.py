@@ -1,4 +1,4 @@
-"""The software bill of materials (SBOM) of the filter or of the command, in CycloneDX JSON, written by the library of CycloneDX.
+"""The software bill of materials (SBOM) of the filter or of the command, in CycloneDX JSON, from the library of CycloneDX.
 
 The data is from cargo, for that package and its target: each crate with its licence and the checksum in
 Cargo.lock. Crates that only run while it is built, such as macros, have the scope "excluded". The same build of the same

@@ -77,7 +77,9 @@ fn applied(mut headers: Vec<(String, Vec<u8>)>, mutations: &HeaderMutations<'_>)
     for mutation in &mutations.list() {
         match mutation {
             HeaderMutation::Add(name, _) => assert!(!has(&headers, name), "{name:?} is there already"),
-            HeaderMutation::Remove(name) | HeaderMutation::Set(name, _) => headers.retain(|(header, _)| header.as_bytes() != *name),
+            HeaderMutation::Remove(name) | HeaderMutation::Set(name, _) => {
+                headers.retain(|(header, _)| header.as_bytes() != *name)
+            }
         }
         if let HeaderMutation::Add(name, value) | HeaderMutation::Set(name, value) = mutation {
             headers.push((String::from_utf8_lossy(name).into_owned(), value.to_vec()));

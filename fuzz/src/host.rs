@@ -27,7 +27,6 @@ impl Host {
 }
 
 impl portcullis::Host for Host {
-
     fn now(&self) -> Option<Timestamp> {
         Some(Timestamp(self.0.now))
     }

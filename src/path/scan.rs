@@ -135,7 +135,8 @@ impl PathScan {
 
     /// Whether all bytes may stand in a request target: visible ASCII, and no fragment.
     pub(crate) fn is_visible(self) -> bool {
-        !self.has(Feature::BLANK | Feature::NON_ASCII) && !(defence!("fragments") && self.has(Feature::CUT))
+        let cut = if defence!("fragments") { Feature::CUT } else { Feature::empty() };
+        !self.has(Feature::BLANK | Feature::NON_ASCII | cut)
     }
 
     /// Whether the path may have a part for which a target is refused: a backslash or a NUL, or a dot that begins a segment,
