@@ -31,7 +31,7 @@ pub fn run(input: &[u8]) {
     let Ok(loaded) = loaded else { return };
     let host = Host::of(&lines);
     let block = HeaderBlock::new(&lines.headers);
-    let reason = loaded.policy.decide(&Request::new(block.headers()), &host, &mut ()).reason();
+    let reason = loaded.policy.decide(&Request::new(block.headers()), &host, &mut ()).reason.name();
     let document = Document::read(&document).expect("the reference reads what the gate takes");
     let request = request::Request(lines.headers.clone());
     let decisions = reference::decisions(&document, &reference::Environment::new(), &request, &host.0);

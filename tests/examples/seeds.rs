@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use portcullis::digest::Digest;
+use portcullis::keys::Digest;
 use portcullis_models::structs;
 use portcullis_tests::cases::{EngineName, Row, load_all};
 use portcullis_tests::told::Told;
