@@ -8,6 +8,8 @@ pub(crate) mod policy;
 mod public;
 pub(crate) mod reason;
 pub(crate) mod response;
+#[cfg(test)]
+mod refusal_table;
 mod rules;
 pub mod trace;
 mod trusted;

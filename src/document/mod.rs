@@ -8,8 +8,6 @@ mod load;
 mod protobuf;
 mod read;
 pub(crate) mod refusal;
-#[cfg(test)]
-mod refusal_table;
 pub(crate) mod root;
 #[cfg(feature = "schema")]
 mod schema;
