@@ -7,9 +7,9 @@ pub(crate) mod outcome;
 pub(crate) mod policy;
 mod public;
 pub(crate) mod reason;
-pub(crate) mod response;
 #[cfg(test)]
 mod refusal_table;
+pub(crate) mod response;
 mod rules;
 pub mod trace;
 mod trusted;

@@ -1,4 +1,4 @@
-//! What is open, to whom, and what asks for roles.
+//! Which paths are public, which peers are trusted, and which roles paths require.
 
 use serde::{Deserialize, Serialize};
 
@@ -65,23 +65,23 @@ impl Short for ProtectedPath {
 pub struct TrustedNetworks {
     /// The addresses.
     pub ranges: Vec<IpRange>,
-    /// Whose address is compared.
+    /// Which address is compared.
     #[serde(deserialize_with = "text::either")]
     #[cfg_attr(feature = "schema", schemars(with = "text::Either<ClientAddress>"))]
     pub client_address: ClientAddress,
 }
 
-/// Whose address is compared with the trusted ranges.
+/// Which address is compared with the trusted ranges.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", from = "Recorded")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(inline))]
 pub enum ClientAddress {
-    /// The direct peer's, and only where no header speaks of another client.
+    /// The address of the direct peer, and only where no header names another client.
     #[default]
     Direct,
-    /// What Envoy detected: the operator vouches for `use_remote_address`, hops and trusted CIDRs.
+    /// The address that Envoy detected. The operator vouches for `use_remote_address`, hops and trusted CIDRs.
     RemoteIp,
-    /// The one that the listener recorded in filter state before the gate, which must agree with `source.address`.
+    /// The address that the listener recorded in filter state before the gate. It must equal `source.address`.
     FilterState(StateKey),
 }
 
@@ -116,7 +116,7 @@ impl Short for ClientAddress {
     }
 }
 
-/// Which roles a path asks for.
+/// A rule: the roles that paths require.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a rule: {path, methods, roles}")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(inline))]

@@ -1,10 +1,10 @@
-//! What the caller and the upstream hear.
+//! What the caller and the upstream are told.
 
 use serde::{Deserialize, Serialize};
 
 use crate::value::names::{HeaderName, Realm, Sentence};
 
-/// What a denied caller hears.
+/// The reply to a denied caller.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, expecting = "an object: {realm, detail}")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(inline))]
@@ -24,7 +24,7 @@ impl Default for ReplyTexts {
     }
 }
 
-/// What the upstream hears.
+/// What the upstream is told.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(
     default,
@@ -39,7 +39,7 @@ pub struct Upstream {
     pub roles_header: HeaderName,
     /// The key's id. Default `x-portcullis-key-id`.
     pub key_id_header: HeaderName,
-    /// Whether the key itself goes on to the upstream. Default false.
+    /// Whether the key is forwarded to the upstream. Default false.
     pub forward_credential: bool,
 }
 

@@ -1,8 +1,7 @@
 //! The canonical form of a document, and its digest: defaults filled in, members in a fixed order, keys as digests.
 //!
-//! The form is that of `postcard`: what has a length of its own stands behind it, a choice is its number, and the members of an
-//! object need no names, since all of them are there. Of the consumers, which are most of a large document, it is complete
-//! when the last of them is read.
+//! The form is that of `postcard`: lengths come before what has one, a choice is its number, and members have no names, since all
+//! of them are there. Consumers, which are most of a large document, are hashed as they are read.
 
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
@@ -11,27 +10,27 @@ use super::root::Document;
 use crate::keys::digest::Digest;
 use crate::keys::entry::{ConsumerEntry, KeyEntry, Secret};
 
-/// Makes the digest of a document: first of its keys and consumers, one by one, then of the rest.
+/// Hashes a document: its keys and consumers first, one by one, then the rest.
 #[derive(Default)]
 pub(crate) struct CanonicalHash {
     keys: Serialized,
-    /// How many keys there are since the last consumer.
+    /// The number of keys since the last consumer.
     count: usize,
     consumers: Serialized,
 }
 
-/// A form, of which only the digest is kept.
+/// Serialized values, of which only the hash is kept.
 #[derive(Default)]
 struct Serialized {
     hash: Sha256,
-    /// Used again and again.
+    /// Reused for each value.
     buffer: Vec<u8>,
 }
 
 impl Serialized {
     fn add(&mut self, value: &impl Serialize) {
         self.buffer.clear();
-        // A document has nothing that has no form.
+        // Every part of a document can be serialized.
         self.buffer = postcard::to_extend(value, core::mem::take(&mut self.buffer)).unwrap_or_default();
         self.hash.update(&self.buffer);
     }
@@ -42,10 +41,10 @@ impl Serialized {
 }
 
 impl CanonicalHash {
-    /// The next key of the consumer that comes next.
+    /// Adds a key of the consumer that is added next.
     pub(crate) fn key(&mut self, key: &KeyEntry) {
         let KeyEntry { id, description, secret, not_before, expires, disabled } = key;
-        // What the gate refuses is refused whatever it is.
+        // A key that is refused has no digest.
         let (digest, variable) = match secret {
             Secret::Sha256(digest) => (*digest, None),
             Secret::Plaintext(key) => (key.digest(), None),
@@ -57,13 +56,13 @@ impl CanonicalHash {
         self.count = self.count.saturating_add(1);
     }
 
-    /// The next consumer, whose keys came before it.
+    /// Adds a consumer, whose keys were added before it.
     pub(crate) fn consumer(&mut self, consumer: &ConsumerEntry) {
         let ConsumerEntry { name, description, roles, keys: _ } = consumer;
         self.consumers.add(&(name, description, roles, core::mem::take(&mut self.count)));
     }
 
-    /// The digest of the document to which they belong.
+    /// Adds the rest of the document.
     pub(crate) fn finish(self, rest: &Document) -> Digest {
         let mut form = Serialized::default();
         form.add(&(self.keys.digest(), self.consumers.digest()));
@@ -78,7 +77,7 @@ mod tests {
 
     use crate::decision::policy::Policy;
 
-    /// Policies that nothing but framing tells apart, and one change each of what is optional.
+    /// Documents that differ in one optional member each, or only in where one list ends and the next begins.
     #[test]
     fn policies_that_differ_have_digests_that_differ() {
         let digest = "00".repeat(32);

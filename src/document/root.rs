@@ -7,6 +7,7 @@ use core::str::FromStr;
 
 use serde::de::{Error as _, Unexpected};
 use serde::{Deserialize, Deserializer, Serialize};
+use strum::{IntoStaticStr, VariantArray};
 
 use super::access::{ProtectedPath, PublicPath, RuleEntry, TrustedNetworks};
 use super::answer::{ReplyTexts, Upstream};
@@ -25,11 +26,11 @@ pub struct Document {
     #[serde(deserialize_with = "version")]
     #[cfg_attr(feature = "schema", schemars(extend("const" = 1)))]
     pub version: u64,
-    /// Shows in stats and logs; several gates share one Envoy. Default `default`.
+    /// Shown in stats and logs, since several gates may share one Envoy. Default `default`.
     pub name: GateName,
     /// A remark.
     pub description: Option<Description>,
-    /// Deny, only report, or let everything through. Default `enforce`.
+    /// Whether the gate denies requests, only reports them, or is disabled. Default `enforce`.
     pub mode: Mode,
     /// Whether each decision is written to filter state, for access logs. Default false.
     pub access_log: bool,
@@ -39,29 +40,29 @@ pub struct Document {
     #[serde(deserialize_with = "text::list")]
     #[cfg_attr(feature = "schema", schemars(with = "Vec<text::Either<KeySource>>", length(min = 1), extend("uniqueItems" = true)))]
     pub key_sources: Vec<KeySource>,
-    /// Who may come in. Default: nobody.
+    /// The consumers, with their keys. Default: none.
     #[serde(skip_serializing)]
     #[cfg_attr(feature = "schema", schemars(extend("default" = [])))]
     pub consumers: Vec<ConsumerEntry>,
-    /// What is open to everyone. Default: nothing.
+    /// The paths that need no key. Default: none.
     #[serde(deserialize_with = "text::list")]
     #[cfg_attr(feature = "schema", schemars(with = "Vec<text::Either<PublicPath>>"))]
     pub public_paths: Vec<PublicPath>,
-    /// Where given, only these need a key. Default: everything needs one.
+    /// The only paths that need a key. Default: every path needs one.
     #[serde(deserialize_with = "text::list_if_any")]
     #[cfg_attr(feature = "schema", schemars(with = "Vec<text::Either<ProtectedPath>>", length(min = 1)))]
     pub protected_paths: Option<Vec<ProtectedPath>>,
-    /// Peers that need no key, by address. Default: none.
+    /// The peers that need no key, by address. Default: none.
     pub trusted_networks: TrustedNetworks,
-    /// Peers that need no key, by mTLS identity. Default: none.
+    /// The peers that need no key, by mTLS identity. Default: none.
     pub trusted_identities: Vec<SpiffeIdPattern>,
     /// What happens to a CORS preflight. Default `authenticate`.
     pub cors_preflight: CorsPreflight,
-    /// Which roles a path asks for. Default: any valid key will do.
+    /// The roles that paths require. Default: any valid key will do.
     pub rules: Vec<RuleEntry>,
-    /// What a denied caller hears.
+    /// The reply to a denied caller.
     pub reply: ReplyTexts,
-    /// What the upstream hears.
+    /// What the upstream is told.
     pub upstream: Upstream,
 }
 
@@ -99,8 +100,9 @@ fn version<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
 }
 
 /// What the gate does with its decisions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, IntoStaticStr, VariantArray)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum Mode {
     /// Denies what it denies.
     Enforce,
@@ -108,6 +110,17 @@ pub enum Mode {
     Report,
     /// Lets every request through undecided.
     Disabled,
+}
+
+impl Mode {
+    /// Every mode.
+    pub const ALL: &[Self] = Self::VARIANTS;
+
+    /// Returns the name, as a policy writes it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        self.into()
+    }
 }
 
 impl Text for Mode {
@@ -120,12 +133,8 @@ impl FromStr for Mode {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        match text {
-            "enforce" => Ok(Self::Enforce),
-            "report" => Ok(Self::Report),
-            "disabled" => Ok(Self::Disabled),
-            _ => Err(Invalid::new("invalid mode", "expected enforce, report or disabled")),
-        }
+        let mode = Self::ALL.iter().find(|mode| mode.as_str() == text);
+        mode.copied().ok_or_else(|| Invalid::new("invalid mode", format!("expected {}", Self::EXPECTED)))
     }
 }
 
@@ -135,7 +144,7 @@ impl FromStr for Mode {
 pub enum CorsPreflight {
     /// It needs a key like any other request.
     Authenticate,
-    /// It is let through.
+    /// It is allowed.
     Allow,
 }
 
@@ -152,7 +161,7 @@ impl FromStr for CorsPreflight {
         match text {
             "authenticate" => Ok(Self::Authenticate),
             "allow" => Ok(Self::Allow),
-            _ => Err(Invalid::new("invalid value", "expected authenticate or allow")),
+            _ => Err(Invalid::new("invalid value", format!("expected {}", Self::EXPECTED))),
         }
     }
 }

@@ -1,5 +1,4 @@
-//! The plugin's configuration, as Envoy hands it over: piece by piece, so that a large one never lies in linear memory as a
-//! whole, which would stay as large as that.
+//! The plugin's configuration, read in pieces: a large one as a whole would take linear memory, which never shrinks.
 
 use std::io::{self, Read};
 
@@ -25,7 +24,7 @@ impl Read for Configuration {
             return Ok(0);
         }
         let piece = hostcalls::get_buffer(BufferType::PluginConfiguration, self.at, most);
-        // Nothing, before the end, is no end: a `Struct` that is cut between two fields would be another policy.
+        // An empty read before the end is an error: a `Struct` that is cut between two fields would be another policy.
         let piece = piece.ok().flatten().filter(|piece| !piece.is_empty()).ok_or(io::ErrorKind::UnexpectedEof)?;
         let read = piece.as_slice().read(into)?;
         self.at = self.at.saturating_add(read);

@@ -1,16 +1,16 @@
 //! The hostcalls of the request path, and all unsafe code of the filter.
 //!
-//! The SDK has these calls too. It copies each header into two vectors of its own and writes each reply a second time: that
-//! is most of what a filter on it costs (docs/performance.md), and its reply has no details. All other calls are the SDK's.
-//! What upstream has done about the copies: <https://github.com/proxy-wasm/proxy-wasm-rust-sdk/pull/285>. The calls:
-//! <https://github.com/proxy-wasm/spec>, "abi-versions/v0.2.1".
+//! The SDK has these calls too. But it copies each header into two vectors, and serializes each reply a second time: that is
+//! most of the cost of a filter on the SDK (docs/performance.md), and its replies have no details. All other calls are the
+//! SDK's. The SDK's work on the copies: <https://github.com/proxy-wasm/proxy-wasm-rust-sdk/pull/285>. The calls are specified
+//! in <https://github.com/proxy-wasm/spec>, "abi-versions/v0.2.1".
 #![expect(unsafe_code, reason = "what the host reads and writes is memory, and no Rust value")]
 
 use std::ptr::null_mut;
 
 use proxy_wasm::types::MapType;
 
-/// What the host said, where it did not do what it was asked for (`proxy_status_t`).
+/// The host did not do what it was asked for (`proxy_status_t`).
 #[derive(Debug)]
 pub(super) struct Failed;
 
@@ -37,7 +37,7 @@ fn done(status: u32) -> Result<(), Failed> {
     if status == 0 { Ok(()) } else { Err(Failed) }
 }
 
-/// All pairs of a map, as [`Headers::read`](crate::Headers::read) takes them.
+/// Gets all pairs of a map, serialized for [`Headers::read`](crate::Headers::read).
 pub(super) fn header_block(map: MapType) -> Result<Vec<u8>, Failed> {
     let (mut block, mut length) = (null_mut(), 0);
     // SAFETY: the host writes to the two variables, during the call alone.
@@ -45,32 +45,32 @@ pub(super) fn header_block(map: MapType) -> Result<Vec<u8>, Failed> {
     if block.is_null() {
         return Ok(Vec::new());
     }
-    // SAFETY: the host returns what it asked the SDK's `proxy_on_memory_allocate` for: a boxed slice of so many bytes, which
-    // nobody else has.
+    // SAFETY: the host returns what it allocated with the SDK's `proxy_on_memory_allocate`: a boxed slice of this length,
+    // which nothing else owns.
     Ok(unsafe { Vec::from_raw_parts(block, length, length) })
 }
 
-/// One more field.
+/// Adds a header field.
 pub(super) fn add_header(map: MapType, name: &[u8], value: &[u8]) -> Result<(), Failed> {
     // SAFETY: the host reads both, during the call alone.
     done(unsafe { proxy_add_header_map_value(map, name.as_ptr(), name.len(), value.as_ptr(), value.len()) })
 }
 
-/// This value in the place of all that the field has.
+/// Replaces all values of a header field by this one.
 pub(super) fn replace_header(map: MapType, name: &[u8], value: &[u8]) -> Result<(), Failed> {
     // SAFETY: as above.
     done(unsafe { proxy_replace_header_map_value(map, name.as_ptr(), name.len(), value.as_ptr(), value.len()) })
 }
 
-/// The field goes, with all its values.
+/// Removes a header field with all its values.
 pub(super) fn remove_header(map: MapType, name: &[u8]) -> Result<(), Failed> {
     // SAFETY: as above.
     done(unsafe { proxy_remove_header_map_value(map, name.as_ptr(), name.len()) })
 }
 
-/// Answers the request. `details` are for access logs alone; `headers` are a block, as [`header_block`] has it.
+/// Sends a local reply. `details` are for access logs alone; `headers` are serialized as in [`header_block`].
 pub(super) fn send_local_response(status: u16, details: &str, headers: &[u8], body: &str) -> Result<(), Failed> {
-    // For gRPC, Envoy finds the `grpc-status` by the HTTP status.
+    // For gRPC, Envoy chooses the `grpc-status` by the HTTP status.
     const NO_GRPC_STATUS: i32 = -1;
     // SAFETY: the host reads all three texts, during the call alone.
     done(unsafe {

@@ -1,6 +1,6 @@
 //! The gate's metrics. Their names hold the gate's name, because all gates of one Envoy share one set of stats:
 //! `wasmcustom.portcullis.NAME.allowed.REASON`, `.denied.REASON`, and `.reported.REASON` for what `report` mode would
-//! have denied; `.key.ID`, where the policy asks for it. What is a state and no event is a gauge: a configuration is loaded once a VM.
+//! have denied; `.key.ID`, if the policy asks for it. States are gauges, not counters: a configuration is loaded once a VM.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -43,14 +43,14 @@ pub(super) struct Metrics {
     keys: Option<RefCell<Keys>>,
 }
 
-/// The counters of the keys that have been used: nobody sees a hundred thousand of them for the three that are.
+/// The counters of the keys that have been used. Each is defined when it is first needed: most of many keys are never used.
 struct Keys {
     prefix: String,
     ids: Ids,
 }
 
 impl Metrics {
-    /// Defines every metric, so that each is there with 0 from the start, and sets the gauges.
+    /// Defines every metric, so that each exists with 0 from the start, and sets the gauges.
     pub(super) fn define(policy: &Policy, refused_entries: usize) -> Self {
         let metric = |kind, name: &str| define(kind, &format!("portcullis.{}.{name}", policy.name()));
         let gauge = |name: &str, value: u64| {

@@ -1,7 +1,7 @@
 //! The proxy-wasm filter: Envoy's callbacks in, hostcalls out. It has no rules of its own.
 //!
-//! On the SDK, but for the calls in [`hostcalls`]. Of the callbacks that the SDK exports, `scripts/link-filter` leaves those
-//! in the module that are answered here: Envoy enters the VM for each that is there.
+//! It uses the SDK, except for the calls in [`hostcalls`]. `scripts/link-filter` keeps only those exports of the SDK that are
+//! implemented here, since Envoy enters the VM for each export that it finds.
 
 mod configuration;
 mod host;
@@ -32,19 +32,19 @@ proxy_wasm::main! {{
     proxy_wasm::set_root_context(|_| Box::new(Plugin::default()));
 }}
 
-/// A plugin: a place in a filter chain. It has no gate until its configuration was read.
+/// A plugin: one place in a filter chain. It has no gate until its configuration was accepted.
 #[derive(Default)]
 struct Plugin {
     gate: Option<Rc<Gate>>,
 }
 
-/// A policy at work. An update makes a new one, and this one goes when the last request that began under it is done.
+/// A policy in use. An update makes a new one; this one is dropped with the last request that began under it.
 struct Gate {
     policy: Policy,
     metrics: Metrics,
 }
 
-/// A request, and the gate that it began under, whatever is loaded meanwhile.
+/// A request, with the gate under which it began.
 struct Exchange {
     gate: Option<Rc<Gate>>,
 }
@@ -52,7 +52,7 @@ struct Exchange {
 impl Context for Plugin {}
 
 impl RootContext for Plugin {
-    /// Where a configuration is refused, Envoy keeps the one that it has, and fails to start where it has none.
+    /// If a configuration is refused, Envoy keeps the one that it has, and fails to start if it has none.
     fn on_configure(&mut self, size: usize) -> bool {
         let environment = |name: &str| std::env::var_os(name).map(OsString::into_vec);
         match Policy::load_from(&mut Configuration::new(size), &environment) {
@@ -80,7 +80,7 @@ impl Context for Exchange {}
 
 impl HttpContext for Exchange {
     fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
-        // Envoy sends no request to a plugin whose configuration was refused. Should another host do so, nobody comes in.
+        // Envoy sends no request to a plugin whose configuration was refused. If another host does, all are denied.
         let Some(gate) = &self.gate else { return send(UNCONFIGURED) };
         let Ok(block) = hostcalls::header_block(MapType::HttpRequestHeaders) else { return send(UNCONFIGURED) };
         let Some(headers) = Headers::read(&block) else { return send(UNCONFIGURED) };
@@ -112,12 +112,12 @@ impl HttpContext for Exchange {
     }
 }
 
-/// Says what is served from now on, in the log and in gauges.
+/// Reports the new policy in the log and in gauges.
 fn start(loaded: Loaded) -> Gate {
     let Loaded { policy, refused_entries } = loaded;
     let name = policy.name();
     for entry in &refused_entries {
-        error!("portcullis {name}: key entry refused: {entry}");
+        error!("portcullis {name}: invalid key entry skipped: {entry}");
     }
     let mode = match policy.mode() {
         Mode::Enforce => "enforce",
@@ -140,13 +140,13 @@ const UNCONFIGURED: Reply<'_> =
 fn send(reply: Reply<'_>) -> Action {
     let Reply { status, details, headers, body } = reply;
     if hostcalls::send_local_response(status, details, headers.as_bytes(), body).is_err() {
-        // Neither in, nor left hanging: Envoy answers 5xx to the request of a VM that ends.
+        // Neither forwarded nor left hanging: Envoy replies 5xx if the VM ends.
         std::process::abort();
     }
     Action::Pause
 }
 
-/// Lets a request through with all of its edits, or not at all: an edit that fails may leave a forged identity.
+/// Forwards a request with all of its mutations, or not at all: one that fails may leave a forged identity.
 fn forward(map: MapType, mutations: &HeaderMutations<'_>) -> Action {
     let done = mutations.try_each(|mutation| match mutation {
         HeaderMutation::Remove(name) => hostcalls::remove_header(map, name),
@@ -161,12 +161,12 @@ fn forward(map: MapType, mutations: &HeaderMutations<'_>) -> Action {
 #[cold]
 fn record(policy: &Policy, decision: &Decision<'_>) {
     let write = |name: &str, value: &str| {
-        // The SDK ends the VM where the host does not do it.
+        // The SDK ends the VM if the host refuses it.
         let _ = set_property(vec![name], Some(value.as_bytes()));
     };
     write("portcullis.decision", policy.verdict(decision));
     write("portcullis.reason", decision.reason.name());
-    // Empty where nobody is known: a gate before this one may have written another consumer.
+    // Empty without a known caller: a gate before this one may have written another consumer.
     let caller = decision.caller;
     write("portcullis.consumer", caller.map_or("", |caller| caller.consumer.name));
     write("portcullis.key_id", caller.as_ref().map_or("", |caller| caller.key.id()));

@@ -1,4 +1,4 @@
-//! Consumers and their keys.
+//! Consumers and key entries, as written.
 
 use core::fmt;
 use core::str::FromStr;
@@ -14,7 +14,7 @@ use crate::value::timestamp::Timestamp;
 /// Reads an environment variable of the VM.
 pub(crate) type Environment<'a> = dyn Fn(&str) -> Option<Vec<u8>> + 'a;
 
-/// Who may come in.
+/// A consumer, as written.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(inline))]
@@ -54,7 +54,7 @@ pub struct KeyEntry {
 /// The key of an entry, in one of its forms.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Secret {
-    /// The SHA-256 of the key; `None` where the text is none, which refuses this entry alone.
+    /// The SHA-256 of the key; `None` where the text is not 64 hex digits: then the entry is skipped.
     Sha256(Option<Digest>),
     /// The key itself.
     Plaintext(Plaintext),
@@ -62,7 +62,7 @@ pub enum Secret {
     Env(VariableName),
 }
 
-/// A key entry as it is written.
+/// A key entry, as written.
 #[derive(Deserialize)]
 #[serde(
     deny_unknown_fields,
@@ -101,9 +101,7 @@ impl TryFrom<Entry> for KeyEntry {
             (Some(digest), None, None) => Secret::Sha256(digest.0),
             (None, Some(plaintext), None) => Secret::Plaintext(plaintext),
             (None, None, Some(variable)) => Secret::Env(variable),
-            _ => {
-                return Err(Invalid::new("invalid key entry", "expected exactly one of sha256, plaintext and env"));
-            }
+            _ => return Err(Invalid::new("invalid key entry", "expected exactly one of sha256, plaintext and env")),
         };
         if entry.not_before.zip(entry.expires).is_some_and(|(from, until)| from >= until) {
             return Err(Invalid::new("invalid key entry", "expected `expires` to be after `not_before`"));
@@ -133,7 +131,7 @@ impl FromStr for Sha256Text {
 read_text!(Sha256Text);
 
 impl Plaintext {
-    /// Its digest; `None` where no request can present it.
+    /// Its digest; `None` where no request can present the key.
     pub(crate) fn digest(&self) -> Option<Digest> {
         let key = self.expose().as_bytes();
         is_presentable(key).then(|| Digest::of(key))
@@ -141,10 +139,10 @@ impl Plaintext {
 }
 
 impl Secret {
-    /// The digest of the key, which may stand in the environment.
+    /// The digest of the key, which may be in the environment.
     ///
     /// # Errors
-    /// Why the gate refuses the entry.
+    /// Why the entry is skipped.
     pub fn resolve(&self, environment: &Environment<'_>) -> Result<Digest, EntryProblem> {
         match self {
             Self::Sha256(digest) => digest.ok_or(EntryProblem::MalformedDigest),
@@ -164,7 +162,7 @@ impl Secret {
     }
 }
 
-/// One key entry that is refused alone: every other key goes on working.
+/// A key entry that is skipped. Every other key works.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RefusedEntry {
     /// Where it stands, such as `consumers[0].keys[1]`.
@@ -175,50 +173,35 @@ pub struct RefusedEntry {
     pub problem: EntryProblem,
 }
 
-/// What is wrong with one key entry. Never holds the value.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum EntryProblem {
-    /// `sha256` is not 64 hex digits.
-    MalformedDigest,
-    /// `plaintext` is something that no request can present.
-    MalformedPlaintext,
-    /// The environment variable is not set in the VM.
-    UnsetVariable(VariableName),
-    /// The environment variable is set to nothing.
-    EmptyVariable(VariableName),
-    /// The environment variable holds something that no request can present.
-    MalformedVariable(VariableName),
-    /// Another entry, at the path given, has the same digest: which of the two would count?
-    DuplicateDigest(String),
-}
-
 impl fmt::Display for RefusedEntry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.path)?;
-        if let Some(id) = &self.id {
-            write!(f, " (id {id})")?;
-        }
-        write!(f, ": ")?;
-        let expected = "expected 1 to 1024 visible ASCII characters (0x21 to 0x7E)";
-        match &self.problem {
-            EntryProblem::MalformedDigest => {
-                write!(f, "invalid sha256: expected 64 hex digits (printf %s \"$KEY\" | sha256sum)")
-            }
-            EntryProblem::MalformedPlaintext => write!(f, "invalid plaintext: {expected}"),
-            EntryProblem::UnsetVariable(name) => write!(
-                f,
-                "environment variable {name} is not set in the VM: export it before Envoy starts, and list it in \
-                 vm_config.environment_variables"
-            ),
-            EntryProblem::EmptyVariable(name) => {
-                write!(f, "environment variable {name} is empty: put the key in it")
-            }
-            EntryProblem::MalformedVariable(name) => {
-                write!(f, "invalid value of environment variable {name}: {expected}")
-            }
-            EntryProblem::DuplicateDigest(other) => {
-                write!(f, "duplicate key, also at {other}: both entries are skipped, keep one")
-            }
-        }
+        let id = self.id.as_ref().map(|id| format!(" (id {id})")).unwrap_or_default();
+        write!(f, "{}{id}: {}", self.path, self.problem)
     }
+}
+
+/// What is wrong with one key entry. Never holds the key.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EntryProblem {
+    /// `sha256` is not 64 hex digits.
+    #[error("invalid sha256: expected 64 hex digits (printf %s \"$KEY\" | sha256sum)")]
+    MalformedDigest,
+    /// `plaintext` cannot be presented.
+    #[error("invalid plaintext: expected 1 to 1024 visible ASCII characters (0x21 to 0x7E)")]
+    MalformedPlaintext,
+    /// The environment variable is not set in the VM.
+    #[error(
+        "environment variable {0} is not set in the VM: export it before Envoy starts, and list it in \
+         vm_config.environment_variables"
+    )]
+    UnsetVariable(VariableName),
+    /// The environment variable is set to nothing.
+    #[error("environment variable {0} is empty: put the key in it")]
+    EmptyVariable(VariableName),
+    /// The value of the environment variable cannot be presented.
+    #[error("invalid value of environment variable {0}: expected 1 to 1024 visible ASCII characters (0x21 to 0x7E)")]
+    MalformedVariable(VariableName),
+    /// Another entry, at this path, has the same digest.
+    #[error("duplicate key, also at {0}: both entries are skipped, keep one")]
+    DuplicateDigest(String),
 }

@@ -62,39 +62,11 @@ mod tests {
     #[test]
     fn aliases_are_told_from_other_names() {
         let is_found = |path: &&str| check(path.as_bytes(), PathScan::of(path.as_bytes())) == Err(Ambiguity::Alias);
-        let aliases = [
-            "/ADMIN~1",
-            "/admini~1/x",
-            "/a~123456",
-            "/REPORT~1.HTM",
-            "/x/a~1.",
-            "/a~1 /x",
-            "/admin::$DATA",
-            "/a:$i30:$INDEX_ALLOCATION/x",
-            "/VirtualHostBase/http/h:80/admin/VirtualHostRoot/x",
-            "/(S(x))/admin",
-            "/(a(b)F(c))",
-            "/x/(S())",
-        ];
-        assert_eq!(aliases.iter().find(|path| !is_found(path)), None);
-        let others = [
-            "/~10",
-            "/~user",
-            "/a~b",
-            "/a~",
-            "/v1.0~1",
-            "/~1~",
-            "/longname~1",
-            "/abcdef~12",
-            "/a~1.html",
-            "/a~1.b.c",
-            "/Products(1)",
-            "/(x)",
-            "/(S(x)",
-            "/(1(x))",
-            "/a:b$",
-            "/$batch",
-        ];
-        assert_eq!(others.iter().find(|path| is_found(path)), None);
+        let aliases = "/ADMIN~1 /admini~1/x /a~123456 /REPORT~1.HTM /x/a~1. /admin::$DATA /a:$i30:$INDEX_ALLOCATION/x \
+                       /VirtualHostBase/http/h:80/admin/VirtualHostRoot/x /(S(x))/admin /(a(b)F(c)) /x/(S())";
+        assert_eq!(aliases.split(' ').chain(["/a~1 /x"]).find(|path| !is_found(path)), None);
+        let others = "/~10 /~user /a~b /a~ /v1.0~1 /~1~ /longname~1 /abcdef~12 /a~1.html /a~1.b.c /Products(1) /(x) \
+                      /(S(x) /(1(x)) /a:b$ /$batch";
+        assert_eq!(others.split(' ').find(|path| is_found(path)), None);
     }
 }

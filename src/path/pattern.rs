@@ -66,8 +66,15 @@ impl PathPattern {
         })
     }
 
+    /// The segments before a `**`, as written: a name, or `None` for `*` and `{name}`.
+    pub fn names(&self) -> impl Iterator<Item = Option<&str>> {
+        let path = self.0.strip_suffix("/**").unwrap_or(&self.0);
+        path.split('/').skip(1).map(|name| Some(name).filter(|name| *name != "*" && !name.starts_with('{')))
+    }
+
     /// Whether the pattern ends with `**`.
-    pub(crate) fn goes_below(&self) -> bool {
+    #[must_use]
+    pub fn goes_below(&self) -> bool {
         self.0.ends_with("/**")
     }
 

@@ -358,21 +358,9 @@ mod tests {
         {
             assert!(PathScan::of(path.as_bytes()).is_simple(), "{path}");
         }
-        for path in [
-            "//",
-            "/a//b",
-            "/a.",
-            "/a./b",
-            "/...",
-            "/a;b",
-            "/%61",
-            "/a~1",
-            "/(S(x))/a",
-            "/a::$DATA",
-            "/index.php/a",
-            "/a.PHP",
-            "/docs/index.html",
-        ] {
+        for path in
+            "// /a//b /a. /a./b /... /a;b /%61 /a~1 /(S(x))/a /a::$DATA /index.php/a /a.PHP /docs/index.html".split(' ')
+        {
             assert!(!PathScan::of(path.as_bytes()).is_simple(), "{path}");
         }
     }

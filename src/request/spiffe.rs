@@ -85,21 +85,9 @@ mod tests {
 
     #[test]
     fn a_whole_trust_domain_is_refused() {
-        for text in [
-            "spiffe://cluster.local",
-            "spiffe://cluster.local/",
-            "spiffe://cluster.local/*",
-            "spiffe://cluster.local/**",
-            "spiffe://cluster.local/ns/*/sa/*",
-            "spiffe://*/ns/shop/sa/cart",
-            "spiffe:///ns/shop",
-            "spiffe://a/ns//sa/b",
-            "*",
-            "spiffe://a/ns/shop/../sa",
-            "spiffe://a/ns/sh*p/sa/b",
-            "spiffe://A/ns/shop/sa/b",
-            "http://a/ns/shop/sa/b",
-        ] {
+        for text in "spiffe://cluster.local spiffe://cluster.local/ spiffe://cluster.local/* spiffe://cluster.local/** \
+                    spiffe://cluster.local/ns/*/sa/* spiffe://*/ns/shop/sa/cart spiffe:///ns/shop spiffe://a/ns//sa/b * \
+                    spiffe://a/ns/shop/../sa spiffe://a/ns/sh*p/sa/b spiffe://A/ns/shop/sa/b http://a/ns/shop/sa/b".split(' ') {
             assert!(SpiffeIdPattern::from_str(text).is_err(), "{text}");
         }
     }

@@ -91,7 +91,7 @@ fn the_loudest_log_of_the_filter_holds_no_secret() {
     }
     let log = fleet.stage.envoy.log();
     for words in
-        ["[trace][wasm]", "proxy_on_request_headers", "key entry refused", "policy refused", "(its name is not shown)"]
+        ["[trace][wasm]", "proxy_on_request_headers", "invalid key entry skipped", "policy refused", "(name not shown)"]
     {
         assert!(log.contains(words), "a control: the log lacks `{words}`");
     }

@@ -155,7 +155,7 @@ fn in_mode(merged: &Merged, mode: Mode) -> Merged {
 fn load(merged: &Merged) -> Result<Policy> {
     let loaded = merged.compile(&environment)?;
     for entry in &loaded.refused_entries {
-        note(format_args!("key entry refused: {entry}"));
+        note(format_args!("invalid key entry skipped: {entry}"));
     }
     Ok(loaded.policy)
 }

@@ -26,7 +26,7 @@ use crate::store::write_atomically;
 /// policy in each of its VMs, which was told before Envoy had it.
 const EXPECTED: [&str; 3] = [
     "There is no configured limit to the number of allowed active downstream connections",
-    ": key entry refused: ",
+    ": invalid key entry skipped: ",
     ": the policy has no usable key: ",
 ];
 
