@@ -25,9 +25,11 @@ const REFUSED: &str = r##"
 {"public_paths": [1]}
   public_paths[0]: found a number (1), expected a path pattern such as /docs/**, or {path, methods}: quote it
 {"version": "1"}
-  version: found text ("1"), expected a number
+  version: found text ("1"), expected a whole number
 {"version": 1.5}
-  version: found a number (1.5), expected a number
+  version: found a number (1.5), expected a whole number
+{"version": -1}
+  version: found a number (-1), expected a whole number
 {"name": 12345678}
   name: found a number (12345678), expected a name of letters, digits, - and _: quote it
 {"name": "a.b"}

@@ -213,7 +213,7 @@ impl de::Error for Problem {
         let expected = match expected {
             "a sequence" => "a list",
             "a boolean" => "true or false",
-            "u64" => "a number",
+            "u64" => "a whole number",
             ours => ours,
         };
         Self::WrongType { found, shown, expected: expected.to_owned(), quotable }
@@ -227,7 +227,13 @@ impl de::Error for Problem {
             Unexpected::Signed(number) => Some(number.to_string()),
             _ => None,
         };
-        Self::Invalid { shown, invalid: Invalid::from_lines(&expected.to_string()) }
+        let text = expected.to_string();
+        // Numbers that do not fit are refused by serde, which expects a type.
+        if text.contains('\n') {
+            Self::Invalid { shown, invalid: Invalid::from_lines(&text) }
+        } else {
+            Self::invalid_type(found, expected)
+        }
     }
 
     fn unknown_field(name: &str, known: &'static [&'static str]) -> Self {
