@@ -112,6 +112,8 @@ lint: cargo components check-jsonschema ruff shellcheck typos module ## formatti
 	@echo '==> clippy, native'
 	@$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	@$(CARGO) clippy --locked -p portcullis --lib --features defence-switch -- -D warnings
+	@echo '==> documentation'
+	@RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps --quiet -p portcullis --features schema
 	@echo '==> clippy, fuzz targets'
 	@$(CARGO) clippy --locked --manifest-path fuzz/Cargo.toml --all-targets -- -D warnings
 	@echo '==> clippy, $(WASM_TARGET)'

@@ -186,7 +186,7 @@ fn is_date_like(text: &str) -> bool {
     text.len() <= 35 && text.bytes().all(sign) && text.as_bytes().get(4) == Some(&b'-')
 }
 
-/// Takes what serde finds, in parts. [`Refusal::new`] decides what of it is shown.
+/// Takes what serde finds, in parts. `Refusal::new` decides what of it is shown.
 impl de::Error for Problem {
     /// Takes the text of an [`Invalid`]: `try_from` passes it on so.
     fn custom<T: fmt::Display>(text: T) -> Self {

@@ -14,7 +14,7 @@ pub enum Ambiguity {
     NotUtf8,
     /// A dot segment or a backslash appears where an upstream drops or converts characters.
     DotSegment,
-    /// A segment is an [alias](crate::path::alias).
+    /// A segment stands for another one: a short name or a stream of Windows, a session of ASP.NET, a namespace of Zope.
     Alias,
     /// The policy's patterns mix literals and wildcards so that matching the path with all of them would take long.
     TooWide,

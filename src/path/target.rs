@@ -40,7 +40,7 @@ pub enum BadTarget {
     Authority,
 }
 
-/// Why a path is not [unambiguous](Target::unambiguous).
+/// Why a path is ambiguous.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AmbiguousPath {
     /// Decoding may change its structure, or a script may be asked for what follows it.
