@@ -4,7 +4,7 @@ use std::io::Read;
 
 use super::policy::Policy;
 use super::public::{ProtectedPaths, PublicPaths};
-use super::response::Replies;
+use super::reply::Replies;
 use super::rules::Rules;
 use crate::document::canonical::CanonicalHash;
 use crate::document::consumers::ConsumerSink;

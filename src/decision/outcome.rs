@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use super::policy::Policy;
 use super::reason::{Caller, Decision, Reason};
-use super::response::Reply;
+use super::reply::Reply;
 use crate::document::root::Mode;
 use crate::path::target::split_query;
 use crate::request::credential::without_cookie;

@@ -1,11 +1,11 @@
 //! The policy as it decides: the compiled form of a [`Document`](crate::document::Document).
 
 use super::public::{ProtectedPaths, PublicPaths, match_all};
-use super::response::Replies;
+use super::reply::Replies;
 use super::rules::Rules;
 use crate::document::access::{ClientAddress, TrustedNetworks};
-use crate::document::answer::Upstream;
 use crate::document::root::{CorsPreflight, Mode};
+use crate::document::upstream::Upstream;
 use crate::keys::digest::Digest;
 use crate::keys::keyring::Keyring;
 use crate::path::ambiguity::Ambiguity;

@@ -156,7 +156,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Checked<'_, D> {
     }
 }
 
-/// StreamedList an object, and nothing else.
+/// Reads an object, and nothing else.
 struct Object<V>(V);
 
 impl<'de, V: Visitor<'de>> Visitor<'de> for Object<V> {
@@ -249,7 +249,7 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Checked<'_, A> {
     }
 }
 
-/// StreamedList the items of a list that is a member of an object, one by one. The object itself gets an empty list.
+/// Reads the items of a list that is a member of an object, one by one. The object itself gets an empty list.
 pub(super) trait StreamedList {
     /// The object that has the list.
     type Owner: for<'de> Deserialize<'de>;
@@ -258,7 +258,7 @@ pub(super) trait StreamedList {
     /// The name of the member.
     const MEMBER: &'static str;
 
-    /// StreamedList the next item; whether there was one.
+    /// Reads the next item; whether there was one.
     fn next<'de, A: SeqAccess<'de>>(&mut self, items: &mut A) -> Result<bool, A::Error>;
 }
 

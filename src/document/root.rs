@@ -10,7 +10,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 use strum::{IntoStaticStr, VariantArray};
 
 use super::access::{ProtectedPath, PublicPath, RuleEntry, TrustedNetworks};
-use super::answer::{ReplyTexts, Upstream};
+use super::reply::ReplyTexts;
+use super::upstream::Upstream;
 use crate::keys::entry::ConsumerEntry;
 use crate::request::key_source::KeySource;
 use crate::request::spiffe::SpiffeIdPattern;

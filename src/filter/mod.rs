@@ -82,8 +82,8 @@ impl HttpContext for Exchange {
     fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
         // Envoy sends no request to a plugin whose configuration was refused. If another host does, all are denied.
         let Some(gate) = &self.gate else { return send(UNCONFIGURED) };
-        let Ok(block) = hostcalls::header_block(MapType::HttpRequestHeaders) else { return send(UNCONFIGURED) };
-        let Some(headers) = Headers::read(&block) else { return send(UNCONFIGURED) };
+        let Ok(block) = hostcalls::header_block(MapType::HttpRequestHeaders) else { return send(HOST_FAILED) };
+        let Some(headers) = Headers::read(&block) else { return send(HOST_FAILED) };
         #[cfg(feature = "trap-switch")]
         trap::at(trap::UNDECIDED, headers);
         let request = Request::new(headers);
@@ -106,8 +106,8 @@ impl HttpContext for Exchange {
     fn on_http_request_trailers(&mut self, _: usize) -> Action {
         let map = MapType::HttpRequestTrailers;
         let Some(gate) = &self.gate else { return send(UNCONFIGURED) };
-        let Ok(block) = hostcalls::header_block(map) else { return send(UNCONFIGURED) };
-        let Some(trailers) = Headers::read(&block) else { return send(UNCONFIGURED) };
+        let Ok(block) = hostcalls::header_block(map) else { return send(HOST_FAILED) };
+        let Some(trailers) = Headers::read(&block) else { return send(HOST_FAILED) };
         forward(map, &gate.policy.without_identity(&Request::new(trailers)))
     }
 }
@@ -134,6 +134,10 @@ fn start(loaded: Loaded) -> Gate {
     Gate { policy, metrics }
 }
 
+/// A hostcall failed, or the header pairs cannot be read.
+const HOST_FAILED: Reply<'_> = Reply { details: "portcullis_host_failed", ..UNCONFIGURED };
+
+/// There is no policy.
 const UNCONFIGURED: Reply<'_> =
     Reply { status: 503, details: "portcullis_unconfigured", headers: &NO_HEADERS, body: "" };
 
@@ -153,7 +157,7 @@ fn forward(map: MapType, mutations: &HeaderMutations<'_>) -> Action {
         HeaderMutation::Add(name, value) => hostcalls::add_header(map, name, &value),
         HeaderMutation::Set(name, value) => hostcalls::replace_header(map, name, &value),
     });
-    if done.is_ok() { Action::Continue } else { send(UNCONFIGURED) }
+    if done.is_ok() { Action::Continue } else { send(HOST_FAILED) }
 }
 
 /// Writes the decision to filter state, where access logs read it as `%FILTER_STATE(wasm.portcullis.reason:PLAIN)%`: on

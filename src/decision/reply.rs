@@ -2,7 +2,7 @@
 //! four ways in which a key can be wrong get the same reply.
 
 use super::reason::{Decision, Reason};
-use crate::document::answer::ReplyTexts;
+use crate::document::reply::ReplyTexts;
 use crate::request::headers::{HeaderBlock, NO_HEADERS};
 use crate::request::key_source::KeySource;
 
@@ -23,19 +23,19 @@ pub struct Reply<'p> {
 #[derive(Debug)]
 pub(crate) struct Replies {
     /// The first headers are for no credential, the others for a wrong key in each key source.
-    unauthenticated: Problem,
+    unauthenticated: ProblemReply,
     /// Headers for each key source in which the key stands.
-    missing_role: Problem,
-    several: Problem,
-    bad_target: Problem,
-    identity_header_named: Problem,
+    missing_role: ProblemReply,
+    several: ProblemReply,
+    bad_target: ProblemReply,
+    identity_header_named: ProblemReply,
     /// The response code details by reason.
     details: Vec<String>,
 }
 
 /// A problem that a caller is told, as JSON and for gRPC.
 #[derive(Debug)]
-struct Problem {
+struct ProblemReply {
     /// Problem details (RFC 9457).
     json: String,
     /// Plain text, for gRPC.
@@ -72,15 +72,15 @@ impl Replies {
             sources.iter().map(|source| challenge(source, error(source))).collect()
         };
         let for_missing_role = |source| vec![challenge(source, "insufficient_scope")];
-        let bad_request = |detail, challenges| Problem::new(400, "Bad Request", detail, vec![challenges]);
+        let bad_request = |detail, challenges| ProblemReply::new(400, "Bad Request", detail, vec![challenges]);
         Self {
-            unauthenticated: Problem::new(
+            unauthenticated: ProblemReply::new(
                 401,
                 "Unauthorized",
                 texts.detail.as_str(),
                 core::iter::once(all("")).chain(sources.iter().map(for_wrong_key)).collect(),
             ),
-            missing_role: Problem::new(
+            missing_role: ProblemReply::new(
                 403,
                 "Forbidden",
                 "The API key is valid, but has no role that this request asks for.",
@@ -125,7 +125,7 @@ impl Replies {
     }
 }
 
-impl Problem {
+impl ProblemReply {
     /// A problem with headers for each list of challenges.
     fn new(status: u16, title: &str, detail: &str, challenges: Vec<Vec<String>>) -> Self {
         let headers = |challenges: Vec<String>| {
