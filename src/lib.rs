@@ -27,7 +27,7 @@
 //! 5. A trusted peer is allowed, by its address ([`request::Peer`]) or its mTLS identity ([`request::SpiffeIdPattern`]).
 //! 6. There must be exactly one credential ([`request::find`]).
 //! 7. It must be a key that is valid now ([`Keyring`]).
-//! 8. Its consumer must have the roles that the path requires, in every variant.
+//! 8. Its consumer must have one of the roles that the path requires, in every variant.
 //! 9. The request is forwarded: without the credential, with the consumer's identity.
 //!
 //! # Two readings of a path

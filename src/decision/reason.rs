@@ -19,7 +19,7 @@ pub enum Reason {
     TrustedNetwork,
     /// Allowed: the peer's mTLS identity is trusted.
     TrustedIdentity,
-    /// Allowed: the key is valid, and its consumer has the roles.
+    /// Allowed: the key is valid, and its consumer has one of the roles that the path requires.
     Key,
     /// Denied: a request target that no API sends.
     BadRequestTarget,

@@ -51,7 +51,7 @@ const REFUSED: &str = r##"
 {"key_sources": ["basic"]}
   key_sources[0]: invalid key source "basic": expected bearer, {header: NAME}, {query: NAME} or {cookie: NAME}
 {"key_sources": [{"header": "a", "query": "b"}]}
-  key_sources[0]: key source with several names: expected bearer, {header: NAME}, {query: NAME} or {cookie: NAME}
+  key_sources[0]: invalid key source: expected bearer, {header: NAME}, {query: NAME} or {cookie: NAME}
 {"key_sources": ["bearer", "bearer"]}
   key_sources[1]: duplicate key source: keep one
 {"key_sources": [{"header": "X-API-Key"}]}

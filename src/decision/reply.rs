@@ -113,7 +113,18 @@ impl Replies {
             {
                 (&self.missing_role, decision.source.unwrap_or_default())
             }
-            _ => (&self.unauthenticated, after_source),
+            Reason::NoCredential
+            | Reason::MalformedCredential
+            | Reason::UnknownKey
+            | Reason::DisabledKey
+            | Reason::KeyNotYetValid
+            | Reason::ExpiredKey => (&self.unauthenticated, after_source),
+            Reason::Disabled
+            | Reason::CorsPreflight
+            | Reason::PublicPath
+            | Reason::TrustedNetwork
+            | Reason::TrustedIdentity
+            | Reason::Key => return None,
         };
         let headers = problem.headers.get(headers).map(|one| if is_grpc { &one.grpc } else { &one.http });
         Some(Reply {

@@ -47,7 +47,7 @@ impl Rules {
         Self { rules, tries, of_files, rules_of_files }
     }
 
-    /// Whether the consumer has the roles that every variant of the path requires. Where a header may override the method,
+    /// Whether the consumer has one of the roles that each variant of the path requires. Where a header may override the method,
     /// rules of every method apply. A URL that overrides the path is one more path.
     #[inline(never)]
     pub(super) fn permit(

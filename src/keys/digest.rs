@@ -7,8 +7,16 @@ use subtle::ConstantTimeEq;
 
 /// The SHA-256 of a key, 32 bytes. Keys are long random strings, so a plain digest is enough: there is nothing to
 /// guess that salt or stretching would make harder, and one look-up finds the key.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Eq, PartialOrd, Ord, Hash)]
+#[expect(clippy::derived_hash_with_manual_eq, clippy::derive_ord_xor_partial_ord, reason = "equal is equal, in constant time")]
 pub struct Digest([u8; 32]);
+
+/// Compares all 32 bytes, in a time that does not depend on where they differ.
+impl PartialEq for Digest {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
 
 impl Digest {
     /// The digest of `bytes`.
@@ -61,12 +69,6 @@ impl Digest {
     pub(crate) fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
-
-    /// Compares all 32 bytes in a time that does not depend on where they differ.
-    #[must_use]
-    pub fn same(&self, other: &Self) -> bool {
-        self.0.ct_eq(&other.0).into()
-    }
 }
 
 impl fmt::Debug for Digest {
@@ -107,7 +109,7 @@ mod tests {
             bytes[31] = 8;
             Digest(bytes)
         });
-        assert!(one.same(&one));
-        assert!(!one.same(&other));
+        assert_eq!(one, one);
+        assert_ne!(one, other);
     }
 }

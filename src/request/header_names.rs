@@ -60,7 +60,7 @@ pub(crate) const URL_BEGINNINGS: [&str; 7] = [
 ];
 
 /// Headers that mean something to HTTP or to Envoy, and to the gate beside the lists above.
-const RESERVED: [&str; 20] = [
+const RESERVED: [&str; 18] = [
     "accept",
     "access-control-request-method",
     "authorization",
@@ -79,14 +79,19 @@ const RESERVED: [&str; 20] = [
     "transfer-encoding",
     "upgrade",
     "user-agent",
-    "via",
-    "x-forwarded-proto",
 ];
 
 /// Whether a header already means something to HTTP, to Envoy or to the gate, so that a policy cannot use it.
 pub(crate) fn is_reserved(name: &str) -> bool {
-    let lists: [&[&str]; 6] =
-        [&RESERVED, &HOLDS_THE_CLIENT, &NAMES_A_CLIENT, &METHOD_OVERRIDES, &URL_OVERRIDES, &ROOT_OVERRIDES];
+    let lists: [&[&str]; 7] = [
+        &RESERVED,
+        &HOLDS_THE_CLIENT,
+        &NAMES_A_CLIENT,
+        &METHOD_OVERRIDES,
+        &URL_OVERRIDES,
+        &ROOT_OVERRIDES,
+        &URL_BEGINNINGS,
+    ];
     lists.into_iter().any(|list| is_one_of(name.as_bytes(), list))
 }
 

@@ -104,7 +104,7 @@ name!(
     /// The name of a query parameter or of a cookie.
     ParameterName, "a parameter's name", 64,
     |text| text.bytes().all(|b| is_token_byte(b) && !matches!(b, b'%' | b'+' | b'&')), r"A-Za-z0-9!#$'*.^_`|~-",
-    "invalid parameter name", "expected 1 to 64 letters, digits, - and _"
+    "invalid parameter name", "expected 1 to 64 characters of a name, such as letters, digits, - and _"
 );
 name!(
     /// An HTTP method, in upper case as RFC 9110, section 9.1 has the registered ones.
