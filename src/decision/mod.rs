@@ -1,4 +1,4 @@
-//! What is decided about a request, why, and what becomes of it.
+//! The decision about a request, its reason and its outcome.
 
 pub(crate) mod compile;
 pub(crate) mod decide;
