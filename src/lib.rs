@@ -37,8 +37,8 @@
 //! Upstreams differ in how they interpret a path. Public patterns match strictly; restrictions apply to every variant:
 //!
 //! * A public path must be unambiguous. Its raw form and its decoded form must both match.
-//! * A rule or a protected path applies if any variant of the path matches. A variant is what some upstream may interpret
-//!   the path as.
+//! * A rule or a protected path applies if any variant of the path matches. A variant is one way in which
+//!   some upstream may interpret the path.
 //! * A path may be anything if its variants cannot be determined, or not at a bounded cost ([`path::Ambiguity`]). Such a
 //!   path is never public, and every rule applies to it.
 //!

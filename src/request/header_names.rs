@@ -13,6 +13,8 @@
 //! | [`URL_BEGINNINGS`] | a host or a scheme | the same, if the value contains a path |
 //!
 //! (1) Not if the policy's `client_address` is `remote_ip`.
+//!
+//! Where no path is public, a CORS preflight needs a key too.
 
 /// Headers in which a proxy states its client's address or identity. With any of them, the peer is not the caller.
 pub(crate) const NAMES_A_CLIENT: [&str; 8] = [
