@@ -1,4 +1,4 @@
-//! The policy document as written, how it is read, and why one is refused.
+//! The policy document as written, its parsing, and the reasons why one is refused.
 
 pub(crate) mod access;
 pub(crate) mod canonical;
