@@ -3,7 +3,7 @@
 //! The form uses `postcard`:
 //!
 //! * Texts and lists are preceded by their lengths.
-//! * A choice is written as its number.
+//! * An enum variant is written as its number.
 //! * Members have no names, since all of them are always present.
 //!
 //! Consumers, which are most of a large document, are hashed one by one as they are parsed.

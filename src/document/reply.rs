@@ -1,4 +1,4 @@
-//! The reply to a denied caller, as a policy writes it.
+//! The texts of the reply to a denied caller, as a policy writes them.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! What the upstream is told, as a policy writes it.
+//! The headers that identify a consumer to the upstream, as a policy writes them.
 
 use serde::{Deserialize, Serialize};
 

@@ -25,12 +25,12 @@ pub enum Presented<'a> {
     Several,
     /// One credential that is not a well-formed key.
     Malformed {
-        /// The index of the key source where it stands.
+        /// The index of the key source that contains it.
         source: usize,
     },
     /// One well-formed key, not yet looked up in the keyring.
     Key {
-        /// The index of the key source where it stands.
+        /// The index of the key source that contains it.
         source: usize,
         /// The key.
         key: Cow<'a, [u8]>,

@@ -1,4 +1,4 @@
-//! Where a key may stand in a request.
+//! Key sources: the places in a request that may contain a key.
 
 use serde::{Deserialize, Serialize};
 
