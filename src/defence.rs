@@ -12,7 +12,7 @@
 #[cfg(all(feature = "defence-switch", target_arch = "wasm32"))]
 compile_error!("the feature `defence-switch` is for tests: a filter whose defences can be taken out is not built");
 
-/// Whether the defence of this name is in place.
+/// Evaluates to whether the defence of this name is enabled.
 #[cfg(not(feature = "defence-switch"))]
 macro_rules! defence {
     ($name:literal) => {
@@ -20,7 +20,7 @@ macro_rules! defence {
     };
 }
 
-/// Whether the defence of this name is in place.
+/// Evaluates to whether the defence of this name is enabled.
 #[cfg(feature = "defence-switch")]
 macro_rules! defence {
     ($name:literal) => {

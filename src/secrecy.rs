@@ -53,7 +53,7 @@ fn is_shown(text: &str) -> bool {
     text.contains(MARK) || text.contains("7702002") || text.contains("18446744073709551615")
 }
 
-/// The places of all values in `value`, as JSON pointers.
+/// Returns the places of all values in `value`, as JSON pointers.
 fn places(value: &Value, at: &str) -> Vec<String> {
     let mut found = vec![at.to_owned()];
     match value {

@@ -39,7 +39,7 @@ pub enum HeaderMutation<'a> {
     /// Adds a header that is absent or was removed before. Unlike `Set`, Envoy need not search for it: measured with 60
     /// headers, this saves 2.4 microseconds of a request with a key.
     Add(&'a [u8], Cow<'a, [u8]>),
-    /// Sets a header to this one value.
+    /// Replaces all values of a header with this one.
     Set(&'a [u8], Cow<'a, [u8]>),
 }
 

@@ -44,7 +44,7 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// Every reason, those of allowed requests first.
+    /// Every reason. The reasons of allowed requests come first.
     pub const ALL: &[Self] = Self::VARIANTS;
 
     /// Returns the stable name, in snake case.

@@ -14,7 +14,7 @@ pub(crate) trait ConsumerSink {
     fn consumer(&mut self, consumer: ConsumerEntry);
 }
 
-/// The list `consumers` of a document.
+/// The streamed list `consumers` of a document.
 pub(super) struct Consumers<'s>(pub(super) &'s mut dyn ConsumerSink);
 
 impl StreamedList for Consumers<'_> {
@@ -28,7 +28,7 @@ impl StreamedList for Consumers<'_> {
     }
 }
 
-/// The list `keys` of a consumer.
+/// The streamed list `keys` of a consumer.
 struct Keys<'s>(&'s mut dyn ConsumerSink);
 
 impl StreamedList for Keys<'_> {

@@ -174,7 +174,7 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Object<V> {
     }
 }
 
-/// Forwards values of each type.
+/// Forwards a value of each type to the inner visitor.
 macro_rules! forward {
     ($($method:ident: $value:ty),+) => {$(
         fn $method<E: de::Error>(self, value: $value) -> Result<V::Value, E> {
@@ -256,7 +256,7 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Checked<'_, A> {
 pub(super) trait StreamedList {
     /// The object that contains the list.
     type Owner: for<'de> Deserialize<'de>;
-    /// What the object is, for messages.
+    /// The expected kind of object, for messages.
     const EXPECTED: &'static str;
     /// The name of the member.
     const MEMBER: &'static str;
@@ -289,7 +289,7 @@ impl<'de, T: StreamedList> Visitor<'de> for ListOwner<T> {
     }
 }
 
-/// The members of the object.
+/// The members of the object that contains the list.
 struct Members<A, T> {
     members: A,
     list: T,
@@ -315,7 +315,7 @@ impl<'de, A: MapAccess<'de>, T: StreamedList> MapAccess<'de> for Members<A, T> {
     }
 }
 
-/// Each item of the list.
+/// A visitor that passes each item of the list on.
 struct Each<'t, T>(&'t mut T);
 
 impl<'de, T: StreamedList> DeserializeSeed<'de> for Each<'_, T> {

@@ -24,11 +24,11 @@ pub enum Problem {
         /// Line and column of the JSON text, or the error in the `Struct`. Contains no part of the document.
         message: String,
     },
-    /// A member that the format does not have.
+    /// A member that is unknown at this place.
     UnknownField {
         /// Its name; `None` if it may be a key.
         name: Option<String>,
-        /// The members that the format has there.
+        /// The members that are known at this place.
         known: &'static [&'static str],
     },
     /// A duplicate member. Parsers differ in which value they use.

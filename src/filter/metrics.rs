@@ -43,7 +43,7 @@ fn define(kind: MetricType, name: &str) -> Option<u32> {
 
 /// The ids of the counters.
 pub(super) struct Metrics {
-    /// By reason.
+    /// The ids by reason; `None` if a metric could not be defined.
     reasons: Vec<Option<u32>>,
     keys: Option<RefCell<Keys>>,
 }

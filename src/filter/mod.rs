@@ -114,7 +114,7 @@ impl HttpContext for Exchange {
     }
 }
 
-/// Reports the new policy in the log and in gauges.
+/// Creates a gate for a new policy, and reports the policy in the log and in gauges.
 fn start(loaded: Loaded) -> Gate {
     let Loaded { policy, refused_entries } = loaded;
     let name = policy.name();

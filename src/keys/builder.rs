@@ -30,7 +30,7 @@ pub(crate) struct Duplicate {
     pub(crate) path: String,
     /// The duplicate name or id.
     pub(crate) shown: String,
-    /// What is wrong with it.
+    /// The error.
     pub(crate) invalid: Invalid,
 }
 

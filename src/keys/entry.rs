@@ -11,7 +11,7 @@ use crate::value::names::{ConsumerName, Description, KeyId, Plaintext, RoleName,
 use crate::value::text::{Invalid, Text, read_text};
 use crate::value::timestamp::Timestamp;
 
-/// Reads an environment variable of the VM.
+/// A function that reads an environment variable of the VM.
 pub(crate) type Environment<'a> = dyn Fn(&str) -> Option<Vec<u8>> + 'a;
 
 /// A consumer, as written.
@@ -201,7 +201,7 @@ pub enum EntryProblem {
     /// The value of the environment variable is not a well-formed key.
     #[error("invalid value of environment variable {0}: expected 1 to 1024 visible ASCII characters (0x21 to 0x7E)")]
     MalformedVariable(VariableName),
-    /// Another entry, at this path, has the same digest.
+    /// Another entry has the same digest. The text is the path of that entry.
     #[error("duplicate key, also at {0}: both entries are skipped, keep one")]
     DuplicateDigest(String),
 }

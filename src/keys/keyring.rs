@@ -21,7 +21,7 @@ pub struct Keyring {
 
 pub(super) struct Owner {
     pub(super) name: Box<str>,
-    /// The index of its roles.
+    /// The index of the list of roles.
     pub(super) roles: u32,
 }
 

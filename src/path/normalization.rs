@@ -16,12 +16,12 @@ pub(crate) struct Normalization {
 /// The ends of paths and segments that are ignored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ending {
-    /// None.
+    /// Nothing is ignored.
     Exact,
-    /// A slash at the end of the path.
+    /// A slash at the end of the path is ignored.
     Slash,
-    /// Also blanks and control characters around a segment, and dots and colons at its end. A segment of nothing else is
-    /// unchanged.
+    /// A slash at the end of the path, blanks and control characters around a segment, and dots and colons at its end. A
+    /// segment of nothing else is unchanged.
     ///
     /// * Windows drops dots and blanks.
     /// * The `$` of a regular expression allows a line feed.

@@ -1,5 +1,5 @@
-//! Header names: which ones affect the gate, when an upstream treats two names as the same, and a Bloom filter of the names of
-//! a request.
+//! Header names: which ones affect the gate, when an upstream treats two names as the same, and a Bloom filter of the
+//! names of a request.
 //!
 //! Some proxies and upstreams read the client, the method or the URL from a header:
 //!

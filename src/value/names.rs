@@ -124,7 +124,7 @@ name!(
     "invalid realm", "expected 1 to 64 ASCII characters without quote and backslash"
 );
 name!(
-    /// A sentence for the caller.
+    /// A sentence in the reply to the caller.
     Sentence, "a sentence", 1024, |text| !text.chars().any(char::is_control),
     r"^\x00-\x1f\x7f-\x9f",
     "invalid reply text", "expected 1 to 1024 bytes without control characters"

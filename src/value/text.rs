@@ -48,7 +48,7 @@ pub(crate) const QUOTABLE: &str = "text: ";
 
 /// A value that is written as text.
 pub(crate) trait Text: FromStr<Err = Invalid> {
-    /// What is expected, for messages.
+    /// The expected form, for messages.
     const EXPECTED: &'static str;
     /// A regular expression (ECMA-262) that matches every valid value, and may match more.
     #[cfg(feature = "schema")]
@@ -121,7 +121,7 @@ impl Visitor<'_> for AnyText {
 
 /// An object that has a short form as text.
 pub(crate) trait Short: Sized {
-    /// What is expected, for messages.
+    /// The expected form, for messages.
     const EXPECTED: &'static str;
     /// Reads the text.
     fn short(text: &str) -> Result<Self, Invalid>;

@@ -16,7 +16,7 @@ use crate::path::pattern::{PathPattern, Segment};
 
 /// The index of no node and of no pattern: no list is that long.
 pub(super) const NONE: usize = usize::MAX;
-/// The node where each path begins.
+/// The index of the node where each path begins.
 pub(super) const ROOT: usize = 0;
 
 /// A trie of patterns in one normalization. Patterns are identified by their numbers.
@@ -136,7 +136,8 @@ impl PatternTrie {
         self.literals.insert_unique(hash(&literal), literal, hash);
     }
 
-    /// Finds the literals below a node with this text and its hash. There is one, unless several normalize to the same text.
+    /// Finds the literals below a node with this text and its hash. There is more than one only if several normalize to the
+    /// same text.
     pub(super) fn literals(&self, parent: usize, hash: usize, text: &[u8]) -> impl Iterator<Item = &Literal> {
         self.literals
             .iter_hash(below(parent, hash))

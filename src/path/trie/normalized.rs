@@ -6,7 +6,7 @@ use crate::path::normalization::{Ending, Normalization};
 use crate::path::pattern::PathPattern;
 use crate::path::variant::Variant;
 
-/// Patterns in each normalization.
+/// The same patterns in each normalization.
 #[derive(Debug)]
 pub(crate) struct NormalizedTries {
     /// One trie for all normalizations in which the patterns are the same. If no pattern has an upper-case letter or a

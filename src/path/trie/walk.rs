@@ -142,7 +142,7 @@ fn alternative_names(segment: &[u8], is_last: bool) -> impl Iterator<Item = &[u8
 }
 
 impl<'w> Walk<'w> {
-    /// Descends from the nodes of one depth.
+    /// Descends from the nodes of one depth to the end of the path, and checks the result.
     fn descend(
         &mut self,
         mut segments: Segments<'w>,
