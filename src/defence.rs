@@ -1,16 +1,18 @@
-//! Defences by name, so that a test can take one out and see what fails without it.
+//! Named defences. A test can disable one and check which cases then fail.
 //!
-//! `defence!("dot-segments")` marks the condition that is the defence of that name. In a normal build it is the literal
-//! `true`, and costs nothing. With the feature `defence-switch`, which only test builds have, it is `false` where the
-//! environment variable `PORTCULLIS_WITHOUT` holds the name. The filter cannot be built with the feature, and a test makes
-//! sure that neither the module nor the command has the switch.
+//! `defence!("dot-segments")` marks the condition that implements the defence of that name. Each name marks one place.
 //!
-//! `tests/defences.yaml` lists the names, each with its threat and the rows that fail without it. A name marks one place.
+//! * In a normal build, it is the literal `true` and costs nothing.
+//! * With the feature `defence-switch`, it is `false` if the environment variable `PORTCULLIS_WITHOUT` contains the name.
+//!   Only test builds have this feature. The filter cannot be built with it, and a test checks that neither the module nor
+//!   the command contains the switch.
+//!
+//! `tests/defences.yaml` lists each name with its threat and the rows that fail without it.
 
 #[cfg(all(feature = "defence-switch", target_arch = "wasm32"))]
 compile_error!("the feature `defence-switch` is for tests: a filter whose defences can be taken out is not built");
 
-/// Whether the defence of this name is in place.
+/// Evaluates to whether the defence of this name is enabled.
 #[cfg(not(feature = "defence-switch"))]
 macro_rules! defence {
     ($name:literal) => {
@@ -18,7 +20,7 @@ macro_rules! defence {
     };
 }
 
-/// Whether the defence of this name is in place.
+/// Evaluates to whether the defence of this name is enabled.
 #[cfg(feature = "defence-switch")]
 macro_rules! defence {
     ($name:literal) => {
@@ -26,7 +28,7 @@ macro_rules! defence {
     };
 }
 
-/// Whether this is not the defence that is taken out.
+/// Whether this defence is enabled.
 #[cfg(feature = "defence-switch")]
 pub(crate) fn is_in_place(name: &str) -> bool {
     static TAKEN_OUT: std::sync::OnceLock<Option<String>> = std::sync::OnceLock::new();

@@ -1,5 +1,5 @@
-//! Portcullis: the API-key gate for Envoy and Istio, as a plain library. The command and the tests link it natively; for WASI
-//! only, a thin filter puts it into Envoy.
+//! Portcullis is an API-key gate for Envoy and Istio. This crate is its policy library. The command and the tests link it
+//! natively. On WASI, the module `filter` connects it to Envoy.
 //!
 //! ```
 //! use portcullis::{HeaderBlock, Policy, Request};
@@ -14,35 +14,42 @@
 //! # Ok::<(), portcullis::Refusal>(())
 //! ```
 //!
-//! # From a request to its outcome
+//! # How a request is processed
 //!
-//! The bytes of one request become a [`Request`]; a [`Policy`] makes a [`Decision`] of it, and of that an [`Outcome`]:
-//! header mutations on the way to the upstream, or a local [`Reply`]. Each step of a decision either answers or leaves it to
-//! the next:
+//! * [`Request`] reads the header pairs of one request.
+//! * [`Policy::decide`] returns a [`Decision`]: allowed or denied, and the [`Reason`].
+//! * [`Policy::outcome`] returns an [`Outcome`]: header mutations for the upstream, or a local [`Reply`].
 //!
-//! 1. A disabled gate allows.
-//! 2. What no API sends is refused ([`path::Target`]).
-//! 3. A CORS preflight is allowed, if the policy says so.
+//! The decision has these steps. The first step that has an answer decides:
+//!
+//! 1. If the gate is disabled, the request is allowed.
+//! 2. An invalid or suspicious request target is denied ([`path::Target`]).
+//! 3. A CORS preflight is allowed, if the policy allows preflights.
 //! 4. A public path is allowed, if it is unambiguous.
 //! 5. A trusted peer is allowed, by its address ([`request::Peer`]) or its mTLS identity ([`request::SpiffeIdPattern`]).
-//! 6. There must be exactly one credential ([`request::find`]).
-//! 7. It must be a key that is valid now ([`Keyring`]).
-//! 8. Its consumer must have the roles that the path requires, in every variant.
-//! 9. The request is forwarded: without the credential, with the consumer's identity.
+//! 6. The request must have exactly one credential ([`request::find`]).
+//! 7. The credential must be a key that is valid now ([`Keyring`]).
+//! 8. The consumer must have one of the roles that the path requires. This is checked for every variant of the path.
+//! 9. The request is forwarded without the credential, and with the consumer's identity.
 //!
-//! # Two readings of a path
+//! # How paths are matched
 //!
-//! What is public is read narrowly: the path must be unambiguous, and match as sent and decoded. What is restricted is read
-//! widely: in every variant that some upstream may take the path for. A path whose variants cannot be told, or not at a
-//! bounded cost, may be anything ([`path::Ambiguity`]): it is never public, and every rule applies to it.
+//! Upstreams differ in how they interpret a path. Public patterns match strictly; restrictions apply to every variant:
+//!
+//! * A public path must be unambiguous. Its raw form and its decoded form must both match.
+//! * A rule or a protected path applies if any variant of the path matches. A variant is one way in which
+//!   some upstream may interpret the path.
+//! * A path may be anything if its variants cannot be determined, or not at a bounded cost ([`path::Ambiguity`]). Such a
+//!   path is never public, and every rule applies to it.
 //!
 //! # Two forms of a policy
 //!
-//! [`Document`] is the policy as written, with every default filled in. [`Policy`] is its compiled form, which decides.
+//! * [`Document`] is the policy as written, with every default filled in.
+//! * [`Policy`] is the compiled form, which decides.
 //!
-//! Code that few requests need is out of line (`#[inline(never)]`), so that the way of a usual request stays short.
+//! Code that few requests need is marked `#[inline(never)]`, so that the code path of a usual request stays short.
 
-// First, since all modules use its macro.
+// Declared first, since all modules use its macro.
 #[macro_use]
 mod defence;
 

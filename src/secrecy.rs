@@ -1,4 +1,4 @@
-//! No message and no `Debug` output shows a secret, wherever it was put.
+//! Tests that no message and no `Debug` output shows a secret, wherever the secret was written.
 
 use std::fmt::Debug;
 
@@ -9,10 +9,10 @@ use crate::path::target::split_query;
 use crate::request::credential::{Presented, find};
 use crate::{Document, HeaderBlock, Outcome, Policy, Request, Timestamp};
 
-/// In every secret, whatever its form.
+/// Part of every secret in these tests, in each of its forms.
 const MARK: &str = "hunter2";
 
-/// A policy with every field in which a key may stand, or may be put by mistake.
+/// A policy with every field that contains a key, or into which a key may be written by mistake.
 fn policy() -> Value {
     json!({
         "key_sources": ["bearer", {"header": "x-api-key"}, {"query": "api_key"}, {"cookie": "api_key"}],
@@ -26,7 +26,7 @@ fn policy() -> Value {
     })
 }
 
-/// What a hand may leave where something else belongs.
+/// Values that an author may write in the wrong place.
 fn mistakes() -> Vec<Value> {
     let mut mistakes: Vec<Value> =
         ["hunter2", "hunter2-Secret", "hunter2, secret", "X-API-Key: hunter2", "", "hunter2\"\\\u{1}ü", "Hunter2=="]
@@ -38,7 +38,7 @@ fn mistakes() -> Vec<Value> {
         json!({"plaintxt": "hunter2"}),
         json!([["hunter2"]]),
     ]);
-    // Numbers and dates of this sort are keys too.
+    // Keys may also look like numbers.
     mistakes.extend([
         json!(7_702_002),
         json!(7_702_002.5),
@@ -53,7 +53,7 @@ fn is_shown(text: &str) -> bool {
     text.contains(MARK) || text.contains("7702002") || text.contains("18446744073709551615")
 }
 
-/// The places of all values in `value`, as JSON pointers.
+/// Returns the places of all values in `value`, as JSON pointers.
 fn places(value: &Value, at: &str) -> Vec<String> {
     let mut found = vec![at.to_owned()];
     match value {
@@ -68,7 +68,7 @@ fn places(value: &Value, at: &str) -> Vec<String> {
     found
 }
 
-/// Loads a document that may be wrong, and gives all that is said about it.
+/// Loads a document and returns all error messages and `Debug` output about it.
 fn said(document: &Value) -> String {
     let environment = |name: &str| (name == "HUNTER").then(|| b"hunter2 from the environment".to_vec());
     match Policy::load(document.to_string().as_bytes(), &environment) {
@@ -80,7 +80,7 @@ fn said(document: &Value) -> String {
 #[test]
 fn no_message_shows_a_key_that_was_put_in_the_wrong_place() {
     let mut refused = 0;
-    // A name, a role, an id and a remark are public: what is well formed there is shown, and sent to the upstream.
+    // Names, roles, ids and descriptions are public: a well-formed value is shown, and sent to the upstream.
     let public = ["/consumers/0/name", "/consumers/0/roles", "/consumers/0/roles/0"];
     let document = policy();
     let in_keys = places(&document["consumers"], "/consumers").into_iter();

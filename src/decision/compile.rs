@@ -1,10 +1,10 @@
-//! Compiles a document to a policy. What is wrong with several fields together is found here.
+//! Compiles a document to a policy. Finds errors that involve several fields.
 
 use std::io::Read;
 
 use super::policy::Policy;
 use super::public::{ProtectedPaths, PublicPaths};
-use super::response::Replies;
+use super::reply::Replies;
 use super::rules::Rules;
 use crate::document::canonical::CanonicalHash;
 use crate::document::consumers::ConsumerSink;
@@ -16,12 +16,12 @@ use crate::request::header_names::{is_reserved, same_name};
 use crate::request::key_source::KeySource;
 use crate::value::text::Invalid;
 
-/// A policy, and the key entries of its document that were skipped.
+/// A compiled policy, and the key entries of its document that were skipped.
 #[derive(Debug)]
 pub struct Loaded {
-    /// The policy, without those entries.
+    /// The policy, without the skipped entries.
     pub policy: Policy,
-    /// What to log and count. The gate works all the same.
+    /// The skipped entries, to be logged and counted. All other keys work.
     pub refused_entries: Vec<RefusedEntry>,
 }
 
@@ -29,12 +29,13 @@ impl Policy {
     /// Reads and compiles a document: JSON text, or a serialized `google.protobuf.Struct`.
     ///
     /// # Errors
-    /// What is wrong with the document as a whole, with its path. An invalid key entry is no error: it is skipped.
+    /// The first error in the document, with the path of the field. An invalid key entry is not an error: it is skipped.
     pub fn load(mut configuration: &[u8], environment: &Environment<'_>) -> Result<Loaded, Refusal> {
         Self::load_from(&mut configuration, environment)
     }
 
-    /// Reads and compiles a document piece by piece. Of its consumers, only what the policy keeps is ever in memory.
+    /// Reads and compiles a document in pieces. Consumers are compiled one by one, so a large document is never in memory
+    /// as a whole.
     ///
     /// # Errors
     /// As [`load`](Self::load).
@@ -58,7 +59,7 @@ impl Policy {
     }
 }
 
-/// Receives keys and consumers one by one, and then the rest of the document.
+/// Receives keys and consumers one by one, then the rest of the document.
 struct Compiler<'a> {
     keyring: KeyringBuilder<'a>,
     hash: CanonicalHash,

@@ -1,4 +1,4 @@
-//! The decision about one request. The first step that has an answer decides.
+//! Decides about one request. The first step that has an answer decides.
 
 use super::host::Host;
 use super::policy::Policy;
@@ -13,17 +13,17 @@ use crate::request::credential::{self, Presented};
 use crate::request::message::Request;
 
 impl Policy {
-    /// Decides about a request. It depends on nothing but the request and what it asks the host, and no input makes it panic.
-    /// `observer` receives each step; `&mut ()` observes nothing.
+    /// Decides about a request. The decision depends only on the policy, the request and the host's answers. No input
+    /// causes a panic. `observer` receives each step; `&mut ()` observes nothing.
     #[must_use]
     pub fn decide<'p>(&'p self, request: &Request<'_>, host: &impl Host, observer: &mut impl Observer) -> Decision<'p> {
         let decided = Decision::without_credential;
-        // 1. Disabled: nothing that worked without the gate stops working.
+        // 1. Disabled: every request is allowed, as without the gate.
         observer.observe(|| Event::Mode(self.mode));
         if self.mode == Mode::Disabled {
             return decided(Reason::Disabled);
         }
-        // 2. What no API sends.
+        // 2. An invalid or suspicious request target.
         let path =
             if request.names_a_host() { request.path.ok_or(BadTarget::Bytes) } else { Err(BadTarget::Authority) };
         let target = path.and_then(Target::parse);
@@ -35,7 +35,7 @@ impl Policy {
             return decided(Reason::IdentityHeaderNamed);
         }
         let mut budget = Budget::new();
-        // An upstream may take this request for another method or path than it shows: then steps 3 and 4 have no answer.
+        // An upstream may interpret this request as another method or path. Then steps 3 and 4 do not apply.
         if request.is_overridden {
             observer.observe(|| Event::Overridden);
         } else {
@@ -75,7 +75,7 @@ impl Policy {
         }
     }
 
-    /// For the trace alone: adds the pattern that would make the path public with another method.
+    /// Adds the pattern that would make the path public with another method. Only for the trace.
     fn with_other_method(&self, public: Result<Public, NotPublic>, target: &Target<'_>) -> Result<Public, NotPublic> {
         public.map_err(|why| match why {
             NotPublic::Outside { .. } => {
@@ -122,7 +122,7 @@ impl Policy {
     }
 }
 
-/// Why a key is not valid now, if it is not.
+/// Returns why a key is not valid now; `None` if it is valid.
 fn why_invalid(caller: &Caller<'_>, host: &impl Host) -> Option<Reason> {
     let key = caller.key;
     if key.is_disabled() {
@@ -132,7 +132,7 @@ fn why_invalid(caller: &Caller<'_>, host: &impl Host) -> Option<Reason> {
     if not_before.is_none() && expires.is_none() {
         return None;
     }
-    // Without a clock, no key has become valid, and none is still valid.
+    // Without a clock, a key with `not_before` or `expires` is not valid.
     let now = host.now();
     if not_before.is_some_and(|from| now.is_none_or(|now| now < from)) {
         return Some(Reason::KeyNotYetValid);

@@ -1,36 +1,36 @@
-//! What a decision asks its host for.
+//! The interface to the host: time, peer address, filter state and mTLS identity.
 
 use crate::value::timestamp::Timestamp;
 
-/// The host of the gate. Each question costs a call out of the VM, so it is asked only when a step needs the answer. A host
-/// that implements no question knows nothing.
+/// The host of the gate. Each method costs a call out of the VM, so it is called only if a step needs the answer. All
+/// methods default to `None`.
 pub trait Host {
-    /// The time now; `None` without a clock.
+    /// Returns the current time; `None` without a clock.
     fn now(&self) -> Option<Timestamp> {
         None
     }
 
-    /// Envoy's `source.address`: `ip:port`, with port 0 where it comes from a header.
+    /// Returns Envoy's `source.address`: `ip:port`. The port is 0 if Envoy took the address from a header.
     fn source_address(&self) -> Option<Vec<u8>> {
         None
     }
 
-    /// A filter state object that the listener recorded before the gate.
+    /// Returns a filter state object that the listener recorded before the gate.
     fn filter_state(&self, _key: &str) -> Option<Vec<u8>> {
         None
     }
 
-    /// The first URI SAN of the certificate that the peer presented in mutual TLS. Whether it was verified depends on the
-    /// listener.
+    /// Returns the first URI SAN of the certificate that the peer presented in mutual TLS. Whether the certificate was
+    /// verified depends on the listener.
     fn mtls_identity(&self) -> Option<Vec<u8>> {
         None
     }
 }
 
-/// Knows nothing: for what the request alone decides.
+/// A host without answers: for decisions that need only the request.
 impl Host for () {}
 
-/// A host that knows the time, if that.
+/// A host with only a clock, or without one.
 #[cfg(test)]
 pub(crate) struct Clock(pub(crate) Option<Timestamp>);
 

@@ -1,4 +1,4 @@
-//! What is decided about a request, why, and what becomes of it.
+//! The decision about a request, its reason and its outcome.
 
 pub(crate) mod compile;
 pub(crate) mod decide;
@@ -9,7 +9,7 @@ mod public;
 pub(crate) mod reason;
 #[cfg(test)]
 mod refusal_table;
-pub(crate) mod response;
+pub(crate) mod reply;
 mod rules;
 pub mod trace;
 mod trusted;
@@ -19,4 +19,4 @@ pub use host::Host;
 pub use outcome::{HeaderMutation, HeaderMutations, Outcome};
 pub use policy::Policy;
 pub use reason::{Caller, Decision, Reason};
-pub use response::Reply;
+pub use reply::Reply;

@@ -1,11 +1,11 @@
-//! The policy as it decides: the compiled form of a [`Document`](crate::document::Document).
+//! The compiled form of a [`Document`](crate::document::Document), which decides about requests.
 
 use super::public::{ProtectedPaths, PublicPaths, match_all};
-use super::response::Replies;
+use super::reply::Replies;
 use super::rules::Rules;
 use crate::document::access::{ClientAddress, TrustedNetworks};
-use crate::document::answer::Upstream;
 use crate::document::root::{CorsPreflight, Mode};
+use crate::document::upstream::Upstream;
 use crate::keys::digest::Digest;
 use crate::keys::keyring::Keyring;
 use crate::path::ambiguity::Ambiguity;
@@ -15,7 +15,7 @@ use crate::request::key_source::KeySource;
 use crate::request::spiffe::SpiffeIdPattern;
 use crate::value::names::GateName;
 
-/// A policy, ready to decide. It never changes; a new document makes a new one.
+/// A compiled policy. It is immutable; a new document is compiled to a new policy.
 #[derive(Debug)]
 pub struct Policy {
     pub(super) name: GateName,
@@ -36,13 +36,13 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// The gate's name.
+    /// Returns the gate's name.
     #[must_use]
     pub fn name(&self) -> &str {
         self.name.as_str()
     }
 
-    /// What the gate does with its decisions.
+    /// Returns the mode: whether the gate denies requests, only reports them, or is disabled.
     #[must_use]
     pub fn mode(&self) -> Mode {
         self.mode
@@ -60,8 +60,8 @@ impl Policy {
         self.access_log
     }
 
-    /// Why matching an unambiguous path with the patterns would take long, if so: for the author of a policy. [`Ambiguity`]
-    /// says what the gate then does.
+    /// Returns why matching a path against the patterns exceeds the budget, if it does. For authors of policies:
+    /// [`Ambiguity`] describes how the gate treats such a path.
     #[must_use]
     pub fn ambiguity(&self, path: &[u8]) -> Option<Ambiguity> {
         let target = Target::parse(path).ok()?;
@@ -73,32 +73,32 @@ impl Policy {
         public.or_else(protected).or_else(|| match_all(&[&self.rules.tries, &self.rules.of_files], &target).err())
     }
 
-    /// The digest of the document's canonical form: defaults filled in, members in a fixed order, keys as digests. Two
-    /// documents with the same digest decide alike, given the same environment.
+    /// Returns the digest of the document's canonical form: defaults filled in, members in a fixed order, keys as digests.
+    /// Two documents with the same digest make the same decisions, given the same environment.
     #[must_use]
     pub fn digest(&self) -> Digest {
         self.digest
     }
 
-    /// The keys.
+    /// Returns the keys.
     #[must_use]
     pub fn keyring(&self) -> &Keyring {
         &self.keyring
     }
 
-    /// Where a key may stand.
+    /// Returns the places in a request that may contain a key.
     #[must_use]
     pub fn key_sources(&self) -> &[KeySource] {
         &self.key_sources
     }
 
-    /// Whose address counts, where ranges are trusted at all.
+    /// Returns which address is compared with the trusted ranges; `None` if no range is trusted.
     #[must_use]
     pub fn client_address(&self) -> Option<&ClientAddress> {
         (!self.trusted_networks.ranges.is_empty()).then_some(&self.trusted_networks.client_address)
     }
 
-    /// The names of the headers that only the gate may set.
+    /// Returns the names of the headers that only the gate may set.
     pub(super) fn identity_headers(&self) -> [&str; 3] {
         let Upstream { consumer_header, roles_header, key_id_header, .. } = &self.upstream;
         [consumer_header.as_str(), roles_header.as_str(), key_id_header.as_str()]

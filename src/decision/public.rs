@@ -1,4 +1,4 @@
-//! Which paths need no key.
+//! Decides which paths need no key.
 
 use super::trace::{NotPublic, Public};
 use crate::document::access::{ProtectedPath, PublicPath};
@@ -13,7 +13,7 @@ use crate::path::trie::walk::Matching;
 use crate::path::variant::{Variant, Variants, pages_of_data};
 use crate::value::names::Methods;
 
-/// The paths that need no key, matched as they are sent.
+/// The patterns of public paths. They match exactly, without normalization.
 #[derive(Debug)]
 pub(super) struct PublicPaths {
     trie: PatternTrie,
@@ -29,7 +29,7 @@ impl PublicPaths {
     /// Finds the first pattern that matches a path with this method, or with any method if it is `None`.
     ///
     /// # Errors
-    /// Where that would take long.
+    /// If the budget is exceeded.
     pub(super) fn find(
         &self,
         path: &[u8],
@@ -43,11 +43,11 @@ impl PublicPaths {
     }
 }
 
-/// The paths that need a key, where all others do not.
+/// The only paths that need a key, if the policy has `protected_paths`.
 #[derive(Debug)]
 pub(super) struct ProtectedPaths {
     pub(super) tries: NormalizedTries,
-    /// The [other paths](PathPattern::of_file) by which files among them are found.
+    /// The [other paths](PathPattern::of_file) by which servers find protected files.
     pub(super) of_files: NormalizedTries,
 }
 
@@ -61,7 +61,8 @@ impl ProtectedPaths {
         }
     }
 
-    /// Whether a protected pattern matches a variant of the path, with or without a suffix; or the path may be anything.
+    /// Whether a protected pattern matches a variant of the path, with or without a suffix. Also true if the path may be
+    /// anything.
     fn cover(&self, target: &Target<'_>, budget: &mut Budget) -> bool {
         let mut variants = Variants::default();
         let is_free = variants.find(target, budget).is_ok_and(|variants| {
@@ -81,9 +82,12 @@ impl ProtectedPaths {
     }
 }
 
-/// Decides whether a path is public: it is unambiguous, and a public pattern matches both its raw and its decoded form. Or only
-/// some paths are protected, this one is unambiguous and visible ASCII, and no variant of it is protected.
-// Always inlined: then a reason that is not observed costs nothing.
+/// Decides whether a path is public. It is public in two cases:
+///
+/// * It is unambiguous, and a public pattern matches both its raw and its decoded form.
+/// * The policy has protected paths, and no variant of this path is one of them. The path must be unambiguous, and visible
+///   ASCII after decoding.
+// Always inlined, so that building a reason that is not observed costs nothing.
 #[inline(always)]
 pub(super) fn decide(
     public: &PublicPaths,
@@ -103,7 +107,7 @@ pub(super) fn decide(
     if let Some(pattern) = find(target.path)?
         && (target.decoded.is_empty() || find(decoded)?.is_some())
     {
-        // The data of a page is as public as the page.
+        // The data of a page is public only if the page is.
         for path in [target.path, decoded].into_iter().filter(|_| !target.scan.is_simple()) {
             for page in pages_of_data(path) {
                 let bare = page.strip_suffix(b"/").filter(|bare| !bare.is_empty()).unwrap_or(&page);
@@ -114,7 +118,8 @@ pub(super) fn decide(
         }
         return Ok(Public::Pattern(pattern));
     }
-    // What is public because no pattern protects it must be beyond doubt: no letters that look or fold like others.
+    // A path that no pattern protects is public only if it is ASCII: other letters may look like, or fold to, protected
+    // ones.
     let is_unprotected = |protected: &ProtectedPaths| {
         (target.scan.is_simple() || decoded.iter().all(u8::is_ascii_graphic)) && !protected.cover(target, budget)
     };
@@ -124,12 +129,12 @@ pub(super) fn decide(
     Err(NotPublic::Outside { other_method: None })
 }
 
-/// How restricted patterns match a variant.
+/// Returns how protected paths and rules match a variant.
 pub(super) fn matching(variant: &Variant<'_>) -> Matching {
     if variant.may_have_other_names() { Matching::LenientNames } else { Matching::Lenient }
 }
 
-/// Matches a path with all patterns, which takes as long as it ever can.
+/// Matches a path against all patterns, which is the most expensive case.
 ///
 /// # Errors
 /// Why the path may be anything.

@@ -1,17 +1,17 @@
-//! What the gate decides, and why.
+//! The decision about a request, and its reason.
 
 use strum::{IntoStaticStr, VariantArray};
 
 use crate::keys::keyring::{Consumer, Key};
 
-/// Why a request is allowed or denied. The [names](Self::name) are stable: they are the names of metrics, the values in access
-/// logs, and what `portcullis check` prints.
+/// The reason why a request is allowed or denied. The [names](Self::name) are stable. They appear in metrics, access logs
+/// and the output of `portcullis check`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "snake_case")]
 pub enum Reason {
     /// Allowed: the gate is disabled.
     Disabled,
-    /// Allowed: a CORS preflight, where the policy lets those through.
+    /// Allowed: a CORS preflight, if the policy allows preflights.
     CorsPreflight,
     /// Allowed: the path is public.
     PublicPath,
@@ -19,9 +19,9 @@ pub enum Reason {
     TrustedNetwork,
     /// Allowed: the peer's mTLS identity is trusted.
     TrustedIdentity,
-    /// Allowed: the key is valid, and its consumer has the roles.
+    /// Allowed: the key is valid, and its consumer has one of the roles that the path requires.
     Key,
-    /// Denied: a request target that no API sends.
+    /// Denied: the request target is invalid or suspicious.
     BadRequestTarget,
     /// Denied: a `Connection` header names an identity header.
     IdentityHeaderNamed,
@@ -31,7 +31,7 @@ pub enum Reason {
     NoCredential,
     /// Denied: the credential is not well formed.
     MalformedCredential,
-    /// Denied: the policy has no such key.
+    /// Denied: the key is not found in the policy.
     UnknownKey,
     /// Denied: the key is disabled.
     DisabledKey,
@@ -44,16 +44,16 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// Every reason, those of allowed requests first.
+    /// Every reason. The reasons of allowed requests come first.
     pub const ALL: &[Self] = Self::VARIANTS;
 
-    /// The stable name, in snake case.
+    /// Returns the stable name, in snake case.
     #[must_use]
     pub fn name(self) -> &'static str {
         self.into()
     }
 
-    /// The HTTP status of the local reply; `None` where the request is allowed.
+    /// Returns the HTTP status of the local reply; `None` if the request is allowed.
     #[must_use]
     pub const fn status(self) -> Option<u16> {
         match self {
@@ -86,13 +86,13 @@ impl Reason {
 pub struct Decision<'p> {
     /// Why the request is allowed or denied.
     pub reason: Reason,
-    /// The index of the key source where the credential stands, if there is exactly one credential.
+    /// The index of the key source that contains the credential, if there is exactly one credential.
     pub source: Option<usize>,
-    /// Whose key the request presents, if the policy has it.
+    /// The owner of the key and the key, if the policy has it.
     pub caller: Option<Caller<'p>>,
 }
 
-/// Whose key a request presents.
+/// A key of the policy that a request presents, and its owner.
 #[derive(Debug, Clone, Copy)]
 pub struct Caller<'p> {
     /// The owner of the key.
@@ -102,17 +102,17 @@ pub struct Caller<'p> {
 }
 
 impl<'p> Decision<'p> {
-    /// A decision in which no credential counted.
+    /// Creates a decision that depends on no credential, or on several.
     pub(crate) fn without_credential(reason: Reason) -> Self {
         Self { reason, source: None, caller: None }
     }
 
-    /// A decision about a credential that is no key of the policy.
+    /// Creates a decision about a credential that is not a key of the policy.
     pub(crate) fn of_credential(reason: Reason, source: usize) -> Self {
         Self { reason, source: Some(source), caller: None }
     }
 
-    /// A decision about a key of the policy.
+    /// Creates a decision about a key of the policy.
     pub(crate) fn of_caller(reason: Reason, source: usize, caller: Caller<'p>) -> Self {
         Self { reason, source: Some(source), caller: Some(caller) }
     }

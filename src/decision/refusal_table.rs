@@ -1,8 +1,8 @@
-//! Every way in which a document is refused, with the whole message.
+//! Every way in which a document is refused, with the complete error message.
 
 use crate::decision::policy::Policy;
 
-/// Each document, and below it its message.
+/// Each document is followed by its error message.
 const REFUSED: &str = r##"
 {
   the document: not valid JSON (line 1, column 1): write the policy as JSON text, or as YAML in a google.protobuf.Struct
@@ -51,7 +51,7 @@ const REFUSED: &str = r##"
 {"key_sources": ["basic"]}
   key_sources[0]: invalid key source "basic": expected bearer, {header: NAME}, {query: NAME} or {cookie: NAME}
 {"key_sources": [{"header": "a", "query": "b"}]}
-  key_sources[0]: key source with several names: expected bearer, {header: NAME}, {query: NAME} or {cookie: NAME}
+  key_sources[0]: invalid key source: expected bearer, {header: NAME}, {query: NAME} or {cookie: NAME}
 {"key_sources": ["bearer", "bearer"]}
   key_sources[1]: duplicate key source: keep one
 {"key_sources": [{"header": "X-API-Key"}]}
@@ -102,7 +102,7 @@ const REFUSED: &str = r##"
   reply.realm: invalid realm "a\"b": expected 1 to 64 ASCII characters without quote and backslash
 "##;
 
-/// Documents with a secret in the wrong place. The message does not show it.
+/// Documents with a secret in the wrong place. The error message does not show it.
 const SECRETS: &str = r##"
 {"consumers": [{"name": "a", "keys": ["hunter2"]}]}
   consumers[0].keys[0]: found text, expected a key entry: {sha256}, {plaintext} or {env}, with id, not_before, expires, disabled

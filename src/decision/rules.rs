@@ -1,4 +1,4 @@
-//! Which roles a path requires, in every variant.
+//! Checks the roles that a path requires, in every variant.
 
 use super::public::matching;
 use super::trace::{Event, Observer};
@@ -15,16 +15,16 @@ use crate::path::variant::Variants;
 use crate::request::message::Request;
 use crate::value::names::{Methods, RoleName};
 
-/// The most URLs in override headers that are read.
+/// The maximum number of URLs in override headers that are read.
 const MOST_URLS: usize = 4;
 
-/// The rules, in order: the first that matches a variant of the path applies to that variant.
+/// The rules, in order. The first rule that matches a variant of the path applies to that variant.
 #[derive(Debug)]
 pub(super) struct Rules {
     rules: Vec<Rule>,
     pub(super) tries: NormalizedTries,
-    /// The [other paths](PathPattern::of_file) by which files among the paths are found, and the rule of each. They have an
-    /// order of their own, so that none of them hides a rule for such a path.
+    /// The [other paths](PathPattern::of_file) by which servers find files among the paths. They have an order of their
+    /// own, so that none of them hides a rule for such a path.
     pub(super) of_files: NormalizedTries,
     rules_of_files: Vec<usize>,
 }
@@ -47,8 +47,10 @@ impl Rules {
         Self { rules, tries, of_files, rules_of_files }
     }
 
-    /// Whether the consumer has the roles that every variant of the path requires. Where a header may override the method,
-    /// rules of every method apply. A URL that overrides the path is one more path.
+    /// Whether the consumer has one of the roles that each variant of the path requires.
+    ///
+    /// * If a header may override the method, rules of every method apply.
+    /// * A URL that overrides the path is checked as an additional path.
     #[inline(never)]
     pub(super) fn permit(
         &self,
@@ -98,7 +100,7 @@ impl Rules {
         Ok(true)
     }
 
-    /// `method`: as sent, or `None` for any.
+    /// Checks the variants of one path. `method` is the method as sent, or `None` for any method.
     fn permit_path(
         &self,
         consumer: &Consumer,
@@ -113,7 +115,7 @@ impl Rules {
         let applies = |number: usize| {
             self.rules.get(number).and_then(|rule| rule.methods.as_ref()).is_none_or(|methods| match method {
                 Some(method) => methods.cover(method),
-                // The method may be one of these or not. If the rule permits the request, the next rule applies too.
+                // The method may or may not be one of these. If the rule permits the request, the next rule applies too.
                 None => !permits(Some(number)),
             })
         };
@@ -148,8 +150,8 @@ impl Rules {
     }
 }
 
-/// The targets that an override URL may mean: a path, a whole URL, or what is both at once, as `//host/path` is. `None` for
-/// what is none of these.
+/// Returns the targets that an override URL may mean: a path, an absolute URL, or both for `//host/path`. `None` for
+/// anything else.
 #[inline]
 fn override_targets(url: &[u8]) -> Option<Vec<Target<'_>>> {
     let lower = |length: usize| url.get(..length).map(<[u8]>::to_ascii_lowercase);
@@ -166,7 +168,7 @@ fn override_targets(url: &[u8]) -> Option<Vec<Target<'_>>> {
     if host.is_empty() || !host.iter().all(is_plain) {
         return None;
     }
-    // A URL without a path means the root.
+    // A URL without a path means `/`.
     let mut targets = vec![Target::parse(if path.first() == Some(&b'/') { path } else { b"/" }).ok()?];
     if url.first() == Some(&b'/') {
         targets.push(Target::parse(url).ok()?);

@@ -1,12 +1,12 @@
-//! The trace of a decision: what each step found. `portcullis check` prints it; the filter observes nothing.
+//! The trace of a decision: the result of each step. `portcullis check` prints it; the filter observes nothing.
 
 use crate::document::root::Mode;
 use crate::path::ambiguity::Ambiguity;
 use crate::path::target::{AmbiguousPath, BadTarget};
 
-/// Observes the steps of a decision, in their order. `()` observes nothing and costs nothing: no event is even built.
+/// Observes the steps of a decision, in order. `()` observes nothing and costs nothing: no event is built.
 pub trait Observer {
-    /// Receives an event, which is built only if it is wanted.
+    /// Receives an event. The closure builds it only if it is needed.
     fn observe(&mut self, event: impl FnOnce() -> Event);
 }
 
@@ -21,19 +21,19 @@ impl Observer for Vec<Event> {
     }
 }
 
-/// What one step found. Numbers are indexes in the document's lists. No event holds a credential.
+/// The result of one step. Numbers are indexes into the document's lists. No event contains a credential.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// Step 1: the mode.
     Mode(Mode),
-    /// Step 2: whether an API sends such a request target.
+    /// Step 2: whether the request target is valid.
     Target(Result<(), BadTarget>),
     /// Step 2: whether a `Connection` header names an identity header.
     Connection {
-        /// It does, and the request is refused.
+        /// It does, so the request is denied.
         names_identity: bool,
     },
-    /// Steps 3 and 4 are skipped: an upstream may take this request for another method or path than it shows.
+    /// Steps 3 and 4 are skipped: an upstream may interpret this request as another method or path.
     Overridden,
     /// Step 3: whether this is a CORS preflight that is allowed.
     CorsPreflight(Preflight),
@@ -43,15 +43,15 @@ pub enum Event {
     TrustedNetwork(Result<usize, Untrusted>),
     /// Step 5: the trusted identity that the peer has.
     TrustedIdentity(Result<usize, Unidentified>),
-    /// Step 6: the key source where the only credential stands.
+    /// Step 6: the key source that contains the only credential.
     Credential(usize),
     /// Step 7: the key is known, and valid now.
     Key,
     /// Step 8: one variant of the path. The same variant may appear several times.
     Variant {
-        /// The path, as some upstream may understand it.
+        /// The path, as some upstream may interpret it.
         path: Vec<u8>,
-        /// The rule that applies to it; without one, any valid key will do.
+        /// The rule that applies to it; `None` if any valid key is enough.
         rule: Option<usize>,
         /// Whether the consumer has a role that the rule requires.
         permitted: bool,
@@ -60,26 +60,26 @@ pub enum Event {
     AnyPath {
         /// Why it may be anything.
         why: Ambiguity,
-        /// Whether the consumer has a role that each rule requires.
+        /// Whether the consumer has a role for every rule.
         permitted: bool,
     },
 }
 
-/// What a request is to the CORS step.
+/// The result of the CORS step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Preflight {
-    /// The policy allows no preflight without a key.
+    /// The policy requires a key for preflights.
     NotAllowed,
-    /// The request is no preflight.
+    /// The request is not a preflight.
     None,
-    /// It is one, and is allowed.
+    /// The request is a preflight, and is allowed.
     Allowed,
 }
 
 /// Why a path is public.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Public {
-    /// A public pattern matches it.
+    /// A public pattern matches it. The number is the pattern's index.
     Pattern(usize),
     /// No protected pattern matches any variant of it.
     Unprotected,
@@ -92,7 +92,7 @@ pub enum NotPublic {
     Nothing,
     /// The path is ambiguous.
     Ambiguous(AmbiguousPath),
-    /// No public pattern matches it with this method, nor is it unprotected.
+    /// No public pattern matches it with this method, and it is not unprotected.
     Outside {
         /// A pattern that matches the path with another method.
         other_method: Option<usize>,
@@ -104,21 +104,21 @@ pub enum NotPublic {
 pub enum Untrusted {
     /// The policy trusts no range.
     NoRange,
-    /// A browser sends the request for a page of another site.
+    /// A browser sends the request on behalf of a page of another site.
     CrossSite,
     /// A header names another client.
     Forwarded,
-    /// A header holds a client that is in no trusted range.
+    /// A header contains a client address that is in no trusted range.
     ClientOutside,
-    /// There is no address that can be read.
+    /// The peer's address is missing or cannot be parsed.
     NoPeer,
-    /// The address stands for others: 127.0.0.6 or ::6.
+    /// The address is used on behalf of other callers: 127.0.0.6 or ::6.
     StandsForAnother,
-    /// It is in no trusted range.
+    /// The address is in no trusted range.
     Outside,
-    /// Envoy took it from a header: its port is 0.
+    /// Envoy took the address from a header: its port is 0.
     FromHeader,
-    /// The listener recorded another address, or none.
+    /// The listener recorded a different address, or none.
     NotRecorded,
 }
 
@@ -127,8 +127,8 @@ pub enum Untrusted {
 pub enum Unidentified {
     /// The policy trusts no identity.
     NoneTrusted,
-    /// The peer has none.
+    /// The peer has no mTLS identity.
     NoIdentity,
-    /// It is none of the trusted ones.
+    /// The identity is not a trusted one.
     Outside,
 }

@@ -1,4 +1,4 @@
-//! Step 5: callers that need no key, by the address or the mTLS identity of their peer.
+//! Step 5: allows callers without a key, by the address or the mTLS identity of their peer.
 
 use super::host::Host;
 use super::policy::Policy;
@@ -7,7 +7,7 @@ use crate::document::access::ClientAddress;
 use crate::request::message::Request;
 use crate::request::peer::{Peer, parse_address};
 
-/// The index of the trusted range that the peer is in.
+/// Returns the index of the trusted range that contains the peer.
 pub(super) fn network(policy: &Policy, request: &Request<'_>, host: &impl Host) -> Result<usize, Untrusted> {
     if policy.trusted_networks.ranges.is_empty() {
         return Err(Untrusted::NoRange);
@@ -27,8 +27,9 @@ fn range_of_peer(policy: &Policy, request: &Request<'_>, host: &impl Host) -> Re
         return Err(Untrusted::Forwarded);
     }
     let in_range = |address| networks.ranges.iter().position(|range| range.contains(address));
-    // The client must be the peer. Envoy writes the client of an outside caller itself (X-Envoy-External-Address), so such a
-    // caller is refused without the attribute, which costs as much as all header mutations together.
+    // The client must be the peer. For a caller from outside, Envoy itself writes the client's address
+    // (X-Envoy-External-Address). Such a caller is rejected here, without reading the attribute, which costs as much as all
+    // header mutations together.
     let counts = defence!("headers-that-hold-the-client") && !is_vouched_for;
     let client = if counts { request.held_client() } else { None };
     match client {
@@ -57,7 +58,7 @@ fn range_of_peer(policy: &Policy, request: &Request<'_>, host: &impl Host) -> Re
     }
 }
 
-/// The index of the trusted identity that the peer has.
+/// Returns the index of the trusted identity that matches the peer.
 pub(super) fn identity(policy: &Policy, host: &impl Host) -> Result<usize, Unidentified> {
     if policy.trusted_identities.is_empty() {
         return Err(Unidentified::NoneTrusted);

@@ -1,4 +1,4 @@
-//! Which paths are public, which peers are trusted, and which roles paths require.
+//! Public and protected paths, trusted peers, and rules, as a policy writes them.
 
 use serde::{Deserialize, Serialize};
 

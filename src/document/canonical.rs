@@ -1,7 +1,12 @@
 //! The canonical form of a document, and its digest: defaults filled in, members in a fixed order, keys as digests.
 //!
-//! The form is that of `postcard`: lengths come before what has one, a choice is its number, and members have no names, since all
-//! of them are there. Consumers, which are most of a large document, are hashed as they are read.
+//! The form uses `postcard`:
+//!
+//! * Texts and lists are preceded by their lengths.
+//! * An enum variant is written as its number.
+//! * Members have no names, since all of them are always present.
+//!
+//! Consumers, which are most of a large document, are hashed one by one as they are parsed.
 
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
@@ -10,7 +15,7 @@ use super::root::Document;
 use crate::keys::digest::Digest;
 use crate::keys::entry::{ConsumerEntry, KeyEntry, Secret};
 
-/// Hashes a document: its keys and consumers first, one by one, then the rest.
+/// Hashes a document: first its keys and consumers, one by one, then the rest.
 #[derive(Default)]
 pub(crate) struct CanonicalHash {
     keys: Serialized,
@@ -19,7 +24,7 @@ pub(crate) struct CanonicalHash {
     consumers: Serialized,
 }
 
-/// Serialized values, of which only the hash is kept.
+/// A hash of serialized values. The values are not kept.
 #[derive(Default)]
 struct Serialized {
     hash: Sha256,
@@ -44,7 +49,7 @@ impl CanonicalHash {
     /// Adds a key of the consumer that is added next.
     pub(crate) fn key(&mut self, key: &KeyEntry) {
         let KeyEntry { id, description, secret, not_before, expires, disabled } = key;
-        // A key that is refused has no digest.
+        // A malformed key has no digest.
         let (digest, variable) = match secret {
             Secret::Sha256(digest) => (*digest, None),
             Secret::Plaintext(key) => (key.digest(), None),
@@ -56,7 +61,7 @@ impl CanonicalHash {
         self.count = self.count.saturating_add(1);
     }
 
-    /// Adds a consumer, whose keys were added before it.
+    /// Adds a consumer. Its keys were added before.
     pub(crate) fn consumer(&mut self, consumer: &ConsumerEntry) {
         let ConsumerEntry { name, description, roles, keys: _ } = consumer;
         self.consumers.add(&(name, description, roles, core::mem::take(&mut self.count)));
@@ -77,7 +82,7 @@ mod tests {
 
     use crate::decision::policy::Policy;
 
-    /// Documents that differ in one optional member each, or only in where one list ends and the next begins.
+    /// Documents that each differ in one optional member, or only in where one list ends and the next begins.
     #[test]
     fn policies_that_differ_have_digests_that_differ() {
         let digest = "00".repeat(32);
@@ -139,7 +144,7 @@ mod tests {
             of_one(r#"{"plaintext": "a"}"#.into()),
             of_one(r#"{"sha256": "none"}"#.into()),
         ]);
-        // The same keys in the same order, and another owner.
+        // The same keys in the same order, with different owners.
         documents.extend(["K, O | ", "K | O", " | K, O"].map(|keys| {
             let keys = keys.replace('K', &key("")).replace('O', &other);
             let (a, b) = keys.split_once(" | ").unwrap();

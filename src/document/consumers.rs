@@ -1,4 +1,4 @@
-//! The consumers of a document, handed over one by one as they are read, so that a large document is never in memory whole.
+//! Streams the consumers of a document one by one, so that a large document is never in memory as a whole.
 
 use serde::de::SeqAccess;
 
@@ -6,15 +6,15 @@ use super::read::{ListOwner, StreamedList};
 use super::root::Document;
 use crate::keys::entry::{ConsumerEntry, KeyEntry};
 
-/// Receives consumers and keys as they are read. The document itself is then left without them.
+/// Receives consumers and keys as they are parsed. The document itself then has none.
 pub(crate) trait ConsumerSink {
-    /// Receives a key of the consumer that is received next.
+    /// Receives a key of the next consumer.
     fn key(&mut self, key: KeyEntry);
-    /// Receives a consumer, whose keys came before it.
+    /// Receives a consumer. Its keys were received before.
     fn consumer(&mut self, consumer: ConsumerEntry);
 }
 
-/// The list `consumers` of a document.
+/// The streamed list `consumers` of a document.
 pub(super) struct Consumers<'s>(pub(super) &'s mut dyn ConsumerSink);
 
 impl StreamedList for Consumers<'_> {
@@ -28,7 +28,7 @@ impl StreamedList for Consumers<'_> {
     }
 }
 
-/// The list `keys` of a consumer.
+/// The streamed list `keys` of a consumer.
 struct Keys<'s>(&'s mut dyn ConsumerSink);
 
 impl StreamedList for Keys<'_> {
@@ -42,7 +42,7 @@ impl StreamedList for Keys<'_> {
     }
 }
 
-/// Keeps every consumer and key: for who wants the whole document.
+/// Collects every consumer and key, for callers that need the whole document.
 #[derive(Default)]
 pub(super) struct Collected {
     pub(super) consumers: Vec<ConsumerEntry>,

@@ -12,14 +12,14 @@ impl Document {
     /// configuration is the document `{}`.
     ///
     /// # Errors
-    /// The first thing that is wrong, with its path.
+    /// The first error in the document, with the path of the field.
     pub fn read(mut configuration: &[u8]) -> Result<Self, Refusal> {
         let mut all = Collected::default();
         let document = Self::stream(&mut configuration, &mut all)?;
         Ok(Self { consumers: all.consumers, ..document })
     }
 
-    /// Reads a document piece by piece. Its consumers go to `sink`; the document is left without them.
+    /// Reads a document in pieces. Its consumers are passed to `sink`; the returned document has none.
     pub(crate) fn stream(configuration: &mut dyn Read, sink: &mut dyn ConsumerSink) -> Result<Self, Refusal> {
         read(configuration, Consumers(sink))
     }

@@ -1,18 +1,20 @@
-//! The policy document as written, how it is read, and why one is refused.
+//! The policy document as written, its parsing, and the reasons why one is refused.
 
 pub(crate) mod access;
-pub(crate) mod answer;
 pub(crate) mod canonical;
 pub(crate) mod consumers;
 mod load;
 mod protobuf;
 mod read;
 pub(crate) mod refusal;
+pub(crate) mod reply;
 pub(crate) mod root;
 #[cfg(feature = "schema")]
 mod schema;
+pub(crate) mod upstream;
 
 pub use access::{ClientAddress, ProtectedPath, PublicPath, RuleEntry, TrustedNetworks};
-pub use answer::{ReplyTexts, Upstream};
 pub use refusal::{Problem, Refusal};
+pub use reply::ReplyTexts;
 pub use root::{CorsPreflight, Document, Mode};
+pub use upstream::Upstream;

@@ -1,27 +1,28 @@
-//! An Envoy `Struct` (`google.protobuf.Struct`): from its wire form to the JSON text that it stands for, so that there is one
-//! way to read a document. Unlike a tree of it, the text keeps a member that is given twice.
+//! Converts an Envoy `Struct` (`google.protobuf.Struct`) from its wire form to JSON text, so that there is only one parser
+//! for documents. Text also preserves duplicate members, which a map would not.
 
 use core::fmt::Write as _;
 
 use prost::encoding::{WireType, decode_key, decode_varint};
 
-/// No document nests deeper.
+/// The maximum depth of nesting.
 const DEPTH: usize = 16;
 
-/// Whether a configuration that begins so is a serialized `Struct` and not JSON text: its first field is an entry, which is a
-/// line feed, and in an entry there is the tag of its value, which is no character of JSON text.
+/// Whether a configuration that begins with these bytes is a serialized `Struct` and not JSON text. The first field of a
+/// `Struct` is an entry, whose tag is a line feed. The entry contains the tag of its value, which is not a character of
+/// JSON text.
 pub(super) fn is_struct(start: &[u8]) -> bool {
     start.first() == Some(&0x0A) && start.contains(&0x12)
 }
 
-/// The JSON text of a `Struct`; `None` where it is none.
+/// Returns the JSON text of a `Struct`; `None` if the bytes are not a valid one.
 pub(super) fn to_json(bytes: &[u8]) -> Option<String> {
     let mut text = String::with_capacity(bytes.len());
     object(bytes, &mut text, DEPTH)?;
     Some(text)
 }
 
-/// Cuts the next field off: its number, its kind, and its bytes, or those of its number.
+/// Splits off the next field: its number, its wire type, and its bytes. For a varint, the bytes are those of the number.
 fn field<'b>(from: &mut &'b [u8]) -> Option<(u32, WireType, &'b [u8])> {
     let (number, kind) = decode_key(from).ok()?;
     let length = match kind {
@@ -39,7 +40,7 @@ fn field<'b>(from: &mut &'b [u8]) -> Option<(u32, WireType, &'b [u8])> {
     Some((number, kind, bytes))
 }
 
-/// `Struct`: `map<string, Value> fields = 1`, each an entry of `key = 1` and `value = 2`.
+/// Converts a `Struct`: `map<string, Value> fields = 1`, in which each entry has `key = 1` and `value = 2`.
 fn object(mut from: &[u8], to: &mut String, depth: usize) -> Option<()> {
     to.push('{');
     let mut comma = "";
@@ -59,7 +60,7 @@ fn object(mut from: &[u8], to: &mut String, depth: usize) -> Option<()> {
     Some(())
 }
 
-/// `ListValue`: `repeated Value values = 1`.
+/// Converts a `ListValue`: `repeated Value values = 1`.
 fn list(mut from: &[u8], to: &mut String, depth: usize) -> Option<()> {
     to.push('[');
     let mut comma = "";
@@ -72,7 +73,7 @@ fn list(mut from: &[u8], to: &mut String, depth: usize) -> Option<()> {
     Some(())
 }
 
-/// `Value`: one of six kinds.
+/// Converts a `Value`, which is one of six kinds.
 fn value(mut from: &[u8], to: &mut String, depth: usize) -> Option<()> {
     if from.is_empty() {
         to.push_str("null");
@@ -98,7 +99,7 @@ fn text(bytes: &[u8], to: &mut String) -> Option<()> {
     Some(())
 }
 
-/// Up to 2^53, a double that is whole is the number that was written, and has no point.
+/// Writes a number. Below 2^53, a whole double is exactly the number that was written, so it is written without a point.
 fn number(number: f64, to: &mut String) -> Option<()> {
     const EXACT: f64 = 9_007_199_254_740_992.0;
     if !number.is_finite() {
@@ -172,7 +173,7 @@ mod tests {
         for end in 1..good.len() {
             assert_eq!(read(&good[..end]), None, "cut at {end}");
         }
-        // Each length, too long and too short.
+        // Changes each byte, including lengths, by one.
         for place in 0..good.len() {
             for byte in [good[place].wrapping_add(1), good[place].wrapping_sub(1)] {
                 let mut bytes = good.clone();
@@ -185,7 +186,7 @@ mod tests {
         assert_eq!(read(&entry("deep", &deep)), None);
         assert_eq!(read(&[0x0A, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0x01]), None);
         assert_eq!(read(&entry("n", &of(f64::INFINITY))), None);
-        // Another kind than the field has; and a zero of two bytes is one.
+        // A wrong wire type is refused. A zero in two bytes is valid.
         assert_eq!(read(&entry("n", &field(4, &[0]))), None);
         assert_eq!(read(&entry("n", &[3 << 3, 1])), None);
         assert_eq!(read(&entry("n", &[4 << 3, 0x80, 0])), Some(json!({"n": false})));

@@ -1,8 +1,10 @@
-//! Reads JSON text and Envoy's `Struct` with serde. Every refusal has the path of the field, and none has a secret.
+//! Parses JSON text and Envoy's `Struct` with serde. Every refusal has the path of the field, and none contains a secret.
 //!
-//! serde's own messages show values, which may be keys, and name no path. So the error type here is [`Problem`], which is built
-//! from the parts of a message; [`Checked`] lends it to `serde_json`, and keeps the path. Of the errors of `serde_json` itself,
-//! only line and column are used.
+//! serde's own messages show values, which may be keys, and contain no path. So this module uses its own error type:
+//!
+//! * [`Problem`] is the error type. It is built from the parts of a message.
+//! * [`Checked`] wraps `serde_json` to use this error type, and records the path.
+//! * Of the errors of `serde_json` itself, only line and column are used.
 
 use core::cell::{Cell, RefCell};
 use std::io::{BufReader, Chain, Cursor, Read};
@@ -15,14 +17,14 @@ use serde::forward_to_deserialize_any;
 use super::protobuf;
 use super::refusal::{Problem, Refusal, Step};
 
-/// How many bytes are read at once, and looked at to tell JSON from a `Struct`.
+/// The number of bytes that are read at once, and inspected to distinguish JSON from a `Struct`.
 const PIECE: usize = 64 * 1024;
 
-/// Where JSON text is read from. One type, whatever the source is, since `serde_json` is compiled once for each.
+/// The source of JSON text. It is one type for all sources, since `serde_json` is compiled once for each type.
 type Source<'s> = BufReader<&'s mut dyn Read>;
 
-/// Reads an object from JSON text or a serialized `google.protobuf.Struct`. The items of one of its lists are streamed: the
-/// object gets an empty list. An empty configuration is the object `{}`.
+/// Reads an object from JSON text or a serialized `google.protobuf.Struct`. The items of one of its lists are streamed; in
+/// the object, this list is empty. An empty configuration is the object `{}`.
 pub(super) fn read<L: StreamedList>(configuration: &mut dyn Read, list: L) -> Result<L::Owner, Refusal> {
     let unreadable = |_| Refusal::syntax("cannot be read to its end");
     let mut start = Vec::new();
@@ -54,7 +56,7 @@ fn json<L: StreamedList>(text: Source<'_>, list: L) -> Result<L::Owner, Refusal>
     }
 }
 
-/// JSON text. Of its errors, only the place is kept.
+/// A JSON deserializer that records line and column of errors.
 struct Json<'j, 's> {
     text: &'j mut serde_json::Deserializer<serde_json::de::IoRead<Source<'s>>>,
     at: &'j Cell<(usize, usize)>,
@@ -73,11 +75,11 @@ impl<'de> Deserializer<'de> for Json<'_, '_> {
     }
 }
 
-/// How far reading has come.
+/// The current position while parsing.
 #[derive(Default)]
 struct Progress {
     path: RefCell<Vec<Step>>,
-    /// The problem, while an error of another type is returned in its place.
+    /// The problem, while an error of another type is returned instead of it.
     problem: RefCell<Option<Problem>>,
 }
 
@@ -90,24 +92,25 @@ impl Progress {
         self.path.borrow_mut().pop();
     }
 
-    /// Keeps a problem, and returns an error of another type in its place.
+    /// Stores a problem, and returns an error of another type instead of it.
     fn hide<E: de::Error>(&self, problem: Problem) -> E {
         self.problem.borrow_mut().get_or_insert(problem);
         E::custom("")
     }
 
-    /// The problem that was kept. Without one the error comes from elsewhere, and its text may be a secret.
+    /// Returns the stored problem. If there is none, the error is from `serde_json`; its text is dropped, since it may
+    /// contain a secret.
     fn reveal<E>(&self, _: E) -> Problem {
         self.problem.borrow_mut().take().unwrap_or(Problem::Syntax { message: String::new() })
     }
 }
 
-/// Wraps each of serde's parts, so that the value that is read sees a [`Problem`] as the error type, and `serde_json` its own.
-/// JSON is self-describing, so every question is [`deserialize_any`](Deserializer::deserialize_any).
+/// Wraps each of serde's parts. The value that is parsed uses [`Problem`] as its error type, while `serde_json` uses its
+/// own. JSON is self-describing, so every call becomes [`deserialize_any`](Deserializer::deserialize_any).
 struct Checked<'r, T> {
     inner: T,
     progress: &'r Progress,
-    /// Whether this reads the name of a member.
+    /// Whether this parses the name of a member.
     is_name: bool,
     /// The index of the next item of a list.
     next: usize,
@@ -131,7 +134,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Checked<'_, D> {
         self.inner.deserialize_any(visitor).map_err(|error| self.progress.reveal(error))
     }
 
-    /// A member that is there has a value: `null` is refused.
+    /// Refuses `null`: a member that is present must have a value.
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Problem> {
         visitor.visit_some(self)
     }
@@ -140,7 +143,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Checked<'_, D> {
         visitor.visit_newtype_struct(self)
     }
 
-    /// Refuses a list, which derived code would take for an object, by position.
+    /// Refuses a list, which derived code would interpret as an object by position.
     fn deserialize_struct<V: Visitor<'de>>(
         self,
         _: &'static str,
@@ -156,7 +159,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Checked<'_, D> {
     }
 }
 
-/// StreamedList an object, and nothing else.
+/// Accepts only an object.
 struct Object<V>(V);
 
 impl<'de, V: Visitor<'de>> Visitor<'de> for Object<V> {
@@ -171,7 +174,7 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Object<V> {
     }
 }
 
-/// Forwards values of each type.
+/// Forwards a value of each type to the inner visitor.
 macro_rules! forward {
     ($($method:ident: $value:ty),+) => {$(
         fn $method<E: de::Error>(self, value: $value) -> Result<V::Value, E> {
@@ -249,20 +252,20 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Checked<'_, A> {
     }
 }
 
-/// StreamedList the items of a list that is a member of an object, one by one. The object itself gets an empty list.
+/// Reads the items of a list that is a member of an object, one by one. In the object itself, the list is empty.
 pub(super) trait StreamedList {
-    /// The object that has the list.
+    /// The object that contains the list.
     type Owner: for<'de> Deserialize<'de>;
-    /// What the object is, for messages.
+    /// The expected kind of object, for messages.
     const EXPECTED: &'static str;
     /// The name of the member.
     const MEMBER: &'static str;
 
-    /// StreamedList the next item; whether there was one.
+    /// Reads the next item. Returns whether there was one.
     fn next<'de, A: SeqAccess<'de>>(&mut self, items: &mut A) -> Result<bool, A::Error>;
 }
 
-/// Reads the object that has the list.
+/// Reads the object that contains the list.
 pub(super) struct ListOwner<T>(pub(super) T);
 
 impl<'de, T: StreamedList> DeserializeSeed<'de> for ListOwner<T> {
@@ -286,7 +289,7 @@ impl<'de, T: StreamedList> Visitor<'de> for ListOwner<T> {
     }
 }
 
-/// The members of the object.
+/// The members of the object that contains the list.
 struct Members<A, T> {
     members: A,
     list: T,
@@ -312,7 +315,7 @@ impl<'de, A: MapAccess<'de>, T: StreamedList> MapAccess<'de> for Members<A, T> {
     }
 }
 
-/// Each item of the list.
+/// A visitor that passes each item of the list on.
 struct Each<'t, T>(&'t mut T);
 
 impl<'de, T: StreamedList> DeserializeSeed<'de> for Each<'_, T> {
@@ -345,7 +348,8 @@ mod tests {
     use super::*;
     use crate::decision::policy::Policy;
 
-    /// Hands over what there is in pieces: the first of `cut` bytes, the others of `piece`; and fails in the end, if it is to.
+    /// Returns its bytes in pieces: the first of `cut` bytes, the others of `piece` bytes. Fails at the end if `fails` is
+    /// set.
     struct Pieces<'b> {
         rest: &'b [u8],
         cut: usize,
@@ -363,7 +367,7 @@ mod tests {
         }
     }
 
-    /// What comes of a policy: its digest and the entries that are refused, or why it is refused as a whole.
+    /// Returns the result of loading a policy: its digest and the skipped entries, or why it is refused.
     fn outcome(rest: &[u8], cut: usize, piece: usize, fails: bool) -> String {
         match Policy::load_from(&mut Pieces { rest, cut, piece, fails }, &|_| None) {
             Ok(loaded) => format!("{:?} {:?}", loaded.policy.digest(), loaded.refused_entries),
@@ -371,13 +375,14 @@ mod tests {
         }
     }
 
-    /// The seeds of the fuzz target: the policies of the table of cases, as JSON text and as a `Struct`, and broken ones.
+    /// Returns the seeds of the fuzz target: the policies of the table of cases, as JSON text and as a `Struct`, and
+    /// malformed ones.
     fn corpus() -> Vec<Vec<u8>> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds/document");
         fs::read_dir(folder).unwrap().map(|file| fs::read(file.unwrap().path()).unwrap()).collect()
     }
 
-    /// A host may hand over as little as it likes at once.
+    /// A host may return as few bytes at once as it chooses.
     #[test]
     fn how_a_configuration_is_cut_changes_nothing() {
         let seeds = corpus();
@@ -385,13 +390,13 @@ mod tests {
         assert!(packed > 40 && seeds.len() - packed > 40, "a control: {packed} of {} are a Struct", seeds.len());
         let mut documents = seeds.clone();
         for seed in &seeds {
-            // JSON text that begins as a `Struct` does, and what ends too soon.
+            // JSON text that begins like a `Struct`, and text that ends too early.
             documents.push([b"\n", seed.as_slice()].concat());
             documents.push([b"\n \n\t", seed.as_slice()].concat());
             documents.push(seed[..seed.len() / 2].to_vec());
         }
         documents.extend([b"\n".to_vec(), b"\n\x12".to_vec(), b"\n{}".to_vec(), b"\n{}\x12".to_vec()]);
-        // A byte that JSON text has not, around where the first piece ends that is read at once.
+        // A byte that is not in JSON text, around the end of the first piece.
         for blanks in (65_530..65_540).chain([200_000]) {
             documents.push([b"\n", vec![b' '; blanks].as_slice(), b"\x12"].concat());
         }
@@ -408,7 +413,7 @@ mod tests {
         }
     }
 
-    /// What cannot be read on is never taken for its end.
+    /// A read error is never treated as the end of the configuration.
     #[test]
     fn a_configuration_that_fails_is_refused_wherever_it_does() {
         let large = [b"{", vec![b' '; 2 * PIECE].as_slice(), b"}"].concat();

@@ -1,4 +1,4 @@
-//! Why a policy document is refused: where, what is wrong, and the fix.
+//! Why a policy document is refused: the path, the error, and the fix.
 
 use core::fmt;
 use std::borrow::Cow;
@@ -7,31 +7,31 @@ use serde::de::{self, Expected, Unexpected};
 
 use crate::value::text::{Invalid, QUOTABLE};
 
-/// A document that is refused as a whole. Envoy then keeps the policy that it has.
+/// A refusal of a whole document. Envoy then keeps its current policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
-    /// Where in the document, such as `consumers[2].keys[0].expires`; empty for the document itself.
+    /// The path in the document, such as `consumers[2].keys[0].expires`; empty for the document itself.
     pub path: String,
-    /// What is wrong there.
+    /// The error at this path.
     pub problem: Problem,
 }
 
-/// What is wrong at one place of a document.
+/// An error at one place of a document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Problem {
     /// Neither JSON text nor an Envoy `Struct`.
     Syntax {
-        /// Line and column of the JSON text, or what is wrong with the `Struct`; no part of the document.
+        /// Line and column of the JSON text, or the error in the `Struct`. Contains no part of the document.
         message: String,
     },
-    /// A member that the format does not have.
+    /// A member that is unknown at this place.
     UnknownField {
-        /// Its name; `None` where it may be a key.
+        /// Its name; `None` if it may be a key.
         name: Option<String>,
-        /// The members that the format has there.
+        /// The members that are known at this place.
         known: &'static [&'static str],
     },
-    /// A member that is given twice. Parsers differ in which one they take.
+    /// A duplicate member. Parsers differ in which value they use.
     DuplicateField {
         /// Its name.
         name: &'static str,
@@ -43,11 +43,11 @@ pub enum Problem {
     },
     /// A value of another JSON type than expected.
     WrongType {
-        /// What was found, such as `a number`.
+        /// The type of the value, such as `a number`.
         found: &'static str,
         /// The value, unless it may be secret.
         shown: Option<String>,
-        /// What is expected.
+        /// The expected type.
         expected: String,
         /// Whether text is expected, so that quoting fixes it.
         quotable: bool,
@@ -56,7 +56,7 @@ pub enum Problem {
     Invalid {
         /// The value, unless it may be secret.
         shown: Option<String>,
-        /// What is wrong with it, and the fix.
+        /// The error, and the fix.
         invalid: Invalid,
     },
 }
@@ -101,19 +101,19 @@ impl fmt::Display for Refusal {
 impl std::error::Error for Refusal {}
 
 impl Refusal {
-    /// A configuration that is neither JSON text nor a `Struct`.
+    /// Creates a refusal of a configuration that is neither JSON text nor a `Struct`.
     pub(super) fn syntax(message: impl Into<String>) -> Self {
         Self { path: String::new(), problem: Problem::Syntax { message: message.into() } }
     }
 
-    /// A value that is refused for a reason outside of the value.
+    /// Creates a refusal of a value for a reason outside the value.
     pub(crate) fn invalid(path: impl Into<String>, shown: Option<&str>, invalid: Invalid) -> Self {
         Self { path: path.into(), problem: Problem::Invalid { shown: shown.map(str::to_owned), invalid } }
     }
 
-    /// A problem at the end of a path. Values that may be secret are dropped here, where the place is known.
+    /// Creates a refusal from a path and a problem. Values that may be secret are removed here, where the path is known.
     pub(super) fn new(mut path: Vec<Step>, mut problem: Problem) -> Self {
-        // For an unknown or duplicate member, the place is its object.
+        // For an unknown or duplicate member, the path is that of its object.
         if matches!(problem, Problem::UnknownField { .. } | Problem::DuplicateField { .. }) {
             path.pop();
         }
@@ -153,9 +153,12 @@ impl Step {
     }
 }
 
-/// Whether a message may show the value at this place: none where a key may have been put. That is anywhere in a key entry, except
-/// for what looks like a date in the place of one; in the place of a list of consumers or of a consumer; among the key
-/// sources, except for what looks like a header name; and in the place of the whole document.
+/// Whether a message may show the value at this path. A value is not shown if a key may have been written there:
+///
+/// * in a key entry, except for text that looks like a date in the place of a date
+/// * in the place of a list of consumers, or of a consumer
+/// * among the key sources, except for text that looks like a header name
+/// * in the place of the whole document
 fn may_show(path: &[Step], text: &str) -> bool {
     match path {
         [] => false,
@@ -170,12 +173,12 @@ fn is_in_keys(path: &[Step]) -> bool {
     matches!(path, [one, Step::Index(_), two, ..] if one.is("consumers") && two.is("keys"))
 }
 
-/// Whether a member's name looks like a word, and not like a key in a map of keys.
+/// Whether a member's name looks like a word, and not like a key that is used as a name.
 fn is_word(name: &str) -> bool {
     name.len() <= 24 && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
 }
 
-/// Whether a text looks like the name of a header, or of a kind of source, and not like a key.
+/// Whether a text looks like a header name or a kind of source, and not like a key.
 fn is_header_like(text: &str) -> bool {
     text.len() <= 24 && text.bytes().all(|byte| byte.is_ascii_alphabetic() || matches!(byte, b'-' | b'_'))
 }
@@ -186,9 +189,9 @@ fn is_date_like(text: &str) -> bool {
     text.len() <= 35 && text.bytes().all(sign) && text.as_bytes().get(4) == Some(&b'-')
 }
 
-/// Takes what serde finds, in parts. `Refusal::new` decides what of it is shown.
+/// Receives the parts of serde's errors. `Refusal::new` decides which of them are shown.
 impl de::Error for Problem {
-    /// Takes the text of an [`Invalid`]: `try_from` passes it on so.
+    /// Parses the text of an [`Invalid`], which `try_from` passes on.
     fn custom<T: fmt::Display>(text: T) -> Self {
         Self::Invalid { shown: None, invalid: Invalid::from_lines(&text.to_string()) }
     }
@@ -228,7 +231,7 @@ impl de::Error for Problem {
             _ => None,
         };
         let text = expected.to_string();
-        // Numbers that do not fit are refused by serde, which expects a type.
+        // A number that does not fit is refused by serde, which expects a type.
         if text.contains('\n') {
             Self::Invalid { shown, invalid: Invalid::from_lines(&text) }
         } else {
@@ -251,17 +254,17 @@ impl de::Error for Problem {
 
 impl std::error::Error for Problem {}
 
-/// serde requires it; [`Refusal`] has the message.
+/// Required by serde; [`Refusal`] has the message.
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("refused")
     }
 }
 
-/// How messages call a JSON `null`.
+/// The name of a JSON `null` in messages.
 const NULL: &str = "null";
 
-/// The first 80 characters: enough to find the value, and no log line of megabytes.
+/// Returns the first 80 characters: enough to find the value, without log lines of megabytes.
 fn clip(text: &str) -> Cow<'_, str> {
     match text.char_indices().nth(80) {
         Some((end, _)) => format!("{}...", text.get(..end).unwrap_or_default()).into(),

@@ -1,7 +1,8 @@
 //! The policy document as written: version 1 of the format, with every default filled in.
 //!
-//! This is the wire form. [`Policy`](crate::Policy) is the form that decides. What is wrong with one field is found when the
-//! document is read, with the field's path; what is wrong with several fields together is found when it is compiled.
+//! This is the wire form. [`Policy`](crate::Policy) is the compiled form, which decides. An error in one field is found
+//! when the document is parsed, and has the field's path. An error that involves several fields is found when the document
+//! is compiled.
 
 use core::str::FromStr;
 
@@ -10,7 +11,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 use strum::{IntoStaticStr, VariantArray};
 
 use super::access::{ProtectedPath, PublicPath, RuleEntry, TrustedNetworks};
-use super::answer::{ReplyTexts, Upstream};
+use super::reply::ReplyTexts;
+use super::upstream::Upstream;
 use crate::keys::entry::ConsumerEntry;
 use crate::request::key_source::KeySource;
 use crate::request::spiffe::SpiffeIdPattern;

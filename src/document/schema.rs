@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use super::root::Document;
 
 impl Document {
-    /// The JSON Schema (draft 2020-12) of a document. It accepts whatever the gate accepts, and refuses most of what the gate
-    /// refuses. The rest needs the whole document, such as an id that is given twice.
+    /// Returns the JSON Schema (draft 2020-12) of a document. It accepts every document that the gate accepts, and rejects
+    /// most that the gate refuses. The remaining errors need the whole document, such as a duplicate id.
     #[must_use]
     pub fn json_schema() -> Value {
         let settings = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
@@ -19,7 +19,7 @@ impl Document {
     }
 }
 
-/// Optional members may be left out, but are never `null`.
+/// Removes `null` from the schema: optional members may be omitted, but not `null`.
 fn without_null(schema: &mut schemars::Schema) {
     let null = json!({"type": "null"});
     if let Some(Value::Array(forms)) = schema.get_mut("anyOf") {

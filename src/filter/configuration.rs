@@ -1,11 +1,12 @@
-//! The plugin's configuration, read in pieces: a large one as a whole would take linear memory, which never shrinks.
+//! Reads the plugin's configuration in pieces. Reading a large one as a whole would grow linear memory, which never
+//! shrinks.
 
 use std::io::{self, Read};
 
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::BufferType;
 
-/// The configuration, and how much of it was read.
+/// A reader of the configuration, with its position.
 pub(super) struct Configuration {
     at: usize,
     size: usize,
@@ -24,7 +25,8 @@ impl Read for Configuration {
             return Ok(0);
         }
         let piece = hostcalls::get_buffer(BufferType::PluginConfiguration, self.at, most);
-        // An empty read before the end is an error: a `Struct` that is cut between two fields would be another policy.
+        // An empty read before the end is an error: a `Struct` that is cut between two fields would be a different, valid
+        // policy.
         let piece = piece.ok().flatten().filter(|piece| !piece.is_empty()).ok_or(io::ErrorKind::UnexpectedEof)?;
         let read = piece.as_slice().read(into)?;
         self.at = self.at.saturating_add(read);

@@ -1,4 +1,4 @@
-//! What a decision asks Envoy for.
+//! Envoy as the host of a decision: its clock and its attributes.
 
 use std::time::UNIX_EPOCH;
 
@@ -7,7 +7,7 @@ use proxy_wasm::hostcalls::{get_current_time, get_property};
 use crate::decision::Host;
 use crate::value::Timestamp;
 
-/// Envoy, by hostcalls. Attributes: Envoy documentation, "Attributes".
+/// The host Envoy, called by hostcalls. The attributes are in Envoy's documentation, "Attributes".
 pub(super) struct Envoy;
 
 fn attribute(path: Vec<&str>) -> Option<Vec<u8>> {
@@ -17,7 +17,7 @@ fn attribute(path: Vec<&str>) -> Option<Vec<u8>> {
 impl Host for Envoy {
     fn now(&self) -> Option<Timestamp> {
         let since = get_current_time().ok()?.duration_since(UNIX_EPOCH).ok()?;
-        // 0 is what a host without a clock leaves, and it would be before every `expires`.
+        // A host without a clock returns 0, which would be before every `expires`.
         i64::try_from(since.as_secs()).ok().filter(|seconds| *seconds != 0).map(Timestamp)
     }
 
@@ -30,8 +30,8 @@ impl Host for Envoy {
     }
 
     fn mtls_identity(&self) -> Option<Vec<u8>> {
-        // `connection.mtls`: the peer presented a certificate; whether the listener verified it, with a `trusted_ca` and
-        // without `ACCEPT_UNTRUSTED`, no attribute tells. A boolean is one byte.
+        // `connection.mtls` means that the peer presented a certificate. No attribute tells whether the listener verified
+        // it, with a `trusted_ca` and without `ACCEPT_UNTRUSTED`. A boolean is one byte.
         if attribute(vec!["connection", "mtls"])? != [1] {
             return None;
         }

@@ -1,16 +1,20 @@
 //! The hostcalls of the request path, and all unsafe code of the filter.
 //!
-//! The SDK has these calls too. But it copies each header into two vectors, and serializes each reply a second time: that is
-//! most of the cost of a filter on the SDK (docs/performance.md), and its replies have no details. All other calls are the
-//! SDK's. The SDK's work on the copies: <https://github.com/proxy-wasm/proxy-wasm-rust-sdk/pull/285>. The calls are specified
-//! in <https://github.com/proxy-wasm/spec>, "abi-versions/v0.2.1".
+//! The SDK also has these calls, but:
+//!
+//! * It copies each header into two vectors, and serializes each reply a second time. That is most of the cost of a filter
+//!   on the SDK (docs/performance.md). The SDK's work on the copies:
+//!   <https://github.com/proxy-wasm/proxy-wasm-rust-sdk/pull/285>.
+//! * Its replies have no details.
+//!
+//! All other calls use the SDK. The calls are specified in <https://github.com/proxy-wasm/spec>, "abi-versions/v0.2.1".
 #![expect(unsafe_code, reason = "what the host reads and writes is memory, and no Rust value")]
 
 use std::ptr::null_mut;
 
 use proxy_wasm::types::MapType;
 
-/// The host did not do what it was asked for (`proxy_status_t`).
+/// A hostcall failed: the host returned another status than OK (`proxy_status_t`).
 #[derive(Debug)]
 pub(super) struct Failed;
 
@@ -40,23 +44,23 @@ fn done(status: u32) -> Result<(), Failed> {
 /// Gets all pairs of a map, serialized for [`Headers::read`](crate::Headers::read).
 pub(super) fn header_block(map: MapType) -> Result<Vec<u8>, Failed> {
     let (mut block, mut length) = (null_mut(), 0);
-    // SAFETY: the host writes to the two variables, during the call alone.
+    // SAFETY: the host writes to the two variables, and only during the call.
     done(unsafe { proxy_get_header_map_pairs(map, &raw mut block, &raw mut length) })?;
     if block.is_null() {
         return Ok(Vec::new());
     }
-    // SAFETY: the host returns what it allocated with the SDK's `proxy_on_memory_allocate`: a boxed slice of this length,
-    // which nothing else owns.
+    // SAFETY: the host returns memory that it allocated with the SDK's `proxy_on_memory_allocate`: a boxed slice of this
+    // length, with no other owner.
     Ok(unsafe { Vec::from_raw_parts(block, length, length) })
 }
 
 /// Adds a header field.
 pub(super) fn add_header(map: MapType, name: &[u8], value: &[u8]) -> Result<(), Failed> {
-    // SAFETY: the host reads both, during the call alone.
+    // SAFETY: the host reads both texts, and only during the call.
     done(unsafe { proxy_add_header_map_value(map, name.as_ptr(), name.len(), value.as_ptr(), value.len()) })
 }
 
-/// Replaces all values of a header field by this one.
+/// Replaces all values of a header field with one value.
 pub(super) fn replace_header(map: MapType, name: &[u8], value: &[u8]) -> Result<(), Failed> {
     // SAFETY: as above.
     done(unsafe { proxy_replace_header_map_value(map, name.as_ptr(), name.len(), value.as_ptr(), value.len()) })
@@ -68,11 +72,11 @@ pub(super) fn remove_header(map: MapType, name: &[u8]) -> Result<(), Failed> {
     done(unsafe { proxy_remove_header_map_value(map, name.as_ptr(), name.len()) })
 }
 
-/// Sends a local reply. `details` are for access logs alone; `headers` are serialized as in [`header_block`].
+/// Sends a local reply. `details` appears only in access logs. `headers` is serialized as in [`header_block`].
 pub(super) fn send_local_response(status: u16, details: &str, headers: &[u8], body: &str) -> Result<(), Failed> {
-    // For gRPC, Envoy chooses the `grpc-status` by the HTTP status.
+    // For gRPC, Envoy derives the `grpc-status` from the HTTP status.
     const NO_GRPC_STATUS: i32 = -1;
-    // SAFETY: the host reads all three texts, during the call alone.
+    // SAFETY: the host reads all of these, and only during the call.
     done(unsafe {
         proxy_send_local_response(
             status.into(),

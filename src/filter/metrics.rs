@@ -1,6 +1,10 @@
-//! The gate's metrics. Their names hold the gate's name, because all gates of one Envoy share one set of stats:
-//! `wasmcustom.portcullis.NAME.allowed.REASON`, `.denied.REASON`, and `.reported.REASON` for what `report` mode would
-//! have denied; `.key.ID`, if the policy asks for it. States are gauges, not counters: a configuration is loaded once a VM.
+//! The gate's metrics. All gates of one Envoy share one set of stats, so each name contains the gate's name:
+//!
+//! * `wasmcustom.portcullis.NAME.allowed.REASON` and `.denied.REASON`
+//! * `.reported.REASON`, instead of `.denied`, in `report` mode
+//! * `.key.ID`, if the policy has `key_metrics`
+//!
+//! States are gauges, not counters: a configuration is loaded once for each VM.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -14,15 +18,16 @@ use crate::document::Mode;
 use crate::keys::Digest;
 
 thread_local! {
-    /// The metrics that this VM has defined, by the digest of the name. Envoy keeps an entry for each call of `define_metric` as
-    /// long as the VM lives, also where it knows the name: an update that defined all metrics again cost it some 2 KiB for good.
+    /// The ids of the metrics that this VM has defined, by the digest of their names. Envoy stores an entry for each call
+    /// of `define_metric` as long as the VM lives, even for a name that is already defined. Without this map, an update
+    /// that defined all metrics again cost Envoy some 2 KiB permanently.
     static DEFINED: RefCell<Ids> = RefCell::default();
 }
 
-/// The ids of metrics, by the digest of what they are found by.
+/// The ids of metrics, by the digest of a name or of a key.
 type Ids = HashMap<Digest, u32, BuildHasherDefault<DefaultHasher>>;
 
-/// The id of the metric of that name, which is of that kind in every policy; defined once in a VM.
+/// Returns the id of a metric, and defines the metric once for each VM. A name has the same kind in every policy.
 fn define(kind: MetricType, name: &str) -> Option<u32> {
     DEFINED.with(|defined| {
         let mut defined = defined.try_borrow_mut().ok()?;
@@ -38,19 +43,19 @@ fn define(kind: MetricType, name: &str) -> Option<u32> {
 
 /// The ids of the counters.
 pub(super) struct Metrics {
-    /// By reason.
+    /// The ids by reason; `None` if a metric could not be defined.
     reasons: Vec<Option<u32>>,
     keys: Option<RefCell<Keys>>,
 }
 
-/// The counters of the keys that have been used. Each is defined when it is first needed: most of many keys are never used.
+/// The counters of the keys that have been used. Each is defined on first use, since most of many keys are never used.
 struct Keys {
     prefix: String,
     ids: Ids,
 }
 
 impl Metrics {
-    /// Defines every metric, so that each exists with 0 from the start, and sets the gauges.
+    /// Defines every metric, so that each exists with value 0 from the start, and sets the gauges.
     pub(super) fn define(policy: &Policy, refused_entries: usize) -> Self {
         let metric = |kind, name: &str| define(kind, &format!("portcullis.{}.{name}", policy.name()));
         let gauge = |name: &str, value: u64| {

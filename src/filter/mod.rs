@@ -1,7 +1,7 @@
-//! The proxy-wasm filter: Envoy's callbacks in, hostcalls out. It has no rules of its own.
+//! The proxy-wasm filter: implements Envoy's callbacks and applies decisions by hostcalls. It has no rules of its own.
 //!
-//! It uses the SDK, except for the calls in [`hostcalls`]. `scripts/link-filter` keeps only those exports of the SDK that are
-//! implemented here, since Envoy enters the VM for each export that it finds.
+//! It uses the SDK, except for the calls in [`hostcalls`]. `scripts/link-filter` keeps only those exports of the SDK that
+//! are implemented here, since Envoy enters the VM for each export that it finds.
 
 mod configuration;
 mod host;
@@ -32,19 +32,20 @@ proxy_wasm::main! {{
     proxy_wasm::set_root_context(|_| Box::new(Plugin::default()));
 }}
 
-/// A plugin: one place in a filter chain. It has no gate until its configuration was accepted.
+/// A plugin: one position in a filter chain. It has no gate until its configuration is accepted.
 #[derive(Default)]
 struct Plugin {
     gate: Option<Rc<Gate>>,
 }
 
-/// A policy in use. An update makes a new one; this one is dropped with the last request that began under it.
+/// A policy in use, with its metrics. An update creates a new gate. The old one is dropped after the last request that
+/// began with it.
 struct Gate {
     policy: Policy,
     metrics: Metrics,
 }
 
-/// A request, with the gate under which it began.
+/// A request, with the gate that was in use when it began.
 struct Exchange {
     gate: Option<Rc<Gate>>,
 }
@@ -52,7 +53,7 @@ struct Exchange {
 impl Context for Plugin {}
 
 impl RootContext for Plugin {
-    /// If a configuration is refused, Envoy keeps the one that it has, and fails to start if it has none.
+    /// Loads the policy. If it is refused, Envoy keeps the previous one, or fails to start if there is none.
     fn on_configure(&mut self, size: usize) -> bool {
         let environment = |name: &str| std::env::var_os(name).map(OsString::into_vec);
         match Policy::load_from(&mut Configuration::new(size), &environment) {
@@ -80,10 +81,11 @@ impl Context for Exchange {}
 
 impl HttpContext for Exchange {
     fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
-        // Envoy sends no request to a plugin whose configuration was refused. If another host does, all are denied.
+        // Envoy sends no request to a plugin whose configuration was refused. If another host does, all requests are
+        // denied.
         let Some(gate) = &self.gate else { return send(UNCONFIGURED) };
-        let Ok(block) = hostcalls::header_block(MapType::HttpRequestHeaders) else { return send(UNCONFIGURED) };
-        let Some(headers) = Headers::read(&block) else { return send(UNCONFIGURED) };
+        let Ok(block) = hostcalls::header_block(MapType::HttpRequestHeaders) else { return send(HOST_FAILED) };
+        let Some(headers) = Headers::read(&block) else { return send(HOST_FAILED) };
         #[cfg(feature = "trap-switch")]
         trap::at(trap::UNDECIDED, headers);
         let request = Request::new(headers);
@@ -106,13 +108,13 @@ impl HttpContext for Exchange {
     fn on_http_request_trailers(&mut self, _: usize) -> Action {
         let map = MapType::HttpRequestTrailers;
         let Some(gate) = &self.gate else { return send(UNCONFIGURED) };
-        let Ok(block) = hostcalls::header_block(map) else { return send(UNCONFIGURED) };
-        let Some(trailers) = Headers::read(&block) else { return send(UNCONFIGURED) };
+        let Ok(block) = hostcalls::header_block(map) else { return send(HOST_FAILED) };
+        let Some(trailers) = Headers::read(&block) else { return send(HOST_FAILED) };
         forward(map, &gate.policy.without_identity(&Request::new(trailers)))
     }
 }
 
-/// Reports the new policy in the log and in gauges.
+/// Creates a gate for a new policy, and reports the policy in the log and in gauges.
 fn start(loaded: Loaded) -> Gate {
     let Loaded { policy, refused_entries } = loaded;
     let name = policy.name();
@@ -134,39 +136,45 @@ fn start(loaded: Loaded) -> Gate {
     Gate { policy, metrics }
 }
 
+/// The reply if a hostcall fails, or if the header pairs cannot be parsed.
+const HOST_FAILED: Reply<'_> = Reply { details: "portcullis_host_failed", ..UNCONFIGURED };
+
+/// The reply if there is no policy.
 const UNCONFIGURED: Reply<'_> =
     Reply { status: 503, details: "portcullis_unconfigured", headers: &NO_HEADERS, body: "" };
 
 fn send(reply: Reply<'_>) -> Action {
     let Reply { status, details, headers, body } = reply;
     if hostcalls::send_local_response(status, details, headers.as_bytes(), body).is_err() {
-        // Neither forwarded nor left hanging: Envoy replies 5xx if the VM ends.
+        // Ends the VM, so that the request is neither forwarded nor left without an answer: Envoy then replies with a 5xx
+        // status.
         std::process::abort();
     }
     Action::Pause
 }
 
-/// Forwards a request with all of its mutations, or not at all: one that fails may leave a forged identity.
+/// Forwards a request with all of its mutations. If one fails, a forged identity may remain, so the request is not
+/// forwarded.
 fn forward(map: MapType, mutations: &HeaderMutations<'_>) -> Action {
     let done = mutations.try_each(|mutation| match mutation {
         HeaderMutation::Remove(name) => hostcalls::remove_header(map, name),
         HeaderMutation::Add(name, value) => hostcalls::add_header(map, name, &value),
         HeaderMutation::Set(name, value) => hostcalls::replace_header(map, name, &value),
     });
-    if done.is_ok() { Action::Continue } else { send(UNCONFIGURED) }
+    if done.is_ok() { Action::Continue } else { send(HOST_FAILED) }
 }
 
-/// Writes the decision to filter state, where access logs read it as `%FILTER_STATE(wasm.portcullis.reason:PLAIN)%`: on
-/// request, and for what `report` mode would have denied.
+/// Writes the decision to filter state, where access logs read it as `%FILTER_STATE(wasm.portcullis.reason:PLAIN)%`. Used
+/// if the policy has `access_log`, and for requests that `report` mode would have denied.
 #[cold]
 fn record(policy: &Policy, decision: &Decision<'_>) {
     let write = |name: &str, value: &str| {
-        // The SDK ends the VM if the host refuses it.
+        // The SDK ends the VM if the host rejects the call.
         let _ = set_property(vec![name], Some(value.as_bytes()));
     };
     write("portcullis.decision", policy.verdict(decision));
     write("portcullis.reason", decision.reason.name());
-    // Empty without a known caller: a gate before this one may have written another consumer.
+    // Written even if empty: a gate before this one may have written another consumer.
     let caller = decision.caller;
     write("portcullis.consumer", caller.map_or("", |caller| caller.consumer.name));
     write("portcullis.key_id", caller.as_ref().map_or("", |caller| caller.key.id()));

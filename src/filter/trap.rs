@@ -1,17 +1,17 @@
-//! A switch by which a request stops the VM, as a panic would. Only test builds have it: it is how the suites see what
-//! Envoy does then. The module that is released is built without the feature, and a test holds it to that.
+//! A switch with which a request can stop the VM, as a panic would. The suites use it to test how Envoy reacts. Only test
+//! builds have it: the released module is built without the feature, and a test checks this.
 
 use crate::request::Headers;
 
-/// The header that throws the switch; its value says when.
+/// The header that triggers the switch. Its value is `UNDECIDED` or `MUTATED`.
 const SWITCH: &str = "x-portcullis-trap";
 
-/// Before the request is decided.
+/// Panics before the decision.
 pub(super) const UNDECIDED: &str = "undecided";
-/// After the headers were changed.
+/// Panics after the header mutations.
 pub(super) const MUTATED: &str = "edited";
 
-/// Panics if the request says so.
+/// Panics if the request has the header with this value.
 #[expect(clippy::panic, reason = "that is what it is for")]
 pub(super) fn at(place: &str, headers: Headers<'_>) {
     if headers.iter().any(|(name, value)| name == SWITCH.as_bytes() && value == place.as_bytes()) {

@@ -1,4 +1,4 @@
-//! Builds the keyring from the consumers of a document, one by one as they are read.
+//! Builds the keyring from the consumers of a document, one by one as they are parsed.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, DefaultHasher};
@@ -10,31 +10,31 @@ use crate::value::names::RoleName;
 use crate::value::text::Invalid;
 use crate::value::timestamp::Timestamp;
 
-/// A keyring that is being built.
+/// A builder of the keyring.
 pub(crate) struct KeyringBuilder<'a> {
     environment: &'a Environment<'a>,
     keyring: Keyring,
     /// The index of each list of roles, by its header value.
     roles: HashMap<String, u32, BuildHasherDefault<DefaultHasher>>,
-    /// The entries that are skipped, with their places.
+    /// The skipped entries, with their places.
     refused: Vec<(Place, RefusedEntry)>,
-    /// The digests that stand twice, with the first place of each.
+    /// The digests that appear more than once, with the first place of each.
     duplicates: HashMap<Digest, Place, BuildHasherDefault<DefaultHasher>>,
-    /// The index of the next key of the consumer that comes next.
+    /// The index that the next key has among the keys of its consumer.
     number: u32,
 }
 
-/// A name or an id that is given twice.
+/// A duplicate name or id.
 pub(crate) struct Duplicate {
-    /// Where it is given again.
+    /// The path of the second occurrence.
     pub(crate) path: String,
-    /// The name or id.
+    /// The duplicate name or id.
     pub(crate) shown: String,
-    /// What is wrong with it.
+    /// The error.
     pub(crate) invalid: Invalid,
 }
 
-/// The place of an entry: the index of the consumer, and of the entry among the consumer's.
+/// The place of an entry: the index of the consumer, and the index of the entry among the consumer's keys.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Place(u32, u32);
 
@@ -56,7 +56,7 @@ impl<'a> KeyringBuilder<'a> {
         }
     }
 
-    /// Adds a key of the consumer that comes next.
+    /// Adds a key of the next consumer.
     pub(crate) fn key(&mut self, key: KeyEntry) {
         let KeyEntry { id, secret, not_before, expires, disabled, .. } = key;
         let place = Place(index(&self.keyring.owners), self.number);
@@ -76,7 +76,7 @@ impl<'a> KeyringBuilder<'a> {
         }
     }
 
-    /// Adds a key, or refuses all keys with its digest: their owners cannot be told apart.
+    /// Adds a key. If another key has the same digest, all of them are skipped: their owners cannot be distinguished.
     fn add(&mut self, row: Row) {
         let place = Place(row.owner, row.number);
         let first = match (self.duplicates.get(&row.digest).copied(), self.keyring.keys.take(&row.digest)) {
@@ -99,14 +99,14 @@ impl<'a> KeyringBuilder<'a> {
         self.refused.push((place, RefusedEntry { path: place.path(), id: id.map(String::from), problem }));
     }
 
-    /// Adds a consumer, whose keys came before it.
+    /// Adds a consumer. Its keys were added before.
     pub(crate) fn consumer(&mut self, consumer: ConsumerEntry) {
         let roles = self.roles(consumer.roles);
         self.keyring.owners.push(Owner { name: consumer.name.as_str().into(), roles });
         self.number = 0;
     }
 
-    /// The index of a list of roles.
+    /// Returns the index of a list of roles, and adds the list if it is new.
     fn roles(&mut self, names: Vec<RoleName>) -> u32 {
         let value = names.iter().map(RoleName::as_str).collect::<Vec<_>>().join(",");
         if let Some(index) = self.roles.get(&value) {
@@ -118,10 +118,10 @@ impl<'a> KeyringBuilder<'a> {
         index
     }
 
-    /// The keyring, and the entries that are skipped.
+    /// Returns the keyring and the skipped entries.
     ///
     /// # Errors
-    /// The first name or id in the document that was given before.
+    /// The first duplicate name or id in the document.
     pub(crate) fn finish(mut self) -> Result<(Keyring, Vec<RefusedEntry>), Duplicate> {
         if let Some(duplicate) = self.find_duplicate() {
             return Err(duplicate);
@@ -136,7 +136,7 @@ impl<'a> KeyringBuilder<'a> {
         let refused = self.refused.iter().map(|(place, entry)| (entry.id.as_deref(), *place));
         let ids = good.chain(refused).filter_map(|(id, place)| Some((id?, place)));
         let (name, id) = (first_repeated(names.collect()), first_repeated(ids.collect()));
-        // A consumer's name stands before the ids of its keys.
+        // A consumer's name precedes the ids of its keys.
         let id = id.filter(|(_, place)| name.is_none_or(|(_, named)| place.0 < named));
         let (path, shown, why, fix) = match (id, name) {
             (Some((id, place)), _) => {
@@ -151,7 +151,7 @@ impl<'a> KeyringBuilder<'a> {
     }
 }
 
-/// The first text that has an earlier copy, with its place.
+/// Returns the first text that has an earlier copy, with its place.
 fn first_repeated<P: Copy + Ord>(mut texts: Vec<(&str, P)>) -> Option<(&str, P)> {
     texts.sort_unstable();
     let repeated = texts.windows(2).filter_map(|pair| match pair {
@@ -161,7 +161,7 @@ fn first_repeated<P: Copy + Ord>(mut texts: Vec<(&str, P)>) -> Option<(&str, P)>
     repeated.min_by_key(|(_, place)| *place)
 }
 
-/// The index of the next item. A VM has room for fewer than 2^32 of anything.
+/// Returns the index of the next item. A VM has memory for fewer than 2^32 items of any kind.
 fn index<T>(items: &[T]) -> u32 {
     u32::try_from(items.len()).unwrap_or(u32::MAX)
 }

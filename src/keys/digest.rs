@@ -1,29 +1,41 @@
-//! SHA-256 digests of keys (FIPS 180-4): what the policy holds instead of the keys themselves.
+//! SHA-256 digests of keys (FIPS 180-4). A policy stores these instead of the keys.
 
 use core::fmt;
 
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq;
 
-/// The SHA-256 of a key, 32 bytes. Keys are long random strings, so a plain digest is enough: there is nothing to
-/// guess that salt or stretching would make harder, and one look-up finds the key.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// The SHA-256 of a key, 32 bytes. A plain digest is enough, since keys are long random strings: salt or stretching would
+/// not make them harder to guess. It also allows one look-up to find the key.
+#[derive(Clone, Copy, Eq, PartialOrd, Ord, Hash)]
+#[expect(
+    clippy::derived_hash_with_manual_eq,
+    clippy::derive_ord_xor_partial_ord,
+    reason = "equal is equal, in constant time"
+)]
 pub struct Digest([u8; 32]);
 
+/// Compares all 32 bytes in constant time.
+impl PartialEq for Digest {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+
 impl Digest {
-    /// The digest of `bytes`.
+    /// Computes the digest of `bytes`.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
     }
 
-    /// A digest that was computed elsewhere.
+    /// Creates a digest that was computed elsewhere.
     #[must_use]
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
 
-    /// Reads 64 hex digits, in either case. `None` for anything else.
+    /// Parses 64 hex digits, in upper or lower case. `None` for anything else.
     #[must_use]
     pub fn from_hex(text: &str) -> Option<Self> {
         let mut digest = [0; 32];
@@ -31,19 +43,19 @@ impl Digest {
         (read == digest.len()).then_some(Self(digest))
     }
 
-    /// 64 lower-case hex digits.
+    /// Returns 64 lower-case hex digits.
     #[must_use]
     pub fn to_hex(&self) -> String {
         base16ct::lower::encode_string(&self.0)
     }
 
-    /// The first 16 hex digits: the default id of a key, its public handle in logs and headers.
+    /// Returns the first 16 hex digits. They are the default id of a key, its public handle in logs and headers.
     #[must_use]
     pub fn handle(&self) -> String {
         String::from_utf8_lossy(&self.handle_digits()).into_owned()
     }
 
-    /// As [`handle`](Self::handle), without taking memory.
+    /// As [`handle`](Self::handle), without allocating memory.
     pub(crate) fn handle_digits(&self) -> [u8; 16] {
         let mut digits = [0; 16];
         // Eight bytes are sixteen digits.
@@ -51,21 +63,15 @@ impl Digest {
         digits
     }
 
-    /// The first 48 bits as a number, which a gauge (and a double) holds exactly.
+    /// Returns the first 48 bits as a number, which a gauge (and a double) represents exactly.
     #[must_use]
     pub fn first_48_bits(&self) -> u64 {
         self.0.iter().take(6).fold(0, |sum, byte| (sum << 8) | u64::from(*byte))
     }
 
-    /// The 32 bytes.
+    /// Returns the 32 bytes.
     pub(crate) fn as_bytes(&self) -> &[u8; 32] {
         &self.0
-    }
-
-    /// Compares all 32 bytes in a time that does not depend on where they differ.
-    #[must_use]
-    pub fn same(&self, other: &Self) -> bool {
-        self.0.ct_eq(&other.0).into()
     }
 }
 
@@ -79,7 +85,7 @@ impl fmt::Debug for Digest {
 mod tests {
     use super::*;
 
-    /// FIPS 180-4's own example.
+    /// The example of FIPS 180-4.
     #[test]
     fn a_digest_is_sha_256() {
         let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
@@ -107,7 +113,7 @@ mod tests {
             bytes[31] = 8;
             Digest(bytes)
         });
-        assert!(one.same(&one));
-        assert!(!one.same(&other));
+        assert_eq!(one, one);
+        assert_ne!(one, other);
     }
 }

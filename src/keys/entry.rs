@@ -11,7 +11,7 @@ use crate::value::names::{ConsumerName, Description, KeyId, Plaintext, RoleName,
 use crate::value::text::{Invalid, Text, read_text};
 use crate::value::timestamp::Timestamp;
 
-/// Reads an environment variable of the VM.
+/// A function that reads an environment variable of the VM.
 pub(crate) type Environment<'a> = dyn Fn(&str) -> Option<Vec<u8>> + 'a;
 
 /// A consumer, as written.
@@ -37,7 +37,7 @@ pub struct ConsumerEntry {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(try_from = "Entry")]
 pub struct KeyEntry {
-    /// Its public handle. Default: the first 16 hex digits of the digest.
+    /// The public handle of the key. Default: the first 16 hex digits of its digest.
     pub id: Option<KeyId>,
     /// A remark.
     pub description: Option<Description>,
@@ -54,7 +54,7 @@ pub struct KeyEntry {
 /// The key of an entry, in one of its forms.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Secret {
-    /// The SHA-256 of the key; `None` where the text is not 64 hex digits: then the entry is skipped.
+    /// The SHA-256 of the key; `None` if the text is not 64 hex digits. Then the entry is skipped.
     Sha256(Option<Digest>),
     /// The key itself.
     Plaintext(Plaintext),
@@ -131,7 +131,7 @@ impl FromStr for Sha256Text {
 read_text!(Sha256Text);
 
 impl Plaintext {
-    /// Its digest; `None` where no request can present the key.
+    /// Returns the digest; `None` if the key is not well formed, so that no request can present it.
     pub(crate) fn digest(&self) -> Option<Digest> {
         let key = self.expose().as_bytes();
         is_presentable(key).then(|| Digest::of(key))
@@ -139,7 +139,7 @@ impl Plaintext {
 }
 
 impl Secret {
-    /// The digest of the key, which may be in the environment.
+    /// Returns the digest of the key, which may be in the environment.
     ///
     /// # Errors
     /// Why the entry is skipped.
@@ -162,14 +162,14 @@ impl Secret {
     }
 }
 
-/// A key entry that is skipped. Every other key works.
+/// A skipped key entry. All other keys work.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RefusedEntry {
-    /// Where it stands, such as `consumers[0].keys[1]`.
+    /// The path of the entry, such as `consumers[0].keys[1]`.
     pub path: String,
-    /// Its id, where the document gives one.
+    /// The id of the entry, if the document has one.
     pub id: Option<String>,
-    /// What is wrong with it.
+    /// The error in the entry.
     pub problem: EntryProblem,
 }
 
@@ -180,13 +180,13 @@ impl fmt::Display for RefusedEntry {
     }
 }
 
-/// What is wrong with one key entry. Never holds the key.
+/// An error in one key entry. It never contains the key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EntryProblem {
     /// `sha256` is not 64 hex digits.
     #[error("invalid sha256: expected 64 hex digits (printf %s \"$KEY\" | sha256sum)")]
     MalformedDigest,
-    /// `plaintext` cannot be presented.
+    /// `plaintext` is not a well-formed key.
     #[error("invalid plaintext: expected 1 to 1024 visible ASCII characters (0x21 to 0x7E)")]
     MalformedPlaintext,
     /// The environment variable is not set in the VM.
@@ -195,13 +195,13 @@ pub enum EntryProblem {
          vm_config.environment_variables"
     )]
     UnsetVariable(VariableName),
-    /// The environment variable is set to nothing.
+    /// The environment variable is empty.
     #[error("environment variable {0} is empty: put the key in it")]
     EmptyVariable(VariableName),
-    /// The value of the environment variable cannot be presented.
+    /// The value of the environment variable is not a well-formed key.
     #[error("invalid value of environment variable {0}: expected 1 to 1024 visible ASCII characters (0x21 to 0x7E)")]
     MalformedVariable(VariableName),
-    /// Another entry, at this path, has the same digest.
+    /// Another entry has the same digest. The text is the path of that entry.
     #[error("duplicate key, also at {0}: both entries are skipped, keep one")]
     DuplicateDigest(String),
 }

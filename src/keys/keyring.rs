@@ -1,4 +1,4 @@
-//! Consumers and their keys, found by the digest of the key.
+//! Consumers and their keys, indexed by the digest of the key.
 
 use core::borrow::Borrow;
 use core::fmt;
@@ -10,36 +10,36 @@ use super::digest::Digest;
 use crate::value::names::RoleName;
 use crate::value::timestamp::Timestamp;
 
-/// All keys that work, and their owners.
+/// All keys whose entries were not skipped, and their owners.
 #[derive(Default)]
 pub struct Keyring {
     pub(super) keys: HashSet<ByDigest, BuildHasherDefault<DefaultHasher>>,
     pub(super) owners: Vec<Owner>,
-    /// Each list of roles that consumers have, once.
+    /// The distinct lists of roles of consumers.
     pub(super) roles: Vec<Roles>,
 }
 
 pub(super) struct Owner {
     pub(super) name: Box<str>,
-    /// The index of its roles.
+    /// The index of the list of roles.
     pub(super) roles: u32,
 }
 
-/// A key, found by its digest. Boxed, so that the set needs no room for more keys than there are, nor twice the room while it
-/// grows: the memory of a VM never shrinks.
+/// A key, indexed by its digest. It is boxed to save memory: the set then has no unused space for whole keys, and does not
+/// need twice the space while it grows. The memory of a VM never shrinks.
 pub(super) struct ByDigest(pub(super) Box<Row>);
 
 pub(super) struct Row {
     pub(super) digest: Digest,
-    /// `None` where the document gives none.
+    /// `None` if the document has none.
     pub(super) id: Option<Box<str>>,
-    /// The earliest time there is, where the document gives none.
+    /// [`Timestamp::MIN`] if the document has none.
     pub(super) not_before: Timestamp,
-    /// The last time there is, where the document gives none.
+    /// [`Timestamp::MAX`] if the document has none.
     pub(super) expires: Timestamp,
-    /// The index of its owner.
+    /// The index of the owner.
     pub(super) owner: u32,
-    /// The index among its owner's keys.
+    /// The index among the owner's keys.
     pub(super) number: u32,
     pub(super) disabled: bool,
 }
@@ -48,7 +48,7 @@ pub(super) struct Row {
 pub(super) struct Roles {
     pub(super) names: Vec<RoleName>,
     pub(super) value: String,
-    /// Whether they are enough for every rule, once that was needed.
+    /// Whether the roles are enough for every rule. Computed on first use.
     pub(super) permit_everything: OnceLock<bool>,
 }
 
@@ -75,18 +75,18 @@ impl Hash for ByDigest {
 /// The owner of a key.
 #[derive(Debug, Clone, Copy)]
 pub struct Consumer<'p> {
-    /// The name.
+    /// The consumer's name.
     pub name: &'p str,
     /// The roles, in the order of the document.
     pub roles: &'p [RoleName],
-    /// The roles as a header has them, comma-separated.
+    /// The roles as a header value, comma-separated.
     pub roles_value: &'p str,
     permits_everything: &'p OnceLock<bool>,
 }
 
 impl Consumer<'_> {
-    /// Whether the roles are enough for every rule. That is found out once for all consumers with these roles, since a caller
-    /// may make it necessary for each request.
+    /// Whether the roles are enough for every rule. The result is computed once for all consumers with these roles, since
+    /// callers could otherwise cause this work with each request.
     pub(crate) fn permits_everything(&self, find_out: impl FnOnce() -> bool) -> bool {
         *self.permits_everything.get_or_init(find_out)
     }
@@ -98,22 +98,22 @@ impl Consumer<'_> {
     }
 }
 
-/// One key.
+/// A key of the policy.
 #[derive(Clone, Copy)]
 pub struct Key<'p> {
     row: &'p Row,
-    /// The default id, where the document gives none.
+    /// The default id, if the document has none.
     handle: [u8; 16],
 }
 
 impl Key<'_> {
-    /// The SHA-256 of the key.
+    /// Returns the SHA-256 of the key.
     #[must_use]
     pub fn digest(&self) -> Digest {
         self.row.digest
     }
 
-    /// Its public handle.
+    /// Returns the key's public handle.
     #[must_use]
     pub fn id(&self) -> &str {
         match &self.row.id {
@@ -122,19 +122,19 @@ impl Key<'_> {
         }
     }
 
-    /// The first second in which it is valid, if it has one.
+    /// Returns the first second in which the key is valid, if it has `not_before`.
     #[must_use]
     pub fn not_before(&self) -> Option<Timestamp> {
         Some(self.row.not_before).filter(|time| *time != Timestamp::MIN)
     }
 
-    /// The first second in which it is not valid any more, if it has one.
+    /// Returns the first second in which the key is no longer valid, if it has `expires`.
     #[must_use]
     pub fn expires(&self) -> Option<Timestamp> {
         Some(self.row.expires).filter(|time| *time != Timestamp::MAX)
     }
 
-    /// Whether it is disabled.
+    /// Whether the key is disabled.
     #[must_use]
     pub fn is_disabled(&self) -> bool {
         self.row.disabled
@@ -149,7 +149,7 @@ impl fmt::Debug for Key<'_> {
 }
 
 impl Keyring {
-    /// The number of keys.
+    /// Returns the number of keys.
     #[must_use]
     pub fn len(&self) -> usize {
         self.keys.len()
@@ -161,8 +161,8 @@ impl Keyring {
         self.keys.is_empty()
     }
 
-    /// Finds the key with this digest, and its owner. The time of the look-up tells a caller at most how the hash of its own
-    /// key compares with others. At the end, digests are compared in constant time.
+    /// Finds the key with this digest, and its owner. Digests are compared in constant time. Lookup timing depends only on
+    /// whether a digest in the table has the same hash as the caller's.
     #[must_use]
     pub fn find(&self, digest: &Digest) -> Option<(Consumer<'_>, Key<'_>)> {
         let ByDigest(row) = self.keys.get(digest)?;
@@ -171,11 +171,11 @@ impl Keyring {
         let consumer =
             Consumer { name: &owner.name, roles: names, roles_value: value, permits_everything: permit_everything };
         let handle = if row.id.is_none() { digest.handle_digits() } else { [0; 16] };
-        row.digest.same(digest).then_some((consumer, Key { row, handle }))
+        Some((consumer, Key { row, handle }))
     }
 }
 
-/// Does not show digests and names: there may be many.
+/// Shows only the number of keys: there may be many.
 impl fmt::Debug for Keyring {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Keyring({} keys)", self.len())

@@ -1,4 +1,4 @@
-//! Keys: their digests, the entries of a policy that hold them, and the keyring in which a presented key is looked up.
+//! Keys: digests, the key entries of a policy, and the keyring in which a presented key is looked up.
 
 pub(crate) mod builder;
 pub(crate) mod digest;

@@ -1,6 +1,6 @@
-//! Aliases: segments by which a file system or a server finds something that has another name. These are short names (8.3) and
-//! streams of NTFS, sessions in paths (ASP.NET), virtual hosts in paths and namespaces (Zope). What an alias stands for
-//! cannot be seen from it, so a path with one may be anything.
+//! Aliases: segments by which a file system or a server finds a resource that has another name. Examples are short names
+//! (8.3) and streams of NTFS, sessions in paths (ASP.NET), virtual hosts in paths, and namespaces (Zope). An alias does not
+//! show what it refers to, so a path with one may be anything.
 
 use memchr::memmem;
 
@@ -8,7 +8,8 @@ use super::ambiguity::Ambiguity;
 use super::normalization::trim_dots;
 use super::scan::{Feature, PathScan};
 
-/// Refuses a path with an alias, and one that is not UTF-8: some frameworks drop such bytes, others take them for Latin-1.
+/// Reports a path with an alias, and a path that is not UTF-8: some frameworks drop such bytes, others treat them as
+/// Latin-1.
 pub(crate) fn check(path: &[u8], scan: PathScan) -> Result<(), Ambiguity> {
     if defence!("not-utf-8") && scan.has(Feature::NON_ASCII) && core::str::from_utf8(path).is_err() {
         return Err(Ambiguity::NotUtf8);
@@ -22,8 +23,8 @@ pub(crate) fn check(path: &[u8], scan: PathScan) -> Result<(), Ambiguity> {
     Ok(())
 }
 
-/// Refuses a segment in one of Zope's namespaces, which may stand for a view or for nothing: `++view++admin`, `++skin++x`.
-/// It makes no path public, so it matters only where paths are restricted.
+/// Reports a segment in one of Zope's namespaces, which may refer to a view or to nothing: `++view++admin`, `++skin++x`.
+/// Such a segment makes no path public, so it is checked only where paths are restricted.
 pub(crate) fn check_namespaces(path: &[u8], scan: PathScan) -> Result<(), Ambiguity> {
     let mut names = path.split(|byte| *byte == b'/').filter_map(|segment| segment.strip_prefix(b"++"));
     let has_one =
@@ -37,12 +38,12 @@ fn is_alias(segment: &[u8]) -> bool {
         || is_short_name(trim_dots(segment))
 }
 
-/// A segment that ASP.NET takes for a session, and drops: `(S(x))`, `(A(x)F(y))`.
+/// Whether ASP.NET treats a segment as a session, and drops it: `(S(x))`, `(A(x)F(y))`.
 fn is_session(segment: &[u8]) -> bool {
     matches!(segment, [b'(', letter, b'(', .., b')', b')'] if letter.is_ascii_alphabetic())
 }
 
-/// A short name of the NTFS and FAT file systems (8.3): `ADMIN~1`, `REPORT~1.HTM`.
+/// Whether a name is a short name of the NTFS and FAT file systems (8.3): `ADMIN~1`, `REPORT~1.HTM`.
 fn is_short_name(name: &[u8]) -> bool {
     let mut parts = name.split(|byte| *byte == b'.');
     let (Some(stem), ending, None) = (parts.next(), parts.next(), parts.next()) else { return false };

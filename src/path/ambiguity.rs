@@ -1,25 +1,25 @@
-//! Paths that may be anything.
+//! Reasons why a path may be anything.
 
-/// Why a path may be anything: what an upstream makes of it cannot be told, or not at a bounded cost. Such a path is never
-/// public, and every rule applies to it.
+/// Why a path may be anything: how an upstream interprets it cannot be determined, or not at a bounded cost. Such a path is
+/// never public, and every rule applies to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ambiguity {
-    /// It is long, and not a simple one.
+    /// The path is long, and not simple.
     TooLong,
-    /// It can be understood in too many ways.
+    /// The path has too many variants.
     TooManyVariants,
-    /// A segment has many dots, and each may begin a suffix.
+    /// A segment has many dots, each of which may begin a suffix.
     ManySuffixes,
-    /// It is not UTF-8.
+    /// The path is not UTF-8.
     NotUtf8,
-    /// A dot segment or a backslash appears where an upstream drops or converts characters.
+    /// A dot segment or a backslash appears after an upstream drops or converts characters.
     DotSegment,
-    /// A segment stands for another one: a short name or a stream of Windows, a session of ASP.NET, a namespace of Zope.
+    /// A segment is an alias: a short name or a stream of Windows, a session of ASP.NET, a namespace of Zope.
     Alias,
-    /// The policy's patterns mix literals and wildcards so that matching the path with all of them would take long.
+    /// The policy's patterns mix literals and wildcards, so that matching the path would exceed the budget.
     TooWide,
-    /// A header holds another URL that cannot be read, or there are too many of them.
+    /// A header contains another URL that cannot be parsed, or there are too many such URLs.
     OverrideUrl,
-    /// A header moves the root of all paths, or names a second one.
+    /// A header moves the root of all paths, or names a second root.
     MovedRoot,
 }

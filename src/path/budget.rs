@@ -1,18 +1,18 @@
-//! How much work one request may cause.
+//! The budget: a bound on the work that one request may cause.
 
 use super::ambiguity::Ambiguity;
 
-/// The most variants of the paths of one request, before normalization. A path in use has a handful.
+/// The maximum number of variants of the paths of one request, before normalization. A usual path has a handful.
 pub(crate) const MOST_VARIANTS: usize = 32;
 
-/// The most bytes of all these variants together.
+/// The maximum length of all these variants together, in bytes.
 const MOST_BYTES: usize = 3 << 10;
 
-/// The most segments that are read, and trie nodes that are visited. A usual request needs about ten.
+/// The maximum number of segments that are read and trie nodes that are visited. A usual request needs about ten.
 const MOST_VISITS: usize = 1 << 10;
 
-/// What is left of the work that one request may cause. A path that needs more "may be anything": no request takes long,
-/// whatever its sender makes up.
+/// The remaining work that one request may cause. If the budget is exceeded, the path may be anything. So the processing
+/// time of a request is bounded, whatever its sender chooses.
 #[derive(Debug)]
 pub(crate) struct Budget {
     variants: usize,
@@ -21,7 +21,7 @@ pub(crate) struct Budget {
 }
 
 impl Budget {
-    /// The budget of one request.
+    /// Creates the budget of one request.
     pub(crate) const fn new() -> Self {
         Self { variants: MOST_VARIANTS, bytes: MOST_BYTES, visits: MOST_VISITS }
     }

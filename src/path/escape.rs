@@ -5,25 +5,25 @@ use std::borrow::Cow;
 use memchr::memchr_iter;
 use percent_encoding::percent_decode;
 
-/// Decodes one round. A malformed escape stays as it is.
+/// Decodes one round. A malformed escape is unchanged.
 #[inline(never)]
 pub(crate) fn decode(text: &[u8]) -> Cow<'_, [u8]> {
     percent_decode(text).into()
 }
 
-/// [`decode`] byte by byte, as far as the caller asks.
+/// Decodes one round lazily, byte by byte.
 pub(crate) fn decoded(text: &[u8]) -> impl Iterator<Item = u8> {
     percent_decode(text)
 }
 
-/// Decodes one round; `None` where an escape is malformed.
+/// Decodes one round; `None` if an escape is malformed.
 #[inline(never)]
 pub(crate) fn decode_well_formed(text: &[u8]) -> Option<Cow<'_, [u8]>> {
     let is_escape = |rest: &[u8]| matches!(rest, [a, b, ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit());
     text.split(|byte| *byte == b'%').skip(1).all(is_escape).then(|| decode(text))
 }
 
-/// Decodes one round but for `%2F`, as a router does that splits a path before it decodes.
+/// Decodes one round except `%2F`, like a router that splits a path before it decodes.
 #[inline(never)]
 pub(crate) fn decode_segments(path: &[u8]) -> Vec<u8> {
     let mut decoded = Vec::with_capacity(path.len());
@@ -39,7 +39,7 @@ pub(crate) fn decode_segments(path: &[u8]) -> Vec<u8> {
     decoded
 }
 
-/// The bytes that stand in escapes.
+/// Returns the decoded bytes of all escapes.
 pub(crate) fn escaped_bytes(text: &[u8]) -> impl Iterator<Item = u8> {
     memchr_iter(b'%', text).filter_map(|at| percent_decode(text.get(at..at.checked_add(3)?)?).next())
 }

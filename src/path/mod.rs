@@ -1,4 +1,4 @@
-//! Paths: how a request target is read, what patterns mean, and what a backend may take a path for.
+//! Paths: request targets, patterns, and the variants of a path: how an upstream may interpret it.
 
 pub(crate) mod alias;
 pub(crate) mod ambiguity;

@@ -1,37 +1,41 @@
-//! Path equivalences: what some upstreams treat as the same path. Paths and patterns are normalized alike.
+//! Path equivalences: what some upstreams treat as the same path. Paths and patterns are normalized in the same way.
 
 use std::borrow::Cow;
 
 use super::scan::{Feature, PathScan};
 
-/// Which differences between paths an upstream ignores.
+/// The differences between paths that an upstream ignores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Normalization {
-    /// How paths and segments may end.
+    /// The ignored ends of paths and segments.
     pub(crate) ending: Ending,
-    /// Whether letter case is ignored (Unicode's, so that the Kelvin sign is a k).
+    /// Whether letter case is ignored, by Unicode's rules: the Kelvin sign equals k.
     pub(crate) case: bool,
 }
 
-/// Which ends of paths and segments are ignored.
+/// The ends of paths and segments that are ignored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ending {
-    /// None.
+    /// Nothing is ignored.
     Exact,
-    /// A slash at the end of the path.
+    /// A slash at the end of the path is ignored.
     Slash,
-    /// That, blanks and control characters around a segment, and dots and colons at its end. Windows drops dots and blanks,
-    /// the `$` of a regular expression allows a line feed, some routers trim (CVE-2016-5007). A segment of nothing else stays.
+    /// A slash at the end of the path, blanks and control characters around a segment, and dots and colons at its end. A
+    /// segment of nothing else is unchanged.
+    ///
+    /// * Windows drops dots and blanks.
+    /// * The `$` of a regular expression allows a line feed.
+    /// * Some routers trim segments (CVE-2016-5007).
     Segments,
-    /// The same, and a segment of nothing else is dropped.
+    /// As `Segments`, but a segment of nothing else is dropped.
     DroppedSegments,
 }
 
 impl Normalization {
-    /// No difference is ignored.
+    /// The normalization that ignores no difference.
     pub(crate) const EXACT: Self = Self { ending: Ending::Exact, case: false };
 
-    /// Every combination, the exact one last.
+    /// Every combination. The exact one is last.
     pub(crate) const ALL: [Self; 8] = [
         Self { ending: Ending::Exact, case: true },
         Self { ending: Ending::Slash, case: false },
@@ -43,7 +47,7 @@ impl Normalization {
         Self::EXACT,
     ];
 
-    /// The part of this normalization that makes a difference for a path.
+    /// Returns the part of this normalization that changes a path with these features.
     pub(crate) fn of(self, scan: PathScan) -> Self {
         let ending = match self.ending {
             Ending::Exact => Ending::Exact,
@@ -64,7 +68,7 @@ impl Normalization {
 }
 
 impl Ending {
-    /// What is left of a segment.
+    /// Returns the segment without what is ignored.
     pub(crate) fn trimmed(self, segment: &[u8]) -> &[u8] {
         match self {
             Self::Exact | Self::Slash => segment,
@@ -74,8 +78,8 @@ impl Ending {
     }
 }
 
-/// Removes blanks around a segment, and dots and colons at its end. A `:` begins the verb of a gRPC method, and an empty verb
-/// counts as none (grpc-gateway).
+/// Removes blanks around a segment, and dots and colons at its end. A `:` begins the verb of a gRPC method, and an empty
+/// verb counts as none (grpc-gateway).
 pub(crate) fn trim_segment(segment: &[u8]) -> &[u8] {
     let is_end = |letter| is_dropped(letter) || (letter == ':' && defence!("colons-behind-names"));
     if defence!("trimmed-names") { trim(segment, is_end) } else { segment }
@@ -95,7 +99,8 @@ fn is_dropped(letter: char) -> bool {
     letter == '.' || is_blank(letter)
 }
 
-/// Removes blanks at the beginning, and what `is_end` names at the end. Bytes that are not UTF-8 are taken for Latin-1.
+/// Removes blanks at the beginning, and the characters of `is_end` at the end. Bytes that are not UTF-8 are treated as
+/// Latin-1.
 fn trim(segment: &[u8], is_end: fn(char) -> bool) -> &[u8] {
     if let Ok(text) = core::str::from_utf8(segment) {
         return text.trim_end_matches(is_end).trim_start_matches(is_blank).as_bytes();
@@ -113,8 +118,9 @@ pub(crate) fn is_blank(letter: char) -> bool {
         || matches!(letter, '\u{AD}' | '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}')
 }
 
-/// Folds letter case by Unicode's tables, as the standard library has them: lower case of upper case of lower case, since upper
-/// case joins letters such as ſ and s, or ẞ and ss. An İ loses its dot too, as it does in a Turkish locale.
+/// Folds letter case by the Unicode tables of the standard library: to lower case, to upper case, and to lower case again.
+/// The conversion to upper case joins letters such as ſ and s, or ẞ and ss. An İ also loses its dot, as in a Turkish
+/// locale.
 pub(crate) fn fold_case(bytes: &[u8]) -> Cow<'_, [u8]> {
     if bytes.is_ascii() {
         let is_lower = !bytes.iter().any(u8::is_ascii_uppercase);

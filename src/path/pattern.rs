@@ -1,5 +1,10 @@
-//! Path patterns, after Envoy's URI templates: literal segments, `*` or `{name}` for one segment that is not empty,
-//! `**` last for the place itself and all below. There are no regular expressions, and each match ends on a segment.
+//! Path patterns, similar to Envoy's URI templates:
+//!
+//! * A literal segment matches itself.
+//! * `*` or `{name}` matches one segment that is not empty.
+//! * `**` as the last segment matches the path before it and everything below.
+//!
+//! There are no regular expressions, and a match always ends at the end of a segment.
 
 use core::fmt;
 use core::str::FromStr;
@@ -11,37 +16,37 @@ use super::normalization::{Ending, Normalization, trim_segment};
 use super::scan::{PathScan, is_index};
 use crate::value::text::{Invalid, Text, read_text};
 
-/// The most segments of a pattern.
+/// The maximum number of segments of a pattern.
 const LONGEST: usize = 64;
 
-/// A path pattern that is canonical itself: no dot segment, empty segment, parameter, backslash or query.
+/// A path pattern in canonical form: it has no dot segment, empty segment, parameter, backslash or query.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PathPattern(String);
 
-/// A segment of a pattern, normalized.
+/// A normalized segment of a pattern.
 #[derive(PartialEq, Eq)]
 pub(crate) enum Segment<'a> {
     /// One segment that is not empty.
     Any,
-    /// This text; `encoded` is its percent-encoded form, if it is not ASCII (RFC 3986, section 2.1).
+    /// This text. `encoded` is its percent-encoded form, if it is not ASCII (RFC 3986, section 2.1).
     Literal { text: Cow<'a, [u8]>, encoded: Option<Cow<'a, [u8]>> },
 }
 
 impl PathPattern {
-    /// The pattern as written.
+    /// Returns the pattern as written.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether the pattern matches `path` (no query, beginning with `/`), compared byte by byte.
+    /// Whether the pattern matches `path`, compared byte by byte. The path has no query and begins with `/`.
     #[must_use]
     pub fn matches(&self, path: &[u8]) -> bool {
         path.first() == Some(&b'/') && self.covers(Normalization::EXACT, path)
     }
 
-    /// Whether the pattern matches a path that was normalized alike. This defines what a pattern means; a
-    /// [trie](crate::path::trie) finds the same among many patterns.
+    /// Whether the pattern matches a path that was normalized in the same way. This method defines the meaning of a
+    /// pattern; a [trie](crate::path::trie) gives the same results for many patterns.
     pub(crate) fn covers(&self, normalization: Normalization, path: &[u8]) -> bool {
         let mut names = path.strip_prefix(b"/").unwrap_or(path).split(|byte| *byte == b'/');
         let mut segments = self.segments(normalization);
@@ -49,8 +54,8 @@ impl PathPattern {
             && (self.goes_below() || names.next().is_none())
     }
 
-    /// Whether this pattern matches every path that `other` matches, in each normalization. Where that takes more than a
-    /// comparison of segments, such as a path that several patterns cover together, the answer is no.
+    /// Whether this pattern matches every path that `other` matches, in each normalization. Only segments are compared: the
+    /// result is `false` for more complex cases, such as a path that several patterns cover together.
     #[must_use]
     pub fn includes(&self, other: &Self) -> bool {
         Normalization::ALL.into_iter().all(|normalization| {
@@ -66,7 +71,7 @@ impl PathPattern {
         })
     }
 
-    /// The segments before a `**`, as written: a name, or `None` for `*` and `{name}`.
+    /// Returns the segments before a `**`, as written: a name, or `None` for `*` and `{name}`.
     pub fn names(&self) -> impl Iterator<Item = Option<&str>> {
         let path = self.0.strip_suffix("/**").unwrap_or(&self.0);
         path.split('/').skip(1).map(|name| Some(name).filter(|name| *name != "*" && !name.starts_with('{')))
@@ -78,15 +83,18 @@ impl PathPattern {
         self.0.ends_with("/**")
     }
 
-    /// Whether the pattern is the same in two normalizations.
+    /// Whether the pattern is the same in both normalizations.
     pub(crate) fn is_alike(&self, one: Normalization, other: Normalization) -> bool {
         let scan = PathScan::of(self.0.as_bytes());
         one.of(scan) == other.of(scan) || self.segments(one).eq(self.segments(other))
     }
 
-    /// For a pattern whose last segment is a file with an extension: by what other paths some servers find that file, or what
-    /// is below it. That is without the extension (Apache's MultiViews, `try_files $uri.html`), with more after it (`php -S`
-    /// and others), and its folder, if it is the folder's index.
+    /// Returns the other paths by which some servers find the file of this pattern, or resources below it. Empty if the
+    /// last segment is not a file with an extension. The paths are:
+    ///
+    /// * without the extension (Apache's MultiViews, `try_files $uri.html`)
+    /// * with more segments after it (`php -S` and others)
+    /// * its folder, if it is the folder's index
     #[must_use]
     pub fn of_file(&self) -> Vec<Self> {
         let (file, below) = self.0.strip_suffix("/**").map_or((self.as_str(), ""), |file| (file, "/**"));
@@ -107,13 +115,13 @@ impl PathPattern {
         others
     }
 
-    /// The segments before a `**`, as they compare with paths that were normalized alike.
+    /// Returns the segments before a `**`, for comparison with paths that were normalized in the same way.
     pub(crate) fn segments(&self, normalization: Normalization) -> impl Iterator<Item = Segment<'_>> {
         let path = self.0.strip_prefix('/').unwrap_or_default();
         let path = if self.goes_below() {
             path.strip_suffix("/**")
         } else {
-            // `/v2/` and `/v2` are the same where a slash at the end is ignored; `/` stays itself.
+            // `/v2/` and `/v2` are the same if a slash at the end is ignored; `/` is unchanged.
             let is_ignored =
                 |last: &str| normalization.ending != Ending::Exact && normalization.segment(last.as_bytes()).is_empty();
             Some(path.rsplit_once('/').filter(|(_, last)| is_ignored(last)).map_or(path, |(path, _)| path))
@@ -127,7 +135,7 @@ impl<'a> Segment<'a> {
         if text == "*" || text.starts_with('{') {
             return Self::Any;
         }
-        // There are no control characters in it: what is encoded is what is not ASCII.
+        // A pattern has no control characters, so only bytes that are not ASCII are encoded.
         let encode = || percent_encode(text.as_bytes(), CONTROLS).to_string().into_bytes();
         let encoded = (!text.is_ascii()).then(|| normalization.segment(&encode()).into_owned().into());
         Self::Literal { text: normalization.segment(text.as_bytes()), encoded }
@@ -148,7 +156,7 @@ impl<'a> Segment<'a> {
     }
 }
 
-/// What is wrong with a segment of a pattern, if anything.
+/// Returns the error in a segment of a pattern, if any.
 fn segment_error(text: &str) -> Option<Cow<'static, str>> {
     if text == "*" {
         return None;
@@ -188,7 +196,7 @@ impl FromStr for PathPattern {
         let invalid = |help: Cow<'static, str>| Invalid::new("invalid path pattern", help);
         let path = text.strip_prefix('/').ok_or_else(|| invalid("expected a path that begins with /".into()))?;
         let mut segments: Vec<&str> = path.split('/').collect();
-        // At the end, `**` goes below, and an empty segment is a trailing slash.
+        // At the end, `**` matches everything below, and an empty segment is a trailing slash.
         if matches!(segments.last(), Some(&("**" | ""))) {
             segments.pop();
         }

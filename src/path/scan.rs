@@ -1,10 +1,10 @@
-//! One pass over a path: which features it has. Most paths have none that matter, and need no second look.
+//! Scans a path once and records its features. Most paths have no relevant feature, and need no second pass.
 
 use arrayvec::ArrayVec;
 use bitflags::bitflags;
 
 bitflags! {
-    /// What may stand in a path.
+    /// The features of a path.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub(crate) struct Feature: u32 {
         /// A `%`.
@@ -31,31 +31,31 @@ bitflags! {
         const LINE = 1 << 10;
         /// A byte over 0x7F.
         const NON_ASCII = 1 << 11;
-        /// What may begin an [alias](super::alias): a `~`, a `$` after a `:`, a `(` or `VirtualHost` after a slash.
+        /// A possible beginning of an [alias](super::alias): a `~`, a `$` after a `:`, a `(` or `VirtualHost` after a slash.
         const ALIAS = 1 << 12;
-        /// A last segment that stands for its folder.
+        /// A last segment that is the index of its folder.
         const INDEX = 1 << 13;
-        /// A segment with more than [`MOST_DOTS`].
+        /// A segment with more than [`MOST_DOTS`] dots.
         const MANY_DOTS = 1 << 14;
-        /// The folder in which Next.js keeps the data of pages.
+        /// The folder in which Next.js serves the data of pages.
         const NEXT_DATA = 1 << 15;
         /// A dot.
         const DOT = 1 << 16;
-        /// The folder below which Jakarta Faces serves all pages again.
+        /// The folder below which Jakarta Faces also serves all pages.
         const FACES = 1 << 17;
         /// A `,` or `@`.
         const LIST = 1 << 18;
         /// A segment that begins with `++`.
         const NAMESPACE = 1 << 19;
-        /// A byte that is looked at together with the one before it.
+        /// A byte that is inspected together with the byte before it.
         const NEIGHBOUR = 1 << 31;
     }
 }
 
-/// The most dots in one segment at each of which a suffix may begin.
+/// The maximum number of dots in one segment that are treated as the beginning of a suffix.
 const MOST_DOTS: usize = 16;
 
-/// The features that each byte has by itself.
+/// The features of each byte alone.
 static FEATURES: [u32; 256] = {
     let mut table = [0; 256];
     let (mut rest, mut byte): (&mut [u32], u8) = (&mut table, 0);
@@ -82,32 +82,33 @@ static FEATURES: [u32; 256] = {
     table
 };
 
-/// A segment that some server takes for a script.
+/// A segment that some server treats as a script.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Script {
     /// The index of its first byte.
     pub(crate) start: usize,
     /// The index after its last byte.
     pub(crate) end: usize,
-    /// The index after its first `.php`, where some cut the path, whatever follows (Symfony, Caddy); otherwise `end`.
+    /// The index after its first `.php`, where some servers cut the path, whatever follows (Symfony, Caddy); otherwise
+    /// `end`.
     pub(crate) cut: usize,
 }
 
-/// What one pass over a path found.
+/// The result of a scan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PathScan {
     features: Feature,
     /// The first script.
     pub(crate) script: Option<Script>,
-    /// Where the last segment begins that is not empty.
+    /// The index where the last non-empty segment begins.
     last_name: usize,
 }
 
-/// How many bytes are looked at together.
+/// The number of bytes that are inspected together.
 const CHUNK: usize = 8;
 
 impl PathScan {
-    /// Scans a path, which begins with a slash.
+    /// Scans a path that begins with a slash.
     pub(crate) fn of(path: &[u8]) -> Self {
         let mut pass =
             Pass { path, found: Feature::empty(), script: None, segment: 0, before: 0, name: (0, 0), dots: Dots::NONE };
@@ -133,29 +134,32 @@ impl PathScan {
         self.features.intersects(any)
     }
 
-    /// Whether all bytes may stand in a request target: visible ASCII, and no fragment.
+    /// Whether all bytes are allowed in a request target: visible ASCII, and no fragment.
     pub(crate) fn is_visible(self) -> bool {
         let cut = if defence!("fragments") { Feature::CUT } else { Feature::empty() };
         !self.has(Feature::BLANK | Feature::NON_ASCII | cut)
     }
 
-    /// Whether the path may have a part for which a target is refused: a backslash or a NUL, or a dot that begins a segment,
-    /// after blanks too.
+    /// Whether the path may have a part for which the request is denied: a backslash, a NUL, or a dot that begins a
+    /// segment, even after blanks.
     pub(crate) fn may_have_forbidden_part(self) -> bool {
         self.has(Feature::FORBIDDEN | Feature::DOT_FIRST)
             || (self.has(Feature::DOT) && self.has(Feature::BLANK | Feature::NON_ASCII))
     }
 
-    /// Where a last segment begins that stands for its folder.
+    /// Returns where the last segment begins, if it is the index of its folder.
     pub(crate) fn index(self) -> Option<usize> {
         self.has(Feature::INDEX).then_some(self.last_name)
     }
 
-    /// Whether the path has no variant but itself, apart from letter case and a slash at its end: no step changes it, no
-    /// segment is an alias, and none has a dot or a colon at its end. Blanks, and letters that fold to others, are not
-    /// visible ASCII: only an escape can stand for them.
+    /// Whether the path has no other variant, apart from letter case and a slash at its end. It is then true that:
     ///
-    /// A dot that begins a segment changes nothing: the segments that are dots alone also end with one.
+    /// * No step of [`variant`](super::variant) changes the path.
+    /// * No segment is an alias.
+    /// * No segment has a dot or a colon at its end.
+    ///
+    /// Blanks, and letters that fold to others, are not visible ASCII: these occur only escaped. A dot that begins a
+    /// segment is allowed: a segment of only dots also ends with one.
     pub(crate) fn is_simple(self) -> bool {
         const OTHERS: Feature = Feature::ESCAPE
             .union(Feature::PARAMETER)
@@ -172,7 +176,7 @@ impl PathScan {
         self.script.is_none() && !self.has(OTHERS)
     }
 
-    /// Whether letter case makes no difference.
+    /// Whether folding letter case does not change the path.
     pub(crate) fn is_lower_case(self) -> bool {
         !self.has(Feature::UPPER_CASE | Feature::NON_ASCII)
     }
@@ -192,23 +196,23 @@ fn features_of(byte: &u8) -> Feature {
     Feature::from_bits_retain(FEATURES.get(usize::from(*byte)).copied().unwrap_or_default())
 }
 
-/// What a pass has found so far. What few paths have is out of line: a path is mostly letters.
+/// The state of a scan. Code for rare bytes is out of line, since a path is mostly letters.
 struct Pass<'p> {
     path: &'p [u8],
     found: Feature,
     script: Option<Script>,
-    /// Where the segment begins.
+    /// The index where the current segment begins.
     segment: usize,
-    /// The byte before.
+    /// The previous byte.
     before: u8,
-    /// Begin and end of the last segment that is not empty.
+    /// Start and end of the last non-empty segment.
     name: (usize, usize),
-    /// The dots of the segment.
+    /// The dots of the current segment.
     dots: Dots,
 }
 
 impl Pass<'_> {
-    /// Looks at a byte together with the one before it.
+    /// Inspects a byte together with the byte before it.
     fn look_at(&mut self, at: usize, byte: u8) {
         match byte {
             b'/' => self.slash(at),
@@ -280,14 +284,14 @@ impl Pass<'_> {
 struct Dots {
     last: Option<usize>,
     count: usize,
-    /// Where the first `.php` ends.
+    /// The index where the first `.php` ends.
     php: Option<usize>,
 }
 
 impl Dots {
     const NONE: Self = Self { last: None, count: 0, php: None };
 
-    /// Adds a dot. Returns how many there are now.
+    /// Adds a dot. Returns the number of dots.
     fn add(&mut self, path: &[u8], dot: usize) -> usize {
         let end = dot.saturating_add(b".php".len());
         if self.php.is_none() && path.get(dot..end).is_some_and(|name| name.eq_ignore_ascii_case(b".php")) {
@@ -298,7 +302,7 @@ impl Dots {
         self.count
     }
 
-    /// The script that the segment from `start` to `end` is, or begins with.
+    /// Returns the script that the segment from `start` to `end` is, or begins with.
     fn script(self, path: &[u8], start: usize, dot: usize, end: usize) -> Option<Script> {
         let suffix = path.get(dot.saturating_add(1)..end).unwrap_or_default();
         let lower = || suffix.iter().map(u8::to_ascii_lowercase).collect::<ArrayVec<u8, 6>>();
@@ -314,19 +318,19 @@ fn starts_with(path: &[u8], at: usize, name: &[u8]) -> bool {
     path.get(at..).is_some_and(|rest| rest.starts_with(name))
 }
 
-/// The suffixes of scripts. What follows such a segment is the path that the script sees (RFC 3875, section 4.1.5), and a
-/// front controller finds its resources by that. Sorted.
+/// The suffixes of scripts, sorted. The path after such a segment is passed to the script (RFC 3875, section 4.1.5), and a
+/// front controller finds its resources by it.
 const SCRIPTS: [&[u8]; 36] = [
     b"action", b"ashx", b"asmx", b"asp", b"aspx", b"axd", b"cfc", b"cfm", b"cfml", b"cgi", b"cshtml", b"dll", b"do",
     b"fcgi", b"jsp", b"jspx", b"lua", b"nsf", b"phar", b"php", b"php3", b"php4", b"php5", b"php7", b"php8", b"phps",
     b"pht", b"phtml", b"pl", b"psgi", b"py", b"rb", b"shtml", b"svc", b"vbhtml", b"wsgi",
 ];
 
-/// What JavaScript frameworks call the data of a page: SvelteKit, Nuxt, React Router, Qwik.
+/// The names that JavaScript frameworks give to the data of a page: SvelteKit, Nuxt, React Router, Qwik.
 const DATA_OF_PAGES: [&[u8]; 6] =
     [b"__data.json", b"__route.js", b"_payload.json", b"_payload.js", b"_.data", b"q-data.json"];
 
-/// Whether a segment stands for the folder that it is in: `index.html`, `default.aspx`, `index`, `__data.json`.
+/// Whether a segment is the index of its folder: `index.html`, `default.aspx`, `index`, `__data.json`.
 pub(crate) fn is_index(segment: &[u8]) -> bool {
     let begins = |with: &[u8]| segment.get(..with.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(with));
     match segment {
@@ -337,8 +341,8 @@ pub(crate) fn is_index(segment: &[u8]) -> bool {
     }
 }
 
-/// Whether a segment is what a JavaScript framework calls the data of a page. Next.js has several names for it when it writes
-/// files: `__next._full.txt`, `__next.members.__PAGE__.txt`.
+/// Whether a segment is a name that a JavaScript framework gives to the data of a page. Next.js has several such names when
+/// it exports files: `__next._full.txt`, `__next.members.__PAGE__.txt`.
 pub(crate) fn is_data_of_page(segment: &[u8]) -> bool {
     if !matches!(segment, [b'_' | b'q' | b'Q', ..]) {
         return false;

@@ -1,4 +1,4 @@
-//! The request target: what no API sends is refused here, before anything is decided about it.
+//! The request target. Parsing rejects an invalid or suspicious one before any decision about it.
 
 use std::borrow::Cow;
 
@@ -10,56 +10,56 @@ use super::escape::{decode, decode_well_formed, escaped_bytes};
 use super::normalization::{is_blank, trim_blanks, trim_dots};
 use super::scan::{Feature, PathScan};
 
-/// How many rounds of percent-decoding may change a path. No resource in use is named by more.
+/// The maximum number of rounds of percent-decoding that may change a path. No usual resource needs more.
 const ROUNDS: usize = 4;
 
-/// The longest path, in bytes, of which each variant is looked at, unless it is a simple one. In escapes, names of 110 CJK
+/// The maximum length of a path whose variants are inspected, in bytes, unless it is simple. Escaped, names of 110 CJK
 /// letters or 170 Cyrillic ones are as long.
 pub(crate) const LONGEST: usize = 1 << 10;
 
-/// The longest path, in bytes, that is decoded more than once.
+/// The maximum length of a path that is decoded more than once, in bytes.
 const LONGEST_TO_DECODE: usize = 3 << 10;
 
-/// The longest path, in bytes. Common servers accept no request line that is as long.
+/// The maximum length of a path, in bytes. Common servers accept no request line that is as long.
 const LONGEST_TO_READ: usize = 8 << 10;
 
-/// Why no API sends a request target.
+/// Why a request target is invalid or suspicious.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BadTarget {
-    /// It does not begin with `/`, or has a byte that is not visible ASCII, or a `#`.
+    /// The target does not begin with `/`, has a byte that is not visible ASCII, or has a `#`.
     Bytes,
-    /// Its path has a `%` without two hex digits.
+    /// The path has a `%` without two hex digits.
     MalformedEscape,
-    /// Its path has, at some depth of decoding, a NUL, a backslash or a dot segment.
+    /// The path has, at some depth of decoding, a NUL, a backslash or a dot segment.
     ForbiddenPart,
-    /// Its path still changes after several rounds of decoding, or is too long for more than one.
+    /// The path still changes after several rounds of decoding, or is too long for more than one round.
     EndlessEscapes,
-    /// Its path is longer than servers accept.
+    /// The path is longer than servers accept.
     TooLong,
-    /// It comes with an authority that names no host, so that a host may be read from the path; or with a user in it.
+    /// The authority has a user, or names no host: then an upstream may read a host from the path.
     Authority,
 }
 
 /// Why a path is ambiguous.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AmbiguousPath {
-    /// Decoding may change its structure, or a script may be asked for what follows it.
+    /// Decoding may change its structure, or a script may receive a part of the path.
     Structure,
     /// It may be anything.
     Anything(Ambiguity),
 }
 
-/// A request target (RFC 9110, section 7.1) that was not refused.
+/// A valid request target (RFC 9110, section 7.1).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target<'a> {
     /// The path as sent, up to the first `?`.
     pub path: &'a [u8],
     /// The query as sent, without its `?`.
     pub query: Option<&'a [u8]>,
-    /// The path after one round of percent-decoding, after two, and so on, as long as it changes. Empty for a path that is
-    /// [too long](LONGEST) to be compared decoded.
+    /// The path after one round of percent-decoding, after two rounds, and so on, as long as it changes. Empty for a path
+    /// that is [too long](LONGEST) to be compared decoded.
     pub(crate) decoded: Vec<Vec<u8>>,
-    /// What stands in the path.
+    /// The features of the path.
     pub(crate) scan: PathScan,
 }
 
@@ -67,12 +67,15 @@ impl<'a> Target<'a> {
     /// Parses a `:path`.
     ///
     /// # Errors
-    /// Where no API sends this (`bad_request_target`):
+    /// The target is invalid or suspicious (`bad_request_target`) if:
     ///
-    /// * a target that does not begin with `/`, or has a byte outside 0x21 to 0x7E or a `#` anywhere;
-    /// * a path with a malformed escape, or, at any depth of decoding, with a NUL, a backslash or a dot segment (with
-    ///   `;parameters` too: CVE-2020-5902, CVE-2021-41773), or with escapes that still change after four rounds;
-    /// * a path of more than 3072 bytes with escapes of escapes, and one of more than 8192 bytes: to read them would take long.
+    /// * it does not begin with `/`, or has a byte outside 0x21 to 0x7E or a `#` anywhere;
+    /// * its path has a malformed escape;
+    /// * its path has, at any depth of decoding, a NUL, a backslash or a dot segment (also with `;parameters`:
+    ///   CVE-2020-5902, CVE-2021-41773);
+    /// * its path has escapes that still change after four rounds;
+    /// * its path has more than 3072 bytes and escapes of escapes, or more than 8192 bytes: decoding would exceed the
+    ///   bound.
     pub fn parse(target: &'a [u8]) -> Result<Self, BadTarget> {
         let (path, query) = split_query(target);
         if defence!("longest-paths") && path.len() > LONGEST_TO_READ {
@@ -93,13 +96,17 @@ impl<'a> Target<'a> {
         Ok(Self { path, query, decoded, scan })
     }
 
-    /// The decoded form of an *unambiguous* path: one whose structure decoding cannot change, and that cannot be taken for
-    /// another one. It has no empty segment, no parameter, no segment of dots and blanks alone, no [alias], and nothing after a
-    /// script; its escapes stand for none of `/ \\ . ; % ? #`; and it decodes to UTF-8 without control characters, and
-    /// without characters that become one of those where text is normalized (Unicode NFKC) or converted by best fit.
+    /// Returns the decoded form of an *unambiguous* path: decoding cannot change its structure, and no upstream interprets
+    /// it as another path. An unambiguous path:
+    ///
+    /// * has no empty segment, no parameter, no segment of only dots and blanks, and no [alias];
+    /// * has nothing after a script;
+    /// * has no escape for one of the structural characters `/ \ . ; % ? #`;
+    /// * decodes to UTF-8 without control characters;
+    /// * decodes to no character that becomes a structural one by Unicode normalization (NFKC) or by best fit.
     ///
     /// # Errors
-    /// Why it is ambiguous: then nothing follows from how it looks.
+    /// Why the path is ambiguous.
     pub(crate) fn unambiguous(&self) -> Result<&[u8], AmbiguousPath> {
         if self.scan.is_simple() { Ok(self.path) } else { self.unambiguous_at_a_closer_look() }
     }
@@ -142,9 +149,12 @@ pub(crate) fn split_query(target: &[u8]) -> (&[u8], Option<&[u8]>) {
     (path, query.get(1..))
 }
 
-/// Whether a character is a control character or has no width; or becomes text with one of `/ \ . ; % ? #` where Unicode is
-/// normalized (NFKC, UAX #15); or is converted to a slash or a backslash by best fit: the fraction and division slashes, set
-/// minus, yen and won signs.
+/// Whether a character may change the structure of a path:
+///
+/// * It is a control character, or has no width.
+/// * Unicode normalization (NFKC, UAX #15) converts it to text with one of `/ \ . ; % ? #`.
+/// * A best-fit conversion converts it to a slash or a backslash: the fraction and division slashes, set minus, yen and won
+///   signs.
 fn is_unstable(letter: char) -> bool {
     (is_blank(letter) && letter != ' ' && letter != '\u{A0}')
         || matches!(letter,
@@ -153,7 +163,7 @@ fn is_unstable(letter: char) -> bool {
             | '\u{1F100}' | '\u{2044}' | '\u{2215}' | '\u{2216}' | '\u{A5}' | '\u{20A9}')
 }
 
-/// The path after each round of decoding, as long as it changes.
+/// Returns the path after each round of decoding, as long as it changes.
 #[inline(never)]
 fn decode_rounds(path: &[u8]) -> Result<Vec<Vec<u8>>, BadTarget> {
     let mut rounds: Vec<Vec<u8>> = Vec::new();
@@ -180,8 +190,8 @@ fn decode_rounds(path: &[u8]) -> Result<Vec<Vec<u8>>, BadTarget> {
     Ok(rounds)
 }
 
-/// Whether a path has a NUL, a backslash, or a segment that is `.` or `..` up to its parameters or to a decoded `?` or `#`.
-/// Blanks around the dots do not count.
+/// Whether a path has a NUL, a backslash, or a dot segment: a segment that is `.` or `..` before its parameters or a
+/// decoded `?` or `#`. Blanks around the dots are ignored.
 pub(crate) fn has_forbidden_part(path: &[u8], scan: PathScan) -> bool {
     scan.may_have_forbidden_part() && find_forbidden_part(path)
 }
@@ -193,7 +203,7 @@ fn find_forbidden_part(path: &[u8]) -> bool {
 }
 
 fn is_dot_segment(segment: &[u8]) -> bool {
-    // Most segments begin with something else, or go on after one or two dots.
+    // Most segments begin with another byte, or continue after one or two dots.
     let goes_on = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b';' | b'?' | b'#');
     match *segment {
         [b'.', b'.', third, ..] if goes_on(third) => return false,
@@ -209,7 +219,7 @@ fn is_dot_segment(segment: &[u8]) -> bool {
     name.contains(&b'.') && matches!(trim_blanks(name), b"." | b"..")
 }
 
-/// Whether a segment consists of dots and blanks alone.
+/// Whether any segment consists only of dots and blanks.
 fn has_segment_of_dots(path: &[u8]) -> bool {
     path.split(|byte| *byte == b'/').any(|segment| !segment.is_empty() && trim_dots(segment).is_empty())
 }
@@ -258,7 +268,7 @@ mod tests {
         }
     }
 
-    /// Tries each short path of parts that are special and of parts that are not.
+    /// Tests every short path that is built from these parts, special and usual ones.
     #[test]
     fn a_scan_misses_no_forbidden_part() {
         const PARTS: [&str; 12] = ["a", "Z", "2", ".", "/", ";", "\\", "~", "%2F", "%2e", "%C3", "%25"];

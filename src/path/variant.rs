@@ -1,5 +1,5 @@
-//! Every variant of a path: what some upstream may understand it as. Whatever any variant is restricted to, the path is
-//! restricted to.
+//! Every variant of a path: every way in which some upstream may interpret it. A restriction of any variant applies to the
+//! path.
 
 use core::cell::OnceCell;
 use std::borrow::Cow;
@@ -29,26 +29,26 @@ impl<'a> Variant<'a> {
         Self { path, scan, case_folded: OnceCell::new() }
     }
 
-    /// Whether segments may stand for other names: there is a dot, a comma or an `@`.
+    /// Whether segments may have alternative names: there is a dot, a comma or an `@`.
     pub(crate) fn may_have_other_names(&self) -> bool {
         self.scan.has(Feature::DOT | Feature::LIST)
     }
 
-    /// The path with letter case folded.
+    /// Returns the path with letter case folded.
     pub(crate) fn case_folded(&self) -> &[u8] {
         self.case_folded.get_or_init(|| fold_case(&self.path).into_owned())
     }
 }
 
-/// Every variant of one path: the path itself, and what the steps make of it, in any order.
+/// Every variant of one path: the path itself, and the results of all steps, in any order.
 #[derive(Debug, Default)]
 pub(crate) struct Variants<'a>(ArrayVec<Variant<'a>, MOST_VARIANTS>);
 
 impl<'a> Variants<'a> {
-    /// Finds the variants of a target's path. Each step makes a path shorter, so this ends.
+    /// Finds the variants of a target's path. Each step makes a path shorter, so this terminates.
     ///
     /// # Errors
-    /// Where the path may be anything.
+    /// If the path may be anything.
     #[inline]
     pub(crate) fn find(&mut self, target: &Target<'a>, budget: &mut Budget) -> Result<&[Variant<'a>], Ambiguity> {
         self.0.clear();
@@ -99,7 +99,8 @@ impl<'a> Variants<'a> {
 }
 
 impl<'a> Variant<'a> {
-    /// What each step of an upstream makes of the path before it looks for a resource; `None` where a step does not apply.
+    /// Applies each step that some upstream applies to a path before it looks for a resource; `None` if a step does not
+    /// apply.
     #[inline(never)]
     fn steps(&self) -> [Option<Cow<'a, [u8]>>; 20] {
         let Self { path, scan, .. } = self;
@@ -110,48 +111,48 @@ impl<'a> Variant<'a> {
         let without_script = scan.script.filter(|_| defence!("without-the-script"));
         [
             owned((defence!("escapes-decoded") && has(Feature::ESCAPE)).then(|| decode(path).into_owned())),
-            // Decoding after the path was split: a `%2F` stays within its segment.
+            // Decodes after splitting: a `%2F` remains inside its segment.
             owned(has(Feature::ESCAPE).then(|| decode_segments(path))),
-            // Up to a decoded `?` or `#`.
+            // Cuts the path at a decoded `?` or `#`.
             (defence!("cut-paths") && has(Feature::CUT))
                 .then(|| part(path, 0, position(memchr2(b'?', b'#', path), path))),
-            // A servlet container drops what follows a `;` (RFC 3986, section 3.3).
+            // A servlet container drops the parameters after a `;` (RFC 3986, section 3.3).
             owned((defence!("dropped-parameters") && has(Feature::PARAMETER)).then(|| without_parameters(path))),
-            // Fastify 4 and restify take all that follows for a query.
+            // Fastify 4 and restify treat everything after it as a query.
             (defence!("cut-parameters") && has(Feature::PARAMETER))
                 .then(|| part(path, 0, position(memchr(b';', path), path))),
             owned((defence!("merged-slashes") && has(Feature::EMPTY_SEGMENT)).then(|| with_slashes_merged(path))),
             // `http.server` and others merge only the slashes at the beginning.
             behind_slashes(path).map(|start| part(path, start.saturating_sub(1), path.len())),
-            // A URL parser finds a host behind two slashes (RFC 3986, section 4.2) or more (the URL standard).
+            // A URL parser finds a host after two slashes (RFC 3986, section 4.2) or more (the URL standard).
             behind_slashes(path).filter(|_| defence!("host-in-the-path")).map(|start| behind_host(path, start)),
-            // The URL standard and Python's urlsplit drop these anywhere.
+            // The URL standard and Python's urlsplit drop tabs and line breaks anywhere.
             owned((defence!("dropped-lines") && has(Feature::LINE)).then(|| without_lines(path))),
-            // What a script, such as a front controller, finds its resource by, and the script itself.
+            // The path that a script receives, such as a front controller; and the script itself.
             behind_script.map(|script| path_info(path, script.end)),
             behind_script.map(|script| path_info(path, script.cut)),
             script_itself.map(|script| part(path, 0, script.end)),
             script_itself.map(|script| part(path, 0, script.cut)),
-            // The script's own name may be left out, and a name that stands for its folder.
+            // The path without the script's name, and without the name of an index.
             without_script.map(|script| without(path, script.start, script.end)),
             without_script.map(|script| without(path, script.start, script.cut)),
             scan.index().filter(|_| defence!("index-names")).map(|start| part(path, 0, start)),
-            // Jakarta Faces serves all pages below that folder too.
+            // Jakarta Faces also serves all pages below the folder `/faces/`.
             owned(if defence!("faces") && has(Feature::FACES) { without_faces(path, true) } else { None }),
             owned(if defence!("behind-faces") && has(Feature::FACES) { without_faces(path, false) } else { None }),
-            // Next.js keeps there what a page is made of.
+            // Next.js serves the data of pages below `/_next/data/`.
             owned(if defence!("data-of-pages") && has(Feature::NEXT_DATA) { page_of_data(path) } else { None }),
             owned(if defence!("best-fit-letters") && has(Feature::NON_ASCII) { best_fit(path) } else { None }),
         ]
     }
 }
 
-/// A position in a path, or its end.
+/// Returns a position in a path, or the end of the path.
 fn position(found: Option<usize>, path: &[u8]) -> usize {
     found.unwrap_or(path.len())
 }
 
-/// A part of a path; `/` where it is empty.
+/// Returns a part of a path; `/` if it is empty.
 fn part<'a>(path: &Cow<'a, [u8]>, start: usize, end: usize) -> Cow<'a, [u8]> {
     let part = match path {
         Cow::Borrowed(path) => path.get(start..end).map(Cow::Borrowed),
@@ -160,13 +161,13 @@ fn part<'a>(path: &Cow<'a, [u8]>, start: usize, end: usize) -> Cow<'a, [u8]> {
     part.filter(|part| !part.is_empty()).unwrap_or(Cow::Borrowed(b"/"))
 }
 
-/// What follows a script that ends at `end`.
+/// Returns the path after a script that ends at `end`.
 fn path_info<'a>(path: &Cow<'a, [u8]>, end: usize) -> Cow<'a, [u8]> {
     let rest = part(path, end, path.len());
     if rest.starts_with(b"/") { rest } else { Cow::Owned([b"/", &*rest].concat()) }
 }
 
-/// A path without the script from `start` to `end`, and without the slash before it.
+/// Returns a path without the script from `start` to `end`, and without the slash before it.
 fn without<'a>(path: &Cow<'a, [u8]>, start: usize, end: usize) -> Cow<'a, [u8]> {
     let before = part(path, 0, start.saturating_sub(1));
     if end >= path.len() {
@@ -178,7 +179,8 @@ fn without<'a>(path: &Cow<'a, [u8]>, start: usize, end: usize) -> Cow<'a, [u8]> 
     }
 }
 
-/// A path without the folder of Jakarta Faces. `with_front`: with what stands before it, which may be an application's root.
+/// Returns a path without the folder of Jakarta Faces. `with_front` keeps the part before it, which may be an application's
+/// root.
 fn without_faces(path: &[u8], with_front: bool) -> Option<Vec<u8>> {
     const FOLDER: &[u8] = b"/faces";
     let start = memmem::find(path, b"/faces/")?;
@@ -186,7 +188,7 @@ fn without_faces(path: &[u8], with_front: bool) -> Option<Vec<u8>> {
     Some([front, path.get(start.checked_add(FOLDER.len())?..)?].concat())
 }
 
-/// The pages whose data a path stands for.
+/// Returns the pages whose data a path refers to.
 pub(crate) fn pages_of_data(path: &[u8]) -> impl Iterator<Item = Cow<'_, [u8]>> {
     let start = memrchr(b'/', path).map_or(0, |slash| slash.saturating_add(1));
     let folder =
@@ -194,7 +196,7 @@ pub(crate) fn pages_of_data(path: &[u8]) -> impl Iterator<Item = Cow<'_, [u8]>> 
     folder.into_iter().chain(page_of_data(path).map(Cow::Owned))
 }
 
-/// The page whose data a path asks Next.js for: `/_next/data/BUILD/admin.json` is `/admin.json`.
+/// Returns the page whose data a path requests from Next.js: for `/_next/data/BUILD/admin.json`, that is `/admin.json`.
 fn page_of_data(path: &[u8]) -> Option<Vec<u8>> {
     const FOLDER: &[u8] = b"/_next/data/";
     let start = memmem::find(path, FOLDER)?;
@@ -203,7 +205,7 @@ fn page_of_data(path: &[u8]) -> Option<Vec<u8>> {
     Some([path.get(..start)?, page].concat())
 }
 
-/// Each segment up to its first `;`.
+/// Returns a path with each segment cut at its first `;`.
 fn without_parameters(path: &[u8]) -> Vec<u8> {
     let mut is_parameter = false;
     let is_kept = |byte: &u8| {
@@ -213,26 +215,26 @@ fn without_parameters(path: &[u8]) -> Vec<u8> {
     path.iter().copied().filter(is_kept).collect()
 }
 
-/// Where the first segment begins after several slashes.
+/// Returns where the first segment begins, if there are several slashes before it.
 fn behind_slashes(path: &[u8]) -> Option<usize> {
     path.starts_with(b"//").then(|| path.iter().position(|byte| *byte != b'/'))?
 }
 
-/// What follows a host that begins at `start`.
+/// Returns the path after a host that begins at `start`.
 fn behind_host<'a>(path: &Cow<'a, [u8]>, start: usize) -> Cow<'a, [u8]> {
     let slash = path.get(start..).and_then(|host| memchr(b'/', host));
     part(path, slash.map_or(path.len(), |slash| start.saturating_add(slash)), path.len())
 }
 
-/// Runs of slashes as one.
+/// Returns a path with each run of slashes replaced by one slash.
 fn with_slashes_merged(path: &[u8]) -> Vec<u8> {
     let mut merged = path.to_vec();
     merged.dedup_by(|next, previous| *next == b'/' && *previous == b'/');
     merged
 }
 
-/// Text as a best-fit conversion makes ASCII of it (CVE-2024-4577): full-width letters, and what looks like a slash or a
-/// backslash. Whoever converts takes a backslash for a slash.
+/// Converts text to ASCII as a best-fit conversion does (CVE-2024-4577): full-width letters, and characters that look like
+/// a slash or a backslash. Upstreams with such a conversion treat a backslash as a slash.
 fn best_fit(path: &[u8]) -> Option<Vec<u8>> {
     let ascii = |letter| match letter {
         '\u{2044}' | '\u{2215}' | '\u{2216}' | '\u{A5}' | '\u{20A9}' | '\u{FF3C}' => '/',
@@ -242,7 +244,7 @@ fn best_fit(path: &[u8]) -> Option<Vec<u8>> {
     Some(core::str::from_utf8(path).ok()?.chars().map(ascii).collect::<String>().into_bytes())
 }
 
-/// A path without tabs, carriage returns and line feeds.
+/// Returns a path without tabs, carriage returns and line feeds.
 fn without_lines(path: &[u8]) -> Vec<u8> {
     path.iter().copied().filter(|byte| !matches!(byte, b'\t' | b'\r' | b'\n')).collect()
 }

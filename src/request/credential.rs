@@ -1,4 +1,4 @@
-//! The credential of a request: exactly one, in one of the places where the policy says that a key may stand.
+//! Finds the credential of a request. There must be exactly one, in one of the key sources of the policy.
 
 use core::fmt;
 use std::borrow::Cow;
@@ -10,29 +10,29 @@ use super::query::{items, named, parameters, split_pair};
 use crate::path::escape::decode_well_formed;
 use crate::value::names::is_token_byte;
 
-/// The longest key, in bytes.
+/// The maximum length of a key, in bytes.
 const LONGEST: usize = 1024;
 
-/// The most parts between commas in `Authorization` that are looked at.
+/// The maximum number of comma-separated parts of `Authorization` that are inspected.
 const MOST_PARTS: usize = 64;
 
-/// What a request presents.
+/// The credential that a request presents, if any.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Presented<'a> {
     /// No credential.
     Nothing,
-    /// More than one, in one place or in several.
+    /// More than one credential, in one key source or in several.
     Several,
-    /// One that is no well-formed key.
+    /// One credential that is not a well-formed key.
     Malformed {
-        /// The index of the key source where it stands.
+        /// The index of the key source that contains it.
         source: usize,
     },
-    /// One well-formed key, not yet looked up.
+    /// One well-formed key, not yet looked up in the keyring.
     Key {
-        /// The index of the key source where it stands.
+        /// The index of the key source that contains it.
         source: usize,
-        /// Its bytes.
+        /// The key.
         key: Cow<'a, [u8]>,
     },
 }
@@ -49,7 +49,7 @@ impl fmt::Debug for Presented<'_> {
     }
 }
 
-/// Looks in every key source. The first credential never wins: a second one is refused, wherever it stands (RFC 6750,
+/// Finds the credential in all key sources. Two credentials are always an error, even in different places (RFC 6750,
 /// section 2).
 #[must_use]
 #[inline(never)]
@@ -83,7 +83,7 @@ fn in_cookies<'a>(request: &Request<'a>, name: &str, source: usize) -> Presented
     only_one(source, cookies(request, name), |value| Some(trim(value).into()))
 }
 
-/// The only value of a source. Where not all was looked at, there may be another.
+/// Returns the only value of a source. If not all values were inspected, the result is [`Presented::Several`].
 fn only_one<'a>(
     source: usize,
     mut values: impl Iterator<Item = Option<&'a [u8]>>,
@@ -91,7 +91,7 @@ fn only_one<'a>(
 ) -> Presented<'a> {
     match (values.next(), values.next()) {
         (None, _) => Presented::Nothing,
-        // Escapes make a key at most three times as long.
+        // Percent-encoding makes a key at most three times as long.
         (Some(Some(value)), None) if value.len() > LONGEST.saturating_mul(3) => Presented::Malformed { source },
         (Some(Some(value)), None) => key_or_malformed(source, read(value)),
         (Some(Some(value)), _) if !defence!("second-parameter-or-cookie") => key_or_malformed(source, read(value)),
@@ -106,7 +106,8 @@ fn key_or_malformed(source: usize, key: Option<Cow<'_, [u8]>>) -> Presented<'_> 
     }
 }
 
-/// The value of a header. Another header that an upstream may take for it is a second credential beside it, and none alone.
+/// Returns the value of a header. Another header that an upstream may treat as the same one is a second credential. Without
+/// the exact header, it is no credential.
 #[inline(never)]
 fn in_header<'a>(request: &Request<'a>, name: &str, source: usize) -> Presented<'a> {
     let (mut own, mut has_others) = (None, false);
@@ -124,22 +125,24 @@ fn in_header<'a>(request: &Request<'a>, name: &str, source: usize) -> Presented<
     }
 }
 
-/// `Authorization: Bearer KEY`, the scheme in any case (RFC 9110, section 11.1). Another scheme is left to the upstream. Envoy
-/// joins two lines with a comma, so a comma beside a Bearer credential is a second credential.
+/// Reads `Authorization: Bearer KEY`. The scheme is case-insensitive (RFC 9110, section 11.1).
+///
+/// * Another scheme is ignored and forwarded to the upstream.
+/// * Envoy joins two lines with a comma. So a comma next to a Bearer credential means a second credential.
 #[inline(never)]
 fn in_authorization<'a>(request: &Request<'a>, source: usize) -> Presented<'a> {
     let mut values = request.values("authorization");
     let Some(first) = values.next() else { return Presented::Nothing };
     let is_alone = values.next().is_none();
     match bearer(first) {
-        // A token68 has no comma.
+        // A token68 contains no comma.
         Some(key) if is_alone && key.len() <= LONGEST && is_token68(key) => {
             Presented::Key { source, key: Cow::Borrowed(key) }
         }
         Some(_) if is_alone && !first.contains(&b',') => Presented::Malformed { source },
         _ => {
             let parts = request.values("authorization").flat_map(|value| value.split(|byte| *byte == b','));
-            // A part that is not looked at may be a second credential.
+            // A part that is not inspected may be a second credential.
             let has_bearer = parts
                 .enumerate()
                 .any(|(index, part)| (defence!("many-credentials") && index == MOST_PARTS) || bearer(part).is_some());
@@ -148,13 +151,13 @@ fn in_authorization<'a>(request: &Request<'a>, source: usize) -> Presented<'a> {
     }
 }
 
-/// What follows the scheme `Bearer`; `None` for another scheme.
+/// Returns the text after the scheme `Bearer`; `None` for another scheme.
 fn bearer(credentials: &[u8]) -> Option<&[u8]> {
     let (scheme, rest) = trim(credentials).split_at_checked(b"bearer".len())?;
     if !scheme.eq_ignore_ascii_case(b"bearer") || rest.first().is_some_and(|byte| is_token_byte(*byte)) {
         return None;
     }
-    // Only a blank separates scheme and credential. With anything else between them, the rest is no token68.
+    // Only spaces may separate scheme and credential. With anything else between them, the rest is not a token68.
     let blanks = rest.iter().take_while(|byte| **byte == b' ').count();
     rest.get(blanks..)
 }
@@ -167,7 +170,7 @@ pub fn is_token68(key: &[u8]) -> bool {
     !body.is_empty() && body.iter().all(|byte| TOKEN68.get(usize::from(*byte)).is_some_and(|fits| *fits))
 }
 
-/// The bytes that may stand in the body of a token68. A table, since every byte of a key is looked at.
+/// The bytes that are allowed in the body of a token68. A table, since every byte of a key is checked.
 static TOKEN68: [bool; 256] = {
     let mut table = [false; 256];
     let (mut rest, mut byte): (&mut [bool], u8) = (&mut table, 0);
@@ -178,19 +181,19 @@ static TOKEN68: [bool; 256] = {
     table
 };
 
-/// Whether bytes are well formed as a key anywhere but in `Authorization`: 1 to 1024 visible ASCII characters.
+/// Whether bytes are well formed as a key outside `Authorization`: 1 to 1024 visible ASCII characters.
 #[must_use]
 pub fn is_presentable(key: &[u8]) -> bool {
     (1..=LONGEST).contains(&key.len()) && key.iter().all(u8::is_ascii_graphic)
 }
 
-/// The values of a cookie, as sent (RFC 6265, section 5.4), with blanks around them.
+/// Returns the values of a cookie, as sent (RFC 6265, section 5.4), with surrounding blanks.
 fn cookies<'a>(request: &Request<'a>, name: &str) -> impl Iterator<Item = Option<&'a [u8]>> {
     let pairs = request.values("cookie").flat_map(|value| items(value, b';'));
     named(pairs, move |key| trim(key) == name.as_bytes())
 }
 
-/// The cookies of a request without the cookie `name`; empty where no other is left.
+/// Returns the cookies of a request without the cookie `name`; empty if there are no others.
 pub(crate) fn without_cookie(request: &Request<'_>, name: &str) -> Vec<u8> {
     let pairs = request.values("cookie").flat_map(|value| value.split(|byte| *byte == b';')).map(trim);
     let kept = pairs.filter(|pair| !pair.is_empty() && trim(split_pair(pair).0) != name.as_bytes());

@@ -1,7 +1,22 @@
-//! Names of headers: when an upstream takes two for the same, which ones mean something to the gate, and a Bloom filter of those
-//! that a request has.
+//! Header names: which ones affect the gate, when an upstream treats two names as the same, and a Bloom filter of the
+//! names of a request.
+//!
+//! Some proxies and upstreams read the client, the method or the URL from a header:
+//!
+//! | headers | what they contain | effect in the gate |
+//! |---|---|---|
+//! | [`NAMES_A_CLIENT`] | the client of a proxy | the peer is not trusted by its address (1) |
+//! | [`HOLDS_THE_CLIENT`] | the client's address | the peer is trusted only if this is its own address (1) |
+//! | [`METHOD_OVERRIDES`] | the method | no path is public; rules of every method apply |
+//! | [`URL_OVERRIDES`] | the URL | no path is public; rules are checked for this URL too |
+//! | [`ROOT_OVERRIDES`] | the root of all paths, or a resource | no path is public; every rule applies |
+//! | [`URL_BEGINNINGS`] | a host or a scheme | the same, if the value contains a path |
+//!
+//! (1) Not if the policy's `client_address` is `remote_ip`.
+//!
+//! Where no path is public, a CORS preflight needs a key too.
 
-/// Headers by which a proxy names its client. With any of them, the peer is not the caller.
+/// Headers in which a proxy states its client's address or identity. With any of them, the peer is not the caller.
 pub(crate) const NAMES_A_CLIENT: [&str; 8] = [
     "forwarded",
     "via",
@@ -13,21 +28,26 @@ pub(crate) const NAMES_A_CLIENT: [&str; 8] = [
     "fastly-client-ip",
 ];
 
-/// Headers that hold the client's address, also where that is the peer. Envoy writes the second one on its edge listeners, with
-/// `skip_xff_append` too.
+/// Headers that contain the client's address, even if the client is the peer. Envoy writes the second one on its edge
+/// listeners, also with `skip_xff_append`.
 pub(crate) const HOLDS_THE_CLIENT: [&str; 2] = ["x-forwarded-for", "x-envoy-external-address"];
 
-/// Headers from which some upstreams take the method.
+/// Headers from which some upstreams read the method.
 pub(crate) const METHOD_OVERRIDES: [&str; 3] = ["x-http-method", "x-http-method-override", "x-method-override"];
 
-/// Headers from which some upstreams take the URL (CVE-2018-14773). `docs/security-model.md` says which upstream obeys which.
+/// Headers from which some upstreams read the URL (CVE-2018-14773). `docs/security-model.md` lists the upstreams for each
+/// header.
 pub(crate) const URL_OVERRIDES: [&str; 5] =
     ["x-invoke-path", "x-matched-path", "x-ms-original-url", "x-original-url", "x-rewrite-url"];
 
-/// Headers that move the root of all paths, or make the path say little: those from which some upstreams take what paths
-/// begin with; those by which WebDAV copies and moves whole trees (RFC 4918, section 10.3); and those that say what runs, or
-/// whose answer is sent, whatever the path is: server functions of JavaScript frameworks, the application behind a Dapr sidecar,
-/// a model of Seldon, the location that nginx answers with.
+/// Headers that move the root of all paths, or choose a resource whatever the path is:
+///
+/// * The root of all paths: `daphne-root-path`, `path-info`, `script-name`, `x-forwarded-script-name`, `x-script-name`,
+///   `x-traversal-path`, `x-vhm-host`, `x-vhm-root`.
+/// * A second path, to which WebDAV copies or moves a whole tree: `destination` (RFC 4918, section 10.3), `new-uri`.
+/// * A server function of a JavaScript framework: `next-action`, `rsc-action-id`, `x-qrl`, `x-single-flight`.
+/// * The application behind a Dapr sidecar (`dapr-app-id`), or a model of Seldon (`seldon-internal-model`).
+/// * The location that nginx answers with: `x-accel-mapping`.
 pub(crate) const ROOT_OVERRIDES: [&str; 17] = [
     "dapr-app-id",
     "daphne-root-path",
@@ -48,7 +68,8 @@ pub(crate) const ROOT_OVERRIDES: [&str; 17] = [
     "x-vhm-root",
 ];
 
-/// Headers from which some upstreams make the beginning of the URL. A value with a path in it moves the rest.
+/// Headers from which some upstreams build the beginning of the URL. If a value contains a path, it changes the rest of the
+/// URL.
 pub(crate) const URL_BEGINNINGS: [&str; 7] = [
     "forwarded",
     "x-forwarded-host",
@@ -59,8 +80,8 @@ pub(crate) const URL_BEGINNINGS: [&str; 7] = [
     "x-host",
 ];
 
-/// Headers that mean something to HTTP or to Envoy, and to the gate beside the lists above.
-const RESERVED: [&str; 20] = [
+/// Other headers that have a meaning in HTTP, for Envoy or for the gate, and that are in none of the lists above.
+const RESERVED: [&str; 18] = [
     "accept",
     "access-control-request-method",
     "authorization",
@@ -79,19 +100,24 @@ const RESERVED: [&str; 20] = [
     "transfer-encoding",
     "upgrade",
     "user-agent",
-    "via",
-    "x-forwarded-proto",
 ];
 
-/// Whether a header already means something to HTTP, to Envoy or to the gate, so that a policy cannot use it.
+/// Whether a header already has a meaning in HTTP, for Envoy or for the gate, so that a policy cannot use it.
 pub(crate) fn is_reserved(name: &str) -> bool {
-    let lists: [&[&str]; 6] =
-        [&RESERVED, &HOLDS_THE_CLIENT, &NAMES_A_CLIENT, &METHOD_OVERRIDES, &URL_OVERRIDES, &ROOT_OVERRIDES];
+    let lists: [&[&str]; 7] = [
+        &RESERVED,
+        &HOLDS_THE_CLIENT,
+        &NAMES_A_CLIENT,
+        &METHOD_OVERRIDES,
+        &URL_OVERRIDES,
+        &ROOT_OVERRIDES,
+        &URL_BEGINNINGS,
+    ];
     lists.into_iter().any(|list| is_one_of(name.as_bytes(), list))
 }
 
-/// Whether an upstream may take two names for the same: letter case does not count, nor which byte stands where there is no
-/// letter and no digit. CGI takes `-` for `_` (RFC 3875, section 4.1.18), and some servers everything else too.
+/// Whether an upstream may treat two names as the same. Letter case is ignored, and all bytes other than letters and digits
+/// are equal: CGI treats `-` as `_` (RFC 3875, section 4.1.18), and some servers convert every other byte too.
 #[inline(never)]
 pub(crate) fn same_name(name: &[u8], known: &str) -> bool {
     let same =
@@ -100,19 +126,19 @@ pub(crate) fn same_name(name: &[u8], known: &str) -> bool {
         && (name == known.as_bytes() || name.iter().copied().zip(known.bytes()).all(|(a, b)| same(a, b)))
 }
 
-/// Whether an upstream may take a name for one of these.
+/// Whether an upstream may treat a name as one of these.
 #[inline(never)]
 pub(crate) fn is_one_of(name: &[u8], known: &[&str]) -> bool {
     known.iter().any(|known| same_name(name, known))
 }
 
-/// The byte that stands for all bytes that are the same in names.
+/// Returns the same byte for all bytes that are equal in names.
 #[expect(clippy::indexing_slicing, reason = "a byte is always below 256, and `get` is not const")]
 const fn fold(byte: u8) -> u8 {
     FOLDED[byte as usize]
 }
 
-/// A table, since each name of each request is folded twice at least.
+/// A table, since each name of each request is folded at least twice.
 static FOLDED: [u8; 256] = {
     let mut table = [b'-'; 256];
     let (mut rest, mut byte): (&mut [u8], u8) = (&mut table, 0);
@@ -125,17 +151,17 @@ static FOLDED: [u8; 256] = {
     table
 };
 
-/// A 64-bit Bloom filter of header names. [The same](same_name) names have the same bit. Others may share it by chance, so a
-/// set bit means that the names must be compared, and a clear bit that the header is not there.
+/// A 64-bit Bloom filter of header names. Names that are [the same](same_name) have the same bit. Other names may share the
+/// bit by chance. So a set bit means that names must be compared, and a clear bit means that the header is absent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct HeaderNameFilter(u64);
 
 impl HeaderNameFilter {
-    /// No name.
+    /// The empty set of names.
     pub(crate) const NONE: Self = Self(0);
 
-    /// One name. The bit is chosen by the length and the first and last letter, weighted so that few of the usual headers
-    /// share a bit with those that are looked for.
+    /// Returns the filter of one name. The bit depends on the length and on the first and last letter. The weights are
+    /// chosen so that few common headers share a bit with the headers of interest.
     pub(crate) const fn of(name: &[u8]) -> Self {
         match (name.first(), name.last()) {
             (Some(first), Some(last)) => {
@@ -146,7 +172,7 @@ impl HeaderNameFilter {
         }
     }
 
-    /// All of `names`.
+    /// Returns the filter of all `names`.
     pub(crate) const fn of_all(names: &[&str]) -> Self {
         let (mut filter, mut names) = (Self::NONE, names);
         while let [name, rest @ ..] = names {
@@ -155,12 +181,12 @@ impl HeaderNameFilter {
         filter
     }
 
-    /// The names of both.
+    /// Returns the union of two filters.
     pub(crate) const fn union(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
-    /// Whether both may have a name in common.
+    /// Whether both filters may have a name in common.
     pub(crate) const fn intersects(self, other: Self) -> bool {
         self.0 & other.0 != 0
     }

@@ -1,7 +1,12 @@
-//! Header pairs, serialized as a proxy-wasm host sends and takes them: one block of bytes, read in place.
+//! Header pairs in the serialized form of the proxy-wasm ABI: one block of bytes, read in place.
 //!
-//! The block holds the number of pairs; for each pair the lengths of its name and its value; then each name and each value, with
-//! a zero after it. Numbers are 32-bit, little-endian. Source: proxy-wasm ABI 0.2.1, "Serialization" of maps.
+//! A block contains, in this order:
+//!
+//! * the number of pairs
+//! * for each pair, the lengths of its name and of its value
+//! * for each pair, its name and its value, with a zero byte after each
+//!
+//! Numbers are 32-bit, little-endian. Source: proxy-wasm ABI 0.2.1, "Serialization" of maps.
 
 use core::fmt;
 
@@ -16,7 +21,7 @@ impl<'a> Headers<'a> {
     /// No pairs.
     pub const NONE: Self = Self { lengths: &[], texts: &[] };
 
-    /// Reads a block; `None` if its length is not exactly that of its pairs. An empty block has no pairs: Envoy sends that
+    /// Parses a block; `None` if its length is not exactly that of its pairs. An empty block has no pairs: Envoy sends it
     /// for an empty map.
     #[must_use]
     pub fn read(block: &'a [u8]) -> Option<Self> {
@@ -31,7 +36,7 @@ impl<'a> Headers<'a> {
         (length? == texts.len()).then_some(Self { lengths, texts })
     }
 
-    /// Name and value of each pair, in order.
+    /// Returns name and value of each pair, in order.
     pub fn iter(self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
         let mut rest = self.texts;
         self.lengths.iter().map_while(move |lengths| {
@@ -48,7 +53,7 @@ impl fmt::Debug for Headers<'_> {
     }
 }
 
-/// Splits off the next text, and the zero after it.
+/// Splits off the next text, and the zero byte after it.
 fn text<'a>(rest: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
     let (text, after) = rest.split_at_checked(length)?;
     *rest = after.get(1..)?;
@@ -56,7 +61,7 @@ fn text<'a>(rest: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
 }
 
 fn parts(lengths: [u8; 8]) -> (usize, usize) {
-    // One load for both.
+    // Reads both lengths with one load.
     let both = u64::from_le_bytes(lengths);
     (both as u32 as usize, (both >> 32) as usize)
 }
@@ -65,7 +70,7 @@ fn number(bytes: [u8; 4]) -> usize {
     usize::try_from(u32::from_le_bytes(bytes)).unwrap_or(usize::MAX)
 }
 
-/// Removes blanks and tabs at either end.
+/// Removes spaces and tabs at both ends.
 pub(crate) fn trim(value: &[u8]) -> &[u8] {
     let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t');
     let start = value.iter().position(|byte| !is_blank(byte)).unwrap_or(value.len());
@@ -74,16 +79,16 @@ pub(crate) fn trim(value: &[u8]) -> &[u8] {
     value.get(..end).unwrap_or_default()
 }
 
-/// A serialized block that is owned.
+/// An owned block.
 #[derive(Clone, PartialEq, Eq)]
 pub struct HeaderBlock(Vec<u8>);
 
 impl HeaderBlock {
-    /// Writes pairs of names and values.
+    /// Serializes pairs of names and values.
     #[must_use]
     pub fn new<N: AsRef<[u8]>, V: AsRef<[u8]>>(pairs: &[(N, V)]) -> Self {
         let mut block = Vec::new();
-        // A length that the format cannot hold makes a block that cannot be read.
+        // A length that does not fit in 32 bits makes a block that cannot be parsed.
         let mut length = |bytes: usize| block.extend(u32::try_from(bytes).unwrap_or(u32::MAX).to_le_bytes());
         length(pairs.len());
         for (name, value) in pairs {
@@ -99,13 +104,13 @@ impl HeaderBlock {
         Self(block)
     }
 
-    /// The pairs.
+    /// Returns the pairs.
     #[must_use]
     pub fn headers(&self) -> Headers<'_> {
         Headers::read(&self.0).unwrap_or_default()
     }
 
-    /// The bytes for the host.
+    /// Returns the bytes for the host.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         if self.0.is_empty() { &[0; 4] } else { &self.0 }

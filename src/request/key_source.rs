@@ -1,4 +1,4 @@
-//! Where a key may stand in a request.
+//! Key sources: the places in a request that may contain a key.
 
 use serde::{Deserialize, Serialize};
 
@@ -45,7 +45,7 @@ impl TryFrom<Named> for KeySource {
             (Some(header), None, None) => Ok(Self::Header(header)),
             (None, Some(query), None) => Ok(Self::Query(query)),
             (None, None, Some(cookie)) => Ok(Self::Cookie(cookie)),
-            _ => Err(Invalid::new("key source with several names", format!("expected {}", Self::EXPECTED))),
+            _ => Err(Invalid::new("invalid key source", format!("expected {}", Self::EXPECTED))),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A request, as one read of all header pairs shows it. Values are bytes: nothing here assumes UTF-8.
+//! A request, built from its header pairs in one pass. Values are bytes: nothing here assumes UTF-8.
 
 use core::fmt;
 use std::net::IpAddr;
@@ -16,28 +16,28 @@ use super::query::items;
 use crate::path::target::split_query;
 use crate::value::names::is_token_byte;
 
-/// The header pairs of a request, and what decisions ask of them.
+/// The header pairs of a request, and the properties that decisions need.
 #[derive(Clone, Copy)]
 pub struct Request<'a> {
     headers: Headers<'a>,
-    /// All names: most questions are about a header that is not there, and need no second look.
+    /// The filter of all names. Most look-ups are for absent headers, and need no second pass.
     names: HeaderNameFilter,
-    /// `:method`, as sent; empty where there is none.
+    /// `:method`, as sent; empty if absent.
     pub method: &'a [u8],
     /// `:path`, as sent; `None` for CONNECT.
     pub path: Option<&'a [u8]>,
-    /// `:authority`, as sent; empty where there is none.
+    /// `:authority`, as sent; empty if absent.
     pub authority: &'a [u8],
-    /// Whether Envoy takes this for gRPC, and answers a denial in gRPC's terms.
+    /// Whether Envoy treats this as gRPC, and sends a gRPC reply.
     pub is_grpc: bool,
     has_content_type: bool,
-    /// Whether a header names the client, beside those that [hold](Self::held_client) its address.
+    /// Whether a header names the client, other than the headers that [contain](Self::held_client) its address.
     pub names_a_client: bool,
-    /// Whether some upstreams take the method or the path from a header or from the query.
+    /// Whether some upstreams read the method or the path from a header or from the query.
     pub is_overridden: bool,
-    /// Whether a header moves the root of all paths, or names a second one.
+    /// Whether a header moves the root of all paths, or names a second root.
     pub moves_the_root: bool,
-    /// A path that stands in the query, where CodeIgniter looks for its route: `/?/admin`.
+    /// A path in the query, where CodeIgniter looks for its route: `/?/admin`.
     query_url: Option<&'a [u8]>,
 }
 
@@ -47,15 +47,15 @@ const URL: HeaderNameFilter = HeaderNameFilter::of_all(&URL_OVERRIDES);
 const ROOT: HeaderNameFilter = HeaderNameFilter::of_all(&ROOT_OVERRIDES);
 const BEGINNING: HeaderNameFilter = HeaderNameFilter::of_all(&URL_BEGINNINGS);
 
-/// The names that are looked for in every request.
+/// The names of interest in every request.
 const LOOKED_FOR: HeaderNameFilter =
     HeaderNameFilter::of_all(&["content-type"]).union(CLIENT).union(METHOD).union(URL).union(ROOT).union(BEGINNING);
 
-/// The most options of `Connection` that are looked at, and the most parts of one of them.
+/// The maximum number of options of `Connection` that are inspected, and of parts of each option.
 const MOST_OPTIONS: usize = 64;
 const MOST_PARTS: usize = 16;
 
-/// Shows the names of headers only: there are credentials in values, and in the path's query.
+/// Shows header names only: values and the query may contain credentials.
 impl fmt::Debug for Request<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Request").field(&self.headers).finish()
@@ -63,7 +63,7 @@ impl fmt::Debug for Request<'_> {
 }
 
 impl<'a> Request<'a> {
-    /// Reads every pair once. Envoy hands names over in lower case; what can only refuse a request is found in any case.
+    /// Reads every pair once. Envoy sends names in lower case. Names that can only cause a denial are found in any case.
     #[must_use]
     pub fn new(headers: Headers<'a>) -> Self {
         let mut request = Self {
@@ -104,10 +104,10 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// Reads a pair whose name may be one of those that are looked for.
+    /// Reads a pair whose name may be one of interest.
     #[inline(never)]
     fn read_header(&mut self, name: &[u8], value: &[u8], filter: HeaderNameFilter) {
-        // Envoy joins several lines, and then it is not gRPC.
+        // Envoy joins several lines, and then the request is not gRPC.
         if name == b"content-type" {
             self.is_grpc = !self.has_content_type && is_grpc(value);
             self.has_content_type = true;
@@ -119,7 +119,7 @@ impl<'a> Request<'a> {
         let is_url = defence!("url-override-headers") && one_of(URL, &URL_OVERRIDES);
         let is_root = defence!("root-override-headers") && one_of(ROOT, &ROOT_OVERRIDES);
         let begins_url = defence!("paths-in-hosts") && one_of(BEGINNING, &URL_BEGINNINGS);
-        // Envoy writes X-Forwarded-Proto itself.
+        // Envoy writes X-Forwarded-Proto itself: `http` and `https` are its values.
         let holds_path = begins_url && !matches!(value, b"http" | b"https") && has_path(value);
         self.moves_the_root |= is_root || holds_path;
         self.is_overridden |= is_method || is_url || is_root || holds_path;
@@ -132,43 +132,43 @@ impl<'a> Request<'a> {
         self.is_overridden |= self.query_url.is_some() || is_method;
     }
 
-    /// All pairs, if any of them may be one of `names` in any spelling.
+    /// Returns all pairs if one of them may have one of `names`, in any spelling; otherwise none.
     fn pairs(&self, names: &[&str]) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
         if self.names.intersects(HeaderNameFilter::of_all(names)) { self.headers } else { Headers::NONE }.iter()
     }
 
-    /// Whether a header may be there, in any spelling; `false` where it is not.
+    /// Whether a header may be present, in any spelling; `false` means that it is absent.
     pub(crate) fn may_have(&self, name: &str) -> bool {
         self.names.intersects(HeaderNameFilter::of(name.as_bytes()))
     }
 
-    /// Every value of a header, without blanks around it: HTTP/1 drops them, HTTP/2 passes them on, and the meaning is the same
-    /// (RFC 9110, section 5.5).
+    /// Returns every value of a header, without surrounding blanks. HTTP/1 drops them, HTTP/2 forwards them, and the
+    /// meaning is the same (RFC 9110, section 5.5).
     pub fn values(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
         self.pairs(&[name]).filter(move |(header, _)| *header == name.as_bytes()).map(|(_, value)| trim(value))
     }
 
-    /// Every value of a header, whatever the letter case of its name. For headers that can only refuse a request: a host other
-    /// than Envoy may leave names as sent.
+    /// Returns every value of a header, whatever the letter case of its name. Used for headers that can only cause a
+    /// denial: a host other than Envoy may keep names as sent.
     fn values_in_any_case(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
         let pairs = self.pairs(&[name]);
         pairs.filter(move |(header, _)| header.eq_ignore_ascii_case(name.as_bytes())).map(|(_, value)| trim(value))
     }
 
-    /// The only value of a header; `None` where there is none, `Some(None)` where there are several.
+    /// Returns the only value of a header; `None` if absent, `Some(None)` if there are several.
     fn only_value(&self, name: &str) -> Option<Option<&'a [u8]>> {
         let mut values = self.values_in_any_case(name);
         let first = values.next()?;
         Some(values.next().is_none().then_some(first))
     }
 
-    /// The names, as sent, of headers that an upstream may take for one of `names`.
+    /// Returns the names, as sent, of headers that an upstream may treat as one of `names`.
     pub fn spellings<const N: usize>(&self, names: [&str; N]) -> impl Iterator<Item = &'a [u8]> {
         let is_alike = move |name: &&[u8]| names.iter().any(|one| same_name(name, one));
         self.pairs(&names).map(|(name, _)| name).filter(is_alike)
     }
 
-    /// Every value of the headers that an upstream may take for `name`, and whether the name is exactly that.
+    /// Returns every value of the headers that an upstream may treat as `name`, and whether the name is exactly `name`.
     pub fn values_alike(&self, name: &str) -> impl Iterator<Item = (bool, &'a [u8])> {
         self.pairs(&[name]).filter_map(move |(header, value)| {
             let is_exact = header == name.as_bytes();
@@ -176,8 +176,8 @@ impl<'a> Request<'a> {
         })
     }
 
-    /// The client's address in `X-Forwarded-For` and `X-Envoy-External-Address`, in any spelling: `None` where there is neither,
-    /// `Some(None)` where they do not hold exactly one address.
+    /// Returns the client's address in `X-Forwarded-For` and `X-Envoy-External-Address`, in any spelling. `None` if both
+    /// are absent, `Some(None)` if they do not contain exactly one address.
     #[must_use]
     pub fn held_client(&self) -> Option<Option<IpAddr>> {
         let held = HOLDS_THE_CLIENT.iter().filter_map(|known| {
@@ -188,14 +188,14 @@ impl<'a> Request<'a> {
         held.reduce(|one, other| one.filter(|_| one == other))
     }
 
-    /// The URLs in override headers and in the query.
+    /// Returns the URLs in override headers and in the query.
     pub fn override_urls(&self) -> impl Iterator<Item = &'a [u8]> {
         let pairs = self.pairs(&URL_OVERRIDES).filter(|(name, _)| is_one_of(name, &URL_OVERRIDES));
         pairs.map(|(_, value)| trim(value)).chain(self.query_url)
     }
 
-    /// Whether a `Connection` header names one of `names`, so that the next hop drops it (RFC 9110, section 7.6.1). Envoy passes
-    /// `Connection` on for upgrade requests only.
+    /// Whether a `Connection` header names one of `names`, so that the next hop drops that header (RFC 9110, section
+    /// 7.6.1). Envoy forwards `Connection` for upgrade requests only.
     #[must_use]
     pub fn connection_names(&self, names: [&str; 3]) -> bool {
         self.may_have("connection") && self.find_in_connection(names)
@@ -205,7 +205,7 @@ impl<'a> Request<'a> {
     fn find_in_connection(&self, names: [&str; 3]) -> bool {
         let values = self.values_in_any_case("connection");
         let mut options = values.flat_map(|value| items(value, b',')).enumerate();
-        // What is not looked at may be one of them. httpd splits at semicolons and blanks too.
+        // An option that is not inspected may be one of them. httpd also splits at semicolons and blanks.
         options.any(|(index, option)| {
             let mut parts = option.split(|byte| !is_token_byte(*byte)).enumerate();
             let is_too_much = |index, most| defence!("many-options") && index == most;
@@ -214,8 +214,11 @@ impl<'a> Request<'a> {
         })
     }
 
-    /// Whether `:authority` names a host, without a user. An upstream that puts another one before the path to make a URL finds
-    /// the host in the path (the URL standard skips any number of slashes), or the path elsewhere (Bun, Hono).
+    /// Whether `:authority` names a host, without a user. Some upstreams build a URL from authority and path. With another
+    /// authority:
+    ///
+    /// * They may find the host in the path: the URL standard skips any number of slashes.
+    /// * They may find the path elsewhere (Bun, Hono).
     #[must_use]
     pub fn names_a_host(&self) -> bool {
         !defence!("empty-authorities") || !(is_empty_host(self.authority) || memchr(b'@', self.authority).is_some())
@@ -228,8 +231,8 @@ impl<'a> Request<'a> {
         self.method == b"OPTIONS" && has("origin") && has("access-control-request-method")
     }
 
-    /// Whether a browser sends this for a page of another origin: `Sec-Fetch-Site` other than `same-origin` or `none`, or an
-    /// `Origin` that is not the origin of `:authority`.
+    /// Whether a browser sends this request on behalf of a page of another origin: `Sec-Fetch-Site` is other than
+    /// `same-origin` or `none`, or `Origin` is not the origin of `:authority`.
     #[must_use]
     pub fn is_cross_site(&self) -> bool {
         let site = self.only_value("sec-fetch-site");
@@ -237,7 +240,7 @@ impl<'a> Request<'a> {
             || self.only_value("origin").is_some_and(|origin| !origin.is_some_and(|one| self.is_own_origin(one)))
     }
 
-    /// Whether `scheme://host:port` is the origin of `:authority`. The default port may be left out (RFC 6454).
+    /// Whether `scheme://host:port` is the origin of `:authority`. The default port may be omitted (RFC 6454).
     fn is_own_origin(&self, origin: &[u8]) -> bool {
         let (host, port) = match (origin.strip_prefix(b"https://"), origin.strip_prefix(b"http://")) {
             (Some(host), _) => (host, &b":443"[..]),
@@ -250,7 +253,7 @@ impl<'a> Request<'a> {
     }
 }
 
-/// Whether Envoy takes a content type for gRPC (`Grpc::Common::hasGrpcContentType`). Others get a plain HTTP reply.
+/// Whether Envoy treats a content type as gRPC (`Grpc::Common::hasGrpcContentType`). Others get a plain HTTP reply.
 fn is_grpc(content_type: &[u8]) -> bool {
     matches!(content_type.strip_prefix(b"application/grpc"), Some([] | [b'+', ..]))
 }
@@ -277,7 +280,7 @@ mod tests {
             ("gate.test", "sec-fetch-site", "same-site", true),
             ("gate.test", "sec-fetch-site", "\u{ff}", true),
             ("gate.test", "accept", "*/*", false),
-            // As a host other than Envoy may leave the names.
+            // A host other than Envoy may keep the letter case of names.
             ("gate.test", "Origin", "https://evil.test", true),
             ("gate.test", "Sec-Fetch-Site", "cross-site", true),
         ] {

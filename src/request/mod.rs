@@ -1,4 +1,4 @@
-//! What came in: the header pairs of a request, its query, the peer, and the credential.
+//! The request: its header pairs, query, peer and credential.
 
 pub(crate) mod credential;
 pub(crate) mod header_names;

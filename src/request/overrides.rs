@@ -1,4 +1,5 @@
-//! What makes an upstream take a request for another method or path than it shows: parts of the query, and hosts with a path.
+//! Parts of a request by which an upstream may interpret it as another method or path: query parameters, and hosts that
+//! contain a path.
 
 use arrayvec::ArrayVec;
 use memchr::memmem;
@@ -9,26 +10,26 @@ use super::query::{MOST_ITEMS, split_pair};
 use crate::path::escape::decoded;
 use crate::path::target::split_query;
 
-/// The query parameters from which some frameworks take the method: Laravel and WordPress; Plack. ASP.NET MVC takes it from
-/// parameters that are named like the headers.
+/// The query parameters from which some frameworks read the method: Laravel and WordPress (`_method`), Plack
+/// (`x-tunneled-method`). ASP.NET MVC reads it from parameters with the names of the headers.
 const METHOD_PARAMETERS: [&str; 2] = ["_method", "x-tunneled-method"];
 
-/// The one of Restlet, in POST requests alone: in others such a parameter is usual.
+/// The query parameter of Restlet. Only for POST: in other requests a parameter of this name is common.
 const METHOD_OF_POST: &str = "method";
 
-/// The longest name of such a parameter, and the most blanks before it that are skipped.
+/// The maximum length of the name of such a parameter, and the maximum number of blanks before it that are skipped.
 const LONGEST_METHOD: usize = 24;
 const MOST_BLANKS: usize = 64;
 
-/// Finds a path in the query: CodeIgniter takes `/admin` for its route in `/?/admin`. What stands before it may be a key, which
-/// the gate removes.
+/// Finds a path in the query: CodeIgniter interprets `/admin` as its route in `/?/admin`. A parameter before it may be a
+/// key, which the gate removes.
 pub(super) fn path_in_query(query: &[u8]) -> Option<&[u8]> {
     let start = if query.first() == Some(&b'/') { 0 } else { memmem::find(query, b"&/")?.checked_add(1)? };
     Some(split_query(query.get(start..)?).0)
 }
 
-/// Whether the query may override the method: by `_method` and what PHP makes the same, between `&` or `;`. It may be among the
-/// parameters that are not looked at because there are too many.
+/// Whether the query may override the method. The parameter is `_method` or a spelling that PHP treats as the same, between
+/// `&` or `;`. Also true if there are more parameters than are inspected.
 pub(super) fn has_method_parameter(method: &[u8], query: &[u8]) -> bool {
     let is_post = method.eq_ignore_ascii_case(b"POST");
     query.split(|byte| matches!(byte, b'&' | b';')).enumerate().any(|(index, pair)| {
@@ -48,11 +49,11 @@ fn is_method_parameter(is_post: bool, name: &[u8]) -> bool {
         is_blank(*byte) && blanks <= MOST_BLANKS
     });
     let first = name.next();
-    // After so many blanks, it may be one.
+    // After too many blanks, the name is not inspected: it may be one.
     if first.is_some_and(is_blank) {
         return true;
     }
-    // PHP cuts names at a NUL.
+    // PHP ends names at a NUL.
     let name = first.into_iter().chain(name).take_while(|byte| *byte != 0).take(LONGEST_METHOD.saturating_add(1));
     let name: ArrayVec<u8, { LONGEST_METHOD + 1 }> = name.collect();
     is_one_of(&name, &METHOD_PARAMETERS)
@@ -60,8 +61,10 @@ fn is_method_parameter(is_post: bool, name: &[u8]) -> bool {
         || (is_post && is_one_of(&name, &[METHOD_OF_POST]))
 }
 
-/// Whether a header value that should name hosts or schemes has what can only be part of a path or a query; or its first or
-/// last item is an empty host, so that a URL parser takes the path's first segment for the host.
+/// Whether a header value that should contain only hosts or schemes:
+///
+/// * contains a character that can only belong to a path, a query or a user; or
+/// * has an empty host as its first or last item, so that a URL parser interprets the path's first segment as the host.
 #[inline(never)]
 pub(super) fn has_path(value: &[u8]) -> bool {
     let mut items = value.split(|byte| *byte == b',');
@@ -70,7 +73,7 @@ pub(super) fn has_path(value: &[u8]) -> bool {
         || (defence!("empty-hosts") && ends.into_iter().flatten().any(is_empty_host))
 }
 
-/// Whether a host is empty, or ends where its port begins.
+/// Whether a host is empty, with or without a port.
 #[inline(never)]
 pub(super) fn is_empty_host(host: &[u8]) -> bool {
     matches!(trim(host), [] | [b':', ..])

@@ -1,4 +1,4 @@
-//! The peer of a connection, and the networks whose peers need no key.
+//! The peer of a connection, and ranges of trusted addresses.
 
 use core::str::FromStr;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -7,7 +7,7 @@ use ipnet::IpNet;
 
 use crate::value::text::{Invalid, Text, read_text};
 
-/// A trusted range: a list of networks, since `localhost` is two.
+/// A trusted range. It is a list of networks, since `localhost` is two.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IpRange {
     text: String,
@@ -21,7 +21,7 @@ impl IpRange {
         self.networks.iter().any(|network| network.contains(address))
     }
 
-    /// The networks of the range.
+    /// Returns the networks of the range.
     #[must_use]
     pub fn networks(&self) -> &[IpNet] {
         &self.networks
@@ -68,9 +68,13 @@ impl serde::Serialize for IpRange {
     }
 }
 
-/// Reads `ADDRESS/PREFIX`. The address is read as strictly as by the standard library: `IpNet` takes `010.0.0.0/8`, whose first
-/// part is 8 to some and 10 to others. IPv4-mapped IPv6 is IPv4 (RFC 4291, section 2.5.5.2), for networks inside
-/// `::ffff:0:0/96` too. A wider network, such as `::/64`, contains mapped addresses but never matches one: peers are IPv4 by then.
+/// Reads `ADDRESS/PREFIX`.
+///
+/// * The address is parsed by the standard library, which is stricter than `IpNet`: `IpNet` accepts `010.0.0.0/8`, whose
+///   first part is 8 or 10, depending on the parser.
+/// * IPv4-mapped IPv6 is converted to IPv4 (RFC 4291, section 2.5.5.2), also for networks inside `::ffff:0:0/96`.
+/// * A wider network, such as `::/64`, contains mapped addresses but never matches one, since peers are converted to IPv4
+///   first.
 fn network(text: &str) -> Option<IpNet> {
     let (address, prefix) = text.split_once('/')?;
     let prefix: u8 = prefix.bytes().all(|byte| byte.is_ascii_digit()).then(|| prefix.parse().ok())??;
@@ -85,16 +89,19 @@ fn network(text: &str) -> Option<IpNet> {
 /// The peer of a connection, as Envoy's `source.address` shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Peer {
-    /// The address; IPv4-mapped IPv6 is IPv4.
+    /// The address. IPv4-mapped IPv6 is converted to IPv4.
     pub address: IpAddr,
-    /// The port; 0 where Envoy took the address from a header.
+    /// The port; 0 if Envoy took the address from a header.
     pub port: u16,
 }
 
 impl Peer {
-    /// Reads `ip:port` or `[v6]:port`. `None` for anything else: a Unix socket, an internal address, text that is not UTF-8, and
-    /// an address with a zone, `[fe80::1%2]:port`: on another link it is another host (RFC 4007, section 6), and no range
-    /// says which link it means.
+    /// Parses `ip:port` or `[v6]:port`. `None` for anything else:
+    ///
+    /// * a Unix socket or an internal address
+    /// * text that is not UTF-8
+    /// * an address with a zone, `[fe80::1%2]:port`: on another link it is another host (RFC 4007, section 6), and a range
+    ///   does not state a link
     #[must_use]
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         let text = core::str::from_utf8(bytes).ok().filter(|text| !text.contains('%'))?;
@@ -103,8 +110,8 @@ impl Peer {
         Some(Self { address, port: socket.port() })
     }
 
-    /// Whether the address stands for another one: in a mesh, inbound calls that a sidecar passes on to its own workload come
-    /// from 127.0.0.6 or ::6, whoever made them.
+    /// Whether the address is used on behalf of another caller. In a mesh, inbound calls that a sidecar forwards to its own
+    /// workload come from 127.0.0.6 or ::6, whatever their origin.
     #[must_use]
     pub fn stands_for_another(&self) -> bool {
         const PASSTHROUGH: [IpAddr; 2] =
@@ -113,7 +120,7 @@ impl Peer {
     }
 }
 
-/// Reads an address without a port, as a header or the recorded filter state has it.
+/// Parses an address without a port, from a header or from filter state.
 pub(crate) fn parse_address(bytes: &[u8]) -> Option<IpAddr> {
     let address: IpAddr = core::str::from_utf8(bytes.trim_ascii()).ok()?.parse().ok()?;
     Some(address.to_canonical())

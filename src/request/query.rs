@@ -1,21 +1,24 @@
-//! Lists in a request: query parameters, cookies, and what stands between commas.
+//! Lists in a request: query parameters, cookies and comma-separated values.
 
 use memchr::memchr;
 
 use crate::path::escape::decoded;
 
-/// The most parameters of a query, or cookies of a request, that are looked at.
+/// The maximum number of query parameters, or of cookies, that are inspected.
 pub(crate) const MOST_ITEMS: usize = 512;
 
-/// The values of a query parameter, as sent. Parameters are separated by `&` alone. The name is compared decoded: `api%5Fkey` is
-/// a second `api_key`. A `+` is a plus, since keys may hold one but no blank. `None` stands for the parameters that were not
-/// looked at because there are too many.
+/// Returns the values of a query parameter, as sent.
+///
+/// * Parameters are separated by `&` only.
+/// * The name is compared decoded: `api%5Fkey` is a second `api_key`.
+/// * A `+` is a plus, since keys may contain one but no blank.
+/// * `None` means that there are more parameters than are inspected.
 pub(crate) fn parameters<'a>(query: Option<&'a [u8]>, name: &str) -> impl Iterator<Item = Option<&'a [u8]>> {
     let pairs = query.into_iter().flat_map(|query| items(query, b'&'));
     named(pairs, move |key| is_parameter(key, name))
 }
 
-/// The items of a list.
+/// Splits a list into its items.
 pub(crate) fn items(text: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
     let mut rest = Some(text);
     core::iter::from_fn(move || {
@@ -25,7 +28,8 @@ pub(crate) fn items(text: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// The values of the pairs whose name `is_named` takes; `None` for those that were not looked at.
+/// Returns the values of the pairs whose name `is_named` accepts; `None` means that there are more pairs than are
+/// inspected.
 pub(crate) fn named<'a>(
     pairs: impl Iterator<Item = &'a [u8]>,
     is_named: impl Fn(&[u8]) -> bool,
@@ -46,7 +50,7 @@ fn is_parameter(key: &[u8], name: &str) -> bool {
     key == name.as_bytes() || (key.len() > name.len() && decoded(key).eq(name.bytes()))
 }
 
-/// A `:path` without the parameter `name`.
+/// Returns a `:path` without the parameter `name`.
 pub(crate) fn without_parameter(path: &[u8], query: &[u8], name: &str) -> Vec<u8> {
     let pairs = query.split(|byte| *byte == b'&');
     let kept: Vec<&[u8]> = pairs.filter(|pair| !is_parameter(split_pair(pair).0, name)).collect();

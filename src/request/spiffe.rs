@@ -1,21 +1,21 @@
-//! Trusted mTLS identities: SPIFFE ids (SPIFFE-ID, section 2) that need no key.
+//! Trusted mTLS identities: patterns of SPIFFE ids (SPIFFE-ID, section 2).
 
 use core::str::FromStr;
 
 use crate::value::text::{Invalid, Text, read_text};
 
-/// A pattern of SPIFFE ids, such as `spiffe://cluster.local/ns/shop/sa/*`: `*` stands for one whole segment of the path.
+/// A pattern of SPIFFE ids, such as `spiffe://cluster.local/ns/shop/sa/*`. `*` matches one whole segment of the path.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct SpiffeIdPattern(String);
 
 impl SpiffeIdPattern {
-    /// The pattern as written.
+    /// Returns the pattern as written.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether the pattern matches a peer's URI SAN. Trust domain and path compare exactly.
+    /// Whether the pattern matches a peer's URI SAN. Trust domain and path are compared exactly.
     #[must_use]
     pub fn matches(&self, uri: &[u8]) -> bool {
         let segments = |uri: &[u8]| uri.split(|byte| *byte == b'/').count();
@@ -50,7 +50,7 @@ impl FromStr for SpiffeIdPattern {
         if !path.split('/').all(|segment| segment == "*" || is_plain(segment)) {
             return invalid(expected);
         }
-        // `ns` and `sa` are in every identity of a mesh: they narrow nothing.
+        // `ns` and `sa` are in every identity of a mesh, so they exclude none.
         if path.split('/').all(|segment| matches!(segment, "*" | "ns" | "sa")) {
             return invalid("it trusts a whole trust domain; name at least a namespace or an account");
         }

@@ -1,4 +1,4 @@
-//! Values that a policy writes as text. Each has a type of its own: a value that exists is well formed.
+//! Values that a policy writes as text. Each kind has its own type, and every instance is well formed.
 
 pub(crate) mod names;
 pub(crate) mod text;

@@ -1,4 +1,4 @@
-//! The names in a policy document. Each kind has a type of its own: a name that exists is well formed.
+//! The names in a policy document. Each kind has its own type, and every instance is well formed.
 
 use core::fmt;
 use core::str::FromStr;
@@ -12,13 +12,13 @@ macro_rules! name {
         pub struct $name(String);
 
         impl $name {
-            /// The name as text.
+            /// Returns the name as text.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
             }
 
-            /// A default, whose text in the source is well formed.
+            /// Creates a default value. The text in the source must be well formed.
             #[allow(dead_code, reason = "not every kind of name has a default")]
             pub(crate) fn fixed(text: &'static str) -> Self {
                 Self(text.to_owned())
@@ -49,13 +49,13 @@ macro_rules! name {
     };
 }
 
-/// Accepts a text that is neither empty nor too long, and that fits.
+/// Returns the text, if it is not empty, not too long, and `fits` accepts it.
 #[inline(never)]
 fn well_formed(text: &str, longest: usize, fits: fn(&str) -> bool) -> Option<String> {
     (!text.is_empty() && text.len() <= longest && fits(text)).then(|| text.to_owned())
 }
 
-/// Bytes that stand in a header value without quoting, and in a comma-separated list.
+/// Whether a text can be in a header value without quoting, and in a comma-separated list.
 fn visible(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b',' | b'"' | b'\\'))
 }
@@ -68,19 +68,19 @@ macro_rules! visible_class {
     };
 }
 
-/// A token of RFC 9110, section 5.6.2.
+/// Whether a byte is allowed in a token (RFC 9110, section 5.6.2).
 pub(crate) fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 name!(
-    /// The name of a gate, which stands in stats and logs.
+    /// The name of a gate, which appears in stats and logs.
     GateName, "a name of letters, digits, - and _", 64,
     |text| text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')), r"A-Za-z0-9_-",
     "invalid gate name", "expected 1 to 64 letters, digits, - and _ (it is part of the names of stats)"
 );
 name!(
-    /// The name of a consumer: who a key belongs to.
+    /// The name of a consumer, the owner of keys.
     ConsumerName, "the consumer's name", 128, visible, visible_class!(),
     "invalid consumer name", "expected 1 to 128 visible ASCII characters without comma, quote and backslash (it is sent as a header)"
 );
@@ -95,7 +95,7 @@ name!(
     "invalid key id", "expected 1 to 128 visible ASCII characters without comma, quote and backslash (it is sent as a header)"
 );
 name!(
-    /// A header's name, in lower case as Envoy has them.
+    /// The name of a header, in lower case as Envoy sends it.
     HeaderName, "a header's name in lower case", 64,
     |text| text.bytes().all(|b| is_token_byte(b) && !b.is_ascii_uppercase()), r"a-z0-9!#$%&'*+.^_`|~-",
     "invalid header name", "expected 1 to 64 characters of a header name, in lower case"
@@ -104,10 +104,10 @@ name!(
     /// The name of a query parameter or of a cookie.
     ParameterName, "a parameter's name", 64,
     |text| text.bytes().all(|b| is_token_byte(b) && !matches!(b, b'%' | b'+' | b'&')), r"A-Za-z0-9!#$'*.^_`|~-",
-    "invalid parameter name", "expected 1 to 64 letters, digits, - and _"
+    "invalid parameter name", "expected 1 to 64 characters of a name, such as letters, digits, - and _"
 );
 name!(
-    /// An HTTP method, in upper case as RFC 9110, section 9.1 has the registered ones.
+    /// An HTTP method, in upper case like the registered methods (RFC 9110, section 9.1).
     Method, "a method such as GET", 32,
     |text| text.bytes().all(|b| is_token_byte(b) && !b.is_ascii_lowercase()), r"A-Z0-9!#$%&'*+.^_`|~-",
     "invalid method", "expected upper case, such as GET"
@@ -124,7 +124,7 @@ name!(
     "invalid realm", "expected 1 to 64 ASCII characters without quote and backslash"
 );
 name!(
-    /// A sentence for the caller.
+    /// A sentence in the reply to the caller.
     Sentence, "a sentence", 1024, |text| !text.chars().any(char::is_control),
     r"^\x00-\x1f\x7f-\x9f",
     "invalid reply text", "expected 1 to 1024 bytes without control characters"
@@ -142,7 +142,7 @@ name!(
 pub struct Methods(Vec<Method>);
 
 impl Methods {
-    /// The methods in the order in which they are written.
+    /// Returns the methods, in the order of the document.
     pub fn iter(&self) -> impl Iterator<Item = &Method> {
         self.0.iter()
     }
@@ -173,8 +173,8 @@ impl TryFrom<Vec<Method>> for Methods {
     }
 }
 
-/// The name of an environment variable. Messages show it only if it looks like a name, in upper case with few digits, and not
-/// like a key in the wrong place.
+/// The name of an environment variable. Messages show it only if it looks like a name and not like a key in the wrong
+/// place: it has no lower-case letter and at most two digits.
 #[derive(Clone, PartialEq, Eq, serde::Serialize)]
 pub struct VariableName(String);
 
@@ -196,7 +196,7 @@ impl fmt::Debug for VariableName {
 }
 
 impl VariableName {
-    /// The name as text.
+    /// Returns the name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -226,12 +226,12 @@ impl FromStr for VariableName {
 
 read_text!(VariableName);
 
-/// The value of a `plaintext` member: a secret that no message, log or `Debug` output shows.
+/// The value of a `plaintext` member. It is a secret that no message, log or `Debug` output shows.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Plaintext(String);
 
 impl Plaintext {
-    /// The key itself.
+    /// Returns the key itself.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
@@ -240,7 +240,7 @@ impl Plaintext {
 
 impl Text for Plaintext {
     const EXPECTED: &'static str = "the key as text";
-    /// A key that is longer or has other characters cannot be presented.
+    /// A longer key, or one with other characters, cannot be presented.
     #[cfg(feature = "schema")]
     const PATTERN: &'static str = "^[!-~]{1,1024}$";
 }

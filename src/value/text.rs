@@ -1,4 +1,4 @@
-//! How values are read that are written as text, or as text for short.
+//! Parsing of values that are written as text, or that have a short form as text.
 
 use core::fmt;
 use core::marker::PhantomData;
@@ -8,29 +8,29 @@ use std::borrow::Cow;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, Error, Expected, MapAccess, Unexpected, Visitor};
 
-/// What is wrong with a value, and what to write instead. Holds no part of a secret.
+/// An error in a value, and what to write instead. Contains no part of a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Invalid {
-    /// What is wrong, such as `invalid mode`. The value follows it in messages.
+    /// The error, such as `invalid mode`. In messages, the value follows it.
     pub what: Cow<'static, str>,
-    /// What is expected.
+    /// The expected form of the value.
     pub help: Cow<'static, str>,
 }
 
 impl Invalid {
-    /// What is wrong, and what is expected.
+    /// Creates an error from what is wrong and what is expected.
     pub fn new(what: impl Into<Cow<'static, str>>, help: impl Into<Cow<'static, str>>) -> Self {
         Self { what: what.into(), help: help.into() }
     }
 
-    /// Reads the text as which it passes through serde: one line each.
+    /// Parses the text form in which the error passes through serde: one line for each field.
     pub(crate) fn from_lines(text: &str) -> Self {
         let (what, help) = text.split_once('\n').unwrap_or((text, ""));
         Self::new(what.to_owned(), help.to_owned())
     }
 }
 
-/// The text as which it passes through serde.
+/// The text form in which the error passes through serde.
 impl fmt::Display for Invalid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}\n{}", self.what, self.help)
@@ -43,14 +43,14 @@ impl Expected for Invalid {
     }
 }
 
-/// Begins the expectation where text is expected, so that quoting a number fixes it.
+/// Prefix of an expectation if text is expected, so that quoting a number fixes the error.
 pub(crate) const QUOTABLE: &str = "text: ";
 
 /// A value that is written as text.
 pub(crate) trait Text: FromStr<Err = Invalid> {
-    /// What is expected, for messages.
+    /// The expected form, for messages.
     const EXPECTED: &'static str;
-    /// A regular expression (ECMA-262) that matches whatever the gate accepts, and may match more.
+    /// A regular expression (ECMA-262) that matches every valid value, and may match more.
     #[cfg(feature = "schema")]
     const PATTERN: &'static str = "";
     /// The choices, instead of a regular expression.
@@ -102,7 +102,7 @@ pub(crate) fn read<'de, T: Text, D: Deserializer<'de>>(from: D) -> Result<T, D::
     text.parse().map_err(|invalid| D::Error::invalid_value(Unexpected::Str(&text), &invalid))
 }
 
-/// Reads any text. One type for all, so that its code is in the filter once.
+/// Reads any text. One type for all values, so that its code is in the filter only once.
 struct AnyText {
     expected: &'static str,
 }
@@ -119,9 +119,9 @@ impl Visitor<'_> for AnyText {
     }
 }
 
-/// An object that may be written as a text, for short.
+/// An object that has a short form as text.
 pub(crate) trait Short: Sized {
-    /// What is expected, for messages.
+    /// The expected form, for messages.
     const EXPECTED: &'static str;
     /// Reads the text.
     fn short(text: &str) -> Result<Self, Invalid>;
@@ -130,20 +130,20 @@ pub(crate) trait Short: Sized {
     fn short_schema() -> schemars::Schema;
 }
 
-/// A value in either form.
+/// A value in its full or its short form.
 pub(crate) struct Either<T>(T);
 
-/// Reads a value in either form.
+/// Reads a value in its full or its short form.
 pub(crate) fn either<'de, T: Short + Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<T, D::Error> {
     Either::deserialize(from).map(|Either(value)| value)
 }
 
-/// Reads a list of values in either form.
+/// Reads a list of values in their full or short form.
 pub(crate) fn list<'de, T: Short + Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Vec<T>, D::Error> {
     Ok(Vec::<Either<T>>::deserialize(from)?.into_iter().map(|Either(value)| value).collect())
 }
 
-/// Reads an optional list of values in either form.
+/// Reads an optional list of values in their full or short form.
 pub(crate) fn list_if_any<'de, T, D>(from: D) -> Result<Option<Vec<T>>, D::Error>
 where
     T: Short + Deserialize<'de>,

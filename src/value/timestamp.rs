@@ -1,4 +1,4 @@
-//! Points in time: whole seconds, read from RFC 3339.
+//! Points in time: whole seconds, parsed from RFC 3339.
 
 use core::str::FromStr;
 
@@ -12,22 +12,24 @@ use super::text::{Invalid, Text, read_text};
 pub struct Timestamp(pub i64);
 
 impl Timestamp {
-    /// The earliest there is, before every other.
+    /// The earliest value.
     pub(crate) const MIN: Self = Self(i64::MIN);
-    /// The last there is, behind every other.
+    /// The latest value.
     pub(crate) const MAX: Self = Self(i64::MAX);
 
-    /// Reads an RFC 3339 date-time such as `2027-02-01T00:00:00Z` or `2027-02-01T02:00:00.5+02:00`. A fraction is
-    /// dropped, and a leap second is the first one of the next minute. `None` for anything else: a date alone, a missing
-    /// offset, a 31st of April.
+    /// Parses an RFC 3339 date-time such as `2027-02-01T00:00:00Z` or `2027-02-01T02:00:00.5+02:00`.
+    ///
+    /// * A fraction of a second is dropped.
+    /// * A leap second is converted to the first second of the next minute.
+    /// * `None` for anything else: a date alone, a missing offset, a 31st of April.
     #[must_use]
     pub fn from_rfc3339(text: &str) -> Option<Self> {
-        // RFC 3339 allows for other signs than a T or a blank, and `time` takes any.
+        // RFC 3339 permits other separators than T and space, and `time` accepts any. The gate accepts only these two.
         if !matches!(text.as_bytes().get(10), Some(b'T' | b't' | b' ')) {
             return None;
         }
         let (before, leap) = match text.split_at_checked(17) {
-            // `time` takes a leap second at the end of a month alone.
+            // `time` accepts a leap second only at the end of a month.
             Some((minute, second)) if second.starts_with("60") => (format!("{minute}59{}", second.get(2..)?), 1),
             _ => (text.to_owned(), 0),
         };
@@ -39,7 +41,7 @@ impl Timestamp {
 impl Text for Timestamp {
     const EXPECTED: &'static str = "a date-time such as 2027-02-01T00:00:00Z";
 
-    /// As a `format` it would refuse the blank for a `T`, which RFC 3339 allows.
+    /// A `format` would reject the space instead of `T`, which RFC 3339 allows.
     #[cfg(feature = "schema")]
     const PATTERN: &'static str =
         "^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})$";
@@ -69,7 +71,7 @@ mod tests {
             ("2026-11-22T00:00:00Z", 1_795_305_600),
             ("2026-11-22T02:00:00.999+02:00", 1_795_305_600),
             ("2026-11-21t22:30:00-01:30", 1_795_305_600),
-            // A leap second is the first one of the next minute.
+            // A leap second is converted to the first second of the next minute.
             ("2026-11-21T23:59:60Z", 1_795_305_600),
             ("2026-11-22T23:59:00+23:59", 1_795_305_600),
             ("9999-12-31T23:59:59Z", 253_402_300_799),

@@ -41,7 +41,10 @@ fn imports() -> BTreeMap<String, BTreeSet<String>> {
         // The module that is meant is the longest one with which the path begins.
         let meant = |path: String| {
             let known = texts.keys().filter(|known| path == **known || path.starts_with(&format!("{known}::")));
-            known.max_by_key(|known| known.len()).cloned()
+            let known = known.max_by_key(|known| known.len()).cloned();
+            let is_known = known.is_some() || path.split("::").next().is_some_and(|folder| FOLDERS.contains(&folder));
+            assert!(is_known || module == "secrecy", "{module} imports {path}: name the module that defines it");
+            known
         };
         paths.filter_map(meant).filter(|other| other != module).collect()
     };

@@ -73,7 +73,7 @@ fn row(
     let mut key = match (&text, digest) {
         (Some(text), None) => FoundKey::of(text, at, ""),
         (None, Some(digest)) => FoundKey::of_digest(digest, Fits::Unknown, at, ""),
-        (Some(text), Some(digest)) if digest.same(&Digest::of(text.as_bytes())) => FoundKey::of(text, at, ""),
+        (Some(text), Some(digest)) if digest == Digest::of(text.as_bytes()) => FoundKey::of(text, at, ""),
         (Some(_), Some(_)) => {
             return found.leave(at, "key not taken: key and sha256 are of two keys: give one of them");
         }

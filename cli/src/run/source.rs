@@ -153,7 +153,8 @@ impl Source {
             remarks.push(format!("the mode is that of the store; the policy itself says {own}"));
         }
         let refused = loaded.refused_entries.iter();
-        remarks.extend(refused.map(|entry| format!("{}: invalid key entry skipped: {entry}", merged.place(&entry.path))));
+        remarks
+            .extend(refused.map(|entry| format!("{}: invalid key entry skipped: {entry}", merged.place(&entry.path))));
         Ok(Ready { sealed: Sealed::new(merged, None)?, loaded, remarks })
     }
 }

@@ -1,4 +1,4 @@
-//! Many path patterns as one trie: a path is compared with all of them at once.
+//! Path patterns as a trie: a path is compared with all of them at once.
 
 pub(crate) mod nodes;
 pub(crate) mod normalized;

@@ -1,9 +1,11 @@
-//! The pattern trie: its nodes, and how patterns are added.
+//! The nodes of the pattern trie, and how patterns are added.
 //!
-//! A node stands for the segments that some patterns begin with. It has one child for each literal that comes next, found by
-//! hash, and one child for `*`. A path descends by the literal and by `*`, so it may be at several nodes of one depth. Each
-//! node has one parent and one literal that leads to it, so a walk enters each node at most once. Its cost is bounded by the
-//! size of the policy, whatever the path is; with the usual policy it is one or two nodes a segment.
+//! * A node represents the first segments of some patterns. It has one child for each literal that comes next, found by
+//!   hash, and one child for `*`.
+//! * A path descends by the literal and by `*`, so it may be at several nodes of one depth.
+//! * Each node has one parent and one literal that leads to it, so a walk enters each node at most once.
+//! * So the cost of a walk is bounded by the size of the policy, whatever the path is. With a usual policy it is one or two
+//!   nodes for each segment.
 
 use core::fmt;
 
@@ -12,17 +14,17 @@ use hashbrown::HashTable;
 use crate::path::normalization::Normalization;
 use crate::path::pattern::{PathPattern, Segment};
 
-/// Stands for no node and no pattern: no list is that long.
+/// The index of no node and of no pattern: no list is that long.
 pub(super) const NONE: usize = usize::MAX;
-/// The node where each path begins.
+/// The index of the node where each path begins.
 pub(super) const ROOT: usize = 0;
 
-/// Patterns in one normalization, by their numbers.
+/// A trie of patterns in one normalization. Patterns are identified by their numbers.
 #[derive(Default)]
 pub(crate) struct PatternTrie {
     pub(super) nodes: Vec<Node>,
     pub(super) literals: HashTable<Literal>,
-    /// The length of the longest literal, in bytes.
+    /// The maximum length of a literal, in bytes.
     pub(super) longest: usize,
     /// For each pattern, the next one that ends at the same node in the same way.
     pub(super) next: Vec<usize>,
@@ -41,11 +43,11 @@ pub(super) struct Node {
     pub(super) first: usize,
 }
 
-/// A segment's text that leads from one node to another.
+/// A literal segment that leads from one node to another.
 pub(super) struct Literal {
     pub(super) parent: usize,
     pub(super) text: Box<[u8]>,
-    /// Its percent-encoded form, where that differs; the text itself, where this literal is an encoded form.
+    /// The percent-encoded form, if it differs. If this literal is itself an encoded form: its text.
     encoded: Option<Box<[u8]>>,
     pub(super) node: usize,
 }
@@ -55,7 +57,7 @@ impl PatternTrie {
     pub(crate) fn new(patterns: &[&PathPattern], normalization: Normalization) -> Self {
         let mut trie = Self { next: vec![NONE; patterns.len()], ..Self::default() };
         trie.add_node();
-        // From the last to the first: whatever is added later comes first.
+        // Adds the last pattern first: a pattern that is added later precedes the others.
         for (number, pattern) in patterns.iter().enumerate().rev() {
             trie.add(number, pattern, normalization);
         }
@@ -134,7 +136,8 @@ impl PatternTrie {
         self.literals.insert_unique(hash(&literal), literal, hash);
     }
 
-    /// Finds the literals below a node with this text and its hash. There is one, unless several normalize to the same text.
+    /// Finds the literals below a node with this text and its hash. There is more than one only if several normalize to the
+    /// same text.
     pub(super) fn literals(&self, parent: usize, hash: usize, text: &[u8]) -> impl Iterator<Item = &Literal> {
         self.literals
             .iter_hash(below(parent, hash))
@@ -148,12 +151,12 @@ impl fmt::Debug for PatternTrie {
     }
 }
 
-/// Hashes a segment's text (FNV-1a). Only the author of the policy chooses what is in the table.
+/// Hashes a segment's text (FNV-1a). A weak hash is enough: only the author of the policy chooses the entries of the table.
 pub(super) fn hash(text: &[u8]) -> usize {
     text.iter().fold(0x811C_9DC5, |hash, byte| (hash ^ usize::from(*byte)).wrapping_mul(0x0100_0193))
 }
 
-/// The hash of a text below a node.
+/// Combines the hash of a text with its parent node.
 fn below(parent: usize, hash: usize) -> u64 {
     ((hash ^ parent) as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }
@@ -181,7 +184,7 @@ mod tests {
         Ok(all)
     }
 
-    /// At each depth both a literal and `*` lead on, so the number of routes through the patterns is exponential.
+    /// At each depth, both a literal and `*` match, so the number of routes through the patterns is exponential.
     #[test]
     fn a_walk_that_would_take_long_is_given_up() {
         let patterns: Vec<PathPattern> = (0..12)

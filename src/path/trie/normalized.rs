@@ -1,4 +1,4 @@
-//! The same patterns in a trie for each normalization.
+//! Tries of the same patterns, one for each normalization.
 
 use super::nodes::PatternTrie;
 use crate::path::ambiguity::Ambiguity;
@@ -6,11 +6,11 @@ use crate::path::normalization::{Ending, Normalization};
 use crate::path::pattern::PathPattern;
 use crate::path::variant::Variant;
 
-/// Patterns in each normalization.
+/// The same patterns in each normalization.
 #[derive(Debug)]
 pub(crate) struct NormalizedTries {
-    /// One for all normalizations in which the patterns are the same. That is a single one where no pattern has an upper-case
-    /// letter or a trailing slash.
+    /// One trie for all normalizations in which the patterns are the same. If no pattern has an upper-case letter or a
+    /// trailing slash, there is a single trie.
     tries: Vec<PatternTrie>,
     /// The index of the trie for each of [`Normalization::ALL`].
     index: [usize; Normalization::ALL.len()],
@@ -35,7 +35,7 @@ impl NormalizedTries {
         self.tries.iter().all(PatternTrie::is_empty)
     }
 
-    /// Whether `check` holds for the path in every normalization that makes a difference. Stops at the first that fails.
+    /// Whether `check` returns `true` for the path in every normalization that changes it. Stops at the first that fails.
     pub(crate) fn all(
         &self,
         variant: &Variant<'_>,
@@ -78,7 +78,7 @@ mod tests {
         text.parse::<PathPattern>().unwrap_or_else(|invalid| panic!("{text}: {invalid:?}"))
     }
 
-    /// Numbers below some bound, the same in each run.
+    /// A generator of pseudo-random numbers, the same in each run.
     struct Chance(u64);
 
     impl Chance {
@@ -93,11 +93,11 @@ mod tests {
         }
     }
 
-    /// Few names, so that patterns overlap; some that normalize alike, and some whose encoded forms do or do not.
+    /// Few names, so that patterns overlap. Some normalize to the same text, and some have encoded forms that do or do not.
     const NAMES: &str = "a A b b. ab * * {x} K \u{212a} k \u{e9} \u{c9} \u{17f} s \u{ff05}41";
     const PARTS: &str = "a A b b. ab abc   x k %E2%84%AA %e2%84%aa \u{e9} %C3%A9 %c3%a9 %C5%BF s %41";
 
-    /// As [`PathPattern::covers`], but that `*` may be empty where more follows.
+    /// As [`PathPattern::covers`], but `*` also matches an empty segment if more segments follow.
     fn covers_widely(pattern: &PathPattern, normalization: Normalization, path: &[u8]) -> bool {
         let mut names = path.strip_prefix(b"/").unwrap_or(path).split(|byte| *byte == b'/').peekable();
         let mut segments = pattern.segments(normalization);
@@ -124,7 +124,7 @@ mod tests {
             for _ in 0..20 {
                 let path = chance.joined(PARTS, 4);
                 let accepted: Vec<bool> = patterns.iter().map(|_| chance.below(3) > 0).collect();
-                // Every normalization, and the suffixes: whatever it is that `all` leaves out, it was there already.
+                // Compares with every normalization and suffix. A normalization that `all` skips must not add a result.
                 let variant = Variant::new(path.as_bytes().into());
                 let mut lazy = BTreeSet::new();
                 let every = tries.all(&variant, |trie, path, ending| {
@@ -169,7 +169,7 @@ mod tests {
         }
     }
 
-    /// Tries many paths in each normalization, for each two patterns of which one includes the other.
+    /// Tests many paths in each normalization, for each pair of patterns of which one includes the other.
     #[test]
     fn a_pattern_matches_whatever_a_pattern_that_it_includes_matches() {
         let parts = ["", "a", "A", "b.", "*", "**", "\u{e9}"];

@@ -1,11 +1,12 @@
-//! The segments of a path, one by one: most paths part from all patterns after a segment or two.
+//! Iterates over the segments of a path. Segments are split lazily: most paths differ from all patterns after one or two
+//! segments.
 
 use memchr::{memchr, memrchr};
 
 use crate::path::normalization::Ending;
 
-/// The segments of a path, each trimmed as an [`Ending`] says. Unless endings are exact, empty segments at the end are left
-/// out. There is always one segment: that of `/` is empty.
+/// The segments of a path, each trimmed as an [`Ending`] specifies. Unless endings are exact, empty segments at the end are
+/// omitted. There is always at least one segment: that of `/` is empty.
 #[derive(Clone)]
 pub(crate) struct Segments<'p> {
     rest: Option<&'p [u8]>,
@@ -25,7 +26,7 @@ impl<'p> Segments<'p> {
         Self { rest: Some(path), ending }
     }
 
-    /// How many bytes are yet to be read.
+    /// Returns the number of bytes that are not yet read.
     pub(crate) fn unread(&self) -> usize {
         self.rest.map_or(0, <[u8]>::len)
     }
@@ -41,7 +42,7 @@ impl<'p> Iterator for Segments<'p> {
             let (segment, behind) = rest.split_at_checked(memchr(b'/', rest).unwrap_or(rest.len()))?;
             self.rest = behind.get(1..);
             let trimmed = self.ending.trimmed(segment);
-            // A segment of dots and blanks alone is dropped, or is the only one.
+            // A segment of only dots and blanks is dropped, unless it is the only one.
             if !trimmed.is_empty() || segment.is_empty() || self.rest.is_none() {
                 return Some(trimmed);
             }
@@ -49,7 +50,7 @@ impl<'p> Iterator for Segments<'p> {
     }
 }
 
-/// A whole path, normalized.
+/// Normalizes a whole path.
 #[cfg(test)]
 pub(crate) fn normalized(path: &[u8], normalization: crate::path::normalization::Normalization) -> Vec<u8> {
     let path = if normalization.case { crate::path::normalization::fold_case(path) } else { path.into() };

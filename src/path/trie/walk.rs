@@ -1,4 +1,4 @@
-//! The walk of a path down a trie: depth by depth, with each segment hashed once.
+//! Matches a path against a trie, depth by depth. Each segment is hashed once.
 
 use arrayvec::ArrayVec;
 use memchr::{memchr_iter, memchr2};
@@ -9,42 +9,45 @@ use crate::path::ambiguity::Ambiguity;
 use crate::path::budget::Budget;
 use crate::path::normalization::Ending;
 
-/// The most nodes of one depth that a path may be at. A policy needs many only where its patterns mix literals and `*` there.
+/// The maximum number of nodes of one depth. A policy needs many only if its patterns mix literals and `*` at that depth.
 const WIDEST: usize = 32;
 
-/// The nodes of one depth that a path is at.
+/// The nodes of one depth that match the path so far.
 type Level = ArrayVec<usize, WIDEST>;
 
 /// How patterns match a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Matching {
-    /// As written: `*` is a segment that is not empty, and each segment counts as it is.
+    /// As written: `*` matches a segment that is not empty, and a segment has no alternative names.
     Exact,
-    /// As some router may match. `*` may be empty where more follows (Fastify, gin, Falcon). What stands before a dot of the
-    /// last segment is looked for too: routers that serve several formats find `/a` for `/a.json`.
+    /// As some router may match:
+    ///
+    /// * `*` matches an empty segment if more segments follow (Fastify, gin, Falcon).
+    /// * The last segment also matches without each suffix: routers that serve several formats find `/a` for `/a.json`.
     Lenient,
-    /// [`Lenient`](Self::Lenient), and each segment may stand for [alternative names](alternative_names).
+    /// As [`Lenient`](Self::Lenient), and each segment may have [alternative names](alternative_names).
     LenientNames,
 }
 
 impl Matching {
-    /// How the [other paths of a file](crate::path::pattern::PathPattern::of_file) match: they are alternative names already.
+    /// Returns how the [other paths of a file](crate::path::pattern::PathPattern::of_file) match. They are alternative
+    /// names already.
     pub(crate) fn of_files(self) -> Self {
         if self == Self::LenientNames { Self::Lenient } else { self }
     }
 }
 
-/// How a path was altered before it was matched.
+/// The changes to a path before it was matched.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Alteration<'a> {
-    /// How many bytes were cut off its end.
+    /// The number of bytes that were cut off its end.
     cut: usize,
     /// The segments that were replaced by alternative names, by their depth.
     names: &'a [(usize, &'a [u8])],
 }
 
 impl Alteration<'_> {
-    /// Applies it to a path.
+    /// Applies the changes to a path.
     pub(crate) fn apply(&self, path: &[u8], ending: Ending) -> Vec<u8> {
         let replaced = |depth: usize| self.names.iter().find(|(place, _)| *place == depth).map(|(_, name)| *name);
         let segments = Segments::of(path, ending).enumerate();
@@ -55,14 +58,14 @@ impl Alteration<'_> {
     }
 }
 
-/// Checks the first pattern that matches a path, if any, together with how the path was altered for it.
+/// A check of the first pattern that matches a path, if any, and of the changes to the path.
 type Check<'c> = &'c mut dyn FnMut(Option<usize>, Alteration<'_>) -> bool;
 
 impl PatternTrie {
-    /// Finds the first pattern that matches `path` exactly and that `accept` takes.
+    /// Finds the first pattern that matches `path` exactly and that `accept` accepts.
     ///
     /// # Errors
-    /// Where the walk would take long, which only an unusual policy causes.
+    /// If the budget is exceeded, which only an unusual policy causes.
     pub(crate) fn first(
         &self,
         path: &[u8],
@@ -77,11 +80,12 @@ impl PatternTrie {
         Ok(first)
     }
 
-    /// Whether `check` holds for the first pattern that matches the path and that `accept` takes, or for none; and, unless the
-    /// matching is exact, for the path without each suffix and with each alternative name. Stops at the first that fails.
+    /// Whether `check` returns `true` for the first pattern that matches the path and that `accept` accepts, or for none.
+    /// Unless the matching is exact, this includes the path without each suffix and with each alternative name. Stops at
+    /// the first that fails.
     ///
     /// # Errors
-    /// Where the walk would take long, which only an unusual policy causes.
+    /// If the budget is exceeded, which only an unusual policy causes.
     pub(crate) fn check(
         &self,
         path: &[u8],
@@ -105,22 +109,26 @@ struct Walk<'w> {
     budget: &'w mut Budget,
     /// The first pattern that was accepted so far.
     found: usize,
-    /// Look-ups of alternative names that the budget was not charged for yet.
+    /// The number of look-ups of alternative names that were not yet charged to the budget.
     lookups: usize,
-    /// The segments that are replaced by alternative names on the way to here.
+    /// The segments that are currently replaced by alternative names.
     replaced: Vec<(usize, &'w [u8])>,
 }
 
-/// How many look-ups of alternative names take as long as one visit of a node.
+/// The number of look-ups of alternative names that cost as much as one visit of a node.
 const LOOKUPS_PER_VISIT: usize = 8;
 
 fn may_have_alternatives(segment: &[u8]) -> bool {
     memchr2(b'.', b',', segment).is_some() || segment.starts_with(b"@@")
 }
 
-/// The names that some upstream takes a segment for: what follows `@@` (Pyramid, Zope), each item of a comma-separated list
-/// (tRPC, Elasticsearch, Solr), and what stands before a dot (connect, `.git`). The suffixes of a last segment are not among
-/// them: [`Walk::without_suffixes`] cuts them off.
+/// Returns the names that some upstream uses instead of a segment:
+///
+/// * the part after `@@` (Pyramid, Zope)
+/// * each item of a comma-separated list (tRPC, Elasticsearch, Solr)
+/// * the part before a dot (connect, `.git`)
+///
+/// The suffixes of a last segment are not included: [`Walk::without_suffixes`] cuts them off.
 fn alternative_names(segment: &[u8], is_last: bool) -> impl Iterator<Item = &[u8]> {
     let bare = segment.strip_prefix(b"@@").filter(|_| defence!("views")).unwrap_or(segment);
     let items = bare.split(|byte| *byte == b',' && defence!("lists"));
@@ -134,7 +142,7 @@ fn alternative_names(segment: &[u8], is_last: bool) -> impl Iterator<Item = &[u8
 }
 
 impl<'w> Walk<'w> {
-    /// Descends from the nodes of one depth.
+    /// Descends from the nodes of one depth to the end of the path, and checks the result.
     fn descend(
         &mut self,
         mut segments: Segments<'w>,
@@ -163,7 +171,7 @@ impl<'w> Walk<'w> {
         Ok(self.holds(0, check))
     }
 
-    /// The next segment. The budget is charged one visit for it, and one for each 64 bytes that were read.
+    /// Returns the next segment. Charges the budget one visit for it, and one for each 64 bytes that were read.
     fn next(&mut self, segments: &mut Segments<'w>) -> Result<Option<&'w [u8]>, Ambiguity> {
         let before = segments.unread();
         let next = segments.next();
@@ -176,9 +184,12 @@ impl<'w> Walk<'w> {
         check((self.found != NONE).then_some(self.found), Alteration { cut, names: &self.replaced })
     }
 
-    /// Checks the path with each alternative name in the place of this segment. A name counts where a pattern has it, unless a
-    /// pattern that has the segment as it stands matches the path. So segments with dots or commas, which are common, cost
-    /// one look-up for each name.
+    /// Checks the path with each alternative name instead of this segment. A name is checked only if:
+    ///
+    /// * a pattern has this name, and
+    /// * no pattern with the unchanged segment matches the path.
+    ///
+    /// So common segments with dots or commas cost one look-up for each name.
     #[inline(never)]
     fn check_alternatives(
         &mut self,
@@ -190,9 +201,9 @@ impl<'w> Walk<'w> {
     ) -> Result<bool, Ambiguity> {
         let trie = self.trie;
         let is_last = behind.clone().next().is_none();
-        // For each node, whether the path matches below it as it stands: found out when first needed, once for all names.
+        // For each node, whether the unchanged path matches below it. Computed on first use, once for all names.
         let mut matches: ArrayVec<Option<bool>, WIDEST> = from.iter().map(|_| None).collect();
-        // Lists repeat names. A name that does not fit in here is checked again.
+        // The names that were already checked, since lists may repeat names. If this is full, a name may be checked again.
         let mut known: ArrayVec<usize, WIDEST> = ArrayVec::new();
         for name in alternative_names(segment, is_last) {
             // Empty names are charged too: a caller may send thousands.
@@ -235,7 +246,7 @@ impl<'w> Walk<'w> {
         Ok(true)
     }
 
-    /// Whether a pattern that has this segment below this node matches the path as it stands.
+    /// Whether a pattern with this segment below this node matches the unchanged path.
     fn matches_as_it_stands(
         &mut self,
         index: usize,
@@ -257,7 +268,7 @@ impl<'w> Walk<'w> {
             self.end_at(&level)?;
             is_matched = self.found != NONE;
         } else {
-            // The first check is of the path as it stands.
+            // The first check is of the unchanged path.
             self.descend(behind.clone(), depth.saturating_add(1), level, &mut |found, _| {
                 is_matched = found.is_some();
                 false
@@ -267,7 +278,7 @@ impl<'w> Walk<'w> {
         Ok(is_matched)
     }
 
-    /// Enters the nodes that a segment leads to. `or_empty`: whether `*` matches an empty segment too.
+    /// Enters the nodes that a segment leads to. `or_empty`: whether `*` also matches an empty segment.
     fn step(&mut self, from: &[usize], segment: &[u8], or_empty: bool, below: &mut Level) -> Result<(), Ambiguity> {
         let trie = self.trie;
         let mut hashed = None;
@@ -293,7 +304,7 @@ impl<'w> Walk<'w> {
         Ok(())
     }
 
-    /// Checks the path at its last segment, and then without each suffix.
+    /// Checks the path at its last segment, then without each suffix.
     fn last(&mut self, from: &[usize], segment: &[u8], check: Check<'_>) -> Result<bool, Ambiguity> {
         let before = self.found;
         self.end(from, segment)?;
@@ -303,7 +314,7 @@ impl<'w> Walk<'w> {
         if self.matching == Matching::Exact { Ok(true) } else { self.without_suffixes(before, from, segment, check) }
     }
 
-    /// Checks what is left of the path without each suffix of its last segment. `before`: what was found above.
+    /// Checks the path without each suffix of its last segment. `before` is the pattern that was found above this segment.
     #[inline(never)]
     fn without_suffixes(
         &mut self,
@@ -344,7 +355,7 @@ impl<'w> Walk<'w> {
         level.iter().try_for_each(|index| self.accept(self.trie.nodes.get(*index).map_or(NONE, |node| node.exact)))
     }
 
-    /// Enters a node, if an earlier pattern than the one that was found may be there.
+    /// Enters a node, if it may have an earlier pattern than the one that was found.
     fn enter(&mut self, index: usize, level: &mut Level) -> Result<(), Ambiguity> {
         let Some(node) = self.trie.nodes.get(index).filter(|node| node.first < self.found) else { return Ok(()) };
         self.budget.visit(1)?;
@@ -355,7 +366,7 @@ impl<'w> Walk<'w> {
         Ok(())
     }
 
-    /// Takes the first accepted pattern of those that end at one place, from `number` on.
+    /// Selects the first accepted pattern of those that end at one node, from `number` on.
     fn accept(&mut self, mut number: usize) -> Result<(), Ambiguity> {
         while number < self.found {
             self.budget.visit(1)?;

@@ -1,41 +1,44 @@
-//! The local replies to denied requests. Fixed text, built when the policy is loaded: nothing of the request is echoed, and the
-//! four ways in which a key can be wrong get the same reply.
+//! The local replies to denied requests. They are built when the policy is loaded:
+//!
+//! * They contain nothing of the request.
+//! * An unknown, a disabled, a not yet valid and an expired key get the same reply.
 
 use super::reason::{Decision, Reason};
-use crate::document::answer::ReplyTexts;
+use crate::document::reply::ReplyTexts;
 use crate::request::headers::{HeaderBlock, NO_HEADERS};
 use crate::request::key_source::KeySource;
 
 /// A local reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reply<'p> {
-    /// The HTTP status. For gRPC, Envoy makes it 200 and a `grpc-status`.
+    /// The HTTP status. For gRPC, Envoy sends 200 and a `grpc-status` instead.
     pub status: u16,
-    /// Envoy's response code details: `portcullis_` and the reason's name, for access logs. Callers do not see it.
+    /// Envoy's response code details, for access logs: `portcullis_` and the reason's name. They are not sent to the
+    /// caller.
     pub details: &'p str,
-    /// The headers, serialized for the host.
+    /// The headers, in the serialized form that the host expects.
     pub headers: &'p HeaderBlock,
-    /// The body. Envoy drops it for HEAD, and sends it as `grpc-message` for gRPC.
+    /// The body. Envoy omits it for HEAD, and sends it as `grpc-message` for gRPC.
     pub body: &'p str,
 }
 
 /// Every reply of a policy.
 #[derive(Debug)]
 pub(crate) struct Replies {
-    /// The first headers are for no credential, the others for a wrong key in each key source.
-    unauthenticated: Problem,
-    /// Headers for each key source in which the key stands.
-    missing_role: Problem,
-    several: Problem,
-    bad_target: Problem,
-    identity_header_named: Problem,
+    /// The first headers are for a missing credential. The others are for a wrong key, by its key source.
+    unauthenticated: ProblemReply,
+    /// The headers, by the key source that contains the key.
+    missing_role: ProblemReply,
+    several: ProblemReply,
+    bad_target: ProblemReply,
+    identity_header_named: ProblemReply,
     /// The response code details by reason.
     details: Vec<String>,
 }
 
-/// A problem that a caller is told, as JSON and for gRPC.
+/// A problem that is sent to a caller, as JSON or for gRPC.
 #[derive(Debug)]
-struct Problem {
+struct ProblemReply {
     /// Problem details (RFC 9457).
     json: String,
     /// Plain text, for gRPC.
@@ -43,7 +46,7 @@ struct Problem {
     headers: Vec<ReplyHeaders>,
 }
 
-/// The members that a problem has (RFC 9457, section 3.1).
+/// The members of a problem (RFC 9457, section 3.1).
 #[derive(serde::Serialize)]
 struct ProblemDetails<'t> {
     detail: &'t str,
@@ -60,7 +63,7 @@ struct ReplyHeaders {
 
 impl Replies {
     pub(crate) fn new(texts: &ReplyTexts, sources: &[KeySource]) -> Self {
-        // A challenge (RFC 9110, section 11.6.1), without or with an `error` (RFC 6750, section 3.1).
+        // A challenge (RFC 9110, section 11.6.1), with or without an `error` (RFC 6750, section 3.1).
         let challenge = |source: &KeySource, error: &str| {
             let scheme = if *source == KeySource::Bearer { "Bearer" } else { "ApiKey" };
             let error = if error.is_empty() { String::new() } else { format!(", error=\"{error}\"") };
@@ -72,15 +75,15 @@ impl Replies {
             sources.iter().map(|source| challenge(source, error(source))).collect()
         };
         let for_missing_role = |source| vec![challenge(source, "insufficient_scope")];
-        let bad_request = |detail, challenges| Problem::new(400, "Bad Request", detail, vec![challenges]);
+        let bad_request = |detail, challenges| ProblemReply::new(400, "Bad Request", detail, vec![challenges]);
         Self {
-            unauthenticated: Problem::new(
+            unauthenticated: ProblemReply::new(
                 401,
                 "Unauthorized",
                 texts.detail.as_str(),
                 core::iter::once(all("")).chain(sources.iter().map(for_wrong_key)).collect(),
             ),
-            missing_role: Problem::new(
+            missing_role: ProblemReply::new(
                 403,
                 "Forbidden",
                 "The API key is valid, but has no role that this request asks for.",
@@ -99,7 +102,7 @@ impl Replies {
         }
     }
 
-    /// The reply to a denied request; `None` for one that is allowed.
+    /// Returns the reply to a denied request; `None` if the request is allowed.
     pub(crate) fn to(&self, decision: &Decision<'_>, is_grpc: bool) -> Option<Reply<'_>> {
         let status = decision.reason.status()?;
         let after_source = decision.source.map_or(0, |source| source.saturating_add(1));
@@ -113,7 +116,18 @@ impl Replies {
             {
                 (&self.missing_role, decision.source.unwrap_or_default())
             }
-            _ => (&self.unauthenticated, after_source),
+            Reason::NoCredential
+            | Reason::MalformedCredential
+            | Reason::UnknownKey
+            | Reason::DisabledKey
+            | Reason::KeyNotYetValid
+            | Reason::ExpiredKey => (&self.unauthenticated, after_source),
+            Reason::Disabled
+            | Reason::CorsPreflight
+            | Reason::PublicPath
+            | Reason::TrustedNetwork
+            | Reason::TrustedIdentity
+            | Reason::Key => return None,
         };
         let headers = problem.headers.get(headers).map(|one| if is_grpc { &one.grpc } else { &one.http });
         Some(Reply {
@@ -125,8 +139,8 @@ impl Replies {
     }
 }
 
-impl Problem {
-    /// A problem with headers for each list of challenges.
+impl ProblemReply {
+    /// Creates a problem with headers for each list of challenges.
     fn new(status: u16, title: &str, detail: &str, challenges: Vec<Vec<String>>) -> Self {
         let headers = |challenges: Vec<String>| {
             let challenges = challenges.iter().map(|value| ("www-authenticate", value.as_str()));
@@ -134,13 +148,13 @@ impl Problem {
             let mut grpc = http.clone();
             http.push(("content-type", "application/problem+json"));
             if status == 400 {
-                // Envoy makes INTERNAL (13) of a 400, where INVALID_ARGUMENT is meant.
+                // Envoy converts 400 to INTERNAL (13), but INVALID_ARGUMENT (3) is correct.
                 grpc.push(("grpc-status", "3"));
             }
             ReplyHeaders { http: HeaderBlock::new(&http), grpc: HeaderBlock::new(&grpc) }
         };
         let json = ProblemDetails { detail, status, title, r#type: "about:blank" };
-        // Text and numbers always serialize.
+        // Text and numbers can always be serialized.
         let json = serde_json::to_string(&json).unwrap_or_default();
         Self { json, text: detail.to_owned(), headers: challenges.into_iter().map(headers).collect() }
     }
