@@ -21,7 +21,7 @@ pub(crate) struct PolicyFile {
     /// The policy, as YAML or JSON
     #[arg(id = "policy", default_value = POLICY, value_name = "POLICY")]
     pub(crate) file: PathBuf,
-    /// The store of keys [default: keys.json beside the policy, where there is one]
+    /// The key store [default: keys.json beside the policy, if it exists]
     #[arg(long, value_name = "FILE")]
     pub(crate) store: Option<PathBuf>,
 }
@@ -40,8 +40,8 @@ impl PolicyFile {
     /// Both files as one document.
     ///
     /// # Errors
-    /// Where a file cannot be read, or where the two contradict each other.
-    pub(crate) fn read(&self) -> Result<Merged> {
+    /// If a file cannot be read, or where the two contradict each other.
+    pub(crate) fn read(&self) -> Result<EffectivePolicy> {
         let policy = read_policy(&self.file)?;
         let store = self.store_path().map(|path| Store::read(&path)).transpose()?;
         merge(policy, store.as_ref(), &self.file)
@@ -50,8 +50,8 @@ impl PolicyFile {
     /// The merged document as the gate would load it, as JSON text and compiled.
     ///
     /// # Errors
-    /// Where the gate would refuse it.
-    pub(crate) fn load(&self) -> Result<(Merged, Loaded)> {
+    /// If the gate would refuse it.
+    pub(crate) fn load(&self) -> Result<(EffectivePolicy, Loaded)> {
         let merged = self.read()?;
         let loaded = merged.compile(&environment)?;
         Ok((merged, loaded))
@@ -67,11 +67,11 @@ impl PolicyFile {
 /// Which store, and which policy it belongs to.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct StoreFile {
-    /// The store of keys
+    /// The key store
     // Not called `file`: a subcommand with an argument of that name would get this one's value.
     #[arg(long, value_name = "FILE", default_value = Store::NAME, global = true)]
     store: PathBuf,
-    /// The policy [default: policy.yaml beside the store, where there is one]
+    /// The policy [default: policy.yaml beside the store, if it exists]
     #[arg(long, value_name = "FILE", global = true)]
     policy: Option<PathBuf>,
 }
@@ -85,8 +85,8 @@ impl StoreFile {
     /// The policy alone, where there is one.
     ///
     /// # Errors
-    /// Where it cannot be read.
-    pub(crate) fn policy(&self) -> Result<Option<Merged>> {
+    /// If it cannot be read.
+    pub(crate) fn policy(&self) -> Result<Option<EffectivePolicy>> {
         self.policy_path().map(|file| merge(read_policy(&file)?, None, &file)).transpose()
     }
 
@@ -101,7 +101,7 @@ impl StoreFile {
 
 /// The document that the gate gets.
 #[derive(Debug, Clone)]
-pub(crate) struct Merged {
+pub(crate) struct EffectivePolicy {
     /// The whole of it. What comes from the store has no position.
     pub(crate) node: Node,
     /// The mode that the policy itself asks for, where the store overrides it.
@@ -109,7 +109,7 @@ pub(crate) struct Merged {
     file: PathBuf,
 }
 
-impl Merged {
+impl EffectivePolicy {
     /// The document as it is written.
     ///
     /// # Errors
@@ -137,7 +137,7 @@ impl Merged {
 /// Reads a policy alone.
 ///
 /// # Errors
-/// Where it cannot be read, is not YAML, or is a whole configuration of Envoy or Kubernetes.
+/// If it cannot be read, is not YAML, or is a whole configuration of Envoy or Kubernetes.
 pub(crate) fn read_policy(file: &Path) -> Result<Node> {
     let place = file.display();
     let text = read_text(file)?;
@@ -148,7 +148,7 @@ pub(crate) fn read_policy(file: &Path) -> Result<Node> {
 /// The text of a policy.
 ///
 /// # Errors
-/// Where it cannot be read; where there is none, with how to come by one.
+/// If it cannot be read; where there is none, with how to come by one.
 pub(crate) fn read_text(file: &Path) -> Result<String> {
     std::fs::read_to_string(file).with_context(|| {
         let remedy = if file.exists() { "" } else { " (`portcullis init` writes one)" };
@@ -159,7 +159,7 @@ pub(crate) fn read_text(file: &Path) -> Result<String> {
 /// A policy, where that is all that a file holds. Nothing at all is the policy `{}`.
 ///
 /// # Errors
-/// Where it is a whole configuration of Envoy or Kubernetes.
+/// If it is a whole configuration of Envoy or Kubernetes.
 pub(crate) fn policy_alone(mut node: Node, file: &Path) -> Result<Node> {
     let place = file.display();
     if node.tree == Tree::Null {
@@ -167,8 +167,8 @@ pub(crate) fn policy_alone(mut node: Node, file: &Path) -> Result<Node> {
     }
     if ["static_resources", "dynamic_resources", "apiVersion"].iter().any(|member| node.get(member).is_some()) {
         bail!(
-            "{place} is a whole configuration: give the policy alone, which is what stands under the filter's \
-             `configuration` (or `pluginConfig`); `portcullis lint --envoy {place}` takes all of it"
+            "{place} is a whole configuration: give only the policy, which is the value of the filter's \
+             `configuration` (or `pluginConfig`), or check all of it with `portcullis lint --envoy {place}`"
         );
     }
     Ok(node)
@@ -176,7 +176,7 @@ pub(crate) fn policy_alone(mut node: Node, file: &Path) -> Result<Node> {
 
 /// Puts the keys of the store under their consumers, and its mode over the policy's. A consumer's roles have one home:
 /// the policy where it names the consumer, else the store.
-pub(crate) fn merge(mut policy: Node, store: Option<&Store>, file: &Path) -> Result<Merged> {
+pub(crate) fn merge(mut policy: Node, store: Option<&Store>, file: &Path) -> Result<EffectivePolicy> {
     let mut overridden_mode = None;
     if let Some(store) = store {
         if let Some(mode) = store.mode_override {
@@ -197,8 +197,8 @@ pub(crate) fn merge(mut policy: Node, store: Option<&Store>, file: &Path) -> Res
                 Some(consumer) => {
                     if !stored.roles.is_empty() {
                         bail!(
-                            "consumer {name} has roles in the store and stands in the policy too ({}): \
-                             write its roles in the policy, and take them out of the store",
+                            "consumer {name} has roles in the store, but is defined in the policy ({}): define its \
+                             roles in the policy, and remove them from the store",
                             Place::new(file, consumer.at)
                         );
                     }
@@ -220,7 +220,7 @@ pub(crate) fn merge(mut policy: Node, store: Option<&Store>, file: &Path) -> Res
             }
         }
     }
-    Ok(Merged { node: policy, overridden_mode, file: file.to_owned() })
+    Ok(EffectivePolicy { node: policy, overridden_mode, file: file.to_owned() })
 }
 
 /// The environment of this process, for `env:` keys.
@@ -232,7 +232,7 @@ pub(crate) fn environment(name: &str) -> Option<Vec<u8>> {
 mod tests {
     use super::*;
 
-    fn merged(policy: &str, store: &str) -> Result<Merged> {
+    fn merged(policy: &str, store: &str) -> Result<EffectivePolicy> {
         let store = Store::parse(store)?;
         merge(Node::parse(policy).unwrap(), Some(&store), Path::new("policy.yaml"))
     }

@@ -33,13 +33,14 @@ pub(crate) fn printable(text: &str) -> String {
     text.replace(char::is_control, "?")
 }
 
-/// Tells whoever runs the command, on standard error: what was done goes there, what was asked for goes to standard output.
+/// Tells whoever runs the command, on standard error: what was done goes there, what was asked for goes to standard
+/// output.
 pub(crate) fn note(message: impl std::fmt::Display) {
-    tell(format_args!("portcullis: {message}"));
+    note_line(format_args!("portcullis: {message}"));
 }
 
 /// A line on standard error that does not begin with the name of the command.
-pub(crate) fn tell(line: impl std::fmt::Display) {
+pub(crate) fn note_line(line: impl std::fmt::Display) {
     // Nobody is left to be told that standard error is gone.
     let _ = writeln!(anstream::stderr(), "{line}");
 }
@@ -47,7 +48,7 @@ pub(crate) fn tell(line: impl std::fmt::Display) {
 /// Prints what was asked for. A reader who has seen enough, such as `head`, is no error.
 ///
 /// # Errors
-/// Where standard output cannot be written.
+/// If standard output cannot be written.
 pub(crate) fn print(text: &str) -> Result<()> {
     write(anstream::stdout().lock(), text.as_bytes())
 }
@@ -55,7 +56,7 @@ pub(crate) fn print(text: &str) -> Result<()> {
 /// The same for bytes that are not for people.
 ///
 /// # Errors
-/// Where standard output cannot be written.
+/// If standard output cannot be written.
 pub(crate) fn print_bytes(bytes: &[u8]) -> Result<()> {
     write(std::io::stdout().lock(), bytes)
 }

@@ -21,7 +21,7 @@ const QUIET: Duration = Duration::from_millis(100);
 /// follow each other closely are one. It ends with what is returned.
 ///
 /// # Errors
-/// Where a directory cannot be watched.
+/// If a directory cannot be watched.
 pub(crate) fn on_change<E: Clone + Send + 'static>(
     files: Vec<PathBuf>,
     sender: Sender<E>,
@@ -49,7 +49,7 @@ pub(crate) fn on_change<E: Clone + Send + 'static>(
 /// Sends `event` at SIGINT (Ctrl-C) and SIGTERM, which then no longer end the process by themselves.
 ///
 /// # Errors
-/// Where the system does not let signals be caught.
+/// If the system does not let signals be caught.
 pub(crate) fn on_signal<E: Clone + Send + 'static>(sender: Sender<E>, event: E) -> Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM]).context("cannot catch signals")?;
     thread::spawn(move || {

@@ -38,7 +38,7 @@ impl FromStr for Span {
             let digits = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
             digits.then(|| number.parse().ok()).flatten().and_then(|number: i64| number.checked_mul(unit))
         };
-        seconds().map(Self).ok_or_else(|| anyhow!("write a number with s, m, h, d or w, such as 7d"))
+        seconds().map(Self).ok_or_else(|| anyhow!("expected a number with s, m, h, d or w, such as 7d"))
     }
 }
 
@@ -50,7 +50,8 @@ impl FromStr for When {
             (Some(at), _) => Ok(Self::At(at)),
             (None, Ok(span)) => Ok(Self::In(span)),
             (None, Err(_)) => bail!(
-                "write a span such as 90d, a date such as 2027-02-01 (its first second in UTC), or a date-time such as 2027-02-01T12:00:00Z"
+                "expected a span such as 90d, a date such as 2027-02-01 (its first second in UTC), or a date-time \
+                 such as 2027-02-01T12:00:00Z"
             ),
         }
     }
@@ -107,7 +108,8 @@ pub(crate) fn point(text: &str) -> Option<Timestamp> {
     Timestamp::from_rfc3339(text).or_else(|| Timestamp::from_rfc3339(&format!("{text}T00:00:00Z")))
 }
 
-/// Writes a point in time as RFC 3339 has it, in UTC. What is out of its range becomes the first or the last second in it.
+/// Writes a point in time as RFC 3339 has it, in UTC. What is out of its range becomes the first or the last second in
+/// it.
 pub(crate) fn rfc3339(at: Timestamp) -> String {
     let written = OffsetDateTime::from_unix_timestamp(at.0.clamp(RANGE.0, RANGE.1)).map(|at| at.format(&Rfc3339));
     // Every second of the range can be written.

@@ -65,7 +65,7 @@ impl Node {
     /// Reads a document. Nothing at all is `null`.
     ///
     /// # Errors
-    /// Where the text is not valid YAML, in one line that shows none of it, since it may hold a key.
+    /// If the text is not valid YAML, in one line that shows none of it, since it may hold a key.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         serde_saphyr::from_str_with_options(text, limits()).map_err(|error| brief(&error.to_string()).to_owned())
     }
@@ -145,7 +145,8 @@ impl Node {
         }
     }
 
-    /// Where `path` stands, such as `consumers[2].keys[0].expires`, or else the nearest thing around it that a file holds.
+    /// Where `path` stands, such as `consumers[2].keys[0].expires`, or else the nearest thing around it that a file
+    /// holds.
     pub(crate) fn position(&self, path: &str) -> Option<Position> {
         let mut node = self;
         let mut found = node.at;
@@ -189,7 +190,8 @@ impl Node {
         Ok(serde_json::to_vec(self)?)
     }
 
-    /// As YAML, in the order of the file, with every string in quotes: nothing reads `off`, `1e3` or `012` as something else.
+    /// As YAML, in the order of the file, with every string in quotes: nothing reads `off`, `1e3` or `012` as something
+    /// else.
     ///
     /// # Errors
     /// None, as [`to_json`](Self::to_json).

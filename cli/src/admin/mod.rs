@@ -43,7 +43,7 @@ impl Client {
         }
         if text.contains('@') {
             bail!(
-                "--admin: the address (not shown) has credentials in it, which Envoy's admin interface does not ask for"
+                "--admin: invalid address (not shown): user and password are not supported by Envoy's admin interface"
             );
         }
         let with_scheme = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
@@ -51,12 +51,13 @@ impl Client {
         let authority = uri.as_ref().filter(|uri| matches!(uri.path(), "" | "/") && uri.query().is_none());
         match authority.and_then(Uri::authority) {
             Some(_) if !with_scheme.starts_with("http://") => {
-                bail!("--admin {text}: Envoy's admin interface speaks plain HTTP: write http://HOST:PORT")
+                bail!("--admin {text}: Envoy's admin interface supports only plain HTTP: expected http://HOST:PORT")
             }
             Some(authority) if authority.port_u16().is_some() => Ok(Self::Url(format!("http://{authority}"))),
             _ => {
                 bail!(
-                    "--admin {text}: write http://HOST:PORT, such as http://127.0.0.1:9901, or the absolute path of a socket"
+                    "--admin {text}: expected http://HOST:PORT, such as http://127.0.0.1:9901, or the absolute path \
+                     of a socket"
                 )
             }
         }
@@ -68,7 +69,7 @@ impl Client {
     /// As [`text`](Self::text), and a page that is no JSON.
     pub(crate) fn json(&self, page: &str, query: &[(&str, &str)], timeout: Duration) -> Result<Value> {
         serde_json::from_str(&self.text(page, query, timeout)?)
-            .with_context(|| format!("its answer to {page} is no JSON: is this Envoy's admin interface?"))
+            .with_context(|| format!("its answer to {page} is not JSON: is this Envoy's admin interface?"))
     }
 
     /// Gets a page.
@@ -130,8 +131,8 @@ fn explain(error: ureq::Error, timeout: Duration) -> anyhow::Error {
         ureq::Error::Io(error) => anyhow!(
             "it cannot be reached: {error} (`portcullis run` has an admin interface there with --admin ADDRESS:PORT)"
         ),
-        ureq::Error::HostNotFound => anyhow!("there is no host of that name"),
-        error => anyhow!("it does not speak HTTP as Envoy does: {error}"),
+        ureq::Error::HostNotFound => anyhow!("host not found"),
+        error => anyhow!("its answer is not valid HTTP: {error}"),
     }
 }
 
@@ -155,12 +156,15 @@ mod tests {
     #[test]
     fn anything_else_is_refused_and_no_password_shown() {
         for (text, message) in [
-            ("https://127.0.0.1:9901", "--admin https://127.0.0.1:9901: Envoy's admin interface speaks plain HTTP"),
-            ("127.0.0.1", "--admin 127.0.0.1: write http://HOST:PORT"),
-            ("http://127.0.0.1:9901/stats", "--admin http://127.0.0.1:9901/stats: write http://HOST:PORT"),
-            ("", "--admin : write http://HOST:PORT"),
-            ("http://a b:1", "--admin http://a b:1: write http://HOST:PORT"),
-            ("http://admin:hunter2@127.0.0.1:9901", "--admin: the address (not shown) has credentials in it"),
+            (
+                "https://127.0.0.1:9901",
+                "--admin https://127.0.0.1:9901: Envoy's admin interface supports only plain HTTP",
+            ),
+            ("127.0.0.1", "--admin 127.0.0.1: expected http://HOST:PORT"),
+            ("http://127.0.0.1:9901/stats", "--admin http://127.0.0.1:9901/stats: expected http://HOST:PORT"),
+            ("", "--admin : expected http://HOST:PORT"),
+            ("http://a b:1", "--admin http://a b:1: expected http://HOST:PORT"),
+            ("http://admin:hunter2@127.0.0.1:9901", "--admin: invalid address (not shown)"),
         ] {
             let error = Client::parse(text).unwrap_err().to_string();
             assert!(error.starts_with(message) && !error.contains("hunter2"), "{error}");

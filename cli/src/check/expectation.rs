@@ -33,10 +33,10 @@ impl Expectation {
             let text = |value| place.text(value, name).map(str::to_owned);
             match name {
                 "decision" if !value.text().is_some_and(is_decision) => {
-                    bail!("{}: decision: write allow, deny or report", place.of(value))
+                    bail!("{}: invalid decision: expected allow, deny or report", place.of(value))
                 }
                 "reason" if value.text().is_some_and(is_decision) => {
-                    bail!("{}: reason: a decision, and no reason: write it as `decision`", place.of(value))
+                    bail!("{}: invalid reason: it is a decision, write it as `decision`", place.of(value))
                 }
                 "decision" => expected.decision = Some(text(value)?),
                 "reason" => expected.reason = Some(known(place, value, &text(value)?)?),
@@ -45,14 +45,14 @@ impl Expectation {
                 _ => {
                     let status = if let Tree::Number(number) = &value.tree { number.as_u64() } else { None };
                     if status.is_none() {
-                        bail!("{}: status: write a number such as 401", place.of(value));
+                        bail!("{}: invalid status: expected a number such as 401", place.of(value));
                     }
                     expected.status = status;
                 }
             }
         }
         if node.members().is_empty() {
-            bail!("{}: expects nothing: write a reason, allow or deny", place.of(node));
+            bail!("{}: empty expectation: write a reason, allow, deny or report", place.of(node));
         }
         Ok(expected)
     }
@@ -62,7 +62,7 @@ impl Expectation {
         let caller = got.decision.caller;
         let status = match &got.outcome {
             Outcome::Reply(reply) => reply.status.to_string(),
-            Outcome::Forward(_) => "none: it goes on".to_owned(),
+            Outcome::Forward(_) => "none: forwarded".to_owned(),
         };
         let rows = [
             ("", self.decision.clone(), Some(got.verdict.to_owned())),
@@ -95,5 +95,5 @@ fn known(place: InFile<'_>, node: &Node, text: &str) -> Result<String> {
         return Ok(text.to_owned());
     }
     let names = Reason::ALL.iter().map(|reason| reason.name()).collect::<Vec<_>>().join(", ");
-    bail!("{}: {text}: is no decision and no reason: write allow, deny, report or one of {names}", place.of(node))
+    bail!("{}: invalid expectation {text:?}: expected allow, deny, report, or one of {names}", place.of(node))
 }

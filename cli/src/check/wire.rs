@@ -48,9 +48,11 @@ impl Wire {
 /// For people: the reply, or the header mutations.
 pub(super) fn as_text(outcome: &Outcome<'_>, request: &Request<'_>) -> String {
     match outcome {
-        Outcome::Forward(mutations) if mutations.list().is_empty() => "to the upstream, as it came\n".to_owned(),
+        Outcome::Forward(mutations) if mutations.list().is_empty() => {
+            "forwarded to the upstream, unchanged\n".to_owned()
+        }
         Outcome::Forward(mutations) => {
-            let mut text = "to the upstream, with these changes\n".to_owned();
+            let mut text = "forwarded to the upstream, with these changes\n".to_owned();
             for mutation in mutations.list() {
                 text.push_str(&match mutation {
                     HeaderMutation::Remove(name) => format!("  remove  {}\n", name.escape_ascii()),

@@ -34,21 +34,21 @@ pub(super) fn compare(old: &Side, new: &Side) -> Vec<Change> {
         }
     };
     let (trusted_before, trusted_after) = (Addresses::trusted(old), Addresses::trusted(new));
-    line(Opens, trusted_after.without(&trusted_before).networks(), new, ": no key needed from there");
-    line(Closes, trusted_before.without(&trusted_after).networks(), old, ": a key needed from there");
+    line(Opens, trusted_after.without(&trusted_before).networks(), new, ": no key is needed from there");
+    line(Closes, trusted_before.without(&trusted_after).networks(), old, ": a key is needed from there");
     if !before.ranges.is_empty() && !after.ranges.is_empty() && before.client_address != after.client_address {
         let what = format!("client_address {} -> {}", name(&before.client_address), name(&after.client_address));
         let change = |effect, why: &str| Change::new(effect, "trusted_networks", format!("{what}: {why}"));
         match (&before.client_address, &after.client_address) {
             (_, ClientAddress::RemoteIp) => {
-                changes.push(change(Opens, "addresses that Envoy took from headers count from now on"));
+                changes.push(change(Opens, "addresses that Envoy takes from headers are now trusted"));
             }
             (ClientAddress::RemoteIp, _) => {
-                changes.push(change(Closes, "addresses that Envoy took from headers count no longer"));
+                changes.push(change(Closes, "addresses that Envoy takes from headers are no longer trusted"));
             }
             _ => {
-                changes.push(change(MayOpen, "other callers may count as trusted"));
-                changes.push(change(Closes, "callers that counted as trusted may need a key"));
+                changes.push(change(MayOpen, "other callers may be trusted"));
+                changes.push(change(Closes, "callers that were trusted may need a key"));
             }
         }
     }

@@ -23,7 +23,7 @@ impl Source {
     /// Reads a file, or standard input for `-`.
     ///
     /// # Errors
-    /// Where it cannot be read, is very large, or is no UTF-8.
+    /// If it cannot be read, is very large, or is no UTF-8.
     pub(super) fn read(file: &Path) -> Result<Self> {
         let (name, mut reader): (String, Box<dyn std::io::Read>) = if file == Path::new("-") {
             ("standard input".to_owned(), Box::new(std::io::stdin().lock()))
@@ -40,10 +40,10 @@ impl Source {
         }
         let text = match String::from_utf8(bytes) {
             Ok(text) if !text.contains('\0') => text,
-            Ok(_) => bail!("{name} is no text: it has a NUL byte (is it binary, or UTF-16? save it as UTF-8)"),
+            Ok(_) => bail!("{name} is not text: it has a NUL byte (is it binary, or UTF-16? save it as UTF-8)"),
             Err(error) => {
                 let at = error.utf8_error().valid_up_to();
-                bail!("{name} is no UTF-8 (at byte {at}): save it as UTF-8")
+                bail!("{name} is not UTF-8 (at byte {at}): save it as UTF-8")
             }
         };
         let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
@@ -53,7 +53,7 @@ impl Source {
     /// As one document of YAML or JSON.
     ///
     /// # Errors
-    /// Where it is none.
+    /// If it is none.
     pub(super) fn node(&self) -> Result<Node> {
         Node::parse(&self.text).map_err(|error| anyhow!("{} is not valid YAML or JSON: {error}", self.name))
     }
@@ -61,7 +61,7 @@ impl Source {
     /// As all its documents of YAML or JSON.
     ///
     /// # Errors
-    /// Where one of them is none.
+    /// If one of them is none.
     pub(super) fn nodes(&self) -> Result<Vec<Node>> {
         Node::parse_all(&self.text).map_err(|error| anyhow!("{} is not valid YAML or JSON: {error}", self.name))
     }

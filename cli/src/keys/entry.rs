@@ -9,7 +9,7 @@ use portcullis::{Document, Timestamp};
 use serde_json::json;
 
 use super::known::AllKeys;
-use crate::files::Merged;
+use crate::files::EffectivePolicy;
 use crate::store::{Store, StoredKey};
 use crate::when::{When, rfc3339};
 use crate::yaml::Node;
@@ -17,22 +17,22 @@ use crate::yaml::Node;
 /// What `generate` and `add` say of the keys that they put into the store.
 #[derive(Debug, Args)]
 pub(crate) struct Entry {
-    /// Whose key it is; a consumer that nobody knows yet is made
+    /// The consumer that the key belongs to; created if it does not exist
     #[arg(long, value_name = "NAME")]
     pub(crate) consumer: String,
-    /// A role of the consumer, where the policy does not name the consumer; may be repeated
+    /// A role of the consumer, if the policy does not define the consumer; may be repeated
     #[arg(long = "role", value_name = "ROLE")]
     roles: Vec<String>,
-    /// The public handle [default: the first 16 hex digits of the key's SHA-256]
+    /// The public id of the key [default: the first 16 hex digits of the key's SHA-256]
     #[arg(long)]
     id: Option<String>,
     /// A remark
     #[arg(long, value_name = "TEXT")]
     description: Option<String>,
-    /// When it stops being valid: 90d, 2027-02-01, or a date-time [default: never]
+    /// When the key expires: 90d, 2027-02-01, or a date-time [default: never]
     #[arg(long, value_name = "WHEN")]
     expires: Option<When>,
-    /// When it starts being valid [default: now]
+    /// When the key becomes valid [default: now]
     #[arg(long, value_name = "WHEN")]
     not_before: Option<When>,
 }
@@ -41,22 +41,22 @@ impl Entry {
     /// Puts keys into the store. The digests come with the place where each was given, for messages.
     ///
     /// # Errors
-    /// Where one is there already, or where the gate would refuse the entry. The store is then to be thrown away.
+    /// If one is there already, or where the gate would refuse the entry. The store is then to be thrown away.
     pub(crate) fn put(
         &self,
         store: &mut Store,
-        policy: Option<&Merged>,
+        policy: Option<&EffectivePolicy>,
         digests: Vec<(String, Digest)>,
         now: Timestamp,
     ) -> Result<Added> {
         if self.id.is_some() && digests.len() != 1 {
-            bail!("--id is for one key: several get theirs from their digests");
+            bail!("--id: expected a single key: the ids of several keys come from their digests");
         }
         let expires = self.expires.map(|when| when.from(now));
         if expires.is_some_and(|expires| expires <= now) {
-            bail!("--expires is in the past: nobody could use the key");
+            bail!("--expires is in the past: the key would never be valid");
         }
-        self.holds_no_key(&digests)?;
+        self.check_no_key(&digests)?;
         let notes = self.put_roles(store, policy)?;
         let time = |at: Option<Timestamp>| at.map(rfc3339);
         let blueprint = StoredKey {
@@ -77,21 +77,21 @@ impl Entry {
     }
 
     /// What is said about a key is listed and logged, so it must not be the key.
-    fn holds_no_key(&self, digests: &[(String, Digest)]) -> Result<()> {
+    fn check_no_key(&self, digests: &[(String, Digest)]) -> Result<()> {
         let options = [("--id", &self.id), ("--description", &self.description)];
         let options = options.into_iter().filter_map(|(option, text)| Some((option, text.as_ref()?)));
         let roles = self.roles.iter().map(|role| ("--role", role));
         for (option, text) in options.chain(roles).chain([("--consumer", &self.consumer)]) {
             let own = Digest::of(text.as_bytes());
             if digests.iter().any(|(_, digest)| *digest == own) {
-                bail!("{option} is the key itself, which the shell's history has now: better `generate` another key");
+                bail!("{option} is the key itself, which is now in the shell's history: `generate` another key");
             }
         }
         Ok(())
     }
 
     /// A consumer's roles have one home. Gives what is to be told of them.
-    fn put_roles(&self, store: &mut Store, policy: Option<&Merged>) -> Result<Vec<String>> {
+    fn put_roles(&self, store: &mut Store, policy: Option<&EffectivePolicy>) -> Result<Vec<String>> {
         let name = &self.consumer;
         let in_policy = policy.and_then(|policy| {
             let index = policy
@@ -104,7 +104,7 @@ impl Entry {
         });
         let is_new = !store.consumers.contains_key(name);
         if let Some(place) = in_policy.as_ref().filter(|_| !self.roles.is_empty()) {
-            bail!("--role: the policy names the consumer {name}: write its roles there ({place})");
+            bail!("--role: the policy defines the consumer {name}: write its roles there ({place})");
         }
         let mut notes = Vec::new();
         if is_new && in_policy.is_none() {
@@ -118,7 +118,7 @@ impl Entry {
             }
         }
         if !is_new && stored.roles.len() > before {
-            notes.push(format!("every key of {name} has these roles now: {}", stored.roles.join(", ")));
+            notes.push(format!("every key of {name} now has these roles: {}", stored.roles.join(", ")));
         }
         Ok(notes)
     }
@@ -157,20 +157,20 @@ impl NewEntry {
 ///
 /// # Errors
 /// The first that is there, and whose it is.
-pub(crate) fn add_unique(store: &mut Store, policy: Option<&Merged>, keys: &[NewEntry]) -> Result<()> {
+pub(crate) fn add_unique(store: &mut Store, policy: Option<&EffectivePolicy>, keys: &[NewEntry]) -> Result<()> {
     let all = AllKeys::of(store, policy)?;
     let mut given = HashMap::new();
     for NewEntry { consumer, key, place } in keys {
         let digest = key.digest();
         if let Some(known) = digest.and_then(|digest| all.by_digest(&digest)) {
             let at = known.place.as_ref().map(|at| format!(" ({at})")).unwrap_or_default();
-            bail!("{place}: this key is known already: it is {} of {}{at}", known.id, known.consumer);
+            bail!("{place}: duplicate key: it is {} of {}{at}", known.id, known.consumer);
         }
         if let Some(known) = all.by_id(&key.id) {
-            bail!("--id {}: a key of {} has this id: give another one", key.id, known.consumer);
+            bail!("--id {}: duplicate key id, already used by a key of {}: use another one", key.id, known.consumer);
         }
         if let Some(other) = given.insert(digest, place) {
-            bail!("{place}: this key is the one of {other}: give it once");
+            bail!("{place}: duplicate key, also in {other}: give it once");
         }
         store.consumers.entry(consumer.clone()).or_default().keys.push(key.clone());
     }

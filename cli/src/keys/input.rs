@@ -11,7 +11,7 @@ use crate::output::note;
 /// can present them.
 ///
 /// # Errors
-/// Where they cannot be read, or where there are none.
+/// If they cannot be read, or where there are none.
 pub(crate) fn read_keys(file: Option<&Path>) -> Result<Vec<Line>> {
     let mut text = Vec::new();
     match file {
@@ -19,7 +19,7 @@ pub(crate) fn read_keys(file: Option<&Path>) -> Result<Vec<Line>> {
         None => {
             let mut input = std::io::stdin().lock();
             if input.is_terminal() {
-                note("type or paste the key, one a line, then press Ctrl-D");
+                note("type or paste the keys, one on each line, then press Ctrl-D");
             }
             input.read_to_end(&mut text).context("cannot read standard input")?;
         }
@@ -28,10 +28,7 @@ pub(crate) fn read_keys(file: Option<&Path>) -> Result<Vec<Line>> {
     let keys: Vec<_> =
         lines.filter(|(key, _)| !key.is_empty()).map(|(key, number)| Line { number, key: key.to_vec() }).collect();
     if keys.is_empty() {
-        bail!(
-            "no key was given: give it on standard input{}",
-            if file.is_some() { " or in a file with one" } else { "" }
-        );
+        bail!("missing key: give it on standard input{}", if file.is_some() { " or in a file with one" } else { "" });
     }
     Ok(keys)
 }

@@ -32,7 +32,7 @@ impl NewKey {
     /// A key that nobody else has, from the operating system's randomness.
     ///
     /// # Errors
-    /// Where the operating system gives none.
+    /// If the operating system gives none.
     pub(crate) fn generate() -> Result<Self> {
         let random = StdRng::try_from_rng(&mut SysRng).context("the operating system gives no random numbers")?;
         let key: String = PREFIX.chars().chain(random.sample_iter(Alphanumeric).take(RANDOM).map(char::from)).collect();

@@ -10,7 +10,7 @@ use portcullis::keys::Digest;
 use portcullis::keys::EntryProblem;
 use portcullis::keys::KeyEntry;
 
-use crate::files::{Merged, environment};
+use crate::files::{EffectivePolicy, environment};
 use crate::store::{Store, StoredKey};
 use crate::when::Span;
 
@@ -85,7 +85,7 @@ impl std::fmt::Display for State {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::ExpiresIn(span) => write!(f, "expires in {span}"),
-            Self::ValidIn(span) => write!(f, "not yet: in {span}"),
+            Self::ValidIn(span) => write!(f, "valid in {span}"),
             Self::Unset => f.write_str("unset here"),
             _ => f.write_str(self.name()),
         }
@@ -175,9 +175,9 @@ impl AllKeys {
     /// Those of a store, and of the policy that it belongs to.
     ///
     /// # Errors
-    /// Where the gate would refuse the policy.
-    pub(crate) fn of(store: &Store, policy: Option<&Merged>) -> Result<Self> {
-        let document = policy.map(Merged::document).transpose()?;
+    /// If the gate would refuse the policy.
+    pub(crate) fn of(store: &Store, policy: Option<&EffectivePolicy>) -> Result<Self> {
+        let document = policy.map(EffectivePolicy::document).transpose()?;
         let place = |path: &str| policy.map(|policy| policy.place(path)).unwrap_or_default();
         Ok(Self::of_document(store, document.as_ref(), &place))
     }

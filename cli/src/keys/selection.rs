@@ -16,7 +16,7 @@ use crate::store::{Locked, Store, StoredKey};
 /// Ids, or keys on standard input.
 #[derive(Debug, Args)]
 pub(crate) struct Selection {
-    /// The id of a key; or `-` for keys on standard input, one a line
+    /// The id of a key; `-` reads keys from standard input, one on each line
     #[arg(required = true, value_name = "ID")]
     ids: Vec<String>,
 }
@@ -92,7 +92,7 @@ impl Selected {
     /// Writes the store, and says what was done.
     ///
     /// # Errors
-    /// Where it cannot be written.
+    /// If it cannot be written.
     pub(crate) fn save(&self, done: &str) -> Result<()> {
         self.locked.save()?;
         match self.ids.iter().next() {
@@ -111,9 +111,9 @@ fn find_key(stored: &AllKeys, line: &Line, files: &StoreFile) -> Result<String> 
         return Ok(known.id.clone());
     }
     if let Some(place) = in_policy(files, |all| all.by_digest(&digest).and_then(|known| known.place.clone()))? {
-        bail!("line {number}: this key stands in the policy, at {place}: change it there");
+        bail!("line {number}: this key is in the policy, at {place}: change it there");
     }
-    let hint = if is_typo(key) { " (its checksum is wrong: a typo?)" } else { "" };
+    let hint = if is_typo(key) { " (invalid checksum: probably mistyped)" } else { "" };
     Err(anyhow!("line {number}: this key is not in {}{hint}", files.path().display()))
 }
 
@@ -124,17 +124,17 @@ fn find_id(stored: &AllKeys, id: &str, number: usize, files: &StoreFile) -> Resu
     }
     if stored.by_digest(&Digest::of(id.as_bytes())).is_some() || is_typo(id.as_bytes()) {
         bail!(
-            "argument {number} is a key and not its id: the shell's history has it now, so better rotate it. Give a key \
-             on standard input, with `-` as the ID"
+            "argument {number} is a key, not an id: it is now in the shell's history, so rotate it. Give keys on \
+             standard input, with `-` as the ID"
         );
     }
     if let Some(place) = in_policy(files, |all| all.by_id(id).and_then(|known| known.place.clone()))? {
-        bail!("{id} stands in the policy, at {place}: change it there");
+        bail!("{id} is in the policy, at {place}: change it there");
     }
     let mut like = stored.keys.iter().filter(|known| known.id.starts_with(id) && !id.is_empty());
     match (like.next(), like.next()) {
-        (Some(one), None) => bail!("no key has the id {id}: is {} meant?", one.id),
-        _ => bail!("argument {number} is no id of a key in {}: see `portcullis keys list`", files.path().display()),
+        (Some(one), None) => bail!("key id {id} not found: did you mean {}?", one.id),
+        _ => bail!("argument {number}: key id not found in {}: see `portcullis keys list`", files.path().display()),
     }
 }
 

@@ -10,7 +10,7 @@ use super::code::Code;
 use super::files::syntax;
 use super::finding::Finding;
 use super::gate::{Gate, shared_vms};
-use super::{Examined, listener, mesh, routes, settled};
+use super::{Examined, listener, mesh, normalization, routes};
 use crate::yaml::{Node, Place, Position, Tree};
 
 /// A file of a configuration.
@@ -119,7 +119,7 @@ pub(super) fn walk<'a>(node: &'a Node, see: &mut dyn FnMut(&'a Node)) {
 /// Looks at all files as parts of one configuration.
 ///
 /// # Errors
-/// Where a file cannot be read.
+/// If a file cannot be read.
 pub(super) fn examine(files: &[PathBuf], times: (Timestamp, Timestamp)) -> Result<Vec<Examined>> {
     let mut all = Vec::new();
     let mut sources = Vec::new();
@@ -147,14 +147,14 @@ pub(super) fn examine(files: &[PathBuf], times: (Timestamp, Timestamp)) -> Resul
     let mut findings = Vec::new();
     let has_gate = listener::examine(&sources, &managers, &gates, &mut findings);
     sources.iter().for_each(|source| mesh::examine(source, &mut findings));
-    settled::examine(&sources, &managers, &mut findings);
+    normalization::examine(&sources, &managers, &mut findings);
     routes::examine(&sources, &managers, &gates, &mut findings);
     mesh::examine_gates(&gates, &mut findings);
     shared_vms(&gates, &mut findings);
     sources.iter().for_each(|source| switched_off(source, &gates, &mut findings));
     if let Some(source) = sources.first().filter(|_| !has_gate) {
         let place = Place { file: source.file.clone(), at: None };
-        let fix = "put one before the router (`portcullis render`), or show lint the file that it is in";
+        let fix = "add one before the router (`portcullis render` writes it), or also give the file that contains it";
         findings.push(Finding::new(Code::NoGate, place, "there is no gate in this configuration", fix));
     }
     for finding in findings {
@@ -199,8 +199,8 @@ fn switched_off(source: &Source, gates: &[Gate<'_>], findings: &mut Vec<Finding>
         walk(document, &mut |node| {
             for (name, config) in field(node, "typed_per_filter_config").map(Node::members).unwrap_or_default() {
                 if is_gate(&name.text) && is_set(config, "disabled") {
-                    let message = format!("disabled: the gate {} is open here, for everybody", name.text);
-                    find(Code::GateDisabled, config, &message, "remove it; what is public belongs into public_paths");
+                    let message = format!("disabled: the gate {} does not run here", name.text);
+                    find(Code::GateDisabled, config, &message, "remove it, and list public paths in public_paths");
                 }
             }
             let is_filter = field(node, "typed_config").or_else(|| field(node, "config_discovery")).is_some();
@@ -208,11 +208,11 @@ fn switched_off(source: &Source, gates: &[Gate<'_>], findings: &mut Vec<Finding>
                 return;
             }
             if let Some(disabled) = field(node, "disabled").filter(|_| is_set(node, "disabled")) {
-                let message = "disabled: each route that does not switch the gate on is open";
-                find(Code::GateDisabled, disabled, message, "remove it; what is public belongs into public_paths");
+                let message = "disabled: the gate runs only where a route enables it";
+                find(Code::GateDisabled, disabled, message, "remove it, and list public paths in public_paths");
             }
             if let Some(optional) = field(node, "is_optional").filter(|_| is_set(node, "is_optional")) {
-                let message = "is_optional: an Envoy without wasm leaves the gate out, and serves";
+                let message = "is_optional: an Envoy without wasm runs without the gate";
                 find(Code::OptionalGate, optional, message, "remove it");
             }
         });

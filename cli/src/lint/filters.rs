@@ -19,9 +19,9 @@ pub(super) fn kind(filter: &Node) -> &str {
 pub(super) fn translates(filter: &Node) -> Option<&'static str> {
     let kind = kind(filter);
     if kind.contains(".grpc_json_transcoder.") {
-        Some("this lets one gRPC method be called by two paths, its own and that of its HTTP rule")
+        Some("callers can use two paths for one gRPC method (its own, and that of its HTTP rule)")
     } else if kind.contains(".connect_grpc_bridge.") {
-        Some("this makes POST of a GET with ?connect=v1")
+        Some("this turns GET with ?connect=v1 into POST")
     } else {
         None
     }

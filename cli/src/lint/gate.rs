@@ -7,7 +7,7 @@ use super::Examined;
 use super::code::Code;
 use super::configuration::{Source, field, is_enum, is_set, text_of, typed};
 use super::finding::Finding;
-use super::policy::{Subject, Taken, Variables};
+use super::policy::{AcceptedPolicy, Subject, Variables};
 use crate::yaml::{Node, Place, Position, Tree};
 use portcullis::Timestamp;
 
@@ -25,7 +25,7 @@ pub(super) struct Gate<'a> {
     on_failure: OnFailure<'a>,
     module: Module<'a>,
     /// The policy as the gate takes it; none before it was examined, and none where it is refused.
-    pub(super) taken: Option<Taken>,
+    pub(super) accepted: Option<AcceptedPolicy>,
 }
 
 /// What a proxy does without the module.
@@ -89,7 +89,7 @@ impl<'a> Gate<'a> {
                 (None, other) => OnFailure::Close(other),
             },
             module: Module { url, sha256: remote.and_then(|remote| field(remote, "sha256")) },
-            taken: None,
+            accepted: None,
         })
     }
 
@@ -126,7 +126,7 @@ impl<'a> Gate<'a> {
                 url: url.filter(|url| !url.text().is_some_and(|url| url.starts_with("file:"))),
                 sha256: wasm.get("sha256"),
             },
-            taken: None,
+            accepted: None,
         })
     }
 
@@ -149,7 +149,7 @@ impl<'a> Gate<'a> {
             },
             on_failure: open.map_or(OnFailure::Best, OnFailure::Open),
             module: Module { url, sha256: code.and_then(|code| code.get("sha256")) },
-            taken: None,
+            accepted: None,
         })
     }
 
@@ -163,13 +163,13 @@ impl<'a> Gate<'a> {
         let (node, bytes) = &self.policy;
         let place = |path: &str| Place { file: self.source.file.clone(), at: node.position(path).or(self.entry.at) };
         let subject = Subject { node, bytes, place: &place, variables: &self.variables, has_listener, times };
-        let (findings, taken) = subject.examine();
+        let (findings, accepted) = subject.examine();
         examined.findings.extend(findings);
         examined.findings.extend(self.module_findings());
-        examined
-            .policies
-            .extend(taken.as_ref().map(|taken| (taken.document.name.as_str().to_owned(), taken.digest.clone())));
-        self.taken = taken;
+        examined.policies.extend(
+            accepted.as_ref().map(|accepted| (accepted.document.name.as_str().to_owned(), accepted.digest.clone())),
+        );
+        self.accepted = accepted;
     }
 
     fn module_findings(&self) -> Vec<Finding> {
@@ -180,26 +180,31 @@ impl<'a> Gate<'a> {
             OnFailure::Open(node) => find(
                 Code::FailOpen,
                 Some(node),
-                "where the module fails or cannot be had, everybody is let in",
-                "let it fail by FAIL_RELOAD, or closed",
+                "if the module fails or cannot be loaded, every request gets through",
+                "use FAIL_RELOAD, or fail closed",
             ),
             OnFailure::Close(node) => {
-                let message = "should the module ever trap, the worker answers 503 until its configuration changes";
-                find(Code::NoFailReload, node, message, "ask for FAIL_RELOAD");
+                let message = "if the module traps, the worker answers 503 until its configuration changes";
+                find(Code::NoFailReload, node, message, "use FAIL_RELOAD");
             }
             OnFailure::Best => {}
         }
         match (self.module.url, self.module.sha256.and_then(Node::text).filter(|text| !text.is_empty())) {
             (Some(url), None) => {
-                let message = "whoever can write where the module comes from decides what the gate lets through";
-                find(Code::UnpinnedModule, Some(url), message, "give its sha256, and a tag or a path with its version");
+                let message = "no digest: whoever can replace the module at its source controls the gate";
+                find(
+                    Code::UnpinnedModule,
+                    Some(url),
+                    message,
+                    "add its sha256, and use a tag or a path with its version",
+                );
             }
             (_, Some(digest)) if digest.bytes().all(|byte| byte == b'0') => {
                 find(
                     Code::PlaceholderDigest,
                     self.module.sha256,
-                    "no module has this digest: none will be loaded, and nobody gets through",
-                    "put in the digest of yours",
+                    "placeholder digest: no module has it, so none is loaded, and no request gets through",
+                    "use the digest of your module",
                 );
             }
             _ => {}
@@ -209,12 +214,12 @@ impl<'a> Gate<'a> {
 
     /// Whether a gate behind this one finds the key.
     pub(super) fn forwards(&self) -> bool {
-        self.taken.as_ref().is_none_or(|taken| taken.document.upstream.forward_credential)
+        self.accepted.as_ref().is_none_or(|accepted| accepted.document.upstream.forward_credential)
     }
 
     /// Whether some paths ask for more than others: rules, or protected paths.
     pub(super) fn tells_paths_apart(&self) -> bool {
-        let document = self.taken.as_ref().map(|taken| &taken.document);
+        let document = self.accepted.as_ref().map(|accepted| &accepted.document);
         document.is_some_and(|document| !document.rules.is_empty() || document.protected_paths.is_some())
     }
 
@@ -236,14 +241,14 @@ pub(super) fn shared_vms(gates: &[Gate<'_>], findings: &mut Vec<Finding>) {
         };
         if gates.iter().take(number).any(differs) {
             let message = format!(
-                "another gate has the vm_id {id:?} with other environment_variables: before Envoy 1.39 both see those \
-                 of one"
+                "another gate has the vm_id {id:?} and different environment_variables: before Envoy 1.39 both get \
+                 the same values"
             );
             findings.push(Finding::new(
                 Code::SharedVm,
                 gate.place(Some(vm)),
                 message,
-                "give each environment a vm_id of its own",
+                "use a different vm_id for each environment",
             ));
         }
     }
@@ -251,10 +256,10 @@ pub(super) fn shared_vms(gates: &[Gate<'_>], findings: &mut Vec<Finding>) {
 
 /// Whether this is one of our gates: by any of its names, or by what its configuration holds.
 fn is_gate(names: &[Option<&str>], policy: &Node) -> bool {
-    const TELLING: [&str; 5] =
+    const POLICY_FIELDS: [&str; 5] =
         ["key_sources", "public_paths", "protected_paths", "trusted_networks", "trusted_identities"];
     names.iter().flatten().any(|name| name.contains("portcullis"))
-        || TELLING.iter().any(|member| policy.get(member).is_some())
+        || POLICY_FIELDS.iter().any(|member| policy.get(member).is_some())
 }
 
 fn list(node: Option<&Node>) -> Vec<String> {

@@ -5,7 +5,7 @@ use super::configuration::{Source, field, is_off, text_of, typed, walk};
 use super::filters::{may_answer, router_of, translates};
 use super::finding::Finding;
 use super::gate::Gate;
-use super::settled;
+use super::normalization;
 use crate::yaml::{Node, Place};
 
 /// A connection manager, and the listener that it is in. One without filters is a part that Istio merges into its own.
@@ -61,25 +61,25 @@ pub(super) fn examine(
     for manager in &gated {
         manager.chain(manager.filters(), gates, findings);
         manager.upgrade_chains(sources, gates, findings);
-        settled::examine_manager(manager, findings);
-        let policies = gates.iter().filter(|gate| manager.has(gate, gates)).filter_map(|gate| gate.taken.as_ref());
-        for taken in policies.filter(|taken| !taken.document.trusted_networks.ranges.is_empty()) {
-            manager.addresses(&taken.document, findings);
+        normalization::examine_manager(manager, findings);
+        let policies = gates.iter().filter(|gate| manager.has(gate, gates)).filter_map(|gate| gate.accepted.as_ref());
+        for accepted in policies.filter(|accepted| !accepted.document.trusted_networks.ranges.is_empty()) {
+            manager.addresses(&accepted.document, findings);
         }
     }
     for part in parts.iter().filter(|_| !gates.is_empty()) {
         part.upgrade_chains(sources, gates, findings);
-        settled::examine_manager(part, findings);
+        normalization::examine_manager(part, findings);
     }
     open.retain(|manager| manager.router().is_some() && manager.passes_on());
     for manager in open.iter().filter(|_| !gated.is_empty()) {
         let beside =
             |gated: &&&Manager<'_>| gated.listener.zip(manager.listener).is_some_and(|(a, b)| std::ptr::eq(a, b));
         let message = match gated.iter().find(beside) {
-            Some(_) => "this filter chain has no gate, and another of its listener has one",
-            None => "this listener has no gate, and another has one",
+            Some(_) => "this filter chain has no gate, but another one of its listener has",
+            None => "this listener has no gate, but another one has",
         };
-        let fix = "put a gate here too, if what is behind it is the same";
+        let fix = "add a gate here too, if it leads to the same services";
         findings.push(manager.find(Code::UngatedListener, None, message, fix));
     }
     let clusters: Vec<&str> = gated.iter().flat_map(|manager| manager.clusters()).collect();
@@ -93,9 +93,10 @@ fn unfiltered(source: &Source, clusters: &[&str], findings: &mut Vec<Finding>) {
         walk(document, &mut |node| {
             let Some((_, proxy)) = typed(node).filter(|(kind, _)| kind.ends_with(".TcpProxy")) else { return };
             if let Some(cluster) = clusters_of(proxy).into_iter().find(|cluster| clusters.contains(cluster)) {
-                let message =
-                    format!("what comes here reaches {cluster} as TCP, and elsewhere a gate stands before it");
-                let fix = "leave it out, or see who can connect: no HTTP filter is asked here";
+                let message = format!(
+                    "connections here reach {cluster} over TCP without a gate, but elsewhere a gate is in front of it"
+                );
+                let fix = "remove it, or restrict who can connect: HTTP filters do not run here";
                 let place = Place { file: source.file.clone(), at: proxy.at };
                 findings.push(Finding::new(Code::UngatedListener, place, message, fix));
             }
@@ -136,7 +137,8 @@ impl<'a> Manager<'a> {
         upgrades.iter().map(|upgrade| (upgrade, field(upgrade, "filters").map(Node::items).unwrap_or_default()))
     }
 
-    /// Looks at the filters that upgrades have of their own. One that is switched off counts where a route switches it on.
+    /// Looks at the filters that upgrades have of their own. One that is switched off counts where a route switches it
+    /// on.
     fn upgrade_chains(&self, sources: &[Source], gates: &[Gate<'a>], findings: &mut Vec<Finding>) {
         let is_open = |upgrade: &Node| !is_off(upgrade, "enabled") || is_enabled_by_a_route(upgrade, sources);
         let own = self.upgrades().filter(|(upgrade, filters)| !filters.is_empty() && is_open(upgrade));
@@ -146,10 +148,12 @@ impl<'a> Manager<'a> {
                 continue;
             }
             let message = format!(
-                "a request for the upgrade {} runs through these filters alone, and none is the gate: nobody needs a key",
+                "requests with the upgrade {} run only through these filters, and the gate is not among them: no key \
+                 is needed",
                 text_of(upgrade, "upgrade_type").unwrap_or_default()
             );
-            let fix = "leave filters out: the upgrade then runs through http_filters; or put the gate first among them";
+            let fix =
+                "remove filters, so that the upgrade runs through http_filters, or add the gate as the first of them";
             findings.push(self.find(Code::UngatedUpgrade, field(upgrade, "filters"), message, fix));
         }
     }
@@ -171,7 +175,8 @@ impl<'a> Manager<'a> {
         found
     }
 
-    /// The gates among filters, and inside them, with their numbers. What is in another file that was not given is a gate by
+    /// The gates among filters, and inside them, with their numbers. What is in another file that was not given is a
+    /// gate by
     /// its name.
     fn gates<'g>(
         &self,
@@ -210,42 +215,43 @@ impl<'a> Manager<'a> {
                 find(
                     Code::GateAfterRouter,
                     filter,
-                    "the gate stands after the router, which must be the last: Envoy refuses that".into(),
-                    "put it before the router",
+                    "the gate is after the router, which must be the last filter: Envoy refuses this".into(),
+                    "move it before the router",
                 );
             }
             if number < first && may_answer(filter) {
                 let message = format!(
-                    "{} stands before the gate: whoever it answers by itself needs no key",
+                    "{} is before the gate: requests that it answers itself need no key",
                     text_of(filter, "name").unwrap_or("a filter")
                 );
                 find(
                     Code::AnswersBeforeGate,
                     filter,
                     message,
-                    "put it behind the gate, or see that it answers nothing that a key is for",
+                    "move it after the gate, or make sure that it answers nothing that needs a key",
                 );
             }
             let is_behind = |(gate, _): &&(usize, Option<&Gate<'_>>)| *gate < number;
             if let Some(what) = translates(filter)
                 .filter(|_| here.iter().filter(is_behind).filter_map(|(_, gate)| *gate).any(Gate::tells_paths_apart))
             {
-                let message = format!("{what}, after the gate: rules and protected paths are for the other request");
-                let fix =
-                    "put it before the gate, or write them for /package.Service/Method too, rules without methods";
+                let message =
+                    format!("{what}, but after the gate, whose rules and protected paths apply to the request as sent");
+                let fix = "move it before the gate, or also write protected paths and rules (without methods) for \
+                           /package.Service/Method";
                 find(Code::TranslatesAfterGate, filter, message, fix);
             }
             let is_inside = |(_, gate): &&(usize, Option<&Gate<'_>>)| {
                 gate.is_some_and(|gate| !std::ptr::eq(gate.entry, filter) && holds(filter, gate.entry))
             };
             if let Some((_, Some(gate))) = here.iter().find(is_inside) {
-                let message = "the gate is inside another filter, which decides which requests it sees".into();
-                find(Code::ConditionalGate, gate.entry, message, "make it a filter of its own");
+                let message = "the gate is inside another filter, which decides for which requests it runs".into();
+                find(Code::ConditionalGate, gate.entry, message, "make it a separate filter");
             }
             let default = field(filter, "config_discovery").and_then(|discovery| field(discovery, "default_config"));
             let is_none = |default: &&Node| is_gate && Gate::of_filter(self.source, filter, default).is_none();
             if let Some(default) = default.filter(is_none) {
-                let message = "this stands in for the gate until Envoy has it, and is none".into();
+                let message = "this replaces the gate until Envoy has received it, but is not a gate".into();
                 let fix = "remove default_config: without it, requests get 500 until then";
                 find(Code::UngatedDefault, default, message, fix);
             }
@@ -280,8 +286,8 @@ fn is_enabled_by_a_route(upgrade: &Node, sources: &[Source]) -> bool {
 
 /// What two gates in a row do.
 pub(super) fn two_gates(first: &str) -> String {
-    format!("a second gate behind {first}, which takes the key out: this one then denies")
+    format!("second gate after {first}, which removes the key: this one then denies every request")
 }
 
 /// What to do about it.
-pub(super) const TWO_GATES_FIX: &str = "have one, or give the first `upstream: {forward_credential: true}`";
+pub(super) const TWO_GATES_FIX: &str = "keep one of them, or set `upstream: {forward_credential: true}` in the first";

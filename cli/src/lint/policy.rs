@@ -71,7 +71,7 @@ impl Variables {
 
 /// A policy that the gate would take.
 #[derive(Debug)]
-pub(crate) struct Taken {
+pub(crate) struct AcceptedPolicy {
     /// As it is written, with its defaults.
     pub(crate) document: Document,
     /// Its digest, as the gate logs it and shows it in a gauge.
@@ -80,7 +80,7 @@ pub(crate) struct Taken {
 
 impl Subject<'_> {
     /// The findings, and the policy where the gate would take it.
-    pub(crate) fn examine(&self) -> (Vec<Finding>, Option<Taken>) {
+    pub(crate) fn examine(&self) -> (Vec<Finding>, Option<AcceptedPolicy>) {
         let loaded = Document::read(self.bytes)
             .and_then(|document| Ok((Policy::compile(document.clone(), &|name| self.variables.get(name))?, document)));
         let (loaded, document) = match loaded {
@@ -91,7 +91,7 @@ impl Subject<'_> {
         keys::examine(self, &document, &mut findings);
         access::examine(self, &document, &mut findings);
         let digest = format!("{:012x}", loaded.policy.digest().first_48_bits());
-        (findings, Some(Taken { document, digest }))
+        (findings, Some(AcceptedPolicy { document, digest }))
     }
 
     /// A finding at a path of the document.
@@ -125,11 +125,10 @@ impl Subject<'_> {
             Problem::Invalid { invalid, .. } => {
                 (text.strip_suffix(&format!(": {}", invalid.help)).unwrap_or(&text), invalid.help.to_string())
             }
-            Problem::WrongType { quotable: true, found: "a number" | "a boolean", .. } => {
-                (text.as_str(), "quote it".into())
-            }
+            // Its message ends with the fix.
+            Problem::WrongType { quotable: true, found: "a number" | "a boolean", .. } => (why, last.to_owned()),
             Problem::WrongType { expected, .. } => (text.as_str(), format!("write {expected}")),
-            Problem::UnknownField { .. } => (text.as_str(), "use a field that is known there, or remove it".into()),
+            Problem::UnknownField { .. } => (text.as_str(), "use one of the expected fields, or remove it".into()),
             _ => (why, last.to_owned()),
         };
         let mut place = (self.place)(&refusal.path);
@@ -145,15 +144,17 @@ impl Subject<'_> {
         let place = (self.place)(&entry.path);
         match &entry.problem {
             EntryProblem::UnsetVariable(name) if !self.variables.has(name.as_str()) => {
-                let message =
-                    format!("{}: the module is not given the variable {name}, so this key works nowhere", entry.path);
-                let fix = "name it among the variables of the plugin (vm_config.environment_variables, vmConfig.env, \
+                let message = format!(
+                    "{}: the variable {name} is not passed to the module, so this key does not work",
+                    entry.path
+                );
+                let fix = "add it to the variables of the plugin (vm_config.environment_variables, vmConfig.env, \
                            env.hostKeys)";
                 Finding::new(Code::UnlistedVariable, place, message, fix)
             }
             // Whether a variable is set is a matter of where Envoy runs, and not of the document.
             EntryProblem::UnsetVariable(_) => {
-                Finding::new(Code::UnsetVariable, place, format!("{message} (as seen from here, where lint runs)"), fix)
+                Finding::new(Code::UnsetVariable, place, format!("{message} (checked where lint runs)"), fix)
             }
             _ => Finding::new(Code::RefusedEntry, place, message, fix),
         }

@@ -29,13 +29,13 @@ pub(super) fn examine(sources: &[Source], managers: &[Manager<'_>], gates: &[Gat
                 let manager = managers.iter().find(|manager| holds(manager.node, node));
                 let is_before =
                     |gate: &&Gate<'_>| manager.is_none_or(|manager| !manager.is_whole() || manager.has(gate, gates));
-                let policies = gates.iter().filter(is_before).filter_map(|gate| gate.taken.as_ref());
-                let mut escaped = policies.filter_map(|taken| escaped(&taken.document, prefix.text));
+                let policies = gates.iter().filter(is_before).filter_map(|gate| gate.accepted.as_ref());
+                let mut escaped = policies.filter_map(|accepted| escaped(&accepted.document, prefix.text));
                 if let Some((path, pattern)) = escaped.next() {
                     let text = prefix.text;
                     let pattern = pattern.as_str();
                     let message =
-                        format!("{text}x is routed like {text}, and {path} of the gate, {pattern}, is not for it");
+                        format!("the prefix {text} also matches {text}x, but {path} of the gate ({pattern}) does not");
                     let place = Place { file: source.file.clone(), at: prefix.at };
                     findings.push(Finding::new(Code::LoosePrefix, place, message, prefix.fix));
                 }
@@ -65,13 +65,14 @@ fn virtual_service(document: &Node) -> Vec<(&Node, Prefix<'_>)> {
     let prefixes = routes.flat_map(|route| route.items_of("match")).filter_map(|one| {
         let prefix = one.get("uri")?.get("prefix")?;
         let text = prefix.text()?;
-        let fix = format!("match uri: {{exact: {text}}} and uri: {{prefix: {text}/}} in its place");
+        let fix = format!("match uri: {{exact: {text}}} and uri: {{prefix: {text}/}} instead");
         Some((one, Prefix { at: prefix.at, text, fix }))
     });
     prefixes.collect()
 }
 
-/// A rule, or a protected path, that is for something behind the prefix and not for all that it routes: where that stands in
+/// A rule, or a protected path, that is for something behind the prefix and not for all that it routes: where that
+/// stands in
 /// the policy, and its pattern.
 fn escaped<'a>(document: &'a Document, prefix: &str) -> Option<(String, &'a PathPattern)> {
     if prefix.is_empty() || prefix.ends_with('/') {

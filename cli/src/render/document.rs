@@ -5,13 +5,13 @@ use portcullis::document::Mode;
 use portcullis::keys::Digest;
 use portcullis::keys::EntryProblem;
 
-use crate::files::Merged;
+use crate::files::EffectivePolicy;
 use crate::mode;
 use crate::yaml::{Node, Tree};
 
 /// A policy that the gate takes, without keys.
 #[derive(Debug)]
-pub(crate) struct Sealed {
+pub(crate) struct KeylessPolicy {
     /// The document.
     pub node: Node,
     /// The variables of the environment that it names, in order.
@@ -25,12 +25,12 @@ pub(crate) struct Sealed {
     pub plaintext: Vec<String>,
 }
 
-impl Sealed {
+impl KeylessPolicy {
     /// Puts `mode` over the policy's, where given, and digests in the place of keys.
     ///
     /// # Errors
-    /// Where the gate would refuse the document.
-    pub(crate) fn new(mut merged: Merged, mode: Option<Mode>) -> Result<Self> {
+    /// If the gate would refuse the document.
+    pub(crate) fn new(mut merged: EffectivePolicy, mode: Option<Mode>) -> Result<Self> {
         if let Some(mode) = mode {
             merged.node.set("mode", mode::name(mode).into());
         }
@@ -48,7 +48,7 @@ impl Sealed {
                 {
                     variables.push(variable);
                 }
-                if seal(key) {
+                if hash_plaintext(key) {
                     places.push(format!("consumers[{index}].keys[{number}]"));
                 }
             }
@@ -67,7 +67,7 @@ fn items(node: Option<&mut Node>) -> &mut [Node] {
 }
 
 /// Puts the SHA-256 of a key in its place; says whether there was one.
-fn seal(entry: &mut Node) -> bool {
+fn hash_plaintext(entry: &mut Node) -> bool {
     let Tree::Map(members) = &mut entry.tree else { return false };
     let Some((name, key)) = members.iter_mut().find(|(name, _)| name.text == "plaintext") else { return false };
     let digest = Digest::of(key.text().unwrap_or_default().as_bytes()).to_hex();

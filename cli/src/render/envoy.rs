@@ -15,7 +15,7 @@ use crate::yaml::Node;
 pub(crate) struct Proxy {
     /// Where it listens.
     pub listen: SocketAddr,
-    /// Where requests go that pass.
+    /// The service that requests are forwarded to.
     pub upstream: Upstream,
     /// Envoy's admin interface, which shows the policy and can stop Envoy. None: there is none.
     pub admin: Option<Admin>,
@@ -146,7 +146,7 @@ fn listener(proxy: &Proxy) -> Node {
 }
 
 fn connection_manager(proxy: &Proxy) -> Node {
-    let mut manager = settled();
+    let mut manager = normalization();
     manager["stat_prefix"] = json!("main");
     // The client is the TCP peer, and not whatever X-Forwarded-For says; for a loopback peer Envoy would append an address
     // of its own.
@@ -180,7 +180,7 @@ fn connection_manager(proxy: &Proxy) -> Node {
 }
 
 /// A connection manager with what is settled before the gate.
-fn settled() -> Value {
+fn normalization() -> Value {
     let kind = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
     json!({
         "@type": format!("type.googleapis.com/{kind}"),
@@ -194,8 +194,8 @@ fn settled() -> Value {
 }
 
 /// A connection manager that has no more than what is settled before the gate, to be merged into one that is there.
-pub(crate) fn settled_manager() -> Value {
-    json!({"name": MANAGER, "typed_config": settled()})
+pub(crate) fn normalizing_manager() -> Value {
+    json!({"name": MANAGER, "typed_config": normalization()})
 }
 
 /// A place in the listener that Istio's control plane fills, with the gate or with a filter that denies everybody. The
@@ -261,7 +261,7 @@ impl FromStr for Upstream {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let fix = "write it as HOST:PORT, such as 127.0.0.1:5000 or [::1]:5000";
+        let fix = "expected HOST:PORT, such as 127.0.0.1:5000 or [::1]:5000";
         let (host, port) = text.rsplit_once(':').ok_or(fix)?;
         let port = port.parse().ok().filter(|port| *port > 0).ok_or(fix)?;
         let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
@@ -286,7 +286,7 @@ impl FromStr for Admin {
         if text.starts_with('/') {
             return Ok(Self::Socket(text.into()));
         }
-        let fix = "write it as ADDRESS:PORT, such as 127.0.0.1:9901, or as the absolute path of a socket";
+        let fix = "expected ADDRESS:PORT, such as 127.0.0.1:9901, or the absolute path of a socket";
         text.parse().map(Self::Address).map_err(|_| fix.to_owned())
     }
 }

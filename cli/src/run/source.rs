@@ -10,12 +10,12 @@ use portcullis::request::{is_presentable, is_token68};
 use portcullis::{Document, Loaded};
 use serde_json::json;
 
-use crate::files::{Merged, POLICY, PolicyFile, environment, merge};
+use crate::files::{EffectivePolicy, POLICY, PolicyFile, environment, merge};
 use crate::import::deepaas::{self, VARIABLE as TOKEN};
 use crate::import::orchestra::VARIABLE as API_KEYS;
 use crate::import::orchestra_as_policy;
 use crate::mode;
-use crate::render::document::Sealed;
+use crate::render::document::KeylessPolicy;
 use crate::store::Store;
 use crate::yaml::{Node, Tree};
 
@@ -50,7 +50,7 @@ pub(super) enum Source {
 
 /// What is asked for on the command line on top of it.
 #[derive(Debug)]
-pub(super) struct Additions {
+pub(super) struct Overrides {
     /// More of `public_paths`.
     pub(super) public: Vec<String>,
     /// Another mode.
@@ -61,7 +61,7 @@ pub(super) struct Additions {
 #[derive(Debug)]
 pub(super) struct Ready {
     /// The document, without keys.
-    pub(super) sealed: Sealed,
+    pub(super) keyless: KeylessPolicy,
     /// The same, compiled as in the gate.
     pub(super) loaded: Loaded,
     /// What whoever runs this should know.
@@ -84,7 +84,8 @@ impl Source {
         match (set(TOKEN), std::env::var_os(API_KEYS).filter(|value| !value.is_empty())) {
             (Some(_), Some(_)) => {
                 bail!(
-                    "{TOKEN} and {API_KEYS} are both set: unset one, or say which with --policy, --bearer-token or --api-keys"
+                    "{TOKEN} and {API_KEYS} are both set: unset one, or choose with --policy, --bearer-token or \
+                     --api-keys"
                 )
             }
             (Some(token), None) => Self::token(&token, TOKEN),
@@ -95,13 +96,14 @@ impl Source {
             // Whoever has keys does not mean to be open.
             (None, None) if Path::new(Store::NAME).exists() => {
                 bail!(
-                    "there is {} here, and no {POLICY} that says what its keys open: `portcullis init` writes one",
+                    "found {}, but no {POLICY}: write the policy that its keys belong to (docs/configuration.md), or \
+                     use --policy FILE",
                     Store::NAME
                 )
             }
             // A secret that did not arrive.
             (None, None) if let Some(name) = [TOKEN, API_KEYS].into_iter().find(|name| environment(name).is_some()) => {
-                bail!("{name} is set, and empty: give it a value, or unset it to have the gate open")
+                bail!("{name} is set but empty: give it a value, or unset it to run without a policy")
             }
             (None, None) => Ok(Self::Nowhere),
         }
@@ -111,8 +113,8 @@ impl Source {
         let token = token.strip_suffix(b"\n").unwrap_or(token);
         if !(is_presentable(token) && is_token68(token)) {
             bail!(
-                "{from}: no request could present this token (not shown): it must be 1 to 1024 letters, digits and \
-                 -._~+/ alone, with = at its end alone"
+                "{from}: invalid token (not shown): expected 1 to 1024 letters, digits and -._~+/, with = only at its \
+                 end"
             );
         }
         Ok(Self::Token(Digest::of(token), from))
@@ -130,11 +132,11 @@ impl Source {
     /// Reads and compiles it.
     ///
     /// # Errors
-    /// Where a file cannot be read, or where the gate would refuse what it holds.
-    pub(super) fn read(&self, additions: &Additions) -> Result<Ready> {
+    /// If a file cannot be read, or where the gate would refuse what it holds.
+    pub(super) fn read(&self, overrides: &Overrides) -> Result<Ready> {
         // A pipe is empty the second time that it is read, or keeps its reader waiting while changes go unseen.
         if let Some(file) = self.files().iter().find(|file| file.exists() && !file.is_file()) {
-            bail!("{} is no regular file: it is read again whenever it changes", file.display());
+            bail!("{}: expected a regular file, because it is read again whenever it changes", file.display());
         }
         let (mut merged, mut remarks) = match self {
             Self::Files(files) => (files.read()?, Vec::new()),
@@ -145,16 +147,16 @@ impl Source {
                 (merge(open, None, Path::new("no policy"))?, Vec::new())
             }
         };
-        additions.add_to(&mut merged);
+        overrides.add_to(&mut merged);
         // Each decision, for the line that is printed of a request.
         merged.node.set("access_log", true.into());
         let loaded = merged.compile(&environment)?;
-        if let (Some(own), None) = (&merged.overridden_mode, additions.mode) {
-            remarks.push(format!("the mode is that of the store; the policy itself says {own}"));
+        if let (Some(own), None) = (&merged.overridden_mode, overrides.mode) {
+            remarks.push(format!("the store overrides the mode of the policy, which is {own}"));
         }
         let refused = loaded.refused_entries.iter();
         remarks.extend(refused.map(|entry| format!("{}: key entry refused: {entry}", merged.place(&entry.path))));
-        Ok(Ready { sealed: Sealed::new(merged, None)?, loaded, remarks })
+        Ok(Ready { keyless: KeylessPolicy::new(merged, None)?, loaded, remarks })
     }
 }
 
@@ -172,7 +174,7 @@ impl fmt::Display for Source {
     }
 }
 
-impl Additions {
+impl Overrides {
     /// Refuses paths that no policy takes, before anything starts.
     ///
     /// # Errors
@@ -185,7 +187,7 @@ impl Additions {
         Ok(())
     }
 
-    fn add_to(&self, merged: &mut Merged) {
+    fn add_to(&self, merged: &mut EffectivePolicy) {
         if let Some(mode) = self.mode {
             merged.node.set("mode", mode::name(mode).into());
         }

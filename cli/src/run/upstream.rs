@@ -59,16 +59,16 @@ fn ways_around(upstream: &Upstream, addresses: &[SocketAddr], own: &[IpAddr], li
     let is_here = |address: &SocketAddr| address.ip().is_loopback() || own.contains(&address.ip());
     if !addresses.iter().all(is_here) {
         return vec![format!(
-            "the upstream {place} is not on this machine: whoever reaches its network goes around the gate. Let its \
-             firewall take connections to port {port} from this machine alone"
+            "the upstream {place} is not on this machine: whoever can reach its network can bypass the gate. Make its \
+             firewall accept connections to port {port} from this machine only"
         )];
     }
     let elsewhere = own.iter().filter(|ip| !ip.is_loopback()).map(|ip| SocketAddr::new(*ip, port));
     let open = elsewhere.filter(|address| !is_listened_at(address, listen) && answers(address));
     open.map(|address| {
         format!(
-            "the upstream answers at {address} too, where callers go around the gate: have it listen on 127.0.0.1 \
-             alone (deepaas-run --listen-ip 127.0.0.1, uvicorn --host 127.0.0.1), or close port {port} in the firewall"
+            "the upstream also answers at {address}, where callers can bypass the gate: make it listen on 127.0.0.1 \
+             only (deepaas-run --listen-ip 127.0.0.1, uvicorn --host 127.0.0.1), or close port {port} in the firewall"
         )
     })
     .collect()

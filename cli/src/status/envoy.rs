@@ -12,7 +12,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::Wanted;
+use super::ExpectedPolicy;
 use crate::admin::Client;
 use crate::output::printable;
 
@@ -34,15 +34,16 @@ pub(super) struct Envoy {
 pub(super) struct Gate {
     /// 48 bits of the digest of the policy that it serves.
     pub(super) digest: u64,
-    /// How many keys that has.
+    /// The number of keys keys that has.
     pub(super) keys: u64,
-    /// How many key entries of it were refused.
+    /// The number of keys key entries of it were refused.
     pub(super) refused_entries: u64,
     /// Whether it denies anything: mode `enforce`.
     pub(super) is_enforcing: bool,
     /// Decisions by what became of them (`allowed`, `denied`, `reported`) and why, since Envoy started.
     pub(super) decisions: BTreeMap<String, BTreeMap<String, u64>>,
-    /// How often each key was used since Envoy started, by its id: of those that were, and where `key_metrics` counts them.
+    /// How often each key was used since Envoy started, by its id: of those that were, and where `key_metrics` counts
+    /// them.
     pub(super) key_uses: BTreeMap<String, u64>,
 }
 
@@ -51,7 +52,7 @@ pub(super) struct Gate {
 pub(super) struct Updates {
     /// The version that is served; empty where none ever was.
     pub(super) version: String,
-    /// How many were refused.
+    /// The number of keys were refused.
     pub(super) refused: u64,
     /// The version of the last one, where that was refused.
     pub(super) last_refused: Option<String>,
@@ -66,7 +67,7 @@ impl Envoy {
     /// Asks an Envoy.
     ///
     /// # Errors
-    /// Where it cannot be asked, or is none.
+    /// If it cannot be asked, or is none.
     pub(super) fn ask(admin: &Client, timeout: Duration) -> Result<Self> {
         let get = |page: &str, query: &[(&str, &str)]| admin.json(page, query, timeout);
         let info = get("/server_info", &[])?;
@@ -76,7 +77,7 @@ impl Envoy {
         let uptime = text("uptime_current_epoch").and_then(|text| text.strip_suffix('s')?.parse().ok());
         let (version, uptime) = version
             .zip(uptime)
-            .context("its /server_info says no version and uptime: is this Envoy's admin interface?")?;
+            .context("its /server_info has no version and uptime: is this Envoy's admin interface?")?;
         let mut envoy = Self { version: printable(version), uptime, gates: BTreeMap::new(), updates: BTreeMap::new() };
         let filter = r"^(wasmcustom\.portcullis|extension_config_discovery\.http_filter)\.";
         let stats = get("/stats", &[("format", "json"), ("filter", filter)])?;
@@ -107,27 +108,28 @@ impl Envoy {
     }
 
     /// With what is wrong, each in words that read on after the address.
-    pub(super) fn examined(self, wanted: Option<&Wanted>) -> (Self, Vec<String>) {
+    pub(super) fn examined(self, expected: Option<&ExpectedPolicy>) -> (Self, Vec<String>) {
         let mut findings = Vec::new();
         let mut names: Vec<&str> = self.gates.keys().map(String::as_str).collect();
         if names.is_empty() {
             names.push("none");
         }
-        match wanted {
-            Some(Wanted { file, gate, digest }) => match self.gates.get(gate) {
+        match expected {
+            Some(ExpectedPolicy { file, gate, digest }) => match self.gates.get(gate) {
                 Some(serves) if serves.digest != *digest => findings.push(format!(
-                    "gate {gate} serves policy {:012x}, and {file} gives {digest:012x}: hand over what \
-                     `portcullis render` makes of it",
+                    "gate {gate} serves policy {:012x}, but {file} has policy {digest:012x}: render and deliver it \
+                     again",
                     serves.digest
                 )),
                 Some(_) => {}
-                None => {
-                    findings.push(format!("there is no gate {gate}, as {file} names it (gates: {})", names.join(", ")))
-                }
+                None => findings.push(format!("gate {gate} of {file} not found (gates: {})", names.join(", "))),
             },
             None if self.gates.is_empty() => {
-                findings
-                    .push("there is no gate: is the filter in its configuration, and has Envoy its statistics?".into());
+                findings.push(
+                    "no gate found: check that the filter is in Envoy's configuration, and that Envoy keeps its \
+                           statistics"
+                        .into(),
+                );
             }
             None => {}
         }
@@ -138,9 +140,9 @@ impl Envoy {
         for (name, updates) in &self.updates {
             if let Some(version) = &updates.last_refused {
                 let kept = if updates.version.is_empty() {
-                    "nothing is served, and every request denied".to_owned()
+                    "no policy is served, and every request is denied".to_owned()
                 } else {
-                    format!("version {} goes on", updates.version)
+                    format!("version {} stays active", updates.version)
                 };
                 findings.push(format!(
                     "filter {name} refused its last update, version {version}: {kept}; Envoy's log says why"

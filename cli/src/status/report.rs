@@ -5,12 +5,12 @@ use comfy_table::{Table, presets};
 use serde_json::{Value, json};
 
 use super::envoy::{Envoy, Gate};
-use super::{Answer, Wanted};
+use super::{Answer, ExpectedPolicy};
 use crate::output::{GREEN, RED, print};
 use crate::when::Span;
 
 /// A table of all gates, and below it what is wrong.
-pub(super) fn text(answers: &[Answer], wanted: Option<&Wanted>) -> Result<()> {
+pub(super) fn text(answers: &[Answer], expected: Option<&ExpectedPolicy>) -> Result<()> {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING);
     table.set_header([
@@ -50,8 +50,8 @@ pub(super) fn text(answers: &[Answer], wanted: Option<&Wanted>) -> Result<()> {
             print(&format!("{RED}error{RED:#} {admin}: {finding}\n"))?;
         }
     }
-    if let Some(wanted) = wanted.filter(|_| is_well) {
-        print(&format!("{GREEN}ok{GREEN:#} all serve {}, policy {:012x}\n", wanted.file, wanted.digest))?;
+    if let Some(expected) = expected.filter(|_| is_well) {
+        print(&format!("{GREEN}ok{GREEN:#} all serve {}, policy {:012x}\n", expected.file, expected.digest))?;
     }
     Ok(())
 }
@@ -89,11 +89,11 @@ fn mode(gate: &Gate) -> &'static str {
 }
 
 /// The same as an object.
-pub(super) fn json(answers: &[Answer], wanted: Option<&Wanted>) -> Result<()> {
-    let wanted =
-        wanted.map(|wanted| json!({"file": wanted.file, "gate": wanted.gate, "digest": digest(wanted.digest)}));
+pub(super) fn json(answers: &[Answer], expected: Option<&ExpectedPolicy>) -> Result<()> {
+    let expected = expected
+        .map(|expected| json!({"file": expected.file, "gate": expected.gate, "digest": digest(expected.digest)}));
     let envoys: Vec<Value> = answers.iter().map(answer).collect();
-    print(&format!("{:#}\n", json!({"policy": wanted, "envoys": envoys})))
+    print(&format!("{:#}\n", json!({"policy": expected, "envoys": envoys})))
 }
 
 fn answer(Answer { admin, envoy }: &Answer) -> Value {

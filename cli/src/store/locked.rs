@@ -24,7 +24,7 @@ impl Locked {
     /// Locks the store at `path` and reads it; an empty one where there is none yet.
     ///
     /// # Errors
-    /// Where its directory cannot be written, or where it is no store.
+    /// If its directory cannot be written, or where it is no store.
     pub(crate) fn open(path: &Path) -> Result<Self> {
         // A store that is a link stays one: what it points to is replaced.
         let path = match fs::canonicalize(path) {
@@ -39,7 +39,7 @@ impl Locked {
     /// Replaces the file, at once or not at all.
     ///
     /// # Errors
-    /// Where it cannot be written; the old one then stands as it was.
+    /// If it cannot be written; the old one then stands as it was.
     pub(crate) fn save(&self) -> Result<()> {
         self.stage()?.commit()
     }
@@ -47,7 +47,7 @@ impl Locked {
     /// Does all of [`save`](Self::save) that can fail for want of room or permission; what is left is to commit it.
     ///
     /// # Errors
-    /// Where it cannot be written.
+    /// If it cannot be written.
     pub(crate) fn stage(&self) -> Result<Staged> {
         let text = self.store.to_text()?;
         let stage = || {
@@ -76,7 +76,7 @@ fn lock(path: &Path) -> Result<File> {
         }
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
             if !fs::symlink_metadata(&lock_path)?.is_file() {
-                bail!("{} is no file: remove it", lock_path.display());
+                bail!("{} is not a regular file: remove it", lock_path.display());
             }
             OpenOptions::new().write(true).open(&lock_path)
         }
@@ -85,7 +85,7 @@ fn lock(path: &Path) -> Result<File> {
     let lock = open.with_context(|| lock_path.display().to_string())?;
     match lock.try_lock() {
         Err(TryLockError::WouldBlock) => {
-            note(format_args!("another command has {}: waiting for it", path.display()));
+            note(format_args!("another command has locked {}: waiting for it", path.display()));
             lock.lock()?;
         }
         Err(TryLockError::Error(error)) => return Err(error.into()),
@@ -96,7 +96,7 @@ fn lock(path: &Path) -> Result<File> {
 
 /// The hidden file `.NAME.suffix` beside the file NAME.
 fn beside(path: &Path, suffix: &str) -> Result<PathBuf> {
-    let name = path.file_name().ok_or_else(|| anyhow!("{} is no file name", path.display()))?;
+    let name = path.file_name().ok_or_else(|| anyhow!("{}: expected a file name", path.display()))?;
     Ok(path.with_file_name(format!(".{}.{suffix}", name.to_string_lossy())))
 }
 

@@ -27,7 +27,8 @@ pub(crate) struct Store {
     /// The mode, whatever the policy says.
     #[serde(default)]
     pub(crate) mode_override: Option<Mode>,
-    /// Keys, by the name of their consumer. None stands twice, as after a careless merge: the reader would keep one, and the
+    /// Keys, by the name of their consumer. None stands twice, as after a careless merge: the reader would keep one,
+    /// and the
     /// keys of the other would be lost.
     #[serde(default, deserialize_with = "serde_with::rust::maps_duplicate_key_is_error::deserialize")]
     pub(crate) consumers: BTreeMap<String, Stored>,
@@ -45,7 +46,7 @@ impl TryFrom<u64> for Version {
     type Error = &'static str;
 
     fn try_from(number: u64) -> Result<Self, Self::Error> {
-        if number == 1 { Ok(Self) } else { Err("a version of the format that this command does not know") }
+        if number == 1 { Ok(Self) } else { Err("unknown version of the format") }
     }
 }
 
@@ -124,26 +125,24 @@ impl Store {
     /// Reads a store.
     ///
     /// # Errors
-    /// Where there is none, or where it is none.
+    /// If there is none, or where it is none.
     pub(crate) fn read(path: &Path) -> Result<Self> {
         let place = path.display();
         let text = fs::read_to_string(path).with_context(|| match path.exists() {
             true => format!("cannot read the store {place}"),
-            false => format!("there is no store {place} (--store names another, `portcullis init` makes one)"),
+            false => format!("key store {place} not found (--store selects another, `portcullis init` creates one)"),
         })?;
-        Self::parse(&text).with_context(|| format!("{place} is no store of keys"))
+        Self::parse(&text).with_context(|| format!("invalid key store {place}"))
     }
 
     /// Reads the text of a store. The message shows none of it: somebody may have put a key there.
     pub(crate) fn parse(text: &str) -> Result<Self> {
         serde_json::from_str(text).map_err(|error| {
             let what = match error.classify() {
-                serde_json::error::Category::Data => {
-                    "something is missing, or has another type or version than belongs there"
-                }
+                serde_json::error::Category::Data => "missing member, or unexpected type or version",
                 _ => "not valid JSON",
             };
-            anyhow!("{what} (line {}, column {}): mend it, or restore a copy", error.line(), error.column())
+            anyhow!("{what} (line {}, column {}): correct it, or restore a copy", error.line(), error.column())
         })
     }
 

@@ -11,7 +11,7 @@ use tempfile::{Builder, NamedTempFile};
 /// Replaces a file: whoever reads it, and whatever is left by a crash, is the old one or the new one.
 ///
 /// # Errors
-/// Where it cannot be written; the old one then stands as it was.
+/// If it cannot be written; the old one then stands as it was.
 pub(crate) fn write_atomically(path: &Path, contents: &[u8], mode: u32) -> Result<()> {
     Staged::new(Builder::new().prefix(".portcullis-"), path, contents, mode)
         .with_context(|| format!("cannot write {}", path.display()))?
@@ -32,7 +32,7 @@ impl Staged {
             bail!("it is a directory");
         }
         if path.exists() && !path.is_file() {
-            bail!("it is no regular file");
+            bail!("it is not a regular file");
         }
         // It begins as its owner's alone, whatever it is to be.
         let mut file = builder.tempfile_in(directory(path))?;
@@ -47,7 +47,7 @@ impl Staged {
     /// Puts them in the file's place.
     ///
     /// # Errors
-    /// Where the file cannot be replaced; the old one then stands as it was.
+    /// If the file cannot be replaced; the old one then stands as it was.
     pub(crate) fn commit(self) -> Result<()> {
         let Self { file, path } = self;
         let commit = || -> Result<()> {
@@ -66,7 +66,7 @@ fn directory(path: &Path) -> &Path {
 /// Gives a new file to the owner of the one that it will replace, who could not read it otherwise.
 ///
 /// # Errors
-/// Where that is another user, and this one may not do so.
+/// If that is another user, and this one may not do so.
 pub(super) fn keep_owner(old: &Path, new: &File) -> Result<()> {
     let Ok(old) = fs::metadata(old) else { return Ok(()) };
     let user = new.metadata()?.uid();

@@ -124,7 +124,7 @@ routes:
 - {paths: [/docs]}
 ",
     );
-    let told = line_with(&said, "which groups may use this route is not known");
+    let told = line_with(&said, "the groups that may use this route are unknown");
     assert!(told.contains("kong.yaml:10:3") && told.contains("its service is not in this file"), "{said}");
     assert!(said.contains("kong.yaml:10:3: a route without key-auth needs a key here: its service is not"), "{said}");
     admits(&place, "GET", "/payroll/x", &[]);
@@ -228,12 +228,12 @@ fn kong_decides_as_before_or_stays_shut() {
     let (status, _, said) = place.import(&["kong"], "kong.yaml");
     assert_eq!(status, 1, "{said}");
     for (part, left) in [
-        (":7:11: its id", "it holds the key itself"),
+        (":7:11: id not imported", "it contains the key"),
         (":8:11:", "it expired at 2023-11-14T23:13:20Z"),
         (":12:3:", "basicauth_credentials"),
         (":14:31:", "a reference to a key"),
         (":17:3:", "its consumer is not in this file"),
-        (":35:7:", "nobody passes there"),
+        (":35:7:", "the route is blocked"),
         (":40:5:", "needs a key here"),
         (":42:3:", "rate-limiting: not about keys"),
     ] {
@@ -299,7 +299,7 @@ routes:
 "#,
     );
     let (status, _, said) = place.run(&["import", "kong", "kong.yaml"], &[]);
-    assert!(status == 1 && line_with(&said, "the plugin jwt").contains("nothing is public where it runs"), "{said}");
+    assert!(status == 1 && line_with(&said, "the plugin jwt").contains("no route with it is public"), "{said}");
     for (path, decision) in [
         ("/api", "deny no_credential"),
         ("/admin", "deny no_credential"),

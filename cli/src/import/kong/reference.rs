@@ -32,7 +32,8 @@ impl<'a> Services<'a> {
         Self { numbers: numbers.collect(), here: services.len(), all: services.len() }
     }
 
-    /// The service of a route. One that is not in this file gets a number too, and plugins that name it run on the route.
+    /// The service of a route. One that is not in this file gets a number too, and plugins that name it run on the
+    /// route.
     pub(super) fn of(&mut self, route: &'a Node) -> Option<usize> {
         let known = match reference(route, "service") {
             Reference::Missing => return None,

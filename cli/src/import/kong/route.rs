@@ -1,6 +1,6 @@
 //! One route of Kong: where it applies, and before which others.
 
-use crate::import::found::texts;
+use crate::import::discovered::texts;
 use crate::yaml::{Node, Position, Tree};
 
 /// A route.
@@ -13,7 +13,7 @@ pub(super) struct Route<'a> {
     pub(super) methods: Vec<String>,
     /// Whether more than path and method decide: host, header, address.
     pub(super) narrowed: bool,
-    /// How many attributes it asks for. Of the routes that match a request, Kong takes one with the most.
+    /// The number of keys attributes it asks for. Of the routes that match a request, Kong takes one with the most.
     pub(super) attributes: usize,
     /// The number of its service.
     pub(super) service: Option<usize>,
@@ -92,14 +92,16 @@ impl Prefix {
         Self { text: whole.to_owned(), is_regex: true, length: 0 }
     }
 
-    /// Whether Kong may send a request for a path of that prefix to this one too. A prefix of Kong ends anywhere: `/a` is
+    /// Whether Kong may send a request for a path of that prefix to this one too. A prefix of Kong ends anywhere: `/a`
+    /// is
     /// one of `/ab`.
     pub(super) fn meets(&self, other: &Self) -> bool {
         self.text.starts_with(&other.text) || other.text.starts_with(&self.text)
     }
 }
 
-/// Whether a regular expression may have a second branch, which begins with anything: a bar outside of all groups. Where
+/// Whether a regular expression may have a second branch, which begins with anything: a bar outside of all groups.
+/// Where
 /// escapes and classes may hide a bracket, any bar counts.
 fn is_split(expression: &str) -> bool {
     let mut depth = 0_i64;

@@ -8,13 +8,13 @@ use portcullis::{Document, Timestamp};
 use crate::yaml::{Node, Position, Tree};
 
 /// A role that nobody has, of a rule that somebody must write.
-pub(super) const NOBODY: &str = "nobody-write-this-rule";
+pub(super) const PLACEHOLDER_ROLE: &str = "nobody-write-this-rule";
 
 /// All that a source holds.
 #[derive(Debug, Default)]
-pub(super) struct Found {
+pub(super) struct Discovered {
     /// Its keys, those that will be left out too.
-    pub(super) keys: Vec<FoundKey>,
+    pub(super) keys: Vec<DiscoveredKey>,
     /// What belongs into the policy.
     pub(super) settings: Vec<Setting>,
     /// What is not the same here as it was there.
@@ -25,7 +25,7 @@ pub(super) struct Found {
 
 /// A key of a source.
 #[derive(Debug)]
-pub(super) struct FoundKey {
+pub(super) struct DiscoveredKey {
     /// Where it stands.
     pub(super) at: Option<Position>,
     /// The SHA-256 of the key.
@@ -83,7 +83,7 @@ pub(super) struct Remark {
     pub(super) message: String,
 }
 
-impl FoundKey {
+impl DiscoveredKey {
     /// A key of that text.
     pub(super) fn of(text: &str, at: Option<Position>, consumer: impl Into<String>) -> Self {
         let fits = match text.as_bytes() {
@@ -112,17 +112,17 @@ impl FoundKey {
     }
 }
 
-impl Found {
+impl Discovered {
     /// Adds a key of that text. An id or a remark that holds the key itself is dropped.
-    pub(super) fn push(&mut self, text: &str, mut key: FoundKey) {
+    pub(super) fn push(&mut self, text: &str, mut key: DiscoveredKey) {
         // Short ones stand in any text by chance; that a name is the key is found out later, by its digest.
         let holds = |other: &str| text.len() >= 8 && other.contains(text);
         key.named_after = holds(&key.consumer) || key.roles.iter().flatten().any(|role| holds(role));
         if key.id.take_if(|id| holds(id)).is_some() {
-            self.note(key.at, "its id is not kept: it holds the key itself");
+            self.note(key.at, "id not imported: it contains the key");
         }
         if key.description.take_if(|description| holds(description)).is_some() {
-            self.note(key.at, "its description is not kept: it holds the key itself");
+            self.note(key.at, "description not imported: it contains the key");
         }
         self.keys.push(key);
     }
@@ -146,7 +146,7 @@ impl Found {
     pub(super) fn leave_unknown(&mut self, node: &Node, place: &str, known: &[&str]) {
         for (name, value) in node.members() {
             if !known.contains(&name.text.as_str()) {
-                let message = format!("{}: not a setting that an import knows", path(place, &shown(&name.text)));
+                let message = format!("{}: unknown setting", path(place, &shown(&name.text)));
                 self.leave(name.at.or(value.at), message);
             }
         }
@@ -164,7 +164,7 @@ pub(super) fn shown(name: &str) -> String {
     if (1..=24).contains(&name.len()) && name.bytes().all(like_a_word) {
         name.to_owned()
     } else {
-        "(a name that is not shown: it may be a key)".to_owned()
+        "(name not shown, it may be a key)".to_owned()
     }
 }
 
@@ -183,8 +183,8 @@ pub(super) fn refused(member: &str, value: &Node) -> Option<String> {
     let json = Node::map([(member, value.clone())]).to_json().unwrap_or_default();
     Document::read(&json).err().map(|refusal| match refusal.problem {
         Problem::Invalid { invalid, .. } => format!("{}: {}", invalid.what, invalid.help),
-        Problem::WrongType { expected, .. } => format!("is not {expected}"),
-        _ => "is nothing that the gate can use".to_owned(),
+        Problem::WrongType { expected, .. } => format!("expected {expected}"),
+        _ => "the gate does not accept it".to_owned(),
     })
 }
 

@@ -8,10 +8,10 @@ use super::listener::Manager;
 use crate::yaml::{Node, Place, Tree};
 
 const REJECT_UNDERSCORES: &str = "common_http_protocol_options: {headers_with_underscores_action: REJECT_REQUEST}";
-const PATHS: &str = "`..`, `//` or `%2F` reach the gate and the service as they were sent; the gate weighs each reading of a \
-                     path, and denies more than it must";
-const UNDERSCORES: &str = "headers with underscores pass: x_api_key is another header than x-api-key to Envoy, and the same \
-                           one to many services";
+const PATHS: &str = "`..`, `//` and `%2F` reach the gate and the service as sent: the gate checks every variant of \
+                     such a path, and denies more requests than necessary";
+const UNDERSCORES: &str = "header names with underscores are accepted: x_api_key and x-api-key are different headers \
+                           to Envoy, but the same header to many services";
 
 /// Looks at a connection manager that has a gate, or at a part of one: there, what is not said is said elsewhere.
 pub(super) fn examine_manager(manager: &Manager<'_>, findings: &mut Vec<Finding>) {
@@ -92,7 +92,7 @@ fn mesh(spec: &Node, is_merged: bool, find: &mut Find<'_>) {
         None => false,
     };
     if !is_refused && !is_merged {
-        let fix = "apply envoy/istio/strict-http.yaml, and show it to lint; or, from Istio 1.31 on, set \
+        let fix = "apply envoy/istio/strict-http.yaml, and also give it to lint; or, from Istio 1.31 on, set \
                    meshConfig.defaultConfig.connectionSettings.httpHeadersWithUnderscoresAction";
         find(Code::Underscores, action.unwrap_or(config), UNDERSCORES, fix);
     }
@@ -108,10 +108,10 @@ fn clients(spec: &Node, find: &mut Find<'_>) {
             Code::PathNormalization,
             node,
             PATHS,
-            "write escapedSlashesAction: RejectRequest, and leave disableMergeSlashes out",
+            "set escapedSlashesAction: RejectRequest, and remove disableMergeSlashes",
         );
     }
     if let Some(action) = member("headers", "withUnderscoresAction").filter(|action| action.text() == Some("Allow")) {
-        find(Code::Underscores, action, UNDERSCORES, "write withUnderscoresAction: RejectRequest");
+        find(Code::Underscores, action, UNDERSCORES, "set withUnderscoresAction: RejectRequest");
     }
 }
