@@ -1,4 +1,4 @@
-//! `portcullis completions`: the command's own words, for the Tab key.
+//! `portcullis completions`: prints completion scripts for shells.
 
 use anyhow::Result;
 use clap::{Args, CommandFactory as _};

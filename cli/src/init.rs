@@ -1,4 +1,4 @@
-//! `portcullis init`: something to start from.
+//! `portcullis init`: writes a starter policy and an empty key store.
 
 use std::path::PathBuf;
 
@@ -15,7 +15,7 @@ const EXAMPLES: &str = "Examples:
 
 Exit status: 0 done, 2 usage or input error.";
 
-/// The starter policy: it opens nothing.
+/// The starter policy, which allows nothing without a key.
 const STARTER: &str = include_str!("starter.yaml");
 
 /// Write a starter policy and an empty key store

@@ -59,7 +59,7 @@ enum Command {
     Import(import::Import),
     /// Write the policy and its keys as configuration for Envoy, Istio or Envoy Gateway
     Render(render::Render),
-    /// Decide one request, or a file of test cases, under a policy, and explain each decision
+    /// Decide a request, or a file of test cases, and explain the decision
     Check(Box<check::Check>),
     /// Find errors and risky settings in a policy, and in the configuration around it
     Lint(lint::Lint),
@@ -75,7 +75,8 @@ enum Command {
     Completions(completions::Completions),
 }
 
-/// The arguments. One too many is not shown: whoever gives a key there would find it in the log of a build.
+/// Parses the arguments. An unexpected argument is not shown, since it may be a key, and the message may end up in a
+/// log.
 fn parse() -> Arguments {
     Arguments::try_parse().unwrap_or_else(|mut error| {
         let is_option = |context: &ContextValue| matches!(context, ContextValue::String(one) if one.starts_with('-'));

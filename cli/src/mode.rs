@@ -1,4 +1,4 @@
-//! `portcullis mode`: an override of the mode that the policy asks for. It stands in the store, for everybody to see.
+//! `portcullis mode`: overrides the mode of the policy. The override is in the store.
 
 use std::fmt;
 
@@ -28,7 +28,7 @@ Exit status: 0 done, 2 usage or input error.";
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct ModeCommand {
-    /// What to do
+    /// The mode to set, or another action
     #[arg(value_enum)]
     action: Action,
     #[command(flatten)]
@@ -100,10 +100,10 @@ impl ModeCommand {
     pub(crate) fn run(self) -> Result<bool> {
         let (policy, store) = (self.files.policy(), self.files.path());
         if matches!(policy, Ok(None)) && !store.is_symlink() && !store.exists() {
-            // Rather than to say that a gate is switched, where there is none.
+            // Without a policy and a store there is no gate whose mode could change: report the missing store.
             Store::read(store)?;
         }
-        // A gate can be switched also where its policy cannot be read.
+        // The mode can be changed even if the policy cannot be read.
         let policy = policy.unwrap_or_else(|error| {
             note(format_args!("cannot read the mode of the policy: {error:#}"));
             None
@@ -133,16 +133,16 @@ impl ModeCommand {
     }
 }
 
-/// What the policy asks for, and what the store makes of it.
+/// The mode of the policy, and its override in the store.
 #[derive(Debug)]
 pub(crate) struct Modes {
-    /// None where there is no policy that could be read.
+    /// `None` if there is no policy, or if it cannot be read.
     policy: Option<String>,
     store: Option<Mode>,
 }
 
 impl Modes {
-    /// Those of a store and its policy.
+    /// Reads the modes of a store and its policy.
     pub(crate) fn of(store: &Store, policy: Option<&EffectivePolicy>) -> Self {
         let own =
             |policy: &EffectivePolicy| policy.node.get("mode").and_then(Node::text).unwrap_or("enforce").to_owned();
@@ -154,7 +154,7 @@ impl Modes {
     }
 }
 
-/// For people: `disabled` is loud.
+/// Shows the mode as text; `disabled` stands out.
 impl fmt::Display for Modes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.effective() {

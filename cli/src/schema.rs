@@ -1,4 +1,4 @@
-//! `portcullis schema`: the JSON Schema of the policy, from the same types as the gate's.
+//! `portcullis schema`: prints the JSON Schema of the policy, generated from the types that the gate uses.
 
 use anyhow::Result;
 use clap::Args;

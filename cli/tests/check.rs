@@ -1,4 +1,4 @@
-//! `portcullis check` as a user meets it.
+//! Tests of `portcullis check` as a user runs it.
 
 mod common;
 

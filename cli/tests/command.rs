@@ -1,4 +1,4 @@
-//! The command as a user meets it: output, exit status, and what it never shows.
+//! Tests of the command as a user runs it: output, exit status, and what it never shows.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! `portcullis diff` as a user meets it.
+//! Tests of `portcullis diff` as a user runs it.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! `portcullis import`: what each source becomes decides as the source did, or stays shut.
+//! `portcullis import`: an imported policy decides like its source, or denies.
 
 #[path = "import/kong.rs"]
 mod kong;
@@ -83,7 +83,7 @@ fn deepaas_without_a_token_is_open_and_says_so() {
     place.decides(&[("GET", "/v2/models/", "", OUTSIDE, "allow disabled")]);
 }
 
-/// The file does not tell the token that DEEPaaS asks for: nobody comes in before it is there, and no guess is one.
+/// The file does not contain the token of DEEPaaS: the gate denies every request until a token is added.
 #[test]
 fn deepaas_whose_token_stands_elsewhere_is_not_opened() {
     let variable = [("DEEPAAS_AUTH_BEARER_TOKEN", "deep-token-8812aa+/=")];
@@ -166,7 +166,7 @@ fn envoys_own_filter_decides_as_before() {
     alone.decides(&[rows[0], ("GET", "/", "X-API-Key: envoy-mobile-31ab77", OUTSIDE, "allow key")]);
 }
 
-/// Some routes have keys of their own, or let only some clients in: the route is blocked until somebody writes the rule.
+/// Some routes have their own keys, or allow only some clients: they are blocked until the user writes a rule.
 #[test]
 fn a_route_with_settings_of_its_own_for_envoys_filter_stays_shut() {
     const KIND: &str = "'@type': type.googleapis.com/envoy.extensions.filters.http.api_key_auth.v3.ApiKeyAuth";

@@ -1,4 +1,4 @@
-//! `portcullis import`: what it leaves alone, what it refuses, and what it tells programs.
+//! `portcullis import`: existing files, invalid input, and the JSON report.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! `portcullis lint`: every code by an example that fails and one that does not, and how findings are told.
+//! `portcullis lint`: tests every code with an example that passes and one that fails, and the format of findings.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -132,7 +132,8 @@ fn the_page_has_a_section_for_each_code_and_no_other() {
     assert_eq!(sections, examples);
 }
 
-/// The shipped configurations, and the warnings that they have: placeholders and keys of a demonstration, a variable that is
+/// The shipped configurations, and the warnings that they have: placeholders and keys of a demonstration, a variable
+/// that is
 /// set where Envoy runs (not for the other examples here), and what a file is about.
 #[test]
 fn no_shipped_configuration_has_an_error_and_each_warning_is_known() {

@@ -105,7 +105,7 @@ fn a_change_of_a_file_is_live_and_a_refused_one_is_told_and_changes_nothing() {
     gate.waits_for("warning: mode report");
     gate.write("keys.json", r#"{"version": 1, "mode_override": "disabled", "consumers": {}}"#);
     gate.waits_for("THE GATE IS OPEN");
-    gate.waits_for("the policy itself says report");
+    gate.waits_for("the store overrides the mode of the policy, which is report");
     gate.write("policy.yaml", &policy(SECOND));
     gate.write("keys.json", r#"{"version": 1, "consumers": {}}"#);
     poll::until("the first key is revoked", || (statuses() == [401, 200]).then_some(()));
@@ -292,7 +292,7 @@ fn requests_that_are_under_way_end_before_it_does() {
         .find(|stream| stream.peek(&mut [0]).is_ok_and(|read| read > 0))
         .expect("a request");
     gate.signal("INT");
-    gate.waits_for("waiting for 1 request to end");
+    gate.waits_for("waiting for 1 request to finish");
     let _ = stream.read(&mut [0; 4096]).expect("the request");
     stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").expect("the reply is written");
     assert_eq!(caller.join().expect("the caller"), 200);

@@ -201,7 +201,7 @@ fn who_does_not_answer_is_named_and_the_others_are_shown() {
     let stranger = Upstream::start();
     let admins = [closed, silent_address, stranger.address(), admin(&fleet)];
     let (code, output, error) = status(&["policy.yaml", "--timeout", "1"], &admins);
-    assert_eq!((code, error.as_str()), (2, "portcullis: 3 of 4 Envoys could not be asked\n"), "{output}");
+    assert_eq!((code, error.as_str()), (2, "portcullis: 3 of 4 Envoys did not answer\n"), "{output}");
     for (address, words) in [
         (closed, "it cannot be reached: Connection refused"),
         (silent_address, "it does not answer within 1 s"),

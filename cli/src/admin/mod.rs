@@ -36,7 +36,7 @@ impl Client {
     /// Reads `http://HOST:PORT`, `HOST:PORT`, or the absolute path of a socket.
     ///
     /// # Errors
-    /// Anything else. What may be a password is not shown.
+    /// If it is anything else. A possible password is not shown.
     pub(crate) fn parse(text: &str) -> Result<Self> {
         if text.starts_with('/') {
             return Ok(Self::Socket(text.into()));
@@ -66,7 +66,7 @@ impl Client {
     /// Gets a page as JSON.
     ///
     /// # Errors
-    /// As [`text`](Self::text), and a page that is no JSON.
+    /// As [`text`](Self::text), and a page that is not JSON.
     pub(crate) fn json(&self, page: &str, query: &[(&str, &str)], timeout: Duration) -> Result<Value> {
         serde_json::from_str(&self.text(page, query, timeout)?)
             .with_context(|| format!("its answer to {page} is not JSON: is this Envoy's admin interface?"))
@@ -75,13 +75,13 @@ impl Client {
     /// Gets a page.
     ///
     /// # Errors
-    /// Nobody there, no answer in time, a status other than 200.
+    /// If there is no connection, no answer in time, or a status other than 200.
     pub(crate) fn text(&self, page: &str, query: &[(&str, &str)], timeout: Duration) -> Result<String> {
         let request = self.agent(timeout).get(self.url(page)).query_pairs(query.iter().copied());
         body(request.call(), page, timeout)
     }
 
-    /// Has Envoy do something.
+    /// Sends a POST request to a page.
     ///
     /// # Errors
     /// As [`text`](Self::text).
@@ -94,7 +94,7 @@ impl Client {
             .timeout_global(Some(timeout))
             .http_status_as_error(false)
             .max_redirects(0)
-            // The interface is on this machine or in this cluster, and no page of the Web.
+            // The interface is on this machine or in this cluster: a proxy for the Web does not apply.
             .proxy(None)
             .build();
         match self {
@@ -106,7 +106,7 @@ impl Client {
     fn url(&self, page: &str) -> String {
         match self {
             Self::Url(url) => format!("{url}{page}"),
-            // The resolver has an address to give, which is not used.
+            // The address is not used.
             Self::Socket(_) => format!("http://127.0.0.1{page}"),
         }
     }
@@ -122,7 +122,7 @@ fn body(response: Result<Response<ureq::Body>, ureq::Error>, page: &str, timeout
     Ok(body)
 }
 
-/// The most that is read of a page, in bytes.
+/// The maximum size of a page, in bytes.
 const LARGEST: u64 = 64 << 20;
 
 fn explain(error: ureq::Error, timeout: Duration) -> anyhow::Error {

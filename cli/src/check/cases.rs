@@ -1,4 +1,4 @@
-//! `check --cases`: a table of requests and of what is expected of each.
+//! `check --cases`: a table of test cases.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -23,17 +23,17 @@ use crate::yaml::{Node, Place, Tree};
 const MEMBERS: [&str; 11] =
     ["name", "method", "path", "authority", "headers", "key", "peer", "identity", "filter_state", "now", "expect"];
 
-/// The file of the table, for messages.
+/// The file of the table, which messages name.
 #[derive(Clone, Copy)]
 pub(super) struct InFile<'a>(&'a Path);
 
 impl InFile<'_> {
-    /// Where a node stands.
+    /// The place of a node.
     pub(super) fn of(self, node: &Node) -> String {
         Place::new(self.0, node.at).to_string()
     }
 
-    /// The members of an object that knows `known`.
+    /// The members of an object. Only the names in `known` are allowed.
     pub(super) fn members<'n>(self, node: &'n Node, known: &[&str]) -> Result<Vec<(&'n str, &'n Node)>> {
         if !matches!(node.tree, Tree::Map(_)) {
             bail!("{}: expected an object: {}", self.of(node), known.join(", "));
@@ -62,7 +62,7 @@ struct Case {
     expected: Expectation,
 }
 
-/// Decides about every row. True where all of them hold.
+/// Decides every row. Returns whether all of them passed.
 ///
 /// # Errors
 /// A table that cannot be read, and a policy that the gate would refuse.
@@ -150,12 +150,11 @@ fn read(place: InFile<'_>, row: &Node, now: Timestamp, keys: &mut StandIns<'_>) 
     Ok(Case { place: place.of(row), name, spec, expected: Expectation::read(place, expected)? })
 }
 
-/// Keys of the policy that cases present by id. Nobody has the key itself, so for this run an entry that is named gets
-/// the
-/// digest of a stand-in; all else about it stays.
+/// Keys of the policy that cases present by id. The keys themselves are unknown here, so during the run such an entry
+/// has the digest of a substitute key. Everything else about the entry stays the same.
 struct StandIns<'a> {
     merged: &'a mut EffectivePolicy,
-    /// Where the entry of each id stands: consumer and key.
+    /// The position of the entry of each id: consumer and key.
     places: BTreeMap<String, (usize, usize)>,
     source: Option<KeySource>,
 }
@@ -163,7 +162,7 @@ struct StandIns<'a> {
 impl<'a> StandIns<'a> {
     fn new(merged: &'a mut EffectivePolicy) -> Result<Self> {
         let Document { consumers, key_sources, .. } = merged.document()?;
-        // An entry that is refused for what it is stays so. Whether a variable is set is a matter of where Envoy runs.
+        // An invalid entry stays refused. Whether a variable is set depends on where Envoy runs.
         let loaded = merged.compile(&|_| None)?;
         let unset = |problem: &EntryProblem| matches!(problem, EntryProblem::UnsetVariable(_));
         let refused: Vec<_> =
@@ -187,7 +186,7 @@ impl<'a> StandIns<'a> {
         Ok(Self { merged, places, source: key_sources.into_iter().next() })
     }
 
-    /// Lets a request present the key with this id, in the first of the policy's key sources.
+    /// Makes a request present the key with this id, in the first key source of the policy.
     fn present(&mut self, id: &str, spec: &mut RequestSpec) -> Result<()> {
         let Some((consumer, number)) = self.places.get(id) else {
             bail!(

@@ -1,4 +1,4 @@
-//! What is expected of a case, and whether it holds.
+//! The expected outcome of a case.
 
 use anyhow::{Result, bail};
 use portcullis::{Outcome, Reason};
@@ -7,7 +7,7 @@ use super::Checked;
 use super::cases::InFile;
 use crate::yaml::{Node, Tree};
 
-/// What is expected. What is not given is not looked at.
+/// An expected outcome. Fields that are not given are not compared.
 #[derive(Default)]
 pub(super) struct Expectation {
     decision: Option<String>,
@@ -21,7 +21,7 @@ impl Expectation {
     /// Reads `deny`, `no_credential` or `{reason: no_credential, status: 401}`.
     ///
     /// # Errors
-    /// What is none of these, with its place.
+    /// Anything else, with its place.
     pub(super) fn read(place: InFile<'_>, node: &Node) -> Result<Self> {
         let mut expected = Self::default();
         if let Some(text) = node.text() {
@@ -57,7 +57,7 @@ impl Expectation {
         Ok(expected)
     }
 
-    /// What was expected and what came instead, where it does not hold.
+    /// The expected and the actual outcome, if they differ.
     pub(super) fn miss(&self, got: &Checked<'_>) -> Option<(String, String)> {
         let caller = got.decision.caller;
         let status = match &got.outcome {

@@ -32,7 +32,7 @@ const EXAMPLES: &str = "Examples:
 Exit status: 0 the request is forwarded (in mode report too), or every case passes; 1 it is denied, or a case fails; \
 2 usage or input error.";
 
-/// Decide one request, or a file of test cases, under a policy, and explain each decision
+/// Decide a request, or a file of test cases, and explain the decision
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Check {
@@ -95,7 +95,7 @@ impl Check {
         let spec = self.spec(now)?;
         let block = HeaderBlock::new(&spec.pairs);
         let checked = Checked::of(&policy, &merged, &spec, &block);
-        // What is not enforced: what would be, if it were.
+        // In the other modes: also what `enforce` would decide.
         let enforced = (policy.mode() != Mode::Enforce).then(|| in_mode(&merged, Mode::Enforce));
         let enforced = enforced.map(|merged| Ok::<_, anyhow::Error>((merged.compile(&environment)?.policy, merged)));
         let enforced = enforced.transpose()?;
@@ -110,7 +110,7 @@ impl Check {
             print(&format!("{}\n{}", checked.as_text(), trace::as_text(&checked.steps)))?;
             if let Some(enforced) = enforced {
                 print(&format!("\nIn mode enforce:\n\n{}", enforced.as_text()))?;
-                // A report has the same trail.
+                // A report has the same trace.
                 if policy.mode() == Mode::Disabled {
                     print(&format!("\n{}", trace::as_text(&enforced.steps)))?;
                 }
@@ -153,7 +153,7 @@ fn in_mode(merged: &EffectivePolicy, mode: Mode) -> EffectivePolicy {
     merged
 }
 
-/// Compiles a policy, and tells which key entries are refused.
+/// Compiles a policy, and prints which key entries are refused.
 fn load(merged: &EffectivePolicy) -> Result<Policy> {
     let loaded = merged.compile(&environment)?;
     for entry in &loaded.refused_entries {
@@ -172,7 +172,7 @@ struct Checked<'a> {
 }
 
 impl<'a> Checked<'a> {
-    /// `block` holds the headers of what is `asked`.
+    /// Decides a request. `block` holds its headers.
     fn of(policy: &'a Policy, merged: &EffectivePolicy, spec: &RequestSpec, block: &'a HeaderBlock) -> Self {
         let request = Request::new(block.headers());
         let mut events = Vec::new();
@@ -186,7 +186,7 @@ impl<'a> Checked<'a> {
         }
     }
 
-    /// What the decision is called, and what becomes of the request. No credential is in it.
+    /// The decision, and what is sent to the caller or the upstream, without any credential.
     fn as_text(&self) -> String {
         let style = match self.verdict {
             "allow" => GREEN,

@@ -1,4 +1,4 @@
-//! The request that is asked about, and what its connection shows.
+//! The request of a check: its headers, and the properties of its connection.
 
 use std::io::Read as _;
 use std::path::Path;
@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use portcullis::request::Peer;
 use portcullis::{Host, Timestamp};
 
-/// A request, and what the gate could ask its host about it.
+/// A request, with the properties that the gate can read from its host.
 pub(super) struct RequestSpec {
     /// The header pairs, `:method`, `:path` and `:authority` first.
     pub(super) pairs: Vec<(String, Vec<u8>)>,
@@ -15,24 +15,24 @@ pub(super) struct RequestSpec {
     pub(super) peer: Option<String>,
     /// The mTLS identity of the peer.
     pub(super) identity: Option<String>,
-    /// What the listener recorded: a key and an address.
+    /// The filter state that the listener recorded: a key and an address.
     pub(super) filter_state: Option<(String, String)>,
     /// The time.
     pub(super) now: Timestamp,
 }
 
 impl RequestSpec {
-    /// A request without headers, from nowhere.
+    /// Creates a request without headers and without a peer.
     pub(super) fn new(method: &str, path: &str, authority: &str, now: Timestamp) -> Self {
         let pseudo = [(":method", method), (":path", path), (":authority", authority)];
         let pairs = pseudo.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec())).to_vec();
         Self { pairs, peer: None, identity: None, filter_state: None, now }
     }
 
-    /// Adds a header, as Envoy hands it over: its name in lower case, and `Host` as `:authority`.
+    /// Adds a header as Envoy passes it on: its name in lower case, and `Host` as `:authority`.
     ///
     /// # Errors
-    /// If the name is none (RFC 9110, section 5.1). The message does not show it, since it may be a key.
+    /// If the name is invalid (RFC 9110, section 5.1). The message does not show it, since it may be a key.
     pub(super) fn header(&mut self, name: &str, value: &str) -> Result<()> {
         let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
         if name.is_empty() || !name.bytes().all(is_token) {
@@ -55,7 +55,7 @@ impl RequestSpec {
     }
 }
 
-/// `path` as a request has it.
+/// Checks the path of a request.
 ///
 /// # Errors
 /// If it does not begin with a slash.
@@ -65,10 +65,10 @@ pub(super) fn path(path: &str) -> Result<&str> {
     if path.starts_with('/') { Ok(path) } else { bail!("invalid path {shown:?}: expected a path that begins with /") }
 }
 
-/// `peer` as `source.address` has it.
+/// Checks the address of a peer.
 ///
 /// # Errors
-/// If it is no address with a port.
+/// If it is not an address with a port.
 pub(super) fn peer(peer: &str) -> Result<String> {
     match Peer::parse(peer.as_bytes()) {
         Some(_) => Ok(peer.to_owned()),
@@ -76,7 +76,7 @@ pub(super) fn peer(peer: &str) -> Result<String> {
     }
 }
 
-/// `Name: value`.
+/// Parses `Name: value`.
 ///
 /// # Errors
 /// If there is no colon. The message does not show the line, which may be a key.

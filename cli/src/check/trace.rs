@@ -1,4 +1,4 @@
-//! The trail in words: each step of a decision, what it looked at, and why it passed the request on or answered.
+//! The trace of a decision as text: each step, its result and the reason.
 
 use portcullis::decision::trace::{Event, NotPublic, Preflight, Public, Unidentified, Untrusted};
 use portcullis::document::Mode;
@@ -12,21 +12,21 @@ use crate::output::{GREEN, RED};
 use crate::when::Span;
 use crate::yaml::Node;
 
-/// One step.
+/// Runs one step.
 pub(super) struct Step {
     /// Its number in the order of a decision.
     number: u8,
     /// Its name: the field of the policy, where it has one.
     name: &'static str,
-    /// What it did.
+    /// Its result.
     result: StepResult,
     /// Why, in words.
     why: String,
-    /// Where what it met stands, as `FILE:LINE:COLUMN`.
+    /// The place of the matching item of the policy, as `FILE:LINE:COLUMN`.
     place: Option<String>,
 }
 
-/// What a step did.
+/// The result of a step.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum StepResult {
     Continued,
@@ -59,12 +59,12 @@ impl Step {
     }
 }
 
-/// All steps, for people.
+/// All steps as text.
 pub(super) fn as_text(steps: &[Step]) -> String {
     steps.iter().map(|step| format!("{:>2}  {}\n", step.number, step.line())).collect()
 }
 
-/// All steps, for programs.
+/// All steps as JSON.
 pub(super) fn as_json(steps: &[Step]) -> Value {
     let step = |step: &Step| {
         json!({
@@ -78,7 +78,7 @@ pub(super) fn as_json(steps: &[Step]) -> Value {
     steps.iter().map(step).collect()
 }
 
-/// Why a path may be anything.
+/// The reason why a path is opaque.
 fn in_words(why: Ambiguity) -> &'static str {
     match why {
         Ambiguity::TooLong => "it is longer than 1024 bytes and has escapes, empty segments or the like",
@@ -95,13 +95,13 @@ fn in_words(why: Ambiguity) -> &'static str {
     }
 }
 
-/// A path for a line of text.
+/// A path, cut to the length of a line.
 fn shortened(path: &str) -> String {
     let most = 64;
     if path.chars().count() <= most { path.to_owned() } else { path.chars().take(most).chain(['…']).collect() }
 }
 
-/// Puts a decision into words.
+/// Describes the steps of a decision.
 pub(super) fn steps(
     merged: &EffectivePolicy,
     spec: &RequestSpec,
@@ -178,12 +178,12 @@ impl Explainer<'_> {
                 let why = self.decision.caller.as_ref().map(|caller| self.key(caller)).unwrap_or_default();
                 step(7, "key", Continued, why)
             }
-            // All of step 8 together make its last word.
+            // `last` describes all of step 8 together.
             Event::Variant { .. } | Event::AnyPath { .. } => return None,
         })
     }
 
-    /// The step that answered, where that was one of the last.
+    /// The steps that decided, if the decision was made in step 6 or later.
     fn last(&self, events: &[Event]) -> Vec<Step> {
         let step = |number, name, why| Step { number, name, result: StepResult::Denied, why, place: None };
         let deny = |number, name, why: String| vec![step(number, name, why)];
@@ -279,7 +279,7 @@ impl Explainer<'_> {
         steps
     }
 
-    /// An item of the policy that answered.
+    /// An item of the policy that matched.
     fn matched(&self, field: &str, index: usize, what: &str) -> (StepResult, String, Option<String>) {
         let item = described(field, index, self.list(field).get(index));
         (StepResult::Allowed, format!("{what} {item}"), self.place(&format!("{field}[{index}]")))
@@ -313,7 +313,7 @@ impl Explainer<'_> {
         format!("{} of {}{time}", caller.key.id(), caller.consumer.name)
     }
 
-    /// A key source as people call it.
+    /// The name of a key source.
     fn source(&self, index: usize) -> String {
         let Some(source) = self.list("key_sources").get(index) else {
             return if index == 0 { "Authorization: Bearer".to_owned() } else { "x-api-key".to_owned() };

@@ -1,4 +1,4 @@
-//! Consumers and their keys: by digest, which is what decides, and told by id.
+//! Compares consumers and their keys: by digest, reported by id.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use super::Effect::{Closes, Neither, Opens};
 use super::{Change, Side, stand_in};
 use crate::when::rfc3339;
 
-/// A key that the gate has, but for the key.
+/// A key entry that is not refused.
 struct EffectiveKey<'a> {
     id: String,
     consumer: &'a ConsumerEntry,
@@ -20,7 +20,7 @@ struct EffectiveKey<'a> {
     path: String,
 }
 
-/// Where it is: in neither, one or both of the policies.
+/// The time in which a key is valid: from the first second, and before the second one.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Window(i64, i64);
 
@@ -73,7 +73,7 @@ pub(super) fn compare(old: &Side, new: &Side, now: Timestamp) -> Vec<Change> {
     changes
 }
 
-/// Roles given and taken.
+/// Compares the roles of consumers.
 fn roles(old: &Side, new: &Side) -> Vec<Change> {
     let by_name = |side: &'_ Side| -> BTreeMap<String, ConsumerEntry> {
         side.document.consumers.iter().map(|one| (one.name.as_str().to_owned(), one.clone())).collect()
@@ -127,7 +127,7 @@ fn effective_keys(side: &Side) -> BTreeMap<Digest, EffectiveKey<'_>> {
 }
 
 impl EffectiveKey<'_> {
-    /// From when to when it is valid, from now on; none where it is not.
+    /// When it is valid, from now on; `None` if it is not.
     fn window(&self, now: Timestamp) -> Option<Window> {
         let from = self.not_before.map_or(now.0, |from| from.0.max(now.0));
         let until = self.expires.map_or(i64::MAX, |until| until.0);
@@ -156,7 +156,7 @@ impl EffectiveKey<'_> {
     }
 }
 
-/// Whether there is a moment in the first window that is not in the second.
+/// Whether a part of the first window is outside of the second.
 fn more(one: Option<Window>, other: Option<Window>) -> bool {
     match (one, other) {
         (None, _) => false,

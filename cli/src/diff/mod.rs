@@ -1,4 +1,4 @@
-//! `portcullis diff`: which access a change of the policy opens, and which it closes.
+//! `portcullis diff`: shows which access a policy change opens and closes.
 
 mod cells;
 mod keys;
@@ -55,7 +55,7 @@ pub(crate) struct Diff {
     output: Output,
 }
 
-/// What a change does to who comes in.
+/// The effect of a change on access.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Effect {
     Opens,
@@ -68,7 +68,7 @@ enum Effect {
 #[derive(Debug)]
 struct Change {
     effect: Effect,
-    /// What it is about: a field of the policy, `keys`, `roles` or `paths`.
+    /// The subject: a field of the policy, `keys`, `roles` or `paths`.
     about: &'static str,
     what: String,
     place: Option<String>,
@@ -79,7 +79,7 @@ struct Change {
 struct Side {
     merged: EffectivePolicy,
     document: Document,
-    /// Key entries that the gate refuses: they open nothing.
+    /// The paths of key entries that the gate refuses.
     refused: Vec<String>,
 }
 
@@ -115,14 +115,14 @@ impl Change {
 impl Side {
     fn of(merged: EffectivePolicy) -> Result<Self> {
         let document = merged.document()?;
-        // An environment in which every variable is set, to a value that is its own.
+        // Every variable counts as set, to a different value each.
         let loaded = merged.compile(&|name| Some(stand_in(name).into_bytes()))?;
         let refused = loaded.refused_entries.into_iter().map(|entry| entry.path).collect();
         Ok(Self { merged, document, refused })
     }
 }
 
-/// What a variable is taken to hold.
+/// The assumed value of a variable.
 fn stand_in(variable: &str) -> String {
     format!("the-value-of-{variable}")
 }
@@ -170,7 +170,7 @@ fn as_text(changes: &[Change], mode: Mode) -> String {
     text
 }
 
-/// Every change, what opens first.
+/// Returns all changes, those that open access first.
 ///
 /// # Errors
 /// A policy that the gate would refuse.

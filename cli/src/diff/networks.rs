@@ -1,4 +1,4 @@
-//! Trusted networks, compared as sets of addresses.
+//! Compares trusted networks as sets of addresses.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -17,7 +17,7 @@ struct Addresses {
     v6: RangeSetBlaze<Ipv6Addr>,
 }
 
-/// The most networks that a line names.
+/// The maximum number of networks that a line names.
 const MOST: usize = 8;
 
 pub(super) fn compare(old: &Side, new: &Side) -> Vec<Change> {
@@ -64,7 +64,7 @@ fn name(address: &ClientAddress) -> String {
 }
 
 impl Addresses {
-    /// Those that a policy trusts.
+    /// The addresses that a policy trusts.
     fn trusted(side: &Side) -> Self {
         let mut trusted = Self::default();
         for network in side.document.trusted_networks.ranges.iter().flat_map(IpRange::networks) {
@@ -76,12 +76,12 @@ impl Addresses {
         trusted
     }
 
-    /// What is in these and not in `others`.
+    /// The addresses that are not in `others`.
     fn without(&self, others: &Self) -> Self {
         Self { v4: &self.v4 - &others.v4, v6: &self.v6 - &others.v6 }
     }
 
-    /// The fewest networks that they are; one that is a single address has no length.
+    /// The smallest list of networks that covers the addresses. A single address has no prefix length.
     fn networks(&self) -> Vec<String> {
         let v4 = self.v4.ranges().flat_map(|run| Ipv4Subnets::new(*run.start(), *run.end(), 0)).map(IpNet::V4);
         let v6 = self.v6.ranges().flat_map(|run| Ipv6Subnets::new(*run.start(), *run.end(), 0)).map(IpNet::V6);

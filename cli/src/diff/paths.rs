@@ -1,4 +1,4 @@
-//! Which paths are public and which roles they ask for, by asking the core about one path of every kind, in both policies.
+//! Compares public paths and required roles, by deciding a request for one path of every kind under both policies.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,7 @@ use super::cells::{self, Cell};
 use super::{Change, Effect, Side};
 use crate::yaml::Node;
 
-/// The most kinds of path that a line names.
+/// The maximum number of kinds of path that a line names.
 const SHOWN: usize = 6;
 
 /// The key of the consumer that has every role.
@@ -22,7 +22,7 @@ const KEY: &str = "a-key-with-every-role";
 /// A method that no policy names.
 const OTHER: &str = "OTHER";
 
-/// What a request has to present.
+/// The access that a request needs.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Access {
     /// Nothing.
@@ -31,24 +31,25 @@ enum Access {
     Key(BTreeSet<BTreeSet<String>>),
 }
 
-/// What a line tells: how a kind of path changes. Lines are put together from many answers.
+/// A difference for a kind of path: the effect, the access before and after, and the place. Equal differences become
+/// one line.
 type Difference = (Effect, Access, Access, Option<String>);
 
-/// What is told already: effects by kind of path, and changes of any kind.
+/// The differences that are already reported, by kind of path and by change.
 #[derive(Default)]
 struct Reported {
     kinds: BTreeSet<(usize, Effect)>,
     changes: BTreeSet<(Effect, Access, Access)>,
 }
 
-/// How a request is sent.
+/// The method of a request, and how it is sent.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum RequestKind {
     /// With this method.
     Method(String),
     /// With this method in lower case.
     Lower(String),
-    /// With a header from which some backends take the method.
+    /// With a header that overrides the method in some backends.
     Overridden,
 }
 
@@ -86,7 +87,7 @@ pub(super) fn compare(old: &Side, new: &Side) -> Result<Vec<Change>> {
     Ok(changes)
 }
 
-/// What changes for one request; both where roles are exchanged.
+/// The differences for one request: both effects if roles are exchanged.
 fn answers(gates: &(Gate<'_>, Gate<'_>), path: &str, request_kind: &RequestKind) -> Vec<Difference> {
     let (Some((before, old_place)), Some((after, new_place))) =
         (gates.0.access(path, request_kind), gates.1.access(path, request_kind))
@@ -104,7 +105,7 @@ fn answers(gates: &(Gate<'_>, Gate<'_>), path: &str, request_kind: &RequestKind)
     differences
 }
 
-/// One line for all kinds that are sent in the same ways.
+/// One line for all kinds with the same difference for the same methods.
 fn lines(
     line: Difference,
     found: BTreeMap<usize, BTreeSet<RequestKind>>,
@@ -129,9 +130,8 @@ fn lines(
     by_request_kinds.into_iter().map(line).collect()
 }
 
-/// What changes only for paths and methods that are sent otherwise than as they are written, where some backend takes
-/// them
-/// for the same: one line for each effect, and none for what is `said`.
+/// Differences only for other spellings of paths and methods that some backends treat as the same: one line for each
+/// effect, except for what is already `reported`.
 fn respelled(
     gates: &(Gate<'_>, Gate<'_>),
     kinds: &[Cell],
@@ -178,9 +178,8 @@ fn methods(request_kinds: &BTreeSet<RequestKind>, all: &[RequestKind]) -> String
 }
 
 impl Access {
-    /// Whether whoever comes in with `other` comes in with this too: each set that this asks for holds a whole set that
-    /// the
-    /// other asks for.
+    /// Whether every caller with `other` access has this access too: each set of roles required here contains a whole
+    /// set that the other requires.
     fn includes(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Open, _) => true,
@@ -196,7 +195,7 @@ impl Access {
             Self::Open => "no key".to_owned(),
             Self::Key(sets) if sets.is_empty() => "any key".to_owned(),
             Self::Key(sets) => {
-                // A set that holds another asks for nothing more.
+                // A set that contains another one requires nothing more.
                 let least = |set: &&BTreeSet<String>| !sets.iter().any(|other| other != *set && other.is_subset(set));
                 let words = |set: &BTreeSet<String>| set.iter().cloned().collect::<Vec<_>>().join(" or ");
                 format!("role {}", sets.iter().filter(least).map(words).collect::<Vec<_>>().join(" and "))
@@ -205,7 +204,7 @@ impl Access {
     }
 }
 
-/// One policy as it is asked: its paths and rules alone, and one consumer that has every role.
+/// A policy with only the paths and rules of one side, and a consumer that has every role.
 struct Gate<'a> {
     side: &'a Side,
     policy: Policy,
@@ -223,7 +222,7 @@ impl<'a> Gate<'a> {
         Ok(Self { side, policy: merged.compile(&|_| None)?.policy })
     }
 
-    /// What a request has to present, and where the policy says so; none where it is refused, whatever it presents.
+    /// The access that a request needs, and the place in the policy; `None` if the request is always denied.
     fn access(&self, path: &str, request_kind: &RequestKind) -> Option<(Access, Option<String>)> {
         let method = match request_kind {
             RequestKind::Method(method) => method.clone(),
@@ -264,7 +263,7 @@ impl<'a> Gate<'a> {
     }
 }
 
-/// Other ways to send a path, which some backend takes for the same.
+/// Other spellings of a path that some backends treat as the same.
 fn respellings(path: &str) -> Vec<String> {
     let rest = path.strip_prefix('/').unwrap_or(path);
     let encoded = rest.bytes().next().map(|first| format!("/%{first:02X}{}", rest.get(1..).unwrap_or_default()));
@@ -284,7 +283,7 @@ fn respellings(path: &str) -> Vec<String> {
     respellings
 }
 
-/// Every method that a policy names, in either letter case, and one that none names.
+/// Every method that a policy names, in either letter case, and one that no policy names.
 fn request_kinds(old: &Side, new: &Side) -> Vec<RequestKind> {
     let named = [old, new].into_iter().flat_map(|side| {
         let public = side.document.public_paths.iter().map(|one| &one.methods);
@@ -305,12 +304,12 @@ fn patterns(side: &Side) -> Vec<PathPattern> {
     let public = document.public_paths.iter().map(|one| &one.path);
     let protected = document.protected_paths.iter().flatten().map(|one| &one.path);
     let restricted = protected.chain(document.rules.iter().map(|rule| &rule.path));
-    // The gate has these beside what is written.
+    // The gate adds these patterns itself.
     let of_files = restricted.clone().flat_map(PathPattern::of_file);
     public.chain(restricted).cloned().chain(of_files).collect()
 }
 
-/// The paths and rules as they are written, without remarks.
+/// The paths and rules, without descriptions.
 fn written(side: &Side) -> Option<String> {
     let document = &side.document;
     let public: Vec<_> = document.public_paths.iter().map(|one| (&one.path, &one.methods)).collect();

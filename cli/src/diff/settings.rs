@@ -1,4 +1,4 @@
-//! What stands in one field: the mode, preflights, key sources, identities, headers, texts.
+//! Compares single fields: the mode, preflights, key sources, identities, headers, texts.
 
 use portcullis::document::{CorsPreflight, Mode, Upstream};
 use portcullis::request::KeySource;
@@ -98,7 +98,7 @@ fn identities(old: &Side, new: &Side, changes: &mut Vec<Change>) {
     }
 }
 
-/// Whether a pattern of identities covers all that another one does: a `*` of that one falls under a `*` alone.
+/// Whether a pattern of identities covers another one: a `*` is covered only by a `*`.
 fn covers(wide: &SpiffeIdPattern, narrow: &SpiffeIdPattern) -> bool {
     wide.matches(narrow.as_str().as_bytes())
 }

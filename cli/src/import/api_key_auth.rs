@@ -1,4 +1,4 @@
-//! Envoy's own filter, `envoy.filters.http.api_key_auth`: in a whole bootstrap, or its configuration alone.
+//! Imports Envoy's filter `envoy.filters.http.api_key_auth`: from a whole bootstrap, or from its configuration.
 
 use anyhow::{Result, bail};
 
@@ -8,7 +8,7 @@ use crate::yaml::{Node, Position, Tree};
 
 const FILTER: &str = "envoy.extensions.filters.http.api_key_auth.v3.ApiKeyAuth";
 
-/// What the filter holds.
+/// Reads the filter.
 ///
 /// # Errors
 /// If there is no such filter, or more than one.
@@ -44,18 +44,18 @@ pub(super) fn find(source: &Source) -> Result<Discovered> {
     Ok(discovered)
 }
 
-/// JSON has other names than YAML for these (proto3's JSON mapping), and Envoy takes both.
+/// The key sources. Envoy accepts the field's name in the `.proto` file and its JSON name.
 fn sources(filter: &Node) -> Option<&Node> {
     filter.get("key_sources").or_else(|| filter.get("keySources"))
 }
 
-/// Settings for a single route, and what that route matches where they are not for more than one.
+/// Settings for a single route, and the match of that route, if they apply to only one.
 struct PerRoute<'a> {
     settings: &'a Node,
     matches: Option<&'a Node>,
 }
 
-/// Finds the filters, and settings for single routes. Recursion ends where the reader's own limit of depth ends.
+/// Finds the filters, and settings for single routes. The parser limits the depth of the recursion.
 fn search<'a>(
     node: &'a Node,
     matches: Option<&'a Node>,
@@ -75,7 +75,7 @@ fn search<'a>(
     children.for_each(|child| search(child, matches, filters, per_route));
 }
 
-/// Rules that let nobody in where a route has keys of its own, or lets only some clients in.
+/// Adds rules that block routes with their own keys or clients.
 fn routes(per_route: &[PerRoute<'_>], discovered: &mut Discovered) {
     let mut rules = Vec::new();
     for PerRoute { settings, matches } in per_route {
@@ -106,9 +106,8 @@ fn routes(per_route: &[PerRoute<'_>], discovered: &mut Discovered) {
     }
 }
 
-/// The pattern for what a route matches. A prefix of Envoy ends anywhere, and the pattern on a segment: `portcullis
-/// lint
-/// --envoy` finds where that matters.
+/// The pattern for the match of a route. An Envoy prefix can end anywhere, the pattern ends at a segment: `portcullis
+/// lint --envoy` finds where that matters.
 fn pattern(matches: &Node) -> Option<String> {
     let text = |name: &str| matches.get(name).and_then(Node::text);
     let prefix = || text("prefix").or_else(|| text("path_separated_prefix")).or_else(|| text("pathSeparatedPrefix"));
@@ -128,7 +127,7 @@ fn credential_of(credential: &Node, place: &str, discovered: &mut Discovered) {
     }
 }
 
-/// Sources as Envoy and Envoy Gateway name them, and where each stands.
+/// Adds key sources: kind, name and position, as in Envoy and Envoy Gateway.
 pub(super) fn set_sources(
     sources: Vec<(&'static str, String, Option<Position>)>,
     comment: &str,
@@ -192,7 +191,7 @@ fn forwarding(filter: &Node, discovered: &mut Discovered) {
     set_upstream(header, hide, "forwarding of envoy.filters.http.api_key_auth.", discovered);
 }
 
-/// What the upstream hears: the client's name in a header, and the key itself where it is not hidden.
+/// Adds what the upstream gets: the client's name in a header, and the key itself if it is not hidden.
 pub(super) fn set_upstream(header: Option<&Node>, hide: Option<&Node>, comment: &str, discovered: &mut Discovered) {
     let mut members = Vec::new();
     if let Some(name) = header.and_then(Node::text).filter(|name| !name.is_empty()) {

@@ -1,4 +1,4 @@
-//! DEEPaaS: one bearer token, of its configuration file (oslo.config's ini format) or of the environment.
+//! Imports the bearer token of DEEPaaS, from its configuration file (oslo.config's ini format) or from the environment.
 
 use std::path::Path;
 
@@ -10,16 +10,16 @@ use super::discovered::{Discovered, DiscoveredKey, list, shown};
 use super::source::{Source, line};
 use crate::yaml::{Node, Position};
 
-/// Whose the token is.
+/// The consumer of the token.
 const CONSUMER: &str = "deepaas";
 const OPTION: &str = "auth_bearer_token";
 /// The variable of the environment with the token.
 pub(crate) const VARIABLE: &str = "DEEPAAS_AUTH_BEARER_TOKEN";
 
-/// The token of the file that is named, or else of the environment, and what it opens.
+/// Reads the token from the given file, or from the environment, and adds the settings.
 ///
 /// # Errors
-/// If there is neither, or where the file is no such file.
+/// If there is neither, or if the file is invalid.
 pub(super) fn find(file: Option<&Path>) -> Result<(Source, Discovered)> {
     let variable = std::env::var_os(VARIABLE).filter(|value| !value.is_empty());
     let mut discovered = Discovered::default();
@@ -63,7 +63,7 @@ pub(super) fn find(file: Option<&Path>) -> Result<(Source, Discovered)> {
     Ok((source, discovered))
 }
 
-/// What DEEPaaS protects by a token, and where it looks for it, with the reasons.
+/// The paths that DEEPaaS protects, and its key source, with the reasons.
 fn access() -> [(&'static str, Node, &'static str); 2] {
     [
         ("key_sources", list(["bearer"]), "DEEPaaS accepts its token only as Authorization: Bearer."),
@@ -75,7 +75,7 @@ fn access() -> [(&'static str, Node, &'static str); 2] {
     ]
 }
 
-/// The policy of a DEEPaaS with one token.
+/// The policy for a DEEPaaS with one token.
 pub(crate) fn policy(token: &Digest) -> Node {
     let key = json!({"id": "token", "sha256": token.to_hex()});
     let rest = json!({
@@ -86,9 +86,8 @@ pub(crate) fn policy(token: &Digest) -> Node {
     access().into_iter().fold(Node::from(rest), |policy, (member, value, _)| policy.with(member, value))
 }
 
-/// The option in the section `[DEFAULT]`, and where it stands. As oslo.config has it: the last one counts, quotes
-/// around a
-/// value are dropped, a line that begins with a blank goes on with the one before.
+/// The option in the section `[DEFAULT]`, and its position. As in oslo.config, the last one counts, quotes around a
+/// value are removed, and a line that begins with a blank continues the line before.
 fn token(source: &Source, discovered: &mut Discovered) -> Result<Option<(String, Option<Position>)>> {
     let mut section = None;
     let mut token: Option<(String, Option<Position>)> = None;
@@ -103,7 +102,7 @@ fn token(source: &Source, discovered: &mut Discovered) -> Result<Option<(String,
         }
         if text.starts_with([' ', '\t']) {
             if in_token && let Some((value, _)) = &mut token {
-                // A token of several lines: no request can present it, and it is told so.
+                // A token of several lines: it is reported later that no request can present it.
                 value.push('\n');
                 value.push_str(trimmed);
             }

@@ -1,4 +1,4 @@
-//! Envoy Gateway: Secrets that hold a key for each client, and the SecurityPolicy that says where a key may stand.
+//! Imports from Envoy Gateway: Secrets with a key for each client, and the SecurityPolicy with the key sources.
 
 use anyhow::{Result, bail};
 use base64::Engine as _;
@@ -9,10 +9,10 @@ use super::discovered::{Discovered, DiscoveredKey};
 use super::source::Source;
 use crate::yaml::{Node, Position, Tree};
 
-/// What the documents hold.
+/// Reads the documents.
 ///
 /// # Errors
-/// If there is no Secret and no SecurityPolicy among them, or more policies than one.
+/// If there is neither a Secret nor a SecurityPolicy among them, or more than one policy.
 pub(super) fn find(source: &Source) -> Result<Discovered> {
     let mut objects = Vec::new();
     for document in source.nodes()? {
@@ -46,7 +46,7 @@ pub(super) fn find(source: &Source) -> Result<Discovered> {
     }
     let mut clients = Vec::new();
     match &references {
-        // The order of the references decides which of two keys of one client counts.
+        // If a client has two keys, the order of the references decides which one counts.
         Some(references) => {
             for reference in references {
                 match secrets.iter().find(|secret| reference.is_to(secret)) {
@@ -88,7 +88,7 @@ fn auth(policy: &Node) -> Option<&Node> {
     policy.get("spec")?.get("apiKeyAuth")
 }
 
-/// What a SecurityPolicy names, and where it does.
+/// A reference from a SecurityPolicy to a Secret.
 struct Reference<'a> {
     at: Option<Position>,
     name: &'a str,
@@ -96,7 +96,7 @@ struct Reference<'a> {
 }
 
 impl Reference<'_> {
-    /// Whether this is the Secret. Where one of the two does not say its namespace, the name decides.
+    /// Whether the reference is to this Secret. If one of the two has no namespace, the name decides.
     fn is_to(&self, secret: &Node) -> bool {
         let namespaces = self.namespace.zip(metadata(secret, "namespace"));
         metadata(secret, "name") == Some(self.name) && namespaces.is_none_or(|(this, its)| this == its)
@@ -107,7 +107,7 @@ fn metadata<'a>(object: &'a Node, member: &str) -> Option<&'a str> {
     object.get("metadata")?.get(member)?.text()
 }
 
-/// The Secrets that it names: of its own namespace, unless it says another.
+/// The references of a SecurityPolicy: to Secrets in its own namespace, unless they name another.
 fn security_policy<'a>(policy: &'a Node, discovered: &mut Discovered) -> Option<Vec<Reference<'a>>> {
     let auth = auth(policy)?;
     if let Some(spec) = policy.get("spec") {
@@ -142,7 +142,7 @@ fn keys(secret: &Node, clients: &mut Vec<String>, discovered: &mut Discovered) {
     }
     let members = |name| secret.get(name).map(Node::members).unwrap_or_default();
     let plain = members("stringData");
-    // What stands in stringData too is overwritten by it.
+    // stringData overrides data.
     let encoded = members("data").iter().filter(|(name, _)| !plain.iter().any(|(other, _)| other.text == name.text));
     let decoded = encoded.map(|(name, value)| (name, value, value.text().and_then(decode)));
     let plain = plain.iter().map(|(name, value)| (name, value, value.text().map(str::to_owned)));

@@ -1,4 +1,4 @@
-//! Taking found keys into the store: each is taken, is there already, or is left out for a reason.
+//! Imports discovered keys into the store: each is added, already exists, or is left out for a reason.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -9,7 +9,7 @@ use portcullis::request::KeySource;
 use serde_json::{Value, json};
 
 use super::discovered::{Discovered, DiscoveredKey, Fits, refused};
-use crate::keys::known::{AllKeys, Known};
+use crate::keys::known::{AllKeys, KnownKey};
 use crate::store::{Store, StoredKey};
 use crate::when::rfc3339;
 use crate::yaml::{Node, Position};
@@ -20,33 +20,33 @@ const NAMED_AFTER: &str =
 const MAY_LESS: &str = "the key already exists, but in the source it is disabled or expires sooner: use `portcullis \
                         keys disable` or `portcullis keys expire`";
 
-/// What came of the keys.
+/// The result of importing keys.
 #[derive(Debug, Default)]
 pub(super) struct Imported {
-    /// Those that the store has now, and had not before.
+    /// The keys that were added to the store.
     pub(super) keys: Vec<ImportedKey>,
-    /// The number of keys were there already.
+    /// How many already existed.
     pub(super) already: usize,
 }
 
-/// A key that was taken.
+/// A key that was added.
 #[derive(Debug)]
 pub(super) struct ImportedKey {
-    /// Where it stood.
+    /// Its position in the source.
     pub(super) at: Option<Position>,
-    /// Whose it is.
+    /// Its consumer.
     pub(super) consumer: String,
-    /// Its public handle.
+    /// Its public id.
     pub(super) id: String,
 }
 
-/// Whether a text is one of the keys of a source.
+/// Returns a function that tests whether a text is one of the keys of a source.
 pub(super) fn is_key(discovered: &Discovered) -> impl Fn(&str) -> bool + use<> {
     let digests: HashSet<Digest> = discovered.keys.iter().map(|key| key.digest).collect();
     move |text: &str| digests.contains(&Digest::of(text.as_bytes()))
 }
 
-/// Takes the keys of `found` into `store`, and says of the rest why not.
+/// Adds the discovered keys to `store`, and reports why the others are left out.
 pub(super) fn import(discovered: &mut Discovered, policy: &Document, store: &mut Store, now: Timestamp) -> Imported {
     let is_key = is_key(discovered);
     let mut present = AllKeys::of_document(store, Some(policy), &|_| String::new());
@@ -109,13 +109,13 @@ pub(super) fn import(discovered: &mut Discovered, policy: &Document, store: &mut
     taken
 }
 
-/// Whether a key that is there is switched off, or ends sooner, in the source.
-fn may_less(key: &DiscoveredKey, there: &Known) -> bool {
+/// Whether an existing key is disabled, or expires sooner, in the source.
+fn may_less(key: &DiscoveredKey, there: &KnownKey) -> bool {
     let sooner = |end: Timestamp| there.expires.is_none_or(|expires| end < expires);
     (key.disabled && !there.disabled) || key.expires.is_some_and(sooner)
 }
 
-/// Who claims each key of a source.
+/// The consumers of each key of a source.
 fn claims(keys: &[DiscoveredKey]) -> HashMap<Digest, BTreeSet<String>> {
     let mut claims: HashMap<Digest, BTreeSet<String>> = HashMap::new();
     for key in keys {
@@ -142,7 +142,7 @@ fn expired(expires: Option<Timestamp>, now: Timestamp) -> Option<String> {
     expires.filter(|end| *end <= now).map(|end| format!("it expired at {}", rfc3339(end)))
 }
 
-/// The same key of two consumers: nobody knows whose call it is, so it is nobody's.
+/// Refuses a key that two consumers have: the consumer of a call would be unclear.
 fn contested(key: &DiscoveredKey, claims: &HashMap<Digest, BTreeSet<String>>, present: &AllKeys) -> Option<String> {
     if claims.get(&key.digest).is_some_and(|names| names.len() > 1) {
         return Some(
@@ -154,7 +154,7 @@ fn contested(key: &DiscoveredKey, claims: &HashMap<Digest, BTreeSet<String>>, pr
     Some(format!("it is already a key of consumer {owner}: create a separate key for each consumer"))
 }
 
-/// What the gate refuses of the texts of a source, and why.
+/// The names and ids of a source that the gate refuses, and why.
 struct Unfit {
     consumers: HashMap<String, String>,
     roles: HashMap<String, String>,
@@ -178,7 +178,7 @@ impl Unfit {
         }
     }
 
-    /// What is wrong with the names of a key's consumer and its roles.
+    /// The problem with the name of a key's consumer or with its roles, if there is one.
     fn names(&self, key: &DiscoveredKey, is_key: &impl Fn(&str) -> bool) -> Option<String> {
         let mut names = key.roles.iter().flatten().chain([&key.consumer]);
         if names.any(|name| is_key(name)) {
@@ -190,8 +190,7 @@ impl Unfit {
     }
 }
 
-/// Which of these texts the gate refuses in a list of consumers. All are tried together first: nearly always it takes
-/// them.
+/// The texts that the gate refuses in a list of consumers. First all are tried together, since usually all are valid.
 fn refusals<'a>(
     texts: impl Iterator<Item = &'a String>,
     consumers: impl Fn(&[&str]) -> Node,
@@ -205,7 +204,7 @@ fn refusals<'a>(
     texts.into_iter().filter_map(|text| Some((text.to_owned(), why(&[text])?))).collect()
 }
 
-/// A key must not get more, or less, than it had.
+/// Refuses a key whose consumer has other roles here: the key would get more or fewer rights than before.
 fn other_roles(key: &DiscoveredKey, present: &AllKeys) -> Option<String> {
     let wanted: BTreeSet<String> = key.roles.as_ref()?.iter().cloned().collect();
     let there: BTreeSet<String> = present.roles(&key.consumer)?.iter().cloned().collect();
@@ -224,7 +223,7 @@ fn other_roles(key: &DiscoveredKey, present: &AllKeys) -> Option<String> {
     ))
 }
 
-/// The id of the source where it can be one, or else the first digits of the digest.
+/// The id in the source if it is valid, otherwise the first digits of the digest.
 fn id(
     key: &DiscoveredKey,
     present: &AllKeys,

@@ -1,4 +1,4 @@
-//! A plain list of keys, one a line.
+//! Imports a list of keys, one on each line.
 
 use clap::Args;
 
@@ -6,18 +6,18 @@ use super::Common;
 use super::discovered::{Discovered, DiscoveredKey};
 use super::source::{Source, line};
 
-/// Where the keys are, and whose.
+/// The options of `import list`.
 #[derive(Debug, Args)]
 pub(super) struct Lines {
     #[command(flatten)]
     pub(super) common: Common,
-    /// Whose the keys are
+    /// The consumer of the keys
     #[arg(long, value_name = "NAME")]
     pub(super) consumer: String,
 }
 
-/// Every line that is neither empty nor a comment. Blanks around a key do not count, and what follows ` #` is a
-/// comment.
+/// Reads the keys. Empty lines, blanks around a key, and comments (`#` at the start of a line or after a blank) are
+/// ignored.
 pub(super) fn find(source: &Source, consumer: &str) -> Discovered {
     let mut discovered = Discovered::default();
     for (index, text) in source.text.lines().enumerate() {

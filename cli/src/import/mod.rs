@@ -1,5 +1,5 @@
-//! `portcullis import`: takes keys and settings over from another system. Keys go to the store, as digests; settings go to
-//! a policy that does not exist yet, or are shown to whoever writes the one that does.
+//! `portcullis import`: imports keys and settings from another system. Keys go to the store, as digests. Settings go to
+//! a new policy; if one exists, they are printed.
 
 mod api_key_auth;
 pub(crate) mod deepaas;
@@ -43,7 +43,7 @@ to add are printed.
 Exit status: 0 everything was imported, 1 something was left out (the report says what, where and why), 2 usage or \
 input error.";
 
-/// The end of the help of one kind.
+/// The examples and the exit status in the help of one kind.
 macro_rules! examples {
     ($examples:literal) => {
         concat!(
@@ -64,40 +64,40 @@ pub(crate) struct Import {
 
 #[derive(Debug, Subcommand)]
 enum Kind {
-    /// Orchestra's api_keys.json: keys, local networks, and whether callers from outside need a key
+    /// Import Orchestra's api_keys.json: keys, local networks, and whether external callers need a key
     #[command(after_help = examples!("  portcullis import orchestra api_keys.json
   API_KEYS_FILE=/etc/orchestra/api_keys.json portcullis import orchestra"))]
     Orchestra(Common),
-    /// DEEPaaS: the token of its configuration file, or of DEEPAAS_AUTH_BEARER_TOKEN
+    /// Import the token of DEEPaaS, from its configuration file or DEEPAAS_AUTH_BEARER_TOKEN
     #[command(after_help = examples!("  portcullis import deepaas deepaas.conf
   DEEPAAS_AUTH_BEARER_TOKEN=\"$TOKEN\" portcullis import deepaas"))]
     Deepaas(Common),
-    /// RxInferServer: its collection of tokens, as mongoexport writes it
+    /// Import the tokens of RxInferServer, as mongoexport writes the collection
     #[command(after_help = examples!("  mongoexport --db rxinferserver --collection tokens --out tokens.json
   portcullis import rxinfer tokens.json"))]
     Rxinfer(rxinfer::Rxinfer),
-    /// Envoy's own filter envoy.filters.http.api_key_auth: a whole bootstrap, or the filter's configuration
+    /// Import Envoy's filter envoy.filters.http.api_key_auth, from a bootstrap or from the filter's configuration
     #[command(after_help = examples!("  portcullis import api-key-auth envoy.yaml"))]
     ApiKeyAuth(Common),
-    /// Envoy Gateway: a Secret of API keys, and the SecurityPolicy that uses it
+    /// Import from Envoy Gateway: Secrets with API keys, and the SecurityPolicy that uses them
     #[command(after_help = examples!("  portcullis import envoy-gateway api-keys.yaml
   kubectl get secret,securitypolicy -o yaml |
       portcullis import envoy-gateway -"))]
     EnvoyGateway(Common),
-    /// Kong's declarative configuration: consumers, key-auth and acl
+    /// Import Kong's declarative configuration: consumers, key-auth and acl
     #[command(after_help = examples!("  portcullis import kong kong.yaml
   portcullis import kong kong.yaml --dry-run"))]
     Kong(Common),
-    /// A list of keys, one a line; lines that begin with # are comments
+    /// Import a list of keys, one on each line; lines that begin with # are comments
     #[command(after_help = examples!("  portcullis import list keys.txt --consumer ci
   pass show ci-key | portcullis import list - --consumer ci"))]
     List(lines::Lines),
-    /// A table with a header row: key or sha256, consumer, roles, id, expires, disabled, description
+    /// Import a table with a header row: key or sha256, consumer, roles, id, expires, disabled, description
     #[command(after_help = examples!("  portcullis import csv keys.csv"))]
     Csv(Common),
 }
 
-/// What every kind has.
+/// The options of every kind.
 #[derive(Debug, Args)]
 pub(super) struct Common {
     /// The file to read; `-` is standard input
@@ -163,10 +163,10 @@ impl Import {
     }
 }
 
-/// Orchestra's file as a policy with its keys, for whoever runs straight from it, and what is left out.
+/// Converts Orchestra's file to an effective policy, for `run`. Also returns what was left out.
 ///
 /// # Errors
-/// If it cannot be read, or is no such file.
+/// If it cannot be read, or is not such a file.
 pub(crate) fn orchestra_as_policy(file: &Path) -> Result<(EffectivePolicy, Vec<String>)> {
     let source = Source::read(file)?;
     let mut discovered = orchestra::find(&source)?;
@@ -187,7 +187,7 @@ impl Common {
         }
     }
 
-    /// Writes what was found, and says what came of it. Whether all of it was taken.
+    /// Writes what was discovered, and prints the report. Returns whether everything was imported.
     fn take(&self, source: &Source, mut discovered: Discovered) -> Result<bool> {
         let now = now();
         let mut locked = if self.dry_run { None } else { Some(Locked::open(&self.store)?) };

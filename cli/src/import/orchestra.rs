@@ -1,4 +1,4 @@
-//! Orchestra's `api_keys.json`: `valid_keys`, `require_auth_for_external` and `local_networks`.
+//! Imports Orchestra's `api_keys.json`: `valid_keys`, `require_auth_for_external` and `local_networks`.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -11,7 +11,7 @@ use super::discovered::{Discovered, DiscoveredKey, refused};
 use super::source::Source;
 use crate::yaml::{Node, Tree};
 
-/// Whose the keys are: Orchestra has no names for them.
+/// The consumer of the keys: Orchestra has no names for them.
 const CONSUMER: &str = "orchestra";
 
 /// The variable of the environment with the name of the file.
@@ -19,7 +19,7 @@ pub(crate) const VARIABLE: &str = "API_KEYS_FILE";
 
 const DETAIL: &str = "Invalid or missing API key. Please provide a valid X-API-Key header.";
 
-/// Reads the file that is named, or else where Orchestra looks: `API_KEYS_FILE`, and the working directory.
+/// Reads the given file, or the file that Orchestra uses: `API_KEYS_FILE`, or the one in the working directory.
 ///
 /// # Errors
 /// If it cannot be read.
@@ -31,10 +31,10 @@ pub(super) fn source(file: Option<&Path>) -> Result<Source> {
     }
 }
 
-/// What the file holds.
+/// Reads the file.
 ///
 /// # Errors
-/// If it is no such file.
+/// If it is not such a file.
 pub(super) fn find(source: &Source) -> Result<Discovered> {
     let node = source.node()?;
     let members = ["valid_keys", "require_auth_for_external", "local_networks"];
@@ -138,8 +138,8 @@ fn networks(node: &Node, discovered: &mut Discovered) {
     );
 }
 
-/// A network as Orchestra reads it: any of three names means both loopback addresses, host bits do not count, and a
-/// netmask may stand for the length of the prefix.
+/// A network as Orchestra interprets it: each of three names means both loopback addresses, host bits are ignored, and
+/// a netmask can replace the prefix length.
 fn range(text: &str) -> String {
     if ["localhost", "127.0.0.1", "::1"].contains(&text) {
         return "localhost".to_owned();

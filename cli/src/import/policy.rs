@@ -1,4 +1,4 @@
-//! The settings of a source, and the policy that they belong to. A policy that is there is never edited: people write it.
+//! The settings of a source, and the policy that they go to. An existing policy is never changed: people write it.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -18,16 +18,16 @@ use crate::yaml::{Node, Tree};
 pub(super) struct Target {
     /// Its path.
     pub(super) path: PathBuf,
-    /// What it says, or will say once it is written.
+    /// The existing document, or the one that will be written.
     pub(super) document: Document,
-    /// The settings that a policy which is there lacks: for people to put there.
+    /// The settings that an existing policy lacks, which the user has to add.
     pub(super) to_do: Vec<Setting>,
-    /// The text of one that is to be written.
+    /// The text of a new policy.
     pub(super) text: Option<String>,
     node: Node,
 }
 
-/// Leaves out settings that hold a key, and those that the gate would refuse.
+/// Leaves out settings that contain a key, and those that the gate would refuse.
 pub(super) fn leave_out_keys(discovered: &mut Discovered) {
     let is_key = is_key(discovered);
     let settings = std::mem::take(&mut discovered.settings);
@@ -44,7 +44,7 @@ pub(super) fn leave_out_keys(discovered: &mut Discovered) {
 }
 
 impl Target {
-    /// Reads the policy beside the store, or composes one of the settings where there is none.
+    /// Reads the policy beside the store, or composes a new one from the settings if there is none.
     ///
     /// # Errors
     /// If there is one that the gate would refuse.
@@ -55,7 +55,7 @@ impl Target {
             let document = document(&node).map_err(|error| anyhow!("{}: {error}", path.display()))?;
             let now = effective(&document)?;
             let mut to_do = Vec::new();
-            // A policy that is there has a name of its own.
+            // An existing policy keeps its name.
             for setting in discovered.settings.iter().filter(|setting| setting.member != "name") {
                 let mut with = node.clone();
                 put(&mut with, setting.member, &setting.value);
@@ -74,7 +74,7 @@ impl Target {
         Ok(Self { path, document, to_do: Vec::new(), text, node })
     }
 
-    /// Whether the gate would take policy and store together.
+    /// Checks that the gate would accept policy and store together.
     ///
     /// # Errors
     /// If it would not.
@@ -84,7 +84,7 @@ impl Target {
         Policy::load(&merged.node.to_json()?, &environment).map(drop).map_err(refused)
     }
 
-    /// Writes a policy where there was none.
+    /// Writes a new policy.
     ///
     /// # Errors
     /// If it cannot be written.
@@ -93,7 +93,7 @@ impl Target {
     }
 }
 
-/// Puts a member there; of an object, only the members that are given.
+/// Sets a member; of an object, only the given members.
 fn put(node: &mut Node, name: &str, value: &Node) {
     match node.get_mut(name) {
         Some(there) if !there.members().is_empty() && !value.members().is_empty() => {
@@ -107,7 +107,7 @@ fn document(node: &Node) -> Result<Document> {
     Document::read(&node.to_json()?).map_err(|refusal| anyhow!("the gate would refuse this policy: {refusal}"))
 }
 
-/// What a policy comes to, every default filled in.
+/// A policy with all defaults.
 fn effective(document: &Document) -> Result<Value> {
     Ok(serde_json::to_value(document)?)
 }
@@ -116,10 +116,10 @@ fn document_of(node: &Node) -> Option<Value> {
     document(node).and_then(|document| effective(&document)).ok()
 }
 
-/// The text of settings, each under where it came from.
+/// The text of settings, each below its comment.
 ///
 /// # Errors
-/// None: it is only memory that is written to.
+/// Never: it only writes to memory.
 pub(super) fn fragment(settings: &[Setting]) -> Result<String> {
     let mut text = String::new();
     for setting in settings {

@@ -1,4 +1,4 @@
-//! What came of an import.
+//! The report of an import.
 
 use std::path::Path;
 
@@ -11,10 +11,10 @@ use super::policy::{Target, fragment};
 use super::source::Source;
 use crate::output::{GREEN, Output, YELLOW, count, note, note_line, print};
 
-/// So many keys are listed for people; programs get them all.
+/// The number of keys that the text output lists. JSON lists all.
 const LISTED: usize = 20;
 
-/// What came of an import.
+/// The report of an import.
 pub(super) struct Report<'a> {
     pub(super) source: &'a Source,
     pub(super) store: &'a Path,
@@ -36,7 +36,7 @@ impl Report<'_> {
         }
     }
 
-    /// The settings that go to the policy, or that somebody has to put there.
+    /// The settings that go to the policy, or that the user has to add.
     fn settings(&self) -> String {
         let settings = if self.target.text.is_some() { &self.discovered.settings } else { &self.target.to_do };
         fragment(settings).unwrap_or_default()

@@ -1,4 +1,4 @@
-//! RxInferServer: its collection of tokens, as `mongoexport` writes it: one document a line, or a list of them.
+//! Imports the tokens of RxInferServer, as `mongoexport` writes the collection: one document on each line, or a list.
 
 use anyhow::{Result, anyhow, bail};
 use clap::Args;
@@ -10,11 +10,11 @@ use super::source::Source;
 use crate::when::point;
 use crate::yaml::{Node, Position, Tree};
 
-/// The development token of RxInferServer, which everybody knows.
+/// The development token of RxInferServer, which is publicly known.
 const DEV_TOKEN: &str = "dev-token";
 const ENABLE: &str = "RXINFER_SERVER_ENABLE_DEV_TOKEN";
 
-/// Where the tokens are.
+/// The options of `import rxinfer`.
 #[derive(Debug, Args)]
 pub(super) struct Rxinfer {
     #[command(flatten)]
@@ -24,10 +24,10 @@ pub(super) struct Rxinfer {
     pub(super) dev_token: bool,
 }
 
-/// What the export holds.
+/// Reads the export.
 ///
 /// # Errors
-/// If it is none.
+/// If it is invalid.
 pub(super) fn find(source: &Source, dev_token: bool) -> Result<Discovered> {
     let mut discovered = Discovered::default();
     for document in documents(source)? {
@@ -87,7 +87,7 @@ fn documents(source: &Source) -> Result<Vec<Node>> {
         .collect()
 }
 
-/// Each line was read by itself.
+/// Moves the positions of a node, which was parsed from a single line, down to that line.
 fn move_down(node: &mut Node, lines: u64) {
     let moved = |at: Position| Position { line: at.line.saturating_add(lines), column: at.column };
     node.at = node.at.map(moved);

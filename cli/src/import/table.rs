@@ -1,4 +1,5 @@
-//! A table with a header row: `key` or `sha256`, `consumer`, and `roles`, `id`, `expires`, `disabled`, `description`.
+//! Imports a table with a header row: `key` or `sha256`, `consumer`, and `roles`, `id`, `expires`, `disabled`,
+//! `description`.
 
 use anyhow::{Context as _, Result, bail};
 use csv::{ReaderBuilder, StringRecord};
@@ -11,10 +12,10 @@ use crate::yaml::Position;
 
 const COLUMNS: [&str; 8] = ["key", "sha256", "consumer", "roles", "id", "expires", "disabled", "description"];
 
-/// What the table holds.
+/// Reads the table.
 ///
 /// # Errors
-/// If its header row lacks a column that must be there, or names one twice.
+/// If the header row lacks a required column, or has one twice.
 pub(super) fn find(source: &Source) -> Result<Discovered> {
     let head = source.text.lines().next().unwrap_or_default();
     let delimiter = [b',', b';', b'\t'].into_iter().max_by_key(|one| head.bytes().filter(|byte| byte == one).count());
@@ -42,7 +43,7 @@ pub(super) fn find(source: &Source) -> Result<Discovered> {
         discovered.leave(at(1, 1), format!("unknown column {}: expected {}", shown(name), COLUMNS.join(", ")));
     }
     for record in reader.records() {
-        // The text is UTF-8 and rows may be of any length, so there is no error left.
+        // The text is UTF-8 and rows may have any length, so no error is expected.
         let record = record.with_context(|| format!("{} is not a valid table", source.name))?;
         let place = record.position().and_then(|place| at(place.line(), 1));
         let cell = |name: &str| {

@@ -1,4 +1,4 @@
-//! `portcullis keys add`: keys that somebody has already.
+//! `portcullis keys add`: adds existing keys.
 
 use std::path::PathBuf;
 
@@ -42,12 +42,12 @@ pub(crate) struct Add {
     sha256: Vec<String>,
 }
 
-/// As many warnings are read; of a long file the rest is counted.
+/// The number of warnings that are shown. Further ones are only counted.
 const SHOWN: usize = 10;
 
 impl Add {
     pub(crate) fn run(self, files: &StoreFile) -> Result<bool> {
-        // Read before the lock is taken: somebody may type.
+        // Read before the lock is taken: reading from a terminal may take long.
         let keys = if self.sha256.is_empty() { read_keys(self.file.as_deref())? } else { Vec::new() };
         let mut locked = Locked::open(files.path())?;
         let policy = files.policy()?;
@@ -72,7 +72,7 @@ impl Add {
     }
 }
 
-/// A digest as an argument. It is not quoted: it may be the key itself.
+/// Parses a digest. The message does not show it, since it may be the key itself.
 fn read_digest((text, number): (&String, usize)) -> Result<(String, Digest)> {
     let place = format!("--sha256 number {number}");
     let digest = Digest::from_hex(text)
@@ -83,7 +83,7 @@ fn read_digest((text, number): (&String, usize)) -> Result<(String, Digest)> {
     Ok((place, digest))
 }
 
-/// Looks at keys as the gate would.
+/// Checks keys with the code of the gate.
 struct Examiner {
     /// The default: `Authorization: Bearer`, and `X-API-Key`.
     sources: Vec<KeySource>,
@@ -98,7 +98,7 @@ impl Examiner {
         Ok(Self { sources, takes_bearer: taken.contains(&KeySource::Bearer) })
     }
 
-    /// The digest of a key that a request can present. What is unwise about it is a warning.
+    /// The digest of a key, which must be one that a request can present. Adds a warning for a risky key.
     fn digest(&self, line: &Line, warnings: &mut Vec<String>) -> Result<(String, Digest)> {
         let Line { number, key } = line;
         let place = format!("line {number}");
@@ -120,7 +120,7 @@ impl Examiner {
         Ok((place, Digest::of(key)))
     }
 
-    /// Whether the gate finds a key in a request with this header alone.
+    /// Whether the gate finds a key in a request with only this header.
     fn finds(&self, header: &str, value: Vec<u8>) -> bool {
         let block = HeaderBlock::new(&[(header, value)]);
         matches!(find(&Request::new(block.headers()), None, &self.sources), Presented::Key { .. })

@@ -1,4 +1,4 @@
-//! A new entry of the store: whose it is, what is said about it, and that the gate will take it.
+//! New entries of the store: their consumer and properties, and the check that the gate accepts them.
 
 use std::collections::HashMap;
 
@@ -14,7 +14,7 @@ use crate::store::{Store, StoredKey};
 use crate::when::{When, rfc3339};
 use crate::yaml::Node;
 
-/// What `generate` and `add` say of the keys that they put into the store.
+/// The options of `generate` and `add` for the keys that they add to the store.
 #[derive(Debug, Args)]
 pub(crate) struct Entry {
     /// The consumer that the key belongs to; created if it does not exist
@@ -26,7 +26,7 @@ pub(crate) struct Entry {
     /// The public id of the key [default: the first 16 hex digits of the key's SHA-256]
     #[arg(long)]
     id: Option<String>,
-    /// A remark
+    /// A description
     #[arg(long, value_name = "TEXT")]
     description: Option<String>,
     /// When the key expires: 90d, 2027-02-01, or a date-time [default: never]
@@ -38,10 +38,10 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    /// Puts keys into the store. The digests come with the place where each was given, for messages.
+    /// Adds keys to the store. Each digest comes with the place where it was given, for messages.
     ///
     /// # Errors
-    /// If one is there already, or where the gate would refuse the entry. The store is then to be thrown away.
+    /// If a key already exists, or if the gate would refuse the entry. Do not save the store in that case.
     pub(crate) fn put(
         &self,
         store: &mut Store,
@@ -68,7 +68,7 @@ impl Entry {
         };
         let new = |(place, digest)| NewEntry::new(&self.consumer, place, digest, self.id.as_deref(), &blueprint);
         let keys: Vec<_> = digests.into_iter().map(new).collect();
-        // In what the gate could refuse they are all alike.
+        // The entries differ only in key and id, so checking one is enough.
         for new in keys.iter().take(1) {
             check(&self.consumer, &self.roles, &new.key)?;
         }
@@ -76,7 +76,7 @@ impl Entry {
         Ok(Added { keys, notes })
     }
 
-    /// What is said about a key is listed and logged, so it must not be the key.
+    /// Checks that no option is the key itself, since options are listed and logged.
     fn check_no_key(&self, digests: &[(String, Digest)]) -> Result<()> {
         let options = [("--id", &self.id), ("--description", &self.description)];
         let options = options.into_iter().filter_map(|(option, text)| Some((option, text.as_ref()?)));
@@ -90,7 +90,7 @@ impl Entry {
         Ok(())
     }
 
-    /// A consumer's roles have one home. Gives what is to be told of them.
+    /// Adds the roles of the consumer to the store, unless the policy defines them. Returns notes for the user.
     fn put_roles(&self, store: &mut Store, policy: Option<&EffectivePolicy>) -> Result<Vec<String>> {
         let name = &self.consumer;
         let in_policy = policy.and_then(|policy| {
@@ -124,28 +124,28 @@ impl Entry {
     }
 }
 
-/// Keys that came into the store, and what is to be told when it is written.
+/// The keys that were added, and notes for the user.
 #[derive(Debug)]
 pub(crate) struct Added {
     /// The keys.
     pub(crate) keys: Vec<NewEntry>,
-    /// What they changed.
+    /// Notes about what has changed.
     pub(crate) notes: Vec<String>,
 }
 
-/// A key that comes into the store.
+/// A new key of the store.
 #[derive(Debug)]
 pub(crate) struct NewEntry {
-    /// Whose it is.
+    /// Its consumer.
     pub(crate) consumer: String,
     /// The entry.
     pub(crate) key: StoredKey,
-    /// Where it was given.
+    /// Where it was given, for messages.
     place: String,
 }
 
 impl NewEntry {
-    /// A key like `blueprint` in all but the key itself and its id.
+    /// Creates a key like `blueprint`, with another digest and id.
     pub(crate) fn new(consumer: &str, place: String, digest: Digest, id: Option<&str>, blueprint: &StoredKey) -> Self {
         let id = id.map_or_else(|| digest.handle(), str::to_owned);
         let key = StoredKey { id, sha256: digest.to_hex(), ..blueprint.clone() };
@@ -153,10 +153,10 @@ impl NewEntry {
     }
 }
 
-/// Adds keys that nobody has yet, with ids that nobody has, also not in the policy.
+/// Adds keys whose digests and ids are neither in the store nor in the policy.
 ///
 /// # Errors
-/// The first that is there, and whose it is.
+/// The first key that already exists, with its consumer.
 pub(crate) fn add_unique(store: &mut Store, policy: Option<&EffectivePolicy>, keys: &[NewEntry]) -> Result<()> {
     let all = AllKeys::of(store, policy)?;
     let mut given = HashMap::new();
@@ -177,10 +177,10 @@ pub(crate) fn add_unique(store: &mut Store, policy: Option<&EffectivePolicy>, ke
     Ok(())
 }
 
-/// Asks the gate's own reader whether it takes an entry.
+/// Checks an entry with the parser of the gate.
 ///
 /// # Errors
-/// What it would refuse the policy for, in terms of the command's options.
+/// The refusal, in terms of the options of the command.
 pub(crate) fn check(consumer: &str, roles: &[String], key: &StoredKey) -> Result<()> {
     let document = json!({"consumers": [{"name": consumer, "roles": roles, "keys": [key.to_node()]}]});
     Document::read(&serde_json::to_vec(&document)?).map(drop).map_err(|mut refusal| {

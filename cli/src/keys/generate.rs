@@ -1,4 +1,4 @@
-//! `portcullis keys generate`: new keys, printed once.
+//! `portcullis keys generate`: creates new keys, and prints them once.
 
 use std::io::Write as _;
 
@@ -52,12 +52,11 @@ impl Generate {
     }
 }
 
-/// Prints new keys, and puts the store in its place. Whatever is likely to fail comes before the keys are printed, and
-/// the
-/// store is replaced after that: it never has a key that nobody was shown.
+/// Prints new keys, and replaces the store. Everything that is likely to fail is done before the keys are printed, and
+/// the store is replaced afterwards: it never contains a key that was not printed.
 ///
 /// # Errors
-/// If one of the two fails, and what that means for the keys.
+/// If printing or replacing fails. The message says what that means for the keys.
 pub(super) fn hand_over(locked: &Locked, keys: &[NewEntry], secrets: &[NewKey], output: Output) -> Result<()> {
     let text = match output {
         Output::Text => secrets.iter().flat_map(|secret| [secret.expose(), "\n"]).collect(),

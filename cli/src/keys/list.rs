@@ -1,4 +1,4 @@
-//! `portcullis keys list`: all keys, and never a key.
+//! `portcullis keys list`: lists the properties of all keys, never a key itself.
 
 use std::fmt::Write as _;
 
@@ -8,7 +8,7 @@ use clap::Args;
 use comfy_table::{Table, presets};
 use serde_json::{Value, json};
 
-use super::known::{AllKeys, Known, State};
+use super::known::{AllKeys, KnownKey, State};
 use crate::files::{EffectivePolicy, StoreFile};
 use crate::mode::Modes;
 use crate::output::{Output, RED, YELLOW, note, print};
@@ -40,7 +40,7 @@ pub(crate) struct List {
 impl List {
     pub(crate) fn run(self, files: &StoreFile) -> Result<bool> {
         let store = Store::read(files.path())?;
-        // Keys can be listed also where the policy is broken.
+        // Keys can be listed even if the policy is invalid.
         let together = |policy: Option<EffectivePolicy>| {
             let all = AllKeys::of(&store, policy.as_ref())?;
             Ok((all, Modes::of(&store, policy.as_ref())))
@@ -78,7 +78,7 @@ fn style(state: State) -> Style {
     }
 }
 
-fn as_table(keys: &[(&Known, State)], store: &str) -> Result<String> {
+fn as_table(keys: &[(&KnownKey, State)], store: &str) -> Result<String> {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING);
     table.set_header(["ID", "CONSUMER", "ROLES", "STATE", "CREATED", "EXPIRES", "WHERE"]);
@@ -102,7 +102,7 @@ fn as_table(keys: &[(&Known, State)], store: &str) -> Result<String> {
     Ok(text)
 }
 
-fn as_json(key: &Known, state: State) -> Value {
+fn as_json(key: &KnownKey, state: State) -> Value {
     json!({
         "id": key.id,
         "consumer": *key.consumer,

@@ -1,4 +1,4 @@
-//! `portcullis keys`: the keys of the store.
+//! `portcullis keys`: manages the keys of the store.
 
 mod add;
 mod change;

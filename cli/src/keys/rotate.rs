@@ -1,4 +1,4 @@
-//! `portcullis keys rotate`: a new key now, and the old one goes on for a while.
+//! `portcullis keys rotate`: creates a new key, and lets the old one expire after an overlap.
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
@@ -75,7 +75,7 @@ impl Rotate {
         Ok(true)
     }
 
-    /// The key that comes after `old`.
+    /// The key that replaces `old`.
     fn successor(&self, consumer: &str, old: &StoredKey, secret: &NewKey, now: Timestamp) -> Result<NewEntry> {
         if old.disabled {
             bail!("{} is disabled: `enable` it first, or `generate` a key for {consumer}", old.id);

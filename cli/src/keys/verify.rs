@@ -1,4 +1,4 @@
-//! `portcullis keys verify`: whose key is this?
+//! `portcullis keys verify`: finds the consumer of a key.
 
 use std::path::PathBuf;
 

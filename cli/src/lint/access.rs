@@ -1,4 +1,4 @@
-//! Lints of what is open, to whom, and what asks for roles.
+//! Lints of public paths, trusted callers, key sources and rules.
 
 use portcullis::document::{ClientAddress, Document, Mode, ProtectedPath, PublicPath, RuleEntry};
 use portcullis::path::Ambiguity;
@@ -12,7 +12,7 @@ use super::finding::Finding;
 use super::policy::Subject;
 use crate::pattern::{goes_below, segments};
 
-/// Looks at all but consumers and keys.
+/// Checks everything except consumers and keys.
 pub(super) fn examine(subject: &Subject<'_>, document: &Document, findings: &mut Vec<Finding>) {
     mode(subject, document, findings);
     sources(subject, document, findings);
@@ -205,7 +205,7 @@ fn rules(subject: &Subject<'_>, document: &Document, findings: &mut Vec<Finding>
     }
 }
 
-/// Where only some paths need a key: rules for others, by a request that the gate itself lets through.
+/// Finds rules for paths that are not protected, by letting the policy decide an example request.
 fn unprotected_rules(subject: &Subject<'_>, document: &Document, findings: &mut Vec<Finding>) {
     if document.protected_paths.is_none() {
         return;
@@ -225,7 +225,7 @@ fn unprotected_rules(subject: &Subject<'_>, document: &Document, findings: &mut 
     }
 }
 
-/// Patterns that mix names and wildcards in so many ways that the gate does not compare a path with all of them.
+/// Finds patterns that mix names and wildcards in more ways than the gate compares.
 fn wide_patterns(subject: &Subject<'_>, document: &Document, findings: &mut Vec<Finding>) {
     let Ok(loaded) = Policy::compile(document.clone(), &|name| subject.variables.get(name)) else { return };
     let public = document.public_paths.iter().map(|public| &public.path);
@@ -254,7 +254,7 @@ fn example(pattern: &PathPattern) -> String {
     segments(pattern).chain(below).map(|name| format!("/{}", name.unwrap_or("any"))).collect()
 }
 
-/// A rule before this one that answers for each of its paths and methods; of several that do so together, the first.
+/// An earlier rule that matches every path and method of this one; the first, if several do so together.
 fn earlier(document: &Document, index: usize) -> Option<(usize, &RuleEntry)> {
     let rule = document.rules.get(index)?;
     let earlier = || document.rules.iter().enumerate().take(index).filter(|(_, one)| one.path.includes(&rule.path));

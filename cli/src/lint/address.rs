@@ -1,4 +1,5 @@
-//! Whose address the gate sees on a listener, and who can make one up: docs/configuration.md, "What is trusted, by listener".
+//! Lints of the client address on a listener, and of who can forge it: docs/configuration.md, "What is trusted, by
+//! listener".
 
 use portcullis::document::{ClientAddress, Document};
 
@@ -11,7 +12,7 @@ use super::listener::{Find, Manager};
 use crate::yaml::{Node, Tree};
 
 impl Manager<'_> {
-    /// Looks at what the gate trusts by address, which is something.
+    /// Checks the trusted networks of a policy, which has some, on this listener.
     pub(super) fn addresses(&self, document: &Document, findings: &mut Vec<Finding>) {
         let mut find =
             |code, node: Option<&Node>, message: &str, fix: &str| findings.push(self.find(code, node, message, fix));
@@ -75,7 +76,7 @@ impl Manager<'_> {
         }
     }
 
-    /// Who can make up the address that `remote_ip` trusts.
+    /// Checks who can forge the address that `remote_ip` trusts.
     fn remote_ip(&self, is_remote: bool, prelude: Option<&Node>, find: &mut Find<'_>) {
         const CLAIMED: &str = "a client that can connect without one of your proxies can forge a trusted address";
         const FIX: &str = "accept connections only from the proxies, and make them overwrite the address that callers \
@@ -116,7 +117,7 @@ impl Manager<'_> {
     /// Whether a filter before the gate, of HTTP or of the network, records the peer's address under a key.
     fn records(&self, key: &str) -> bool {
         let mut recorded = false;
-        // Of the network filters, those of the whole listener: which chain one is in is not looked at.
+        // Network filters of the whole listener count, whatever their filter chain.
         walk(self.listener.unwrap_or(self.node), &mut |node| {
             let is_key = text_of(node, "object_key") == Some(key);
             let format = field(node, "format_string")

@@ -1,4 +1,4 @@
-//! Whole configurations: reads the files, finds the gates in them, and looks at each and at all together.
+//! Whole configurations: reads the files, finds the gates in them, and checks each gate and all of them together.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -23,8 +23,8 @@ pub(super) struct Source {
 }
 
 impl Source {
-    /// A tree that was read from text in this file, with its positions in the file; that of the text, where it does not
-    /// stand there line by line.
+    /// Converts the positions of a tree that was parsed from a text in this file into positions of the file. If the
+    /// text is not there line by line, all get the position of the text.
     pub(super) fn outer(&self, mut node: Node, value: &Node, text: &str) -> Option<Node> {
         let start = value.at?;
         let first = usize::try_from(start.line.checked_sub(1)?).ok()?;
@@ -55,7 +55,7 @@ fn shift(node: &mut Node, to: &dyn Fn(Option<Position>) -> Position) {
     }
 }
 
-/// A member by its name in a `.proto` file, or by the name that JSON has for it: Envoy takes both.
+/// A member by its name in a `.proto` file or by its JSON name: Envoy accepts both.
 pub(super) fn field<'a>(node: &'a Node, name: &str) -> Option<&'a Node> {
     node.get(name).or_else(|| {
         let mut words = name.split('_');
@@ -74,7 +74,7 @@ pub(super) fn text_of<'a>(node: &'a Node, name: &str) -> Option<&'a str> {
     field(node, name).and_then(Node::text)
 }
 
-/// Whether a member is true. Text may say so too: Envoy reads it as protobuf's `safe_strtob` does.
+/// Whether a member is true. Text counts too: Envoy parses it like protobuf's `safe_strtob`.
 pub(super) fn is_set(node: &Node, name: &str) -> bool {
     field(node, name).is_some_and(|value| match &value.tree {
         Tree::Bool(value) => *value,
@@ -88,7 +88,8 @@ pub(super) fn is_off(node: &Node, name: &str) -> bool {
     field(node, name).is_some() && !is_set(node, name)
 }
 
-/// Whether a value is one of an enum, by its name, in any letter case, or by its number, as text too: Envoy takes all.
+/// Whether a value is a variant of an enum: by name in any letter case, or by number, which may be text. Envoy accepts
+/// all of these.
 pub(super) fn is_enum(value: &Node, name: &str, number: u64) -> bool {
     match &value.tree {
         Tree::Text(text) => text.eq_ignore_ascii_case(name) || text.parse() == Ok(number),
@@ -97,7 +98,7 @@ pub(super) fn is_enum(value: &Node, name: &str, number: u64) -> bool {
     }
 }
 
-/// The type of a `google.protobuf.Any`, and what it holds; also by way of a `TypedStruct`.
+/// The type and the value of a `google.protobuf.Any`, including one in a `TypedStruct`.
 pub(super) fn typed(any: &Node) -> Option<(&str, &Node)> {
     let kind = any.get("@type").and_then(Node::text)?;
     if kind.ends_with(".TypedStruct") {
@@ -116,7 +117,7 @@ pub(super) fn walk<'a>(node: &'a Node, see: &mut dyn FnMut(&'a Node)) {
     members.chain(node.items()).for_each(|inner| walk(inner, see));
 }
 
-/// Looks at all files as parts of one configuration.
+/// Checks all files as parts of one configuration.
 ///
 /// # Errors
 /// If a file cannot be read.
@@ -189,7 +190,7 @@ fn gates_of(source: &Source) -> Vec<Gate<'_>> {
     gates
 }
 
-/// What opens a gate where it stands: `disabled` at the filter or for a route, `is_optional`.
+/// Finds gates that are disabled: `disabled` at the filter or for a route, `is_optional`.
 fn switched_off(source: &Source, gates: &[Gate<'_>], findings: &mut Vec<Finding>) {
     let mut find = |code, node: &Node, message: &str, fix: &str| {
         findings.push(Finding::new(code, Place { file: source.file.clone(), at: node.at }, message, fix));

@@ -1,4 +1,4 @@
-//! The policy and the store beside it, as files: what is wrong with either, or with both together.
+//! Lints of the policy file and the store beside it.
 
 use std::cell::OnceCell;
 use std::fs;
@@ -17,7 +17,7 @@ use crate::mode;
 use crate::store::Store;
 use crate::yaml::{Node, Place, Position};
 
-/// Looks at a policy, with the store that belongs to it.
+/// Checks a policy with its store.
 ///
 /// # Errors
 /// If a file cannot be read, or the policy is a whole configuration.
@@ -53,7 +53,7 @@ pub(super) fn examine(policy: PathBuf, store: Option<PathBuf>, times: (Timestamp
     examined.findings.extend(findings);
     if let Some((stored, mode)) = store.as_ref().and_then(|stored| Some((stored, stored.store.mode_override?))) {
         let mode = mode::name(mode);
-        // Where the store says it, that is the place to mend.
+        // If the store sets the mode, the finding is at the store.
         examined.findings.retain(|finding| finding.code != Code::NotEnforcing);
         let own = merged.overridden_mode.as_deref().unwrap_or(mode);
         let message = format!("mode_override: the mode is {mode} (the policy has {own})");
@@ -64,7 +64,7 @@ pub(super) fn examine(policy: PathBuf, store: Option<PathBuf>, times: (Timestamp
     Ok(examined)
 }
 
-/// What is no YAML. The message begins with the line and the column, where the reader knows them.
+/// A finding for invalid YAML. The parser's message begins with line and column, if known.
 pub(super) fn syntax(file: &str, error: &str) -> Finding {
     let position = |text: &str| {
         let (line, rest) = text.strip_prefix("line ")?.split_once(" column ")?;
@@ -76,12 +76,12 @@ pub(super) fn syntax(file: &str, error: &str) -> Finding {
     Finding::new(Code::Syntax, place, format!("not valid YAML: {message}"), "correct it there, or in the line before")
 }
 
-/// A store, and where things stand in it.
+/// A store, with the positions in its file.
 struct Stored {
     store: Store,
     file: String,
     text: String,
-    /// Read only where there is something to show: a store may be large.
+    /// Parsed only when a position is needed: a store may be large.
     node: OnceCell<Option<Node>>,
 }
 
@@ -98,7 +98,8 @@ impl Stored {
     }
 }
 
-/// Reads the store. `None` where it is broken, which is a finding, as is what contradicts the policy: that is left out.
+/// Reads the store; `None` if it is invalid. Adds findings for an invalid store and for roles that contradict the
+/// policy, which are removed.
 fn read_store(path: &Path, policy: &Node, policy_file: &str, findings: &mut Vec<Finding>) -> Result<Option<Stored>> {
     let file = path.display().to_string();
     let text = fs::read_to_string(path)
@@ -131,7 +132,7 @@ fn read_store(path: &Path, policy: &Node, policy_file: &str, findings: &mut Vec<
     Ok(Some(Stored { store, file, text, node: OnceCell::new() }))
 }
 
-/// Where what is at a path of the document stands: in the policy, or in the store.
+/// The place of a path of the document: in the policy, or in the store.
 fn place(path: &str, file: &str, own: &Node, merged: &Node, store: Option<&Stored>) -> Place {
     from_store(path, own, merged, store).unwrap_or_else(|| Place { file: file.to_owned(), at: own.position(path) })
 }

@@ -12,10 +12,10 @@ use super::finding::Finding;
 use super::policy::Subject;
 use crate::when::Span;
 
-/// The keys of `envoy/envoy.yaml`, which protect nothing.
+/// The keys of `envoy/envoy.yaml`, which are publicly known.
 const DEMO_KEYS: [&str; 2] = ["pk_demo_ci_not_a_secret", "pk_demo_admin_not_a_secret"];
 
-/// Keys that are tried first.
+/// Common keys, which attackers try first.
 const WELL_KNOWN: [&str; 40] = [
     "0000",
     "1234",
@@ -68,7 +68,7 @@ static KNOWN: LazyLock<BTreeMap<Digest, Code>> = LazyLock::new(|| {
     digests(&WELL_KNOWN, Code::WeakKey).chain(digests(&DEMO_KEYS, Code::DemoKey)).chain(empty).collect()
 });
 
-/// Looks at every consumer.
+/// Checks every consumer.
 pub(super) fn examine(subject: &Subject<'_>, document: &Document, findings: &mut Vec<Finding>) {
     let consumers = &document.consumers;
     if consumers.iter().all(|consumer| consumer.keys.is_empty()) {

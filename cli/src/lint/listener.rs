@@ -1,4 +1,4 @@
-//! Connection managers of Envoy: what stands before and after the gate, and which requests go around it.
+//! Connection managers of Envoy: the filters before and after the gate, and the requests that bypass it.
 
 use super::code::Code;
 use super::configuration::{Source, field, is_off, text_of, typed, walk};
@@ -8,16 +8,16 @@ use super::gate::Gate;
 use super::normalization;
 use crate::yaml::{Node, Place};
 
-/// A connection manager, and the listener that it is in. One without filters is a part that Istio merges into its own.
+/// A connection manager and its listener. One without filters is a part that Istio merges into its own.
 pub(super) struct Manager<'a> {
     source: &'a Source,
-    /// What configures it.
+    /// Its configuration.
     pub(super) node: &'a Node,
-    /// What configures the listener.
+    /// The configuration of the listener.
     pub(super) listener: Option<&'a Node>,
 }
 
-/// Takes a finding: its code, where it is if not at the whole, what is wrong, and the fix.
+/// Adds a finding: its code, its node if it is not about the whole, the message, and the fix.
 pub(super) type Find<'f> = dyn FnMut(Code, Option<&Node>, &str, &str) + 'f;
 
 /// The connection managers of a file.
@@ -48,7 +48,8 @@ pub(super) fn holds(outer: &Node, inner: &Node) -> bool {
     found
 }
 
-/// Looks at each. Whether there is a gate: in one of them, or elsewhere where none passes requests on.
+/// Checks each connection manager. Returns whether there is a gate in one of them, or elsewhere if none forwards
+/// requests.
 pub(super) fn examine(
     sources: &[Source],
     managers: &[Manager<'_>],
@@ -87,7 +88,7 @@ pub(super) fn examine(
     !gated.is_empty() || (open.is_empty() && !gates.is_empty())
 }
 
-/// Connections that go to what is behind a gate without HTTP filters.
+/// Finds TCP proxies to clusters that have a gate in front of them elsewhere.
 fn unfiltered(source: &Source, clusters: &[&str], findings: &mut Vec<Finding>) {
     for document in &source.documents {
         walk(document, &mut |node| {
@@ -104,7 +105,7 @@ fn unfiltered(source: &Source, clusters: &[&str], findings: &mut Vec<Finding>) {
     }
 }
 
-/// The clusters that a route, or a TCP proxy, leads to by name.
+/// The clusters that a route or a TCP proxy names.
 fn clusters_of(route: &Node) -> Vec<&str> {
     let weighted = field(route, "weighted_clusters").and_then(|weighted| field(weighted, "clusters"));
     let weighted = weighted.map(Node::items).unwrap_or_default().iter().filter_map(|one| text_of(one, "name"));
@@ -118,7 +119,7 @@ impl<'a> Manager<'a> {
         Finding::new(code, Place { file: self.source.file.clone(), at }, message, fix)
     }
 
-    /// Whether its filters are here.
+    /// Whether it has filters.
     pub(super) fn is_whole(&self) -> bool {
         field(self.node, "http_filters").is_some()
     }
@@ -131,14 +132,13 @@ impl<'a> Manager<'a> {
         router_of(self.filters())
     }
 
-    /// The upgrades that are known here, with the filters that they have in the place of all others, if any.
+    /// The upgrades, with the filters that replace `http_filters` for them, if any.
     fn upgrades(&self) -> impl Iterator<Item = (&'a Node, &'a [Node])> {
         let upgrades = field(self.node, "upgrade_configs").map(Node::items).unwrap_or_default();
         upgrades.iter().map(|upgrade| (upgrade, field(upgrade, "filters").map(Node::items).unwrap_or_default()))
     }
 
-    /// Looks at the filters that upgrades have of their own. One that is switched off counts where a route switches it
-    /// on.
+    /// Checks the separate filters of upgrades. A disabled upgrade counts if a route enables it.
     fn upgrade_chains(&self, sources: &[Source], gates: &[Gate<'a>], findings: &mut Vec<Finding>) {
         let is_open = |upgrade: &Node| !is_off(upgrade, "enabled") || is_enabled_by_a_route(upgrade, sources);
         let own = self.upgrades().filter(|(upgrade, filters)| !filters.is_empty() && is_open(upgrade));
@@ -158,7 +158,7 @@ impl<'a> Manager<'a> {
         }
     }
 
-    /// The clusters that its routes lead to, as far as they are here.
+    /// The clusters that its routes name, as far as the routes are in this file.
     fn clusters(&self) -> Vec<&'a str> {
         let mut found = Vec::new();
         if let Some(routes) = field(self.node, "route_config") {
@@ -167,7 +167,7 @@ impl<'a> Manager<'a> {
         found
     }
 
-    /// Whether a route leads to a cluster, as far as they are here.
+    /// Whether a route leads to a cluster, as far as the routes are in this file.
     fn passes_on(&self) -> bool {
         let Some(routes) = field(self.node, "route_config") else { return true };
         let mut found = false;
@@ -175,9 +175,8 @@ impl<'a> Manager<'a> {
         found
     }
 
-    /// The gates among filters, and inside them, with their numbers. What is in another file that was not given is a
-    /// gate by
-    /// its name.
+    /// The gates among and inside filters, with the position of the filter. A gate in a file that was not given is
+    /// recognized by its name.
     fn gates<'g>(
         &self,
         filters: &'a [Node],
@@ -195,7 +194,7 @@ impl<'a> Manager<'a> {
         })
     }
 
-    /// Whether a gate is among the filters, or among those of an upgrade.
+    /// Whether a gate is among the filters or among those of an upgrade.
     pub(super) fn has(&self, gate: &Gate<'a>, gates: &[Gate<'a>]) -> bool {
         let chains = self.upgrades().map(|(_, filters)| filters).chain([self.filters()]);
         chains
@@ -203,7 +202,7 @@ impl<'a> Manager<'a> {
             .any(|(_, one)| one.is_some_and(|one| std::ptr::eq(one, gate)))
     }
 
-    /// Looks at the filters of a request, which a gate is among.
+    /// Checks a chain of filters that contains a gate.
     fn chain(&self, filters: &'a [Node], gates: &[Gate<'a>], findings: &mut Vec<Finding>) {
         let here: Vec<_> = self.gates(filters, gates).collect();
         let mut find =
@@ -268,7 +267,7 @@ impl<'a> Manager<'a> {
     }
 }
 
-/// Whether a route asks for an upgrade that the connection manager has switched off.
+/// Whether a route enables an upgrade that the connection manager has disabled.
 fn is_enabled_by_a_route(upgrade: &Node, sources: &[Source]) -> bool {
     let wanted = text_of(upgrade, "upgrade_type").unwrap_or_default();
     let asks = |one: &Node| {
@@ -284,10 +283,10 @@ fn is_enabled_by_a_route(upgrade: &Node, sources: &[Source]) -> bool {
     found
 }
 
-/// What two gates in a row do.
+/// The message about two gates in a row.
 pub(super) fn two_gates(first: &str) -> String {
     format!("second gate after {first}, which removes the key: this one then denies every request")
 }
 
-/// What to do about it.
+/// The mode to set, or another action about it.
 pub(super) const TWO_GATES_FIX: &str = "keep one of them, or set `upstream: {forward_credential: true}` in the first";

@@ -1,4 +1,4 @@
-//! Manifests of Istio and Envoy Gateway. What Istio does with them is in docs/guides/istio.md.
+//! Lints of manifests of Istio and Envoy Gateway. docs/guides/istio.md describes how Istio applies them.
 
 use portcullis::document::ClientAddress;
 
@@ -9,7 +9,7 @@ use super::gate::Gate;
 use super::listener::{self, Find};
 use crate::yaml::{Node, Place};
 
-/// The namespace whose plugins are for every other one.
+/// Istio's root namespace, whose plugins apply to all namespaces.
 const ROOT: &str = "istio-system";
 
 /// The gates of a manifest.
@@ -28,7 +28,7 @@ pub(super) fn gates_of<'a>(source: &'a Source, document: &'a Node) -> Vec<Gate<'
     }
 }
 
-/// Looks at where the manifests of a file put their gates.
+/// Checks where the manifests of a file put their gates.
 pub(super) fn examine(source: &Source, findings: &mut Vec<Finding>) {
     for document in &source.documents {
         let Some(spec) = document.get("spec") else { continue };
@@ -70,7 +70,7 @@ fn istio(spec: &Node, find: &mut Find<'_>) {
     }
 }
 
-/// Which listeners a plugin is in.
+/// The modes (directions) of the listeners that a plugin runs in.
 fn modes(spec: &Node) -> Vec<&str> {
     let all = vec!["CLIENT", "SERVER"];
     let matches = spec.items_of("match");
@@ -81,7 +81,7 @@ fn modes(spec: &Node) -> Vec<&str> {
     if matches.iter().any(mode) { all } else { matches.iter().filter_map(|one| text_of(one, "mode")).collect() }
 }
 
-/// An EnvoyFilter that puts a gate behind the router.
+/// Finds an EnvoyFilter that puts a gate after the router.
 fn patches(source: &Source, document: &Node, spec: &Node, find: &mut Find<'_>) {
     for patch in spec.items_of("configPatches") {
         let Some(inner) = patch.get("patch") else { continue };
@@ -104,7 +104,7 @@ fn patches(source: &Source, document: &Node, spec: &Node, find: &mut Find<'_>) {
     }
 }
 
-/// Looks at the plugins of Istio with their policies: what a sidecar makes of addresses, and two in one proxy.
+/// Checks the plugins of Istio with their policies: addresses in a sidecar, and two plugins in one proxy.
 pub(super) fn examine_gates(gates: &[Gate<'_>], findings: &mut Vec<Finding>) {
     let plugin = |gate| Some(Plugin { gate, metadata: gate.entry.get("metadata")?, spec: gate.entry.get("spec")? });
     let plugins: Vec<Plugin<'_>> = gates.iter().filter_map(plugin).collect();
@@ -139,7 +139,7 @@ struct Plugin<'a> {
 }
 
 impl Plugin<'_> {
-    /// Whether both may be in one proxy.
+    /// Whether both may run in one proxy.
     fn meets(&self, other: &Self) -> bool {
         let (here, there) = (text_of(self.metadata, "namespace"), text_of(other.metadata, "namespace"));
         let is_other = here != there || text_of(self.metadata, "name") != text_of(other.metadata, "name");

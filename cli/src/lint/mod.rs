@@ -1,5 +1,5 @@
-//! `portcullis lint`: what the gate would refuse (errors), and what it takes and is unwise (warnings), in a policy and in
-//! the configuration of Envoy, Istio or Envoy Gateway around it.
+//! `portcullis lint`: finds errors that the gate would refuse, and risky settings (warnings), in a policy and in the
+//! configuration of Envoy, Istio or Envoy Gateway around it.
 
 mod access;
 mod address;
@@ -36,9 +36,9 @@ const EXAMPLES: &str = "Examples:
   kubectl get wasmplugin -A -o yaml | portcullis lint --envoy -
   portcullis lint --output json
 
-What each code means, and what to do: docs/command/lint.md
+docs/command/lint.md explains each code.
 
-Exit status: 0 no error (there may be warnings), 1 errors (with --strict, warnings too), 2 a file cannot be read.";
+Exit status: 0 no errors (perhaps warnings), 1 errors (with --strict also warnings), 2 a file cannot be read.";
 
 /// Find errors and risky settings in a policy, and in the configuration around it
 #[derive(Debug, Args)]
@@ -68,13 +68,13 @@ pub(crate) struct Lint {
     output: Output,
 }
 
-/// What was found in one file.
+/// The findings in one file.
 pub(crate) struct Examined {
     /// The file, as it was given.
     file: String,
-    /// What was found.
+    /// The findings.
     findings: Vec<Finding>,
-    /// The name and the digest of each policy that the gate would take.
+    /// The name and the digest of each valid policy.
     policies: Vec<(String, String)>,
 }
 

@@ -1,4 +1,5 @@
-//! The gate as an `EnvoyExtensionPolicy` of Envoy Gateway, and what Envoy refuses before it.
+//! Renders the gate as an `EnvoyExtensionPolicy` of Envoy Gateway, and a `ClientTrafficPolicy` with the settings before
+//! it.
 
 use anyhow::{Result, bail};
 use clap::Args;
@@ -9,7 +10,7 @@ use super::document::KeylessPolicy;
 use super::remote::{Module, Origin};
 use crate::yaml::Node;
 
-/// What the gate stands in front of.
+/// The target of the gate.
 #[derive(Debug, Args)]
 #[group(id = "targets", required = true, multiple = true, args = ["gateway", "route"])]
 pub(crate) struct GatewayTarget {
@@ -45,9 +46,8 @@ impl GatewayTarget {
         self.gateway.iter().map(|name| (GROUP, "Gateway", name.as_str()))
     }
 
-    /// What the bootstrap of `render envoy` has in its connection manager, where Envoy Gateway's defaults are others,
-    /// or may be
-    /// changed. For a Gateway: a route has none of its own.
+    /// The settings of the connection manager in `render envoy` that differ from Envoy Gateway's defaults, or may be
+    /// changed. Only for a Gateway: a route has no such settings.
     fn settings(&self) -> Option<Node> {
         self.gateways().next()?;
         let mut spec = super::targets(self.gateways());
@@ -60,7 +60,7 @@ impl GatewayTarget {
         let mut wasm = json!({
             "name": self.name,
             "rootID": NAME,
-            // The default, written out. FAIL_RELOAD cannot be asked for.
+            // The default, made explicit. FAIL_RELOAD is not supported.
             "failOpen": false,
             "code": self.code()?,
         });

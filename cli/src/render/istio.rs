@@ -1,4 +1,4 @@
-//! The gate as a resource of Istio.
+//! Renders the gate as a resource of Istio.
 
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
@@ -9,7 +9,7 @@ use super::remote::{Module, Origin};
 use super::{NAME, envoy};
 use crate::yaml::Node;
 
-/// Where in a mesh the gate is, and as what.
+/// The resource, and the workloads that it applies to.
 #[derive(Debug, Args)]
 pub(crate) struct Mesh {
     /// The kind of resource
@@ -43,19 +43,19 @@ enum Kind {
     WasmPlugin,
     /// Istio 1.30 and later
     TrafficExtension,
-    /// Patches of Envoy's own configuration: before every other filter
+    /// A patch of Envoy's configuration: the gate runs before every other filter
     EnvoyFilter,
 }
 
 /// The traffic that the gate sees.
 enum Place<'a> {
-    /// What comes to the sidecars of pods; of all pods without a label.
+    /// Inbound traffic of sidecars; of all pods if there is no label.
     Sidecars(&'a [(String, String)]),
-    /// What comes to a gateway, by the labels of its pods.
+    /// Traffic to a gateway, by the labels of its pods.
     Ingress(&'a [(String, String)]),
-    /// What comes to a Gateway of the Gateway API.
+    /// Traffic to a Gateway of the Gateway API.
     Gateway(&'a str),
-    /// What goes through the waypoint of a Service.
+    /// Traffic through the waypoint of a Service.
     Waypoint(&'a str),
 }
 
@@ -66,7 +66,7 @@ impl Mesh {
     /// The resource.
     ///
     /// # Errors
-    /// If the kind of resource cannot say what is asked for.
+    /// If the kind of resource does not support an option.
     pub(crate) fn resource(&self, policy: &KeylessPolicy) -> Result<Node> {
         for (number, (label, _)) in self.selector.iter().enumerate() {
             if self.selector.iter().take(number).any(|(other, _)| other == label) {
@@ -94,12 +94,12 @@ impl Mesh {
         }
     }
 
-    /// Whether the resource says what Envoy refuses before the gate. A plugin cannot.
+    /// Whether the resource also normalizes requests before the gate, which a plugin cannot.
     pub(crate) fn normalizes(&self) -> bool {
         self.kind == Kind::EnvoyFilter
     }
 
-    /// Whom the gate is for, in words.
+    /// Describes the workloads that the gate applies to.
     pub(crate) fn scope(&self) -> String {
         let Self { namespace, .. } = self;
         let pods = match self.place() {
@@ -131,7 +131,7 @@ impl Mesh {
         super::object(version, kind, &self.name, &self.namespace, spec)
     }
 
-    /// What an `EnvoyFilter` has too, but for the selector.
+    /// The target of a plugin.
     fn target(&self) -> Value {
         match self.place() {
             Place::Sidecars([]) => json!({}),
@@ -141,11 +141,8 @@ impl Mesh {
         }
     }
 
-    /// When it runs, and for what comes in. Without that, calls that go out are gated too, and gateways. Without ports:
-    /// Istio
-    /// gives no number to the listener for ports that no Service names. A waypoint has no ports either, and is not to
-    /// be
-    /// narrowed.
+    /// Sets the phase and the direction. Without a direction, outbound calls and gateways are gated too. There are no
+    /// ports: Istio's listener for ports that no Service declares has no number. A waypoint takes no match.
     fn plugin(&self, spec: &mut Value) {
         spec["phase"] = json!("AUTHN");
         let mode = match self.place() {
@@ -177,9 +174,8 @@ impl Mesh {
         }
     }
 
-    /// The filter as a resource, which Istio's agent completes with the module, and its place in the listeners. While
-    /// there
-    /// is no module, the agent sends a filter that denies everybody.
+    /// The filter as a resource, which Istio's agent completes with the module, and its position in the listeners.
+    /// While there is no module, the agent sends a filter that denies every request.
     fn envoy_filter(&self, policy: &KeylessPolicy, module: &Module) -> Result<Node> {
         if self.origin.pull_secret.is_some() {
             bail!("--pull-secret: not supported by an EnvoyFilter: use --kind wasm-plugin");
@@ -203,7 +199,7 @@ impl Mesh {
         let patches = [
             patch("EXTENSION_CONFIG", None, "ADD", extension),
             patch("HTTP_FILTER", Some(&place), "INSERT_FIRST", filter.into()),
-            // Istio by itself does only a part of it, and lets the mesh choose.
+            // Istio itself does only a part of it, depending on the mesh.
             patch("NETWORK_FILTER", Some(&place), "MERGE", envoy::normalizing_manager().into()),
         ];
         let spec = match self.place() {
@@ -217,7 +213,7 @@ impl Mesh {
     }
 }
 
-/// Fetched by the agent, not by Envoy, which would need a cluster.
+/// A module that the agent fetches, not Envoy, which would need a cluster.
 fn remote(url: &str, sha256: &str) -> Value {
     json!({"remote": {"http_uri": {"uri": url, "cluster": "_", "timeout": "30s"}, "sha256": sha256}})
 }

@@ -29,7 +29,7 @@ macro_rules! examples {
     };
 }
 
-/// What the gate is called where nothing else is said: the filter, its VM, the resource; and its `root_id`.
+/// The default name of the filter, its VM and the resource; also the `root_id`.
 pub(crate) const NAME: &str = "portcullis";
 
 /// Write the policy and its keys as configuration for Envoy, Istio or Envoy Gateway. It contains digests, never keys
@@ -47,7 +47,7 @@ pub(crate) struct Render {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// Only the entry of `http_filters`, for an existing Envoy
+    /// Write only the entry of `http_filters`, for an existing Envoy
     #[command(after_help = examples!("portcullis render filter --module /usr/local/lib/portcullis.wasm"))]
     Filter {
         #[command(flatten)]
@@ -55,7 +55,7 @@ enum What {
         #[command(flatten)]
         gate: GateArguments,
     },
-    /// A bootstrap that Envoy starts with: a listener, the gate, the upstream
+    /// Write a bootstrap for Envoy: a listener, the gate, the upstream
     #[command(after_help = examples!(
         "portcullis render envoy --upstream 127.0.0.1:5000 > envoy.yaml",
         "portcullis render envoy --upstream models:8000 --listen 0.0.0.0:8443 \\
@@ -71,7 +71,7 @@ enum What {
         #[command(flatten)]
         proxy: ProxyArguments,
     },
-    /// The file from which a running Envoy loads a new policy, without a restart
+    /// Write the file from which a running Envoy loads a new policy, without a restart
     #[command(after_help = examples!(
         "portcullis render ecds -o /etc/portcullis/gate/gate.yaml",
         "portcullis render ecds -o /etc/portcullis/gate/gate.yaml --watch"
@@ -82,7 +82,7 @@ enum What {
         #[command(flatten)]
         filter: FilterArguments,
     },
-    /// A WasmPlugin, TrafficExtension or EnvoyFilter
+    /// Write a WasmPlugin, TrafficExtension or EnvoyFilter
     #[command(after_help = examples!(
         "portcullis render istio --namespace shop --mode report \\
       --url oci://registry.example.com/portcullis:0.1.0 --sha256 \"$DIGEST\"",
@@ -97,7 +97,7 @@ enum What {
         #[command(flatten)]
         mesh: istio::Mesh,
     },
-    /// An EnvoyExtensionPolicy of Envoy Gateway; for a Gateway, a ClientTrafficPolicy too
+    /// Write an EnvoyExtensionPolicy of Envoy Gateway; for a Gateway also a ClientTrafficPolicy
     #[command(after_help = examples!(
         "portcullis render envoy-gateway --gateway eg \\
       --url https://files.example.com/portcullis.wasm",
@@ -110,7 +110,7 @@ enum What {
         #[command(flatten)]
         target: gateway::GatewayTarget,
     },
-    /// Only the document that the gate gets
+    /// Write only the document that the gate gets
     #[command(after_help = examples!("portcullis render policy", "portcullis render policy --format json"))]
     Policy {
         #[command(flatten)]
@@ -119,7 +119,7 @@ enum What {
         #[arg(long, value_enum, default_value = "yaml")]
         format: Format,
     },
-    /// The module: the filter itself, as WebAssembly
+    /// Write the module: the filter itself, as WebAssembly
     #[command(after_help = examples!("portcullis render module > portcullis.wasm"))]
     Module,
 }
@@ -232,19 +232,19 @@ impl ProxyArguments {
     }
 }
 
-/// An object of Kubernetes.
+/// A Kubernetes object.
 fn object(version: &str, kind: &str, name: &str, namespace: &str, spec: Node) -> Node {
     let metadata = json!({"name": name, "namespace": namespace});
     Node::from(json!({"apiVersion": version, "kind": kind, "metadata": metadata})).with("spec", spec)
 }
 
-/// The beginning of a `spec`: the objects that it is about.
+/// A `spec` with its `targetRefs`.
 fn targets<'a>(targets: impl IntoIterator<Item = (&'a str, &'a str, &'a str)>) -> Value {
     let target = |(group, kind, name)| json!({"group": group, "kind": kind, "name": name});
     json!({"targetRefs": targets.into_iter().map(target).collect::<Value>()})
 }
 
-/// A name that Kubernetes takes, and that means nothing else anywhere.
+/// Checks a name: it must be valid in Kubernetes, and have no special meaning elsewhere.
 fn object_name(text: &str) -> Result<String, String> {
     let sign = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte);
     let ends = |end: Option<u8>| end.is_some_and(|byte| byte.is_ascii_alphanumeric());

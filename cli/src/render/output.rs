@@ -1,4 +1,4 @@
-//! From the policy to a file, once or whenever something changes.
+//! Writes rendered documents, once or whenever something changes.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -18,7 +18,7 @@ use crate::store::write_atomically;
 use crate::watch;
 use crate::yaml::Node;
 
-/// What is rendered, and where to.
+/// The options for input and output.
 #[derive(Debug, Args)]
 pub(crate) struct Source {
     #[command(flatten)]
@@ -35,7 +35,7 @@ pub(crate) struct Source {
     watch: bool,
 }
 
-/// How a document is written.
+/// The format of a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
     /// YAML, with every text in quotes
@@ -51,7 +51,7 @@ enum Event {
     End,
 }
 
-/// What was rendered, and what whoever applies it should know.
+/// A rendered text, with notes for the user.
 struct Rendered {
     text: String,
     digest: String,
@@ -59,7 +59,7 @@ struct Rendered {
 }
 
 impl Source {
-    /// Renders once, and with `--watch` again and again.
+    /// Renders once, and with `--watch` after every change.
     ///
     /// # Errors
     /// If something cannot be read, rendered, or written.
@@ -69,7 +69,7 @@ impl Source {
         }
         let (sender, events) = mpsc::channel();
         watch::on_signal(sender.clone(), Event::End)?;
-        // Before the first look at the files: no change is missed.
+        // Before the files are read for the first time, so that no change is missed.
         let _watcher = watch::on_change(self.policy.files(), sender, Event::Changed)?;
         if !self.write(format, &documents)? {
             return Ok(false);
@@ -90,7 +90,7 @@ impl Source {
         bail!("the files can no longer be watched")
     }
 
-    /// Renders once. False: the gate would refuse an entry, and nothing is written.
+    /// Renders once. Returns false, without writing, if the gate would refuse a key entry.
     fn write(&self, format: Format, documents: &impl Fn(&KeylessPolicy) -> Result<Vec<Node>>) -> Result<bool> {
         let Some(Rendered { text, digest, notes }) = self.render(format, documents)? else { return Ok(false) };
         let Some(given) = &self.output_file else {
@@ -98,7 +98,7 @@ impl Source {
             print(&text)?;
             return Ok(true);
         };
-        // A link stays one: what it leads to is replaced.
+        // If the file is a link, its target is replaced.
         let file = &fs::canonicalize(given).unwrap_or_else(|_| given.clone());
         self.check_target(file)?;
         if fs::read(file).is_ok_and(|old| old == text.as_bytes()) {
@@ -132,7 +132,7 @@ impl Source {
             (None, None) => {}
         }
         if !keyless.variables.is_empty() {
-            // One may be a key that was put in the place of a name.
+            // A name may be a key by mistake.
             let shown =
                 |name: &String| name.parse().map_or_else(|_| String::new(), |name: VariableName| name.to_string());
             let names = keyless.variables.iter().map(shown).collect::<Vec<_>>().join(", ");
@@ -160,14 +160,14 @@ impl Source {
         Ok(Some(Rendered { text, digest: keyless.digest, notes }))
     }
 
-    /// The names of the files that are there: no paths, since they differ between machines.
+    /// The names of the existing files, without directories, since these differ between machines.
     fn names(&self) -> String {
         let there = [Some(self.policy.path().to_owned()), self.policy.store_path()].into_iter().flatten();
         let name = |file: PathBuf| file.file_name().unwrap_or_default().to_string_lossy().escape_debug().to_string();
         there.map(name).collect::<Vec<_>>().join(" and ")
     }
 
-    /// Nobody's policy or keys are written over, and no device is replaced by a file.
+    /// Checks that the output is neither an input file nor a device.
     fn check_target(&self, output: &Path) -> Result<()> {
         if fs::metadata(output).is_ok_and(|there| !there.is_file() && !there.is_dir()) {
             bail!("--output-file {}: not a regular file: omit the option to print", output.display());

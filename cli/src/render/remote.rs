@@ -1,4 +1,5 @@
-//! The module where a proxy in a cluster has it from: always pinned, since whoever can write there is the gate.
+//! The source of the module for a proxy in a cluster. It is always pinned, since whoever can replace the module
+//! controls the gate.
 
 use std::str::FromStr;
 
@@ -9,7 +10,7 @@ use portcullis::keys::Digest;
 use crate::module;
 use crate::output::note;
 
-/// Where the module is.
+/// The options for the source of the module.
 #[derive(Debug, Args)]
 pub(crate) struct Origin {
     /// Where proxies get the module from: oci://…, https://…, or file:///… (a path in the proxy)
@@ -25,7 +26,7 @@ pub(crate) struct Origin {
     pub pull_secret: Option<String>,
 }
 
-/// A module, and what it is compared with.
+/// A module and its digest.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Module {
     /// An OCI image, without `oci://`.
@@ -42,7 +43,7 @@ pub(crate) enum Module {
         /// The checksum of the file.
         sha256: String,
     },
-    /// A file in the proxy, which nothing is compared with.
+    /// A file in the proxy, without a digest.
     File {
         /// The absolute path.
         path: String,
@@ -63,10 +64,10 @@ impl Origin {
     /// The module, pinned.
     ///
     /// # Errors
-    /// If it is not pinned, or to two things.
+    /// If it is not pinned, or pinned to two digests.
     pub(crate) fn module(&self) -> Result<Module> {
         if self.url.has_credentials() {
-            // Not shown: there is a password in it.
+            // The URL is not shown, since it contains a password.
             bail!(
                 "--url: user and password are not allowed, because everyone can read them in the rendered file: use \
                  --pull-secret"
@@ -110,7 +111,7 @@ impl Origin {
 impl Url {
     fn has_credentials(&self) -> bool {
         match self {
-            // Its digest may stand behind another `@`, after its host.
+            // An `@` after the host may precede a digest.
             Self::Image(reference) => reference.split_once('/').is_some_and(|(host, _)| host.contains('@')),
             Self::Http(url) => {
                 let rest = url.split_once("://").map_or("", |(_, rest)| rest);

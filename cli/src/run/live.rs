@@ -1,4 +1,4 @@
-//! The gate while it runs: what is live, and how a change becomes it.
+//! The running gate: starts Envoy, and delivers policy changes.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -22,22 +22,21 @@ use crate::render::NAME;
 use crate::render::envoy::{self, Filter, Gate, Proxy, Tls, Upstream};
 use crate::store::write_atomically;
 
-/// What Envoy warns of at every start, since a gate on one machine has the limits of its system; and what the gate says
-/// of its
-/// policy in each of its VMs, which was told before Envoy had it.
+/// Log messages that are not shown: a warning of Envoy at every start, which does not apply to a gate on one machine,
+/// and messages of the gate about its policy, which were already printed.
 const EXPECTED: [&str; 3] = [
     "There is no configured limit to the number of allowed active downstream connections",
     ": key entry refused: ",
     ": the policy has no usable key: ",
 ];
 
-/// The proxy that is asked for.
+/// The requested proxy.
 #[derive(Debug)]
 pub(super) struct ProxySpec {
     pub(super) listen: SocketAddr,
     pub(super) upstream: Upstream,
     pub(super) tls: Option<Tls>,
-    /// The admin interface. None: on a socket of its own.
+    /// The admin interface. `None` means a private socket.
     pub(super) admin: Option<envoy::Admin>,
 }
 
@@ -50,23 +49,23 @@ pub(super) struct Live {
     spec: ProxySpec,
     module: PathBuf,
     file: PathBuf,
-    /// What is written to the file.
+    /// The contents of the file.
     written: Vec<u8>,
-    /// What Envoy has yet to take.
+    /// The policy that Envoy has not loaded yet.
     pending: Option<Pending>,
     is_started: bool,
 }
 
-/// A policy on its way.
+/// A policy that was written, but is not yet live.
 #[derive(Debug)]
 struct Pending {
     /// The gauge that shows its digest once it is live.
     gauge: String,
     digest: u64,
-    /// What is said then.
+    /// The message for that.
     summary: String,
     mode: Mode,
-    /// The number of keys Envoy had refused before.
+    /// The number of policies that Envoy had refused before.
     refused: u64,
     since: Instant,
 }
@@ -75,10 +74,10 @@ struct Pending {
 const REFUSED: &str = "extension_config_discovery.http_filter.portcullis.config_fail";
 
 impl Live {
-    /// Writes all that Envoy reads into a private directory, and starts it there.
+    /// Writes all files for Envoy into a private directory, and starts Envoy.
     ///
     /// # Errors
-    /// If the directory cannot be written, or Envoy not be started.
+    /// If the directory cannot be written, or Envoy cannot be started.
     pub(super) fn start(
         envoy: &Path,
         spec: ProxySpec,
@@ -123,7 +122,7 @@ impl Live {
             expected: &EXPECTED,
         };
         let process = Process::start(envoy, directory.path(), &plan, events)?;
-        // From here on it goes when Envoy does.
+        // From here on it is deleted when Envoy ends.
         let _ = directory.keep();
         warn(&ready.remarks);
         Ok(Self {
@@ -139,10 +138,10 @@ impl Live {
         })
     }
 
-    /// Until somebody stops it (true), or Envoy ends by itself (false).
+    /// Runs until it is stopped (true), or Envoy ends by itself (false).
     ///
     /// # Errors
-    /// None that is not one of the system's.
+    /// Only internal errors.
     pub(super) fn run_until_stopped(mut self, events: &Receiver<Event>) -> Result<bool> {
         loop {
             let pulse = if self.pending.is_some() { PULSE } else { Duration::MAX };
@@ -167,7 +166,7 @@ impl Live {
         }
     }
 
-    /// Gives Envoy what the files hold now, unless the gate would refuse it.
+    /// Delivers the changed policy to Envoy, unless the gate would refuse it.
     fn change(&mut self) {
         let changed = self.source.read(&self.overrides).and_then(|ready| self.write(&ready));
         if let Err(error) = changed {
@@ -187,7 +186,7 @@ impl Live {
         Ok(())
     }
 
-    /// Looks what has become of the policy that is on its way. Whether to go on.
+    /// Checks whether the pending policy is live or refused. Returns whether to continue.
     fn check_pending(&mut self) -> bool {
         let Some(pending) = &self.pending else { return true };
         let is_up = self.is_started || self.envoy.admin.is_ready();
@@ -229,7 +228,7 @@ impl Live {
         upstream::watch(self.spec.upstream.clone(), listen);
     }
 
-    /// Says that what was on its way is live, and what that opens.
+    /// Prints that the pending policy is live, and a warning if it does not enforce.
     fn announce(&self) {
         let Some(Pending { digest, summary, mode, .. }) = &self.pending else { return };
         note(format_args!("policy {digest:012x} is live: {summary}; from {}", self.source));
@@ -253,7 +252,7 @@ impl Live {
     }
 }
 
-/// The gate with this policy, and what shows that it is live.
+/// The filter with this policy, and the gauge that shows that it is live.
 fn describe(module: &Path, ready: &Ready, refused: u64) -> (Filter, Pending) {
     let policy = &ready.loaded.policy;
     let filter = Filter {

@@ -1,4 +1,4 @@
-//! `portcullis run`: Envoy with the gate in front of a service that is already there, in the foreground.
+//! `portcullis run`: runs Envoy with the gate in front of an existing service, in the foreground.
 
 mod access;
 mod admin;
@@ -93,12 +93,12 @@ pub(crate) struct Run {
     quiet: bool,
 }
 
-/// What happens while it runs.
+/// An event while the gate runs.
 #[derive(Debug, Clone, Copy)]
 enum Event {
-    /// A file of the policy is another one.
+    /// A file of the policy has changed.
     Changed,
-    /// Somebody wants it to end.
+    /// A signal to stop.
     Stop,
     /// Envoy has ended, with this status.
     Ended(Option<i32>),
@@ -129,21 +129,22 @@ impl Run {
             );
         }
         watch::on_signal(sender.clone(), Event::Stop)?;
-        // From before the files are read: no change is missed.
+        // Before the files are read, so that no change is missed.
         let files = source.files();
         let _watcher =
             (!files.is_empty()).then(|| watch::on_change(files, sender.clone(), Event::Changed)).transpose()?;
         source.read(&overrides)?;
         is_free(self.listen)?;
         let envoy = install::find(self.envoy.as_deref(), &events)?;
-        // Again: to install Envoy takes time, and nobody listened for changes.
+        // Again: installing Envoy takes time, and changes were not handled meanwhile.
         let ready = source.read(&overrides)?;
         let proxy = live::ProxySpec { listen: self.listen, upstream: service, tls, admin: self.admin };
         Live::start(&envoy, proxy, source, overrides, ready, self.quiet, sender)?.run_until_stopped(&events)
     }
 }
 
-/// Envoy shares a port with another Envoy that listens there, and half of the requests would go there.
+/// Checks that the address is free. Envoy would share a port with another Envoy, and half of the requests would go
+/// there.
 fn is_free(listen: SocketAddr) -> Result<()> {
     TcpListener::bind(listen).map(drop).with_context(|| {
         format!(
@@ -156,7 +157,7 @@ fn listen_address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| "expected ADDRESS:PORT, such as 127.0.0.1:8080, 0.0.0.0:8080 or [::1]:0".to_owned())
 }
 
-/// Both files are what they should be, before Envoy says so in its own words.
+/// Checks both files, for a clearer message than Envoy's.
 fn tls(certificate: &Path, key: &Path) -> Result<Tls> {
     for (option, file, label, what) in [
         ("--tls-cert", certificate, "CERTIFICATE-----", "certificate"),

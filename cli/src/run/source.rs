@@ -1,4 +1,4 @@
-//! Where the policy comes from, and what is asked for on top of it.
+//! The source of the policy, and overrides from the command line.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ use crate::render::document::KeylessPolicy;
 use crate::store::Store;
 use crate::yaml::{Node, Tree};
 
-/// A token as it was given, which nothing shows.
+/// A token. `Debug` does not show it.
 #[derive(Clone)]
 pub(super) struct Token(String);
 
@@ -35,44 +35,44 @@ impl fmt::Debug for Token {
     }
 }
 
-/// Where the policy comes from.
+/// The source of the policy.
 #[derive(Debug)]
 pub(super) enum Source {
     /// `policy.yaml` and `keys.json`.
     Files(PolicyFile),
     /// Orchestra's `api_keys.json`.
     ApiKeys(PathBuf),
-    /// One token that opens a DEEPaaS, and who said so.
+    /// A token for a DEEPaaS, and the option or variable that it comes from.
     Token(Digest, &'static str),
-    /// From nowhere: the gate is open.
+    /// No source: the gate is open.
     Nowhere,
 }
 
-/// What is asked for on the command line on top of it.
+/// Overrides of the policy from the command line.
 #[derive(Debug)]
 pub(super) struct Overrides {
-    /// More of `public_paths`.
+    /// Additional public paths.
     pub(super) public: Vec<String>,
     /// Another mode.
     pub(super) mode: Option<Mode>,
 }
 
-/// A policy that the gate takes.
+/// A valid policy, ready to deliver.
 #[derive(Debug)]
 pub(super) struct Ready {
     /// The document, without keys.
     pub(super) keyless: KeylessPolicy,
-    /// The same, compiled as in the gate.
+    /// The compiled policy.
     pub(super) loaded: Loaded,
-    /// What whoever runs this should know.
+    /// Warnings for the user.
     pub(super) remarks: Vec<String>,
 }
 
 impl Source {
-    /// What was asked for, or else what the environment or the working directory has.
+    /// Chooses the source: the given option, or the environment, or the working directory.
     ///
     /// # Errors
-    /// A token that no request could present, or two sources in the environment.
+    /// An invalid token, or two sources in the environment.
     pub(super) fn choose(policy: Option<PolicyFile>, token: Option<Token>, api_keys: Option<PathBuf>) -> Result<Self> {
         match (policy, token, api_keys) {
             (Some(file), ..) => return Ok(Self::Files(file)),
@@ -93,7 +93,7 @@ impl Source {
             (None, None) if Path::new(POLICY).exists() => {
                 Ok(Self::Files(PolicyFile { file: POLICY.into(), store: None }))
             }
-            // Whoever has keys does not mean to be open.
+            // If there are keys, the gate is not meant to be open.
             (None, None) if Path::new(Store::NAME).exists() => {
                 bail!(
                     "found {}, but no {POLICY}: write the policy that its keys belong to (docs/configuration.md), or \
@@ -101,7 +101,7 @@ impl Source {
                     Store::NAME
                 )
             }
-            // A secret that did not arrive.
+            // A secret is probably missing.
             (None, None) if let Some(name) = [TOKEN, API_KEYS].into_iter().find(|name| environment(name).is_some()) => {
                 bail!("{name} is set but empty: give it a value, or unset it to run without a policy")
             }
@@ -120,7 +120,7 @@ impl Source {
         Ok(Self::Token(Digest::of(token), from))
     }
 
-    /// The files that it is made of; one may come later.
+    /// The files of the source. One may not exist yet.
     pub(super) fn files(&self) -> Vec<PathBuf> {
         match self {
             Self::Files(files) => files.files(),
@@ -132,9 +132,9 @@ impl Source {
     /// Reads and compiles it.
     ///
     /// # Errors
-    /// If a file cannot be read, or where the gate would refuse what it holds.
+    /// If a file cannot be read, or if the gate would refuse the policy.
     pub(super) fn read(&self, overrides: &Overrides) -> Result<Ready> {
-        // A pipe is empty the second time that it is read, or keeps its reader waiting while changes go unseen.
+        // A pipe cannot be read again when something changes.
         if let Some(file) = self.files().iter().find(|file| file.exists() && !file.is_file()) {
             bail!("{}: expected a regular file, because it is read again whenever it changes", file.display());
         }
@@ -148,7 +148,7 @@ impl Source {
             }
         };
         overrides.add_to(&mut merged);
-        // Each decision, for the line that is printed of a request.
+        // The printed line of a request needs each decision.
         merged.node.set("access_log", true.into());
         let loaded = merged.compile(&environment)?;
         if let (Some(own), None) = (&merged.overridden_mode, overrides.mode) {
@@ -175,10 +175,10 @@ impl fmt::Display for Source {
 }
 
 impl Overrides {
-    /// Refuses paths that no policy takes, before anything starts.
+    /// Checks the additional paths before anything starts.
     ///
     /// # Errors
-    /// The first of them.
+    /// The first invalid path.
     pub(super) fn check(&self) -> Result<()> {
         for path in &self.public {
             let document = Node::from(json!({"public_paths": [path]}));
@@ -197,7 +197,7 @@ impl Overrides {
         let more = self.public.iter().map(|path| Node::from(path.as_str()));
         match merged.node.get_mut("public_paths") {
             Some(Node { tree: Tree::List(paths), .. }) => paths.extend(more),
-            // Something else than a list: the gate's own refusal says so.
+            // Not a list: the gate refuses it with its own message.
             Some(_) => {}
             None => merged.node.set("public_paths", Node::list(more)),
         }

@@ -1,4 +1,4 @@
-//! Whether the upstream is there, and whether callers can reach it around the gate.
+//! Checks whether the upstream answers, and whether callers can bypass the gate.
 
 use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs as _};
 use std::thread;
@@ -9,10 +9,10 @@ use crate::render::envoy::Upstream;
 
 /// How long a connection may take.
 const PATIENCE: Duration = Duration::from_millis(500);
-/// How long to wait before looking again for an upstream that is not there.
+/// How long to wait before the next attempt to reach the upstream.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Looks at the upstream beside everything else: it may come later, and what was not there could not be asked.
+/// Checks the upstream in the background, since it may start later.
 pub(super) fn watch(upstream: Upstream, listen: SocketAddr) {
     thread::spawn(move || {
         let own = addresses_of_this_machine();
@@ -49,7 +49,7 @@ pub(super) fn name(upstream: &Upstream) -> String {
     }
 }
 
-/// Whether requests would come back to the gate itself.
+/// Whether requests would return to the gate itself.
 pub(super) fn is_the_gate(upstream: &Upstream, listen: SocketAddr) -> bool {
     listen.port() == upstream.port && resolve(upstream).iter().any(|address| is_listened_at(address, listen))
 }
@@ -86,7 +86,7 @@ fn answers(address: &SocketAddr) -> bool {
     TcpStream::connect_timeout(address, PATIENCE).is_ok()
 }
 
-/// Without those that are only good for one link, and of no use without its name.
+/// The addresses of this machine, without link-local ones, which need the name of an interface.
 fn addresses_of_this_machine() -> Vec<IpAddr> {
     let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
     interfaces.into_iter().filter(|interface| !interface.is_link_local()).map(|interface| interface.ip()).collect()

@@ -1,4 +1,4 @@
-//! `portcullis status`: which policy running Envoys serve, and what they refused.
+//! `portcullis status`: shows which policy running Envoys serve, and what they refused.
 
 mod envoy;
 mod report;
@@ -24,7 +24,7 @@ Envoy counts the uses of each key only with `key_metrics: true` in the policy.
 
 Exit status: 0 all is well, 1 an Envoy serves another policy, refused the last update or some keys, or has no such \
 gate, \
-2 usage or input error, or an Envoy cannot be asked.";
+2 usage or input error, or an Envoy does not answer.";
 
 /// Show which policy running Envoys serve
 #[derive(Debug, Args)]
@@ -47,7 +47,7 @@ pub(crate) struct Status {
     output: Output,
 }
 
-/// What an Envoy should serve.
+/// The policy that an Envoy should serve.
 pub(crate) struct ExpectedPolicy {
     /// The policy's file.
     file: String,
@@ -57,10 +57,10 @@ pub(crate) struct ExpectedPolicy {
     digest: u64,
 }
 
-/// What became of asking one Envoy.
+/// The result of querying one Envoy.
 struct Answer {
     admin: Client,
-    /// What it said, and what is wrong with that; or why it could not be asked.
+    /// Its state and its problems, or why it did not answer.
     envoy: Result<(Envoy, Vec<String>)>,
 }
 
@@ -69,7 +69,7 @@ impl Status {
         let expected = self.expected()?;
         let admins = self.admin.iter().map(|text| Client::parse(text)).collect::<Result<Vec<_>>>()?;
         let timeout = Duration::from_secs(self.timeout);
-        // Each on a thread of its own: ten that are dead take no longer than one.
+        // One thread for each, so that several that do not answer take no longer than one.
         let answers = std::thread::scope(|scope| {
             let asked: Vec<_> = admins
                 .into_iter()
@@ -83,7 +83,7 @@ impl Status {
                 })
                 .collect();
             let answer = |(admin, thread): (Client, std::thread::ScopedJoinHandle<'_, _>)| {
-                let envoy = thread.join().unwrap_or_else(|_| Err(anyhow!("asking it failed")));
+                let envoy = thread.join().unwrap_or_else(|_| Err(anyhow!("internal error while querying it")));
                 Answer { admin, envoy }
             };
             asked.into_iter().map(answer).collect::<Vec<_>>()
@@ -94,7 +94,7 @@ impl Status {
         }
         match answers.iter().filter(|answer| answer.envoy.is_err()).count() {
             0 => Ok(answers.iter().flat_map(|answer| &answer.envoy).all(|(_, findings)| findings.is_empty())),
-            dead => bail!("{dead} of {} could not be asked", crate::output::count(answers.len(), "Envoy")),
+            dead => bail!("{dead} of {} did not answer", crate::output::count(answers.len(), "Envoy")),
         }
     }
 

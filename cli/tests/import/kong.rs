@@ -1,4 +1,4 @@
-//! `portcullis import kong`: what Kong denies is denied here too, and what cannot be said stays shut.
+//! `portcullis import kong`: what Kong denies is denied here too, and what cannot be expressed is blocked.
 
 use crate::place::{OUTSIDE, Place, line_with};
 
@@ -20,7 +20,7 @@ fn import(configuration: &str) -> (Place, String) {
     (place, said)
 }
 
-/// Who may come in: nobody but by a key of one of these.
+/// Checks that only the keys of these consumers are allowed.
 fn admits(place: &Place, method: &str, path: &str, admitted: &[&str]) {
     place.decides(&[(method, path, "", OUTSIDE, "deny no_credential")]);
     for (who, key) in [("reader", "kong-reader-1f2e3d"), ("admin", "kong-admin-4c5b6a"), ("both", "kong-both-778899")] {
@@ -34,7 +34,8 @@ const READER: &[&str] = &["reader", "both"];
 const BOTH: &[&str] = &["both"];
 const ALL: &[&str] = &["reader", "admin", "both"];
 
-/// Of the routes that match a request Kong takes the one with more attributes, then the one with a regular expression, then
+/// Of the routes that match a request Kong takes the one with more attributes, then the one with a regular expression,
+/// then
 /// the longest prefix.
 #[test]
 fn rules_stand_in_the_order_in_which_kong_takes_routes() {
@@ -183,7 +184,8 @@ routes: [{service: {name: shared}, paths: [/payroll]}, {paths: [/docs]}]
     admits(&place, "GET", "/docs/x", ALL);
 }
 
-/// One setting is for all paths here, and Kong has it for each plugin: preflights pass where they pass everywhere in Kong.
+/// One setting is for all paths here, and Kong has it for each plugin: preflights pass where they pass everywhere in
+/// Kong.
 #[test]
 fn preflights_need_a_key_where_kong_asks_for_one_somewhere() {
     const OFF: &str = "{name: key-auth, config: {run_on_preflight: false}}";
@@ -202,7 +204,7 @@ fn preflights_need_a_key_where_kong_asks_for_one_somewhere() {
     }
 }
 
-/// Whatever is not written as Kong wants it narrows a route to nobody knows what.
+/// A route with members of the wrong type has unknown conditions.
 #[test]
 fn a_route_that_cannot_be_read_is_not_public() {
     for route in [

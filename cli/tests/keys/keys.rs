@@ -281,7 +281,7 @@ fn a_store_that_is_a_link_stays_one() {
     assert!(place.read("shared/keys.json").contains("enforce"));
 }
 
-/// Whoever may write to the directory of a store cannot have the files of another user made or given away.
+/// Write access to the directory of a store does not allow creating or changing the owner of another user's files.
 #[test]
 fn a_lock_that_is_a_link_is_not_followed() {
     let place = Place::new();

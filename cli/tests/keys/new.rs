@@ -61,7 +61,7 @@ fn many_keys_are_all_different_and_as_json_they_come_with_their_ids() {
         .says(2, "--id: expected a single key");
 }
 
-/// Nobody can use a key that nobody was shown.
+/// A key that was not printed would be of no use.
 #[test]
 fn what_could_not_be_printed_is_not_in_the_store() {
     let place = Place::new();

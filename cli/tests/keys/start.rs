@@ -106,7 +106,7 @@ fn bash_completes_the_commands() {
     assert_eq!(String::from_utf8_lossy(&output.stdout), "rotate\n", "{output:?}");
 }
 
-/// Where there is no gate, none is switched, and nobody is told that one is.
+/// Without a gate, there is no mode to change, and the command says so.
 #[test]
 fn without_a_policy_and_a_store_there_is_no_mode_to_change() {
     let place = Place::new();

@@ -1,5 +1,5 @@
-//! `portcullis render`: each render as it stands in `golden/` (`PORTCULLIS_BLESS=1` writes them anew; the suite `render` has
-//! each taken by Envoy or by its schema), what is refused, and what becomes of files.
+//! `portcullis render`: compares each render with `golden/` (`PORTCULLIS_BLESS=1` rewrites these files; the suite
+//! `render` checks each with Envoy or its schema), and tests what is refused, and how files are written.
 
 mod files;
 mod usage;
@@ -33,7 +33,7 @@ const STORE: &str = r#"{"version": 1, "mode_override": null, "owner": "ml", "con
   "ci": {"keys": [{"id": "ci-2", "sha256": "60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752", "expires": "2999-01-01T00:00:00Z"}]}}}
 "#;
 
-/// In a directory of its own: a key in the environment, and one that stands there itself.
+/// In a separate directory: keys in the environment, and a plaintext key.
 const TOKEN: &str = r#"name: token
 consumers:
 - name: ops

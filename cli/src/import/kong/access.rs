@@ -1,4 +1,4 @@
-//! Which paths need no key. What cannot be said here stays shut, never open.
+//! Public paths and rules. What cannot be expressed is blocked, never public.
 
 use super::route::{Prefix, Route};
 use super::routes::Routing;
@@ -23,7 +23,7 @@ fn public_paths(routing: &Routing<'_>, discovered: &mut Discovered) {
     }
     let shut: Vec<&Route<'_>> = shut.into_iter().chain(doubtful).map(|(_, route)| route).collect();
     if shut.is_empty() {
-        // Nothing asks for a key at all: that is said elsewhere.
+        // No route needs a key, which is reported elsewhere.
         return;
     }
     let mut paths = Vec::new();
@@ -48,9 +48,8 @@ fn public_paths(routing: &Routing<'_>, discovered: &mut Discovered) {
     }
 }
 
-/// Whether a public pattern for the prefix would open what Kong sends to this route. Of two routes with paths alone,
-/// the
-/// longer prefix wins; one that asks for more wins over it.
+/// Whether a public pattern for the prefix would open paths that Kong sends to this route. Of two routes with only
+/// paths, the longer prefix wins; a route with more conditions wins over both.
 fn would_open(prefix: &Prefix, open: &Route<'_>, shut: &Route<'_>) -> bool {
     shut.prefixes.iter().any(|other| {
         let special = shut.narrowed || other.is_regex || shut.attributes > open.attributes;
@@ -66,7 +65,7 @@ pub(super) fn is_below(path: &str, prefix: &str) -> bool {
     path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// The pattern for a prefix: it covers less than the prefix, which ends anywhere.
+/// The pattern for a prefix. It covers less than the prefix, which can end anywhere.
 pub(super) fn pattern(prefix: &str) -> String {
     format!("{}/**", prefix.trim_end_matches('/'))
 }

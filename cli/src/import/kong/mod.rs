@@ -1,4 +1,4 @@
-//! Kong's declarative configuration: consumers and their keys, and what the plugins `key-auth` and `acl` ask for.
+//! Imports Kong's declarative configuration: consumers and their keys, and the plugins `key-auth` and `acl`.
 
 mod access;
 mod plugins;
@@ -17,10 +17,10 @@ use crate::import::source::Source;
 use crate::yaml::{Node, Tree};
 use routes::Routing;
 
-/// What the configuration holds.
+/// Reads the configuration.
 ///
 /// # Errors
-/// If it is none.
+/// If it is invalid.
 pub(super) fn find(source: &Source, now: Timestamp) -> Result<Discovered> {
     let node = source.node()?;
     let entities = ["consumers", "services", "routes", "plugins", "keyauth_credentials"];
@@ -34,7 +34,7 @@ pub(super) fn find(source: &Source, now: Timestamp) -> Result<Discovered> {
     let mut discovered = Discovered::default();
     let known = ["_format_version", "_transform", "_comment", "_info", "acls", "upstreams"];
     discovered.leave_unknown(&node, "", &[&entities[..], &known].concat());
-    let people = people(&node, &mut discovered);
+    let people = consumers(&node, &mut discovered);
     for person in &people {
         for credential in &person.credentials {
             key(credential, person, now, &mut discovered)?;
@@ -44,14 +44,14 @@ pub(super) fn find(source: &Source, now: Timestamp) -> Result<Discovered> {
     Ok(discovered)
 }
 
-/// A consumer with what stands at it, and what the top level has for it.
-struct Person<'a> {
+/// A consumer with its keys and groups, from its own entry and from the top level.
+struct KongConsumer<'a> {
     name: &'a str,
     credentials: Vec<&'a Node>,
     groups: Vec<String>,
 }
 
-fn people<'a>(node: &'a Node, discovered: &mut Discovered) -> Vec<Person<'a>> {
+fn consumers<'a>(node: &'a Node, discovered: &mut Discovered) -> Vec<KongConsumer<'a>> {
     let mut people = Vec::new();
     let mut index = BTreeMap::new();
     for consumer in node.items_of("consumers") {
@@ -74,7 +74,7 @@ fn people<'a>(node: &'a Node, discovered: &mut Discovered) -> Vec<Person<'a>> {
         ];
         discovered.leave_unknown(consumer, "consumers[]", &known);
         let credentials = consumer.items_of("keyauth_credentials").iter().collect();
-        let mut person = Person { name, credentials, groups: Vec::new() };
+        let mut person = KongConsumer { name, credentials, groups: Vec::new() };
         for acl in consumer.items_of("acls") {
             group(acl, &mut person, discovered);
         }
@@ -96,7 +96,7 @@ fn people<'a>(node: &'a Node, discovered: &mut Discovered) -> Vec<Person<'a>> {
     people
 }
 
-fn group(acl: &Node, person: &mut Person<'_>, discovered: &mut Discovered) {
+fn group(acl: &Node, person: &mut KongConsumer<'_>, discovered: &mut Discovered) {
     match acl.get("group").and_then(Node::text) {
         Some(group) if person.groups.iter().any(|other| other == group) => {}
         Some(group) => person.groups.push(group.to_owned()),
@@ -104,7 +104,7 @@ fn group(acl: &Node, person: &mut Person<'_>, discovered: &mut Discovered) {
     }
 }
 
-fn key(credential: &Node, person: &Person<'_>, now: Timestamp, discovered: &mut Discovered) -> Result<()> {
+fn key(credential: &Node, person: &KongConsumer<'_>, now: Timestamp, discovered: &mut Discovered) -> Result<()> {
     discovered.leave_unknown(
         credential,
         "keyauth_credentials[]",

@@ -1,4 +1,4 @@
-//! The settings of `key-auth`: where a key may stand, whether it goes on, and what the upstream hears.
+//! The settings of `key-auth`: key sources, forwarding of the key, and the headers for the upstream.
 
 use serde_json::json;
 
@@ -7,7 +7,7 @@ use super::routes::{Plugin, Routing};
 use crate::import::discovered::{Discovered, refused};
 use crate::yaml::{Node, Tree};
 
-/// The settings of a policy that asks for what the plugins ask for.
+/// Adds the settings that correspond to the plugins.
 pub(super) fn settings(routing: &Routing<'_>, discovered: &mut Discovered) {
     discovered.set("name", "kong".into(), "From Kong's declarative configuration.");
     let plugins: Vec<&Plugin<'_>> = routing.all("key-auth").collect();
@@ -51,7 +51,7 @@ pub(super) fn settings(routing: &Routing<'_>, discovered: &mut Discovered) {
     upstream(&plugins, discovered);
 }
 
-/// One setting is for all paths here: preflights pass where Kong lets them pass by every plugin on every route.
+/// Allows preflights if every plugin on every route allows them in Kong, since here one setting applies to all paths.
 fn preflights(routing: &Routing<'_>, discovered: &mut Discovered) {
     let passes = |plugin: &Plugin<'_>| plugin.name == "key-auth" && !plugin.is_on("run_on_preflight", true);
     let Some(first) = routing.guards().find(|plugin| passes(plugin)) else { return };
@@ -102,7 +102,7 @@ fn sources(plugins: &[&Plugin<'_>], discovered: &mut Discovered) {
     discovered.set("key_sources", Node::list(items), comment);
 }
 
-/// The names of Kong's own headers, so that upstreams go on to find what they look for.
+/// Uses the names of Kong's headers, so that upstreams need no change.
 fn upstream(plugins: &[&Plugin<'_>], discovered: &mut Discovered) {
     let hidden = plugins.iter().filter(|plugin| plugin.is_on("hide_credentials", false)).count();
     if hidden > 0 && hidden < plugins.len() {

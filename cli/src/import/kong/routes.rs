@@ -1,4 +1,4 @@
-//! What Kong routes, and which plugins run there: the most special one of each name counts.
+//! Kong's routes, and the plugins that run on them: the most specific one of each name counts.
 
 use std::collections::{HashMap, HashSet};
 
@@ -13,14 +13,12 @@ pub(super) struct Routing<'a> {
     pub(super) routes: Vec<Route<'a>>,
     plugins: Vec<Plugin<'a>>,
     services: Services<'a>,
-    /// Whether a plugin that may turn callers away runs on something that is not in this file. It may be any route: the
-    /// file
-    /// may know it by another handle.
+    /// Whether a plugin that may reject callers runs on something that is not in this file. That may be any route,
+    /// since the file may refer to it by another name.
     guards_elsewhere: bool,
 }
 
-/// Plugins that are not about keys and turn nobody away for who they are. Any other, such as `jwt`, may guard what it
-/// runs on.
+/// Plugins that do not reject callers by their identity. Any other plugin, such as `jwt`, may guard its routes.
 const LETS_ALL_IN: [&str; 23] = [
     "correlation-id",
     "cors",
@@ -47,12 +45,12 @@ const LETS_ALL_IN: [&str; 23] = [
     "zipkin",
 ];
 
-/// A plugin that is switched on, and may turn callers away.
+/// An enabled plugin that may reject callers.
 #[derive(Clone, Copy)]
 pub(super) struct Plugin<'a> {
     /// Its name.
     pub(super) name: &'a str,
-    /// Where it stands.
+    /// Its position.
     pub(super) at: Option<Position>,
     node: &'a Node,
     scope: Scope,
@@ -81,7 +79,7 @@ impl<'a> Plugin<'a> {
         }
     }
 
-    /// Says of every member of its configuration but the known ones that it is not taken.
+    /// Reports every unknown member of its configuration as not imported.
     pub(super) fn leave_unknown(&self, known: &[&str], discovered: &mut Discovered) {
         if let Some(config) = self.node.get("config") {
             discovered.leave_unknown(config, "config", known);
@@ -188,32 +186,32 @@ impl<'a> Routing<'a> {
         self.plugins.iter().filter(move |plugin| plugin.name == name)
     }
 
-    /// Every plugin that may turn callers away.
+    /// Every plugin that may reject callers.
     pub(super) fn guards(&self) -> impl Iterator<Item = &Plugin<'a>> {
         self.plugins.iter()
     }
 
-    /// Whether another file may have plugins for a route of this one, or this one for a route of another.
+    /// Whether another file may have plugins for a route of this file, or the other way round.
     pub(super) fn is_in_doubt(&self) -> bool {
         self.guards_elsewhere || self.services.are_elsewhere()
     }
 
-    /// The one that runs everywhere, but where there is a more special one.
+    /// The plugin that runs everywhere, except where there is a more specific one.
     pub(super) fn everywhere(&self, name: &str) -> Option<&Plugin<'a>> {
         self.all(name).find(|plugin| plugin.scope == Scope::Everywhere)
     }
 
-    /// One that runs on something that is not in this file, and that no route of it names.
+    /// A plugin that runs on something that is not in this file.
     pub(super) fn elsewhere(&self, name: &str) -> Option<&Plugin<'a>> {
         self.all(name).find(|plugin| plugin.scope == Scope::Elsewhere)
     }
 
-    /// The one that runs on this route, as far as this file says.
+    /// The plugin that runs on this route according to this file.
     pub(super) fn on(&self, name: &str, index: usize) -> Option<&Plugin<'a>> {
         self.scopes(index).find_map(|scope| self.all(name).find(|plugin| plugin.scope == scope))
     }
 
-    /// Why another file may have a plugin of that name for this route, which counts in the place of what this one has.
+    /// Why another file may have a plugin of that name for this route, which would take precedence.
     pub(super) fn hidden(&self, name: &str, index: usize) -> Option<&'static str> {
         let service = self.routes.get(index).and_then(|route| route.service);
         let service = service.filter(|number| !self.services.is_here(*number)).map(Scope::Service);
@@ -227,13 +225,13 @@ impl<'a> Routing<'a> {
         }
     }
 
-    /// Whether nothing of this file that runs on this route may turn a caller away. An acl without `key-auth` lets
-    /// nobody in.
+    /// Whether no plugin of this file on this route may reject a caller. An acl without `key-auth` rejects every
+    /// caller.
     pub(super) fn is_unguarded(&self, index: usize) -> bool {
         !self.scopes(index).any(|scope| self.plugins.iter().any(|plugin| plugin.scope == scope))
     }
 
-    /// Why a route that is unguarded in this file may not be so.
+    /// Why a route that is unguarded in this file may still be guarded.
     pub(super) fn doubt(&self, index: usize) -> Option<&'static str> {
         let service = self.routes.get(index).and_then(|route| route.service);
         if service.is_some_and(|number| !self.services.is_here(number)) {
@@ -242,7 +240,7 @@ impl<'a> Routing<'a> {
         self.guards_elsewhere.then_some("a plugin runs on something that is not in this file, and may be this route")
     }
 
-    /// Where a plugin may stand that runs on this route, the most special place first.
+    /// The scopes of plugins that run on this route, the most specific first.
     fn scopes(&self, index: usize) -> impl Iterator<Item = Scope> {
         let service = self.routes.get(index).and_then(|route| route.service).map(Scope::Service);
         [Some(Scope::Route(index)), service, Some(Scope::Everywhere)].into_iter().flatten()

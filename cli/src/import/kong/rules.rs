@@ -1,14 +1,14 @@
-//! Which groups a path asks for: rules in the order in which Kong looks at its routes, so that the first rule that matches is
-//! the one of the route that Kong would take.
+//! Rules for the groups that a path requires, in the order in which Kong selects routes: the first rule that matches
+//! belongs to the route that Kong would select.
 //!
 //! That order is the one of its router `traditional_compatible` (developer.konghq.com/gateway/routing/traditional):
 //!
 //! 1. the route with more attributes (methods, hosts, headers, SNIs, paths) first, whatever the length of its path;
 //! 2. a regular expression before a prefix;
 //! 3. the longer prefix;
-//! 4. of two that are alike, either: nobody passes who would not pass at both.
+//! 4. of two equal routes, either: callers need the groups of both.
 //!
-//! Kong's prefix `/a` is one of `/ab` too, which no pattern here can say. `HEAD` goes with `GET`.
+//! Kong's prefix `/a` also matches `/ab`, which no pattern here can express. `GET` includes `HEAD`.
 
 use super::access::{is_below, member, pattern};
 use super::route::{Prefix, Route};
@@ -24,14 +24,14 @@ struct Candidate {
     methods: Vec<String>,
     attributes: usize,
     narrowed: bool,
-    /// The groups that may come in; none where any caller with a key may.
+    /// The allowed groups; `None` if any caller with a key is allowed.
     roles: Option<Vec<String>>,
 }
 
-/// A rule to be, and before what it must stand.
+/// A rule, and its place in the order.
 struct Rule {
     rule: Node,
-    /// The prefix for which it stands, where its pattern is wider than that.
+    /// The prefix that it replaces, if its pattern is wider.
     widened: Option<Prefix>,
 }
 
@@ -57,7 +57,7 @@ pub(super) fn settings(routing: &Routing<'_>, discovered: &mut Discovered) {
         rules_of(candidate, &candidates, number, &mut rules, discovered);
     }
     let mut rules = in_order(rules);
-    // What no route of this file matches.
+    // Paths that no route of this file matches.
     let everything = Some("/**".to_owned());
     let rest = if routing.elsewhere("acl").is_some() { Some(placeholder()) } else { None };
     let rest = rest.or_else(|| routing.everywhere("acl").map(|acl| roles(acl, discovered)));
@@ -86,7 +86,7 @@ fn shut_until(what: &str) -> String {
     format!("{what}: the route is blocked until you replace {PLACEHOLDER_ROLE} in its rule")
 }
 
-/// The groups that may use a route; nobody where that is not known.
+/// The groups that may use a route; the placeholder role if that is unknown.
 fn roles_on(routing: &Routing<'_>, index: usize, discovered: &mut Discovered) -> Option<Vec<String>> {
     if let Some(why) = routing.hidden("acl", index) {
         let at = routing.routes.get(index).and_then(|route| route.at);
@@ -96,7 +96,7 @@ fn roles_on(routing: &Routing<'_>, index: usize, discovered: &mut Discovered) ->
     routing.on("acl", index).map(|acl| roles(acl, discovered))
 }
 
-/// The groups that an acl lets in.
+/// The groups that an acl allows.
 fn roles(acl: &Plugin<'_>, discovered: &mut Discovered) -> Vec<String> {
     let groups = |name, old| acl.config(name).or_else(|| acl.config(old)).filter(|node| !node.items().is_empty());
     let allowed = groups("allow", "whitelist").and_then(texts);
@@ -122,7 +122,7 @@ fn candidate(route: &Route<'_>, prefix: &Prefix, roles: Option<Vec<String>>, dis
     }
 }
 
-/// Hosts do not count here: where two routes that differ by them ask for different groups on one path, nobody passes.
+/// Blocks paths for which routes that differ by host or header require different groups: rules cannot depend on hosts.
 fn close_ambiguous(candidates: &mut [Candidate], discovered: &mut Discovered) {
     let restricted = |one: &&Candidate| one.roles.is_some();
     let is_ambiguous = |one: &Candidate| {
@@ -141,7 +141,7 @@ fn close_ambiguous(candidates: &mut [Candidate], discovered: &mut Discovered) {
     }
 }
 
-/// Says where a route without an acl lies below one with it.
+/// Reports routes without an acl below one with an acl.
 fn say_what_is_covered_too(candidates: &[Candidate], discovered: &mut Discovered) {
     for one in candidates.iter().filter(|one| one.roles.is_some()) {
         let is_covered = |other: &Candidate| {
@@ -154,20 +154,19 @@ fn say_what_is_covered_too(candidates: &[Candidate], discovered: &mut Discovered
     }
 }
 
-/// The rule of a candidate. Before it, rules for what its pattern covers and Kong sends to another one, and for what
-/// Kong
-/// sends to it and its pattern does not cover.
+/// Adds the rule of a candidate. Before it, adds rules for paths that its pattern covers but Kong sends to another
+/// route, and for paths that Kong sends to it but its pattern does not cover.
 fn rules_of(one: &Candidate, all: &[Candidate], number: usize, rules: &mut Vec<Rule>, discovered: &mut Discovered) {
     let Some(roles) = &one.roles else { return };
     let mut push = |path: String, methods: &[String], roles: &[String]| {
-        // What cannot be said is shut by the rule of its own route.
+        // Paths that cannot be expressed are blocked by the rule of their own route.
         rules.extend(sayable(&path, methods, roles).map(|rule| Rule { rule, widened: None }));
     };
     let prefix = &one.prefix.text;
     let file = prefix.strip_suffix('/').filter(|file| !file.is_empty());
     for other in all.iter().skip(number.saturating_add(1)) {
         let Some(methods) = both(&one.methods, &other.methods) else { continue };
-        // Kong sends /ab to /a, where a route for that asks for more than one for /ab.
+        // Kong sends /ab to the route for /a, if that has more attributes than the route for /ab.
         let is_beside = other.prefix.text.starts_with(prefix) && !is_below(&other.prefix.text, prefix);
         if is_beside && !other.roles.as_ref().is_some_and(|others| lets_in_no_more(others, roles)) {
             push(pattern(&other.prefix.text), &methods, roles);
@@ -186,20 +185,21 @@ fn rules_of(one: &Candidate, all: &[Candidate], number: usize, rules: &mut Vec<R
             }
             push(pattern(prefix), &methods, &common);
         } else if let Some(file) = file.filter(|file| file.starts_with(&other.prefix.text)) {
-            // The pattern for /a/ covers /a, which Kong sends elsewhere.
+            // The pattern for /a/ covers /a, which Kong sends to another route.
             push(file.to_owned(), &methods, others);
         }
     }
     rules.push(rule(one, roles, discovered));
 }
 
-/// A rule for these groups, or for nobody where a name of one cannot be said here. `None` where the path cannot.
+/// A rule for these groups, or with the placeholder role if a group is not a valid role. `None` if the path is not a
+/// valid pattern.
 fn sayable(path: &str, methods: &[String], roles: &[String]) -> Option<Node> {
     let rules = [roles, &placeholder()].map(|roles| member(path, methods, Some(roles)));
     rules.into_iter().find(|rule| refused("rules", &Node::list([rule.clone()])).is_none())
 }
 
-/// The rule of a candidate; where its path cannot be said here, one that lets nobody into the place above.
+/// The rule of a candidate. If its path is not a valid pattern, the rule blocks the folder above it.
 fn rule(one: &Candidate, roles: &[String], discovered: &mut Discovered) -> Rule {
     let path = pattern(&one.prefix.text);
     let rule = member(path.as_str(), &one.methods, Some(roles));
@@ -216,8 +216,7 @@ fn rule(one: &Candidate, roles: &[String], discovered: &mut Discovered) -> Rule 
     Rule { rule, widened: Some(one.prefix.clone()) }
 }
 
-/// Puts each rule that is wider than the prefix that it stands for behind those that have nothing to do with that
-/// prefix.
+/// Orders the rules: a rule that is wider than its prefix comes after the rules that do not overlap with that prefix.
 fn in_order(rules: Vec<Rule>) -> Vec<Node> {
     let mut ordered = Vec::new();
     let mut waiting: Vec<(Prefix, Node)> = Vec::new();
@@ -240,7 +239,7 @@ fn in_order(rules: Vec<Rule>) -> Vec<Node> {
     ordered
 }
 
-/// The methods that are among both; `None` where there are none. An empty list is all.
+/// The methods in both lists; `None` if there are none. An empty list means all methods.
 fn both(one: &[String], other: &[String]) -> Option<Vec<String>> {
     match (one.is_empty(), other.is_empty()) {
         (true, _) => Some(other.to_vec()),
@@ -252,12 +251,12 @@ fn both(one: &[String], other: &[String]) -> Option<Vec<String>> {
     }
 }
 
-/// Whether all of the one who may come in may come in at the other too.
+/// Whether every group of the first is also in the second.
 fn lets_in_no_more(one: &[String], other: &[String]) -> bool {
     one == placeholder() || one.iter().all(|role| other.contains(role))
 }
 
-/// The groups that may come in at both.
+/// The groups in both, or the placeholder role if there are none.
 fn meet(one: &[String], other: Option<&Vec<String>>) -> Vec<String> {
     let Some(other) = other else { return one.to_vec() };
     let common: Vec<String> = one.iter().filter(|role| other.contains(role)).cloned().collect();
@@ -265,7 +264,7 @@ fn meet(one: &[String], other: Option<&Vec<String>>) -> Vec<String> {
 }
 
 impl Candidate {
-    /// Kong looks at the highest first.
+    /// The rank of the route: Kong tries the highest first.
     fn rank(&self) -> (usize, bool, usize) {
         (self.attributes, self.prefix.is_regex, self.prefix.length)
     }
