@@ -1,4 +1,4 @@
-//! `portcullis completions`: the command's own words, for the Tab key.
+//! `portcullis completions`: prints completion scripts for shells.
 
 use anyhow::Result;
 use clap::{Args, CommandFactory as _};
@@ -18,7 +18,7 @@ Exit status: 0 done, 2 usage error.";
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Completions {
-    /// Which shell
+    /// The shell
     #[arg(value_enum)]
     shell: Shell,
 }

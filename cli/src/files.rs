@@ -1,5 +1,5 @@
-//! The two files: what people write (`policy.yaml`) and what the command writes (`keys.json`), and the one document that
-//! the gate gets, which is both together.
+//! The policy (`policy.yaml`, written by people), the key store (`keys.json`, written by the command), and the
+//! effective policy that the gate gets: both merged into one document.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -12,16 +12,16 @@ use crate::mode;
 use crate::store::Store;
 use crate::yaml::{Node, Place, Tree};
 
-/// What the policy is called where nobody says otherwise.
+/// The default file name of the policy.
 pub(crate) const POLICY: &str = "policy.yaml";
 
-/// Which policy, and which store.
+/// The options that select a policy and its key store.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct PolicyFile {
     /// The policy, as YAML or JSON
     #[arg(id = "policy", default_value = POLICY, value_name = "POLICY")]
     pub(crate) file: PathBuf,
-    /// The store of keys [default: keys.json beside the policy, where there is one]
+    /// The key store [default: keys.json beside the policy, if it exists]
     #[arg(long, value_name = "FILE")]
     pub(crate) store: Option<PathBuf>,
 }
@@ -32,46 +32,46 @@ impl PolicyFile {
         &self.file
     }
 
-    /// Where the store is, where there is one: as given, or beside the policy.
+    /// The path of the store, if there is one: as given, or beside the policy.
     pub(crate) fn store_path(&self) -> Option<PathBuf> {
         self.store.clone().or_else(|| Some(self.file.with_file_name(Store::NAME)).filter(|beside| beside.is_file()))
     }
 
-    /// Both files as one document.
+    /// Reads both files, and merges them.
     ///
     /// # Errors
-    /// Where a file cannot be read, or where the two contradict each other.
-    pub(crate) fn read(&self) -> Result<Merged> {
+    /// If a file cannot be read, or where the two contradict each other.
+    pub(crate) fn read(&self) -> Result<EffectivePolicy> {
         let policy = read_policy(&self.file)?;
         let store = self.store_path().map(|path| Store::read(&path)).transpose()?;
         merge(policy, store.as_ref(), &self.file)
     }
 
-    /// The merged document as the gate would load it, as JSON text and compiled.
+    /// Reads both files, and compiles the effective policy as the gate does.
     ///
     /// # Errors
-    /// Where the gate would refuse it.
-    pub(crate) fn load(&self) -> Result<(Merged, Loaded)> {
+    /// If the gate would refuse it.
+    pub(crate) fn load(&self) -> Result<(EffectivePolicy, Loaded)> {
         let merged = self.read()?;
         let loaded = merged.compile(&environment)?;
         Ok((merged, loaded))
     }
 
-    /// Every file that [`read`](Self::read) looks at, those too that are not there yet.
+    /// Every file that [`read`](Self::read) uses, including those that do not exist yet.
     pub(crate) fn files(&self) -> Vec<PathBuf> {
         let store = self.store.clone().unwrap_or_else(|| self.file.with_file_name(Store::NAME));
         vec![self.file.clone(), store]
     }
 }
 
-/// Which store, and which policy it belongs to.
+/// The options that select a key store and its policy.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct StoreFile {
-    /// The store of keys
+    /// The key store
     // Not called `file`: a subcommand with an argument of that name would get this one's value.
     #[arg(long, value_name = "FILE", default_value = Store::NAME, global = true)]
     store: PathBuf,
-    /// The policy [default: policy.yaml beside the store, where there is one]
+    /// The policy [default: policy.yaml beside the store, if it exists]
     #[arg(long, value_name = "FILE", global = true)]
     policy: Option<PathBuf>,
 }
@@ -82,15 +82,15 @@ impl StoreFile {
         &self.store
     }
 
-    /// The policy alone, where there is one.
+    /// Reads only the policy, if there is one.
     ///
     /// # Errors
-    /// Where it cannot be read.
-    pub(crate) fn policy(&self) -> Result<Option<Merged>> {
+    /// If it cannot be read.
+    pub(crate) fn policy(&self) -> Result<Option<EffectivePolicy>> {
         self.policy_path().map(|file| merge(read_policy(&file)?, None, &file)).transpose()
     }
 
-    /// Where the policy is, where there is one.
+    /// The path of the policy, if there is one.
     pub(crate) fn policy_path(&self) -> Option<PathBuf> {
         self.policy.clone().or_else(|| {
             let beside = self.store.with_file_name(POLICY);
@@ -99,18 +99,18 @@ impl StoreFile {
     }
 }
 
-/// The document that the gate gets.
+/// The document that the gate gets: the policy with the keys and the mode of the store.
 #[derive(Debug, Clone)]
-pub(crate) struct Merged {
-    /// The whole of it. What comes from the store has no position.
+pub(crate) struct EffectivePolicy {
+    /// The document. Members from the store have no position.
     pub(crate) node: Node,
-    /// The mode that the policy itself asks for, where the store overrides it.
+    /// The mode of the policy itself, if the store overrides it.
     pub(crate) overridden_mode: Option<String>,
     file: PathBuf,
 }
 
-impl Merged {
-    /// The document as it is written.
+impl EffectivePolicy {
+    /// Parses the document.
     ///
     /// # Errors
     /// The first thing that the gate would refuse.
@@ -119,7 +119,7 @@ impl Merged {
         Document::read(&json).map_err(|refusal| anyhow!("{}: {refusal}", self.place(&refusal.path)))
     }
 
-    /// Compiled by the same core as in the filter.
+    /// Compiles the document with the same core as the filter.
     ///
     /// # Errors
     /// The first thing that the gate would refuse.
@@ -128,16 +128,16 @@ impl Merged {
             .map_err(|refusal| anyhow!("{}: the gate would refuse this policy: {refusal}", self.place(&refusal.path)))
     }
 
-    /// Where `path` stands, as `FILE:LINE:COLUMN`.
+    /// The place of `path`, as `FILE:LINE:COLUMN`.
     pub(crate) fn place(&self, path: &str) -> String {
         Place::new(&self.file, self.node.position(path)).to_string()
     }
 }
 
-/// Reads a policy alone.
+/// Reads a policy without its store.
 ///
 /// # Errors
-/// Where it cannot be read, is not YAML, or is a whole configuration of Envoy or Kubernetes.
+/// If it cannot be read, is not YAML, or is a whole configuration of Envoy or Kubernetes.
 pub(crate) fn read_policy(file: &Path) -> Result<Node> {
     let place = file.display();
     let text = read_text(file)?;
@@ -148,7 +148,7 @@ pub(crate) fn read_policy(file: &Path) -> Result<Node> {
 /// The text of a policy.
 ///
 /// # Errors
-/// Where it cannot be read; where there is none, with how to come by one.
+/// If it cannot be read. If it does not exist, the message says how to create one.
 pub(crate) fn read_text(file: &Path) -> Result<String> {
     std::fs::read_to_string(file).with_context(|| {
         let remedy = if file.exists() { "" } else { " (`portcullis init` writes one)" };
@@ -156,10 +156,10 @@ pub(crate) fn read_text(file: &Path) -> Result<String> {
     })
 }
 
-/// A policy, where that is all that a file holds. Nothing at all is the policy `{}`.
+/// Checks that a file contains only a policy. An empty file is the policy `{}`.
 ///
 /// # Errors
-/// Where it is a whole configuration of Envoy or Kubernetes.
+/// If it is a whole configuration of Envoy or Kubernetes.
 pub(crate) fn policy_alone(mut node: Node, file: &Path) -> Result<Node> {
     let place = file.display();
     if node.tree == Tree::Null {
@@ -167,16 +167,16 @@ pub(crate) fn policy_alone(mut node: Node, file: &Path) -> Result<Node> {
     }
     if ["static_resources", "dynamic_resources", "apiVersion"].iter().any(|member| node.get(member).is_some()) {
         bail!(
-            "{place} is a whole configuration: give the policy alone, which is what stands under the filter's \
-             `configuration` (or `pluginConfig`); `portcullis lint --envoy {place}` takes all of it"
+            "{place} is a whole configuration: give only the policy, which is the value of the filter's \
+             `configuration` (or `pluginConfig`), or check all of it with `portcullis lint --envoy {place}`"
         );
     }
     Ok(node)
 }
 
-/// Puts the keys of the store under their consumers, and its mode over the policy's. A consumer's roles have one home:
-/// the policy where it names the consumer, else the store.
-pub(crate) fn merge(mut policy: Node, store: Option<&Store>, file: &Path) -> Result<Merged> {
+/// Adds the keys of the store to their consumers, and applies its mode. The roles of a consumer are in the policy if it
+/// defines the consumer, otherwise in the store.
+pub(crate) fn merge(mut policy: Node, store: Option<&Store>, file: &Path) -> Result<EffectivePolicy> {
     let mut overridden_mode = None;
     if let Some(store) = store {
         if let Some(mode) = store.mode_override {
@@ -197,14 +197,14 @@ pub(crate) fn merge(mut policy: Node, store: Option<&Store>, file: &Path) -> Res
                 Some(consumer) => {
                     if !stored.roles.is_empty() {
                         bail!(
-                            "consumer {name} has roles in the store and stands in the policy too ({}): \
-                             write its roles in the policy, and take them out of the store",
+                            "consumer {name} has roles in the store, but is defined in the policy ({}): define its \
+                             roles in the policy, and remove them from the store",
                             Place::new(file, consumer.at)
                         );
                     }
                     match consumer.get_mut("keys") {
                         Some(Node { tree: Tree::List(own), .. }) => own.extend(keys),
-                        // Something else than a list: the gate's own refusal says so.
+                        // Not a list: the gate refuses it with its own message.
                         Some(_) => {}
                         None => consumer.set("keys", Node::list(keys)),
                     }
@@ -220,7 +220,7 @@ pub(crate) fn merge(mut policy: Node, store: Option<&Store>, file: &Path) -> Res
             }
         }
     }
-    Ok(Merged { node: policy, overridden_mode, file: file.to_owned() })
+    Ok(EffectivePolicy { node: policy, overridden_mode, file: file.to_owned() })
 }
 
 /// The environment of this process, for `env:` keys.
@@ -232,7 +232,7 @@ pub(crate) fn environment(name: &str) -> Option<Vec<u8>> {
 mod tests {
     use super::*;
 
-    fn merged(policy: &str, store: &str) -> Result<Merged> {
+    fn merged(policy: &str, store: &str) -> Result<EffectivePolicy> {
         let store = Store::parse(store)?;
         merge(Node::parse(policy).unwrap(), Some(&store), Path::new("policy.yaml"))
     }

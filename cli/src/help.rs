@@ -1,11 +1,11 @@
-//! The help of every command, and of every command in it.
+//! Tests of the help of every command and subcommand.
 
 use clap::{Command, CommandFactory as _, Parser as _};
 use shlex::Shlex;
 
 use crate::Arguments;
 
-/// Every command, with the words that call it.
+/// Every command, with its full name.
 fn all(command: &Command, words: &str) -> Vec<(String, Command)> {
     let words = format!("{words}{} ", command.get_name());
     let below = command.get_subcommands().filter(|one| one.get_name() != "help").flat_map(|one| all(one, &words));
@@ -16,7 +16,7 @@ fn all(command: &Command, words: &str) -> Vec<(String, Command)> {
 fn words(line: &str) -> Option<Vec<String>> {
     let words = Shlex::new(&line[line.find("portcullis ")?..]);
     let call = words.take_while(|word| !word.starts_with(['|', '<', '>', '&']));
-    // What the shell would put there has a form.
+    // Replaces what the shell would expand by a value of the right form.
     Some(call.map(|word| word.trim_end_matches(')').replace("$DIGEST", &"0".repeat(64))).collect())
 }
 

@@ -1,4 +1,4 @@
-//! `portcullis init`: something to start from.
+//! `portcullis init`: writes a starter policy and an empty key store.
 
 use std::path::PathBuf;
 
@@ -15,14 +15,14 @@ const EXAMPLES: &str = "Examples:
 
 Exit status: 0 done, 2 usage or input error.";
 
-/// The starter policy: it opens nothing.
+/// The starter policy, which allows nothing without a key.
 const STARTER: &str = include_str!("starter.yaml");
 
-/// Write a starter policy and an empty store of keys
+/// Write a starter policy and an empty key store
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Init {
-    /// Where to, made where it is missing [default: here]
+    /// The directory; created if it does not exist [default: the working directory]
     #[arg(long, value_name = "DIRECTORY")]
     directory: Option<PathBuf>,
 }
@@ -34,16 +34,16 @@ impl Init {
         for file in [&policy, &store] {
             if file.is_symlink() || file.exists() {
                 bail!(
-                    "{} is there already, and nothing is overwritten: move it away, or give another --directory",
+                    "{} already exists and is not overwritten: move it away, or use another --directory",
                     file.display()
                 );
             }
         }
-        std::fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
+        std::fs::create_dir_all(&directory).with_context(|| format!("cannot create {}", directory.display()))?;
         Locked::open(&store)?.save()?;
         write_atomically(&policy, STARTER.as_bytes(), 0o644)?;
         note(format_args!(
-            "{} is yours to edit, {} is what `portcullis keys` writes",
+            "created {} (edit it) and {} (`portcullis keys` writes it)",
             policy.display(),
             store.display()
         ));

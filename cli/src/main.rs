@@ -49,23 +49,23 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Write a starter policy and an empty store of keys
+    /// Write a starter policy and an empty key store
     Init(init::Init),
-    /// Make, list, change and remove keys
+    /// Create, list, change and remove keys
     Keys(keys::Keys),
-    /// Enforce, report or disable, whatever the policy says
+    /// Override the mode of the policy: enforce, report or disabled
     Mode(mode::ModeCommand),
-    /// Take keys and settings over from another system
+    /// Import keys and settings from another system
     Import(import::Import),
     /// Write the policy and its keys as configuration for Envoy, Istio or Envoy Gateway
     Render(render::Render),
-    /// Decide about one request with a policy, as the gate would, and say why
+    /// Decide a request, or a file of test cases, and explain the decision
     Check(Box<check::Check>),
-    /// Find what the gate would refuse in a policy, and what is unwise
+    /// Find errors and risky settings in a policy, and in the configuration around it
     Lint(lint::Lint),
-    /// Say which access a change of the policy opens and closes
+    /// Show which access a policy change opens and closes
     Diff(diff::Diff),
-    /// Ask running Envoys which policy they serve
+    /// Show which policy running Envoys serve
     Status(status::Status),
     /// Run Envoy with the gate in front of a service
     Run(run::Run),
@@ -75,12 +75,13 @@ enum Command {
     Completions(completions::Completions),
 }
 
-/// The arguments. One too many is not shown: whoever gives a key there would find it in the log of a build.
+/// Parses the arguments. An unexpected argument is not shown, since it may be a key, and the message may end up in a
+/// log.
 fn parse() -> Arguments {
     Arguments::try_parse().unwrap_or_else(|mut error| {
         let is_option = |context: &ContextValue| matches!(context, ContextValue::String(one) if one.starts_with('-'));
         if error.kind() == ErrorKind::UnknownArgument && !error.get(ContextKind::InvalidArg).is_some_and(is_option) {
-            error.insert(ContextKind::InvalidArg, ContextValue::String("not shown: it may be a key".to_owned()));
+            error.insert(ContextKind::InvalidArg, ContextValue::String("value not shown, it may be a key".to_owned()));
         }
         error.exit()
     })

@@ -1,4 +1,4 @@
-//! `portcullis mode`: an override of the mode that the policy asks for. It stands in the store, for everybody to see.
+//! `portcullis mode`: overrides the mode of the policy. The override is in the store.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use portcullis::document::Mode;
 use serde_json::json;
 
-use crate::files::{Merged, StoreFile};
+use crate::files::{EffectivePolicy, StoreFile};
 use crate::output::{Output, RED, note, print};
 use crate::store::{Locked, Store};
 use crate::yaml::Node;
@@ -19,21 +19,21 @@ const EXAMPLES: &str = "Examples:
   portcullis mode toggle
   portcullis mode policy
 
-A gate learns of a change when its policy is rendered again: `portcullis run` and `portcullis render --watch` do so \
-by themselves.
+A change takes effect when the policy is rendered and delivered again. `portcullis run` and `portcullis render \
+--watch` do that automatically.
 
 Exit status: 0 done, 2 usage or input error.";
 
-/// Enforce, report or disable, whatever the policy says
+/// Override the mode of the policy: enforce, report or disabled
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct ModeCommand {
-    /// What to do
+    /// The mode to set, or another action
     #[arg(value_enum)]
     action: Action,
     #[command(flatten)]
     files: StoreFile,
-    /// How to print the status
+    /// The output format of `status`
     #[arg(long, value_enum, default_value = "text")]
     output: Output,
 }
@@ -62,11 +62,10 @@ impl ValueEnum for Action {
     fn to_possible_value(&self) -> Option<PossibleValue> {
         Some(match self {
             Self::Override(mode) => possible_value(*mode),
-            Self::Toggle => {
-                PossibleValue::new("toggle").help("From enforce or report to disabled, and from disabled to enforce")
-            }
-            Self::Policy => PossibleValue::new("policy").help("Drop the override: what the policy asks for"),
-            Self::Status => PossibleValue::new("status").help("Show the mode, and change nothing"),
+            Self::Toggle => PossibleValue::new("toggle")
+                .help("Switch from enforce or report to disabled, or from disabled to enforce"),
+            Self::Policy => PossibleValue::new("policy").help("Remove the override: use the mode of the policy"),
+            Self::Status => PossibleValue::new("status").help("Show the mode"),
         })
     }
 }
@@ -91,9 +90,9 @@ pub(crate) fn parser() -> impl TypedValueParser<Value = Mode> {
 
 fn possible_value(mode: Mode) -> PossibleValue {
     PossibleValue::new(name(mode)).help(match mode {
-        Mode::Enforce => "Deny what is to be denied",
-        Mode::Report => "Decide and count, let everything through",
-        Mode::Disabled => "Let everything through undecided",
+        Mode::Enforce => "Deny requests that are not allowed",
+        Mode::Report => "Decide and count, but forward every request",
+        Mode::Disabled => "Forward every request without a decision",
     })
 }
 
@@ -101,12 +100,12 @@ impl ModeCommand {
     pub(crate) fn run(self) -> Result<bool> {
         let (policy, store) = (self.files.policy(), self.files.path());
         if matches!(policy, Ok(None)) && !store.is_symlink() && !store.exists() {
-            // Rather than to say that a gate is switched, where there is none.
+            // Without a policy and a store there is no gate whose mode could change: report the missing store.
             Store::read(store)?;
         }
-        // A gate can be switched also where its policy cannot be read.
+        // The mode can be changed even if the policy cannot be read.
         let policy = policy.unwrap_or_else(|error| {
-            note(format_args!("what the policy asks for is unknown: {error:#}"));
+            note(format_args!("cannot read the mode of the policy: {error:#}"));
             None
         });
         if self.action == Action::Status {
@@ -134,18 +133,19 @@ impl ModeCommand {
     }
 }
 
-/// What the policy asks for, and what the store makes of it.
+/// The mode of the policy, and its override in the store.
 #[derive(Debug)]
 pub(crate) struct Modes {
-    /// None where there is no policy that could be read.
+    /// `None` if there is no policy, or if it cannot be read.
     policy: Option<String>,
     store: Option<Mode>,
 }
 
 impl Modes {
-    /// Those of a store and its policy.
-    pub(crate) fn of(store: &Store, policy: Option<&Merged>) -> Self {
-        let own = |policy: &Merged| policy.node.get("mode").and_then(Node::text).unwrap_or("enforce").to_owned();
+    /// Reads the modes of a store and its policy.
+    pub(crate) fn of(store: &Store, policy: Option<&EffectivePolicy>) -> Self {
+        let own =
+            |policy: &EffectivePolicy| policy.node.get("mode").and_then(Node::text).unwrap_or("enforce").to_owned();
         Self { policy: policy.map(own), store: store.mode_override }
     }
 
@@ -154,17 +154,19 @@ impl Modes {
     }
 }
 
-/// For people: `disabled` is loud.
+/// Shows the mode as text; `disabled` stands out.
 impl fmt::Display for Modes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.effective() {
-            "disabled" => write!(f, "mode: {RED}disabled: THE GATE IS OPEN, everybody passes without a key{RED:#}")?,
+            "disabled" => {
+                write!(f, "mode: {RED}disabled: THE GATE IS OPEN, every request passes without a key{RED:#}")?
+            }
             mode => write!(f, "mode: {mode}")?,
         }
         match (self.store, &self.policy) {
-            (Some(_), Some(own)) => write!(f, " (the store overrides the policy, which asks for {own})"),
-            (Some(_), None) => f.write_str(" (by the store)"),
-            (None, Some(_)) => f.write_str(" (as the policy asks for)"),
+            (Some(_), Some(own)) => write!(f, " (set in the store; the policy has {own})"),
+            (Some(_), None) => f.write_str(" (set in the store)"),
+            (None, Some(_)) => f.write_str(" (from the policy)"),
             (None, None) => f.write_str(" (the default)"),
         }
     }

@@ -1,4 +1,4 @@
-//! The filter itself, embedded: this one file is enough to run a gate.
+//! The filter, embedded in the command.
 
 /// The wasm module, as `make module` builds it.
 pub(crate) const BYTES: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/portcullis.wasm"));

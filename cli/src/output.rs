@@ -1,5 +1,4 @@
-//! How results are printed: for people, in colour on a terminal alone (`NO_COLOR` and `CLICOLOR_FORCE` are obeyed), or for
-//! programs.
+//! Output as text, in colour only on a terminal (`NO_COLOR` and `CLICOLOR_FORCE` are obeyed), or as JSON.
 
 use std::io::{ErrorKind, Write as _};
 
@@ -8,19 +7,19 @@ use anyhow::{Context as _, Result};
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// How results are printed: for people, or for programs.
-// The values say it themselves: with a remark on each, every help would be twice as long.
+/// The output format.
+// The values need no description: with one, every help text would be twice as long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Output {
     Text,
     Json,
 }
 
-/// Good.
+/// For success.
 pub(crate) const GREEN: Style = AnsiColor::Green.on_default().bold();
-/// Wants attention.
+/// For warnings.
 pub(crate) const YELLOW: Style = AnsiColor::Yellow.on_default().bold();
-/// Bad.
+/// For errors.
 pub(crate) const RED: Style = AnsiColor::Red.on_default().bold();
 
 /// `1 key`, `2 keys`.
@@ -28,34 +27,34 @@ pub(crate) fn count(number: usize, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
-/// Replaces control characters, which a terminal would obey: others chose the text.
+/// Replaces control characters: the text comes from others, and a terminal would interpret them.
 pub(crate) fn printable(text: &str) -> String {
     text.replace(char::is_control, "?")
 }
 
-/// Tells whoever runs the command, on standard error: what was done goes there, what was asked for goes to standard output.
+/// Prints a message on standard error. Results go to standard output.
 pub(crate) fn note(message: impl std::fmt::Display) {
-    tell(format_args!("portcullis: {message}"));
+    note_line(format_args!("portcullis: {message}"));
 }
 
-/// A line on standard error that does not begin with the name of the command.
-pub(crate) fn tell(line: impl std::fmt::Display) {
-    // Nobody is left to be told that standard error is gone.
+/// Prints a line on standard error without the name of the command.
+pub(crate) fn note_line(line: impl std::fmt::Display) {
+    // If standard error is closed, there is nowhere to report that.
     let _ = writeln!(anstream::stderr(), "{line}");
 }
 
-/// Prints what was asked for. A reader who has seen enough, such as `head`, is no error.
+/// Prints a result on standard output. A reader that closes the pipe early, such as `head`, is not an error.
 ///
 /// # Errors
-/// Where standard output cannot be written.
+/// If standard output cannot be written.
 pub(crate) fn print(text: &str) -> Result<()> {
     write(anstream::stdout().lock(), text.as_bytes())
 }
 
-/// The same for bytes that are not for people.
+/// Prints bytes on standard output.
 ///
 /// # Errors
-/// Where standard output cannot be written.
+/// If standard output cannot be written.
 pub(crate) fn print_bytes(bytes: &[u8]) -> Result<()> {
     write(std::io::stdout().lock(), bytes)
 }
@@ -67,12 +66,12 @@ fn write(mut output: impl std::io::Write, bytes: &[u8]) -> Result<()> {
     }
 }
 
-/// How far a long piece of work is, on a terminal alone.
+/// A progress bar, shown only on a terminal.
 #[derive(Debug)]
 pub(crate) struct Progress(ProgressBar);
 
 impl Progress {
-    /// So many steps. A few are done before anybody could read it: they show nothing.
+    /// Creates a bar for so many steps. It is hidden for few steps, which take too little time to see.
     pub(crate) fn new(steps: usize, what: &'static str) -> Self {
         if steps < 10_000 {
             return Self(ProgressBar::hidden());
@@ -83,7 +82,7 @@ impl Progress {
         Self(bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())))
     }
 
-    /// One step.
+    /// Runs one step.
     pub(crate) fn step<T>(&self, work: impl FnOnce() -> T) -> T {
         let done = work();
         self.0.inc(1);

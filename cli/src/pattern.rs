@@ -1,4 +1,4 @@
-//! The segments of a path pattern, as they are written.
+//! The segments of a path pattern.
 
 use portcullis::PathPattern;
 

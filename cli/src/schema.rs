@@ -1,4 +1,4 @@
-//! `portcullis schema`: the JSON Schema of the policy, from the same types as the gate's.
+//! `portcullis schema`: prints the JSON Schema of the policy, generated from the types that the gate uses.
 
 use anyhow::Result;
 use clap::Args;
@@ -9,11 +9,11 @@ use crate::output::print;
 const EXAMPLES: &str = "Examples:
   portcullis schema > policy.schema.json
 
-Editors check and complete policy.yaml with it, where its first line is:
+Editors use it to check and complete policy.yaml, if its first line is:
   # yaml-language-server: $schema=./policy.schema.json
 
-It takes whatever the gate takes. What only the whole document tells, such as an id that is given twice, `portcullis lint` \
-finds.
+It accepts every policy that the gate accepts. Run `portcullis lint` to find errors that a schema cannot, such as a \
+duplicate id.
 
 Exit status: 0 done, 2 usage error.";
 

@@ -1,4 +1,4 @@
-//! Tells when files have changed, and when somebody wants the command to end.
+//! Watches files for changes, and catches the signals that end the command.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -14,14 +14,14 @@ use notify_debouncer_mini::{DebounceEventResult, DebouncedEvent, DebouncedEventK
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-/// How long nothing must happen before a change counts: whoever writes in place has then finished.
+/// How long a file must be unchanged before a change is reported, so that a write in place has finished.
 const QUIET: Duration = Duration::from_millis(100);
 
-/// Sends `event` whenever one of the files is another one than before; one that is not there yet may come. Changes that
-/// follow each other closely are one. It ends with what is returned.
+/// Sends `event` whenever one of the files has changed; a file may not exist yet. Changes in quick succession are sent
+/// as one. Watching ends when the returned value is dropped.
 ///
 /// # Errors
-/// Where a directory cannot be watched.
+/// If a directory cannot be watched.
 pub(crate) fn on_change<E: Clone + Send + 'static>(
     files: Vec<PathBuf>,
     sender: Sender<E>,
@@ -29,16 +29,16 @@ pub(crate) fn on_change<E: Clone + Send + 'static>(
 ) -> Result<Debouncer<RecommendedWatcher>> {
     let (watched, mut before) = (files.clone(), stamps(&files));
     let mut debouncer = new_debouncer(QUIET, move |happened: DebounceEventResult| {
-        // While one comes after the other, somebody is still writing.
+        // While changes keep coming, the file is still being written.
         let is_over = |events: Vec<DebouncedEvent>| events.iter().any(|event| event.kind == DebouncedEventKind::Any);
         let now = stamps(&files);
         if happened.map_or(true, is_over) && now != before {
             before = now;
-            // Nobody listens any more only when the command ends.
+            // The receiver is gone only when the command ends.
             let _ = sender.send(event.clone());
         }
     })?;
-    // Files are replaced by renaming another one onto them, or by moving a link that leads there: only a directory sees that.
+    // A file may be replaced by a rename, or by moving a link to it: only its directory reports that.
     for directory in watched.iter().flat_map(|file| directories(file)).collect::<BTreeSet<_>>() {
         let watched = debouncer.watcher().watch(&directory, RecursiveMode::NonRecursive);
         watched.with_context(|| format!("cannot watch the directory {}", directory.display()))?;
@@ -49,7 +49,7 @@ pub(crate) fn on_change<E: Clone + Send + 'static>(
 /// Sends `event` at SIGINT (Ctrl-C) and SIGTERM, which then no longer end the process by themselves.
 ///
 /// # Errors
-/// Where the system does not let signals be caught.
+/// If the system does not let signals be caught.
 pub(crate) fn on_signal<E: Clone + Send + 'static>(sender: Sender<E>, event: E) -> Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM]).context("cannot catch signals")?;
     thread::spawn(move || {
@@ -62,14 +62,14 @@ pub(crate) fn on_signal<E: Clone + Send + 'static>(sender: Sender<E>, event: E) 
     Ok(())
 }
 
-/// The directory of a file, and where it is a link, that of what it leads to.
+/// The directory of a file, and if the file is a link, also that of its target.
 fn directories(file: &Path) -> impl Iterator<Item = PathBuf> {
     let parent = |file: &Path| file.parent().map(Path::to_owned);
     let own = parent(file).map(|parent| if parent.as_os_str().is_empty() { ".".into() } else { parent });
     own.into_iter().chain(fs::canonicalize(file).ok().as_deref().and_then(parent))
 }
 
-/// What tells a version of a file from another: where it is on the disk, how long it is, and when it was changed.
+/// What identifies a version of a file: device, inode, size and times of change.
 fn stamps(files: &[PathBuf]) -> Vec<Option<[i128; 7]>> {
     let stamp = |file: &PathBuf| {
         let file = fs::metadata(file).ok()?;

@@ -1,4 +1,4 @@
-//! Points in time and spans: how they are read, and how they are written.
+//! Parses and prints points in time and durations.
 
 use std::str::FromStr;
 
@@ -17,9 +17,9 @@ pub(crate) struct Span(i64);
 /// A span from now, a date, or a date-time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum When {
-    /// So long from now.
+    /// This long from now.
     In(Span),
-    /// Then.
+    /// At this time.
     At(Timestamp),
 }
 
@@ -38,7 +38,7 @@ impl FromStr for Span {
             let digits = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
             digits.then(|| number.parse().ok()).flatten().and_then(|number: i64| number.checked_mul(unit))
         };
-        seconds().map(Self).ok_or_else(|| anyhow!("write a number with s, m, h, d or w, such as 7d"))
+        seconds().map(Self).ok_or_else(|| anyhow!("expected a number with s, m, h, d or w, such as 7d"))
     }
 }
 
@@ -50,7 +50,8 @@ impl FromStr for When {
             (Some(at), _) => Ok(Self::At(at)),
             (None, Ok(span)) => Ok(Self::In(span)),
             (None, Err(_)) => bail!(
-                "write a span such as 90d, a date such as 2027-02-01 (its first second in UTC), or a date-time such as 2027-02-01T12:00:00Z"
+                "expected a span such as 90d, a date such as 2027-02-01 (its first second in UTC), or a date-time \
+                 such as 2027-02-01T12:00:00Z"
             ),
         }
     }
@@ -67,13 +68,13 @@ impl Span {
         Self(to.0.saturating_sub(from.0))
     }
 
-    /// The point that is so long after `now`, at most the end of the year 9999.
+    /// The time this long after `now`, at most the end of the year 9999.
     pub(crate) fn after(self, now: Timestamp) -> Timestamp {
         Timestamp(now.0.saturating_add(self.0).min(RANGE.1))
     }
 }
 
-/// In the longest unit that fits.
+/// Prints the span in the longest unit that fits.
 impl std::fmt::Display for Span {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (name, unit) = UNITS.iter().skip(1).find(|(_, unit)| self.0 >= *unit).unwrap_or(&("s", 1));
@@ -82,13 +83,13 @@ impl std::fmt::Display for Span {
 }
 
 impl When {
-    /// The point in time that was asked for, or else now.
+    /// The given point in time, or now.
     pub(crate) fn or_now(given: Option<Self>) -> Timestamp {
         let now = now();
         given.map_or(now, |when| when.from(now))
     }
 
-    /// The point in time, told at `now`.
+    /// The point in time, relative to `now`.
     pub(crate) fn from(self, now: Timestamp) -> Timestamp {
         match self {
             Self::In(span) => span.after(now),
@@ -107,7 +108,8 @@ pub(crate) fn point(text: &str) -> Option<Timestamp> {
     Timestamp::from_rfc3339(text).or_else(|| Timestamp::from_rfc3339(&format!("{text}T00:00:00Z")))
 }
 
-/// Writes a point in time as RFC 3339 has it, in UTC. What is out of its range becomes the first or the last second in it.
+/// Writes a point in time as RFC 3339, in UTC. A time out of range becomes the first or the last second in
+/// it.
 pub(crate) fn rfc3339(at: Timestamp) -> String {
     let written = OffsetDateTime::from_unix_timestamp(at.0.clamp(RANGE.0, RANGE.1)).map(|at| at.format(&Rfc3339));
     // Every second of the range can be written.

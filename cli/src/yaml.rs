@@ -1,4 +1,4 @@
-//! YAML (and JSON, which is YAML too) as a tree that remembers where everything stands, and in which order.
+//! YAML (and JSON, which is also YAML) as a tree that keeps the order and the position of every value.
 
 use std::fmt;
 use std::path::Path;
@@ -11,9 +11,9 @@ use serde_saphyr::Spanned;
 /// A value, and where it begins.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Node {
-    /// Where it stands in its file; none for what no file holds.
+    /// Its position in its file; `None` for a value from elsewhere.
     pub at: Option<Position>,
-    /// What it is.
+    /// The value.
     pub tree: Tree,
 }
 
@@ -26,19 +26,19 @@ pub(crate) struct Position {
     pub column: u64,
 }
 
-/// A file, and a place in it, where that is known. Displayed as `FILE:LINE:COLUMN`.
+/// A file, and a position in it if known. Displayed as `FILE:LINE:COLUMN`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Place {
     /// The file, as it was given.
     pub file: String,
-    /// Where in it.
+    /// The position in it.
     pub at: Option<Position>,
 }
 
 /// What a value is.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Tree {
-    /// `null`, or nothing at all.
+    /// `null`, or an empty document.
     Null,
     /// `true` or `false`.
     Bool(bool),
@@ -48,29 +48,30 @@ pub(crate) enum Tree {
     Text(String),
     /// A list.
     List(Vec<Node>),
-    /// Members, in order. A name that stands there twice is an error of the reader.
+    /// Members, in order. A duplicate name is a parse error.
     Map(Vec<(Name, Node)>),
 }
 
 /// The name of a member.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Name {
-    /// Where it stands.
+    /// Its position.
     pub at: Option<Position>,
     /// The name.
     pub text: String,
 }
 
 impl Node {
-    /// Reads a document. Nothing at all is `null`.
+    /// Parses a document. An empty one is `null`.
     ///
     /// # Errors
-    /// Where the text is not valid YAML, in one line that shows none of it, since it may hold a key.
+    /// If the text is not valid YAML. The message is one line and shows no part of the text, since it may contain a
+    /// key.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         serde_saphyr::from_str_with_options(text, limits()).map_err(|error| brief(&error.to_string()).to_owned())
     }
 
-    /// Reads a file of several documents, separated by `---`.
+    /// Parses several documents, separated by `---`.
     ///
     /// # Errors
     /// As [`parse`](Self::parse).
@@ -78,17 +79,17 @@ impl Node {
         serde_saphyr::from_multiple_with_options(text, limits()).map_err(|error| brief(&error.to_string()).to_owned())
     }
 
-    /// Members that no file holds.
+    /// Creates a map without positions.
     pub(crate) fn map<N: Into<String>>(members: impl IntoIterator<Item = (N, Self)>) -> Self {
         Tree::Map(members.into_iter().map(|(name, node)| (name.into().into(), node)).collect()).into()
     }
 
-    /// A list that no file holds.
+    /// Creates a list without positions.
     pub(crate) fn list(items: impl IntoIterator<Item = Self>) -> Self {
         Tree::List(items.into_iter().collect()).into()
     }
 
-    /// The member of that name, of a map that has it.
+    /// The member with this name.
     pub(crate) fn get(&self, name: &str) -> Option<&Self> {
         self.members().iter().find(|(member, _)| member.text == name).map(|(_, node)| node)
     }
@@ -101,7 +102,7 @@ impl Node {
         }
     }
 
-    /// Gives a map this member, in the place of one of that name or at the end.
+    /// Sets a member of a map: replaces it, or adds it at the end.
     pub(crate) fn set(&mut self, name: &str, value: Self) {
         if let Some(member) = self.get_mut(name) {
             *member = value;
@@ -110,13 +111,13 @@ impl Node {
         }
     }
 
-    /// A map with this member too, as [`set`](Self::set) gives it.
+    /// Returns the map with a member, as [`set`](Self::set) does it.
     pub(crate) fn with(mut self, name: &str, value: Self) -> Self {
         self.set(name, value);
         self
     }
 
-    /// The members of a map; none of anything else.
+    /// The members of a map; empty for other values.
     pub(crate) fn members(&self) -> &[(Name, Self)] {
         match &self.tree {
             Tree::Map(members) => members,
@@ -124,7 +125,7 @@ impl Node {
         }
     }
 
-    /// The items of a list; none of anything else.
+    /// The items of a list; empty for other values.
     pub(crate) fn items(&self) -> &[Self] {
         match &self.tree {
             Tree::List(items) => items,
@@ -132,12 +133,12 @@ impl Node {
         }
     }
 
-    /// The items of the list that is the member of that name; none where there is no such list.
+    /// The items of the list in the member with this name; empty if there is no such list.
     pub(crate) fn items_of(&self, name: &str) -> &[Self] {
         self.get(name).map(Self::items).unwrap_or_default()
     }
 
-    /// The text, of text.
+    /// The text, if the value is a text.
     pub(crate) fn text(&self) -> Option<&str> {
         match &self.tree {
             Tree::Text(text) => Some(text),
@@ -145,7 +146,7 @@ impl Node {
         }
     }
 
-    /// Where `path` stands, such as `consumers[2].keys[0].expires`, or else the nearest thing around it that a file holds.
+    /// The position of a path such as `consumers[2].keys[0].expires`, or of the nearest value around it that has one.
     pub(crate) fn position(&self, path: &str) -> Option<Position> {
         let mut node = self;
         let mut found = node.at;
@@ -161,7 +162,7 @@ impl Node {
         found
     }
 
-    /// Where the name of a member stands, of the map at `path`.
+    /// The position of the name of a member, in the map at `path`.
     pub(crate) fn name_position(&self, path: &str, name: &str) -> Option<Position> {
         let map = steps(path).try_fold(self, |node, step| match step {
             Step::Item(index) => node.items().get(index),
@@ -170,7 +171,7 @@ impl Node {
         map.members().iter().find(|(member, _)| member.text == name)?.0.at
     }
 
-    /// What stands at `path`.
+    /// The value at `path`.
     pub(crate) fn at_path_mut(&mut self, path: &str) -> Option<&mut Self> {
         steps(path).try_fold(self, |node, step| match step {
             Step::Item(index) => match &mut node.tree {
@@ -181,18 +182,19 @@ impl Node {
         })
     }
 
-    /// As JSON text, in the order of the file.
+    /// Writes JSON, in the order of the file.
     ///
     /// # Errors
-    /// None: it is only memory that is written to.
+    /// Never: it only writes to memory.
     pub(crate) fn to_json(&self) -> anyhow::Result<Vec<u8>> {
         Ok(serde_json::to_vec(self)?)
     }
 
-    /// As YAML, in the order of the file, with every string in quotes: nothing reads `off`, `1e3` or `012` as something else.
+    /// Writes YAML, in the order of the file. Every string is in quotes, so that no parser reads `off`, `1e3` or `012`
+    /// as another type.
     ///
     /// # Errors
-    /// None, as [`to_json`](Self::to_json).
+    /// Never, as [`to_json`](Self::to_json).
     pub(crate) fn to_yaml(&self) -> anyhow::Result<String> {
         let options = serde_saphyr::ser_options! { quote_all: true, prefer_block_scalars: false };
         Ok(serde_saphyr::to_string_with_options(self, options)?)
@@ -219,7 +221,7 @@ impl From<Tree> for Node {
     }
 }
 
-/// Members are sorted, `name` first: it says what the others are of.
+/// Converts JSON. Members are sorted, with `name` first.
 impl From<Value> for Node {
     fn from(value: Value) -> Self {
         match value {
@@ -281,7 +283,8 @@ impl fmt::Display for Place {
     }
 }
 
-/// Enough for 100,000 consumers with their keys, and little of what aliases repeat: nobody's file grows in memory.
+/// The limits of the parser: enough for 100,000 consumers with their keys, but few repetitions by aliases, so that a
+/// small file cannot fill the memory.
 fn limits() -> serde_saphyr::Options {
     serde_saphyr::options! {
         budget: serde_saphyr::budget! { max_nodes: 2_000_000, max_events: 4_000_000 },
@@ -289,12 +292,12 @@ fn limits() -> serde_saphyr::Options {
     }
 }
 
-/// A parser's message without its excerpt of the file, which may hold a key, and without advice for programmers.
+/// The parser's message without its excerpt of the file, which may contain a key, and without advice for programmers.
 fn brief(message: &str) -> &str {
     let line = message.lines().next().unwrap_or(message);
     let line = line.strip_prefix("error: ").unwrap_or(line);
     let line = line.split(", set ").next().unwrap_or(line);
-    // What follows is the name that stands there twice: where somebody wrote a map of keys, it is one.
+    // The duplicate name follows. In a map of keys it is a key.
     let twice = "duplicate mapping key";
     line.find(twice).and_then(|at| line.get(..at.saturating_add(twice.len()))).unwrap_or(line)
 }

@@ -1,4 +1,4 @@
-//! `portcullis check` as a user meets it.
+//! Tests of `portcullis check` as a user runs it.
 
 mod common;
 
@@ -45,7 +45,7 @@ fn what_is_no_header_is_refused() {
         let (code, output, error) =
             common::run(&[("policy.yaml", POLICY)], &["check", "--path", "/", "-H", header], "");
         assert_eq!((code, output.as_str()), (2, ""), "{header}");
-        assert!(error.contains("--header number 1") && error.contains("has no name of a header"), "{error}");
+        assert!(error.contains("--header number 1") && error.contains("invalid header name"), "{error}");
         assert!(!error.contains("secret"), "{error}");
     }
 }
@@ -81,7 +81,7 @@ fn it_says_what_the_gate_would_do() {
 #[test]
 fn each_step_says_why_it_passed_on_or_answered() {
     for (arguments, number, name, said) in [
-        (&["--path", "/"][..], "1", "mode", "passed on: enforce"),
+        (&["--path", "/"][..], "1", "mode", "continue: enforce"),
         (&["--path", "/%zz"], "2", "request_target", "denied: has a % without two hex digits"),
         (&["--path", "/%2525252525"], "2", "request_target", "denied: still changes after 4 rounds of decoding"),
         (&["--path", "/a/%2e%2e"], "2", "request_target", "denied: has a dot segment"),
@@ -91,73 +91,73 @@ fn each_step_says_why_it_passed_on_or_answered() {
             "connection",
             "denied: the Connection header names an identity header",
         ),
-        (&["--path", "/"], "3", "cors_preflight", "passed on: preflights need a key"),
+        (&["--path", "/"], "3", "cors_preflight", "continue: preflights need a key"),
         (
             &["--path", "/docs/x?api_key=y"],
             "4",
             "public_paths",
-            "allowed: /docs/x is under public_paths[1] GET /docs/** (policy.yaml:8:21)",
+            "allowed: /docs/x matches public_paths[1] GET /docs/** (policy.yaml:8:21)",
         ),
         (
             &["--path", "/docs/x", "--method", "POST"],
             "4",
             "public_paths",
-            "passed on: /docs/x is under public_paths[1] GET /docs/**, but POST is none of its methods",
+            "continue: /docs/x matches public_paths[1] GET /docs/**, but not with the method POST",
         ),
-        (&["--path", "/docs//x"], "4", "public_paths", "passed on: /docs//x is not plain"),
-        (&["--path", "/x"], "4", "public_paths", "passed on: /x is under none of 2"),
-        (&["--path", "/", "-H", "X-HTTP-Method: GET"], "4", "public_paths", "left out: "),
+        (&["--path", "/docs//x"], "4", "public_paths", "continue: /docs//x is ambiguous"),
+        (&["--path", "/x"], "4", "public_paths", "continue: /x matches no pattern"),
+        (&["--path", "/", "-H", "X-HTTP-Method: GET"], "4", "public_paths", "skipped: "),
         (
             &["--path", "/x", "--peer", "10.0.0.7:1234"],
             "5",
             "trusted_networks",
             "allowed: 10.0.0.7:1234 is in trusted_networks.ranges[0] 10.0.0.0/8 (policy.yaml:9:29)",
         ),
-        (&["--path", "/x", "--peer", "11.0.0.7:1"], "5", "trusted_networks", "passed on: 11.0.0.7:1 is in none of 1"),
-        (&["--path", "/x", "--peer", "10.0.0.7:0"], "5", "trusted_networks", "passed on: 10.0.0.7:0 has port 0"),
+        (
+            &["--path", "/x", "--peer", "11.0.0.7:1"],
+            "5",
+            "trusted_networks",
+            "continue: 11.0.0.7:1 is in no trusted range",
+        ),
+        (&["--path", "/x", "--peer", "10.0.0.7:0"], "5", "trusted_networks", "continue: 10.0.0.7:0 has port 0"),
         (
             &["--path", "/x", "--peer", "10.0.0.7:1", "-H", "X-Real-IP: 1.2.3.4"],
             "5",
             "trusted_networks",
-            "passed on: a header says that the client is another",
+            "continue: a header names a client other than the peer",
         ),
         (
             &["--path", "/x", "--peer", "10.0.0.7:1", "-H", "Sec-Fetch-Site: cross-site"],
             "5",
             "trusted_networks",
-            "passed on: a browser made this for a page of another site",
+            "continue: a browser sent this from a page of another site",
         ),
         (
             &["--path", "/x", "--peer", "127.0.0.6:1"],
             "5",
             "trusted_networks",
-            "passed on: 127.0.0.6:1 stands for whoever",
+            "continue: 127.0.0.6:1 is the address that a sidecar shows",
         ),
         (
             &["--path", "/x", "--identity", "spiffe://cluster.local/ns/shop/sa/cart"],
             "5",
             "trusted_identities",
-            "allowed: spiffe://cluster.local/ns/shop/sa/cart is under trusted_identities[0] spiffe://cluster.local/ns/shop/sa/* (policy.yaml:10:22)",
+            "allowed: spiffe://cluster.local/ns/shop/sa/cart matches trusted_identities[0] spiffe://cluster.local/ns/shop/sa/* (policy.yaml:10:22)",
         ),
-        (&["--path", "/x"], "5", "trusted_identities", "passed on: the peer has none"),
-        (&["--path", "/x"], "6", "credential", "denied: none in Authorization: Bearer or x-api-key"),
-        (
-            &["--path", "/x", "-H", "X-API-Key: a b"],
-            "6",
-            "credential",
-            "denied: what stands in x-api-key can be no key",
-        ),
-        (&["--path", "/x", KEY[0], KEY[1]], "6", "credential", "passed on: one, in x-api-key"),
-        (&["--path", "/x", KEY[0], KEY[1]], "7", "key", "passed on: one of ci, expires in 9d"),
-        (&["--path", "/x", "-H", "X-API-Key: other"], "7", "key", "denied: nobody has this key"),
-        (&["--path", "/x", KEY[0], KEY[1]], "8", "rules", "passed on: none covers this, so any valid key will do"),
+        (&["--path", "/x"], "5", "trusted_identities", "continue: the peer has no mTLS identity"),
+        (&["--path", "/x"], "6", "credential", "denied: no credential in Authorization: Bearer or x-api-key"),
+        (&["--path", "/x", "-H", "X-API-Key: a b"], "6", "credential", "denied: malformed key in x-api-key"),
+        (&["--path", "/x", KEY[0], KEY[1]], "6", "credential", "continue: found in x-api-key"),
+        (&["--path", "/x", KEY[0], KEY[1]], "7", "key", "continue: one of ci, expires in 9d"),
+        (&["--path", "/x", "-H", "X-API-Key: other"], "7", "key", "denied: key not found"),
+        (&["--path", "/x", KEY[0], KEY[1]], "8", "rules", "continue: no rule matches: any valid key is enough"),
         (
             &["--path", "/v2/models/iris", "--method", "POST", KEY[0], KEY[1]],
             "8",
             "rules",
-            "passed on: rules[2] POST /v2/models/** wants predict; ci has predict (policy.yaml:14:5)",
+            "continue: rules[2] POST /v2/models/** requires predict; ci has predict (policy.yaml:14:5)",
         ),
-        (&["--path", "/x", KEY[0], KEY[1]], "9", "key", "allowed: the request goes on without the key"),
+        (&["--path", "/x", KEY[0], KEY[1]], "9", "key", "allowed: forwarded without the key"),
     ] {
         let (_, output) = check(POLICY, arguments);
         let line = step(&output, number, name);
@@ -175,8 +175,7 @@ fn a_disguised_path_is_shown_as_the_rule_reads_it() {
             assert_eq!(code, 0, "{output}");
             continue;
         }
-        let said =
-            format!("denied: rules[1] /admin/** covers {read:?}, as it may be read, wants admin; ci has predict");
+        let said = format!("denied: rules[1] /admin/** (path variant {read:?}) requires admin; ci has predict");
         assert!(code == 1 && step(&output, "8", "rules").starts_with(&said), "{output}");
     }
 }
@@ -215,12 +214,12 @@ fn a_grpc_caller_gets_a_grpc_status() {
 #[test]
 fn the_edits_for_the_upstream_are_shown() {
     let (_, output) = check(POLICY, &["--path", "/v2", KEY[0], KEY[1], "-H", "X_Portcullis_Roles: admin"]);
-    let edits = "allow key\nconsumer ci, key one\n\nto the upstream, with these changes\n  remove  x_portcullis_roles\n  \
+    let edits = "allow key\nconsumer ci, key one\n\nforwarded to the upstream, with these changes\n  remove  x_portcullis_roles\n  \
                  remove  x-api-key\n  set     x-portcullis-consumer: ci\n  set     x-portcullis-roles: predict\n  \
                  set     x-portcullis-key-id: one\n\n";
     assert!(output.starts_with(edits), "{output}");
     let (_, output) = check(POLICY, &["--path", "/"]);
-    assert!(output.starts_with("allow public_path\n\nto the upstream, as it came\n\n"), "{output}");
+    assert!(output.starts_with("allow public_path\n\nforwarded to the upstream, unchanged\n\n"), "{output}");
 }
 
 #[test]
@@ -234,7 +233,7 @@ fn json_has_all_of_it() {
     assert_eq!(json["outcome"]["forward"][0]["remove"], "x-api-key");
     let (_, output) = check(POLICY, &["--path", "/docs/x", "--output", "json"]);
     let json: Value = serde_json::from_str(&output).expect("it is JSON");
-    let last = json["trail"].as_array().and_then(|trail| trail.last()).expect("a trail");
+    let last = json["trace"].as_array().and_then(|trace| trace.last()).expect("a trace");
     assert_eq!((&last["step"], &last["name"], &last["result"]), (&4.into(), &"public_paths".into(), &"allowed".into()));
     assert_eq!(last["place"], "policy.yaml:8:21");
 }
@@ -243,8 +242,11 @@ fn json_has_all_of_it() {
 fn what_is_not_enforced_is_told_as_if_it_were() {
     for mode in ["report", "disabled"] {
         let (code, output) = check(&format!("mode: {mode}\n{POLICY}"), &["--path", "/v2"]);
-        let first =
-            if mode == "report" { "report no_credential\n\nto the upstream, as it came\n" } else { "allow disabled\n" };
+        let first = if mode == "report" {
+            "report no_credential\n\nforwarded to the upstream, unchanged\n"
+        } else {
+            "allow disabled\n"
+        };
         assert!(code == 0 && output.starts_with(first), "{output}");
         assert!(output.contains("\nIn mode enforce:\n\ndeny no_credential\n\nHTTP/1.1 401 Unauthorized\n"), "{output}");
         let (code, output) = check(&format!("mode: {mode}\n{POLICY}"), &["--path", "/v2", "--mode", "enforce"]);
@@ -257,7 +259,7 @@ fn a_mode_of_the_store_is_said() {
     let files = [("policy.yaml", POLICY), ("keys.json", r#"{"version": 1, "mode_override": "report"}"#)];
     let (code, output, said) = common::run(&files, &["check", "--path", "/v2"], "");
     assert!(code == 0 && output.starts_with("report no_credential\n"), "{output}");
-    assert!(said.contains("the store overrides the mode: report, where the policy says enforce"), "{said}");
+    assert!(said.contains("the store overrides the mode of the policy: report instead of enforce"), "{said}");
 }
 
 #[test]
@@ -270,7 +272,7 @@ fn a_key_may_come_from_standard_input() {
         assert!(code == 0 && output.starts_with("allow key\nconsumer ci, key one\n"), "{output}");
     }
     let (code, _, said) = common::run(&files, &[&arguments[..4], &["-"]].concat(), "a: b\nhunter2");
-    assert!(code == 2 && said.contains("-: line 2 has no colon") && !said.contains("hunter2"), "{said}");
+    assert!(code == 2 && said.contains("-: line 2: invalid header") && !said.contains("hunter2"), "{said}");
 }
 
 const CASES: &str = r#"
@@ -318,8 +320,8 @@ fn a_case_that_fails_says_why_and_where() {
     let policy = POLICY.replace("methods: [GET]", "methods: [GET, POST]");
     let (code, output, _) = cases(&policy, CASES, &[]);
     let said = "failed cases.yaml:6:5: and nothing else of them\n  expected  no_credential, status 401\n  \
-                got       allow, public_path, status none: it goes on\n  because   public_paths        allowed: \
-                /docs/intro is under public_paths[1] GET, POST /docs/** (policy.yaml:8:21)\n\n\
+                got       allow, public_path, status none: forwarded\n  because   public_paths        allowed: \
+                /docs/intro matches public_paths[1] GET, POST /docs/** (policy.yaml:8:21)\n\n\
                 cases.yaml: 10 cases, 9 passed, 1 failed\n";
     assert_eq!((code, output.as_str()), (1, said));
     let (code, output, _) = cases(&policy, CASES, &["--output", "json"]);
@@ -341,7 +343,7 @@ fn a_key_that_the_gate_refuses_cannot_be_presented() {
     let policy =
         format!("consumers: [{{name: a, keys: [{{id: one, sha256: {digest:?}}}, {{id: two, sha256: {digest:?}}}]}}]");
     let (code, _, said) = cases(&policy, "cases: [{name: x, path: /, key: one, expect: key}]", &[]);
-    assert!(code == 2 && said.contains("cases.yaml:1:33: no key that the gate takes has the id one"), "{said}");
+    assert!(code == 2 && said.contains("cases.yaml:1:33: unknown key id \"one\""), "{said}");
 }
 
 #[test]
@@ -349,29 +351,38 @@ fn a_table_that_is_none_is_told_with_its_place() {
     for (table, said) in [
         ("", "cases.yaml:1:1: expected an object: cases"),
         ("[]", "expected an object: cases"),
-        ("cases: []", "no case: write a list of them under `cases`"),
-        ("rows: []", "cases.yaml:1:1: unknown field `rows`: known here are cases"),
+        ("cases: []", "empty list of cases: add cases under `cases`"),
+        ("rows: []", "cases.yaml:1:1: unknown field `rows`: expected cases"),
         ("cases: [{name: a, path: /, expect: allow, methods: GET}]", "cases.yaml:1:43: unknown field `methods`"),
-        ("cases: [{name: a, expect: allow}]", "cases.yaml:1:9: `path` is missing"),
-        ("cases: [{name: a, path: /}]", "cases.yaml:1:9: `expect` is missing"),
-        ("cases: [{name: a, path: v2, expect: allow}]", "cases.yaml:1:25: v2: begin it with /"),
-        ("cases: [{name: a, path: /, expect: allowed}]", "cases.yaml:1:36: allowed: is no decision and no reason"),
-        ("cases: [{name: a, path: /, expect: {}}]", "expects nothing"),
-        ("cases: [{name: a, path: /, expect: {status: '401'}}]", "cases.yaml:1:45: status: write a number"),
-        ("cases: [{name: a, path: /, expect: {status: 401.5}}]", "cases.yaml:1:45: status: write a number"),
-        ("cases: [{name: a, path: /, expect: {status: -401}}]", "cases.yaml:1:45: status: write a number"),
+        ("cases: [{name: a, expect: allow}]", "cases.yaml:1:9: missing field `path`"),
+        ("cases: [{name: a, path: /}]", "cases.yaml:1:9: missing field `expect`"),
+        (
+            "cases: [{name: a, path: v2, expect: allow}]",
+            "cases.yaml:1:25: invalid path \"v2\": expected a path that begins with /",
+        ),
+        (
+            "cases: [{name: a, path: /, expect: allowed}]",
+            "cases.yaml:1:36: invalid expectation \"allowed\": expected allow",
+        ),
+        ("cases: [{name: a, path: /, expect: {}}]", "empty expectation"),
+        ("cases: [{name: a, path: /, expect: {status: '401'}}]", "cases.yaml:1:45: invalid status: expected a number"),
+        ("cases: [{name: a, path: /, expect: {status: 401.5}}]", "cases.yaml:1:45: invalid status: expected a number"),
+        ("cases: [{name: a, path: /, expect: {status: -401}}]", "cases.yaml:1:45: invalid status: expected a number"),
         (
             "cases: [{name: a, path: /, headers: {':path': /x}, expect: allow}]",
-            "cases.yaml:1:47: headers: has no name of a header",
+            "cases.yaml:1:47: headers: invalid header name",
         ),
-        ("cases: [{name: a, path: /, expect: {reason: deny}}]", "reason: a decision, and no reason"),
-        ("cases: [{name: a, path: /, expect: {decision: key}}]", "decision: write allow, deny or report"),
+        ("cases: [{name: a, path: /, expect: {reason: deny}}]", "invalid reason: it is a decision"),
+        ("cases: [{name: a, path: /, expect: {decision: key}}]", "invalid decision: expected allow, deny or report"),
         (
             "cases: [{name: a, path: /, peer: 10.0.0.7, expect: allow}]",
-            "cases.yaml:1:34: 10.0.0.7: write it as ADDRESS:PORT",
+            "cases.yaml:1:34: invalid peer address \"10.0.0.7\": expected ADDRESS:PORT",
         ),
-        ("cases: [{name: a, path: /, now: today, expect: allow}]", "cases.yaml:1:33: today: write a span such as 90d"),
-        ("cases: [{name: a, path: /, key: nobody, expect: allow}]", "has the id nobody"),
+        (
+            "cases: [{name: a, path: /, now: today, expect: allow}]",
+            "cases.yaml:1:33: invalid time \"today\": expected a span such as 90d",
+        ),
+        ("cases: [{name: a, path: /, key: nobody, expect: allow}]", "unknown key id \"nobody\""),
         (
             "cases: [{name: a, path: /, headers: {X-API-Key: 123}, expect: allow}]",
             "cases.yaml:1:49: headers: expected text: quote it",

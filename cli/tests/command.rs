@@ -1,4 +1,4 @@
-//! The command as a user meets it: output, exit status, and what it never shows.
+//! Tests of the command as a user runs it: output, exit status, and what it never shows.
 
 mod common;
 
@@ -50,9 +50,9 @@ fn without_a_policy_every_command_says_how_to_come_by_one() {
 fn run_is_not_open_by_accident() {
     let run = ["run", "--upstream", "127.0.0.1:1", "--listen", "127.0.0.1:0", "--envoy", "./nowhere"];
     for (variable, arguments, message) in [
-        ("DEEPAAS_AUTH_BEARER_TOKEN", &[][..], "portcullis: DEEPAAS_AUTH_BEARER_TOKEN is set, and empty: "),
-        ("API_KEYS_FILE", &[], "portcullis: API_KEYS_FILE is set, and empty: "),
-        ("UNSET", &["--policy", "."], "portcullis: . is no regular file: "),
+        ("DEEPAAS_AUTH_BEARER_TOKEN", &[][..], "portcullis: DEEPAAS_AUTH_BEARER_TOKEN is set but empty: "),
+        ("API_KEYS_FILE", &[], "portcullis: API_KEYS_FILE is set but empty: "),
+        ("UNSET", &["--policy", "."], "portcullis: .: expected a regular file"),
     ] {
         let directory = tempfile::TempDir::new().unwrap();
         let mut command = assert_cmd::Command::cargo_bin("portcullis").unwrap();
@@ -75,17 +75,17 @@ fn input_errors_say_what_to_do_and_show_no_key() {
         (
             POLICY,
             &["check", "--path", "/", "-H", "hunter2"],
-            "portcullis: --header number 1 has no colon: write it as 'Name: value'",
+            "portcullis: --header number 1: invalid header (not shown, it may be a key): expected 'Name: value'",
         ),
         (
             POLICY,
             &["check", "--path", "/", "--now", "today"],
-            "error: invalid value 'today' for '--now <WHEN>': write a span such as 90d",
+            "error: invalid value 'today' for '--now <WHEN>': expected a span such as 90d",
         ),
         (
             "mode: off",
             &["check", "--path", "/"],
-            "portcullis: policy.yaml:1:7: the gate would refuse this policy: mode: false is a",
+            "portcullis: policy.yaml:1:7: the gate would refuse this policy: mode: found a boolean",
         ),
         ("a: [hunter2", &["check", "--path", "/"], "portcullis: policy.yaml is not valid YAML"),
         (
@@ -93,13 +93,17 @@ fn input_errors_say_what_to_do_and_show_no_key() {
             &["check", "--path", "/"],
             "portcullis: policy.yaml is not valid YAML: line 2 column 1: duplicate",
         ),
-        ("static_resources: {}", &["lint"], "portcullis: policy.yaml is a whole configuration: give the policy alone"),
+        ("static_resources: {}", &["lint"], "portcullis: policy.yaml is a whole configuration: give only the policy"),
         (
             POLICY,
             &["check", "--path", "/", "--peer", "10.0.0.7"],
-            "portcullis: --peer: 10.0.0.7: write it as ADDRESS:PORT",
+            "portcullis: --peer: invalid peer address \"10.0.0.7\": expected ADDRESS:PORT",
         ),
-        (POLICY, &["check", "--path", "v2"], "portcullis: --path: v2: begin it with /"),
+        (
+            POLICY,
+            &["check", "--path", "v2"],
+            "portcullis: --path: invalid path \"v2\": expected a path that begins with /",
+        ),
     ] {
         let (code, output, error) = run(policy, arguments);
         assert_eq!((code, output.as_str()), (2, ""), "{arguments:?}");

@@ -1,4 +1,4 @@
-//! `portcullis diff` as a user meets it.
+//! Tests of `portcullis diff` as a user runs it.
 
 mod common;
 
@@ -16,19 +16,19 @@ fn each_change_is_told_by_what_it_opens_and_closes() {
                2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b}]}]";
     let rule = "rules: [{path: /models/**, methods: [POST], roles: [predict]}]";
     for (old, new, said) in [
-        ("{}", "{}", "the same access\n"),
-        ("description: a", "{version: 1}", "the same access\n"),
+        ("{}", "{}", "no change in access\n"),
+        ("description: a", "{version: 1}", "no change in access\n"),
         ("{}", "name: edge", "NEITHER\n  name: changed\n"),
         (
             "mode: enforce",
             "mode: report",
-            "OPENS\n  mode: enforce -> report: EVERY REQUEST goes through, whatever the rest of the policy says (new.yaml:1:7)\n\
-             The new policy does not enforce: all but the mode counts once it does.\n",
+            "OPENS\n  mode: enforce -> report: EVERY REQUEST passes, whatever the rest of the policy says (new.yaml:1:7)\n\
+             The new policy does not enforce: the other changes take effect once it does.\n",
         ),
         (
             "mode: disabled",
             "{}",
-            "CLOSES\n  mode: disabled -> enforce: what the rest of the policy denies is denied from now on\n",
+            "CLOSES\n  mode: disabled -> enforce: requests that the rest of the policy denies are now denied\n",
         ),
         (
             "public_paths: [/docs/**]",
@@ -43,7 +43,7 @@ fn each_change_is_told_by_what_it_opens_and_closes() {
         (
             "public_paths: [/a/*, /a/b]",
             "public_paths: [/a/*]",
-            "NEITHER\n  paths: written otherwise: no kind of path asks for anything else\n",
+            "NEITHER\n  paths: changed, with the same effect on every kind of path\n",
         ),
         (
             "protected_paths: [/v2/**]",
@@ -60,39 +60,39 @@ fn each_change_is_told_by_what_it_opens_and_closes() {
         (
             "trusted_networks: {ranges: [10.0.0.0/8]}",
             "trusted_networks: {ranges: [10.0.0.0/9, '::1']}",
-            "OPENS\n  trusted_networks: ::1: no key needed from there (new.yaml:1:28)\n\
-             CLOSES\n  trusted_networks: 10.128.0.0/9: a key needed from there (old.yaml:1:28)\n",
+            "OPENS\n  trusted_networks: ::1: no key is needed from there (new.yaml:1:28)\n\
+             CLOSES\n  trusted_networks: 10.128.0.0/9: a key is needed from there (old.yaml:1:28)\n",
         ),
         (
             "trusted_networks: {ranges: [10.0.0.0/8]}",
             "trusted_networks: {ranges: [10.0.0.0/9, 10.128.0.0/9], client_address: remote_ip}",
-            "OPENS\n  trusted_networks: client_address direct -> remote_ip: addresses that Envoy took from headers count from now on\n",
+            "OPENS\n  trusted_networks: client_address direct -> remote_ip: addresses that Envoy takes from headers are now trusted\n",
         ),
         (
             "trusted_networks: {ranges: [10.0.0.0/8]}",
             "trusted_networks: {ranges: [10.0.0.0/8], client_address: {filter_state: a}}",
-            "MAY OPEN\n  trusted_networks: client_address direct -> filter_state a: other callers may count as trusted\n\
-             CLOSES\n  trusted_networks: client_address direct -> filter_state a: callers that counted as trusted may need a key\n",
+            "MAY OPEN\n  trusted_networks: client_address direct -> filter_state a: other callers may be trusted\n\
+             CLOSES\n  trusted_networks: client_address direct -> filter_state a: callers that were trusted may need a key\n",
         ),
         (
             "trusted_identities: [spiffe://a/ns/shop/sa/cart]",
             "trusted_identities: [spiffe://a/ns/shop/sa/*]",
             "OPENS\n  trusted_identities: spiffe://a/ns/shop/sa/* needs no key (new.yaml:1:22)\n",
         ),
-        ("{}", "cors_preflight: allow", "OPENS\n  cors_preflight: preflights go through without a key\n"),
+        ("{}", "cors_preflight: allow", "OPENS\n  cors_preflight: preflights need no key\n"),
         (
             "{}",
             "key_sources: [bearer]",
-            "MAY OPEN\n  key_sources: what stands in header x-api-key beside a valid key elsewhere was refused, and is no longer looked at\n\
-             CLOSES\n  key_sources: a key may no longer stand in header x-api-key\n",
+            "MAY OPEN\n  key_sources: a second credential in header x-api-key was rejected, and is now ignored\n\
+             CLOSES\n  key_sources: keys are no longer accepted in header x-api-key\n",
         ),
         (
             "{}",
             "upstream: {roles_header: x-roles}",
-            "OPENS\n  upstream: x-portcullis-roles that a caller sends is no longer removed: no service may believe it\n\
-             CLOSES\n  upstream: x-roles that a caller sends is removed\n\
-             NEITHER\n  upstream: consumer, roles and key id stand in x-portcullis-consumer, x-roles, x-portcullis-key-id, which was \
-             x-portcullis-consumer, x-portcullis-roles, x-portcullis-key-id\n",
+            "OPENS\n  upstream: x-portcullis-roles from callers is no longer removed: services must not trust it\n\
+             CLOSES\n  upstream: x-roles from callers is removed\n\
+             NEITHER\n  upstream: consumer, roles and key id are sent in x-portcullis-consumer, x-roles, x-portcullis-key-id (before: \
+             x-portcullis-consumer, x-portcullis-roles, x-portcullis-key-id)\n",
         ),
         (
             "{}",
@@ -102,12 +102,12 @@ fn each_change_is_told_by_what_it_opens_and_closes() {
         (
             one,
             &one.replace("id: one", "id: one, disabled: true"),
-            "CLOSES\n  keys: one of ci is disabled, and was valid without end (new.yaml:1:49)\n",
+            "CLOSES\n  keys: one of ci is disabled (before: valid without expiry) (new.yaml:1:49)\n",
         ),
         (
             &one.replace("id: one", "id: one, expires: '2026-12-09T00:00:00Z'"),
             &one.replace("id: one", "id: one, expires: '2026-12-10T00:00:00Z'"),
-            "OPENS\n  keys: one of ci is valid until 2026-12-10T00:00:00Z, and was valid until 2026-12-09T00:00:00Z (new.yaml:1:49)\n",
+            "OPENS\n  keys: one of ci is valid until 2026-12-10T00:00:00Z (before: valid until 2026-12-09T00:00:00Z) (new.yaml:1:49)\n",
         ),
         (
             &one.replace("id: one", "id: one, expires: '2026-01-09T00:00:00Z'"),
@@ -117,8 +117,8 @@ fn each_change_is_told_by_what_it_opens_and_closes() {
         (
             one,
             &one.replace("2bb8", "2bb9"),
-            "OPENS\n  keys: one of ci is another key under the same id (new.yaml:1:49)\n\
-             CLOSES\n  keys: one of ci as it was no longer works (old.yaml:1:49)\n",
+            "OPENS\n  keys: one of ci is a different key with the same id (new.yaml:1:49)\n\
+             CLOSES\n  keys: one of ci is replaced by a different key with the same id (old.yaml:1:49)\n",
         ),
         (one, &one.replace("[predict]", "[predict, admin]"), "OPENS\n  roles: ci has the role admin\n"),
         (one, &one.replace("[predict]", "[]"), "CLOSES\n  roles: ci no longer has the role predict\n"),
@@ -141,7 +141,7 @@ fn the_stores_count_too() {
     let files = [("p.yaml", "{}"), ("old.json", r#"{"version": 1}"#), ("new.json", &store("\"disabled\""))];
     let arguments = ["diff", "p.yaml", "p.yaml", "--old-store", "old.json", "--new-store", "new.json"];
     let (code, output, _) = common::run(&files, &arguments, "");
-    assert!(code == 0 && output.contains("mode: enforce -> disabled (by the store): EVERY REQUEST"), "{output}");
+    assert!(code == 0 && output.contains("mode: enforce -> disabled (set in the store): EVERY REQUEST"), "{output}");
     assert!(output.contains("  keys: one of ci is added"), "{output}");
 }
 
@@ -151,7 +151,7 @@ fn what_is_the_same_is_so_however_many_paths_it_has() {
     let policy = format!("public_paths:\n{paths}");
     assert_eq!(
         diff(&policy, &format!("{policy}# the same\n"), &["--fail-on-open"]),
-        (0, "the same access\n".to_owned())
+        (0, "no change in access\n".to_owned())
     );
 }
 

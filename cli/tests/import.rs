@@ -1,4 +1,4 @@
-//! `portcullis import`: what each source becomes decides as the source did, or stays shut.
+//! `portcullis import`: an imported policy decides like its source, or denies.
 
 #[path = "import/kong.rs"]
 mod kong;
@@ -13,13 +13,13 @@ fn orchestra_decides_as_before() {
     let (status, _, said) = place.import(&["orchestra"], "orchestra.json");
     assert_eq!(status, 1, "{said}");
     for (part, left) in [
-        ("orchestra.json:5:3:", "no request could present it"),
-        ("orchestra.json:7:3:", "valid_keys[4] is no text"),
-        (":10:98:", "local_networks[5] is most of the Internet"),
-        (":10:111:", "local_networks[6] is no address"),
-        (":11:2:", "rate_limit: not a setting"),
-        (":6:3:", "the same key as in line 3: taken once"),
-        ("took 2 keys", "left out 5 things"),
+        ("orchestra.json:5:3:", "no request can present it"),
+        ("orchestra.json:7:3:", "valid_keys[4]: expected text"),
+        (":10:98:", "local_networks[5]: invalid range"),
+        (":10:111:", "local_networks[6]: invalid range"),
+        (":11:2:", "rate_limit: unknown setting"),
+        (":6:3:", "the same key as in line 3: imported once"),
+        ("imported 2 keys", "left out 5 things"),
     ] {
         assert!(line_with(&said, part).contains(left), "{part}: {said}");
     }
@@ -54,11 +54,11 @@ fn orchestra_that_asks_nobody_for_a_key_is_disabled() {
 fn deepaas_decides_as_before() {
     let file = Place::new();
     let (status, _, said) = file.import(&["deepaas"], "deepaas.conf");
-    assert!(status == 0 && said.contains("stays with DEEPaaS: debug, workers, enabled"), "{said}");
+    assert!(status == 0 && said.contains("not about access: debug, workers, enabled"), "{said}");
     let variable = Place::new();
     let (status, _, said) =
         variable.run(&["import", "deepaas"], &[("DEEPAAS_AUTH_BEARER_TOKEN", "deep-token-8812aa+/=")]);
-    assert!(status == 0 && said.contains("DEEPAAS_AUTH_BEARER_TOKEN: took 1 key"), "{said}");
+    assert!(status == 0 && said.contains("DEEPAAS_AUTH_BEARER_TOKEN: imported 1 key"), "{said}");
     for place in [file, variable] {
         place.decides(&[
             ("GET", "/", "", OUTSIDE, "allow public_path"),
@@ -76,14 +76,14 @@ fn deepaas_decides_as_before() {
 fn deepaas_without_a_token_is_open_and_says_so() {
     let place = Place::new();
     let (status, _, said) = place.run(&["import", "deepaas"], &[]);
-    assert!(status == 2 && said.contains("DEEPaaS is open to everybody until it has a token"), "{said}");
+    assert!(status == 2 && said.contains("DEEPaaS is open until it has a token"), "{said}");
     place.write("deepaas.conf", "[DEFAULT]\nauth_bearer_token =\n");
     let (status, _, said) = place.run(&["import", "deepaas", "deepaas.conf"], &[]);
-    assert!(status == 0 && said.contains("DEEPaaS lets everybody in, so mode is disabled"), "{said}");
+    assert!(status == 0 && said.contains("DEEPaaS is open without a token, so mode is disabled"), "{said}");
     place.decides(&[("GET", "/v2/models/", "", OUTSIDE, "allow disabled")]);
 }
 
-/// The file does not tell the token that DEEPaaS asks for: nobody comes in before it is there, and no guess is one.
+/// The file does not contain the token of DEEPaaS: the gate denies every request until a token is added.
 #[test]
 fn deepaas_whose_token_stands_elsewhere_is_not_opened() {
     let variable = [("DEEPAAS_AUTH_BEARER_TOKEN", "deep-token-8812aa+/=")];
@@ -91,7 +91,7 @@ fn deepaas_whose_token_stands_elsewhere_is_not_opened() {
         ("", &variable[..], "DEEPAAS_AUTH_BEARER_TOKEN is set to another token"),
         ("auth_bearer_token =\n", &variable, "DEEPAAS_AUTH_BEARER_TOKEN is set to another token"),
         // What refers to another option is no token that a request could present.
-        ("auth_bearer_token = $deep_secret\n", &[], "no request could present it"),
+        ("auth_bearer_token = $deep_secret\n", &[], "no request can present it"),
     ] {
         let place = Place::new();
         place.write("deepaas.conf", format!("[DEFAULT]\n{option}"));
@@ -109,7 +109,7 @@ fn deepaas_whose_token_stands_elsewhere_is_not_opened() {
 fn rxinfer_decides_as_before() {
     let place = Place::new();
     let (status, _, said) = place.import(&["rxinfer"], "rxinfer.json");
-    assert!(status == 1 && line_with(&said, "rxinfer.json:3:1").contains("no token"), "{said}");
+    assert!(status == 1 && line_with(&said, "rxinfer.json:3:1").contains("missing field `token`"), "{said}");
     let user = "Authorization: Bearer 3b0e7c1e-58ad-4d3b-9a50-5b1b2d6a1f01";
     let admin = "Authorization: Bearer 3b0e7c1e-58ad-4d3b-9a50-5b1b2d6a1f02";
     let rows = [
@@ -129,7 +129,7 @@ fn rxinfer_decides_as_before() {
         ("GET", "/v1/models/secret-v1", admin, OUTSIDE, "allow key"),
     ]);
     let (_, _, said) = place.import(&["rxinfer", "--dev-token"], "rxinfer.json");
-    assert!(said.contains("took 1 key") && said.contains("everybody knows it"), "{said}");
+    assert!(said.contains("imported 1 key") && said.contains("publicly known"), "{said}");
     place.decides(&[("GET", "/v1/models", "Authorization: Bearer dev-token", OUTSIDE, "allow key")]);
 }
 
@@ -137,8 +137,8 @@ fn rxinfer_decides_as_before() {
 fn envoys_own_filter_decides_as_before() {
     let place = Place::new();
     let (status, _, said) = place.import(&["api-key-auth"], "api-key-auth.yaml");
-    assert!(status == 1 && line_with(&said, ":18:23").contains("is no name of a consumer"), "{said}");
-    assert!(line_with(&said, ":35:21").contains("settings for one route alone"), "{said}");
+    assert!(status == 1 && line_with(&said, ":18:23").contains("invalid consumer name"), "{said}");
+    assert!(line_with(&said, ":35:21").contains("settings of a single route"), "{said}");
     place.decides(&[
         ("GET", "/admin/users", "", OUTSIDE, "deny no_credential"),
         ("GET", "/admin/users", "X-API-Key: envoy-batch-90cd12", OUTSIDE, "deny missing_role"),
@@ -166,7 +166,7 @@ fn envoys_own_filter_decides_as_before() {
     alone.decides(&[rows[0], ("GET", "/", "X-API-Key: envoy-mobile-31ab77", OUTSIDE, "allow key")]);
 }
 
-/// Some routes have keys of their own, or let only some clients in: nobody passes there until somebody writes the rule.
+/// Some routes have their own keys, or allow only some clients: they are blocked until the user writes a rule.
 #[test]
 fn a_route_with_settings_of_its_own_for_envoys_filter_stays_shut() {
     const KIND: &str = "'@type': type.googleapis.com/envoy.extensions.filters.http.api_key_auth.v3.ApiKeyAuth";
@@ -191,7 +191,7 @@ fn a_route_with_settings_of_its_own_for_envoys_filter_stays_shut() {
         );
         place.write("envoy.yaml", format!("filter: {filter}\nvirtual_hosts: [{{name: v, {routes}}}]\n"));
         let (status, _, said) = place.run(&["import", "api-key-auth", "envoy.yaml"], &[]);
-        assert!(status == 1 && said.contains("settings for one route alone"), "{routes}: {said}");
+        assert!(status == 1 && said.contains("settings of a single route"), "{routes}: {said}");
         for (paths, decision) in [(shut, "deny missing_role"), (free, "allow key")] {
             for path in paths {
                 place.decides(&[
@@ -210,7 +210,7 @@ fn envoy_gateway_decides_as_before() {
     assert_eq!(status, 1, "{said}");
     for (part, left) in [
         (":10:14:", "ends with a line break"),
-        (":11:14:", "is no base64"),
+        (":11:14:", "is not base64"),
         (":17:25:", "an earlier Secret"),
         (":18:3:", "does not name"),
         (":29:59:", "not in this file"),
@@ -256,19 +256,19 @@ items:
 fn a_list_and_a_table_are_taken() {
     let place = Place::new();
     let (status, _, said) = place.import(&["list", "--consumer", "ci"], "list.txt");
-    assert!(status == 1 && line_with(&said, "list.txt:5:1").contains("no request could present it"), "{said}");
+    assert!(status == 1 && line_with(&said, "list.txt:5:1").contains("no request can present it"), "{said}");
     let (status, _, said) = place.import(&["csv"], "keys.csv");
     assert_eq!(status, 1, "{said}");
     for (part, left) in [
-        (":1:1:", "column team"),
+        (":1:1:", "unknown column team"),
         (":5:1:", "it expired at 2020-01-01T00:00:00Z"),
-        (":6:1:", "expires is no date"),
-        (":7:1:", "consumer alice has the roles read, write already"),
+        (":6:1:", "invalid expires"),
+        (":7:1:", "consumer alice already has the roles read, write"),
         (":8:1:", "two consumers have it"),
         (":9:1:", "two consumers have it"),
-        (":10:1:", "holds a key itself"),
-        (":11:1:", "names no consumer"),
-        (":4:1: its id", "it holds the key itself"),
+        (":10:1:", "contains a key"),
+        (":11:1:", "missing consumer"),
+        (":4:1: id not imported", "it contains the key"),
     ] {
         assert!(line_with(&said, part).contains(left), "{part}: {said}");
     }

@@ -1,4 +1,4 @@
-//! `portcullis import`: what it leaves alone, what it refuses, and what it tells programs.
+//! `portcullis import`: existing files, invalid input, and the JSON report.
 
 use std::fs;
 
@@ -25,7 +25,7 @@ fn what_is_imported_again_is_there_once() {
         assert!(files.0.contains("sha256"), "{fixture}");
         let (second, output, said) = place.import(kind, fixture);
         assert_eq!((second, output.as_str()), (first, ""), "{said}");
-        assert!(said.contains("took 0 keys") && said.contains("there already"), "{said}");
+        assert!(said.contains("imported 0 keys") && said.contains("already there"), "{said}");
         assert_eq!((place.read("keys.json"), place.read("policy.yaml")), files, "{fixture}");
     }
 }
@@ -41,7 +41,7 @@ fn a_policy_that_is_there_is_left_alone_and_what_belongs_there_is_printed() {
     place.write("policy.yaml", format!("{policy}mode: report\n"));
     let (status, output, said) = place.import(&["deepaas"], "deepaas.conf");
     assert_eq!((status, output.as_str()), (1, "\n# There was a token.\nmode: 'enforce'\n"), "{said}");
-    assert!(said.contains("policy.yaml is yours and was left alone: put this there"), "{said}");
+    assert!(said.contains("policy.yaml exists and was not changed: add this to it"), "{said}");
     assert_eq!(place.read("policy.yaml"), format!("{policy}mode: report\n"));
     place.decides(&[("GET", "/v2/models/", "", OUTSIDE, "report no_credential")]);
 }
@@ -52,11 +52,11 @@ fn a_key_stays_with_who_has_it() {
     place.write("policy.yaml", "consumers: [{name: ops, keys: [{sha256: \"2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b\"}]}]\n");
     place.write("list.txt", "secret\n");
     let (status, _, said) = place.run(&["import", "list", "list.txt", "--consumer", "ci"], &[]);
-    assert!(status == 1 && said.contains("it is a key of consumer ops already"), "{said}");
+    assert!(status == 1 && said.contains("it is already a key of consumer ops"), "{said}");
     place.write("policy.yaml", "consumers: [{name: ops, keys: [{env: OPS_TOKEN}]}]\n");
     let arguments = ["import", "list", "list.txt", "--consumer", "ci"];
     let (status, _, said) = place.run(&arguments, &[("OPS_TOKEN", "secret\n")]);
-    assert!(status == 1 && said.contains("it is a key of consumer ops already"), "{said}");
+    assert!(status == 1 && said.contains("it is already a key of consumer ops"), "{said}");
 }
 
 #[test]
@@ -64,23 +64,17 @@ fn a_key_that_may_less_in_the_source_is_told() {
     let place = Place::new();
     place.write("keys.csv", "key,consumer,expires,disabled\nStray-Secret-9,ci,,\nStray-Secret-9,ci,,true\n");
     let (status, _, said) = place.run(&["import", "csv", "keys.csv"], &[]);
-    assert!(
-        status == 1 && line_with(&said, "keys.csv:3:1").contains("here it is disabled or expires sooner"),
-        "{said}"
-    );
+    assert!(status == 1 && line_with(&said, "keys.csv:3:1").contains("it is disabled or expires sooner"), "{said}");
     place.write("keys.csv", "key,consumer,expires\nStray-Secret-9,ci,2999-01-01\n");
     let (status, _, said) = place.run(&["import", "csv", "keys.csv"], &[]);
-    assert!(
-        status == 1 && line_with(&said, "keys.csv:2:1").contains("here it is disabled or expires sooner"),
-        "{said}"
-    );
+    assert!(status == 1 && line_with(&said, "keys.csv:2:1").contains("it is disabled or expires sooner"), "{said}");
 }
 
 #[test]
 fn a_dry_run_writes_nothing() {
     let place = Place::new();
     let (_, output, said) = place.import(&["orchestra", "--dry-run"], "orchestra.json");
-    assert!(said.contains("would take 2 keys") && said.contains("would write policy.yaml"), "{said}");
+    assert!(said.contains("would import 2 keys") && said.contains("would write policy.yaml"), "{said}");
     assert!(output.contains("mode: 'enforce'"), "{output}");
     assert_eq!(fs::read_dir(place.0.path()).expect("a directory").count(), 0);
 }
@@ -108,19 +102,19 @@ fn input_errors_say_what_to_do_and_show_no_key() {
         ("orchestra", &b"{\"valid_keys\": [\"Stray-Secret-9\""[..], "is not valid YAML or JSON: line 1"),
         ("orchestra", b"{\"valid_keys\": [\"Stray-Secret-9\"], \"valid_keys\": []}", "duplicate mapping key"),
         ("orchestra", b"valid_keys: {Stray-Secret-9: 1, Stray-Secret-9: 2}", "duplicate mapping key"),
-        ("orchestra", b"Stray-Secret-9", "is no api_keys.json of Orchestra"),
-        ("orchestra", b"\xff\xfe{\0", "is no UTF-8 (at byte 0): save it as UTF-8"),
+        ("orchestra", b"Stray-Secret-9", "is not an api_keys.json of Orchestra"),
+        ("orchestra", b"\xff\xfe{\0", "is not UTF-8 (at byte 0): save it as UTF-8"),
         ("orchestra", b"{\0}", "it has a NUL byte"),
         ("orchestra", &[b'['; 100_000], "is not valid YAML or JSON"),
         ("kong", laughs.as_bytes(), "is not valid YAML or JSON"),
-        ("kong", b"Stray-Secret-9: 1", "is no declarative configuration of Kong"),
+        ("kong", b"Stray-Secret-9: 1", "is not a declarative configuration of Kong"),
         ("api-key-auth", b"Stray-Secret-9: 1", "has no filter envoy.filters.http.api_key_auth"),
         ("envoy-gateway", b"kind: Stray-Secret-9", "has no Secret and no SecurityPolicy"),
-        ("rxinfer", b"{\"token\": \"Stray-Secret-9\"", "source:1: no JSON: export the collection"),
-        ("deepaas", b"Stray-Secret-9", "source:1: no section yet"),
-        ("deepaas", b"[DEFAULT]\nStray-Secret-9", "source:2: no setting: write it as name = value"),
-        ("csv", b"Stray-Secret-9,x", "source:1: the header row must name the columns"),
-        ("csv", b"key,consumer,key\nStray-Secret-9,x,", "source:1: the column key stands there twice"),
+        ("rxinfer", b"{\"token\": \"Stray-Secret-9\"", "source:1: invalid JSON: export the collection"),
+        ("deepaas", b"Stray-Secret-9", "source:1: setting before the first section"),
+        ("deepaas", b"[DEFAULT]\nStray-Secret-9", "source:2: invalid line: expected name = value"),
+        ("csv", b"Stray-Secret-9,x", "source:1: missing column: expected consumer"),
+        ("csv", b"key,consumer,key\nStray-Secret-9,x,", "source:1: duplicate column key"),
     ] {
         let place = Place::new();
         place.write("source", text);
@@ -131,7 +125,7 @@ fn input_errors_say_what_to_do_and_show_no_key() {
     }
     let place = Place::new();
     let (status, _, said) = place.run(&["import", "kong"], &[]);
-    assert!(status == 2 && said.contains("name the file to import"), "{said}");
+    assert!(status == 2 && said.contains("missing FILE: give the file to import"), "{said}");
     let (status, _, said) = place.run(&["import", "orchestra", "/dev/zero"], &[]);
     assert!(status == 2 && said.contains("/dev/zero is larger than 64 MiB: split it"), "{said}");
 }

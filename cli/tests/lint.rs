@@ -1,4 +1,4 @@
-//! `portcullis lint`: every code by an example that fails and one that does not, and how findings are told.
+//! `portcullis lint`: tests every code with an example that passes and one that fails, and the format of findings.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -132,7 +132,8 @@ fn the_page_has_a_section_for_each_code_and_no_other() {
     assert_eq!(sections, examples);
 }
 
-/// The shipped configurations, and the warnings that they have: placeholders and keys of a demonstration, a variable that is
+/// The shipped configurations, and the warnings that they have: placeholders and keys of a demonstration, a variable
+/// that is
 /// set where Envoy runs (not for the other examples here), and what a file is about.
 #[test]
 fn no_shipped_configuration_has_an_error_and_each_warning_is_known() {
@@ -211,7 +212,8 @@ fn a_finding_is_told_where_the_key_stands() {
     // In the text of a StringValue: line and column of the file around it.
     edit("gate.yaml", "\"consumers\":", "\"mode\": \"of\",\n            \"consumers\":");
     let (code, output, _) = lint(directory.path(), arguments("gate.yaml"), "");
-    let told = "gate.yaml:17:21: error[refused]: mode: \"of\" is no mode\n  fix: write enforce, report or disabled\n";
+    let told =
+        "gate.yaml:17:21: error[refused]: mode: invalid mode \"of\"\n  fix: expected enforce, report or disabled\n";
     assert!(code == 1 && output.contains(told), "{output}");
 }
 
@@ -232,7 +234,7 @@ fn a_file_cannot_draw_over_what_is_found_in_it() {
         .output()
         .expect("it runs");
     let output = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.contains("cache?[2K stands before the gate"), "{output}");
+    assert!(output.contains("cache?[2K is before the gate"), "{output}");
 }
 
 #[test]
@@ -263,15 +265,15 @@ fn what_cannot_be_read_or_allowed_is_an_input_error() {
         ),
         (
             &["--store", "nowhere.json"],
-            "portcullis: cannot read the store nowhere.json (`portcullis init` makes one): No such",
+            "portcullis: cannot read the key store nowhere.json (`portcullis init` creates one): No such",
         ),
         (&["--envoy", "nowhere.yaml"], "portcullis: cannot read the configuration nowhere.yaml: No such file"),
-        (&["envoy.yaml"], "portcullis: envoy.yaml is a whole configuration: give the policy alone"),
-        (&["--allow", "fail-open"], "portcullis: --allow fail-open: it is an error, which cannot be allowed: mend it"),
+        (&["envoy.yaml"], "portcullis: envoy.yaml is a whole configuration: give only the policy"),
+        (&["--allow", "fail-open"], "portcullis: --allow fail-open: errors cannot be hidden: fix it"),
         (&["--allow", "no-such-code"], "error: invalid value 'no-such-code' for '--allow <CODE>'"),
         (
             &["--soon", "14"],
-            "error: invalid value '14' for '--soon <SPAN>': write a number with s, m, h, d or w, such as 7d",
+            "error: invalid value '14' for '--soon <SPAN>': expected a number with s, m, h, d or w, such as 7d",
         ),
     ] {
         let (code, output, error) = lint(directory.path(), arguments, "");

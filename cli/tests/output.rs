@@ -1,4 +1,4 @@
-//! Where the output goes is nobody's crash: a reader who leaves, a disk that is full, a terminal without colour.
+//! No command crashes because of its output: a closed pipe, a full disk, a terminal without colour.
 
 use std::fs;
 use std::fs::File;
@@ -61,7 +61,7 @@ fn is_silent(words: &str) -> bool {
     words == "--help" || words.ends_with("--dry-run")
 }
 
-/// A pipe that nobody reads any more.
+/// A pipe whose reader is closed.
 fn broken() -> Stdio {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);

@@ -252,7 +252,7 @@ fn envoy_reads_yaml_as_the_reference_warns() {
     let (passes, output) = with_keys(&same.join("\n                      "));
     assert!(passes, "{output}");
     for (entry, written) in same.iter().enumerate() {
-        let message = format!("consumers[0].keys[{entry}]: the same key stands at");
+        let message = format!("consumers[0].keys[{entry}]: duplicate key, also at");
         assert!(output.contains(&message), "{written}: {output}");
     }
     for (value, message) in [
@@ -260,7 +260,7 @@ fn envoy_reads_yaml_as_the_reference_warns() {
         ("01234567", "found a number"),
         ("!!str 12345678", "found a number"),
         ("off", "found a boolean"),
-        ("~", "no value"),
+        ("~", "found null"),
     ] {
         let (passes, output) = with_keys(&format!("- {{plaintext: {value}}}"));
         assert!(!passes && output.contains(message), "{value}: {output}");

@@ -98,14 +98,14 @@ fn a_change_of_a_file_is_live_and_a_refused_one_is_told_and_changes_nothing() {
     ] {
         gate.write("policy.yaml", &text);
         gate.waits_for(told);
-        gate.waits_for("The policy before it stays live");
+        gate.waits_for("The previous policy stays active");
         assert_eq!(statuses(), [200, 200], "{told}");
     }
     gate.write("policy.yaml", "name: run\nmode: report\n");
     gate.waits_for("warning: mode report");
     gate.write("keys.json", r#"{"version": 1, "mode_override": "disabled", "consumers": {}}"#);
     gate.waits_for("THE GATE IS OPEN");
-    gate.waits_for("the policy itself says report");
+    gate.waits_for("the store overrides the mode of the policy, which is report");
     gate.write("policy.yaml", &policy(SECOND));
     gate.write("keys.json", r#"{"version": 1, "consumers": {}}"#);
     poll::until("the first key is revoked", || (statuses() == [401, 200]).then_some(()));
@@ -178,7 +178,7 @@ fn orchestras_file_is_served_as_it_is_and_live() {
         gate.write("keys-of-orchestra.json", &file(true, SECOND));
         poll::until("the new key works", || ([KEY, SECOND].map(outside) == [401, 200]).then_some(()));
         gate.write("keys-of-orchestra.json", &file(true, KEY).replace("valid_keys", "keys").replace('}', ""));
-        gate.waits_for("The policy before it stays live");
+        gate.waits_for("The previous policy stays active");
         assert_eq!([KEY, SECOND].map(outside), [401, 200]);
         gate.write("keys-of-orchestra.json", &file(false, SECOND));
         gate.waits_for("THE GATE IS OPEN");
@@ -292,7 +292,7 @@ fn requests_that_are_under_way_end_before_it_does() {
         .find(|stream| stream.peek(&mut [0]).is_ok_and(|read| read > 0))
         .expect("a request");
     gate.signal("INT");
-    gate.waits_for("waiting for 1 request to end");
+    gate.waits_for("waiting for 1 request to finish");
     let _ = stream.read(&mut [0; 4096]).expect("the request");
     stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").expect("the reply is written");
     assert_eq!(caller.join().expect("the caller"), 200);
@@ -330,11 +330,11 @@ fn what_cannot_work_is_refused_before_anything_starts() {
     secrets::in_value("run-suite-no-token");
     let token = "run-suite-no-token, run-suite-no-token";
     let cases: &[Case] = &[
-        (&["--listen", "here"], &[], "write it as ADDRESS:PORT"),
+        (&["--listen", "here"], &[], "expected ADDRESS:PORT"),
         (&["--listen", "127.0.0.1:1"], &[], "the gate itself listens there"),
-        (&["--bearer-token", token], &[], "--bearer-token: no request could present this token (not shown)"),
-        (&["--bearer-token", ""], &[], "--bearer-token: no request"),
-        (&[], &[("DEEPAAS_AUTH_BEARER_TOKEN", token)], "DEEPAAS_AUTH_BEARER_TOKEN: no request"),
+        (&["--bearer-token", token], &[], "--bearer-token: invalid token (not shown)"),
+        (&["--bearer-token", ""], &[], "--bearer-token: invalid token"),
+        (&[], &[("DEEPAAS_AUTH_BEARER_TOKEN", token)], "DEEPAAS_AUTH_BEARER_TOKEN: invalid token"),
         (&["--bearer-token", TOKEN, "--policy", "policy.yaml"], &[], "cannot be used with"),
         (&["--api-keys", "a", "--policy", "policy.yaml"], &[], "cannot be used with"),
         (&["--store", "keys.json"], &[], "--policy <FILE>"),
@@ -344,12 +344,12 @@ fn what_cannot_work_is_refused_before_anything_starts() {
         (&["--api-keys", "missing.json"], &[], "cannot read missing.json"),
         (&["--public", "docs"], &[], "--public: "),
         (&["--tls-cert", "text"], &[], "--tls-key <FILE>"),
-        (&["--tls-cert", "text", "--tls-key", "text"], &[], "--tls-cert text: there is no certificate"),
+        (&["--tls-cert", "text", "--tls-key", "text"], &[], "--tls-cert text: expected a certificate in PEM format"),
         (&["--tls-cert", "gone", "--tls-key", "text"], &[], "--tls-cert gone: cannot read it"),
-        (&["--envoy", "gone"], &[], "--envoy gone: this is no program"),
-        (&["--envoy", "./old"], &[], "too old for the gate: it takes 1.34.0 or later"),
-        (&["--envoy", "./odd"], &[], "says no version of Envoy"),
-        (&[], &[("PATH", "/nowhere")], "There are three ways to one"),
+        (&["--envoy", "gone"], &[], "--envoy gone: not an executable"),
+        (&["--envoy", "./old"], &[], "too old for the gate: expected 1.34.0 or later"),
+        (&["--envoy", "./odd"], &[], "shows no version of Envoy"),
+        (&[], &[("PATH", "/nowhere")], "no Envoy found: install python3"),
     ];
     let listen = ["--listen", &taken.0];
     let port: Case = (&listen, &[], "cannot listen at 127.0.0.1:");

@@ -35,7 +35,7 @@ fn taken_by_schema(documents: &[Value]) -> Vec<bool> {
 fn taken_by_gate(document: &Value) -> bool {
     let loaded = Policy::load(document.to_string().as_bytes(), &|_| Some(b"schema-suite-key".to_vec()));
     loaded.is_ok_and(|loaded| {
-        let duplicates = |entry: &portcullis::RefusedEntry| entry.to_string().contains("the same key stands at");
+        let duplicates = |entry: &portcullis::RefusedEntry| entry.to_string().contains("duplicate key, also at");
         loaded.refused_entries.iter().all(duplicates)
     })
 }

@@ -136,7 +136,7 @@ fn an_envoy_that_serves_another_policy_is_told_apart() {
     let (code, output, _) = status(&["policy.yaml"], &[admin(&right), admin(&wrong)]);
     let digest = |fleet: &Fleet| format!("{:012x}", fleet.metric("status", "policy_digest").expect("a gauge"));
     let finding = format!(
-        "error http://{}: gate status serves policy {}, and policy.yaml gives {}: ",
+        "error http://{}: gate status serves policy {}, but policy.yaml has policy {}: ",
         admin(&wrong),
         digest(&wrong),
         digest(&right)
@@ -153,7 +153,7 @@ fn a_gate_of_another_name_is_not_the_one() {
     let fleet = serving(&policy("other", "status-first-key"));
     let (code, output, _) = status(&["policy.yaml"], &[admin(&fleet)]);
     assert_eq!(code, 1, "{output}");
-    assert!(output.contains("there is no gate status, as policy.yaml names it (gates: other)"), "{output}");
+    assert!(output.contains("gate status of policy.yaml not found (gates: other)"), "{output}");
 }
 
 #[test]
@@ -164,7 +164,7 @@ fn a_refused_update_is_told_until_a_good_one_comes() {
     update(&mut fleet, &text(&wrong), "update_rejected");
     let (code, output, _) = status(&[], &[admin(&fleet)]);
     assert_eq!(code, 1, "{output}");
-    assert!(output.contains("filter main refused its last update, version 2: version 1 goes on;"), "{output}");
+    assert!(output.contains("filter main refused its last update, version 2: version 1 stays active;"), "{output}");
     let (_, answer) = json_status(&[], &[admin(&fleet)]);
     let updates = |refused: u64, last: Value, version: &str| json!([{"filter": "main", "version": version, "refused": refused, "last_refused": last}]);
     assert_eq!(answer["envoys"][0]["updates"], updates(1, json!("2"), "1"));
@@ -179,8 +179,8 @@ fn a_gate_without_a_policy_and_refused_keys_are_told() {
     let mut fleet = Fleet::start(&[("main", &Gate::Text("{".to_owned()))]);
     let (code, output, _) = status(&[], &[admin(&fleet)]);
     assert_eq!(code, 1, "{output}");
-    assert!(output.contains("there is no gate: "), "{output}");
-    assert!(output.contains("version 1: nothing is served, and every request denied"), "{output}");
+    assert!(output.contains("no gate found: "), "{output}");
+    assert!(output.contains("version 1: no policy is served, and every request is denied"), "{output}");
 
     let mut policy = first();
     policy["consumers"][0]["keys"] = json!([{"plaintext": "status-first-key"}, {"sha256": "9f86d0"}]);
@@ -201,7 +201,7 @@ fn who_does_not_answer_is_named_and_the_others_are_shown() {
     let stranger = Upstream::start();
     let admins = [closed, silent_address, stranger.address(), admin(&fleet)];
     let (code, output, error) = status(&["policy.yaml", "--timeout", "1"], &admins);
-    assert_eq!((code, error.as_str()), (2, "portcullis: 3 of 4 Envoys could not be asked\n"), "{output}");
+    assert_eq!((code, error.as_str()), (2, "portcullis: 3 of 4 Envoys did not answer\n"), "{output}");
     for (address, words) in [
         (closed, "it cannot be reached: Connection refused"),
         (silent_address, "it does not answer within 1 s"),

@@ -36,14 +36,14 @@ impl Client {
     /// Reads `http://HOST:PORT`, `HOST:PORT`, or the absolute path of a socket.
     ///
     /// # Errors
-    /// Anything else. What may be a password is not shown.
+    /// If it is anything else. A possible password is not shown.
     pub(crate) fn parse(text: &str) -> Result<Self> {
         if text.starts_with('/') {
             return Ok(Self::Socket(text.into()));
         }
         if text.contains('@') {
             bail!(
-                "--admin: the address (not shown) has credentials in it, which Envoy's admin interface does not ask for"
+                "--admin: invalid address (not shown): user and password are not supported by Envoy's admin interface"
             );
         }
         let with_scheme = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
@@ -51,12 +51,13 @@ impl Client {
         let authority = uri.as_ref().filter(|uri| matches!(uri.path(), "" | "/") && uri.query().is_none());
         match authority.and_then(Uri::authority) {
             Some(_) if !with_scheme.starts_with("http://") => {
-                bail!("--admin {text}: Envoy's admin interface speaks plain HTTP: write http://HOST:PORT")
+                bail!("--admin {text}: Envoy's admin interface supports only plain HTTP: expected http://HOST:PORT")
             }
             Some(authority) if authority.port_u16().is_some() => Ok(Self::Url(format!("http://{authority}"))),
             _ => {
                 bail!(
-                    "--admin {text}: write http://HOST:PORT, such as http://127.0.0.1:9901, or the absolute path of a socket"
+                    "--admin {text}: expected http://HOST:PORT, such as http://127.0.0.1:9901, or the absolute path \
+                     of a socket"
                 )
             }
         }
@@ -65,22 +66,22 @@ impl Client {
     /// Gets a page as JSON.
     ///
     /// # Errors
-    /// As [`text`](Self::text), and a page that is no JSON.
+    /// As [`text`](Self::text), and a page that is not JSON.
     pub(crate) fn json(&self, page: &str, query: &[(&str, &str)], timeout: Duration) -> Result<Value> {
         serde_json::from_str(&self.text(page, query, timeout)?)
-            .with_context(|| format!("its answer to {page} is no JSON: is this Envoy's admin interface?"))
+            .with_context(|| format!("its answer to {page} is not JSON: is this Envoy's admin interface?"))
     }
 
     /// Gets a page.
     ///
     /// # Errors
-    /// Nobody there, no answer in time, a status other than 200.
+    /// If there is no connection, no answer in time, or a status other than 200.
     pub(crate) fn text(&self, page: &str, query: &[(&str, &str)], timeout: Duration) -> Result<String> {
         let request = self.agent(timeout).get(self.url(page)).query_pairs(query.iter().copied());
         body(request.call(), page, timeout)
     }
 
-    /// Has Envoy do something.
+    /// Sends a POST request to a page.
     ///
     /// # Errors
     /// As [`text`](Self::text).
@@ -93,7 +94,7 @@ impl Client {
             .timeout_global(Some(timeout))
             .http_status_as_error(false)
             .max_redirects(0)
-            // The interface is on this machine or in this cluster, and no page of the Web.
+            // The interface is on this machine or in this cluster: a proxy for the Web does not apply.
             .proxy(None)
             .build();
         match self {
@@ -105,7 +106,7 @@ impl Client {
     fn url(&self, page: &str) -> String {
         match self {
             Self::Url(url) => format!("{url}{page}"),
-            // The resolver has an address to give, which is not used.
+            // The address is not used.
             Self::Socket(_) => format!("http://127.0.0.1{page}"),
         }
     }
@@ -121,7 +122,7 @@ fn body(response: Result<Response<ureq::Body>, ureq::Error>, page: &str, timeout
     Ok(body)
 }
 
-/// The most that is read of a page, in bytes.
+/// The maximum size of a page, in bytes.
 const LARGEST: u64 = 64 << 20;
 
 fn explain(error: ureq::Error, timeout: Duration) -> anyhow::Error {
@@ -130,8 +131,8 @@ fn explain(error: ureq::Error, timeout: Duration) -> anyhow::Error {
         ureq::Error::Io(error) => anyhow!(
             "it cannot be reached: {error} (`portcullis run` has an admin interface there with --admin ADDRESS:PORT)"
         ),
-        ureq::Error::HostNotFound => anyhow!("there is no host of that name"),
-        error => anyhow!("it does not speak HTTP as Envoy does: {error}"),
+        ureq::Error::HostNotFound => anyhow!("host not found"),
+        error => anyhow!("its answer is not valid HTTP: {error}"),
     }
 }
 
@@ -155,12 +156,15 @@ mod tests {
     #[test]
     fn anything_else_is_refused_and_no_password_shown() {
         for (text, message) in [
-            ("https://127.0.0.1:9901", "--admin https://127.0.0.1:9901: Envoy's admin interface speaks plain HTTP"),
-            ("127.0.0.1", "--admin 127.0.0.1: write http://HOST:PORT"),
-            ("http://127.0.0.1:9901/stats", "--admin http://127.0.0.1:9901/stats: write http://HOST:PORT"),
-            ("", "--admin : write http://HOST:PORT"),
-            ("http://a b:1", "--admin http://a b:1: write http://HOST:PORT"),
-            ("http://admin:hunter2@127.0.0.1:9901", "--admin: the address (not shown) has credentials in it"),
+            (
+                "https://127.0.0.1:9901",
+                "--admin https://127.0.0.1:9901: Envoy's admin interface supports only plain HTTP",
+            ),
+            ("127.0.0.1", "--admin 127.0.0.1: expected http://HOST:PORT"),
+            ("http://127.0.0.1:9901/stats", "--admin http://127.0.0.1:9901/stats: expected http://HOST:PORT"),
+            ("", "--admin : expected http://HOST:PORT"),
+            ("http://a b:1", "--admin http://a b:1: expected http://HOST:PORT"),
+            ("http://admin:hunter2@127.0.0.1:9901", "--admin: invalid address (not shown)"),
         ] {
             let error = Client::parse(text).unwrap_err().to_string();
             assert!(error.starts_with(message) && !error.contains("hunter2"), "{error}");

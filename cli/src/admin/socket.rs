@@ -46,7 +46,7 @@ impl Transport for Connected {
         Ok(read > 0)
     }
 
-    /// Asked before a connection is used again; here each is used once.
+    /// Always false: each connection is used only once.
     fn is_open(&mut self) -> bool {
         false
     }

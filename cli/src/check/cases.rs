@@ -1,4 +1,4 @@
-//! `check --cases`: a table of requests and of what is expected of each.
+//! `check --cases`: a table of test cases.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,10 +12,10 @@ use portcullis::request::KeySource;
 use portcullis::{HeaderBlock, Timestamp};
 use serde_json::json;
 
-use super::asked::{self, Asked};
 use super::expectation::Expectation;
-use super::{Checked, load, trail};
-use crate::files::Merged;
+use super::request_spec::{self, RequestSpec};
+use super::{Checked, load, trace};
+use crate::files::EffectivePolicy;
 use crate::output::{GREEN, Output, RED, count, print};
 use crate::when::When;
 use crate::yaml::{Node, Place, Tree};
@@ -23,17 +23,17 @@ use crate::yaml::{Node, Place, Tree};
 const MEMBERS: [&str; 11] =
     ["name", "method", "path", "authority", "headers", "key", "peer", "identity", "filter_state", "now", "expect"];
 
-/// The file of the table, for messages.
+/// The file of the table, which messages name.
 #[derive(Clone, Copy)]
 pub(super) struct InFile<'a>(&'a Path);
 
 impl InFile<'_> {
-    /// Where a node stands.
+    /// The place of a node.
     pub(super) fn of(self, node: &Node) -> String {
         Place::new(self.0, node.at).to_string()
     }
 
-    /// The members of an object that knows `known`.
+    /// The members of an object. Only the names in `known` are allowed.
     pub(super) fn members<'n>(self, node: &'n Node, known: &[&str]) -> Result<Vec<(&'n str, &'n Node)>> {
         if !matches!(node.tree, Tree::Map(_)) {
             bail!("{}: expected an object: {}", self.of(node), known.join(", "));
@@ -43,7 +43,7 @@ impl InFile<'_> {
                 return Ok((name.text.as_str(), value));
             }
             let (place, known) = (Place::new(self.0, name.at), known.join(", "));
-            bail!("{place}: unknown field `{}`: known here are {known}", name.text)
+            bail!("{place}: unknown field `{}`: expected {known}", name.text)
         };
         node.members().iter().map(member).collect()
     }
@@ -58,22 +58,22 @@ impl InFile<'_> {
 struct Case {
     place: String,
     name: String,
-    asked: Asked,
+    spec: RequestSpec,
     expected: Expectation,
 }
 
-/// Decides about every row. True where all of them hold.
+/// Decides every row. Returns whether all of them passed.
 ///
 /// # Errors
 /// A table that cannot be read, and a policy that the gate would refuse.
-pub(super) fn run(file: &Path, mut merged: Merged, now: Timestamp, output: Output) -> Result<bool> {
+pub(super) fn run(file: &Path, mut merged: EffectivePolicy, now: Timestamp, output: Output) -> Result<bool> {
     let text = std::fs::read_to_string(file).with_context(|| format!("cannot read the cases {}", file.display()))?;
     let table = Node::parse(&text).map_err(|error| anyhow!("{} is not valid YAML: {error}", file.display()))?;
     let place = InFile(file);
     let members = place.members(&table, &["cases"])?;
     let rows = members.first().map(|(_, rows)| rows.items()).unwrap_or_default();
     if rows.is_empty() {
-        bail!("{}: no case: write a list of them under `cases`", place.of(&table));
+        bail!("{}: empty list of cases: add cases under `cases`", place.of(&table));
     }
     let mut keys = StandIns::new(&mut merged)?;
     let cases = rows.iter().map(|row| read(place, row, now, &mut keys)).collect::<Result<Vec<_>>>()?;
@@ -81,18 +81,18 @@ pub(super) fn run(file: &Path, mut merged: Merged, now: Timestamp, output: Outpu
     let mut failed = 0_usize;
     let mut json = Vec::new();
     for case in &cases {
-        let block = HeaderBlock::new(&case.asked.pairs);
-        let got = Checked::of(&policy, &merged, &case.asked, &block);
+        let block = HeaderBlock::new(&case.spec.pairs);
+        let got = Checked::of(&policy, &merged, &case.spec, &block);
         let miss = case.expected.miss(&got);
         failed = failed.saturating_add(usize::from(miss.is_some()));
         if output == Output::Json {
             let (expected, came) = miss.clone().unzip();
             json.push(json!({
                 "name": case.name, "place": case.place, "passed": miss.is_none(), "expected": expected, "got": came,
-                "decision": got.verdict, "reason": got.decision.reason.name(), "trail": trail::as_json(&got.steps),
+                "decision": got.verdict, "reason": got.decision.reason.name(), "trace": trace::as_json(&got.steps),
             }));
         } else if let Some((expected, came)) = miss {
-            let why = got.steps.last().map(trail::Step::line).unwrap_or_default();
+            let why = got.steps.last().map(trace::Step::line).unwrap_or_default();
             print(&format!(
                 "{RED}failed{RED:#} {}: {}\n  expected  {expected}\n  got       {came}\n  because   {why}\n\n",
                 case.place, case.name
@@ -113,15 +113,16 @@ pub(super) fn run(file: &Path, mut merged: Merged, now: Timestamp, output: Outpu
 fn read(place: InFile<'_>, row: &Node, now: Timestamp, keys: &mut StandIns<'_>) -> Result<Case> {
     let members: BTreeMap<_, _> = place.members(row, &MEMBERS)?.into_iter().collect();
     let text = |name: &str| members.get(name).map(|node| place.text(node, name)).transpose();
-    let missing = |name: &str| anyhow!("{}: `{name}` is missing: add it", place.of(row));
+    let missing = |name: &str| anyhow!("{}: missing field `{name}`: add it", place.of(row));
     let at = |name: &str| place.of(members.get(name).copied().unwrap_or(row));
     let name = text("name")?.ok_or_else(|| missing("name"))?.to_owned();
     let path = text("path")?.ok_or_else(|| missing("path"))?;
-    asked::path(path).with_context(|| at("path"))?;
-    let time = |text: &str| text.parse().map(|when: When| when.from(now)).with_context(|| text.to_owned());
+    request_spec::path(path).with_context(|| at("path"))?;
+    let time =
+        |text: &str| text.parse().map(|when: When| when.from(now)).with_context(|| format!("invalid time {text:?}"));
     let now = text("now")?.map(time).transpose().with_context(|| at("now"))?.unwrap_or(now);
     let authority = text("authority")?.unwrap_or("localhost");
-    let mut asked = Asked::new(text("method")?.unwrap_or("GET"), path, authority, now);
+    let mut spec = RequestSpec::new(text("method")?.unwrap_or("GET"), path, authority, now);
     if let Some(headers) = members.get("headers") {
         if !matches!(headers.tree, Tree::Map(_)) {
             bail!("{}: headers: expected an object: NAME: VALUE, or NAME: [VALUE, VALUE]", place.of(headers));
@@ -129,39 +130,39 @@ fn read(place: InFile<'_>, row: &Node, now: Timestamp, keys: &mut StandIns<'_>) 
         for (name, value) in headers.members() {
             let values = if let Tree::List(values) = &value.tree { values } else { std::slice::from_ref(value) };
             for value in values {
-                let added = asked.header(&name.text, place.text(value, "headers")?);
+                let added = spec.header(&name.text, place.text(value, "headers")?);
                 added.map_err(|error| anyhow!("{}: headers: {error}", place.of(value)))?;
             }
         }
     }
     if let Some(id) = text("key")? {
-        keys.present(id, &mut asked).with_context(|| at("key"))?;
+        keys.present(id, &mut spec).with_context(|| at("key"))?;
     }
-    asked.peer = text("peer")?.map(asked::peer).transpose().with_context(|| at("peer"))?;
-    asked.identity = text("identity")?.map(str::to_owned);
+    spec.peer = text("peer")?.map(request_spec::peer).transpose().with_context(|| at("peer"))?;
+    spec.identity = text("identity")?.map(str::to_owned);
     if let Some(state) = members.get("filter_state") {
         let [(key, address)] = state.members() else {
             bail!("{}: filter_state: expected an object: KEY: ADDRESS", place.of(state))
         };
-        asked.filter_state = Some((key.text.clone(), place.text(address, "filter_state")?.to_owned()));
+        spec.filter_state = Some((key.text.clone(), place.text(address, "filter_state")?.to_owned()));
     }
     let expected = members.get("expect").ok_or_else(|| missing("expect"))?;
-    Ok(Case { place: place.of(row), name, asked, expected: Expectation::read(place, expected)? })
+    Ok(Case { place: place.of(row), name, spec, expected: Expectation::read(place, expected)? })
 }
 
-/// Keys of the policy that cases present by id. Nobody has the key itself, so for this run an entry that is named gets the
-/// digest of a stand-in; all else about it stays.
+/// Keys of the policy that cases present by id. The keys themselves are unknown here, so during the run such an entry
+/// has the digest of a substitute key. Everything else about the entry stays the same.
 struct StandIns<'a> {
-    merged: &'a mut Merged,
-    /// Where the entry of each id stands: consumer and key.
+    merged: &'a mut EffectivePolicy,
+    /// The position of the entry of each id: consumer and key.
     places: BTreeMap<String, (usize, usize)>,
     source: Option<KeySource>,
 }
 
 impl<'a> StandIns<'a> {
-    fn new(merged: &'a mut Merged) -> Result<Self> {
+    fn new(merged: &'a mut EffectivePolicy) -> Result<Self> {
         let Document { consumers, key_sources, .. } = merged.document()?;
-        // An entry that is refused for what it is stays so. Whether a variable is set is a matter of where Envoy runs.
+        // An invalid entry stays refused. Whether a variable is set depends on where Envoy runs.
         let loaded = merged.compile(&|_| None)?;
         let unset = |problem: &EntryProblem| matches!(problem, EntryProblem::UnsetVariable(_));
         let refused: Vec<_> =
@@ -185,11 +186,12 @@ impl<'a> StandIns<'a> {
         Ok(Self { merged, places, source: key_sources.into_iter().next() })
     }
 
-    /// Lets a request present the key with this id, in the first of the policy's key sources.
-    fn present(&mut self, id: &str, asked: &mut Asked) -> Result<()> {
+    /// Makes a request present the key with this id, in the first key source of the policy.
+    fn present(&mut self, id: &str, spec: &mut RequestSpec) -> Result<()> {
         let Some((consumer, number)) = self.places.get(id) else {
             bail!(
-                "no key that the gate takes has the id {id}: `portcullis keys list` shows them, and `lint` what it refuses"
+                "unknown key id {id:?}: expected the id of a valid key (`portcullis keys list` shows all, `portcullis \
+                 lint` shows invalid entries)"
             )
         };
         let key = format!("stand-in-{}", Digest::of(id.as_bytes()).to_hex());
@@ -201,10 +203,10 @@ impl<'a> StandIns<'a> {
             members.push(("sha256".to_owned().into(), Digest::of(key.as_bytes()).to_hex().into()));
         }
         match &self.source {
-            Some(KeySource::Header(name)) => asked.header(name.as_str(), &key)?,
-            Some(KeySource::Cookie(name)) => asked.header("cookie", &format!("{}={key}", name.as_str()))?,
-            Some(KeySource::Query(name)) => asked.query(name.as_str(), &key),
-            Some(KeySource::Bearer) | None => asked.header("authorization", &format!("Bearer {key}"))?,
+            Some(KeySource::Header(name)) => spec.header(name.as_str(), &key)?,
+            Some(KeySource::Cookie(name)) => spec.header("cookie", &format!("{}={key}", name.as_str()))?,
+            Some(KeySource::Query(name)) => spec.query(name.as_str(), &key),
+            Some(KeySource::Bearer) | None => spec.header("authorization", &format!("Bearer {key}"))?,
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! What is expected of a case, and whether it holds.
+//! The expected outcome of a case.
 
 use anyhow::{Result, bail};
 use portcullis::{Outcome, Reason};
@@ -7,7 +7,7 @@ use super::Checked;
 use super::cases::InFile;
 use crate::yaml::{Node, Tree};
 
-/// What is expected. What is not given is not looked at.
+/// An expected outcome. Fields that are not given are not compared.
 #[derive(Default)]
 pub(super) struct Expectation {
     decision: Option<String>,
@@ -21,7 +21,7 @@ impl Expectation {
     /// Reads `deny`, `no_credential` or `{reason: no_credential, status: 401}`.
     ///
     /// # Errors
-    /// What is none of these, with its place.
+    /// Anything else, with its place.
     pub(super) fn read(place: InFile<'_>, node: &Node) -> Result<Self> {
         let mut expected = Self::default();
         if let Some(text) = node.text() {
@@ -33,10 +33,10 @@ impl Expectation {
             let text = |value| place.text(value, name).map(str::to_owned);
             match name {
                 "decision" if !value.text().is_some_and(is_decision) => {
-                    bail!("{}: decision: write allow, deny or report", place.of(value))
+                    bail!("{}: invalid decision: expected allow, deny or report", place.of(value))
                 }
                 "reason" if value.text().is_some_and(is_decision) => {
-                    bail!("{}: reason: a decision, and no reason: write it as `decision`", place.of(value))
+                    bail!("{}: invalid reason: it is a decision, write it as `decision`", place.of(value))
                 }
                 "decision" => expected.decision = Some(text(value)?),
                 "reason" => expected.reason = Some(known(place, value, &text(value)?)?),
@@ -45,24 +45,24 @@ impl Expectation {
                 _ => {
                     let status = if let Tree::Number(number) = &value.tree { number.as_u64() } else { None };
                     if status.is_none() {
-                        bail!("{}: status: write a number such as 401", place.of(value));
+                        bail!("{}: invalid status: expected a number such as 401", place.of(value));
                     }
                     expected.status = status;
                 }
             }
         }
         if node.members().is_empty() {
-            bail!("{}: expects nothing: write a reason, allow or deny", place.of(node));
+            bail!("{}: empty expectation: write a reason, allow, deny or report", place.of(node));
         }
         Ok(expected)
     }
 
-    /// What was expected and what came instead, where it does not hold.
+    /// The expected and the actual outcome, if they differ.
     pub(super) fn miss(&self, got: &Checked<'_>) -> Option<(String, String)> {
         let caller = got.decision.caller;
         let status = match &got.outcome {
             Outcome::Reply(reply) => reply.status.to_string(),
-            Outcome::Forward(_) => "none: it goes on".to_owned(),
+            Outcome::Forward(_) => "none: forwarded".to_owned(),
         };
         let rows = [
             ("", self.decision.clone(), Some(got.verdict.to_owned())),
@@ -95,5 +95,5 @@ fn known(place: InFile<'_>, node: &Node, text: &str) -> Result<String> {
         return Ok(text.to_owned());
     }
     let names = Reason::ALL.iter().map(|reason| reason.name()).collect::<Vec<_>>().join(", ");
-    bail!("{}: {text}: is no decision and no reason: write allow, deny, report or one of {names}", place.of(node))
+    bail!("{}: invalid expectation {text:?}: expected allow, deny, report, or one of {names}", place.of(node))
 }

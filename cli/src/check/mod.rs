@@ -1,9 +1,9 @@
 //! `portcullis check`: one request, or a table of them, against a policy, decided by the same core as in the filter.
 
-pub(crate) mod asked;
 mod cases;
 mod expectation;
-pub(crate) mod trail;
+pub(crate) mod request_spec;
+pub(crate) mod trace;
 mod wire;
 
 use std::path::PathBuf;
@@ -14,8 +14,8 @@ use portcullis::document::Mode;
 use portcullis::{Decision, HeaderBlock, Policy, Request};
 use serde_json::{Value, json};
 
-use self::asked::Asked;
-use crate::files::{Merged, PolicyFile, environment};
+use self::request_spec::RequestSpec;
+use crate::files::{EffectivePolicy, PolicyFile, environment};
 use crate::mode;
 use crate::output::{GREEN, Output, RED, YELLOW, note, print};
 use crate::when::When;
@@ -29,31 +29,31 @@ const EXAMPLES: &str = "Examples:
   portcullis check --path /v2 --peer 10.0.0.7:1234 --output json
   portcullis check --cases cases.yaml
 
-Exit status: 0 the request goes on (in mode report too), or every case holds; 1 it is denied, or a case fails; \
+Exit status: 0 the request is forwarded (in mode report too), or every case passes; 1 it is denied, or a case fails; \
 2 usage or input error.";
 
-/// Decide about one request with a policy, as the gate would, and say why
+/// Decide a request, or a file of test cases, and explain the decision
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Check {
     #[command(flatten)]
     policy: PolicyFile,
-    /// The request target, as sent, with its query
+    /// The path, as sent, with its query
     #[arg(long, required_unless_present = "cases")]
     path: Option<String>,
     /// The method, as sent
     #[arg(long, default_value = "GET")]
     method: String,
-    /// The host that is asked for
+    /// The host (the header Host, or :authority)
     #[arg(long, default_value = "localhost")]
     authority: String,
-    /// A header, as `Name: value`; may be repeated. What stands here can be seen in the list of processes
+    /// A header, as `Name: value`; may be repeated. Other users can see it in the list of processes
     #[arg(long = "header", short = 'H', value_name = "HEADER")]
     headers: Vec<String>,
-    /// A file of headers, one a line; - is standard input. For a key that nobody is to see
+    /// A file with headers, one on each line; - is standard input. Use this for keys
     #[arg(long, value_name = "FILE")]
     header_file: Option<PathBuf>,
-    /// What Envoy shows as source.address (port 0: taken from X-Forwarded-For)
+    /// The value of Envoy's source.address (port 0: taken from X-Forwarded-For)
     #[arg(long, value_name = "ADDRESS:PORT")]
     peer: Option<String>,
     /// An address that the listener recorded in filter state, as `KEY=ADDRESS`
@@ -62,7 +62,7 @@ pub(crate) struct Check {
     /// The peer's mTLS identity (a URI SAN), verified
     #[arg(long, value_name = "URI")]
     identity: Option<String>,
-    /// A table of requests and what is expected of each, instead of one request
+    /// A file with test cases (requests and expected decisions), instead of one request
     #[arg(long, value_name = "FILE", conflicts_with_all = [
         "path", "method", "authority", "headers", "header_file", "peer", "filter_state", "identity",
     ])]
@@ -70,10 +70,10 @@ pub(crate) struct Check {
     /// The time, instead of now: 30d, 2027-02-01, or a date-time
     #[arg(long, value_name = "WHEN")]
     now: Option<When>,
-    /// Decide in this mode, whatever the policy and its store say
+    /// Override the mode of the policy and the store
     #[arg(long, value_parser = mode::parser())]
     mode: Option<Mode>,
-    /// How to print it
+    /// The output format
     #[arg(long, value_enum, default_value = "text")]
     output: Output,
 }
@@ -85,21 +85,21 @@ impl Check {
             merged = in_mode(&merged, mode);
         } else if let Some(own) = &merged.overridden_mode {
             let mode = merged.node.get("mode").and_then(crate::yaml::Node::text).unwrap_or_default();
-            note(format_args!("the store overrides the mode: {mode}, where the policy says {own}"));
+            note(format_args!("the store overrides the mode of the policy: {mode} instead of {own}"));
         }
         let now = When::or_now(self.now);
         if let Some(file) = &self.cases {
             return cases::run(file, merged, now, self.output);
         }
         let policy = load(&merged)?;
-        let asked = self.asked(now)?;
-        let block = HeaderBlock::new(&asked.pairs);
-        let checked = Checked::of(&policy, &merged, &asked, &block);
-        // What is not enforced: what would be, if it were.
+        let spec = self.spec(now)?;
+        let block = HeaderBlock::new(&spec.pairs);
+        let checked = Checked::of(&policy, &merged, &spec, &block);
+        // In the other modes: also what `enforce` would decide.
         let enforced = (policy.mode() != Mode::Enforce).then(|| in_mode(&merged, Mode::Enforce));
         let enforced = enforced.map(|merged| Ok::<_, anyhow::Error>((merged.compile(&environment)?.policy, merged)));
         let enforced = enforced.transpose()?;
-        let enforced = enforced.as_ref().map(|(policy, merged)| Checked::of(policy, merged, &asked, &block));
+        let enforced = enforced.as_ref().map(|(policy, merged)| Checked::of(policy, merged, &spec, &block));
         if self.output == Output::Json {
             let mut json = checked.as_json();
             if let (Value::Object(members), Some(enforced)) = (&mut json, enforced) {
@@ -107,52 +107,54 @@ impl Check {
             }
             print(&format!("{json:#}\n"))?;
         } else {
-            print(&format!("{}\n{}", checked.as_text(), trail::as_text(&checked.steps)))?;
+            print(&format!("{}\n{}", checked.as_text(), trace::as_text(&checked.steps)))?;
             if let Some(enforced) = enforced {
                 print(&format!("\nIn mode enforce:\n\n{}", enforced.as_text()))?;
-                // A report has the same trail.
+                // A report has the same trace.
                 if policy.mode() == Mode::Disabled {
-                    print(&format!("\n{}", trail::as_text(&enforced.steps)))?;
+                    print(&format!("\n{}", trace::as_text(&enforced.steps)))?;
                 }
             }
         }
         Ok(checked.verdict != "deny")
     }
 
-    fn asked(&self, now: portcullis::Timestamp) -> Result<Asked> {
-        let path = asked::path(self.path.as_deref().unwrap_or_default()).context("--path")?;
-        let mut asked = Asked::new(&self.method, path, &self.authority, now);
+    fn spec(&self, now: portcullis::Timestamp) -> Result<RequestSpec> {
+        let path = request_spec::path(self.path.as_deref().unwrap_or_default()).context("--path")?;
+        let mut spec = RequestSpec::new(&self.method, path, &self.authority, now);
         for (index, line) in self.headers.iter().enumerate() {
-            let added = asked::header(line).and_then(|(name, value)| asked.header(name, value));
-            added.map_err(|error| anyhow!("--header number {} {error}", index.saturating_add(1)))?;
+            let added = request_spec::header(line).and_then(|(name, value)| spec.header(name, value));
+            added.map_err(|error| anyhow!("--header number {}: {error}", index.saturating_add(1)))?;
         }
         if let Some(file) = &self.header_file {
-            let text = asked::header_file(file)?;
+            let text = request_spec::header_file(file)?;
             for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
                 let place = || format!("{}: line {}", file.display(), index.saturating_add(1));
-                let added = asked::header(line).and_then(|(name, value)| asked.header(name, value));
-                added.map_err(|error| anyhow!("{} {error}", place()))?;
+                let added = request_spec::header(line).and_then(|(name, value)| spec.header(name, value));
+                added.map_err(|error| anyhow!("{}: {error}", place()))?;
             }
         }
-        asked.peer = self.peer.as_deref().map(asked::peer).transpose().context("--peer")?;
-        asked.identity.clone_from(&self.identity);
+        spec.peer = self.peer.as_deref().map(request_spec::peer).transpose().context("--peer")?;
+        spec.identity.clone_from(&self.identity);
         if let Some(text) = &self.filter_state {
-            let pair = text.split_once('=').ok_or_else(|| anyhow!("--filter-state {text}: write it as KEY=ADDRESS"))?;
-            asked.filter_state = Some((pair.0.to_owned(), pair.1.to_owned()));
+            let pair = text
+                .split_once('=')
+                .ok_or_else(|| anyhow!("--filter-state: invalid value {text:?}: expected KEY=ADDRESS"))?;
+            spec.filter_state = Some((pair.0.to_owned(), pair.1.to_owned()));
         }
-        Ok(asked)
+        Ok(spec)
     }
 }
 
 /// The same policy in another mode.
-fn in_mode(merged: &Merged, mode: Mode) -> Merged {
+fn in_mode(merged: &EffectivePolicy, mode: Mode) -> EffectivePolicy {
     let mut merged = merged.clone();
     merged.node.set("mode", mode::name(mode).into());
     merged
 }
 
-/// Compiles a policy, and tells which key entries are refused.
-fn load(merged: &Merged) -> Result<Policy> {
+/// Compiles a policy, and prints which key entries are refused.
+fn load(merged: &EffectivePolicy) -> Result<Policy> {
     let loaded = merged.compile(&environment)?;
     for entry in &loaded.refused_entries {
         note(format_args!("invalid key entry skipped: {entry}"));
@@ -166,25 +168,25 @@ struct Checked<'a> {
     decision: Decision<'a>,
     verdict: &'static str,
     outcome: portcullis::Outcome<'a>,
-    steps: Vec<trail::Step>,
+    steps: Vec<trace::Step>,
 }
 
 impl<'a> Checked<'a> {
-    /// `block` holds the headers of what is `asked`.
-    fn of(policy: &'a Policy, merged: &Merged, asked: &Asked, block: &'a HeaderBlock) -> Self {
+    /// Decides a request. `block` holds its headers.
+    fn of(policy: &'a Policy, merged: &EffectivePolicy, spec: &RequestSpec, block: &'a HeaderBlock) -> Self {
         let request = Request::new(block.headers());
         let mut events = Vec::new();
-        let decision = policy.decide(&request, asked, &mut events);
+        let decision = policy.decide(&request, spec, &mut events);
         Self {
             request,
             decision,
             verdict: policy.verdict(&decision),
             outcome: policy.outcome(&request, &decision),
-            steps: trail::steps(merged, asked, &events, &decision),
+            steps: trace::steps(merged, spec, &events, &decision),
         }
     }
 
-    /// What the decision is called, and what becomes of the request. No credential is in it.
+    /// The decision, and what is sent to the caller or the upstream, without any credential.
     fn as_text(&self) -> String {
         let style = match self.verdict {
             "allow" => GREEN,
@@ -206,7 +208,7 @@ impl<'a> Checked<'a> {
             "consumer": caller.map(|caller| caller.consumer.name),
             "key_id": caller.map(|caller| caller.key.id()),
             "outcome": wire::as_json(&self.outcome, &self.request),
-            "trail": trail::as_json(&self.steps),
+            "trace": trace::as_json(&self.steps),
         })
     }
 }

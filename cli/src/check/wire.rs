@@ -1,16 +1,16 @@
-//! What becomes of a request, as the caller or the upstream would see it.
+//! The reply that the caller would get, or the changes that the upstream would see.
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use portcullis::{HeaderMutation, Outcome, Reply, Request};
 use serde_json::{Value, json};
 use ureq::http::StatusCode;
 
-/// What `grpc-message` encodes (gRPC over HTTP/2, "Responses"), beside everything beyond ASCII.
+/// The characters that `grpc-message` encodes (gRPC over HTTP/2, "Responses"), in addition to all that are not ASCII.
 const GRPC_MESSAGE: &AsciiSet = &CONTROLS.add(b'%');
 
-/// A reply as Envoy sends it, but for `date` and `server`.
+/// A reply as Envoy sends it, without `date` and `server`.
 pub(super) struct Wire {
-    /// The status that stands on the wire: 200 for gRPC.
+    /// The HTTP status: 200 for gRPC.
     status: u16,
     headers: Vec<(String, String)>,
     body: String,
@@ -24,13 +24,13 @@ impl Wire {
         if !request.is_grpc {
             headers.push(("content-length".to_owned(), reply.body.len().to_string()));
             if reply.status == 400 {
-                // Envoy hangs up on whoever sends what nobody should (measured, HTTP/1).
+                // Envoy closes the connection after a 400 (measured, HTTP/1).
                 headers.push(("connection".to_owned(), "close".to_owned()));
             }
             let body = if request.method == b"HEAD" { String::new() } else { reply.body.to_owned() };
             return Self { status: reply.status, headers, body };
         }
-        // What Envoy makes of a local reply to a gRPC request (Grpc::Utility::httpToGrpcStatus).
+        // The grpc-status of Envoy's local replies (Grpc::Utility::httpToGrpcStatus).
         let status = match reply.status {
             401 => "16",
             403 => "7",
@@ -45,12 +45,14 @@ impl Wire {
     }
 }
 
-/// For people: the reply, or the header mutations.
+/// The reply, or the header mutations, as text.
 pub(super) fn as_text(outcome: &Outcome<'_>, request: &Request<'_>) -> String {
     match outcome {
-        Outcome::Forward(mutations) if mutations.list().is_empty() => "to the upstream, as it came\n".to_owned(),
+        Outcome::Forward(mutations) if mutations.list().is_empty() => {
+            "forwarded to the upstream, unchanged\n".to_owned()
+        }
         Outcome::Forward(mutations) => {
-            let mut text = "to the upstream, with these changes\n".to_owned();
+            let mut text = "forwarded to the upstream, with these changes\n".to_owned();
             for mutation in mutations.list() {
                 text.push_str(&match mutation {
                     HeaderMutation::Remove(name) => format!("  remove  {}\n", name.escape_ascii()),
@@ -77,7 +79,7 @@ pub(super) fn as_text(outcome: &Outcome<'_>, request: &Request<'_>) -> String {
     }
 }
 
-/// For programs.
+/// The same as JSON.
 pub(super) fn as_json(outcome: &Outcome<'_>, request: &Request<'_>) -> Value {
     match outcome {
         Outcome::Forward(mutations) => {

@@ -1,7 +1,7 @@
-//! Every kind of path that some patterns tell apart, with one path of each kind.
+//! The kinds of path that a set of patterns distinguishes, with one example path of each kind.
 //!
-//! Patterns compare segment by segment, so a walk over all of them at once, one segment a step, comes to each kind: at each
-//! step the next segment is one that some pattern names, or one that none names.
+//! Patterns compare segment by segment. So a walk over all patterns at once, one segment at each step, reaches every
+//! kind: the next segment is one that a pattern names, or one that no pattern names.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -12,16 +12,16 @@ use crate::pattern::{goes_below, segments};
 /// One kind of path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Cell {
-    /// A path of this kind, as a request has it.
+    /// An example path, as in a request.
     pub(super) path: String,
-    /// The kind, written as a pattern is.
+    /// The kind, written like a pattern.
     pub(super) shown: String,
 }
 
-/// How the kind that no pattern covers is written.
+/// The name of the kind that no pattern covers.
 pub(super) const OTHERS: &str = "any other path";
 
-/// More kinds than this are not looked at.
+/// The maximum number of kinds.
 pub(super) const MOST: usize = 2_000;
 
 struct Pattern<'a> {
@@ -29,7 +29,7 @@ struct Pattern<'a> {
     below: bool,
 }
 
-/// Where the walk is: the path so far, the patterns that may still match, and those that match whatever follows.
+/// The state of the walk: the path so far, the patterns that may still match, and those that match whatever follows.
 struct Walk {
     cell: Cell,
     alive: Vec<usize>,
@@ -37,7 +37,7 @@ struct Walk {
     depth: usize,
 }
 
-/// The kinds, and whether these are all of them.
+/// Returns the kinds, and whether these are all of them.
 pub(super) fn of(patterns: &[&PathPattern]) -> (Vec<Cell>, bool) {
     let patterns: Vec<_> = patterns.iter().map(|pattern| Pattern::of(pattern)).collect();
     let other = unnamed(&patterns);
@@ -57,12 +57,12 @@ pub(super) fn of(patterns: &[&PathPattern]) -> (Vec<Cell>, bool) {
         let mut names: BTreeSet<&str> =
             walk.alive.iter().filter_map(|index| patterns.get(*index)?.name(walk.depth)).collect();
         names.remove("");
-        // What none names comes first: where two ways come to one kind, its path is the plainer one.
+        // The segment that no pattern names comes first, so that a kind gets the simplest example path.
         for name in [None].into_iter().chain(names.into_iter().map(Some)) {
             let step = walk.step(&patterns, name, &other);
-            // What has no pattern left to match is one kind, however deep.
+            // Without a pattern that may still match, all depths are one kind.
             let depth = if step.alive.is_empty() { 0 } else { step.depth };
-            // Letters beyond ASCII are a kind of their own: such a path is never open because nothing protects it.
+            // Paths that are not ASCII are a separate kind: they are never public for lack of a protected path.
             let is_ascii = !step.cell.path.contains('%');
             if !seen.insert((depth, is_ascii, step.alive.clone(), step.done.clone())) {
                 continue;
@@ -91,14 +91,14 @@ impl<'a> Pattern<'a> {
         Self { segments: segments(pattern).collect(), below: goes_below(pattern) }
     }
 
-    /// The name that it asks for there; none where it takes any.
+    /// The name that it requires at this depth; `None` for any name.
     fn name(&self, depth: usize) -> Option<&'a str> {
         self.segments.get(depth).copied().flatten()
     }
 }
 
 impl Walk {
-    /// With one more segment: that name, or one that no pattern names.
+    /// Adds a segment: this name, or one that no pattern names.
     fn step(&self, patterns: &[Pattern<'_>], name: Option<&str>, other: &str) -> Self {
         let depth = self.depth.saturating_add(1);
         let mut done = self.done.clone();
@@ -131,7 +131,7 @@ impl Walk {
     }
 }
 
-/// A name that no pattern has, in any letter case.
+/// A name that is in no pattern, in any letter case.
 fn unnamed(patterns: &[Pattern<'_>]) -> String {
     let mut name = "some".to_owned();
     let taken = |name: &str| {

@@ -1,4 +1,4 @@
-//! Consumers and their keys: by digest, which is what decides, and told by id.
+//! Compares consumers and their keys: by digest, reported by id.
 
 use std::collections::BTreeMap;
 
@@ -10,8 +10,8 @@ use super::Effect::{Closes, Neither, Opens};
 use super::{Change, Side, stand_in};
 use crate::when::rfc3339;
 
-/// A key that the gate has, but for the key.
-struct Held<'a> {
+/// A key entry that is not refused.
+struct EffectiveKey<'a> {
     id: String,
     consumer: &'a ConsumerEntry,
     disabled: bool,
@@ -20,18 +20,18 @@ struct Held<'a> {
     path: String,
 }
 
-/// Where it is: in neither, one or both of the policies.
+/// The time in which a key is valid: from the first second, and before the second one.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Window(i64, i64);
 
 pub(super) fn compare(old: &Side, new: &Side, now: Timestamp) -> Vec<Change> {
-    let (before, after) = (held(old), held(new));
+    let (before, after) = (effective_keys(old), effective_keys(new));
     let mut changes = Vec::new();
-    let ids = |keys: &BTreeMap<Digest, Held<'_>>| -> BTreeMap<String, Digest> {
+    let ids = |keys: &BTreeMap<Digest, EffectiveKey<'_>>| -> BTreeMap<String, Digest> {
         keys.iter().map(|(digest, key)| (key.id.clone(), *digest)).collect()
     };
     let (old_ids, new_ids) = (ids(&before), ids(&after));
-    let add = |changes: &mut Vec<Change>, effect, side: &Side, key: &Held<'_>, what: String| {
+    let add = |changes: &mut Vec<Change>, effect, side: &Side, key: &EffectiveKey<'_>, what: String| {
         let what = format!("{} of {} {what}", key.id, key.consumer.name.as_str());
         changes.push(Change { place: Some(side.merged.place(&key.path)), ..Change::new(effect, "keys", what) });
     };
@@ -41,10 +41,10 @@ pub(super) fn compare(old: &Side, new: &Side, now: Timestamp) -> Vec<Change> {
         let window = key.window(now);
         match was {
             None if window.is_none() => add(&mut changes, Neither, new, key, format!("is added, {}", key.state(now))),
-            None if replaced => add(&mut changes, Opens, new, key, "is another key under the same id".to_owned()),
+            None if replaced => add(&mut changes, Opens, new, key, "is a different key with the same id".to_owned()),
             None => add(&mut changes, Opens, new, key, format!("is added{}{}", key.roles(), key.until())),
             Some(was) => {
-                let change = format!("is {}, and was {}", key.state(now), was.state(now));
+                let change = format!("is {} (before: {})", key.state(now), was.state(now));
                 if more(window, was.window(now)) {
                     add(&mut changes, Opens, new, key, change.clone());
                 }
@@ -65,7 +65,7 @@ pub(super) fn compare(old: &Side, new: &Side, now: Timestamp) -> Vec<Change> {
     }
     for (digest, key) in before.iter().filter(|(digest, _)| !after.contains_key(digest)) {
         let replaced = new_ids.get(&key.id).is_some_and(|other| other != digest);
-        let what = if replaced { "as it was no longer works" } else { "is removed" };
+        let what = if replaced { "is replaced by a different key with the same id" } else { "is removed" };
         let effect = if key.window(now).is_some() { Closes } else { Neither };
         add(&mut changes, effect, old, key, what.to_owned());
     }
@@ -73,7 +73,7 @@ pub(super) fn compare(old: &Side, new: &Side, now: Timestamp) -> Vec<Change> {
     changes
 }
 
-/// Roles given and taken.
+/// Compares the roles of consumers.
 fn roles(old: &Side, new: &Side) -> Vec<Change> {
     let by_name = |side: &'_ Side| -> BTreeMap<String, ConsumerEntry> {
         side.document.consumers.iter().map(|one| (one.name.as_str().to_owned(), one.clone())).collect()
@@ -98,7 +98,7 @@ fn roles(old: &Side, new: &Side) -> Vec<Change> {
     changes
 }
 
-fn held(side: &Side) -> BTreeMap<Digest, Held<'_>> {
+fn effective_keys(side: &Side) -> BTreeMap<Digest, EffectiveKey<'_>> {
     let mut keys = BTreeMap::new();
     let refused: std::collections::BTreeSet<_> = side.refused.iter().collect();
     for (index, consumer) in side.document.consumers.iter().enumerate() {
@@ -120,14 +120,14 @@ fn held(side: &Side) -> BTreeMap<Digest, Held<'_>> {
             };
             let id = key.id.as_ref().map_or(handle, |id| id.as_str().to_owned());
             let (not_before, expires, disabled) = (key.not_before, key.expires, key.disabled);
-            keys.insert(digest, Held { id, consumer, disabled, not_before, expires, path });
+            keys.insert(digest, EffectiveKey { id, consumer, disabled, not_before, expires, path });
         }
     }
     keys
 }
 
-impl Held<'_> {
-    /// From when to when it is valid, from now on; none where it is not.
+impl EffectiveKey<'_> {
+    /// When it is valid, from now on; `None` if it is not.
     fn window(&self, now: Timestamp) -> Option<Window> {
         let from = self.not_before.map_or(now.0, |from| from.0.max(now.0));
         let until = self.expires.map_or(i64::MAX, |until| until.0);
@@ -143,7 +143,7 @@ impl Held<'_> {
         };
         let off = self.disabled.then(|| "disabled".to_owned());
         let all: Vec<_> = [off, from, until].into_iter().flatten().collect();
-        if all.is_empty() { "valid without end".to_owned() } else { all.join(", ") }
+        if all.is_empty() { "valid without expiry".to_owned() } else { all.join(", ") }
     }
 
     fn roles(&self) -> String {
@@ -156,7 +156,7 @@ impl Held<'_> {
     }
 }
 
-/// Whether there is a moment in the first window that is not in the second.
+/// Whether a part of the first window is outside of the second.
 fn more(one: Option<Window>, other: Option<Window>) -> bool {
     match (one, other) {
         (None, _) => false,

@@ -1,4 +1,4 @@
-//! `portcullis diff`: which access a change of the policy opens, and which it closes.
+//! `portcullis diff`: shows which access a policy change opens and closes.
 
 mod cells;
 mod keys;
@@ -17,7 +17,7 @@ use portcullis::Timestamp;
 use portcullis::document::{Document, Mode};
 use serde_json::json;
 
-use crate::files::{Merged, PolicyFile};
+use crate::files::{EffectivePolicy, PolicyFile};
 use crate::output::{GREEN, Output, RED, YELLOW, print};
 use crate::when::When;
 
@@ -30,32 +30,32 @@ const EXAMPLES: &str = "Examples:
 
 Exit status: 0 compared, 1 with --fail-on-open: something opens, or may open; 2 usage or input error.";
 
-/// Say which access a change of the policy opens and closes
+/// Show which access a policy change opens and closes
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Diff {
-    /// The policy as it was
+    /// The old policy
     old: PathBuf,
-    /// The policy as it will be
+    /// The new policy
     new: PathBuf,
-    /// The store as it was [default: keys.json beside OLD, where there is one]
+    /// The old key store [default: keys.json beside OLD, if it exists]
     #[arg(long, value_name = "FILE")]
     old_store: Option<PathBuf>,
-    /// The store as it will be [default: keys.json beside NEW, where there is one]
+    /// The new key store [default: keys.json beside NEW, if it exists]
     #[arg(long, value_name = "FILE")]
     new_store: Option<PathBuf>,
-    /// The time, instead of now: 30d, 2027-02-01, or a date-time; what has expired opens nothing
+    /// The time, instead of now: 30d, 2027-02-01, or a date-time; expired keys open nothing
     #[arg(long, value_name = "WHEN")]
     now: Option<When>,
-    /// Exit with 1 where something opens or may open
+    /// Exit with 1 if any access opens or may open
     #[arg(long)]
     fail_on_open: bool,
-    /// How to print it
+    /// The output format
     #[arg(long, value_enum, default_value = "text")]
     output: Output,
 }
 
-/// What a change does to who comes in.
+/// The effect of a change on access.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Effect {
     Opens,
@@ -68,7 +68,7 @@ enum Effect {
 #[derive(Debug)]
 struct Change {
     effect: Effect,
-    /// What it is about: a field of the policy, `keys`, `roles` or `paths`.
+    /// The subject: a field of the policy, `keys`, `roles` or `paths`.
     about: &'static str,
     what: String,
     place: Option<String>,
@@ -77,9 +77,9 @@ struct Change {
 /// One of the two policies.
 #[derive(Debug)]
 struct Side {
-    merged: Merged,
+    merged: EffectivePolicy,
     document: Document,
-    /// Key entries that the gate refuses: they open nothing.
+    /// The paths of key entries that the gate refuses.
     refused: Vec<String>,
 }
 
@@ -113,16 +113,16 @@ impl Change {
 }
 
 impl Side {
-    fn of(merged: Merged) -> Result<Self> {
+    fn of(merged: EffectivePolicy) -> Result<Self> {
         let document = merged.document()?;
-        // An environment in which every variable is set, to a value that is its own.
+        // Every variable counts as set, to a different value each.
         let loaded = merged.compile(&|name| Some(stand_in(name).into_bytes()))?;
         let refused = loaded.refused_entries.into_iter().map(|entry| entry.path).collect();
         Ok(Self { merged, document, refused })
     }
 }
 
-/// What a variable is taken to hold.
+/// The assumed value of a variable.
 fn stand_in(variable: &str) -> String {
     format!("the-value-of-{variable}")
 }
@@ -162,15 +162,15 @@ fn as_text(changes: &[Change], mode: Mode) -> String {
         }
     }
     if text.is_empty() {
-        return "the same access\n".to_owned();
+        return "no change in access\n".to_owned();
     }
     if mode != Mode::Enforce {
-        text.push_str("The new policy does not enforce: all but the mode counts once it does.\n");
+        text.push_str("The new policy does not enforce: the other changes take effect once it does.\n");
     }
     text
 }
 
-/// Every change, what opens first.
+/// Returns all changes, those that open access first.
 ///
 /// # Errors
 /// A policy that the gate would refuse.

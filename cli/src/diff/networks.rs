@@ -1,4 +1,4 @@
-//! Trusted networks, compared as sets of addresses.
+//! Compares trusted networks as sets of addresses.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -17,7 +17,7 @@ struct Addresses {
     v6: RangeSetBlaze<Ipv6Addr>,
 }
 
-/// The most networks that a line names.
+/// The maximum number of networks that a line names.
 const MOST: usize = 8;
 
 pub(super) fn compare(old: &Side, new: &Side) -> Vec<Change> {
@@ -34,21 +34,21 @@ pub(super) fn compare(old: &Side, new: &Side) -> Vec<Change> {
         }
     };
     let (trusted_before, trusted_after) = (Addresses::trusted(old), Addresses::trusted(new));
-    line(Opens, trusted_after.without(&trusted_before).networks(), new, ": no key needed from there");
-    line(Closes, trusted_before.without(&trusted_after).networks(), old, ": a key needed from there");
+    line(Opens, trusted_after.without(&trusted_before).networks(), new, ": no key is needed from there");
+    line(Closes, trusted_before.without(&trusted_after).networks(), old, ": a key is needed from there");
     if !before.ranges.is_empty() && !after.ranges.is_empty() && before.client_address != after.client_address {
         let what = format!("client_address {} -> {}", name(&before.client_address), name(&after.client_address));
         let change = |effect, why: &str| Change::new(effect, "trusted_networks", format!("{what}: {why}"));
         match (&before.client_address, &after.client_address) {
             (_, ClientAddress::RemoteIp) => {
-                changes.push(change(Opens, "addresses that Envoy took from headers count from now on"));
+                changes.push(change(Opens, "addresses that Envoy takes from headers are now trusted"));
             }
             (ClientAddress::RemoteIp, _) => {
-                changes.push(change(Closes, "addresses that Envoy took from headers count no longer"));
+                changes.push(change(Closes, "addresses that Envoy takes from headers are no longer trusted"));
             }
             _ => {
-                changes.push(change(MayOpen, "other callers may count as trusted"));
-                changes.push(change(Closes, "callers that counted as trusted may need a key"));
+                changes.push(change(MayOpen, "other callers may be trusted"));
+                changes.push(change(Closes, "callers that were trusted may need a key"));
             }
         }
     }
@@ -64,7 +64,7 @@ fn name(address: &ClientAddress) -> String {
 }
 
 impl Addresses {
-    /// Those that a policy trusts.
+    /// The addresses that a policy trusts.
     fn trusted(side: &Side) -> Self {
         let mut trusted = Self::default();
         for network in side.document.trusted_networks.ranges.iter().flat_map(IpRange::networks) {
@@ -76,12 +76,12 @@ impl Addresses {
         trusted
     }
 
-    /// What is in these and not in `others`.
+    /// The addresses that are not in `others`.
     fn without(&self, others: &Self) -> Self {
         Self { v4: &self.v4 - &others.v4, v6: &self.v6 - &others.v6 }
     }
 
-    /// The fewest networks that they are; one that is a single address has no length.
+    /// The smallest list of networks that covers the addresses. A single address has no prefix length.
     fn networks(&self) -> Vec<String> {
         let v4 = self.v4.ranges().flat_map(|run| Ipv4Subnets::new(*run.start(), *run.end(), 0)).map(IpNet::V4);
         let v6 = self.v6.ranges().flat_map(|run| Ipv6Subnets::new(*run.start(), *run.end(), 0)).map(IpNet::V6);

@@ -1,4 +1,4 @@
-//! Which paths are public and which roles they ask for, by asking the core about one path of every kind, in both policies.
+//! Compares public paths and required roles, by deciding a request for one path of every kind under both policies.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,7 @@ use super::cells::{self, Cell};
 use super::{Change, Effect, Side};
 use crate::yaml::Node;
 
-/// The most kinds of path that a line names.
+/// The maximum number of kinds of path that a line names.
 const SHOWN: usize = 6;
 
 /// The key of the consumer that has every role.
@@ -22,7 +22,7 @@ const KEY: &str = "a-key-with-every-role";
 /// A method that no policy names.
 const OTHER: &str = "OTHER";
 
-/// What a request has to present.
+/// The access that a request needs.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Access {
     /// Nothing.
@@ -31,24 +31,25 @@ enum Access {
     Key(BTreeSet<BTreeSet<String>>),
 }
 
-/// What a line tells: how a kind of path changes. Lines are put together from many answers.
-type Told = (Effect, Access, Access, Option<String>);
+/// A difference for a kind of path: the effect, the access before and after, and the place. Equal differences become
+/// one line.
+type Difference = (Effect, Access, Access, Option<String>);
 
-/// What is told already: effects by kind of path, and changes of any kind.
+/// The differences that are already reported, by kind of path and by change.
 #[derive(Default)]
-struct Said {
+struct Reported {
     kinds: BTreeSet<(usize, Effect)>,
     changes: BTreeSet<(Effect, Access, Access)>,
 }
 
-/// How a request is sent.
+/// The method of a request, and how it is sent.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum Shape {
+enum RequestKind {
     /// With this method.
     Method(String),
     /// With this method in lower case.
     Lower(String),
-    /// With a header from which some backends take the method.
+    /// With a header that overrides the method in some backends.
     Overridden,
 }
 
@@ -57,82 +58,97 @@ pub(super) fn compare(old: &Side, new: &Side) -> Result<Vec<Change>> {
         return Ok(Vec::new());
     }
     let gates = (Gate::of(old)?, Gate::of(new)?);
-    let shapes = shapes(old, new);
+    let request_kinds = request_kinds(old, new);
     let patterns = [old, new].into_iter().flat_map(patterns).map(|pattern| (pattern.as_str().to_owned(), pattern));
     let patterns: BTreeMap<String, PathPattern> = patterns.collect();
     let (kinds, complete) = cells::of(&patterns.values().collect::<Vec<_>>());
-    let mut told: BTreeMap<Told, BTreeMap<usize, BTreeSet<Shape>>> = BTreeMap::new();
-    let mut said = Said::default();
+    let mut differences: BTreeMap<Difference, BTreeMap<usize, BTreeSet<RequestKind>>> = BTreeMap::new();
+    let mut reported = Reported::default();
     for (index, cell) in kinds.iter().enumerate() {
-        for shape in shapes.iter().filter(|shape| matches!(shape, Shape::Method(_))) {
-            for line in answers(&gates, &cell.path, shape) {
-                said.kinds.insert((index, line.0));
-                said.changes.insert((line.0, line.1.clone(), line.2.clone()));
-                told.entry(line).or_default().entry(index).or_default().insert(shape.clone());
+        for request_kind in request_kinds.iter().filter(|request_kind| matches!(request_kind, RequestKind::Method(_))) {
+            for line in answers(&gates, &cell.path, request_kind) {
+                reported.kinds.insert((index, line.0));
+                reported.changes.insert((line.0, line.1.clone(), line.2.clone()));
+                differences.entry(line).or_default().entry(index).or_default().insert(request_kind.clone());
             }
         }
     }
-    let mut changes: Vec<_> = told.into_iter().flat_map(|(line, found)| lines(line, found, &kinds, &shapes)).collect();
-    changes.extend(disguised(&gates, &kinds, &shapes, &said));
+    let mut changes: Vec<_> =
+        differences.into_iter().flat_map(|(line, found)| lines(line, found, &kinds, &request_kinds)).collect();
+    changes.extend(respelled(&gates, &kinds, &request_kinds, &reported));
     if !complete {
         let what =
-            format!("the patterns tell more than {} kinds of path apart: the rest was not compared", cells::MOST);
+            format!("the patterns distinguish more than {} kinds of path: the rest was not compared", cells::MOST);
         changes.push(Change::new(MayOpen, "paths", what));
     }
     if changes.is_empty() {
-        changes.push(Change::new(Neither, "paths", "written otherwise: no kind of path asks for anything else"));
+        changes.push(Change::new(Neither, "paths", "changed, with the same effect on every kind of path"));
     }
     Ok(changes)
 }
 
-/// What changes for one request; both where roles are exchanged.
-fn answers(gates: &(Gate<'_>, Gate<'_>), path: &str, shape: &Shape) -> Vec<Told> {
+/// The differences for one request: both effects if roles are exchanged.
+fn answers(gates: &(Gate<'_>, Gate<'_>), path: &str, request_kind: &RequestKind) -> Vec<Difference> {
     let (Some((before, old_place)), Some((after, new_place))) =
-        (gates.0.access(path, shape), gates.1.access(path, shape))
+        (gates.0.access(path, request_kind), gates.1.access(path, request_kind))
     else {
         return Vec::new();
     };
     let place = new_place.or(old_place);
-    let mut told = Vec::new();
+    let mut differences = Vec::new();
     if !before.includes(&after) {
-        told.push((Opens, before.clone(), after.clone(), place.clone()));
+        differences.push((Opens, before.clone(), after.clone(), place.clone()));
     }
     if !after.includes(&before) {
-        told.push((Closes, before, after, place));
+        differences.push((Closes, before, after, place));
     }
-    told
+    differences
 }
 
-/// One line for all kinds that are sent in the same ways.
-fn lines(line: Told, found: BTreeMap<usize, BTreeSet<Shape>>, kinds: &[Cell], all: &[Shape]) -> Vec<Change> {
+/// One line for all kinds with the same difference for the same methods.
+fn lines(
+    line: Difference,
+    found: BTreeMap<usize, BTreeSet<RequestKind>>,
+    kinds: &[Cell],
+    all: &[RequestKind],
+) -> Vec<Change> {
     let (effect, before, after, place) = line;
-    let mut by_shapes: BTreeMap<BTreeSet<Shape>, Vec<&str>> = BTreeMap::new();
-    for (kind, shapes) in found.into_iter().filter_map(|(index, shapes)| Some((kinds.get(index)?, shapes))) {
-        by_shapes.entry(shapes).or_default().push(&kind.shown);
+    let mut by_request_kinds: BTreeMap<BTreeSet<RequestKind>, Vec<&str>> = BTreeMap::new();
+    for (kind, request_kinds) in
+        found.into_iter().filter_map(|(index, request_kinds)| Some((kinds.get(index)?, request_kinds)))
+    {
+        by_request_kinds.entry(request_kinds).or_default().push(&kind.shown);
     }
-    let line = |(shapes, mut kinds): (BTreeSet<Shape>, Vec<&str>)| {
+    let line = |(request_kinds, mut kinds): (BTreeSet<RequestKind>, Vec<&str>)| {
         kinds.sort_by_key(|kind| *kind != cells::OTHERS);
         let more = kinds.len().saturating_sub(SHOWN);
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         let kinds = kinds.into_iter().take(SHOWN).collect::<Vec<_>>().join(", ");
-        let what = format!("{} {kinds}{more}: {} -> {}", methods(&shapes, all), before.words(), after.words());
+        let what = format!("{} {kinds}{more}: {} -> {}", methods(&request_kinds, all), before.words(), after.words());
         Change { place: place.clone(), ..Change::new(effect, "paths", what) }
     };
-    by_shapes.into_iter().map(line).collect()
+    by_request_kinds.into_iter().map(line).collect()
 }
 
-/// What changes only for paths and methods that are sent otherwise than as they are written, where some backend takes them
-/// for the same: one line for each effect, and none for what is `said`.
-fn disguised(gates: &(Gate<'_>, Gate<'_>), kinds: &[Cell], shapes: &[Shape], said: &Said) -> Vec<Change> {
+/// Differences only for other spellings of paths and methods that some backends treat as the same: one line for each
+/// effect, except for what is already `reported`.
+fn respelled(
+    gates: &(Gate<'_>, Gate<'_>),
+    kinds: &[Cell],
+    request_kinds: &[RequestKind],
+    reported: &Reported,
+) -> Vec<Change> {
     let mut found: BTreeMap<Effect, (usize, Change)> = BTreeMap::new();
     for (index, cell) in kinds.iter().enumerate() {
-        for (path, shape) in disguises(&cell.path).iter().flat_map(|path| shapes.iter().map(move |shape| (path, shape)))
+        for (path, request_kind) in respellings(&cell.path)
+            .iter()
+            .flat_map(|path| request_kinds.iter().map(move |request_kind| (path, request_kind)))
         {
-            for (effect, before, after, place) in answers(gates, path, shape) {
+            for (effect, before, after, place) in answers(gates, path, request_kind) {
                 let change = (effect, before, after);
-                if !said.kinds.contains(&(index, effect)) && !said.changes.contains(&change) {
-                    let shape = methods(&BTreeSet::from([shape.clone()]), shapes);
-                    let what = format!("{shape} {path}: {} -> {}", change.1.words(), change.2.words());
+                if !reported.kinds.contains(&(index, effect)) && !reported.changes.contains(&change) {
+                    let request_kind = methods(&BTreeSet::from([request_kind.clone()]), request_kinds);
+                    let what = format!("{request_kind} {path}: {} -> {}", change.1.words(), change.2.words());
                     let first = || (0, Change { place, ..Change::new(effect, "paths", what) });
                     let count = &mut found.entry(effect).or_insert_with(first).0;
                     *count = count.saturating_add(1);
@@ -141,29 +157,29 @@ fn disguised(gates: &(Gate<'_>, Gate<'_>), kinds: &[Cell], shapes: &[Shape], sai
         }
     }
     let line = |(count, change): (usize, Change)| Change {
-        what: format!("{} of another spelling, such as {}", crate::output::count(count, "request"), change.what),
+        what: format!("{} with another spelling, such as {}", crate::output::count(count, "request"), change.what),
         ..change
     };
     found.into_values().map(line).collect()
 }
 
-fn methods(shapes: &BTreeSet<Shape>, all: &[Shape]) -> String {
-    let is_method = |shape: &&Shape| matches!(shape, Shape::Method(_));
-    if shapes.iter().filter(is_method).count() == all.iter().filter(is_method).count() {
+fn methods(request_kinds: &BTreeSet<RequestKind>, all: &[RequestKind]) -> String {
+    let is_method = |request_kind: &&RequestKind| matches!(request_kind, RequestKind::Method(_));
+    if request_kinds.iter().filter(is_method).count() == all.iter().filter(is_method).count() {
         return "every method".to_owned();
     }
-    let name = |shape: &Shape| match shape {
-        Shape::Method(method) if method == OTHER => "other methods".to_owned(),
-        Shape::Method(method) => method.clone(),
-        Shape::Lower(method) => method.to_ascii_lowercase(),
-        Shape::Overridden => "with a header that overrides the method".to_owned(),
+    let name = |request_kind: &RequestKind| match request_kind {
+        RequestKind::Method(method) if method == OTHER => "other methods".to_owned(),
+        RequestKind::Method(method) => method.clone(),
+        RequestKind::Lower(method) => method.to_ascii_lowercase(),
+        RequestKind::Overridden => "with a header that overrides the method".to_owned(),
     };
-    shapes.iter().map(name).collect::<Vec<_>>().join(", ")
+    request_kinds.iter().map(name).collect::<Vec<_>>().join(", ")
 }
 
 impl Access {
-    /// Whether whoever comes in with `other` comes in with this too: each set that this asks for holds a whole set that the
-    /// other asks for.
+    /// Whether every caller with `other` access has this access too: each set of roles required here contains a whole
+    /// set that the other requires.
     fn includes(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Open, _) => true,
@@ -179,7 +195,7 @@ impl Access {
             Self::Open => "no key".to_owned(),
             Self::Key(sets) if sets.is_empty() => "any key".to_owned(),
             Self::Key(sets) => {
-                // A set that holds another asks for nothing more.
+                // A set that contains another one requires nothing more.
                 let least = |set: &&BTreeSet<String>| !sets.iter().any(|other| other != *set && other.is_subset(set));
                 let words = |set: &BTreeSet<String>| set.iter().cloned().collect::<Vec<_>>().join(" or ");
                 format!("role {}", sets.iter().filter(least).map(words).collect::<Vec<_>>().join(" and "))
@@ -188,7 +204,7 @@ impl Access {
     }
 }
 
-/// One policy as it is asked: its paths and rules alone, and one consumer that has every role.
+/// A policy with only the paths and rules of one side, and a consumer that has every role.
 struct Gate<'a> {
     side: &'a Side,
     policy: Policy,
@@ -206,15 +222,15 @@ impl<'a> Gate<'a> {
         Ok(Self { side, policy: merged.compile(&|_| None)?.policy })
     }
 
-    /// What a request has to present, and where the policy says so; none where it is refused, whatever it presents.
-    fn access(&self, path: &str, shape: &Shape) -> Option<(Access, Option<String>)> {
-        let method = match shape {
-            Shape::Method(method) => method.clone(),
-            Shape::Lower(method) => method.to_ascii_lowercase(),
-            Shape::Overridden => OTHER.to_owned(),
+    /// The access that a request needs, and the place in the policy; `None` if the request is always denied.
+    fn access(&self, path: &str, request_kind: &RequestKind) -> Option<(Access, Option<String>)> {
+        let method = match request_kind {
+            RequestKind::Method(method) => method.clone(),
+            RequestKind::Lower(method) => method.to_ascii_lowercase(),
+            RequestKind::Overridden => OTHER.to_owned(),
         };
         let mut pairs = vec![(":method", method.as_str()), (":authority", "gate"), (":path", path), ("x-api-key", KEY)];
-        if *shape == Shape::Overridden {
+        if *request_kind == RequestKind::Overridden {
             pairs.push(("x-http-method-override", OTHER));
         }
         let block = HeaderBlock::new(&pairs);
@@ -247,11 +263,11 @@ impl<'a> Gate<'a> {
     }
 }
 
-/// Other ways to send a path, which some backend takes for the same.
-fn disguises(path: &str) -> Vec<String> {
+/// Other spellings of a path that some backends treat as the same.
+fn respellings(path: &str) -> Vec<String> {
     let rest = path.strip_prefix('/').unwrap_or(path);
     let encoded = rest.bytes().next().map(|first| format!("/%{first:02X}{}", rest.get(1..).unwrap_or_default()));
-    let mut disguises = vec![
+    let mut respellings = vec![
         path.to_owned(),
         path.to_ascii_uppercase(),
         path.to_ascii_lowercase(),
@@ -263,12 +279,12 @@ fn disguises(path: &str) -> Vec<String> {
         format!("{path}/%C3%A9"),
         format!("{path}/"),
     ];
-    disguises.extend(encoded);
-    disguises
+    respellings.extend(encoded);
+    respellings
 }
 
-/// Every method that a policy names, in either letter case, and one that none names.
-fn shapes(old: &Side, new: &Side) -> Vec<Shape> {
+/// Every method that a policy names, in either letter case, and one that no policy names.
+fn request_kinds(old: &Side, new: &Side) -> Vec<RequestKind> {
     let named = [old, new].into_iter().flat_map(|side| {
         let public = side.document.public_paths.iter().map(|one| &one.methods);
         public.chain(side.document.rules.iter().map(|rule| &rule.methods)).flatten().flat_map(Methods::iter)
@@ -278,9 +294,9 @@ fn shapes(old: &Side, new: &Side) -> Vec<Shape> {
         methods.insert("HEAD".to_owned());
     }
     methods.insert(OTHER.to_owned());
-    let lower = methods.iter().cloned().map(Shape::Lower);
-    let own = methods.iter().cloned().map(Shape::Method);
-    own.chain(lower).chain([Shape::Overridden]).collect()
+    let lower = methods.iter().cloned().map(RequestKind::Lower);
+    let own = methods.iter().cloned().map(RequestKind::Method);
+    own.chain(lower).chain([RequestKind::Overridden]).collect()
 }
 
 fn patterns(side: &Side) -> Vec<PathPattern> {
@@ -288,12 +304,12 @@ fn patterns(side: &Side) -> Vec<PathPattern> {
     let public = document.public_paths.iter().map(|one| &one.path);
     let protected = document.protected_paths.iter().flatten().map(|one| &one.path);
     let restricted = protected.chain(document.rules.iter().map(|rule| &rule.path));
-    // The gate has these beside what is written.
+    // The gate adds these patterns itself.
     let of_files = restricted.clone().flat_map(PathPattern::of_file);
     public.chain(restricted).cloned().chain(of_files).collect()
 }
 
-/// The paths and rules as they are written, without remarks.
+/// The paths and rules, without descriptions.
 fn written(side: &Side) -> Option<String> {
     let document = &side.document;
     let public: Vec<_> = document.public_paths.iter().map(|one| (&one.path, &one.methods)).collect();

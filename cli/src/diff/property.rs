@@ -1,5 +1,4 @@
-//! Whatever any request finds open that was closed, a line says so; and the other way round. Small policies at random, and
-//! requests at random, decided by the core itself.
+//! Property test: whenever a random request is decided differently by two random policies, `diff` reports it.
 
 use std::path::Path;
 
@@ -241,7 +240,7 @@ fn side(text: &str) -> (Side, Policy) {
     (Side::of(merged).expect("a policy"), policy)
 }
 
-/// What lines may tell of a request that `goes` now and is `denied` then.
+/// The subjects of lines that may report a request that one policy allows (`goes`) and the other denies (`denied`).
 fn told_under(goes: &str, denied: &str) -> Vec<&'static str> {
     let mut about = match goes {
         "public_path" => vec!["paths"],

@@ -1,4 +1,4 @@
-//! What stands in one field: the mode, preflights, key sources, identities, headers, texts.
+//! Compares single fields: the mode, preflights, key sources, identities, headers, texts.
 
 use portcullis::document::{CorsPreflight, Mode, Upstream};
 use portcullis::request::KeySource;
@@ -14,7 +14,7 @@ pub(super) fn compare(old: &Side, new: &Side) -> Vec<Change> {
     let (before, after) = (&old.document, &new.document);
     match (before.cors_preflight, after.cors_preflight) {
         (CorsPreflight::Authenticate, CorsPreflight::Allow) => {
-            changes.push(Change::new(Opens, "cors_preflight", "preflights go through without a key"));
+            changes.push(Change::new(Opens, "cors_preflight", "preflights need no key"));
         }
         (CorsPreflight::Allow, CorsPreflight::Authenticate) => {
             changes.push(Change::new(Closes, "cors_preflight", "preflights need a key"));
@@ -43,15 +43,15 @@ fn texts_of(side: &Side) -> (&str, &str) {
 fn compare_modes(old: &Side, new: &Side, changes: &mut Vec<Change>) {
     let name = |side: &Side| {
         let name = mode::name(side.document.mode);
-        let by_store = if side.merged.overridden_mode.is_some() { " (by the store)" } else { "" };
+        let by_store = if side.merged.overridden_mode.is_some() { " (set in the store)" } else { "" };
         format!("{name}{by_store}")
     };
     let both = format!("{} -> {}", name(old), name(new));
     let (effect, what) = match (old.document.mode, new.document.mode) {
         (before, after) if before == after => return,
-        (Mode::Enforce, _) => (Opens, "EVERY REQUEST goes through, whatever the rest of the policy says"),
-        (_, Mode::Enforce) => (Closes, "what the rest of the policy denies is denied from now on"),
-        _ => (Neither, "every request goes through, as before"),
+        (Mode::Enforce, _) => (Opens, "EVERY REQUEST passes, whatever the rest of the policy says"),
+        (_, Mode::Enforce) => (Closes, "requests that the rest of the policy denies are now denied"),
+        _ => (Neither, "every request passes, as before"),
     };
     let place = new.merged.node.get("mode").and_then(|mode| mode.at).map(|_| new.merged.place("mode"));
     changes.push(Change { place, ..Change::new(effect, "mode", format!("{both}: {what}")) });
@@ -66,19 +66,18 @@ fn sources(old: &[KeySource], new: &[KeySource], changes: &mut Vec<Change>) {
     };
     for source in new.iter().filter(|source| !old.contains(source)) {
         let name = name(source);
-        changes.push(Change::new(Opens, "key_sources", format!("a key may stand in {name}")));
-        changes.push(Change::new(Closes, "key_sources", format!("a second credential, in {name}, is refused")));
+        changes.push(Change::new(Opens, "key_sources", format!("keys are accepted in {name}")));
+        changes.push(Change::new(Closes, "key_sources", format!("a second credential in {name} is rejected")));
     }
     for source in old.iter().filter(|source| !new.contains(source)) {
         let name = name(source);
-        changes.push(Change::new(Closes, "key_sources", format!("a key may no longer stand in {name}")));
-        let what =
-            format!("what stands in {name} beside a valid key elsewhere was refused, and is no longer looked at");
+        changes.push(Change::new(Closes, "key_sources", format!("keys are no longer accepted in {name}")));
+        let what = format!("a second credential in {name} was rejected, and is now ignored");
         changes.push(Change::new(MayOpen, "key_sources", what));
     }
     let same = old.len() == new.len() && new.iter().all(|source| old.contains(source));
     if same && old != new {
-        changes.push(Change::new(Neither, "key_sources", "in another order"));
+        changes.push(Change::new(Neither, "key_sources", "different order"));
     }
 }
 
@@ -93,13 +92,13 @@ fn identities(old: &Side, new: &Side, changes: &mut Vec<Change>) {
     for (index, pattern) in before.iter().enumerate().filter(|(_, pattern)| !covered(pattern, after)) {
         let place = Some(old.merged.place(&format!("trusted_identities[{index}]")));
         let narrower = after.iter().any(|other| covers(pattern, other));
-        let what = if narrower { "not all of it goes without a key any more" } else { "needs a key" };
+        let what = if narrower { "a part of it now needs a key" } else { "needs a key" };
         let what = format!("{}: {what}", pattern.as_str());
         changes.push(Change { place, ..Change::new(Closes, "trusted_identities", what) });
     }
 }
 
-/// Whether a pattern of identities covers all that another one does: a `*` of that one falls under a `*` alone.
+/// Whether a pattern of identities covers another one: a `*` is covered only by a `*`.
 fn covers(wide: &SpiffeIdPattern, narrow: &SpiffeIdPattern) -> bool {
     wide.matches(narrow.as_str().as_bytes())
 }
@@ -109,19 +108,20 @@ fn upstream(old: &Upstream, new: &Upstream, changes: &mut Vec<Change>) {
         |of: &Upstream| [&of.consumer_header, &of.roles_header, &of.key_id_header].map(|name| name.as_str().to_owned());
     let (before, after) = (names(old), names(new));
     for name in before.iter().filter(|name| !after.contains(name)) {
-        let what = format!("{name} that a caller sends is no longer removed: no service may believe it");
+        let what = format!("{name} from callers is no longer removed: services must not trust it");
         changes.push(Change::new(Opens, "upstream", what));
     }
     for name in after.iter().filter(|name| !before.contains(name)) {
-        changes.push(Change::new(Closes, "upstream", format!("{name} that a caller sends is removed")));
+        changes.push(Change::new(Closes, "upstream", format!("{name} from callers is removed")));
     }
     if before != after {
-        let what = format!("consumer, roles and key id stand in {}, which was {}", after.join(", "), before.join(", "));
+        let what =
+            format!("consumer, roles and key id are sent in {} (before: {})", after.join(", "), before.join(", "));
         changes.push(Change::new(Neither, "upstream", what));
     }
     if old.forward_credential != new.forward_credential {
         let what =
-            if new.forward_credential { "the service sees the keys" } else { "the service no longer sees the keys" };
+            if new.forward_credential { "services receive the keys" } else { "services no longer receive the keys" };
         changes.push(Change::new(Neither, "upstream", what));
     }
 }

@@ -1,61 +1,61 @@
-//! Envoy's own filter, `envoy.filters.http.api_key_auth`: in a whole bootstrap, or its configuration alone.
+//! Imports Envoy's filter `envoy.filters.http.api_key_auth`: from a whole bootstrap, or from its configuration.
 
 use anyhow::{Result, bail};
 
-use super::found::{Found, FoundKey, NOBODY, list, refused};
+use super::discovered::{Discovered, DiscoveredKey, PLACEHOLDER_ROLE, list, refused};
 use super::source::Source;
 use crate::yaml::{Node, Position, Tree};
 
 const FILTER: &str = "envoy.extensions.filters.http.api_key_auth.v3.ApiKeyAuth";
 
-/// What the filter holds.
+/// Reads the filter.
 ///
 /// # Errors
-/// Where there is no such filter, or more than one.
-pub(super) fn find(source: &Source) -> Result<Found> {
+/// If there is no such filter, or more than one.
+pub(super) fn find(source: &Source) -> Result<Discovered> {
     let node = source.node()?;
     let mut filters = Vec::new();
     let mut per_route = Vec::new();
-    let mut found = Found::default();
+    let mut discovered = Discovered::default();
     search(&node, None, &mut filters, &mut per_route);
     let filter = match filters.as_slice() {
         [] if node.get("credentials").is_some() || sources(&node).is_some() => &node,
         [] => bail!("{} has no filter envoy.filters.http.api_key_auth", source.name),
         [one] => *one,
         [first, second, ..] => bail!(
-            "{} has several filters envoy.filters.http.api_key_auth ({} and {}): whoever has a key of one would pass all, \
-             so import the configuration of one of them alone",
+            "{} has several filters envoy.filters.http.api_key_auth ({} and {}): a key of one would be valid for all, \
+             so import the configuration of one of them only",
             source.name,
             source.place(first.at),
             source.place(second.at)
         ),
     };
-    found.leave_unknown(filter, "", &["@type", "credentials", "key_sources", "keySources", "forwarding"]);
+    discovered.leave_unknown(filter, "", &["@type", "credentials", "key_sources", "keySources", "forwarding"]);
     if !std::ptr::eq(filter, &node) {
-        found.note(None, "of this file, only the filter is looked at: routes and listeners stay with Envoy");
+        discovered.note(None, "only the filter is imported: routes and listeners stay in Envoy");
     }
     let credentials = filter.items_of("credentials");
     for (index, credential) in credentials.iter().enumerate() {
-        credential_of(credential, &format!("credentials[{index}]"), &mut found);
+        credential_of(credential, &format!("credentials[{index}]"), &mut discovered);
     }
-    key_sources(filter, &mut found);
-    forwarding(filter, &mut found);
-    routes(&per_route, &mut found);
-    Ok(found)
+    key_sources(filter, &mut discovered);
+    forwarding(filter, &mut discovered);
+    routes(&per_route, &mut discovered);
+    Ok(discovered)
 }
 
-/// JSON has other names than YAML for these (proto3's JSON mapping), and Envoy takes both.
+/// The key sources. Envoy accepts the field's name in the `.proto` file and its JSON name.
 fn sources(filter: &Node) -> Option<&Node> {
     filter.get("key_sources").or_else(|| filter.get("keySources"))
 }
 
-/// Settings for a single route, and what that route matches where they are not for more than one.
+/// Settings for a single route, and the match of that route, if they apply to only one.
 struct PerRoute<'a> {
     settings: &'a Node,
     matches: Option<&'a Node>,
 }
 
-/// Finds the filters, and settings for single routes. Recursion ends where the reader's own limit of depth ends.
+/// Finds the filters, and settings for single routes. The parser limits the depth of the recursion.
 fn search<'a>(
     node: &'a Node,
     matches: Option<&'a Node>,
@@ -75,35 +75,39 @@ fn search<'a>(
     children.for_each(|child| search(child, matches, filters, per_route));
 }
 
-/// Rules that let nobody in where a route has keys of its own, or lets only some clients in.
-fn routes(per_route: &[PerRoute<'_>], found: &mut Found) {
+/// Adds rules that block routes with their own keys or clients.
+fn routes(per_route: &[PerRoute<'_>], discovered: &mut Discovered) {
     let mut rules = Vec::new();
     for PerRoute { settings, matches } in per_route {
-        let left = "settings for one route alone: its keys, and which clients may come in there, are not taken";
+        let left = "settings of a single route are not imported: its keys, and which clients it allows";
         let is_given =
             |names: &[&str]| names.iter().any(|name| settings.get(name).is_some_and(|node| !node.items().is_empty()));
         if !is_given(&["credentials", "allowed_clients", "allowedClients"]) {
-            found.leave(settings.at, left);
+            discovered.leave(settings.at, left);
             continue;
         }
-        let rule = |path: String| Node::map([("path", Node::from(path)), ("roles", list([NOBODY]))]);
+        let rule = |path: String| Node::map([("path", Node::from(path)), ("roles", list([PLACEHOLDER_ROLE]))]);
         let path = matches.and_then(pattern);
         let path = path.filter(|path| refused("rules", &Node::list([rule(path.clone())])).is_none());
         let rule = rule(path.unwrap_or_else(|| "/**".to_owned()));
         let fix =
-            format!("nobody passes there until the rule with {NOBODY} is written, with roles that its clients have");
-        found.leave(settings.at, format!("{left}: {fix}"));
+            format!("the route is blocked until you replace {PLACEHOLDER_ROLE} in its rule by roles of its clients");
+        discovered.leave(settings.at, format!("{left}: {fix}"));
         if !rules.contains(&rule) {
             rules.push(rule);
         }
     }
     if !rules.is_empty() {
-        found.set("rules", Node::list(rules), "Routes with keys or clients of their own: write who may come in there.");
+        discovered.set(
+            "rules",
+            Node::list(rules),
+            "Routes with their own keys or clients: write which roles they allow.",
+        );
     }
 }
 
-/// The pattern for what a route matches. A prefix of Envoy ends anywhere, and the pattern on a segment: `portcullis lint
-/// --envoy` finds where that matters.
+/// The pattern for the match of a route. An Envoy prefix can end anywhere, the pattern ends at a segment: `portcullis
+/// lint --envoy` finds where that matters.
 fn pattern(matches: &Node) -> Option<String> {
     let text = |name: &str| matches.get(name).and_then(Node::text);
     let prefix = || text("prefix").or_else(|| text("path_separated_prefix")).or_else(|| text("pathSeparatedPrefix"));
@@ -111,83 +115,92 @@ fn pattern(matches: &Node) -> Option<String> {
     text("path").map(str::to_owned).or_else(below)
 }
 
-fn credential_of(credential: &Node, place: &str, found: &mut Found) {
-    found.leave_unknown(credential, place, &["key", "client"]);
+fn credential_of(credential: &Node, place: &str, discovered: &mut Discovered) {
+    discovered.leave_unknown(credential, place, &["key", "client"]);
     let text = |name| credential.get(name).and_then(Node::text);
     match (text("key"), text("client")) {
         (Some(key), Some(client)) => {
             let at = credential.get("key").and_then(|key| key.at);
-            found.push(key, FoundKey::of(key, at, client));
+            discovered.push(key, DiscoveredKey::of(key, at, client));
         }
-        _ => found.leave(credential.at, "key not taken: key and client must both be text: quote them"),
+        _ => discovered.leave(credential.at, "key not imported: key and client must both be text: quote them"),
     }
 }
 
-/// Sources as Envoy and Envoy Gateway name them, and where each stands.
-pub(super) fn set_sources(sources: Vec<(&'static str, String, Option<Position>)>, comment: &str, found: &mut Found) {
+/// Adds key sources: kind, name and position, as in Envoy and Envoy Gateway.
+pub(super) fn set_sources(
+    sources: Vec<(&'static str, String, Option<Position>)>,
+    comment: &str,
+    discovered: &mut Discovered,
+) {
     let mut items: Vec<Node> = Vec::new();
     for (kind, name, at) in sources {
         let item = match kind {
             "header" if name.eq_ignore_ascii_case("authorization") => {
-                found.note(at, "the header Authorization is the key source `bearer` here: a key without the word Bearer is not taken");
+                discovered.note(
+                    at,
+                    "the header Authorization becomes the key source `bearer`: a key without the word \
+                                     Bearer is not accepted",
+                );
                 Node::from("bearer")
             }
             "header" => Node::map([(kind, Node::from(name.to_ascii_lowercase()))]),
             _ => Node::map([(kind, Node::from(name))]),
         };
         match refused("key_sources", &Node::list([item.clone()])) {
-            Some(why) => found.leave(at, format!("a key source that {why}")),
+            Some(why) => discovered.leave(at, format!("key source not imported: {why}")),
             None if items.contains(&item) => {}
             None => items.push(item),
         }
     }
     if items.iter().any(|item| item.get("header").is_some()) {
-        found.note(
+        discovered.note(
             None,
-            "Envoy drops the word Bearer before a key in any header; here it is dropped in Authorization alone",
+            "Envoy removes the word Bearer before a key in any header; the gate does so only in Authorization",
         );
     }
     if !items.is_empty() {
-        found.set("key_sources", Node::list(items), comment);
+        discovered.set("key_sources", Node::list(items), comment);
     }
 }
 
-fn key_sources(filter: &Node, found: &mut Found) {
+fn key_sources(filter: &Node, discovered: &mut Discovered) {
     let Some(sources) = sources(filter) else {
-        return found.leave(filter.at, "key_sources is missing: where a key may stand is left to the policy");
+        return discovered.leave(filter.at, "key_sources is missing: the policy decides where keys are accepted");
     };
     let mut named = Vec::new();
     for (index, source) in sources.items().iter().enumerate() {
-        found.leave_unknown(source, &format!("key_sources[{index}]"), &["header", "query", "cookie"]);
+        discovered.leave_unknown(source, &format!("key_sources[{index}]"), &["header", "query", "cookie"]);
         for kind in ["header", "query", "cookie"] {
             if let Some(name) = source.get(kind).and_then(Node::text).filter(|name| !name.is_empty()) {
                 named.push((kind, name.to_owned(), source.at));
             }
         }
     }
-    set_sources(named, "key_sources of envoy.filters.http.api_key_auth.", found);
+    set_sources(named, "key_sources of envoy.filters.http.api_key_auth.", discovered);
 }
 
-fn forwarding(filter: &Node, found: &mut Found) {
+fn forwarding(filter: &Node, discovered: &mut Discovered) {
     let forwarding = filter.get("forwarding");
     if let Some(forwarding) = forwarding {
-        found.leave_unknown(forwarding, "forwarding", &["header", "hide_credentials", "hideCredentials"]);
+        discovered.leave_unknown(forwarding, "forwarding", &["header", "hide_credentials", "hideCredentials"]);
     }
     let header = forwarding.and_then(|forwarding| forwarding.get("header"));
     let hide = forwarding
         .and_then(|forwarding| forwarding.get("hide_credentials").or_else(|| forwarding.get("hideCredentials")));
-    set_upstream(header, hide, "forwarding of envoy.filters.http.api_key_auth.", found);
+    set_upstream(header, hide, "forwarding of envoy.filters.http.api_key_auth.", discovered);
 }
 
-/// What the upstream hears: the client's name in a header, and the key itself where it is not hidden.
-pub(super) fn set_upstream(header: Option<&Node>, hide: Option<&Node>, comment: &str, found: &mut Found) {
+/// Adds what the upstream gets: the client's name in a header, and the key itself if it is not hidden.
+pub(super) fn set_upstream(header: Option<&Node>, hide: Option<&Node>, comment: &str, discovered: &mut Discovered) {
     let mut members = Vec::new();
     if let Some(name) = header.and_then(Node::text).filter(|name| !name.is_empty()) {
         let name = Node::from(name.to_ascii_lowercase());
         match refused("upstream", &Node::map([("consumer_header", name.clone())])) {
-            Some(why) => {
-                found.leave(header.and_then(|header| header.at), format!("the header for the client's name {why}"))
-            }
+            Some(why) => discovered.leave(
+                header.and_then(|header| header.at),
+                format!("header for the client's name not imported: {why}"),
+            ),
             None => members.push(("consumer_header", name)),
         }
     }
@@ -196,7 +209,7 @@ pub(super) fn set_upstream(header: Option<&Node>, hide: Option<&Node>, comment: 
     let comment = if hidden {
         comment.to_owned()
     } else {
-        format!("{comment} The key goes on to the upstream: it was not hidden.")
+        format!("{comment} The key is forwarded to the upstream, because it was not hidden.")
     };
-    found.set("upstream", Node::map(members), comment);
+    discovered.set("upstream", Node::map(members), comment);
 }

@@ -1,4 +1,4 @@
-//! DEEPaaS: one bearer token, of its configuration file (oslo.config's ini format) or of the environment.
+//! Imports the bearer token of DEEPaaS, from its configuration file (oslo.config's ini format) or from the environment.
 
 use std::path::Path;
 
@@ -6,77 +6,76 @@ use anyhow::{Result, bail};
 use portcullis::keys::Digest;
 use serde_json::json;
 
-use super::found::{Found, FoundKey, list, shown};
+use super::discovered::{Discovered, DiscoveredKey, list, shown};
 use super::source::{Source, line};
 use crate::yaml::{Node, Position};
 
-/// Whose the token is.
+/// The consumer of the token.
 const CONSUMER: &str = "deepaas";
 const OPTION: &str = "auth_bearer_token";
 /// The variable of the environment with the token.
 pub(crate) const VARIABLE: &str = "DEEPAAS_AUTH_BEARER_TOKEN";
 
-/// The token of the file that is named, or else of the environment, and what it opens.
+/// Reads the token from the given file, or from the environment, and adds the settings.
 ///
 /// # Errors
-/// Where there is neither, or where the file is no such file.
-pub(super) fn find(file: Option<&Path>) -> Result<(Source, Found)> {
+/// If there is neither, or if the file is invalid.
+pub(super) fn find(file: Option<&Path>) -> Result<(Source, Discovered)> {
     let variable = std::env::var_os(VARIABLE).filter(|value| !value.is_empty());
-    let mut found = Found::default();
+    let mut discovered = Discovered::default();
     let (source, token) = match (file, &variable) {
         (Some(file), variable) => {
             let source = Source::read(file)?;
-            let token = token(&source, &mut found)?;
+            let token = token(&source, &mut discovered)?;
             let differs = |(token, _): &(String, _)| variable.as_ref().is_some_and(|value| value != token.as_str());
             if token.as_ref().is_none_or(differs) && variable.is_some() {
-                found.leave(None, format!("{VARIABLE} is set to another token: to import that one, name no file"));
+                discovered.leave(None, format!("{VARIABLE} is set to another token: to import that one, give no file"));
             }
             (source, token)
         }
         (None, Some(value)) => {
             let source = Source { name: VARIABLE.to_owned(), text: String::new() };
-            let Some(token) = value.to_str() else { bail!("{VARIABLE} is no UTF-8, so no request could present it") };
+            let Some(token) = value.to_str() else { bail!("{VARIABLE} is not UTF-8, so no request can present it") };
             (source, Some((token.to_owned(), None)))
         }
         (None, None) => bail!(
-            "DEEPaaS is open to everybody until it has a token: there is nothing to import. Name its configuration file, \
-             or set {VARIABLE}"
+            "nothing to import: DEEPaaS is open until it has a token. Give its configuration file, or set {VARIABLE}"
         ),
     };
-    found.set("name", CONSUMER.into(), "From DEEPaaS.");
+    discovered.set("name", CONSUMER.into(), "From DEEPaaS.");
     match token {
         Some((token, at)) => {
-            found.push(&token, FoundKey::of(&token, at, CONSUMER));
-            found.set("mode", "enforce".into(), "There was a token.");
+            discovered.push(&token, DiscoveredKey::of(&token, at, CONSUMER));
+            discovered.set("mode", "enforce".into(), "There was a token.");
         }
         None if variable.is_some() => {
-            found.set("mode", "enforce".into(), "The file has no token, and the environment has.")
+            discovered.set("mode", "enforce".into(), "The file has no token, and the environment has.")
         }
         None => {
-            found.note(None, format!("no {OPTION}: DEEPaaS lets everybody in, so mode is disabled"));
-            found.set("mode", "disabled".into(), "There was no token: DEEPaaS lets everybody in.");
+            discovered.note(None, format!("no {OPTION}: DEEPaaS is open without a token, so mode is disabled"));
+            discovered.set("mode", "disabled".into(), "There was no token: DEEPaaS is open without one.");
         }
     }
     for (member, value, why) in access() {
-        found.set(member, value, why);
+        discovered.set(member, value, why);
     }
-    found.note(None, "the gate takes the token out of the request: start DEEPaaS itself without one");
-    Ok((source, found))
+    discovered.note(None, "the gate removes the token from requests: start DEEPaaS itself without one");
+    Ok((source, discovered))
 }
 
-/// What DEEPaaS protects by a token, and where it looks for it, with the reasons.
+/// The paths that DEEPaaS protects, and its key source, with the reasons.
 fn access() -> [(&'static str, Node, &'static str); 2] {
     [
-        ("key_sources", list(["bearer"]), "DEEPaaS takes its token as Authorization: Bearer alone."),
+        ("key_sources", list(["bearer"]), "DEEPaaS accepts its token only as Authorization: Bearer."),
         (
             "protected_paths",
             list(["/v2/models/**"]),
-            "DEEPaaS asks for its token here alone: /, /v2/ and the documentation are open.",
+            "DEEPaaS requires its token only here: /, /v2/ and the documentation are open.",
         ),
     ]
 }
 
-/// The policy of a DEEPaaS with one token.
+/// The policy for a DEEPaaS with one token.
 pub(crate) fn policy(token: &Digest) -> Node {
     let key = json!({"id": "token", "sha256": token.to_hex()});
     let rest = json!({
@@ -87,9 +86,9 @@ pub(crate) fn policy(token: &Digest) -> Node {
     access().into_iter().fold(Node::from(rest), |policy, (member, value, _)| policy.with(member, value))
 }
 
-/// The option in the section `[DEFAULT]`, and where it stands. As oslo.config has it: the last one counts, quotes around a
-/// value are dropped, a line that begins with a blank goes on with the one before.
-fn token(source: &Source, found: &mut Found) -> Result<Option<(String, Option<Position>)>> {
+/// The option in the section `[DEFAULT]`, and its position. As in oslo.config, the last one counts, quotes around a
+/// value are removed, and a line that begins with a blank continues the line before.
+fn token(source: &Source, discovered: &mut Discovered) -> Result<Option<(String, Option<Position>)>> {
     let mut section = None;
     let mut token: Option<(String, Option<Position>)> = None;
     let mut in_token = false;
@@ -103,7 +102,7 @@ fn token(source: &Source, found: &mut Found) -> Result<Option<(String, Option<Po
         }
         if text.starts_with([' ', '\t']) {
             if in_token && let Some((value, _)) = &mut token {
-                // A token of several lines: no request can present it, and it is told so.
+                // A token of several lines: it is reported later that no request can present it.
                 value.push('\n');
                 value.push_str(trimmed);
             }
@@ -111,31 +110,34 @@ fn token(source: &Source, found: &mut Found) -> Result<Option<(String, Option<Po
         }
         in_token = false;
         if let Some(name) = trimmed.strip_prefix('[') {
-            let Some(name) = name.strip_suffix(']') else { bail!("{}:{number}: a section without its ]", source.name) };
+            let Some(name) = name.strip_suffix(']') else {
+                bail!("{}:{number}: invalid section: expected [NAME]", source.name)
+            };
             section = Some(name.to_owned());
             continue;
         }
         let Some(section) = &section else {
-            bail!("{}:{number}: no section yet: begin it with [DEFAULT]", source.name)
+            bail!("{}:{number}: setting before the first section: begin the file with [DEFAULT]", source.name)
         };
         let Some((name, value)) = trimmed.split_once(['=', ':']) else {
-            bail!("{}:{number}: no setting: write it as name = value", source.name)
+            bail!("{}:{number}: invalid line: expected name = value", source.name)
         };
         let (name, value) = (name.trim(), value.trim());
         if name != OPTION {
             others.push(shown(name));
         } else if section != "DEFAULT" {
-            found.leave(line(index), format!("{OPTION} is not in the section [DEFAULT], where DEEPaaS looks for it"));
+            discovered
+                .leave(line(index), format!("{OPTION} is not in the section [DEFAULT], where DEEPaaS looks for it"));
         } else {
             if token.is_some() {
-                found.note(line(index), format!("{OPTION} is given again: the last one counts"));
+                discovered.note(line(index), format!("duplicate {OPTION}: the last one counts"));
             }
             in_token = true;
             token = Some((unquoted(value).to_owned(), line(index)));
         }
     }
     if !others.is_empty() {
-        found.note(None, format!("not about access, stays with DEEPaaS: {}", others.join(", ")));
+        discovered.note(None, format!("ignored, since not about access: {}", others.join(", ")));
     }
     Ok(token.filter(|(value, _)| !value.is_empty()))
 }

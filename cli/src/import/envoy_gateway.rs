@@ -1,19 +1,19 @@
-//! Envoy Gateway: Secrets that hold a key for each client, and the SecurityPolicy that says where a key may stand.
+//! Imports from Envoy Gateway: Secrets with a key for each client, and the SecurityPolicy with the key sources.
 
 use anyhow::{Result, bail};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
 use super::api_key_auth::{set_sources, set_upstream};
-use super::found::{Found, FoundKey};
+use super::discovered::{Discovered, DiscoveredKey};
 use super::source::Source;
 use crate::yaml::{Node, Position, Tree};
 
-/// What the documents hold.
+/// Reads the documents.
 ///
 /// # Errors
-/// Where there is no Secret and no SecurityPolicy among them, or more policies than one.
-pub(super) fn find(source: &Source) -> Result<Found> {
+/// If there is neither a Secret nor a SecurityPolicy among them, or more than one policy.
+pub(super) fn find(source: &Source) -> Result<Discovered> {
     let mut objects = Vec::new();
     for document in source.nodes()? {
         flatten(document, &mut objects);
@@ -21,13 +21,13 @@ pub(super) fn find(source: &Source) -> Result<Found> {
     let kind = |object: &Node| object.get("kind").and_then(Node::text).unwrap_or_default().to_owned();
     let policies: Vec<&Node> = objects.iter().filter(|object| kind(object) == "SecurityPolicy").collect();
     let (with_keys, others): (Vec<&Node>, Vec<&Node>) = policies.into_iter().partition(|policy| auth(policy).is_some());
-    let mut found = Found::default();
+    let mut discovered = Discovered::default();
     for policy in others {
-        found.leave(policy.at, "a SecurityPolicy without apiKeyAuth");
+        discovered.leave(policy.at, "a SecurityPolicy without apiKeyAuth");
     }
     let references = match with_keys.as_slice() {
         [] => None,
-        [policy] => security_policy(policy, &mut found),
+        [policy] => security_policy(policy, &mut discovered),
         [first, second, ..] => bail!(
             "{} has several SecurityPolicies with apiKeyAuth ({} and {}): import one of them at a time",
             source.name,
@@ -41,17 +41,17 @@ pub(super) fn find(source: &Source) -> Result<Found> {
     }
     for object in &objects {
         if !matches!(kind(object).as_str(), "Secret" | "SecurityPolicy") {
-            found.leave(object.at, "neither a Secret nor a SecurityPolicy");
+            discovered.leave(object.at, "neither a Secret nor a SecurityPolicy");
         }
     }
     let mut clients = Vec::new();
     match &references {
-        // The order of the references decides which of two keys of one client counts.
+        // If a client has two keys, the order of the references decides which one counts.
         Some(references) => {
             for reference in references {
                 match secrets.iter().find(|secret| reference.is_to(secret)) {
-                    Some(secret) => keys(secret, &mut clients, &mut found),
-                    None => found.leave(
+                    Some(secret) => keys(secret, &mut clients, &mut discovered),
+                    None => discovered.leave(
                         reference.at,
                         "credentialRefs names a Secret that is not in this file: its keys are missing",
                     ),
@@ -59,13 +59,13 @@ pub(super) fn find(source: &Source) -> Result<Found> {
             }
             for secret in secrets {
                 if !references.iter().any(|reference| reference.is_to(secret)) {
-                    found.leave(secret.at, "a Secret that the SecurityPolicy does not name");
+                    discovered.leave(secret.at, "a Secret that the SecurityPolicy does not name");
                 }
             }
         }
-        None => secrets.into_iter().for_each(|secret| keys(secret, &mut clients, &mut found)),
+        None => secrets.into_iter().for_each(|secret| keys(secret, &mut clients, &mut discovered)),
     }
-    Ok(found)
+    Ok(discovered)
 }
 
 /// `kubectl get -o yaml` wraps several objects into a List.
@@ -88,7 +88,7 @@ fn auth(policy: &Node) -> Option<&Node> {
     policy.get("spec")?.get("apiKeyAuth")
 }
 
-/// What a SecurityPolicy names, and where it does.
+/// A reference from a SecurityPolicy to a Secret.
 struct Reference<'a> {
     at: Option<Position>,
     name: &'a str,
@@ -96,7 +96,7 @@ struct Reference<'a> {
 }
 
 impl Reference<'_> {
-    /// Whether this is the Secret. Where one of the two does not say its namespace, the name decides.
+    /// Whether the reference is to this Secret. If one of the two has no namespace, the name decides.
     fn is_to(&self, secret: &Node) -> bool {
         let namespaces = self.namespace.zip(metadata(secret, "namespace"));
         metadata(secret, "name") == Some(self.name) && namespaces.is_none_or(|(this, its)| this == its)
@@ -107,29 +107,26 @@ fn metadata<'a>(object: &'a Node, member: &str) -> Option<&'a str> {
     object.get("metadata")?.get(member)?.text()
 }
 
-/// The Secrets that it names: of its own namespace, unless it says another.
-fn security_policy<'a>(policy: &'a Node, found: &mut Found) -> Option<Vec<Reference<'a>>> {
+/// The references of a SecurityPolicy: to Secrets in its own namespace, unless they name another.
+fn security_policy<'a>(policy: &'a Node, discovered: &mut Discovered) -> Option<Vec<Reference<'a>>> {
     let auth = auth(policy)?;
     if let Some(spec) = policy.get("spec") {
-        found.leave_unknown(spec, "spec", &["apiKeyAuth", "targetRef", "targetRefs", "targetSelectors"]);
+        discovered.leave_unknown(spec, "spec", &["apiKeyAuth", "targetRef", "targetRefs", "targetSelectors"]);
     }
-    found.note(
-        policy.at,
-        "which routes it applies to is not looked at: the gate applies to all that goes through its filter",
-    );
+    discovered.note(policy.at, "its target routes are ignored: the gate applies to every request through its filter");
     let known = ["credentialRefs", "extractFrom", "forwardClientIDHeader", "sanitize"];
-    found.leave_unknown(auth, "spec.apiKeyAuth", &known);
+    discovered.leave_unknown(auth, "spec.apiKeyAuth", &known);
     let mut sources = Vec::new();
     for extract in auth.items_of("extractFrom") {
-        found.leave_unknown(extract, "spec.apiKeyAuth.extractFrom", &["headers", "params", "cookies"]);
+        discovered.leave_unknown(extract, "spec.apiKeyAuth.extractFrom", &["headers", "params", "cookies"]);
         for (member, kind) in [("headers", "header"), ("params", "query"), ("cookies", "cookie")] {
             let names = extract.items_of(member);
             sources.extend(names.iter().filter_map(|name| Some((kind, name.text()?.to_owned(), name.at))));
         }
     }
-    set_sources(sources, "extractFrom of the SecurityPolicy.", found);
+    set_sources(sources, "extractFrom of the SecurityPolicy.", discovered);
     let comment = "forwardClientIDHeader and sanitize of the SecurityPolicy.";
-    set_upstream(auth.get("forwardClientIDHeader"), auth.get("sanitize"), comment, found);
+    set_upstream(auth.get("forwardClientIDHeader"), auth.get("sanitize"), comment, discovered);
     let references = auth.items_of("credentialRefs");
     let own = metadata(policy, "namespace");
     let reference = |one: &'a Node| {
@@ -139,13 +136,13 @@ fn security_policy<'a>(policy: &'a Node, found: &mut Found) -> Option<Vec<Refere
     Some(references.iter().filter_map(reference).collect())
 }
 
-fn keys(secret: &Node, clients: &mut Vec<String>, found: &mut Found) {
+fn keys(secret: &Node, clients: &mut Vec<String>, discovered: &mut Discovered) {
     if secret.get("type").is_some_and(|kind| kind.text() != Some("Opaque")) {
-        return found.leave(secret.at, "a Secret that is not of the type Opaque");
+        return discovered.leave(secret.at, "a Secret that is not of the type Opaque");
     }
     let members = |name| secret.get(name).map(Node::members).unwrap_or_default();
     let plain = members("stringData");
-    // What stands in stringData too is overwritten by it.
+    // stringData overrides data.
     let encoded = members("data").iter().filter(|(name, _)| !plain.iter().any(|(other, _)| other.text == name.text));
     let decoded = encoded.map(|(name, value)| (name, value, value.text().and_then(decode)));
     let plain = plain.iter().map(|(name, value)| (name, value, value.text().map(str::to_owned)));
@@ -153,23 +150,26 @@ fn keys(secret: &Node, clients: &mut Vec<String>, found: &mut Found) {
     let mut own = Vec::new();
     for (client, value, text) in all {
         let Some(text) = text else {
-            found.leave(value.at, "key not taken: it is no base64 of text");
+            discovered.leave(value.at, "key not imported: it is not base64 of text");
             continue;
         };
-        let key = FoundKey::of(&text, value.at, client.text.as_str());
+        let key = DiscoveredKey::of(&text, value.at, client.text.as_str());
         if clients.contains(&client.text) {
-            found.leave(value.at, "key not taken: an earlier Secret has a key of this client, and that one counts");
+            discovered.leave(
+                value.at,
+                "key not imported: an earlier Secret has a key of this client, which takes precedence",
+            );
             continue;
         }
         if text.ends_with('\n') {
-            found.leave(
+            discovered.leave(
                 value.at,
-                "key not taken: it ends with a line break, so no request could present it: encode it with printf",
+                "key not imported: it ends with a line break, so no request can present it: encode it with printf",
             );
             continue;
         }
         own.push(client.text.clone());
-        found.push(&text, key);
+        discovered.push(&text, key);
     }
     clients.extend(own);
 }

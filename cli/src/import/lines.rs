@@ -1,24 +1,25 @@
-//! A plain list of keys, one a line.
+//! Imports a list of keys, one on each line.
 
 use clap::Args;
 
 use super::Common;
-use super::found::{Found, FoundKey};
+use super::discovered::{Discovered, DiscoveredKey};
 use super::source::{Source, line};
 
-/// Where the keys are, and whose.
+/// The options of `import list`.
 #[derive(Debug, Args)]
 pub(super) struct Lines {
     #[command(flatten)]
     pub(super) common: Common,
-    /// Whose the keys are
+    /// The consumer of the keys
     #[arg(long, value_name = "NAME")]
     pub(super) consumer: String,
 }
 
-/// Every line that is neither empty nor a comment. Blanks around a key do not count, and what follows ` #` is a comment.
-pub(super) fn find(source: &Source, consumer: &str) -> Found {
-    let mut found = Found::default();
+/// Reads the keys. Empty lines, blanks around a key, and comments (`#` at the start of a line or after a blank) are
+/// ignored.
+pub(super) fn find(source: &Source, consumer: &str) -> Discovered {
+    let mut discovered = Discovered::default();
     for (index, text) in source.text.lines().enumerate() {
         let text = text.trim();
         let text = text
@@ -26,8 +27,8 @@ pub(super) fn find(source: &Source, consumer: &str) -> Found {
             .filter(|(_, rest)| rest.trim_start().starts_with('#'))
             .map_or(text, |(key, _)| key);
         if !text.is_empty() && !text.starts_with('#') {
-            found.push(text, FoundKey::of(text, line(index), consumer));
+            discovered.push(text, DiscoveredKey::of(text, line(index), consumer));
         }
     }
-    found
+    discovered
 }

@@ -1,10 +1,11 @@
-//! `portcullis import`: takes keys and settings over from another system. Keys go to the store, as digests; settings go to
-//! a policy that does not exist yet, or are shown to whoever writes the one that does.
+//! `portcullis import`: imports keys and settings from another system. Keys go to the store, as digests. Settings go to
+//! a new policy; if one exists, they are printed.
 
 mod api_key_auth;
 pub(crate) mod deepaas;
+mod discovered;
 mod envoy_gateway;
-mod found;
+mod keys;
 mod kong;
 mod lines;
 pub(crate) mod orchestra;
@@ -13,19 +14,18 @@ mod report;
 mod rxinfer;
 mod source;
 mod table;
-mod take;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
 
-use crate::files::{Merged, merge};
+use crate::files::{EffectivePolicy, merge};
 use crate::output::Output;
 use crate::store::{Locked, Store};
 use crate::when::now;
 use crate::yaml::Node;
-use found::Found;
+use discovered::Discovered;
 use policy::Target;
 use report::Report;
 use source::Source;
@@ -37,23 +37,24 @@ const EXAMPLES: &str = "Examples:
   kubectl get secret api-keys -o yaml | portcullis import envoy-gateway -
   portcullis import csv keys.csv --output json
 
-Keys go to keys.json, as digests. Settings go to policy.yaml where there is none yet; where there is one it is left alone, \
-and what belongs there is printed.
+Keys go to keys.json, as digests. Settings go to a new policy.yaml. An existing policy is not changed: the settings \
+to add are printed.
 
-Exit status: 0 all was taken, 1 something was left out (it is said what, where and why), 2 usage or input error.";
+Exit status: 0 everything was imported, 1 something was left out (the report says what, where and why), 2 usage or \
+input error.";
 
-/// The end of the help of one kind.
+/// The examples and the exit status in the help of one kind.
 macro_rules! examples {
     ($examples:literal) => {
         concat!(
             "Examples:\n",
             $examples,
-            "\n\nExit status: 0 all was taken, 1 something was left out, 2 usage or input error."
+            "\n\nExit status: 0 everything was imported, 1 something was left out, 2 usage or input error."
         )
     };
 }
 
-/// Take keys and settings over from another system
+/// Import keys and settings from another system
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Import {
@@ -63,55 +64,55 @@ pub(crate) struct Import {
 
 #[derive(Debug, Subcommand)]
 enum Kind {
-    /// Orchestra's api_keys.json: keys, local networks, and whether callers from outside need a key
+    /// Import Orchestra's api_keys.json: keys, local networks, and whether external callers need a key
     #[command(after_help = examples!("  portcullis import orchestra api_keys.json
   API_KEYS_FILE=/etc/orchestra/api_keys.json portcullis import orchestra"))]
     Orchestra(Common),
-    /// DEEPaaS: the token of its configuration file, or of DEEPAAS_AUTH_BEARER_TOKEN
+    /// Import the token of DEEPaaS, from its configuration file or DEEPAAS_AUTH_BEARER_TOKEN
     #[command(after_help = examples!("  portcullis import deepaas deepaas.conf
   DEEPAAS_AUTH_BEARER_TOKEN=\"$TOKEN\" portcullis import deepaas"))]
     Deepaas(Common),
-    /// RxInferServer: its collection of tokens, as mongoexport writes it
+    /// Import the tokens of RxInferServer, as mongoexport writes the collection
     #[command(after_help = examples!("  mongoexport --db rxinferserver --collection tokens --out tokens.json
   portcullis import rxinfer tokens.json"))]
     Rxinfer(rxinfer::Rxinfer),
-    /// Envoy's own filter envoy.filters.http.api_key_auth: a whole bootstrap, or the filter's configuration
+    /// Import Envoy's filter envoy.filters.http.api_key_auth, from a bootstrap or from the filter's configuration
     #[command(after_help = examples!("  portcullis import api-key-auth envoy.yaml"))]
     ApiKeyAuth(Common),
-    /// Envoy Gateway: a Secret of API keys, and the SecurityPolicy that uses it
+    /// Import from Envoy Gateway: Secrets with API keys, and the SecurityPolicy that uses them
     #[command(after_help = examples!("  portcullis import envoy-gateway api-keys.yaml
   kubectl get secret,securitypolicy -o yaml |
       portcullis import envoy-gateway -"))]
     EnvoyGateway(Common),
-    /// Kong's declarative configuration: consumers, key-auth and acl
+    /// Import Kong's declarative configuration: consumers, key-auth and acl
     #[command(after_help = examples!("  portcullis import kong kong.yaml
   portcullis import kong kong.yaml --dry-run"))]
     Kong(Common),
-    /// A list of keys, one a line; lines that begin with # are comments
+    /// Import a list of keys, one on each line; lines that begin with # are comments
     #[command(after_help = examples!("  portcullis import list keys.txt --consumer ci
   pass show ci-key | portcullis import list - --consumer ci"))]
     List(lines::Lines),
-    /// A table with a header row: key or sha256, consumer, roles, id, expires, disabled, description
+    /// Import a table with a header row: key or sha256, consumer, roles, id, expires, disabled, description
     #[command(after_help = examples!("  portcullis import csv keys.csv"))]
     Csv(Common),
 }
 
-/// What every kind has.
+/// The options of every kind.
 #[derive(Debug, Args)]
 pub(super) struct Common {
     /// The file to read; `-` is standard input
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
-    /// The store of keys
+    /// The key store
     #[arg(long, value_name = "FILE", default_value = Store::NAME)]
     store: PathBuf,
     /// The policy [default: policy.yaml beside the store]
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
-    /// Write nothing, and say what would be
+    /// Write nothing, only show what would be written
     #[arg(long)]
     dry_run: bool,
-    /// How to print what was taken
+    /// The output format of the report
     #[arg(long, value_enum, default_value = "text")]
     output: Output,
 }
@@ -121,60 +122,60 @@ impl Import {
         match self.kind {
             Kind::Orchestra(common) => {
                 let source = orchestra::source(common.file.as_deref())?;
-                let found = orchestra::find(&source)?;
-                common.take(&source, found)
+                let discovered = orchestra::find(&source)?;
+                common.take(&source, discovered)
             }
             Kind::Deepaas(common) => {
-                let (source, found) = deepaas::find(common.file.as_deref())?;
-                common.take(&source, found)
+                let (source, discovered) = deepaas::find(common.file.as_deref())?;
+                common.take(&source, discovered)
             }
             Kind::Rxinfer(rxinfer) => {
                 let source = rxinfer.common.source()?;
-                let found = rxinfer::find(&source, rxinfer.dev_token)?;
-                rxinfer.common.take(&source, found)
+                let discovered = rxinfer::find(&source, rxinfer.dev_token)?;
+                rxinfer.common.take(&source, discovered)
             }
             Kind::ApiKeyAuth(common) => {
                 let source = common.source()?;
-                let found = api_key_auth::find(&source)?;
-                common.take(&source, found)
+                let discovered = api_key_auth::find(&source)?;
+                common.take(&source, discovered)
             }
             Kind::EnvoyGateway(common) => {
                 let source = common.source()?;
-                let found = envoy_gateway::find(&source)?;
-                common.take(&source, found)
+                let discovered = envoy_gateway::find(&source)?;
+                common.take(&source, discovered)
             }
             Kind::Kong(common) => {
                 let source = common.source()?;
-                let found = kong::find(&source, now())?;
-                common.take(&source, found)
+                let discovered = kong::find(&source, now())?;
+                common.take(&source, discovered)
             }
             Kind::List(lines) => {
                 let source = lines.common.source()?;
-                let found = lines::find(&source, &lines.consumer);
-                lines.common.take(&source, found)
+                let discovered = lines::find(&source, &lines.consumer);
+                lines.common.take(&source, discovered)
             }
             Kind::Csv(common) => {
                 let source = common.source()?;
-                let found = table::find(&source)?;
-                common.take(&source, found)
+                let discovered = table::find(&source)?;
+                common.take(&source, discovered)
             }
         }
     }
 }
 
-/// Orchestra's file as a policy with its keys, for whoever runs straight from it, and what is left out.
+/// Converts Orchestra's file to an effective policy, for `run`. Also returns what was left out.
 ///
 /// # Errors
-/// Where it cannot be read, or is no such file.
-pub(crate) fn orchestra_as_policy(file: &Path) -> Result<(Merged, Vec<String>)> {
+/// If it cannot be read, or is not such a file.
+pub(crate) fn orchestra_as_policy(file: &Path) -> Result<(EffectivePolicy, Vec<String>)> {
     let source = Source::read(file)?;
-    let mut found = orchestra::find(&source)?;
-    policy::leave_out_keys(&mut found);
-    let settings = found.settings.iter().map(|setting| (setting.member, setting.value.clone()));
+    let mut discovered = orchestra::find(&source)?;
+    policy::leave_out_keys(&mut discovered);
+    let settings = discovered.settings.iter().map(|setting| (setting.member, setting.value.clone()));
     let settings = merge(Node::map(settings), None, file)?;
     let (now, mut store) = (now(), Store::default());
-    take::take(&mut found, &settings.document()?, &mut store, now);
-    let left_out = found.left_out.iter().map(|remark| format!("{}: {}", source.place(remark.at), remark.message));
+    keys::import(&mut discovered, &settings.document()?, &mut store, now);
+    let left_out = discovered.left_out.iter().map(|remark| format!("{}: {}", source.place(remark.at), remark.message));
     Ok((merge(settings.node, Some(&store), file)?, left_out.collect()))
 }
 
@@ -182,12 +183,12 @@ impl Common {
     fn source(&self) -> Result<Source> {
         match &self.file {
             Some(file) => Source::read(file),
-            None => bail!("name the file to import (`-` is standard input)"),
+            None => bail!("missing FILE: give the file to import (`-` is standard input)"),
         }
     }
 
-    /// Writes what was found, and says what came of it. Whether all of it was taken.
-    fn take(&self, source: &Source, mut found: Found) -> Result<bool> {
+    /// Writes what was discovered, and prints the report. Returns whether everything was imported.
+    fn take(&self, source: &Source, mut discovered: Discovered) -> Result<bool> {
         let now = now();
         let mut locked = if self.dry_run { None } else { Some(Locked::open(&self.store)?) };
         let mut store = match &locked {
@@ -195,9 +196,9 @@ impl Common {
             None if self.store.try_exists()? => Store::read(&self.store)?,
             None => Store::default(),
         };
-        policy::leave_out_keys(&mut found);
-        let target = Target::read(self.policy.as_deref(), &self.store, &mut found)?;
-        let taken = take::take(&mut found, &target.document, &mut store, now);
+        policy::leave_out_keys(&mut discovered);
+        let target = Target::read(self.policy.as_deref(), &self.store, &mut discovered)?;
+        let taken = keys::import(&mut discovered, &target.document, &mut store, now);
         target.check(&store)?;
         if let Some(locked) = &mut locked {
             if !taken.keys.is_empty() {
@@ -206,11 +207,17 @@ impl Common {
             }
             target.write()?;
         }
-        found.left_out.sort_by_key(|remark| remark.at);
-        found.notes.sort_by_key(|remark| remark.at);
-        let report =
-            Report { source, store: &self.store, dry_run: self.dry_run, taken: &taken, found: &found, target: &target };
+        discovered.left_out.sort_by_key(|remark| remark.at);
+        discovered.notes.sort_by_key(|remark| remark.at);
+        let report = Report {
+            source,
+            store: &self.store,
+            dry_run: self.dry_run,
+            taken: &taken,
+            discovered: &discovered,
+            target: &target,
+        };
         report.print(self.output)?;
-        Ok(found.left_out.is_empty() && target.to_do.is_empty())
+        Ok(discovered.left_out.is_empty() && target.to_do.is_empty())
     }
 }

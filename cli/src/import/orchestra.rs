@@ -1,4 +1,4 @@
-//! Orchestra's `api_keys.json`: `valid_keys`, `require_auth_for_external` and `local_networks`.
+//! Imports Orchestra's `api_keys.json`: `valid_keys`, `require_auth_for_external` and `local_networks`.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -7,11 +7,11 @@ use anyhow::{Result, bail};
 use ipnet::IpNet;
 use serde_json::json;
 
-use super::found::{Found, FoundKey, refused};
+use super::discovered::{Discovered, DiscoveredKey, refused};
 use super::source::Source;
 use crate::yaml::{Node, Tree};
 
-/// Whose the keys are: Orchestra has no names for them.
+/// The consumer of the keys: Orchestra has no names for them.
 const CONSUMER: &str = "orchestra";
 
 /// The variable of the environment with the name of the file.
@@ -19,10 +19,10 @@ pub(crate) const VARIABLE: &str = "API_KEYS_FILE";
 
 const DETAIL: &str = "Invalid or missing API key. Please provide a valid X-API-Key header.";
 
-/// Reads the file that is named, or else where Orchestra looks: `API_KEYS_FILE`, and the working directory.
+/// Reads the given file, or the file that Orchestra uses: `API_KEYS_FILE`, or the one in the working directory.
 ///
 /// # Errors
-/// Where it cannot be read.
+/// If it cannot be read.
 pub(super) fn source(file: Option<&Path>) -> Result<Source> {
     match (file, std::env::var_os(VARIABLE).filter(|value| !value.is_empty())) {
         (Some(file), _) => Source::read(file),
@@ -31,96 +31,96 @@ pub(super) fn source(file: Option<&Path>) -> Result<Source> {
     }
 }
 
-/// What the file holds.
+/// Reads the file.
 ///
 /// # Errors
-/// Where it is no such file.
-pub(super) fn find(source: &Source) -> Result<Found> {
+/// If it is not such a file.
+pub(super) fn find(source: &Source) -> Result<Discovered> {
     let node = source.node()?;
     let members = ["valid_keys", "require_auth_for_external", "local_networks"];
     if !members.iter().any(|member| node.get(member).is_some()) {
-        bail!("{} is no api_keys.json of Orchestra: it has none of {}", source.name, members.join(", "));
+        bail!("{} is not an api_keys.json of Orchestra: expected at least one of {}", source.name, members.join(", "));
     }
-    let mut found = Found::default();
-    found.leave_unknown(&node, "", &members);
-    keys(&node, &mut found);
-    found.set("name", CONSUMER.into(), "From Orchestra's api_keys.json.");
-    mode(&node, &mut found);
+    let mut discovered = Discovered::default();
+    discovered.leave_unknown(&node, "", &members);
+    keys(&node, &mut discovered);
+    discovered.set("name", CONSUMER.into(), "From Orchestra's api_keys.json.");
+    mode(&node, &mut discovered);
     let sources = Node::from(json!([{"header": "x-api-key"}]));
-    found.set("key_sources", sources, "Where Orchestra looks for a key.");
-    networks(&node, &mut found);
+    discovered.set("key_sources", sources, "Where Orchestra looks for a key.");
+    networks(&node, &mut discovered);
     let reply = Node::from(json!({"detail": DETAIL}));
-    found.set("reply", reply, "What Orchestra says to a caller without a valid key.");
-    found.note(
+    discovered.set("reply", reply, "What Orchestra replies to a caller without a valid key.");
+    discovered.note(
         None,
-        "Orchestra asks for a key on /infer alone; here every path needs one. For the same as before, add: \
+        "Orchestra requires a key only on /infer; here every path needs one. For the behaviour of Orchestra, add: \
          protected_paths: [\"/infer\"]",
     );
-    Ok(found)
+    Ok(discovered)
 }
 
-fn keys(node: &Node, found: &mut Found) {
+fn keys(node: &Node, discovered: &mut Discovered) {
     let Some(keys) = node.get("valid_keys") else { return };
     if !matches!(keys.tree, Tree::List(_)) {
-        found.leave(keys.at, "valid_keys is no list of keys");
+        discovered.leave(keys.at, "valid_keys: expected a list of keys");
     }
     for (index, key) in keys.items().iter().enumerate() {
         match key.text() {
-            Some(text) => found.push(text, FoundKey::of(text, key.at, CONSUMER)),
-            None => {
-                found.leave(key.at, format!("valid_keys[{index}] is no text, so no request could present it: quote it"))
-            }
+            Some(text) => discovered.push(text, DiscoveredKey::of(text, key.at, CONSUMER)),
+            None => discovered.leave(key.at, format!("valid_keys[{index}]: expected text: quote it")),
         }
     }
 }
 
-fn mode(node: &Node, found: &mut Found) {
+fn mode(node: &Node, discovered: &mut Discovered) {
     let required = node.get("require_auth_for_external");
     let (mode, comment) = match required.map(|node| &node.tree) {
         Some(Tree::Bool(false)) => {
-            found.note(
+            discovered.note(
                 required.and_then(|node| node.at),
-                "require_auth_for_external is false, so nobody needs a key: mode is disabled. `portcullis mode enforce` asks for keys",
+                "require_auth_for_external is false, so no caller needs a key: mode is disabled. `portcullis mode \
+                 enforce` requires keys",
             );
             (
                 "disabled",
-                "require_auth_for_external was false: nobody needs a key. `report` would also count who has none.",
+                "require_auth_for_external was false: no caller needs a key. `report` would also count requests \
+                 without a key.",
             )
         }
         Some(Tree::Bool(true)) => ("enforce", "require_auth_for_external was true."),
         Some(_) => {
             let at = required.and_then(|node| node.at);
-            found.leave(at, "require_auth_for_external is neither true nor false: keys are required");
+            discovered.leave(at, "require_auth_for_external is neither true nor false: keys are required");
             ("enforce", "require_auth_for_external was neither true nor false.")
         }
         None => {
-            found.note(None, "require_auth_for_external is missing: keys are required");
+            discovered.note(None, "require_auth_for_external is missing: keys are required");
             ("enforce", "require_auth_for_external was missing.")
         }
     };
-    found.set("mode", mode.into(), comment);
+    discovered.set("mode", mode.into(), comment);
 }
 
-fn networks(node: &Node, found: &mut Found) {
+fn networks(node: &Node, discovered: &mut Discovered) {
     let Some(networks) = node.get("local_networks") else { return };
     if !matches!(networks.tree, Tree::List(_)) {
-        found.leave(networks.at, "local_networks is no list of networks: nobody is local");
+        discovered.leave(networks.at, "local_networks: expected a list of networks: no caller is trusted");
     }
     let mut ranges: Vec<String> = Vec::new();
     for (index, network) in networks.items().iter().enumerate() {
         let place = format!("local_networks[{index}]");
         let Some(text) = network.text() else {
-            found.leave(network.at, format!("{place} is no text: write \"10.1.0.0/16\""));
+            discovered.leave(network.at, format!("{place}: expected text, such as \"10.1.0.0/16\""));
             continue;
         };
         let range = range(text);
         let trusted = Node::from(json!({"ranges": [range]}));
         if let Some(why) = refused("trusted_networks", &trusted) {
-            found.leave(network.at, format!("{place} {why}"));
+            discovered.leave(network.at, format!("{place}: {why}"));
             continue;
         }
         if range != text && range != "localhost" {
-            found.note(network.at, format!("{place} is written {range} here"));
+            discovered.note(network.at, format!("{place} becomes {range}"));
         }
         if !ranges.contains(&range) {
             ranges.push(range);
@@ -129,17 +129,17 @@ fn networks(node: &Node, found: &mut Found) {
     if ranges.is_empty() {
         return;
     }
-    let members = [("ranges", super::found::list(ranges)), ("client_address", Node::from("direct"))];
-    found.set(
+    let members = [("ranges", super::discovered::list(ranges)), ("client_address", Node::from("direct"))];
+    discovered.set(
         "trusted_networks",
         Node::map(members),
-        "local_networks: callers from here need no key. `direct`: their own connection counts, as with Orchestra,\n\
-         and nobody is local who is named by a forwarding header. A load balancer must not stand in these ranges.",
+        "local_networks: callers from these ranges need no key. `direct`: the address of the connection counts, as in\n\
+         Orchestra, and a request with a forwarding header is not trusted. No load balancer may be in these ranges.",
     );
 }
 
-/// A network as Orchestra reads it: any of three names means both loopback addresses, host bits do not count, and a
-/// netmask may stand for the length of the prefix.
+/// A network as Orchestra interprets it: each of three names means both loopback addresses, host bits are ignored, and
+/// a netmask can replace the prefix length.
 fn range(text: &str) -> String {
     if ["localhost", "127.0.0.1", "::1"].contains(&text) {
         return "localhost".to_owned();

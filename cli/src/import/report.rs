@@ -1,26 +1,26 @@
-//! What came of an import.
+//! The report of an import.
 
 use std::path::Path;
 
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use super::found::{Found, Remark};
+use super::discovered::{Discovered, Remark};
+use super::keys::Imported;
 use super::policy::{Target, fragment};
 use super::source::Source;
-use super::take::Taken;
-use crate::output::{GREEN, Output, YELLOW, count, note, print, tell};
+use crate::output::{GREEN, Output, YELLOW, count, note, note_line, print};
 
-/// So many keys are listed for people; programs get them all.
+/// The number of keys that the text output lists. JSON lists all.
 const LISTED: usize = 20;
 
-/// What came of an import.
+/// The report of an import.
 pub(super) struct Report<'a> {
     pub(super) source: &'a Source,
     pub(super) store: &'a Path,
     pub(super) dry_run: bool,
-    pub(super) taken: &'a Taken,
-    pub(super) found: &'a Found,
+    pub(super) taken: &'a Imported,
+    pub(super) discovered: &'a Discovered,
     pub(super) target: &'a Target,
 }
 
@@ -28,7 +28,7 @@ impl Report<'_> {
     /// Prints it.
     ///
     /// # Errors
-    /// Where standard output cannot be written.
+    /// If standard output cannot be written.
     pub(super) fn print(&self, output: Output) -> Result<()> {
         match output {
             Output::Text => self.text(),
@@ -36,9 +36,9 @@ impl Report<'_> {
         }
     }
 
-    /// The settings that go to the policy, or that somebody has to put there.
+    /// The settings that go to the policy, or that the user has to add.
     fn settings(&self) -> String {
-        let settings = if self.target.text.is_some() { &self.found.settings } else { &self.target.to_do };
+        let settings = if self.target.text.is_some() { &self.discovered.settings } else { &self.target.to_do };
         fragment(settings).unwrap_or_default()
     }
 
@@ -46,34 +46,38 @@ impl Report<'_> {
         let keys = &self.taken.keys;
         let store = self.store.display();
         let policy = self.target.path.display();
-        let will = if self.dry_run { "would take" } else { "took" };
+        let will = if self.dry_run { "would import" } else { "imported" };
         for key in keys.iter().take(LISTED) {
             let place = self.source.place(key.at);
-            tell(format_args!("  {GREEN}key{GREEN:#}       {} {}  {place}", key.consumer, key.id));
+            note_line(format_args!("  {GREEN}key{GREEN:#}       {} {}  {place}", key.consumer, key.id));
         }
         if let Some(more) = keys.len().checked_sub(LISTED).filter(|more| *more > 0) {
-            tell(format_args!("  … and {more} more: --output json lists them all"));
+            note_line(format_args!("  … and {more} more: --output json lists them all"));
         }
-        for remark in &self.found.notes {
-            tell(format_args!("  note      {}: {}", self.source.place(remark.at), remark.message));
+        for remark in &self.discovered.notes {
+            note_line(format_args!("  note      {}: {}", self.source.place(remark.at), remark.message));
         }
-        for remark in &self.found.left_out {
-            tell(format_args!("  {YELLOW}left out{YELLOW:#}  {}: {}", self.source.place(remark.at), remark.message));
+        for remark in &self.discovered.left_out {
+            note_line(format_args!(
+                "  {YELLOW}left out{YELLOW:#}  {}: {}",
+                self.source.place(remark.at),
+                remark.message
+            ));
         }
         let already = match self.taken.already {
             0 => String::new(),
-            number => format!(", {number} there already"),
+            number => format!(", {number} already there"),
         };
-        let left = match self.found.left_out.len() {
+        let left = match self.discovered.left_out.len() {
             0 => String::new(),
             number => format!(", left out {}", count(number, "thing")),
         };
         note(format_args!("{}: {will} {} into {store}{already}{left}", self.source.name, count(keys.len(), "key")));
         if self.target.text.is_some() {
             let will = if self.dry_run { "would write" } else { "wrote" };
-            note(format_args!("{will} {policy} with {}", count(self.found.settings.len(), "setting")));
+            note(format_args!("{will} {policy} with {}", count(self.discovered.settings.len(), "setting")));
         } else if !self.target.to_do.is_empty() {
-            note(format_args!("{policy} is yours and was left alone: put this there"));
+            note(format_args!("{policy} exists and was not changed: add this to it"));
         }
         if self.dry_run || self.target.text.is_none() { print(&self.settings()) } else { Ok(()) }
     }
@@ -83,7 +87,7 @@ impl Report<'_> {
             let row = |one: &Remark| json!({"place": self.source.place(one.at), "message": one.message});
             remarks.iter().map(row).collect()
         };
-        let key = |key: &super::take::TakenKey| json!({"place": self.source.place(key.at), "consumer": key.consumer, "id": key.id});
+        let key = |key: &super::keys::ImportedKey| json!({"place": self.source.place(key.at), "consumer": key.consumer, "id": key.id});
         json!({
             "source": self.source.name,
             "dry_run": self.dry_run,
@@ -95,8 +99,8 @@ impl Report<'_> {
             },
             "taken": self.taken.keys.iter().map(key).collect::<Vec<_>>(),
             "already": self.taken.already,
-            "notes": remarks(&self.found.notes),
-            "left_out": remarks(&self.found.left_out),
+            "notes": remarks(&self.discovered.notes),
+            "left_out": remarks(&self.discovered.left_out),
         })
     }
 }

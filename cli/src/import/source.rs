@@ -1,4 +1,4 @@
-//! The file that is imported: other people's, so anything may be in it. No message shows a part of it.
+//! The file to import. It comes from somebody else, so it may contain anything, and no message shows a part of it.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -8,14 +8,14 @@ use anyhow::{Context as _, Result, anyhow, bail};
 
 use crate::yaml::{Node, Place, Position};
 
-/// More than 100,000 keys need in any format.
+/// The maximum size, in bytes: more than 100,000 keys need in any format.
 const LARGEST: u64 = 64 * 1024 * 1024;
 
-/// A source, as text. It holds keys, so nothing prints it: it has no `Debug`.
+/// A source, as text. It contains keys, so it has no `Debug`.
 pub(super) struct Source {
-    /// What it is called in messages.
+    /// Its name in messages.
     pub(super) name: String,
-    /// What it holds.
+    /// Its text.
     pub(super) text: String,
 }
 
@@ -23,7 +23,7 @@ impl Source {
     /// Reads a file, or standard input for `-`.
     ///
     /// # Errors
-    /// Where it cannot be read, is very large, or is no UTF-8.
+    /// If it cannot be read, is very large, or is not UTF-8.
     pub(super) fn read(file: &Path) -> Result<Self> {
         let (name, mut reader): (String, Box<dyn std::io::Read>) = if file == Path::new("-") {
             ("standard input".to_owned(), Box::new(std::io::stdin().lock()))
@@ -40,28 +40,28 @@ impl Source {
         }
         let text = match String::from_utf8(bytes) {
             Ok(text) if !text.contains('\0') => text,
-            Ok(_) => bail!("{name} is no text: it has a NUL byte (is it binary, or UTF-16? save it as UTF-8)"),
+            Ok(_) => bail!("{name} is not text: it has a NUL byte (is it binary, or UTF-16? save it as UTF-8)"),
             Err(error) => {
                 let at = error.utf8_error().valid_up_to();
-                bail!("{name} is no UTF-8 (at byte {at}): save it as UTF-8")
+                bail!("{name} is not UTF-8 (at byte {at}): save it as UTF-8")
             }
         };
         let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
         Ok(Self { name, text })
     }
 
-    /// As one document of YAML or JSON.
+    /// Parses the text as one document of YAML or JSON.
     ///
     /// # Errors
-    /// Where it is none.
+    /// If it is invalid.
     pub(super) fn node(&self) -> Result<Node> {
         Node::parse(&self.text).map_err(|error| anyhow!("{} is not valid YAML or JSON: {error}", self.name))
     }
 
-    /// As all its documents of YAML or JSON.
+    /// Parses the text as documents of YAML or JSON.
     ///
     /// # Errors
-    /// Where one of them is none.
+    /// If one of them is invalid.
     pub(super) fn nodes(&self) -> Result<Vec<Node>> {
         Node::parse_all(&self.text).map_err(|error| anyhow!("{} is not valid YAML or JSON: {error}", self.name))
     }

@@ -1,4 +1,4 @@
-//! `portcullis keys add`: keys that somebody has already.
+//! `portcullis keys add`: adds existing keys.
 
 use std::path::PathBuf;
 
@@ -13,7 +13,7 @@ use portcullis::{HeaderBlock, Request};
 use super::entry::Entry;
 use super::input::{Line, read_keys};
 use super::key_format::{is_typo, weakness};
-use crate::files::{Merged, StoreFile};
+use crate::files::{EffectivePolicy, StoreFile};
 use crate::output::{Progress, count, note};
 use crate::store::Locked;
 use crate::when::now;
@@ -24,17 +24,17 @@ const EXAMPLES: &str = "Examples:
   portcullis keys add --consumer ci --sha256 \\
       209c6ca829ca9a6046ee97478da9a5a5ad2dc5c502730d3d8209341f1380b853
 
-Keys come on standard input or in a file, one a line; all of them are added, or none.
+Keys are read from standard input or a file, one on each line. Either all of them are added, or none.
 
 Exit status: 0 done, 2 usage or input error.";
 
-/// Keep the digest of a key that somebody has already
+/// Add existing keys: only their digests are stored
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Add {
     #[command(flatten)]
     entry: Entry,
-    /// The file with the keys, instead of standard input
+    /// Read the keys from this file instead of standard input
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
     /// The SHA-256 of the key instead of the key, as 64 hex digits; may be repeated
@@ -42,12 +42,12 @@ pub(crate) struct Add {
     sha256: Vec<String>,
 }
 
-/// As many warnings are read; of a long file the rest is counted.
+/// The number of warnings that are shown. Further ones are only counted.
 const SHOWN: usize = 10;
 
 impl Add {
     pub(crate) fn run(self, files: &StoreFile) -> Result<bool> {
-        // Read before the lock is taken: somebody may type.
+        // Read before the lock is taken: reading from a terminal may take long.
         let keys = if self.sha256.is_empty() { read_keys(self.file.as_deref())? } else { Vec::new() };
         let mut locked = Locked::open(files.path())?;
         let policy = files.policy()?;
@@ -72,18 +72,18 @@ impl Add {
     }
 }
 
-/// A digest as an argument. It is not quoted: it may be the key itself.
+/// Parses a digest. The message does not show it, since it may be the key itself.
 fn read_digest((text, number): (&String, usize)) -> Result<(String, Digest)> {
     let place = format!("--sha256 number {number}");
     let digest = Digest::from_hex(text)
-        .ok_or_else(|| anyhow!("{place} is no SHA-256: give 64 hex digits (printf %s \"$KEY\" | sha256sum)"))?;
+        .ok_or_else(|| anyhow!("{place}: invalid sha256: expected 64 hex digits (printf %s \"$KEY\" | sha256sum)"))?;
     if digest == Digest::of(b"") {
-        bail!("{place} is the SHA-256 of nothing: was the variable empty?");
+        bail!("{place}: SHA-256 of an empty text: the variable was probably empty");
     }
     Ok((place, digest))
 }
 
-/// Looks at keys as the gate would.
+/// Checks keys with the code of the gate.
 struct Examiner {
     /// The default: `Authorization: Bearer`, and `X-API-Key`.
     sources: Vec<KeySource>,
@@ -91,34 +91,36 @@ struct Examiner {
 }
 
 impl Examiner {
-    fn new(policy: Option<&Merged>) -> Result<Self> {
+    fn new(policy: Option<&EffectivePolicy>) -> Result<Self> {
         let sources = Document::read(b"{}").map_err(|refusal| anyhow!("{refusal}"))?.key_sources;
-        let taken = policy.map(Merged::document).transpose()?.map_or_else(|| sources.clone(), |own| own.key_sources);
+        let taken =
+            policy.map(EffectivePolicy::document).transpose()?.map_or_else(|| sources.clone(), |own| own.key_sources);
         Ok(Self { sources, takes_bearer: taken.contains(&KeySource::Bearer) })
     }
 
-    /// The digest of a key that a request can present. What is unwise about it is a warning.
+    /// The digest of a key, which must be one that a request can present. Adds a warning for a risky key.
     fn digest(&self, line: &Line, warnings: &mut Vec<String>) -> Result<(String, Digest)> {
         let Line { number, key } = line;
         let place = format!("line {number}");
         if !self.finds("x-api-key", key.clone()) {
-            bail!("{place}: no request can present this: a key is 1 to 1024 visible ASCII characters (0x21 to 0x7E)");
+            bail!("{place}: invalid key (not shown): expected 1 to 1024 visible ASCII characters (0x21 to 0x7E)");
         }
         if self.takes_bearer && !self.finds("authorization", [b"Bearer ", key.as_slice()].concat()) {
-            warnings
-                .push(format!("{place}: this key cannot come as `Authorization: Bearer`, only in another key source"));
+            warnings.push(format!(
+                "{place}: this key cannot be sent as `Authorization: Bearer`, only in another key source"
+            ));
         }
         if is_typo(key) {
-            warnings.push(format!("{place}: the checksum is wrong: a key of `portcullis keys generate` with a typo?"));
+            warnings.push(format!("{place}: invalid checksum: probably a mistyped key of `portcullis keys generate`"));
         } else if let Some(why) = weakness(key) {
             warnings.push(format!(
-                "{place}: this key {why}, so it can be guessed: `portcullis keys generate` makes better ones"
+                "{place}: this key {why}, so it can be guessed: `portcullis keys generate` creates better ones"
             ));
         }
         Ok((place, Digest::of(key)))
     }
 
-    /// Whether the gate finds a key in a request with this header alone.
+    /// Whether the gate finds a key in a request with only this header.
     fn finds(&self, header: &str, value: Vec<u8>) -> bool {
         let block = HeaderBlock::new(&[(header, value)]);
         matches!(find(&Request::new(block.headers()), None, &self.sources), Presented::Key { .. })

@@ -37,7 +37,7 @@ const DISABLE: &str = "Examples:
 
 Exit status: 0 done, 2 usage or input error.";
 
-/// Switch keys off, and keep them in the store
+/// Disable keys, but keep them in the store
 #[derive(Debug, Args)]
 #[command(after_help = DISABLE)]
 pub(crate) struct Disable {
@@ -50,7 +50,7 @@ const ENABLE: &str = "Examples:
 
 Exit status: 0 done, 2 usage or input error.";
 
-/// Switch keys on again
+/// Enable disabled keys
 #[derive(Debug, Args)]
 #[command(after_help = ENABLE)]
 pub(crate) struct Enable {
@@ -87,7 +87,7 @@ const EXPIRE: &str = "Examples:
 
 Exit status: 0 done, 2 usage or input error.";
 
-/// Have keys stop being valid, now or at a time
+/// Let keys expire, now or at a given time
 #[derive(Debug, Args)]
 #[command(after_help = EXPIRE)]
 pub(crate) struct Expire {
@@ -107,7 +107,7 @@ impl Expire {
             key.expires = Some(at.clone());
             check(consumer, &[], key).context("`disable` or `remove` it instead")
         })?;
-        selected.save(&format!("made to expire {at}"))?;
+        selected.save(&format!("set to expire at {at}"))?;
         Ok(true)
     }
 }

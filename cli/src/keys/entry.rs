@@ -1,4 +1,4 @@
-//! A new entry of the store: whose it is, what is said about it, and that the gate will take it.
+//! New entries of the store: their consumer and properties, and the check that the gate accepts them.
 
 use std::collections::HashMap;
 
@@ -9,54 +9,54 @@ use portcullis::{Document, Timestamp};
 use serde_json::json;
 
 use super::known::AllKeys;
-use crate::files::Merged;
+use crate::files::EffectivePolicy;
 use crate::store::{Store, StoredKey};
 use crate::when::{When, rfc3339};
 use crate::yaml::Node;
 
-/// What `generate` and `add` say of the keys that they put into the store.
+/// The options of `generate` and `add` for the keys that they add to the store.
 #[derive(Debug, Args)]
 pub(crate) struct Entry {
-    /// Whose key it is; a consumer that nobody knows yet is made
+    /// The consumer that the key belongs to; created if it does not exist
     #[arg(long, value_name = "NAME")]
     pub(crate) consumer: String,
-    /// A role of the consumer, where the policy does not name the consumer; may be repeated
+    /// A role of the consumer, if the policy does not define the consumer; may be repeated
     #[arg(long = "role", value_name = "ROLE")]
     roles: Vec<String>,
-    /// The public handle [default: the first 16 hex digits of the key's SHA-256]
+    /// The public id of the key [default: the first 16 hex digits of the key's SHA-256]
     #[arg(long)]
     id: Option<String>,
-    /// A remark
+    /// A description
     #[arg(long, value_name = "TEXT")]
     description: Option<String>,
-    /// When it stops being valid: 90d, 2027-02-01, or a date-time [default: never]
+    /// When the key expires: 90d, 2027-02-01, or a date-time [default: never]
     #[arg(long, value_name = "WHEN")]
     expires: Option<When>,
-    /// When it starts being valid [default: now]
+    /// When the key becomes valid [default: now]
     #[arg(long, value_name = "WHEN")]
     not_before: Option<When>,
 }
 
 impl Entry {
-    /// Puts keys into the store. The digests come with the place where each was given, for messages.
+    /// Adds keys to the store. Each digest comes with the place where it was given, for messages.
     ///
     /// # Errors
-    /// Where one is there already, or where the gate would refuse the entry. The store is then to be thrown away.
+    /// If a key already exists, or if the gate would refuse the entry. Do not save the store in that case.
     pub(crate) fn put(
         &self,
         store: &mut Store,
-        policy: Option<&Merged>,
+        policy: Option<&EffectivePolicy>,
         digests: Vec<(String, Digest)>,
         now: Timestamp,
     ) -> Result<Added> {
         if self.id.is_some() && digests.len() != 1 {
-            bail!("--id is for one key: several get theirs from their digests");
+            bail!("--id: expected a single key: the ids of several keys come from their digests");
         }
         let expires = self.expires.map(|when| when.from(now));
         if expires.is_some_and(|expires| expires <= now) {
-            bail!("--expires is in the past: nobody could use the key");
+            bail!("--expires is in the past: the key would never be valid");
         }
-        self.holds_no_key(&digests)?;
+        self.check_no_key(&digests)?;
         let notes = self.put_roles(store, policy)?;
         let time = |at: Option<Timestamp>| at.map(rfc3339);
         let blueprint = StoredKey {
@@ -68,7 +68,7 @@ impl Entry {
         };
         let new = |(place, digest)| NewEntry::new(&self.consumer, place, digest, self.id.as_deref(), &blueprint);
         let keys: Vec<_> = digests.into_iter().map(new).collect();
-        // In what the gate could refuse they are all alike.
+        // The entries differ only in key and id, so checking one is enough.
         for new in keys.iter().take(1) {
             check(&self.consumer, &self.roles, &new.key)?;
         }
@@ -76,22 +76,22 @@ impl Entry {
         Ok(Added { keys, notes })
     }
 
-    /// What is said about a key is listed and logged, so it must not be the key.
-    fn holds_no_key(&self, digests: &[(String, Digest)]) -> Result<()> {
+    /// Checks that no option is the key itself, since options are listed and logged.
+    fn check_no_key(&self, digests: &[(String, Digest)]) -> Result<()> {
         let options = [("--id", &self.id), ("--description", &self.description)];
         let options = options.into_iter().filter_map(|(option, text)| Some((option, text.as_ref()?)));
         let roles = self.roles.iter().map(|role| ("--role", role));
         for (option, text) in options.chain(roles).chain([("--consumer", &self.consumer)]) {
             let own = Digest::of(text.as_bytes());
             if digests.iter().any(|(_, digest)| *digest == own) {
-                bail!("{option} is the key itself, which the shell's history has now: better `generate` another key");
+                bail!("{option} is the key itself, which is now in the shell's history: `generate` another key");
             }
         }
         Ok(())
     }
 
-    /// A consumer's roles have one home. Gives what is to be told of them.
-    fn put_roles(&self, store: &mut Store, policy: Option<&Merged>) -> Result<Vec<String>> {
+    /// Adds the roles of the consumer to the store, unless the policy defines them. Returns notes for the user.
+    fn put_roles(&self, store: &mut Store, policy: Option<&EffectivePolicy>) -> Result<Vec<String>> {
         let name = &self.consumer;
         let in_policy = policy.and_then(|policy| {
             let index = policy
@@ -104,7 +104,7 @@ impl Entry {
         });
         let is_new = !store.consumers.contains_key(name);
         if let Some(place) = in_policy.as_ref().filter(|_| !self.roles.is_empty()) {
-            bail!("--role: the policy names the consumer {name}: write its roles there ({place})");
+            bail!("--role: the policy defines the consumer {name}: write its roles there ({place})");
         }
         let mut notes = Vec::new();
         if is_new && in_policy.is_none() {
@@ -118,34 +118,34 @@ impl Entry {
             }
         }
         if !is_new && stored.roles.len() > before {
-            notes.push(format!("every key of {name} has these roles now: {}", stored.roles.join(", ")));
+            notes.push(format!("every key of {name} now has these roles: {}", stored.roles.join(", ")));
         }
         Ok(notes)
     }
 }
 
-/// Keys that came into the store, and what is to be told when it is written.
+/// The keys that were added, and notes for the user.
 #[derive(Debug)]
 pub(crate) struct Added {
     /// The keys.
     pub(crate) keys: Vec<NewEntry>,
-    /// What they changed.
+    /// Notes about what has changed.
     pub(crate) notes: Vec<String>,
 }
 
-/// A key that comes into the store.
+/// A new key of the store.
 #[derive(Debug)]
 pub(crate) struct NewEntry {
-    /// Whose it is.
+    /// Its consumer.
     pub(crate) consumer: String,
     /// The entry.
     pub(crate) key: StoredKey,
-    /// Where it was given.
+    /// Where it was given, for messages.
     place: String,
 }
 
 impl NewEntry {
-    /// A key like `blueprint` in all but the key itself and its id.
+    /// Creates a key like `blueprint`, with another digest and id.
     pub(crate) fn new(consumer: &str, place: String, digest: Digest, id: Option<&str>, blueprint: &StoredKey) -> Self {
         let id = id.map_or_else(|| digest.handle(), str::to_owned);
         let key = StoredKey { id, sha256: digest.to_hex(), ..blueprint.clone() };
@@ -153,34 +153,34 @@ impl NewEntry {
     }
 }
 
-/// Adds keys that nobody has yet, with ids that nobody has, also not in the policy.
+/// Adds keys whose digests and ids are neither in the store nor in the policy.
 ///
 /// # Errors
-/// The first that is there, and whose it is.
-pub(crate) fn add_unique(store: &mut Store, policy: Option<&Merged>, keys: &[NewEntry]) -> Result<()> {
+/// The first key that already exists, with its consumer.
+pub(crate) fn add_unique(store: &mut Store, policy: Option<&EffectivePolicy>, keys: &[NewEntry]) -> Result<()> {
     let all = AllKeys::of(store, policy)?;
     let mut given = HashMap::new();
     for NewEntry { consumer, key, place } in keys {
         let digest = key.digest();
         if let Some(known) = digest.and_then(|digest| all.by_digest(&digest)) {
             let at = known.place.as_ref().map(|at| format!(" ({at})")).unwrap_or_default();
-            bail!("{place}: this key is known already: it is {} of {}{at}", known.id, known.consumer);
+            bail!("{place}: duplicate key: it is {} of {}{at}", known.id, known.consumer);
         }
         if let Some(known) = all.by_id(&key.id) {
-            bail!("--id {}: a key of {} has this id: give another one", key.id, known.consumer);
+            bail!("--id {}: duplicate key id, already used by a key of {}: use another one", key.id, known.consumer);
         }
         if let Some(other) = given.insert(digest, place) {
-            bail!("{place}: this key is the one of {other}: give it once");
+            bail!("{place}: duplicate key, also in {other}: give it once");
         }
         store.consumers.entry(consumer.clone()).or_default().keys.push(key.clone());
     }
     Ok(())
 }
 
-/// Asks the gate's own reader whether it takes an entry.
+/// Checks an entry with the parser of the gate.
 ///
 /// # Errors
-/// What it would refuse the policy for, in terms of the command's options.
+/// The refusal, in terms of the options of the command.
 pub(crate) fn check(consumer: &str, roles: &[String], key: &StoredKey) -> Result<()> {
     let document = json!({"consumers": [{"name": consumer, "roles": roles, "keys": [key.to_node()]}]});
     Document::read(&serde_json::to_vec(&document)?).map(drop).map_err(|mut refusal| {

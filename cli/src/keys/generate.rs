@@ -1,4 +1,4 @@
-//! `portcullis keys generate`: new keys, printed once.
+//! `portcullis keys generate`: creates new keys, and prints them once.
 
 use std::io::Write as _;
 
@@ -18,20 +18,20 @@ const EXAMPLES: &str = "Examples:
   KEY=$(portcullis keys generate --consumer ci --role predict --id ci-2026-11)
   portcullis keys generate --consumer edge --count 100 > edge-keys.txt
 
-The key alone goes to standard output. It is printed once: the store has its SHA-256.
+Only the key goes to standard output. It is printed once: the store has its SHA-256.
 
 Exit status: 0 done, 2 usage or input error.";
 
-/// Make a new key, print it once, and keep its digest
+/// Create a new key, print it once, and store its digest
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Generate {
     #[command(flatten)]
     entry: Entry,
-    /// How many
+    /// The number of keys
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     count: u32,
-    /// How to print them
+    /// The output format
     #[arg(long, value_enum, default_value = "text")]
     output: Output,
 }
@@ -52,11 +52,11 @@ impl Generate {
     }
 }
 
-/// Prints new keys, and puts the store in its place. Whatever is likely to fail comes before the keys are printed, and the
-/// store is replaced after that: it never has a key that nobody was shown.
+/// Prints new keys, and replaces the store. Everything that is likely to fail is done before the keys are printed, and
+/// the store is replaced afterwards: it never contains a key that was not printed.
 ///
 /// # Errors
-/// Where one of the two fails, and what that means for the keys.
+/// If printing or replacing fails. The message says what that means for the keys.
 pub(super) fn hand_over(locked: &Locked, keys: &[NewEntry], secrets: &[NewKey], output: Output) -> Result<()> {
     let text = match output {
         Output::Text => secrets.iter().flat_map(|secret| [secret.expose(), "\n"]).collect(),
@@ -71,14 +71,14 @@ pub(super) fn hand_over(locked: &Locked, keys: &[NewEntry], secrets: &[NewKey], 
     let staged = locked.stage()?;
     let mut stdout = std::io::stdout().lock();
     let printed = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
-    printed.context("the key could not be printed, so it is not in the store either")?;
-    staged.commit().context("what was printed may not be in the store (`portcullis keys verify` says so)")?;
+    printed.context("the key could not be printed, so it was not stored")?;
+    staged.commit().context("the printed key may not be in the store: check it with `portcullis keys verify`")?;
     match keys {
         [NewEntry { consumer, key, .. }] => {
             let until = key.expires.as_ref().map_or_else(|| "never expires".to_owned(), |at| format!("expires {at}"));
-            note(format_args!("key {} of {consumer}, which {until}, is shown this once", key.id));
+            note(format_args!("key {} of {consumer} ({until}) is shown only once", key.id));
         }
-        keys => note(format_args!("{} are shown this once", count(keys.len(), "key"))),
+        keys => note(format_args!("{} are shown only once", count(keys.len(), "key"))),
     }
     Ok(())
 }

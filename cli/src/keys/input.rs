@@ -1,4 +1,4 @@
-//! Keys that are given to a command: on standard input or in a file, one a line, never as an argument.
+//! Reads keys from standard input or a file, one on each line. Keys are never an argument.
 
 use std::io::{IsTerminal as _, Read as _};
 use std::path::Path;
@@ -7,11 +7,11 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::output::note;
 
-/// Reads keys, one a line, from a file or else from standard input. Blanks around a key are no part of it: no request
-/// can present them.
+/// Reads keys, one on each line, from a file or from standard input. Blanks around a key are removed: no request can
+/// present them.
 ///
 /// # Errors
-/// Where they cannot be read, or where there are none.
+/// If they cannot be read, or if there are none.
 pub(crate) fn read_keys(file: Option<&Path>) -> Result<Vec<Line>> {
     let mut text = Vec::new();
     match file {
@@ -19,7 +19,7 @@ pub(crate) fn read_keys(file: Option<&Path>) -> Result<Vec<Line>> {
         None => {
             let mut input = std::io::stdin().lock();
             if input.is_terminal() {
-                note("type or paste the key, one a line, then press Ctrl-D");
+                note("type or paste the keys, one on each line, then press Ctrl-D");
             }
             input.read_to_end(&mut text).context("cannot read standard input")?;
         }
@@ -28,15 +28,12 @@ pub(crate) fn read_keys(file: Option<&Path>) -> Result<Vec<Line>> {
     let keys: Vec<_> =
         lines.filter(|(key, _)| !key.is_empty()).map(|(key, number)| Line { number, key: key.to_vec() }).collect();
     if keys.is_empty() {
-        bail!(
-            "no key was given: give it on standard input{}",
-            if file.is_some() { " or in a file with one" } else { "" }
-        );
+        bail!("missing key: give it on standard input{}", if file.is_some() { " or in a file with one" } else { "" });
     }
     Ok(keys)
 }
 
-/// A line of the input with a key. It has no `Debug`: nothing prints it.
+/// A line of the input with a key. It has no `Debug`, so that nothing prints it.
 pub(crate) struct Line {
     /// From 1.
     pub(crate) number: usize,

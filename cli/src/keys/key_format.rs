@@ -1,8 +1,8 @@
-//! What a key looks like: `pk_`, 32 random characters of base62, `_`, and a checksum in 6 characters of base62.
+//! The format of keys: `pk_`, 32 random characters of base62, `_`, and a checksum of 6 characters of base62.
 //!
-//! The checksum is the CRC-32 (IEEE 802.3) of all that stands before its `_`, `pk_` included: as a number to the base of
-//! 62, six digits, the highest first, where the digits are `0-9A-Za-z`. It makes no key safer. It tells a typo from a stranger,
-//! and a scanner for secrets a key from any other text.
+//! The checksum is the CRC-32 (IEEE 802.3) of everything before its `_`, including `pk_`: a number in base 62 with six
+//! digits, the highest first, and the digits `0-9A-Za-z`. It makes no key safer. With it, the command can tell a typo
+//! from an unknown key, and a secret scanner a key from any other text.
 
 use std::fmt;
 
@@ -18,7 +18,7 @@ const RANDOM: usize = 32;
 /// 62 to the power of 6 is more than 2 to the power of 32.
 const CHECKSUM: usize = 6;
 
-/// A new key: shown once, and never by accident.
+/// A new key. Only `expose` shows it.
 pub(crate) struct NewKey(String);
 
 /// Without the key.
@@ -29,10 +29,10 @@ impl fmt::Debug for NewKey {
 }
 
 impl NewKey {
-    /// A key that nobody else has, from the operating system's randomness.
+    /// Generates a key with random numbers of the operating system.
     ///
     /// # Errors
-    /// Where the operating system gives none.
+    /// If the operating system provides none.
     pub(crate) fn generate() -> Result<Self> {
         let random = StdRng::try_from_rng(&mut SysRng).context("the operating system gives no random numbers")?;
         let key: String = PREFIX.chars().chain(random.sample_iter(Alphanumeric).take(RANDOM).map(char::from)).collect();
@@ -40,12 +40,12 @@ impl NewKey {
         Ok(Self(format!("{key}_{checksum}")))
     }
 
-    /// The key itself, for whoever asked for it.
+    /// The key itself.
     pub(crate) fn expose(&self) -> &str {
         &self.0
     }
 
-    /// What is kept of it.
+    /// Its digest, which is stored.
     pub(crate) fn digest(&self) -> Digest {
         Digest::of(self.0.as_bytes())
     }
@@ -55,7 +55,7 @@ fn checksum(text: &str) -> String {
     format!("{:0>CHECKSUM$}", base62::encode(crc32fast::hash(text.as_bytes())))
 }
 
-/// Whether a text is meant to be one of our keys, and is not: a letter is wrong, missing or too many.
+/// Whether a text looks like a generated key with a wrong, missing or additional character.
 pub(crate) fn is_typo(key: &[u8]) -> bool {
     let Ok(key) = std::str::from_utf8(key) else { return false };
     let Some(rest) = key.strip_prefix(PREFIX) else { return false };
@@ -68,7 +68,7 @@ pub(crate) fn is_typo(key: &[u8]) -> bool {
     random.len() < 30 || given != checksum(&format!("{PREFIX}{random}"))
 }
 
-/// Why a key could be guessed, in words that go on after `the key`. A random key of 20 characters is neither.
+/// Why a key could be guessed, as the end of a sentence about the key; `None` for a random key of 20 characters.
 pub(crate) fn weakness(key: &[u8]) -> Option<String> {
     let mut different = key.to_vec();
     different.sort_unstable();

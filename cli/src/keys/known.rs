@@ -1,4 +1,4 @@
-//! All keys, wherever they stand: in the store, and in the policy that it belongs to.
+//! All keys: those of the store, and those of its policy.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -10,58 +10,58 @@ use portcullis::keys::Digest;
 use portcullis::keys::EntryProblem;
 use portcullis::keys::KeyEntry;
 
-use crate::files::{Merged, environment};
+use crate::files::{EffectivePolicy, environment};
 use crate::store::{Store, StoredKey};
 use crate::when::Span;
 
 /// One key.
 #[derive(Debug)]
-pub(crate) struct Known {
-    /// Whose it is.
+pub(crate) struct KnownKey {
+    /// Its consumer.
     pub(crate) consumer: Rc<str>,
     /// The consumer's roles.
     pub(crate) roles: Rc<[String]>,
-    /// Its public handle.
+    /// Its public id.
     pub(crate) id: String,
-    /// A remark.
+    /// A description.
     pub(crate) description: Option<String>,
-    /// When it came into the store.
+    /// When it was added to the store.
     pub(crate) created: Option<String>,
     /// Not valid before.
     pub(crate) not_before: Option<Timestamp>,
-    /// Not valid from then on.
+    /// Not valid from this time on.
     pub(crate) expires: Option<Timestamp>,
-    /// Where it stands in the policy; none for a key of the store.
+    /// Its place in the policy; `None` for a key of the store.
     pub(crate) place: Option<String>,
-    /// Switched off.
+    /// Whether it is disabled.
     pub(crate) disabled: bool,
-    /// None where it is no digest, or an unset variable.
+    /// `None` for an invalid digest or an unset variable.
     digest: Option<Digest>,
-    /// Why it opens nothing whatever the time is.
+    /// Why it does not work at any time.
     problem: Option<State>,
 }
 
-/// What the gate would say of a key now.
+/// The state of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
     /// Valid.
     Active,
-    /// Valid, and not for long.
+    /// Valid, but expires soon.
     ExpiresIn(Span),
     /// Not yet valid.
     ValidIn(Span),
-    /// No more valid.
+    /// No longer valid.
     Expired,
-    /// Switched off.
+    /// Whether it is disabled.
     Disabled,
-    /// The gate refuses the entry, or the whole policy for it: `lint` says why.
+    /// The gate refuses the entry, or the whole policy because of it: `lint` shows the reason.
     Refused,
-    /// It stands in a variable that is not set here; Envoy may have it.
+    /// The key is in a variable that is not set here; it may be set for Envoy.
     Unset,
 }
 
 impl State {
-    /// The word for programs.
+    /// The name in JSON.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Active => "active",
@@ -80,20 +80,20 @@ impl State {
     }
 }
 
-/// For people.
+/// The state as text.
 impl std::fmt::Display for State {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::ExpiresIn(span) => write!(f, "expires in {span}"),
-            Self::ValidIn(span) => write!(f, "not yet: in {span}"),
+            Self::ValidIn(span) => write!(f, "valid in {span}"),
             Self::Unset => f.write_str("unset here"),
             _ => f.write_str(self.name()),
         }
     }
 }
 
-impl Known {
-    /// What the gate would say of it at `now`; it expires soon where it does so within `soon`.
+impl KnownKey {
+    /// The state at `now`. A key that expires within `soon` expires soon.
     pub(crate) fn state(&self, now: Timestamp, soon: Span) -> State {
         let until = |at: Timestamp| Span::between(now, at);
         if let Some(problem) = self.problem {
@@ -154,11 +154,11 @@ impl Known {
     }
 }
 
-/// All keys, and what finds one of them, or the roles of a consumer.
+/// All keys, with indexes by id and digest, and the roles of their consumers.
 #[derive(Debug)]
 pub(crate) struct AllKeys {
-    /// Sorted by consumer and id; behind them those that were [added](Self::add).
-    pub(crate) keys: Vec<Known>,
+    /// Sorted by consumer and id, followed by the [added](Self::add) ones.
+    pub(crate) keys: Vec<KnownKey>,
     consumers: HashMap<Rc<str>, Owner>,
     by_id: HashMap<String, usize>,
     by_digest: HashMap<Digest, usize>,
@@ -172,17 +172,17 @@ struct Owner {
 }
 
 impl AllKeys {
-    /// Those of a store, and of the policy that it belongs to.
+    /// Collects the keys of a store and its policy.
     ///
     /// # Errors
-    /// Where the gate would refuse the policy.
-    pub(crate) fn of(store: &Store, policy: Option<&Merged>) -> Result<Self> {
-        let document = policy.map(Merged::document).transpose()?;
+    /// If the gate would refuse the policy.
+    pub(crate) fn of(store: &Store, policy: Option<&EffectivePolicy>) -> Result<Self> {
+        let document = policy.map(EffectivePolicy::document).transpose()?;
         let place = |path: &str| policy.map(|policy| policy.place(path)).unwrap_or_default();
         Ok(Self::of_document(store, document.as_ref(), &place))
     }
 
-    /// Those of a store, and of a document that was read. `place` tells where a path of the document stands.
+    /// Collects the keys of a store and a document. `place` returns the place of a path of the document.
     pub(crate) fn of_document(store: &Store, document: Option<&Document>, place: &dyn Fn(&str) -> String) -> Self {
         let mut keys = Vec::new();
         let mut owners = HashMap::new();
@@ -192,18 +192,18 @@ impl AllKeys {
             owners.insert(Rc::clone(&name), Owner { roles: Rc::clone(&roles), in_policy: true });
             for (index, key) in consumer.keys.iter().enumerate() {
                 let place = place(&format!("consumers[{number}].keys[{index}]"));
-                keys.push(Known::in_policy(&name, &roles, key, place));
+                keys.push(KnownKey::in_policy(&name, &roles, key, place));
             }
         }
         for (name, stored) in &store.consumers {
             let name: Rc<str> = name.as_str().into();
             let own = || Owner { roles: stored.roles.clone().into(), in_policy: false };
             let roles = &owners.entry(Rc::clone(&name)).or_insert_with(own).roles;
-            keys.extend(stored.keys.iter().map(|key| Known::stored(&name, roles, key)));
+            keys.extend(stored.keys.iter().map(|key| KnownKey::stored(&name, roles, key)));
         }
         keys.sort_by(|one, other| (&one.consumer, &one.id).cmp(&(&other.consumer, &other.id)));
         let (mut by_id, mut by_digest) = (HashMap::new(), HashMap::new());
-        // The gate refuses both of two entries with one key, and a policy with two of one id: which would count?
+        // The gate refuses both of two entries with the same key, and a policy with a duplicate id.
         let mut twice = Vec::new();
         for (index, key) in keys.iter().enumerate() {
             if let Some(other) = by_id.insert(key.id.clone(), index).filter(|_| key.digest.is_some()) {
@@ -221,36 +221,36 @@ impl AllKeys {
         Self { keys, consumers: owners, by_id, by_digest }
     }
 
-    /// Adds a key that came into the store, and the roles of its consumer, where they were given with it.
+    /// Adds a key that was added to the store, and the roles of its consumer, if given.
     pub(crate) fn add(&mut self, consumer: &str, roles: Option<&[String]>, key: &StoredKey) {
         let consumer: Rc<str> = consumer.into();
         if let Some(roles) = roles.filter(|_| !self.is_in_policy(&consumer)) {
             self.consumers.insert(Rc::clone(&consumer), Owner { roles: roles.into(), in_policy: false });
         }
         let roles = self.consumers.get(&consumer).map_or_else(|| Rc::from([]), |owner| Rc::clone(&owner.roles));
-        let known = Known::stored(&consumer, &roles, key);
+        let known = KnownKey::stored(&consumer, &roles, key);
         self.by_id.insert(known.id.clone(), self.keys.len());
         self.by_digest.extend(known.digest.map(|digest| (digest, self.keys.len())));
         self.keys.push(known);
     }
 
-    /// The roles of a consumer, where there is one of that name.
+    /// The roles of a consumer, if it exists.
     pub(crate) fn roles(&self, consumer: &str) -> Option<&[String]> {
         self.consumers.get(consumer).map(|owner| &*owner.roles)
     }
 
-    /// Whether the policy names a consumer.
+    /// Whether the policy defines a consumer.
     pub(crate) fn is_in_policy(&self, consumer: &str) -> bool {
         self.consumers.get(consumer).is_some_and(|owner| owner.in_policy)
     }
 
-    /// The key of that id.
-    pub(crate) fn by_id(&self, id: &str) -> Option<&Known> {
+    /// The key with this id.
+    pub(crate) fn by_id(&self, id: &str) -> Option<&KnownKey> {
         self.by_id.get(id).and_then(|index| self.keys.get(*index))
     }
 
-    /// The key of that digest.
-    pub(crate) fn by_digest(&self, digest: &Digest) -> Option<&Known> {
+    /// The key with this digest.
+    pub(crate) fn by_digest(&self, digest: &Digest) -> Option<&KnownKey> {
         self.by_digest.get(digest).and_then(|index| self.keys.get(*index))
     }
 }

@@ -1,4 +1,4 @@
-//! `portcullis keys list`: all keys, and never a key.
+//! `portcullis keys list`: lists the properties of all keys, never a key itself.
 
 use std::fmt::Write as _;
 
@@ -8,8 +8,8 @@ use clap::Args;
 use comfy_table::{Table, presets};
 use serde_json::{Value, json};
 
-use super::known::{AllKeys, Known, State};
-use crate::files::{Merged, StoreFile};
+use super::known::{AllKeys, KnownKey, State};
+use crate::files::{EffectivePolicy, StoreFile};
 use crate::mode::Modes;
 use crate::output::{Output, RED, YELLOW, note, print};
 use crate::store::Store;
@@ -22,17 +22,17 @@ const EXAMPLES: &str = "Examples:
 
 Exit status: 0 done, 2 usage or input error.";
 
-/// List keys: ids, owners, states, and never a key
+/// List the ids, consumers and states of keys
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct List {
     /// Only the keys of this consumer
     #[arg(long, value_name = "NAME")]
     consumer: Option<String>,
-    /// How long before its end a key is said to expire
+    /// Mark keys that expire within this time
     #[arg(long, value_name = "SPAN", default_value = "14d")]
     soon: Span,
-    /// How to print them
+    /// The output format
     #[arg(long, value_enum, default_value = "text")]
     output: Output,
 }
@@ -40,13 +40,13 @@ pub(crate) struct List {
 impl List {
     pub(crate) fn run(self, files: &StoreFile) -> Result<bool> {
         let store = Store::read(files.path())?;
-        // Keys can be listed also where the policy is broken.
-        let together = |policy: Option<Merged>| {
+        // Keys can be listed even if the policy is invalid.
+        let together = |policy: Option<EffectivePolicy>| {
             let all = AllKeys::of(&store, policy.as_ref())?;
             Ok((all, Modes::of(&store, policy.as_ref())))
         };
         let (all, modes) = files.policy().and_then(together).or_else(|error| {
-            note(format_args!("what stands in the policy is not listed: {error:#}"));
+            note(format_args!("keys in the policy are not listed: {error:#}"));
             together(None)
         })?;
         let now = now();
@@ -59,7 +59,7 @@ impl List {
         }
         let mut text = if store.mode_override.is_some() { format!("{modes}\n") } else { String::new() };
         if keys.is_empty() {
-            note("no keys: `portcullis keys generate --consumer NAME` makes one");
+            note("no keys: `portcullis keys generate --consumer NAME` creates one");
         } else {
             text.push_str(&as_table(&keys, &files.path().display().to_string())?);
         }
@@ -78,7 +78,7 @@ fn style(state: State) -> Style {
     }
 }
 
-fn as_table(keys: &[(&Known, State)], store: &str) -> Result<String> {
+fn as_table(keys: &[(&KnownKey, State)], store: &str) -> Result<String> {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING);
     table.set_header(["ID", "CONSUMER", "ROLES", "STATE", "CREATED", "EXPIRES", "WHERE"]);
@@ -102,7 +102,7 @@ fn as_table(keys: &[(&Known, State)], store: &str) -> Result<String> {
     Ok(text)
 }
 
-fn as_json(key: &Known, state: State) -> Value {
+fn as_json(key: &KnownKey, state: State) -> Value {
     json!({
         "id": key.id,
         "consumer": *key.consumer,

@@ -1,4 +1,4 @@
-//! `portcullis keys`: the keys of the store.
+//! `portcullis keys`: manages the keys of the store.
 
 mod add;
 mod change;
@@ -23,12 +23,12 @@ const EXAMPLES: &str = "Examples:
   portcullis keys rotate 209c6ca829ca9a60 --overlap 7d
   portcullis keys disable 209c6ca829ca9a60
 
-A gate learns of a change when its policy is rendered again: `portcullis run` and `portcullis render --watch` do so \
-by themselves.
+A change takes effect when the policy is rendered and delivered again. `portcullis run` and `portcullis render \
+--watch` do that automatically.
 
 Exit status: 0 done, 1 refused (`verify`), 2 usage or input error.";
 
-/// Make, list, change and remove keys
+/// Create, list, change and remove keys
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Keys {

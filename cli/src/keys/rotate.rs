@@ -1,4 +1,4 @@
-//! `portcullis keys rotate`: a new key now, and the old one goes on for a while.
+//! `portcullis keys rotate`: creates a new key, and lets the old one expire after an overlap.
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
@@ -18,8 +18,8 @@ const EXAMPLES: &str = "Examples:
   KEY=$(portcullis keys rotate ci-2026-11 --id ci-2027-02 --overlap 14d)
   portcullis keys rotate - --overlap 0 < leaked-key.txt
 
-Both keys pass in the overlap. The old one never lives longer than it would have; the new one is valid for as long as the \
-old one was made for, unless --expires says otherwise; for one that has expired, it must.
+Both keys are valid during the overlap. The old key never lives longer than before. The new key gets the lifetime of \
+the old one, unless --expires is given. If the old key has expired, --expires is required.
 
 Exit status: 0 done, 2 usage or input error.";
 
@@ -29,16 +29,16 @@ Exit status: 0 done, 2 usage or input error.";
 pub(crate) struct Rotate {
     #[command(flatten)]
     selection: Selection,
-    /// How long the old key still passes
+    /// How long the old key stays valid
     #[arg(long, value_name = "SPAN", default_value = "7d")]
     overlap: Span,
-    /// When the new key stops being valid: 90d, 2027-02-01, or a date-time
+    /// When the new key expires: 90d, 2027-02-01, or a date-time
     #[arg(long, value_name = "WHEN")]
     expires: Option<When>,
     /// The id of the new key [default: the first 16 hex digits of the key's SHA-256]
     #[arg(long)]
     id: Option<String>,
-    /// How to print the new keys
+    /// The output format
     #[arg(long, value_enum, default_value = "text")]
     output: Output,
 }
@@ -50,7 +50,7 @@ impl Rotate {
         let now = now();
         let old: Vec<_> = selected.keys().map(|(consumer, key)| (consumer.clone(), key.clone())).collect();
         if self.id.is_some() && old.len() != 1 {
-            bail!("--id is for one key: several get theirs from their digests");
+            bail!("--id: expected a single key: the ids of several keys come from their digests");
         }
         let progress = Progress::new(old.len(), "making keys");
         let mut secrets = Vec::with_capacity(old.len());
@@ -65,18 +65,17 @@ impl Rotate {
         selected.change(|consumer, key| {
             let own = key.expires.as_deref().and_then(Timestamp::from_rfc3339);
             key.expires = Some(rfc3339(own.map_or(end, |own| own.min(end))));
-            check(consumer, &[], key)
-                .context("it is not valid yet, so there is nothing to overlap: `remove` it, and `generate` one")
+            check(consumer, &[], key).context("the old key is not valid yet: `remove` it, and `generate` a new one")
         })?;
         add_unique(&mut selected.locked.store, policy.as_ref(), &new)?;
         hand_over(&selected.locked, &new, &secrets, self.output)?;
         for (_, key) in old.iter().filter(|_| old.len() == 1) {
-            note(format_args!("key {} passes until {} at the latest", key.id, rfc3339(end)));
+            note(format_args!("key {} is valid until {} at the latest", key.id, rfc3339(end)));
         }
         Ok(true)
     }
 
-    /// The key that comes after `old`.
+    /// The key that replaces `old`.
     fn successor(&self, consumer: &str, old: &StoredKey, secret: &NewKey, now: Timestamp) -> Result<NewEntry> {
         if old.disabled {
             bail!("{} is disabled: `enable` it first, or `generate` a key for {consumer}", old.id);
@@ -86,7 +85,7 @@ impl Rotate {
         let expires = match (self.expires, lifetime) {
             (Some(when), _) => Some(when.from(now)),
             _ if time(&old.expires).is_some_and(|end| end <= now) => {
-                bail!("{} has expired: say with --expires how long the new key is valid, such as 90d", old.id)
+                bail!("{} has expired: give --expires for the new key, such as 90d", old.id)
             }
             (None, Some(seconds)) => Some(Span::seconds(seconds).after(now)),
             (None, None) => None,
@@ -99,7 +98,7 @@ impl Rotate {
         };
         let new = NewEntry::new(consumer, String::from("the new key"), secret.digest(), self.id.as_deref(), &blueprint);
         if expires.is_some_and(|expires| expires <= now) {
-            bail!("--expires is in the past: nobody could use the key");
+            bail!("--expires is in the past: the key would never be valid");
         }
         check(consumer, &[], &new.key)?;
         Ok(new)

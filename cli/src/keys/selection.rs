@@ -1,4 +1,4 @@
-//! Which keys of the store a command is about.
+//! Selects keys of the store.
 
 use std::collections::HashSet;
 
@@ -13,15 +13,15 @@ use crate::files::StoreFile;
 use crate::output::{count, note};
 use crate::store::{Locked, Store, StoredKey};
 
-/// Ids, or keys on standard input.
+/// The selected ids, or `-` for keys on standard input.
 #[derive(Debug, Args)]
 pub(crate) struct Selection {
-    /// The id of a key; or `-` for keys on standard input, one a line
+    /// The id of a key; `-` reads keys from standard input, one on each line
     #[arg(required = true, value_name = "ID")]
     ids: Vec<String>,
 }
 
-/// The store, and the ids of the keys in it that were meant.
+/// The locked store, and the ids of the selected keys.
 pub(crate) struct Selected {
     /// The store.
     pub(crate) locked: Locked,
@@ -29,19 +29,19 @@ pub(crate) struct Selected {
 }
 
 impl Selection {
-    /// Locks the store and finds the keys: all of them, or it is an error.
+    /// Locks the store, and finds all selected keys.
     ///
     /// # Errors
-    /// The first that is not in the store.
+    /// The first key that is not in the store.
     pub(crate) fn open(&self, files: &StoreFile) -> Result<Selected> {
-        // Read before the lock is taken: somebody may type.
+        // Read before the lock is taken: reading from a terminal may take long.
         let lines = if self.ids.iter().any(|id| id == "-") { read_keys(None)? } else { Vec::new() };
         if !files.path().exists() {
-            // Rather than to lock, and to find nothing in, what is not there.
+            // Report a missing store instead of creating a lock for it.
             Store::read(files.path())?;
         }
         let locked = Locked::open(files.path())?;
-        // The store alone: a key can be switched off also where the policy is broken.
+        // Only the store: a key can be disabled even if the policy is invalid.
         let stored = AllKeys::of(&locked.store, None)?;
         let by_key = lines.iter().map(|line| find_key(&stored, line, files));
         let by_id = self
@@ -56,7 +56,7 @@ impl Selection {
 }
 
 impl Selected {
-    /// The keys that were meant, with their consumers.
+    /// The selected keys, with their consumers.
     pub(crate) fn keys(&self) -> impl Iterator<Item = (&String, &StoredKey)> {
         let all = self
             .locked
@@ -70,7 +70,7 @@ impl Selected {
     /// Changes each of them.
     ///
     /// # Errors
-    /// The first of `change`.
+    /// The first error of `change`.
     pub(crate) fn change(&mut self, mut change: impl FnMut(&str, &mut StoredKey) -> Result<()>) -> Result<()> {
         for (name, stored) in &mut self.locked.store.consumers {
             for key in stored.keys.iter_mut().filter(|key| self.ids.contains(&key.id)) {
@@ -80,7 +80,7 @@ impl Selected {
         Ok(())
     }
 
-    /// Removes each of them, and a consumer of which then nothing is left.
+    /// Removes each of them, and a consumer that is then empty.
     pub(crate) fn remove(&mut self) {
         self.locked.store.consumers.retain(|_, stored| {
             let before = stored.keys.len();
@@ -89,10 +89,10 @@ impl Selected {
         });
     }
 
-    /// Writes the store, and says what was done.
+    /// Writes the store, and prints what was done.
     ///
     /// # Errors
-    /// Where it cannot be written.
+    /// If it cannot be written.
     pub(crate) fn save(&self, done: &str) -> Result<()> {
         self.locked.save()?;
         match self.ids.iter().next() {
@@ -103,7 +103,7 @@ impl Selected {
     }
 }
 
-/// The id of the key in the store that stands in a line of the input.
+/// The id of the key in a line of the input.
 fn find_key(stored: &AllKeys, line: &Line, files: &StoreFile) -> Result<String> {
     let Line { number, key } = line;
     let digest = Digest::of(key);
@@ -111,30 +111,30 @@ fn find_key(stored: &AllKeys, line: &Line, files: &StoreFile) -> Result<String> 
         return Ok(known.id.clone());
     }
     if let Some(place) = in_policy(files, |all| all.by_digest(&digest).and_then(|known| known.place.clone()))? {
-        bail!("line {number}: this key stands in the policy, at {place}: change it there");
+        bail!("line {number}: this key is in the policy, at {place}: change it there");
     }
-    let hint = if is_typo(key) { " (its checksum is wrong: a typo?)" } else { "" };
+    let hint = if is_typo(key) { " (invalid checksum: probably mistyped)" } else { "" };
     Err(anyhow!("line {number}: this key is not in {}{hint}", files.path().display()))
 }
 
-/// An argument that is the id of a key in the store. Anything else may be a key by mistake, and is not quoted.
+/// Checks that an argument is the id of a key in the store. Anything else may be a key, and is not shown.
 fn find_id(stored: &AllKeys, id: &str, number: usize, files: &StoreFile) -> Result<String> {
     if stored.by_id(id).is_some() {
         return Ok(id.to_owned());
     }
     if stored.by_digest(&Digest::of(id.as_bytes())).is_some() || is_typo(id.as_bytes()) {
         bail!(
-            "argument {number} is a key and not its id: the shell's history has it now, so better rotate it. Give a key \
-             on standard input, with `-` as the ID"
+            "argument {number} is a key, not an id: it is now in the shell's history, so rotate it. Give keys on \
+             standard input, with `-` as the ID"
         );
     }
     if let Some(place) = in_policy(files, |all| all.by_id(id).and_then(|known| known.place.clone()))? {
-        bail!("{id} stands in the policy, at {place}: change it there");
+        bail!("{id} is in the policy, at {place}: change it there");
     }
     let mut like = stored.keys.iter().filter(|known| known.id.starts_with(id) && !id.is_empty());
     match (like.next(), like.next()) {
-        (Some(one), None) => bail!("no key has the id {id}: is {} meant?", one.id),
-        _ => bail!("argument {number} is no id of a key in {}: see `portcullis keys list`", files.path().display()),
+        (Some(one), None) => bail!("key id {id} not found: did you mean {}?", one.id),
+        _ => bail!("argument {number}: key id not found in {}: see `portcullis keys list`", files.path().display()),
     }
 }
 

@@ -1,4 +1,4 @@
-//! `portcullis keys verify`: whose key is this?
+//! `portcullis keys verify`: finds the consumer of a key.
 
 use std::path::PathBuf;
 
@@ -20,16 +20,16 @@ const EXAMPLES: &str = "Examples:
   printf %s \"$KEY\" | portcullis keys verify
   portcullis keys verify --file key.txt --output json
 
-Exit status: 0 the key is valid now, 1 it is not, or nobody's, 2 usage or input error.";
+Exit status: 0 the key is valid now, 1 it is not valid, or not found, 2 usage or input error.";
 
-/// Say whose a key is, and whether it is valid now
+/// Show the consumer of a key, and whether the key is valid now
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Verify {
-    /// The file with the key, instead of standard input
+    /// Read the key from this file instead of standard input
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
-    /// How to print it
+    /// The output format
     #[arg(long, value_enum, default_value = "text")]
     output: Output,
 }
@@ -37,7 +37,7 @@ pub(crate) struct Verify {
 impl Verify {
     pub(crate) fn run(self, files: &StoreFile) -> Result<bool> {
         let keys = read_keys(self.file.as_deref())?;
-        let [line] = keys.as_slice() else { bail!("there are several keys: give one") };
+        let [line] = keys.as_slice() else { bail!("found several keys: give one") };
         let store = Store::read(files.path())?;
         let all = AllKeys::of(&store, files.policy()?.as_ref())?;
         let known = all.by_digest(&Digest::of(&line.key));
@@ -58,9 +58,9 @@ impl Verify {
         print(&match (known, state) {
             (Some(known), Some(state)) => format!("{style}{state}{style:#} {} of {}\n", known.id, known.consumer),
             _ if is_typo(&line.key) => {
-                format!("{style}typo{style:#} its checksum is wrong: a letter is wrong, missing or too many\n")
+                format!("{style}typo{style:#} invalid checksum: a character is wrong, missing or added\n")
             }
-            _ => format!("{style}unknown{style:#} nobody's key\n"),
+            _ => format!("{style}unknown{style:#} key not found\n"),
         })?;
         Ok(is_valid)
     }

@@ -1,4 +1,4 @@
-//! Lints of what is open, to whom, and what asks for roles.
+//! Lints of public paths, trusted callers, key sources and rules.
 
 use portcullis::document::{ClientAddress, Document, Mode, ProtectedPath, PublicPath, RuleEntry};
 use portcullis::path::Ambiguity;
@@ -12,7 +12,7 @@ use super::finding::Finding;
 use super::policy::Subject;
 use crate::pattern::{goes_below, segments};
 
-/// Looks at all but consumers and keys.
+/// Checks everything except consumers and keys.
 pub(super) fn examine(subject: &Subject<'_>, document: &Document, findings: &mut Vec<Finding>) {
     mode(subject, document, findings);
     sources(subject, document, findings);
@@ -28,12 +28,14 @@ fn mode(subject: &Subject<'_>, document: &Document, findings: &mut Vec<Finding>)
     let mut warn = |message, fix| findings.push(subject.finding(Code::NotEnforcing, "mode", message, fix));
     match document.mode {
         Mode::Enforce => {}
-        Mode::Report => {
-            warn("report lets every request through, and counts", "enforce when nothing is reported any more")
-        }
-        Mode::Disabled => {
-            warn("disabled lets every request through, undecided", "write enforce, or report to see whom it would deny")
-        }
+        Mode::Report => warn(
+            "report forwards every request, and only counts denials",
+            "use enforce when no more denials are reported",
+        ),
+        Mode::Disabled => warn(
+            "disabled forwards every request without a decision",
+            "use enforce, or report to see which requests would be denied",
+        ),
     }
 }
 
@@ -41,19 +43,19 @@ fn sources(subject: &Subject<'_>, document: &Document, findings: &mut Vec<Findin
     for (index, source) in document.key_sources.iter().enumerate() {
         let (code, message, fix) = match source {
             KeySource::Query(_) => {
-                (Code::KeyInUrl, "a key in a URL ends up in logs and histories", "take keys from a header")
+                (Code::KeyInUrl, "keys in URLs end up in logs and browser histories", "use a header")
             }
             KeySource::Cookie(_) => (
                 Code::KeyInCookie,
-                "a browser sends a cookie along with requests that other sites make it send",
-                "take keys from a header, or see that the service itself refuses such requests",
+                "browsers also send cookies with requests that pages of other sites make",
+                "use a header, or make sure that the service rejects cross-site requests",
             ),
             KeySource::Bearer | KeySource::Header(_) => continue,
         };
         findings.push(subject.finding(code, &format!("key_sources[{index}]"), message, fix));
     }
     if document.upstream.forward_credential {
-        let message = "the service gets the key, and so does whoever reads its logs";
+        let message = "the service receives the key, and may write it to its logs";
         let fix = "remove it, unless another gate behind this one checks the key again";
         findings.push(subject.finding(Code::ForwardCredential, "upstream.forward_credential", message, fix));
     }
@@ -87,25 +89,25 @@ fn addresses(subject: &Subject<'_>, document: &Document, findings: &mut Vec<Find
             PRIVATE.iter().find(|(_, first, last)| holds_any(range, &[first]) && holds_any(range, &[last]))
         {
             let message = format!(
-                "all of {whole}: load balancers, NAT gateways and container bridges live there, and everybody behind \
-                 one is local"
+                "trusts all of {whole}: load balancers, NAT gateways and container bridges have such addresses, and \
+                 every caller behind one is trusted"
             );
-            warn(Code::WholePrivateNetwork, &message, "name the networks that you have, without those");
+            warn(Code::WholePrivateNetwork, &message, "list only your own networks, without such addresses");
         }
         if !subject.has_listener && holds_loopback(range) {
-            let message = "callers on this machine need no key: so does everybody who comes through a proxy here that \
-                           sends no forwarding header, such as a tunnel";
-            warn(Code::TrustsLoopback, message, "remove it, unless nothing on the machine passes connections on");
+            let message = "callers on this machine need no key, and neither do callers through a proxy or tunnel on \
+                           it that sends no forwarding header";
+            warn(Code::TrustsLoopback, message, "remove it, unless nothing on this machine forwards connections");
         }
     }
     if !subject.has_listener
         && !ranges.is_empty()
         && document.trusted_networks.client_address == ClientAddress::RemoteIp
     {
-        let message = "remote_ip trusts the address that Envoy detected: without use_remote_address any caller \
-                       chooses it, and with it every caller behind a proxy has the proxy's, unless \
-                       xff_num_trusted_hops is exactly the number of proxies in front";
-        let fix = "write direct, or show lint the listener: --envoy FILE";
+        let message = "remote_ip trusts the address that Envoy detects: without use_remote_address callers can forge \
+                       it, and with it callers behind a proxy have the address of the proxy unless \
+                       xff_num_trusted_hops is exactly the number of proxies";
+        let fix = "use direct, or check the listener too: --envoy FILE";
         findings.push(subject.finding(Code::RemoteIp, "trusted_networks.client_address", message, fix));
     }
 }
@@ -118,7 +120,7 @@ fn identities(subject: &Subject<'_>, document: &Document, findings: &mut Vec<Fin
         let of_istio = format!("spiffe://{domain}/ns/istio-system/sa/istio-ingressgateway-service-account");
         if segments.iter().skip(1).any(is_gateway) || identity.matches(of_istio.as_bytes()) {
             let message =
-                "this is, or includes, what looks like the identity of a gateway: whoever comes through it is trusted";
+                "looks like, or includes, the identity of a gateway: every request through the gateway is trusted";
             let fix = "remove it, or see docs/guides/istio.md on a gate at the gateway and one behind it";
             findings.push(subject.finding(
                 Code::GatewayIdentity,
@@ -134,12 +136,12 @@ fn public_paths(subject: &Subject<'_>, document: &Document, findings: &mut Vec<F
     for (index, public) in document.public_paths.iter().enumerate() {
         let path = format!("public_paths[{index}]");
         if public.path.as_str() == "/**" && public.methods.is_none() {
-            let message = "/** opens everything";
+            let message = "/** makes every path public";
             findings.push(subject.finding(
                 Code::AllPublic,
                 &path,
                 message,
-                "name what is public, or set mode: disabled",
+                "list the public paths, or set mode: disabled",
             ));
         }
         let opens = |(_, protected): &(usize, &ProtectedPath)| {
@@ -147,7 +149,7 @@ fn public_paths(subject: &Subject<'_>, document: &Document, findings: &mut Vec<F
         };
         let mut protected = document.protected_paths.iter().flatten().enumerate();
         if let Some((number, _)) = protected.find(opens) {
-            let message = format!("opens all of protected_paths[{number}]: no key is asked for there");
+            let message = format!("makes all of protected_paths[{number}] public: no key is needed there");
             let fix = "remove one of the two";
             findings.push(subject.finding(Code::PublicProtectedPath, &path, &message, fix));
         }
@@ -159,9 +161,8 @@ fn public_paths(subject: &Subject<'_>, document: &Document, findings: &mut Vec<F
         };
         let restricting = document.rules.iter().enumerate().find(restricts);
         if let Some((number, rule)) = restricting {
-            let message =
-                format!("open to everyone, though rules[{number}] asks for roles below {}", rule.path.as_str());
-            let fix = "remove it, if it is not meant as an exception from that rule";
+            let message = format!("public, but rules[{number}] requires roles below {}", rule.path.as_str());
+            let fix = "remove it, unless it is an intended exception from that rule";
             findings.push(subject.finding(Code::RestrictedPublicPath, &path, &message, fix));
         }
     }
@@ -173,17 +174,17 @@ fn rules(subject: &Subject<'_>, document: &Document, findings: &mut Vec<Finding>
         let path = format!("rules[{index}]");
         for role in rule.roles.iter().filter(|role| !has_role(role)) {
             let message = format!("no consumer has the role {}", role.as_str());
-            let fix = "give it to a consumer, or mend the name";
+            let fix = "add it to a consumer, or correct the name";
             findings.push(subject.finding(Code::UnknownRole, &format!("{path}.roles"), &message, fix));
         }
         if let Some((earlier, first)) = earlier(document, index) {
-            let but = if first.methods.is_some() { " (but one whose method a header overrides)" } else { "" };
-            let message = format!("rules[{earlier}] answers first for each request that this rule is for{but}");
+            let but = if first.methods.is_some() { ", except one with a header that overrides the method" } else { "" };
+            let message = format!("rules[{earlier}] already matches every request of this rule{but}");
             findings.push(subject.finding(
                 Code::UnreachableRule,
                 &path,
                 &message,
-                format!("put it before rules[{earlier}], or remove it"),
+                format!("move it before rules[{earlier}], or remove it"),
             ));
         }
         let opens = |(_, public): &(usize, &PublicPath)| {
@@ -191,8 +192,8 @@ fn rules(subject: &Subject<'_>, document: &Document, findings: &mut Vec<Finding>
         };
         if let Some((number, _)) = document.public_paths.iter().enumerate().find(opens) {
             let message = format!(
-                "public_paths[{number}] opens all that this rule is for: only callers who write the path otherwise (`//`, \
-                 other letter case) are asked for a role"
+                "public_paths[{number}] makes every path of this rule public: the rule applies only to other \
+                 spellings (`//`, other letter case)"
             );
             findings.push(subject.finding(
                 Code::PublicRule,
@@ -204,7 +205,7 @@ fn rules(subject: &Subject<'_>, document: &Document, findings: &mut Vec<Finding>
     }
 }
 
-/// Where only some paths need a key: rules for others, by a request that the gate itself lets through.
+/// Finds rules for paths that are not protected, by letting the policy decide an example request.
 fn unprotected_rules(subject: &Subject<'_>, document: &Document, findings: &mut Vec<Finding>) {
     if document.protected_paths.is_none() {
         return;
@@ -217,15 +218,14 @@ fn unprotected_rules(subject: &Subject<'_>, document: &Document, findings: &mut 
         let block = HeaderBlock::new(&headers);
         let request = Request::new(block.headers());
         if loaded.policy.decide(&request, &(), &mut ()).reason == Reason::PublicPath {
-            let message =
-                format!("no protected path covers {example}: it needs no key, and nobody is asked for a role");
-            let fix = "name the path in protected_paths too";
+            let message = format!("no protected path matches {example}: it needs no key, so no role is checked");
+            let fix = "add the path to protected_paths too";
             findings.push(subject.finding(Code::UnprotectedRule, &format!("rules[{index}]"), &message, fix));
         }
     }
 }
 
-/// Patterns that mix names and wildcards in so many ways that the gate does not compare a path with all of them.
+/// Finds patterns that mix names and wildcards in more ways than the gate compares.
 fn wide_patterns(subject: &Subject<'_>, document: &Document, findings: &mut Vec<Finding>) {
     let Ok(loaded) = Policy::compile(document.clone(), &|name| subject.variables.get(name)) else { return };
     let public = document.public_paths.iter().map(|public| &public.path);
@@ -238,9 +238,10 @@ fn wide_patterns(subject: &Subject<'_>, document: &Document, findings: &mut Vec<
         let examples = patterns.iter().map(|pattern| example(pattern)).enumerate();
         if let Some((index, example)) = examples.into_iter().find(|(_, example)| is_wide(example)) {
             let message = format!(
-                "the patterns of this policy match {example} in too many ways: it is never public, and needs a role of every rule"
+                "the patterns of this policy match {example} in too many ways: it is never public, and needs a role \
+                 of every rule"
             );
-            let fix = "use fewer patterns that differ in names and * at the same places";
+            let fix = "use fewer patterns that have names in some and * in others at the same position";
             findings.push(subject.finding(Code::WidePatterns, &format!("{list}[{index}]"), &message, fix));
             return;
         }
@@ -253,7 +254,7 @@ fn example(pattern: &PathPattern) -> String {
     segments(pattern).chain(below).map(|name| format!("/{}", name.unwrap_or("any"))).collect()
 }
 
-/// A rule before this one that answers for each of its paths and methods; of several that do so together, the first.
+/// An earlier rule that matches every path and method of this one; the first, if several do so together.
 fn earlier(document: &Document, index: usize) -> Option<(usize, &RuleEntry)> {
     let rule = document.rules.get(index)?;
     let earlier = || document.rules.iter().enumerate().take(index).filter(|(_, one)| one.path.includes(&rule.path));

@@ -1,4 +1,5 @@
-//! Whose address the gate sees on a listener, and who can make one up: docs/configuration.md, "What is trusted, by listener".
+//! Lints of the client address on a listener, and of who can forge it: docs/configuration.md, "What is trusted, by
+//! listener".
 
 use portcullis::document::{ClientAddress, Document};
 
@@ -11,7 +12,7 @@ use super::listener::{Find, Manager};
 use crate::yaml::{Node, Tree};
 
 impl Manager<'_> {
-    /// Looks at what the gate trusts by address, which is something.
+    /// Checks the trusted networks of a policy, which has some, on this listener.
     pub(super) fn addresses(&self, document: &Document, findings: &mut Vec<Finding>) {
         let mut find =
             |code, node: Option<&Node>, message: &str, fix: &str| findings.push(self.find(code, node, message, fix));
@@ -31,27 +32,27 @@ impl Manager<'_> {
         match client_address {
             ClientAddress::Direct => {
                 if let Some(prelude) = prelude {
-                    let message = "client_address: direct takes what the PROXY protocol says for the peer: whoever \
-                                   reaches this listener is local by saying so";
+                    let message = "client_address: direct uses the address from the PROXY protocol, which every \
+                                   client of this listener can forge";
                     find(
                         Code::ProxyProtocol,
                         Some(prelude),
                         message,
-                        "write client_address: remote_ip, and let nobody but the load balancer connect; or \
+                        "use client_address: remote_ip and accept connections only from the load balancer, or use \
                          filter_state",
                     );
                 }
             }
-            ClientAddress::RemoteIp => self.believed(is_remote, prelude, &mut find),
+            ClientAddress::RemoteIp => self.remote_ip(is_remote, prelude, &mut find),
             ClientAddress::FilterState(key) => {
                 if !self.records(key.as_str()) {
                     let message =
-                        format!("nothing before the gate records the peer as {}: nobody is local", key.as_str());
+                        format!("no filter before the gate records the peer as {}: no caller is trusted", key.as_str());
                     find(
                         Code::NobodyLocal,
                         None,
                         &message,
-                        "put set_filter_state with %DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT% before the gate: \
+                        "add set_filter_state with %DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT% before the gate: \
                          see envoy/sidecar-peer.yaml",
                     );
                 }
@@ -61,7 +62,7 @@ impl Manager<'_> {
             find(
                 Code::NobodyLocal,
                 Some(socket),
-                "peers of this listener have no address: nobody is local",
+                "peers of this listener have no address: no caller is trusted",
                 "remove the ranges, or listen on an address",
             );
         } else if !vouched_for
@@ -69,17 +70,17 @@ impl Manager<'_> {
             && !is_set(self.node, "skip_xff_append")
             && document.trusted_networks.ranges.iter().any(holds_loopback)
         {
-            let message = "for a peer on this machine Envoy appends an address of its own to X-Forwarded-For, and the \
-                           gate takes it for somebody else's call: it is not local";
+            let message = "for a peer on this machine Envoy adds its own address to X-Forwarded-For, so the gate does \
+                           not trust the peer";
             find(Code::NobodyLocal, field(self.node, "use_remote_address"), message, "set skip_xff_append: true");
         }
     }
 
-    /// Who can make up the address that `remote_ip` trusts.
-    fn believed(&self, is_remote: bool, prelude: Option<&Node>, find: &mut Find<'_>) {
-        const CLAIMED: &str = "anybody who can connect, and is not one of your proxies, is local by saying so";
-        const FIX: &str = "let nobody but the proxies connect, and let them overwrite what callers write; or write \
-                           client_address: direct";
+    /// Checks who can forge the address that `remote_ip` trusts.
+    fn remote_ip(&self, is_remote: bool, prelude: Option<&Node>, find: &mut Find<'_>) {
+        const CLAIMED: &str = "a client that can connect without one of your proxies can forge a trusted address";
+        const FIX: &str = "accept connections only from the proxies, and make them overwrite the address that callers \
+                           send; or use client_address: direct";
         let detection = field(self.node, "original_ip_detection_extensions").filter(|list| !list.items().is_empty());
         let hops = field(self.node, "xff_num_trusted_hops")
             .filter(|hops| !matches!(&hops.tree, Tree::Number(number) if number.as_u64() == Some(0)));
@@ -95,14 +96,14 @@ impl Manager<'_> {
                 }
             }
             None if !is_remote => {
-                let message = "client_address: remote_ip, and without use_remote_address the last address in \
-                               X-Forwarded-For is the client's: anybody is local by saying so";
+                let message = "client_address: remote_ip without use_remote_address uses the last address in \
+                               X-Forwarded-For, which every caller can forge";
                 find(
                     Code::ForgedAddress,
                     field(self.node, "use_remote_address"),
                     message,
-                    "set use_remote_address: true, and xff_num_trusted_hops to the number of proxies in front; or \
-                     write client_address: direct",
+                    "set use_remote_address: true, and xff_num_trusted_hops to the number of proxies in front; or use \
+                     client_address: direct",
                 );
             }
             None if hops.is_some() => find(Code::ClaimedAddress, hops, CLAIMED, FIX),
@@ -116,7 +117,7 @@ impl Manager<'_> {
     /// Whether a filter before the gate, of HTTP or of the network, records the peer's address under a key.
     fn records(&self, key: &str) -> bool {
         let mut recorded = false;
-        // Of the network filters, those of the whole listener: which chain one is in is not looked at.
+        // Network filters of the whole listener count, whatever their filter chain.
         walk(self.listener.unwrap_or(self.node), &mut |node| {
             let is_key = text_of(node, "object_key") == Some(key);
             let format = field(node, "format_string")

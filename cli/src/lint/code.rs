@@ -1,8 +1,9 @@
-//! The codes of lint: a closed list of names that stay the same.
+//! The codes of lint. Their names are stable.
 
 use clap::ValueEnum;
 
-/// What can be found. Each has a section in `docs/command/lint.md`, and an example in `cli/tests/lint/examples.yaml`.
+/// The code of a finding. Each has a section in `docs/command/lint.md`, and an example in
+/// `cli/tests/lint/examples.yaml`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Code {
     // The policy.
@@ -39,7 +40,7 @@ pub(crate) enum Code {
     KeyInUrl,
     KeyInCookie,
     ForwardCredential,
-    // Wherever the gate stands.
+    // On any host.
     NoGate,
     FailOpen,
     NoFailReload,
@@ -77,8 +78,8 @@ impl Code {
         self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
     }
 
-    /// Whether the gate refuses this, does without a part of it, or is open or broken by it. Everything else works, and
-    /// is unwise.
+    /// Whether this is an error: the gate refuses it, skips a part of it, or is open or broken because of it. All other
+    /// findings work, but are risky.
     pub(crate) fn is_error(self) -> bool {
         matches!(
             self,
@@ -105,7 +106,7 @@ impl Code {
         if self.is_error() { "error" } else { "warning" }
     }
 
-    /// Where it is explained.
+    /// The section of the documentation.
     pub(crate) fn page(self) -> String {
         format!("docs/command/lint.md#{}", self.name())
     }

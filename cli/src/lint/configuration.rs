@@ -1,4 +1,4 @@
-//! Whole configurations: reads the files, finds the gates in them, and looks at each and at all together.
+//! Whole configurations: reads the files, finds the gates in them, and checks each gate and all of them together.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use super::code::Code;
 use super::files::syntax;
 use super::finding::Finding;
 use super::gate::{Gate, shared_vms};
-use super::{Examined, listener, mesh, routes, settled};
+use super::{Examined, listener, mesh, normalization, routes};
 use crate::yaml::{Node, Place, Position, Tree};
 
 /// A file of a configuration.
@@ -23,8 +23,8 @@ pub(super) struct Source {
 }
 
 impl Source {
-    /// A tree that was read from text in this file, with its positions in the file; that of the text, where it does not
-    /// stand there line by line.
+    /// Converts the positions of a tree that was parsed from a text in this file into positions of the file. If the
+    /// text is not there line by line, all get the position of the text.
     pub(super) fn outer(&self, mut node: Node, value: &Node, text: &str) -> Option<Node> {
         let start = value.at?;
         let first = usize::try_from(start.line.checked_sub(1)?).ok()?;
@@ -55,7 +55,7 @@ fn shift(node: &mut Node, to: &dyn Fn(Option<Position>) -> Position) {
     }
 }
 
-/// A member by its name in a `.proto` file, or by the name that JSON has for it: Envoy takes both.
+/// A member by its name in a `.proto` file or by its JSON name: Envoy accepts both.
 pub(super) fn field<'a>(node: &'a Node, name: &str) -> Option<&'a Node> {
     node.get(name).or_else(|| {
         let mut words = name.split('_');
@@ -74,7 +74,7 @@ pub(super) fn text_of<'a>(node: &'a Node, name: &str) -> Option<&'a str> {
     field(node, name).and_then(Node::text)
 }
 
-/// Whether a member is true. Text may say so too: Envoy reads it as protobuf's `safe_strtob` does.
+/// Whether a member is true. Text counts too: Envoy parses it like protobuf's `safe_strtob`.
 pub(super) fn is_set(node: &Node, name: &str) -> bool {
     field(node, name).is_some_and(|value| match &value.tree {
         Tree::Bool(value) => *value,
@@ -88,7 +88,8 @@ pub(super) fn is_off(node: &Node, name: &str) -> bool {
     field(node, name).is_some() && !is_set(node, name)
 }
 
-/// Whether a value is one of an enum, by its name, in any letter case, or by its number, as text too: Envoy takes all.
+/// Whether a value is a variant of an enum: by name in any letter case, or by number, which may be text. Envoy accepts
+/// all of these.
 pub(super) fn is_enum(value: &Node, name: &str, number: u64) -> bool {
     match &value.tree {
         Tree::Text(text) => text.eq_ignore_ascii_case(name) || text.parse() == Ok(number),
@@ -97,7 +98,7 @@ pub(super) fn is_enum(value: &Node, name: &str, number: u64) -> bool {
     }
 }
 
-/// The type of a `google.protobuf.Any`, and what it holds; also by way of a `TypedStruct`.
+/// The type and the value of a `google.protobuf.Any`, including one in a `TypedStruct`.
 pub(super) fn typed(any: &Node) -> Option<(&str, &Node)> {
     let kind = any.get("@type").and_then(Node::text)?;
     if kind.ends_with(".TypedStruct") {
@@ -116,10 +117,10 @@ pub(super) fn walk<'a>(node: &'a Node, see: &mut dyn FnMut(&'a Node)) {
     members.chain(node.items()).for_each(|inner| walk(inner, see));
 }
 
-/// Looks at all files as parts of one configuration.
+/// Checks all files as parts of one configuration.
 ///
 /// # Errors
-/// Where a file cannot be read.
+/// If a file cannot be read.
 pub(super) fn examine(files: &[PathBuf], times: (Timestamp, Timestamp)) -> Result<Vec<Examined>> {
     let mut all = Vec::new();
     let mut sources = Vec::new();
@@ -147,14 +148,14 @@ pub(super) fn examine(files: &[PathBuf], times: (Timestamp, Timestamp)) -> Resul
     let mut findings = Vec::new();
     let has_gate = listener::examine(&sources, &managers, &gates, &mut findings);
     sources.iter().for_each(|source| mesh::examine(source, &mut findings));
-    settled::examine(&sources, &managers, &mut findings);
+    normalization::examine(&sources, &managers, &mut findings);
     routes::examine(&sources, &managers, &gates, &mut findings);
     mesh::examine_gates(&gates, &mut findings);
     shared_vms(&gates, &mut findings);
     sources.iter().for_each(|source| switched_off(source, &gates, &mut findings));
     if let Some(source) = sources.first().filter(|_| !has_gate) {
         let place = Place { file: source.file.clone(), at: None };
-        let fix = "put one before the router (`portcullis render`), or show lint the file that it is in";
+        let fix = "add one before the router (`portcullis render` writes it), or also give the file that contains it";
         findings.push(Finding::new(Code::NoGate, place, "there is no gate in this configuration", fix));
     }
     for finding in findings {
@@ -189,7 +190,7 @@ fn gates_of(source: &Source) -> Vec<Gate<'_>> {
     gates
 }
 
-/// What opens a gate where it stands: `disabled` at the filter or for a route, `is_optional`.
+/// Finds gates that are disabled: `disabled` at the filter or for a route, `is_optional`.
 fn switched_off(source: &Source, gates: &[Gate<'_>], findings: &mut Vec<Finding>) {
     let mut find = |code, node: &Node, message: &str, fix: &str| {
         findings.push(Finding::new(code, Place { file: source.file.clone(), at: node.at }, message, fix));
@@ -199,8 +200,8 @@ fn switched_off(source: &Source, gates: &[Gate<'_>], findings: &mut Vec<Finding>
         walk(document, &mut |node| {
             for (name, config) in field(node, "typed_per_filter_config").map(Node::members).unwrap_or_default() {
                 if is_gate(&name.text) && is_set(config, "disabled") {
-                    let message = format!("disabled: the gate {} is open here, for everybody", name.text);
-                    find(Code::GateDisabled, config, &message, "remove it; what is public belongs into public_paths");
+                    let message = format!("disabled: the gate {} does not run here", name.text);
+                    find(Code::GateDisabled, config, &message, "remove it, and list public paths in public_paths");
                 }
             }
             let is_filter = field(node, "typed_config").or_else(|| field(node, "config_discovery")).is_some();
@@ -208,11 +209,11 @@ fn switched_off(source: &Source, gates: &[Gate<'_>], findings: &mut Vec<Finding>
                 return;
             }
             if let Some(disabled) = field(node, "disabled").filter(|_| is_set(node, "disabled")) {
-                let message = "disabled: each route that does not switch the gate on is open";
-                find(Code::GateDisabled, disabled, message, "remove it; what is public belongs into public_paths");
+                let message = "disabled: the gate runs only where a route enables it";
+                find(Code::GateDisabled, disabled, message, "remove it, and list public paths in public_paths");
             }
             if let Some(optional) = field(node, "is_optional").filter(|_| is_set(node, "is_optional")) {
-                let message = "is_optional: an Envoy without wasm leaves the gate out, and serves";
+                let message = "is_optional: an Envoy without wasm runs without the gate";
                 find(Code::OptionalGate, optional, message, "remove it");
             }
         });

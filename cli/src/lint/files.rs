@@ -1,4 +1,4 @@
-//! The policy and the store beside it, as files: what is wrong with either, or with both together.
+//! Lints of the policy file and the store beside it.
 
 use std::cell::OnceCell;
 use std::fs;
@@ -17,10 +17,10 @@ use crate::mode;
 use crate::store::Store;
 use crate::yaml::{Node, Place, Position};
 
-/// Looks at a policy, with the store that belongs to it.
+/// Checks a policy with its store.
 ///
 /// # Errors
-/// Where a file cannot be read, or the policy is a whole configuration.
+/// If a file cannot be read, or the policy is a whole configuration.
 pub(super) fn examine(policy: PathBuf, store: Option<PathBuf>, times: (Timestamp, Timestamp)) -> Result<Examined> {
     let is_stdin = policy.as_os_str() == "-";
     let files = PolicyFile { file: if is_stdin { "/dev/stdin".into() } else { policy }, store };
@@ -49,22 +49,22 @@ pub(super) fn examine(policy: PathBuf, store: Option<PathBuf>, times: (Timestamp
         has_listener: false,
         times,
     };
-    let (findings, taken) = subject.examine();
+    let (findings, accepted) = subject.examine();
     examined.findings.extend(findings);
     if let Some((stored, mode)) = store.as_ref().and_then(|stored| Some((stored, stored.store.mode_override?))) {
         let mode = mode::name(mode);
-        // Where the store says it, that is the place to mend.
+        // If the store sets the mode, the finding is at the store.
         examined.findings.retain(|finding| finding.code != Code::NotEnforcing);
         let own = merged.overridden_mode.as_deref().unwrap_or(mode);
-        let message = format!("mode_override: the gate is in mode {mode}, whatever the policy says (it says {own})");
+        let message = format!("mode_override: the mode is {mode} (the policy has {own})");
         let place = stored.place(&["mode_override"]);
         examined.findings.push(Finding::new(Code::ModeOverride, place, message, "`portcullis mode` changes it"));
     }
-    examined.policies.extend(taken.map(|taken| (taken.document.name.as_str().to_owned(), taken.digest)));
+    examined.policies.extend(accepted.map(|accepted| (accepted.document.name.as_str().to_owned(), accepted.digest)));
     Ok(examined)
 }
 
-/// What is no YAML. The message begins with the line and the column, where the reader knows them.
+/// A finding for invalid YAML. The parser's message begins with line and column, if known.
 pub(super) fn syntax(file: &str, error: &str) -> Finding {
     let position = |text: &str| {
         let (line, rest) = text.strip_prefix("line ")?.split_once(" column ")?;
@@ -73,15 +73,15 @@ pub(super) fn syntax(file: &str, error: &str) -> Finding {
     };
     let (at, message) = position(error).map_or((None, error.to_owned()), |(at, rest)| (Some(at), rest));
     let place = Place { file: file.to_owned(), at };
-    Finding::new(Code::Syntax, place, format!("not valid YAML: {message}"), "mend it there, or in the line before")
+    Finding::new(Code::Syntax, place, format!("not valid YAML: {message}"), "correct it there, or in the line before")
 }
 
-/// A store, and where things stand in it.
+/// A store, with the positions in its file.
 struct Stored {
     store: Store,
     file: String,
     text: String,
-    /// Read only where there is something to show: a store may be large.
+    /// Parsed only when a position is needed: a store may be large.
     node: OnceCell<Option<Node>>,
 }
 
@@ -98,15 +98,16 @@ impl Stored {
     }
 }
 
-/// Reads the store. `None` where it is broken, which is a finding, as is what contradicts the policy: that is left out.
+/// Reads the store; `None` if it is invalid. Adds findings for an invalid store and for roles that contradict the
+/// policy, which are removed.
 fn read_store(path: &Path, policy: &Node, policy_file: &str, findings: &mut Vec<Finding>) -> Result<Option<Stored>> {
     let file = path.display().to_string();
     let text = fs::read_to_string(path)
-        .with_context(|| format!("cannot read the store {file} (`portcullis init` makes one)"))?;
+        .with_context(|| format!("cannot read the key store {file} (`portcullis init` creates one)"))?;
     let here = Place { file: file.clone(), at: None };
     if fs::metadata(path).is_ok_and(|data| data.permissions().mode() & 0o077 != 0) {
-        let message = "others than its owner can read or write the store: its digests tell whose key is which, and \
-                       who writes it owns the door";
+        let message = "users other than the owner can read or write the key store: it shows which digest belongs to \
+                       whom, and write access allows adding keys";
         findings.push(Finding::new(Code::StoreReadable, here.clone(), message, format!("chmod 600 {file}")));
     }
     let mut store = match Store::parse(&text) {
@@ -114,7 +115,7 @@ fn read_store(path: &Path, policy: &Node, policy_file: &str, findings: &mut Vec<
         Err(error) => {
             let error = error.to_string();
             let (message, fix) = error.rsplit_once(": ").unwrap_or((&error, "restore a copy"));
-            findings.push(Finding::new(Code::BrokenStore, here, format!("no store of keys: {message}"), fix));
+            findings.push(Finding::new(Code::BrokenStore, here, format!("invalid key store: {message}"), fix));
             return Ok(None);
         }
     };
@@ -122,8 +123,8 @@ fn read_store(path: &Path, policy: &Node, policy_file: &str, findings: &mut Vec<
         let name = consumer.get("name").and_then(Node::text).unwrap_or_default();
         if let Some(stored) = store.consumers.get_mut(name).filter(|stored| !stored.roles.is_empty()) {
             let place = Place { file: policy_file.to_owned(), at: consumer.at };
-            let message = format!("consumers[{index}]: {name} stands here, and has roles in {file} too");
-            let fix = "write its roles here, and take them out of the store";
+            let message = format!("consumers[{index}]: {name} is defined here, but also has roles in {file}");
+            let fix = "define its roles here, and remove them from the store";
             findings.push(Finding::new(Code::RolesTwice, place, message, fix));
             stored.roles.clear();
         }
@@ -131,7 +132,7 @@ fn read_store(path: &Path, policy: &Node, policy_file: &str, findings: &mut Vec<
     Ok(Some(Stored { store, file, text, node: OnceCell::new() }))
 }
 
-/// Where what is at a path of the document stands: in the policy, or in the store.
+/// The place of a path of the document: in the policy, or in the store.
 fn place(path: &str, file: &str, own: &Node, merged: &Node, store: Option<&Stored>) -> Place {
     from_store(path, own, merged, store).unwrap_or_else(|| Place { file: file.to_owned(), at: own.position(path) })
 }

@@ -1,9 +1,9 @@
-//! HTTP filters of Envoy, by what they do to requests.
+//! Classifies HTTP filters of Envoy by what they do to requests.
 
 use super::configuration::{field, text_of, typed};
 use crate::yaml::Node;
 
-/// The place of the router, which passes requests on.
+/// The position of the router, which forwards requests.
 pub(super) fn router_of(filters: &[Node]) -> Option<usize> {
     filters.iter().position(|filter| {
         kind(filter).ends_with(".router.v3.Router") || text_of(filter, "name") == Some("envoy.filters.http.router")
@@ -15,19 +15,19 @@ pub(super) fn kind(filter: &Node) -> &str {
     field(filter, "typed_config").and_then(typed).map_or("", |(kind, _)| kind)
 }
 
-/// Filters by which a second request reaches the same method of a service, as sentences without their end.
+/// Filters that give callers a second way to reach a method of a service, as the beginning of a message.
 pub(super) fn translates(filter: &Node) -> Option<&'static str> {
     let kind = kind(filter);
     if kind.contains(".grpc_json_transcoder.") {
-        Some("this lets one gRPC method be called by two paths, its own and that of its HTTP rule")
+        Some("callers can use two paths for one gRPC method (its own, and that of its HTTP rule)")
     } else if kind.contains(".connect_grpc_bridge.") {
-        Some("this makes POST of a GET with ?connect=v1")
+        Some("this turns GET with ?connect=v1 into POST")
     } else {
         None
     }
 }
 
-/// Filters that can answer a request with what is behind the gate, or let somebody else do so.
+/// Whether a filter can answer a request itself, or let another program answer it.
 pub(super) fn may_answer(filter: &Node) -> bool {
     const ANSWER: [&str; 9] = [
         ".health_check.",

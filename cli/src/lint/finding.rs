@@ -1,4 +1,4 @@
-//! What lint finds: a code, a place, what is wrong, and the fix.
+//! A finding of lint: a code, a place, what is wrong, and the fix.
 
 use serde_json::{Value, json};
 
@@ -6,26 +6,26 @@ use super::code::Code;
 use crate::output::{RED, YELLOW, printable};
 use crate::yaml::Place;
 
-/// One finding. Holds no value that may be a key.
+/// One finding. It contains no value that may be a key.
 #[derive(Debug)]
 pub(crate) struct Finding {
-    /// Which.
+    /// The code.
     pub(crate) code: Code,
-    /// Where.
+    /// The place.
     pub(crate) place: Place,
     /// What is wrong.
     pub(crate) message: String,
-    /// How to mend it.
+    /// How to fix it.
     pub(crate) fix: String,
 }
 
 impl Finding {
     pub(crate) fn new(code: Code, place: Place, message: impl Into<String>, fix: impl Into<String>) -> Self {
-        // Others may have written the file.
+        // The file may come from somebody else.
         Self { code, place, message: printable(&message.into()), fix: printable(&fix.into()) }
     }
 
-    /// For people: three lines.
+    /// Three lines of text.
     pub(crate) fn to_text(&self) -> String {
         let style = if self.code.is_error() { RED } else { YELLOW };
         let (place, severity, code) = (&self.place, self.code.severity(), self.code.name());
@@ -37,7 +37,7 @@ impl Finding {
         )
     }
 
-    /// For programs. Lines and columns count from 1.
+    /// The same as JSON. Lines and columns count from 1.
     pub(crate) fn to_json(&self) -> Value {
         json!({
             "severity": self.code.severity(),

@@ -1,4 +1,4 @@
-//! A gate in a configuration: its policy, its module, and what happens when that fails.
+//! A gate in a configuration: its policy, its module, and what happens if the module fails.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -7,40 +7,40 @@ use super::Examined;
 use super::code::Code;
 use super::configuration::{Source, field, is_enum, is_set, text_of, typed};
 use super::finding::Finding;
-use super::policy::{Subject, Taken, Variables};
+use super::policy::{AcceptedPolicy, Subject, Variables};
 use crate::yaml::{Node, Place, Position, Tree};
 use portcullis::Timestamp;
 
-/// A gate, as a configuration has it.
+/// A gate in a configuration.
 pub(super) struct Gate<'a> {
-    /// The file that it is in.
+    /// The file that contains it.
     pub(super) source: &'a Source,
     /// Its entry among the filters, or its whole resource.
     pub(super) entry: &'a Node,
-    /// The name by which routes and other files know it.
+    /// The name by which routes and other files refer to it.
     pub(super) name: String,
-    /// The policy: a tree, and the bytes that the module gets.
+    /// The policy: as a tree, and as the bytes that the module gets.
     policy: (Node, Vec<u8>),
     variables: Variables,
     on_failure: OnFailure<'a>,
     module: Module<'a>,
-    /// The policy as the gate takes it; none before it was examined, and none where it is refused.
-    pub(super) taken: Option<Taken>,
+    /// The accepted policy; `None` before `examine`, and if the policy is refused.
+    pub(super) accepted: Option<AcceptedPolicy>,
 }
 
-/// What a proxy does without the module.
+/// What a proxy does if the module fails.
 enum OnFailure<'a> {
-    /// It lets everybody in.
+    /// It lets every request through.
     Open(&'a Node),
-    /// It answers 503 until somebody acts.
+    /// It answers 503 until its configuration changes.
     Close(Option<&'a Node>),
-    /// It starts the module again, or the platform knows nothing better.
+    /// It restarts the module, or the platform has no better setting.
     Best,
 }
 
-/// Where the module comes from.
+/// The source of the module.
 struct Module<'a> {
-    /// From afar, and what its digest must be.
+    /// The URL of a remote module.
     url: Option<&'a Node>,
     sha256: Option<&'a Node>,
 }
@@ -89,7 +89,7 @@ impl<'a> Gate<'a> {
                 (None, other) => OnFailure::Close(other),
             },
             module: Module { url, sha256: remote.and_then(|remote| field(remote, "sha256")) },
-            taken: None,
+            accepted: None,
         })
     }
 
@@ -126,7 +126,7 @@ impl<'a> Gate<'a> {
                 url: url.filter(|url| !url.text().is_some_and(|url| url.starts_with("file:"))),
                 sha256: wasm.get("sha256"),
             },
-            taken: None,
+            accepted: None,
         })
     }
 
@@ -149,27 +149,27 @@ impl<'a> Gate<'a> {
             },
             on_failure: open.map_or(OnFailure::Best, OnFailure::Open),
             module: Module { url, sha256: code.and_then(|code| code.get("sha256")) },
-            taken: None,
+            accepted: None,
         })
     }
 
-    /// Where something of it stands.
+    /// The place of a part of it.
     pub(super) fn place(&self, node: Option<&Node>) -> Place {
         Place { file: self.source.file.clone(), at: node.and_then(|node| node.at).or(self.entry.at) }
     }
 
-    /// Looks at the policy and the module, and keeps the policy.
+    /// Checks the policy and the module, and keeps the policy.
     pub(super) fn examine(&mut self, has_listener: bool, times: (Timestamp, Timestamp), examined: &mut Examined) {
         let (node, bytes) = &self.policy;
         let place = |path: &str| Place { file: self.source.file.clone(), at: node.position(path).or(self.entry.at) };
         let subject = Subject { node, bytes, place: &place, variables: &self.variables, has_listener, times };
-        let (findings, taken) = subject.examine();
+        let (findings, accepted) = subject.examine();
         examined.findings.extend(findings);
         examined.findings.extend(self.module_findings());
-        examined
-            .policies
-            .extend(taken.as_ref().map(|taken| (taken.document.name.as_str().to_owned(), taken.digest.clone())));
-        self.taken = taken;
+        examined.policies.extend(
+            accepted.as_ref().map(|accepted| (accepted.document.name.as_str().to_owned(), accepted.digest.clone())),
+        );
+        self.accepted = accepted;
     }
 
     fn module_findings(&self) -> Vec<Finding> {
@@ -180,26 +180,31 @@ impl<'a> Gate<'a> {
             OnFailure::Open(node) => find(
                 Code::FailOpen,
                 Some(node),
-                "where the module fails or cannot be had, everybody is let in",
-                "let it fail by FAIL_RELOAD, or closed",
+                "if the module fails or cannot be loaded, every request gets through",
+                "use FAIL_RELOAD, or fail closed",
             ),
             OnFailure::Close(node) => {
-                let message = "should the module ever trap, the worker answers 503 until its configuration changes";
-                find(Code::NoFailReload, node, message, "ask for FAIL_RELOAD");
+                let message = "if the module traps, the worker answers 503 until its configuration changes";
+                find(Code::NoFailReload, node, message, "use FAIL_RELOAD");
             }
             OnFailure::Best => {}
         }
         match (self.module.url, self.module.sha256.and_then(Node::text).filter(|text| !text.is_empty())) {
             (Some(url), None) => {
-                let message = "whoever can write where the module comes from decides what the gate lets through";
-                find(Code::UnpinnedModule, Some(url), message, "give its sha256, and a tag or a path with its version");
+                let message = "no digest: whoever can replace the module at its source controls the gate";
+                find(
+                    Code::UnpinnedModule,
+                    Some(url),
+                    message,
+                    "add its sha256, and use a tag or a path with its version",
+                );
             }
             (_, Some(digest)) if digest.bytes().all(|byte| byte == b'0') => {
                 find(
                     Code::PlaceholderDigest,
                     self.module.sha256,
-                    "no module has this digest: none will be loaded, and nobody gets through",
-                    "put in the digest of yours",
+                    "placeholder digest: no module has it, so none is loaded, and no request gets through",
+                    "use the digest of your module",
                 );
             }
             _ => {}
@@ -207,18 +212,18 @@ impl<'a> Gate<'a> {
         findings
     }
 
-    /// Whether a gate behind this one finds the key.
+    /// Whether the gate forwards the key, so that a gate behind it can check it.
     pub(super) fn forwards(&self) -> bool {
-        self.taken.as_ref().is_none_or(|taken| taken.document.upstream.forward_credential)
+        self.accepted.as_ref().is_none_or(|accepted| accepted.document.upstream.forward_credential)
     }
 
-    /// Whether some paths ask for more than others: rules, or protected paths.
+    /// Whether the policy treats paths differently: by rules or protected paths.
     pub(super) fn tells_paths_apart(&self) -> bool {
-        let document = self.taken.as_ref().map(|taken| &taken.document);
+        let document = self.accepted.as_ref().map(|accepted| &accepted.document);
         document.is_some_and(|document| !document.rules.is_empty() || document.protected_paths.is_some())
     }
 
-    /// How its variables and its VM are told apart from those of another.
+    /// The `vm_id` and the `vm_config` of the gate.
     pub(super) fn vm(&self) -> Option<(&'a str, &'a Node)> {
         let (_, body) = typed(field(self.entry, "typed_config")?)?;
         let vm = field(field(body, "config")?, "vm_config")?;
@@ -226,7 +231,8 @@ impl<'a> Gate<'a> {
     }
 }
 
-/// Before Envoy 1.39, gates of one `vm_id` have one environment, that of the first.
+/// Finds gates with the same `vm_id` and different environments: before Envoy 1.39 all get the environment of the
+/// first.
 pub(super) fn shared_vms(gates: &[Gate<'_>], findings: &mut Vec<Finding>) {
     for (number, gate) in gates.iter().enumerate() {
         let Some((id, vm)) = gate.vm() else { continue };
@@ -236,32 +242,32 @@ pub(super) fn shared_vms(gates: &[Gate<'_>], findings: &mut Vec<Finding>) {
         };
         if gates.iter().take(number).any(differs) {
             let message = format!(
-                "another gate has the vm_id {id:?} with other environment_variables: before Envoy 1.39 both see those \
-                 of one"
+                "another gate has the vm_id {id:?} and different environment_variables: before Envoy 1.39 both get \
+                 the same values"
             );
             findings.push(Finding::new(
                 Code::SharedVm,
                 gate.place(Some(vm)),
                 message,
-                "give each environment a vm_id of its own",
+                "use a different vm_id for each environment",
             ));
         }
     }
 }
 
-/// Whether this is one of our gates: by any of its names, or by what its configuration holds.
+/// Whether this is a Portcullis gate: by one of its names, or by the members of its configuration.
 fn is_gate(names: &[Option<&str>], policy: &Node) -> bool {
-    const TELLING: [&str; 5] =
+    const POLICY_FIELDS: [&str; 5] =
         ["key_sources", "public_paths", "protected_paths", "trusted_networks", "trusted_identities"];
     names.iter().flatten().any(|name| name.contains("portcullis"))
-        || TELLING.iter().any(|member| policy.get(member).is_some())
+        || POLICY_FIELDS.iter().any(|member| policy.get(member).is_some())
 }
 
 fn list(node: Option<&Node>) -> Vec<String> {
     node.map(Node::items).unwrap_or_default().iter().filter_map(Node::text).map(str::to_owned).collect()
 }
 
-/// A policy that stands there as it is.
+/// A policy that is written as a structure.
 fn struct_of(value: Option<&Node>, at: Option<Position>) -> (Node, Vec<u8>) {
     let nothing = || Node { at, tree: Tree::Map(Vec::new()) };
     let node = value.cloned().unwrap_or_else(nothing);
@@ -269,7 +275,7 @@ fn struct_of(value: Option<&Node>, at: Option<Position>) -> (Node, Vec<u8>) {
     (node, bytes)
 }
 
-/// The `configuration` of a plugin of Envoy. `None` where it is of a type that the gate does not know.
+/// The `configuration` of an Envoy plugin. `None` for a type that the gate does not know.
 fn policy_of(source: &Source, configuration: Option<&Node>, at: Option<Position>) -> Option<(Node, Vec<u8>)> {
     let Some(configuration) = configuration else { return Some(struct_of(None, at)) };
     let kind = text_of(configuration, "@type")?;
@@ -286,7 +292,7 @@ fn policy_of(source: &Source, configuration: Option<&Node>, at: Option<Position>
     }
 }
 
-/// A policy that is text in a configuration.
+/// A policy that is written as text.
 fn text_policy(source: &Source, value: &Node, bytes: Vec<u8>) -> (Node, Vec<u8>) {
     let text = std::str::from_utf8(&bytes).unwrap_or_default();
     let node = Node::parse(text).ok().and_then(|node| source.outer(node, value, text));

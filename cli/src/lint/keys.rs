@@ -12,10 +12,10 @@ use super::finding::Finding;
 use super::policy::Subject;
 use crate::when::Span;
 
-/// The keys of `envoy/envoy.yaml`, which protect nothing.
+/// The keys of `envoy/envoy.yaml`, which are publicly known.
 const DEMO_KEYS: [&str; 2] = ["pk_demo_ci_not_a_secret", "pk_demo_admin_not_a_secret"];
 
-/// Keys that are tried first.
+/// Common keys, which attackers try first.
 const WELL_KNOWN: [&str; 40] = [
     "0000",
     "1234",
@@ -68,16 +68,16 @@ static KNOWN: LazyLock<BTreeMap<Digest, Code>> = LazyLock::new(|| {
     digests(&WELL_KNOWN, Code::WeakKey).chain(digests(&DEMO_KEYS, Code::DemoKey)).chain(empty).collect()
 });
 
-/// Looks at every consumer.
+/// Checks every consumer.
 pub(super) fn examine(subject: &Subject<'_>, document: &Document, findings: &mut Vec<Finding>) {
     let consumers = &document.consumers;
     if consumers.iter().all(|consumer| consumer.keys.is_empty()) {
-        let message = "nobody has a key: only public paths and trusted callers pass";
+        let message = "no consumer has a key: only public paths and trusted callers pass";
         findings.push(subject.finding(
             Code::NoKeys,
             "consumers",
             message,
-            "give somebody a key: `portcullis keys generate --consumer NAME`",
+            "create a key: `portcullis keys generate --consumer NAME`",
         ));
     }
     for (index, consumer) in consumers.iter().enumerate() {
@@ -113,19 +113,19 @@ fn examine_key(subject: &Subject<'_>, path: &str, key: &KeyEntry, findings: &mut
     };
     let value = value.filter(|value| !value.is_empty());
     let digest = digest.or_else(|| value.as_deref().map(Digest::of));
-    const NEW: &str = "make another with `portcullis keys generate`";
+    const NEW: &str = "create a new one with `portcullis keys generate`";
     match digest.and_then(|digest| KNOWN.get(&digest)) {
         Some(Code::EmptyKey) => {
             warn(
                 Code::EmptyKey,
-                "this is the SHA-256 of nothing: was the variable empty?",
+                "SHA-256 of an empty text: the variable was probably empty",
                 "hash the key again: printf %s \"$KEY\" | sha256sum",
             );
         }
-        Some(Code::DemoKey) => warn(Code::DemoKey, "this is a key of the demonstration, which everybody knows", NEW),
-        Some(_) => warn(Code::WeakKey, "this is one of the first keys that anybody tries", NEW),
+        Some(Code::DemoKey) => warn(Code::DemoKey, "this is a key of the demonstration, which is publicly known", NEW),
+        Some(_) => warn(Code::WeakKey, "this is a common key, which attackers try first", NEW),
         None if value.as_ref().is_some_and(|value| value.len() < SHORTEST) => {
-            warn(Code::ShortKey, "the key has fewer than 16 characters, and can be guessed", NEW);
+            warn(Code::ShortKey, "the key has fewer than 16 characters, so it can be guessed", NEW);
         }
         None => {}
     }
@@ -137,9 +137,9 @@ fn examine_key(subject: &Subject<'_>, path: &str, key: &KeyEntry, findings: &mut
         _ => None,
     };
     if let Some(place) = in_sight {
-        let fix = "give its sha256 (printf %s \"$KEY\" | sha256sum), or put it into a variable of the proxy's environment \
-                   and name that in env";
-        warn(Code::PlaintextKey, &format!("the key itself stands {place}: whoever reads it can call"), fix);
+        let fix = "use its sha256 (printf %s \"$KEY\" | sha256sum), or put the key into an environment variable of \
+                   the proxy and use env";
+        warn(Code::PlaintextKey, &format!("the key itself is {place}: whoever can read it can use it"), fix);
     }
     let (now, soon) = subject.times;
     match key.expires {
@@ -149,7 +149,7 @@ fn examine_key(subject: &Subject<'_>, path: &str, key: &KeyEntry, findings: &mut
         }
         Some(expires) if expires <= soon => {
             let left = Span::between(now, expires);
-            let fix = "give its consumer a new one: `portcullis keys rotate`";
+            let fix = "replace it: `portcullis keys rotate`";
             warn(Code::ExpiresSoon, &format!("the key expires in {left}"), fix);
         }
         _ => {}

@@ -1,23 +1,23 @@
-//! Connection managers of Envoy: what stands before and after the gate, and which requests go around it.
+//! Connection managers of Envoy: the filters before and after the gate, and the requests that bypass it.
 
 use super::code::Code;
 use super::configuration::{Source, field, is_off, text_of, typed, walk};
 use super::filters::{may_answer, router_of, translates};
 use super::finding::Finding;
 use super::gate::Gate;
-use super::settled;
+use super::normalization;
 use crate::yaml::{Node, Place};
 
-/// A connection manager, and the listener that it is in. One without filters is a part that Istio merges into its own.
+/// A connection manager and its listener. One without filters is a part that Istio merges into its own.
 pub(super) struct Manager<'a> {
     source: &'a Source,
-    /// What configures it.
+    /// Its configuration.
     pub(super) node: &'a Node,
-    /// What configures the listener.
+    /// The configuration of the listener.
     pub(super) listener: Option<&'a Node>,
 }
 
-/// Takes a finding: its code, where it is if not at the whole, what is wrong, and the fix.
+/// Adds a finding: its code, its node if it is not about the whole, the message, and the fix.
 pub(super) type Find<'f> = dyn FnMut(Code, Option<&Node>, &str, &str) + 'f;
 
 /// The connection managers of a file.
@@ -48,7 +48,8 @@ pub(super) fn holds(outer: &Node, inner: &Node) -> bool {
     found
 }
 
-/// Looks at each. Whether there is a gate: in one of them, or elsewhere where none passes requests on.
+/// Checks each connection manager. Returns whether there is a gate in one of them, or elsewhere if none forwards
+/// requests.
 pub(super) fn examine(
     sources: &[Source],
     managers: &[Manager<'_>],
@@ -61,25 +62,25 @@ pub(super) fn examine(
     for manager in &gated {
         manager.chain(manager.filters(), gates, findings);
         manager.upgrade_chains(sources, gates, findings);
-        settled::examine_manager(manager, findings);
-        let policies = gates.iter().filter(|gate| manager.has(gate, gates)).filter_map(|gate| gate.taken.as_ref());
-        for taken in policies.filter(|taken| !taken.document.trusted_networks.ranges.is_empty()) {
-            manager.addresses(&taken.document, findings);
+        normalization::examine_manager(manager, findings);
+        let policies = gates.iter().filter(|gate| manager.has(gate, gates)).filter_map(|gate| gate.accepted.as_ref());
+        for accepted in policies.filter(|accepted| !accepted.document.trusted_networks.ranges.is_empty()) {
+            manager.addresses(&accepted.document, findings);
         }
     }
     for part in parts.iter().filter(|_| !gates.is_empty()) {
         part.upgrade_chains(sources, gates, findings);
-        settled::examine_manager(part, findings);
+        normalization::examine_manager(part, findings);
     }
     open.retain(|manager| manager.router().is_some() && manager.passes_on());
     for manager in open.iter().filter(|_| !gated.is_empty()) {
         let beside =
             |gated: &&&Manager<'_>| gated.listener.zip(manager.listener).is_some_and(|(a, b)| std::ptr::eq(a, b));
         let message = match gated.iter().find(beside) {
-            Some(_) => "this filter chain has no gate, and another of its listener has one",
-            None => "this listener has no gate, and another has one",
+            Some(_) => "this filter chain has no gate, but another one of its listener has",
+            None => "this listener has no gate, but another one has",
         };
-        let fix = "put a gate here too, if what is behind it is the same";
+        let fix = "add a gate here too, if it leads to the same services";
         findings.push(manager.find(Code::UngatedListener, None, message, fix));
     }
     let clusters: Vec<&str> = gated.iter().flat_map(|manager| manager.clusters()).collect();
@@ -87,15 +88,16 @@ pub(super) fn examine(
     !gated.is_empty() || (open.is_empty() && !gates.is_empty())
 }
 
-/// Connections that go to what is behind a gate without HTTP filters.
+/// Finds TCP proxies to clusters that have a gate in front of them elsewhere.
 fn unfiltered(source: &Source, clusters: &[&str], findings: &mut Vec<Finding>) {
     for document in &source.documents {
         walk(document, &mut |node| {
             let Some((_, proxy)) = typed(node).filter(|(kind, _)| kind.ends_with(".TcpProxy")) else { return };
             if let Some(cluster) = clusters_of(proxy).into_iter().find(|cluster| clusters.contains(cluster)) {
-                let message =
-                    format!("what comes here reaches {cluster} as TCP, and elsewhere a gate stands before it");
-                let fix = "leave it out, or see who can connect: no HTTP filter is asked here";
+                let message = format!(
+                    "connections here reach {cluster} over TCP without a gate, but elsewhere a gate is in front of it"
+                );
+                let fix = "remove it, or restrict who can connect: HTTP filters do not run here";
                 let place = Place { file: source.file.clone(), at: proxy.at };
                 findings.push(Finding::new(Code::UngatedListener, place, message, fix));
             }
@@ -103,7 +105,7 @@ fn unfiltered(source: &Source, clusters: &[&str], findings: &mut Vec<Finding>) {
     }
 }
 
-/// The clusters that a route, or a TCP proxy, leads to by name.
+/// The clusters that a route or a TCP proxy names.
 fn clusters_of(route: &Node) -> Vec<&str> {
     let weighted = field(route, "weighted_clusters").and_then(|weighted| field(weighted, "clusters"));
     let weighted = weighted.map(Node::items).unwrap_or_default().iter().filter_map(|one| text_of(one, "name"));
@@ -117,7 +119,7 @@ impl<'a> Manager<'a> {
         Finding::new(code, Place { file: self.source.file.clone(), at }, message, fix)
     }
 
-    /// Whether its filters are here.
+    /// Whether it has filters.
     pub(super) fn is_whole(&self) -> bool {
         field(self.node, "http_filters").is_some()
     }
@@ -130,13 +132,13 @@ impl<'a> Manager<'a> {
         router_of(self.filters())
     }
 
-    /// The upgrades that are known here, with the filters that they have in the place of all others, if any.
+    /// The upgrades, with the filters that replace `http_filters` for them, if any.
     fn upgrades(&self) -> impl Iterator<Item = (&'a Node, &'a [Node])> {
         let upgrades = field(self.node, "upgrade_configs").map(Node::items).unwrap_or_default();
         upgrades.iter().map(|upgrade| (upgrade, field(upgrade, "filters").map(Node::items).unwrap_or_default()))
     }
 
-    /// Looks at the filters that upgrades have of their own. One that is switched off counts where a route switches it on.
+    /// Checks the separate filters of upgrades. A disabled upgrade counts if a route enables it.
     fn upgrade_chains(&self, sources: &[Source], gates: &[Gate<'a>], findings: &mut Vec<Finding>) {
         let is_open = |upgrade: &Node| !is_off(upgrade, "enabled") || is_enabled_by_a_route(upgrade, sources);
         let own = self.upgrades().filter(|(upgrade, filters)| !filters.is_empty() && is_open(upgrade));
@@ -146,15 +148,17 @@ impl<'a> Manager<'a> {
                 continue;
             }
             let message = format!(
-                "a request for the upgrade {} runs through these filters alone, and none is the gate: nobody needs a key",
+                "requests with the upgrade {} run only through these filters, and the gate is not among them: no key \
+                 is needed",
                 text_of(upgrade, "upgrade_type").unwrap_or_default()
             );
-            let fix = "leave filters out: the upgrade then runs through http_filters; or put the gate first among them";
+            let fix =
+                "remove filters, so that the upgrade runs through http_filters, or add the gate as the first of them";
             findings.push(self.find(Code::UngatedUpgrade, field(upgrade, "filters"), message, fix));
         }
     }
 
-    /// The clusters that its routes lead to, as far as they are here.
+    /// The clusters that its routes name, as far as the routes are in this file.
     fn clusters(&self) -> Vec<&'a str> {
         let mut found = Vec::new();
         if let Some(routes) = field(self.node, "route_config") {
@@ -163,7 +167,7 @@ impl<'a> Manager<'a> {
         found
     }
 
-    /// Whether a route leads to a cluster, as far as they are here.
+    /// Whether a route leads to a cluster, as far as the routes are in this file.
     fn passes_on(&self) -> bool {
         let Some(routes) = field(self.node, "route_config") else { return true };
         let mut found = false;
@@ -171,8 +175,8 @@ impl<'a> Manager<'a> {
         found
     }
 
-    /// The gates among filters, and inside them, with their numbers. What is in another file that was not given is a gate by
-    /// its name.
+    /// The gates among and inside filters, with the position of the filter. A gate in a file that was not given is
+    /// recognized by its name.
     fn gates<'g>(
         &self,
         filters: &'a [Node],
@@ -190,7 +194,7 @@ impl<'a> Manager<'a> {
         })
     }
 
-    /// Whether a gate is among the filters, or among those of an upgrade.
+    /// Whether a gate is among the filters or among those of an upgrade.
     pub(super) fn has(&self, gate: &Gate<'a>, gates: &[Gate<'a>]) -> bool {
         let chains = self.upgrades().map(|(_, filters)| filters).chain([self.filters()]);
         chains
@@ -198,7 +202,7 @@ impl<'a> Manager<'a> {
             .any(|(_, one)| one.is_some_and(|one| std::ptr::eq(one, gate)))
     }
 
-    /// Looks at the filters of a request, which a gate is among.
+    /// Checks a chain of filters that contains a gate.
     fn chain(&self, filters: &'a [Node], gates: &[Gate<'a>], findings: &mut Vec<Finding>) {
         let here: Vec<_> = self.gates(filters, gates).collect();
         let mut find =
@@ -210,42 +214,43 @@ impl<'a> Manager<'a> {
                 find(
                     Code::GateAfterRouter,
                     filter,
-                    "the gate stands after the router, which must be the last: Envoy refuses that".into(),
-                    "put it before the router",
+                    "the gate is after the router, which must be the last filter: Envoy refuses this".into(),
+                    "move it before the router",
                 );
             }
             if number < first && may_answer(filter) {
                 let message = format!(
-                    "{} stands before the gate: whoever it answers by itself needs no key",
+                    "{} is before the gate: requests that it answers itself need no key",
                     text_of(filter, "name").unwrap_or("a filter")
                 );
                 find(
                     Code::AnswersBeforeGate,
                     filter,
                     message,
-                    "put it behind the gate, or see that it answers nothing that a key is for",
+                    "move it after the gate, or make sure that it answers nothing that needs a key",
                 );
             }
             let is_behind = |(gate, _): &&(usize, Option<&Gate<'_>>)| *gate < number;
             if let Some(what) = translates(filter)
                 .filter(|_| here.iter().filter(is_behind).filter_map(|(_, gate)| *gate).any(Gate::tells_paths_apart))
             {
-                let message = format!("{what}, after the gate: rules and protected paths are for the other request");
-                let fix =
-                    "put it before the gate, or write them for /package.Service/Method too, rules without methods";
+                let message =
+                    format!("{what}, but after the gate, whose rules and protected paths apply to the request as sent");
+                let fix = "move it before the gate, or also write protected paths and rules (without methods) for \
+                           /package.Service/Method";
                 find(Code::TranslatesAfterGate, filter, message, fix);
             }
             let is_inside = |(_, gate): &&(usize, Option<&Gate<'_>>)| {
                 gate.is_some_and(|gate| !std::ptr::eq(gate.entry, filter) && holds(filter, gate.entry))
             };
             if let Some((_, Some(gate))) = here.iter().find(is_inside) {
-                let message = "the gate is inside another filter, which decides which requests it sees".into();
-                find(Code::ConditionalGate, gate.entry, message, "make it a filter of its own");
+                let message = "the gate is inside another filter, which decides for which requests it runs".into();
+                find(Code::ConditionalGate, gate.entry, message, "make it a separate filter");
             }
             let default = field(filter, "config_discovery").and_then(|discovery| field(discovery, "default_config"));
             let is_none = |default: &&Node| is_gate && Gate::of_filter(self.source, filter, default).is_none();
             if let Some(default) = default.filter(is_none) {
-                let message = "this stands in for the gate until Envoy has it, and is none".into();
+                let message = "this replaces the gate until Envoy has received it, but is not a gate".into();
                 let fix = "remove default_config: without it, requests get 500 until then";
                 find(Code::UngatedDefault, default, message, fix);
             }
@@ -262,7 +267,7 @@ impl<'a> Manager<'a> {
     }
 }
 
-/// Whether a route asks for an upgrade that the connection manager has switched off.
+/// Whether a route enables an upgrade that the connection manager has disabled.
 fn is_enabled_by_a_route(upgrade: &Node, sources: &[Source]) -> bool {
     let wanted = text_of(upgrade, "upgrade_type").unwrap_or_default();
     let asks = |one: &Node| {
@@ -278,10 +283,10 @@ fn is_enabled_by_a_route(upgrade: &Node, sources: &[Source]) -> bool {
     found
 }
 
-/// What two gates in a row do.
+/// The message about two gates in a row.
 pub(super) fn two_gates(first: &str) -> String {
-    format!("a second gate behind {first}, which takes the key out: this one then denies")
+    format!("second gate after {first}, which removes the key: this one then denies every request")
 }
 
-/// What to do about it.
-pub(super) const TWO_GATES_FIX: &str = "have one, or give the first `upstream: {forward_credential: true}`";
+/// The mode to set, or another action about it.
+pub(super) const TWO_GATES_FIX: &str = "keep one of them, or set `upstream: {forward_credential: true}` in the first";

@@ -1,4 +1,4 @@
-//! Manifests of Istio and Envoy Gateway. What Istio does with them is in docs/guides/istio.md.
+//! Lints of manifests of Istio and Envoy Gateway. docs/guides/istio.md describes how Istio applies them.
 
 use portcullis::document::ClientAddress;
 
@@ -9,7 +9,7 @@ use super::gate::Gate;
 use super::listener::{self, Find};
 use crate::yaml::{Node, Place};
 
-/// The namespace whose plugins are for every other one.
+/// Istio's root namespace, whose plugins apply to all namespaces.
 const ROOT: &str = "istio-system";
 
 /// The gates of a manifest.
@@ -28,7 +28,7 @@ pub(super) fn gates_of<'a>(source: &'a Source, document: &'a Node) -> Vec<Gate<'
     }
 }
 
-/// Looks at where the manifests of a file put their gates.
+/// Checks where the manifests of a file put their gates.
 pub(super) fn examine(source: &Source, findings: &mut Vec<Finding>) {
     for document in &source.documents {
         let Some(spec) = document.get("spec") else { continue };
@@ -48,8 +48,8 @@ fn istio(spec: &Node, find: &mut Find<'_>) {
     let matches = spec.get("match");
     // A waypoint has targetRefs, and takes no match.
     if modes(spec).len() > 1 && spec.get("targetRefs").is_none() {
-        let message = "the gate stands in what goes out of each sidecar too, and in gateways: calls that a service \
-                       makes need a key";
+        let message = "the gate also runs in the outbound listeners of sidecars, and in gateways: calls that services \
+                       make need a key";
         find(
             Code::MatchMissing,
             matches,
@@ -59,18 +59,18 @@ fn istio(spec: &Node, find: &mut Find<'_>) {
     }
     for one in matches.map(Node::items).unwrap_or_default() {
         if let Some(ports) = one.get("ports").filter(|ports| !ports.items().is_empty()) {
-            let message = "calls to a port that no Service names go around the gate";
-            find(Code::MatchPorts, Some(ports), message, "leave ports out: the gate is then at each port");
+            let message = "calls to a port that no Service declares bypass the gate";
+            find(Code::MatchPorts, Some(ports), message, "remove ports: the gate then runs at every port");
         }
     }
     if text_of(spec, "phase") != Some("AUTHN") {
-        let message = "the gate comes after Istio's own authentication, and unless it is in phase AUTHZ after its \
-                       authorization too: what those answer, they answer without a key";
-        find(Code::LatePhase, spec.get("phase"), message, "write phase: AUTHN");
+        let message = "the gate runs after Istio's authentication, and except in phase AUTHZ also after its \
+                       authorization: requests that these answer need no key";
+        find(Code::LatePhase, spec.get("phase"), message, "set phase: AUTHN");
     }
 }
 
-/// Which listeners a plugin is in.
+/// The modes (directions) of the listeners that a plugin runs in.
 fn modes(spec: &Node) -> Vec<&str> {
     let all = vec!["CLIENT", "SERVER"];
     let matches = spec.items_of("match");
@@ -81,7 +81,7 @@ fn modes(spec: &Node) -> Vec<&str> {
     if matches.iter().any(mode) { all } else { matches.iter().filter_map(|one| text_of(one, "mode")).collect() }
 }
 
-/// An EnvoyFilter that puts a gate behind the router.
+/// Finds an EnvoyFilter that puts a gate after the router.
 fn patches(source: &Source, document: &Node, spec: &Node, find: &mut Find<'_>) {
     for patch in spec.items_of("configPatches") {
         let Some(inner) = patch.get("patch") else { continue };
@@ -97,25 +97,25 @@ fn patches(source: &Source, document: &Node, spec: &Node, find: &mut Find<'_>) {
             find(
                 Code::GateAfterRouter,
                 inner.get("operation"),
-                "the gate stands after the router, which must be the last: Envoy refuses that",
-                "write INSERT_BEFORE, or INSERT_FIRST",
+                "the gate is after the router, which must be the last filter: Envoy refuses this",
+                "use INSERT_BEFORE or INSERT_FIRST",
             );
         }
     }
 }
 
-/// Looks at the plugins of Istio with their policies: what a sidecar makes of addresses, and two in one proxy.
+/// Checks the plugins of Istio with their policies: addresses in a sidecar, and two plugins in one proxy.
 pub(super) fn examine_gates(gates: &[Gate<'_>], findings: &mut Vec<Finding>) {
     let plugin = |gate| Some(Plugin { gate, metadata: gate.entry.get("metadata")?, spec: gate.entry.get("spec")? });
     let plugins: Vec<Plugin<'_>> = gates.iter().filter_map(plugin).collect();
     for (number, plugin) in plugins.iter().enumerate() {
-        let networks = plugin.gate.taken.as_ref().map(|taken| &taken.document.trusted_networks);
+        let networks = plugin.gate.accepted.as_ref().map(|accepted| &accepted.document.trusted_networks);
         let believes = networks
             .is_some_and(|networks| !networks.ranges.is_empty() && networks.client_address == ClientAddress::RemoteIp);
         if believes && modes(plugin.spec).contains(&"SERVER") && plugin.spec.get("targetRefs").is_none() {
-            let message = "client_address: remote_ip, and a sidecar takes the last address in X-Forwarded-For for the \
-                           client's: anybody is local by saying so";
-            let fix = "trust identities in its place, or record the peer: see envoy/istio/record-peer.yaml";
+            let message = "client_address: remote_ip in a sidecar uses the last address in X-Forwarded-For, which \
+                           every caller can forge";
+            let fix = "use trusted_identities instead, or record the peer: see envoy/istio/record-peer.yaml";
             findings.push(Finding::new(Code::ForgedAddress, plugin.gate.place(None), message, fix));
         }
         let mut others = plugins.iter().take(number);
@@ -123,7 +123,7 @@ pub(super) fn examine_gates(gates: &[Gate<'_>], findings: &mut Vec<Finding>) {
             others.find(|other| plugin.meets(other) && !other.gate.forwards() && !plugin.gate.forwards())
         {
             let message = format!(
-                "one proxy may have this gate and {}: the first of two takes the key out, and the second denies",
+                "one proxy may run this gate and {}: the first removes the key, and the second denies every request",
                 first.gate.name
             );
             findings.push(Finding::new(Code::TwoGates, plugin.gate.place(None), message, listener::TWO_GATES_FIX));
@@ -139,7 +139,7 @@ struct Plugin<'a> {
 }
 
 impl Plugin<'_> {
-    /// Whether both may be in one proxy.
+    /// Whether both may run in one proxy.
     fn meets(&self, other: &Self) -> bool {
         let (here, there) = (text_of(self.metadata, "namespace"), text_of(other.metadata, "namespace"));
         let is_other = here != there || text_of(self.metadata, "name") != text_of(other.metadata, "name");

@@ -1,5 +1,5 @@
-//! `portcullis lint`: what the gate would refuse (errors), and what it takes and is unwise (warnings), in a policy and in
-//! the configuration of Envoy, Istio or Envoy Gateway around it.
+//! `portcullis lint`: finds errors that the gate would refuse, and risky settings (warnings), in a policy and in the
+//! configuration of Envoy, Istio or Envoy Gateway around it.
 
 mod access;
 mod address;
@@ -12,9 +12,9 @@ mod gate;
 mod keys;
 mod listener;
 mod mesh;
+mod normalization;
 mod policy;
 mod routes;
-mod settled;
 
 use std::path::PathBuf;
 
@@ -36,52 +36,52 @@ const EXAMPLES: &str = "Examples:
   kubectl get wasmplugin -A -o yaml | portcullis lint --envoy -
   portcullis lint --output json
 
-What each code means, and what to do: docs/command/lint.md
+docs/command/lint.md explains each code.
 
-Exit status: 0 no error (there may be warnings), 1 errors (with --strict, warnings too), 2 a file cannot be read.";
+Exit status: 0 no errors (perhaps warnings), 1 errors (with --strict also warnings), 2 a file cannot be read.";
 
-/// Find what the gate would refuse in a policy, and what is unwise, there and around it
+/// Find errors and risky settings in a policy, and in the configuration around it
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Lint {
-    /// The policy, as YAML or JSON; - is standard input [default: policy.yaml, where no --envoy is given]
+    /// The policy, as YAML or JSON; - is standard input [default: policy.yaml, if no --envoy is given]
     #[arg(value_name = "POLICY")]
     policy: Option<PathBuf>,
-    /// The store of keys [default: keys.json beside the policy, where there is one]
+    /// The key store [default: keys.json beside the policy, if it exists]
     #[arg(long, value_name = "FILE")]
     store: Option<PathBuf>,
     /// A configuration with a gate in it: an Envoy bootstrap, listener or filter, an Istio manifest, an
     /// EnvoyExtensionPolicy; may be repeated for one that is in several files
     #[arg(long, value_name = "FILE")]
     envoy: Vec<PathBuf>,
-    /// How long before its end a key expires soon
+    /// Warn about keys that expire within this time
     #[arg(long, value_name = "SPAN", default_value = "14d")]
     soon: Span,
-    /// Do not show this warning; may be repeated
+    /// Hide this warning; may be repeated
     #[arg(long, value_name = "CODE", hide_possible_values = true)]
     allow: Vec<Code>,
-    /// Fail for a warning too
+    /// Fail on warnings too
     #[arg(long)]
     strict: bool,
-    /// How to print it
+    /// The output format
     #[arg(long, value_enum, default_value = "text")]
     output: Output,
 }
 
-/// What was found in one file.
+/// The findings in one file.
 pub(crate) struct Examined {
     /// The file, as it was given.
     file: String,
-    /// What was found.
+    /// The findings.
     findings: Vec<Finding>,
-    /// The name and the digest of each policy that the gate would take.
+    /// The name and the digest of each valid policy.
     policies: Vec<(String, String)>,
 }
 
 impl Lint {
     pub(crate) fn run(self) -> Result<bool> {
         if let Some(code) = self.allow.iter().find(|code| code.is_error()) {
-            return Err(anyhow!("--allow {}: it is an error, which cannot be allowed: mend it", code.name()));
+            return Err(anyhow!("--allow {}: errors cannot be hidden: fix it", code.name()));
         }
         let now = now();
         let times = (now, self.soon.after(now));

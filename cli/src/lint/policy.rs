@@ -1,4 +1,4 @@
-//! A policy, wherever it stands: what the gate would refuse of it, and then what is unwise.
+//! Lints of a policy, in a file of its own or in a configuration: first what the gate would refuse, then what is risky.
 
 use portcullis::document::Document;
 use portcullis::document::{Problem, Refusal};
@@ -10,22 +10,22 @@ use super::finding::Finding;
 use super::{access, keys};
 use crate::yaml::{Node, Place, Tree};
 
-/// The most refusals that are told at once.
+/// The maximum number of refusals that are reported.
 const MOST_REFUSALS: usize = 20;
 
-/// A policy to look at.
+/// A policy to check.
 pub(crate) struct Subject<'a> {
     /// The document as a tree.
     pub(crate) node: &'a Node,
-    /// What the gate gets.
+    /// The document as the gate gets it.
     pub(crate) bytes: &'a [u8],
-    /// Where what is at a path such as `consumers[0].keys[1]` stands.
+    /// Returns the place of a path such as `consumers[0].keys[1]`.
     pub(crate) place: &'a dyn Fn(&str) -> Place,
-    /// The variables that `env` keys find.
+    /// The variables that `env` keys can use.
     pub(crate) variables: &'a Variables,
-    /// Whether the listener is looked at too, which then tells what addresses are worth.
+    /// Whether the listener is checked too, which decides how far addresses can be trusted.
     pub(crate) has_listener: bool,
-    /// Now, and until when a key that expires does so soon.
+    /// The current time, and the time before which a key expires soon.
     pub(crate) times: (Timestamp, Timestamp),
 }
 
@@ -33,7 +33,7 @@ pub(crate) struct Subject<'a> {
 pub(crate) enum Variables {
     /// Those of this process.
     Here,
-    /// Those that its configuration gives it.
+    /// Those that its configuration passes to it.
     Given {
         /// By name, from the environment of the proxy.
         of_host: Vec<String>,
@@ -52,12 +52,12 @@ impl Variables {
         }
     }
 
-    /// Whether the value stands in the configuration.
+    /// Whether the configuration contains the value.
     pub(crate) fn shows(&self, name: &str) -> bool {
         matches!(self, Self::Given { values, .. } if values.iter().any(|(one, _)| one == name))
     }
 
-    /// The value: where it comes from the environment of the proxy, that of this process stands in.
+    /// The value. The environment of this process is used in place of that of the proxy.
     pub(crate) fn get(&self, name: &str) -> Option<Vec<u8>> {
         match self {
             Self::Given { values, .. } if let Some((_, value)) = values.iter().find(|(one, _)| one == name) => {
@@ -69,18 +69,18 @@ impl Variables {
     }
 }
 
-/// A policy that the gate would take.
+/// A policy that the gate would accept.
 #[derive(Debug)]
-pub(crate) struct Taken {
-    /// As it is written, with its defaults.
+pub(crate) struct AcceptedPolicy {
+    /// The document, with its defaults.
     pub(crate) document: Document,
     /// Its digest, as the gate logs it and shows it in a gauge.
     pub(crate) digest: String,
 }
 
 impl Subject<'_> {
-    /// The findings, and the policy where the gate would take it.
-    pub(crate) fn examine(&self) -> (Vec<Finding>, Option<Taken>) {
+    /// Returns the findings, and the policy if the gate would accept it.
+    pub(crate) fn examine(&self) -> (Vec<Finding>, Option<AcceptedPolicy>) {
         let loaded = Document::read(self.bytes)
             .and_then(|document| Ok((Policy::compile(document.clone(), &|name| self.variables.get(name))?, document)));
         let (loaded, document) = match loaded {
@@ -91,7 +91,7 @@ impl Subject<'_> {
         keys::examine(self, &document, &mut findings);
         access::examine(self, &document, &mut findings);
         let digest = format!("{:012x}", loaded.policy.digest().first_48_bits());
-        (findings, Some(Taken { document, digest }))
+        (findings, Some(AcceptedPolicy { document, digest }))
     }
 
     /// A finding at a path of the document.
@@ -99,7 +99,8 @@ impl Subject<'_> {
         Finding::new(code, (self.place)(path), format!("{path}: {message}"), fix)
     }
 
-    /// The gate names the first thing that is wrong. The member that holds it is taken out, to see the next one.
+    /// Reports every refusal. The gate reports only the first one, so the refused member is removed to find the next
+    /// one.
     fn refusals(&self, first: Refusal) -> Vec<Finding> {
         let mut findings = vec![self.refusal(&first)];
         let mut node = self.node.clone();
@@ -110,7 +111,7 @@ impl Subject<'_> {
                 Ok(Err(next)) => refusal = next,
                 _ => break,
             }
-            // What is missing now may be what was taken out.
+            // A missing field may be one that was removed.
             if !matches!(refusal.problem, Problem::MissingField { .. }) {
                 findings.push(self.refusal(&refusal));
             }
@@ -125,11 +126,10 @@ impl Subject<'_> {
             Problem::Invalid { invalid, .. } => {
                 (text.strip_suffix(&format!(": {}", invalid.help)).unwrap_or(&text), invalid.help.to_string())
             }
-            Problem::WrongType { quotable: true, found: "a number" | "a boolean", .. } => {
-                (text.as_str(), "quote it".into())
-            }
+            // Its message ends with the fix.
+            Problem::WrongType { quotable: true, found: "a number" | "a boolean", .. } => (why, last.to_owned()),
             Problem::WrongType { expected, .. } => (text.as_str(), format!("write {expected}")),
-            Problem::UnknownField { .. } => (text.as_str(), "use a field that is known there, or remove it".into()),
+            Problem::UnknownField { .. } => (text.as_str(), "use one of the expected fields, or remove it".into()),
             _ => (why, last.to_owned()),
         };
         let mut place = (self.place)(&refusal.path);
@@ -145,22 +145,25 @@ impl Subject<'_> {
         let place = (self.place)(&entry.path);
         match &entry.problem {
             EntryProblem::UnsetVariable(name) if !self.variables.has(name.as_str()) => {
-                let message =
-                    format!("{}: the module is not given the variable {name}, so this key works nowhere", entry.path);
-                let fix = "name it among the variables of the plugin (vm_config.environment_variables, vmConfig.env, \
+                let message = format!(
+                    "{}: the variable {name} is not passed to the module, so this key does not work",
+                    entry.path
+                );
+                let fix = "add it to the variables of the plugin (vm_config.environment_variables, vmConfig.env, \
                            env.hostKeys)";
                 Finding::new(Code::UnlistedVariable, place, message, fix)
             }
-            // Whether a variable is set is a matter of where Envoy runs, and not of the document.
+            // Whether a variable is set depends on where Envoy runs, and not on the document.
             EntryProblem::UnsetVariable(_) => {
-                Finding::new(Code::UnsetVariable, place, format!("{message} (as seen from here, where lint runs)"), fix)
+                Finding::new(Code::UnsetVariable, place, format!("{message} (checked where lint runs)"), fix)
             }
             _ => Finding::new(Code::RefusedEntry, place, message, fix),
         }
     }
 }
 
-/// Takes the member out that was refused, or that holds the item of a list that was. Whether there was one.
+/// Removes the refused member, or the member with the list that contains the refused item. Returns whether there was
+/// one.
 fn take_out(node: &mut Node, refusal: &Refusal) -> bool {
     let path = match &refusal.problem {
         Problem::UnknownField { name: Some(name), .. } if refusal.path.is_empty() => name.clone(),
@@ -169,7 +172,7 @@ fn take_out(node: &mut Node, refusal: &Refusal) -> bool {
         _ => refusal.path.clone(),
     };
     let mut path = path.as_str();
-    // A list without one of its items would number the others anew.
+    // Removing an item of a list would change the numbers of the others.
     while path.ends_with(']') {
         path = path.rsplit_once('[').map_or("", |(list, _)| list);
     }

@@ -1,4 +1,5 @@
-//! Routes behind a gate whose prefix ends within a segment, where the patterns of a policy end on one: `/adminx` is then routed
+//! Routes behind a gate whose prefix ends within a segment, where the patterns of a policy end on one: `/adminx` is
+//! then routed
 //! like `/admin`, and decided like any other path.
 
 use portcullis::{Document, PathPattern};
@@ -11,15 +12,15 @@ use super::listener::{Manager, holds};
 use crate::pattern::segments;
 use crate::yaml::{Node, Place, Position};
 
-/// A prefix that requests are routed by.
+/// A prefix of a route.
 struct Prefix<'a> {
     at: Option<Position>,
     text: &'a str,
-    /// How to say it so that it ends on a segment.
+    /// How to make it end at a segment.
     fix: String,
 }
 
-/// Looks at the routes of each file: those of a connection manager with its gates, all others with every gate.
+/// Checks the routes of each file: those of a connection manager against its gates, all others against every gate.
 pub(super) fn examine(sources: &[Source], managers: &[Manager<'_>], gates: &[Gate<'_>], findings: &mut Vec<Finding>) {
     for source in sources {
         for document in &source.documents {
@@ -29,13 +30,13 @@ pub(super) fn examine(sources: &[Source], managers: &[Manager<'_>], gates: &[Gat
                 let manager = managers.iter().find(|manager| holds(manager.node, node));
                 let is_before =
                     |gate: &&Gate<'_>| manager.is_none_or(|manager| !manager.is_whole() || manager.has(gate, gates));
-                let policies = gates.iter().filter(is_before).filter_map(|gate| gate.taken.as_ref());
-                let mut escaped = policies.filter_map(|taken| escaped(&taken.document, prefix.text));
+                let policies = gates.iter().filter(is_before).filter_map(|gate| gate.accepted.as_ref());
+                let mut escaped = policies.filter_map(|accepted| escaped(&accepted.document, prefix.text));
                 if let Some((path, pattern)) = escaped.next() {
                     let text = prefix.text;
                     let pattern = pattern.as_str();
                     let message =
-                        format!("{text}x is routed like {text}, and {path} of the gate, {pattern}, is not for it");
+                        format!("the prefix {text} also matches {text}x, but {path} of the gate ({pattern}) does not");
                     let place = Place { file: source.file.clone(), at: prefix.at };
                     findings.push(Finding::new(Code::LoosePrefix, place, message, prefix.fix));
                 }
@@ -44,7 +45,7 @@ pub(super) fn examine(sources: &[Source], managers: &[Manager<'_>], gates: &[Gat
     }
 }
 
-/// The prefix of a route of Envoy that leads to a cluster, and those of a tree of matchers.
+/// The prefix of an Envoy route that leads to a cluster, and those of a tree of matchers.
 fn prefixes_of(node: &Node) -> Vec<Prefix<'_>> {
     let route = field(node, "match").filter(|_| field(node, "route").is_some());
     let route = route.and_then(|route| field(route, "prefix")).and_then(|prefix| Some((prefix.at, prefix.text()?)));
@@ -65,14 +66,14 @@ fn virtual_service(document: &Node) -> Vec<(&Node, Prefix<'_>)> {
     let prefixes = routes.flat_map(|route| route.items_of("match")).filter_map(|one| {
         let prefix = one.get("uri")?.get("prefix")?;
         let text = prefix.text()?;
-        let fix = format!("match uri: {{exact: {text}}} and uri: {{prefix: {text}/}} in its place");
+        let fix = format!("match uri: {{exact: {text}}} and uri: {{prefix: {text}/}} instead");
         Some((one, Prefix { at: prefix.at, text, fix }))
     });
     prefixes.collect()
 }
 
-/// A rule, or a protected path, that is for something behind the prefix and not for all that it routes: where that stands in
-/// the policy, and its pattern.
+/// A rule or a protected path for something below the prefix that does not cover everything that the prefix routes: its
+/// path in the policy, and its pattern.
 fn escaped<'a>(document: &'a Document, prefix: &str) -> Option<(String, &'a PathPattern)> {
     if prefix.is_empty() || prefix.ends_with('/') {
         return None;
@@ -83,11 +84,11 @@ fn escaped<'a>(document: &'a Document, prefix: &str) -> Option<(String, &'a Path
     rules.chain(protected).find(|(_, pattern)| lets_escape(pattern, prefix))
 }
 
-/// Whether a pattern is for paths behind a prefix, and not for those that have more behind the last name of the prefix.
+/// Whether a pattern covers paths below a prefix, but not paths in which the last name of the prefix is longer.
 fn lets_escape(pattern: &PathPattern, prefix: &str) -> bool {
     let Some(prefix) = prefix.strip_prefix('/') else { return false };
     let mut segments = segments(pattern);
-    // Where the segments end first, what is left is the last name, whatever is behind it, and all below.
+    // If the pattern has fewer segments, it ends with `**` and also covers longer names.
     let is_met = |name: &str| segments.next().is_some_and(|one| one.is_none_or(|one| one.eq_ignore_ascii_case(name)));
     prefix.split('/').all(is_met)
 }

@@ -1,40 +1,39 @@
-//! The policy as it goes into a render, which others read: version control, admin interfaces. So no key is in it.
+//! The policy in a rendered file. Others can read it (version control, admin interfaces), so it contains no key.
 
 use anyhow::Result;
 use portcullis::document::Mode;
 use portcullis::keys::Digest;
 use portcullis::keys::EntryProblem;
 
-use crate::files::Merged;
+use crate::files::EffectivePolicy;
 use crate::mode;
 use crate::yaml::{Node, Tree};
 
-/// A policy that the gate takes, without keys.
+/// A valid policy without keys.
 #[derive(Debug)]
-pub(crate) struct Sealed {
+pub(crate) struct KeylessPolicy {
     /// The document.
     pub node: Node,
-    /// The variables of the environment that it names, in order.
+    /// The environment variables that it names, in order.
     pub variables: Vec<String>,
     /// 48 bits of its digest, as the gate logs them.
     pub digest: String,
-    /// The entries that the gate would refuse alone, with their places, wherever it runs: whether a variable is set is
-    /// another matter.
+    /// The invalid key entries, with their places. Unset variables do not count, since they depend on where Envoy runs.
     pub refused: Vec<String>,
-    /// The places of keys that stood there themselves, and are digests now.
+    /// The places of plaintext keys, which were replaced by digests.
     pub plaintext: Vec<String>,
 }
 
-impl Sealed {
-    /// Puts `mode` over the policy's, where given, and digests in the place of keys.
+impl KeylessPolicy {
+    /// Applies `mode`, if given, and replaces keys by digests.
     ///
     /// # Errors
-    /// Where the gate would refuse the document.
-    pub(crate) fn new(mut merged: Merged, mode: Option<Mode>) -> Result<Self> {
+    /// If the gate would refuse the document.
+    pub(crate) fn new(mut merged: EffectivePolicy, mode: Option<Mode>) -> Result<Self> {
         if let Some(mode) = mode {
             merged.node.set("mode", mode::name(mode).into());
         }
-        // The environment of this command is another than Envoy's.
+        // The environment of this command differs from Envoy's.
         let loaded = merged.compile(&|_| None)?;
         let refused = loaded.refused_entries.iter();
         let refused = refused.filter(|entry| !matches!(entry.problem, EntryProblem::UnsetVariable(_)));
@@ -48,7 +47,7 @@ impl Sealed {
                 {
                     variables.push(variable);
                 }
-                if seal(key) {
+                if hash_plaintext(key) {
                     places.push(format!("consumers[{index}].keys[{number}]"));
                 }
             }
@@ -66,8 +65,8 @@ fn items(node: Option<&mut Node>) -> &mut [Node] {
     }
 }
 
-/// Puts the SHA-256 of a key in its place; says whether there was one.
-fn seal(entry: &mut Node) -> bool {
+/// Replaces a plaintext key by its SHA-256. Returns whether there was one.
+fn hash_plaintext(entry: &mut Node) -> bool {
     let Tree::Map(members) = &mut entry.tree else { return false };
     let Some((name, key)) = members.iter_mut().find(|(name, _)| name.text == "plaintext") else { return false };
     let digest = Digest::of(key.text().unwrap_or_default().as_bytes()).to_hex();

@@ -1,4 +1,4 @@
-//! Envoy's own configuration: the filter, the file of a live update, and a bootstrap with both around.
+//! Envoy configuration: the filter, the file for live updates, and a whole bootstrap.
 
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
@@ -10,33 +10,34 @@ use serde_json::{Value, json};
 use super::NAME;
 use crate::yaml::Node;
 
-/// An Envoy with the gate in front of one upstream.
+/// The configuration of an Envoy with the gate in front of one upstream.
 #[derive(Debug)]
 pub(crate) struct Proxy {
     /// Where it listens.
     pub listen: SocketAddr,
-    /// Where requests go that pass.
+    /// The service that requests are forwarded to.
     pub upstream: Upstream,
-    /// Envoy's admin interface, which shows the policy and can stop Envoy. None: there is none.
+    /// Envoy's admin interface, which shows the policy and can stop Envoy, if there is one.
     pub admin: Option<Admin>,
-    /// What it listens with. None: plain text.
+    /// The certificate. `None` means plain text.
     pub tls: Option<Tls>,
     /// The gate.
     pub gate: Gate,
-    /// A line of Envoy's access log for each request, to standard output, in Envoy's own format. None: no lines.
+    /// The format of Envoy's access log on standard output, if there is one.
     pub access_log: Option<String>,
 }
 
 /// How the gate gets its policy.
 #[derive(Debug)]
 pub(crate) enum Gate {
-    /// It stands in the bootstrap.
+    /// The policy is in the bootstrap.
     Inline(Filter),
-    /// From a file that holds a [`discovery_response`], and which Envoy reads again when another is renamed onto it.
+    /// The policy comes from a file with a [`discovery_response`], which Envoy reads again when it is replaced by a
+    /// rename.
     Discovered {
-        /// The filter's name, which the file has too.
+        /// The name of the filter, in the file too.
         name: String,
-        /// The file. It must be there when Envoy starts.
+        /// The file. It must exist when Envoy starts.
         file: PathBuf,
     },
 }
@@ -46,7 +47,7 @@ pub(crate) enum Gate {
 pub(crate) struct Filter {
     /// The name.
     pub name: String,
-    /// The module: a file, where Envoy runs.
+    /// The path of the module where Envoy runs.
     pub module: PathBuf,
     /// The policy.
     pub policy: Node,
@@ -68,7 +69,7 @@ pub(crate) struct Upstream {
 pub(crate) enum Admin {
     /// At an address.
     Address(SocketAddr),
-    /// On a socket, for its owner alone.
+    /// On a socket that only its owner can use.
     Socket(PathBuf),
 }
 
@@ -81,7 +82,7 @@ pub(crate) struct Tls {
     pub key: PathBuf,
 }
 
-/// The filter of a listener that speaks HTTP.
+/// The network filter for HTTP.
 pub(crate) const MANAGER: &str = "envoy.filters.network.http_connection_manager";
 const WASM: &str = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm";
 
@@ -105,7 +106,7 @@ fn typed_config(filter: &Filter) -> Node {
     wasm(&filter.name, &code, &filter.policy, &filter.variables)
 }
 
-/// The filter's configuration, with its module from wherever `code` says. The policy keeps the order of its file.
+/// The configuration of the filter, with the module from `code`. The policy keeps the order of its file.
 pub(crate) fn wasm(name: &str, code: &Value, policy: &Node, variables: &[String]) -> Node {
     let mut vm = json!({"vm_id": name, "runtime": "envoy.wasm.runtime.v8", "code": code});
     if !variables.is_empty() {
@@ -114,8 +115,8 @@ pub(crate) fn wasm(name: &str, code: &Value, policy: &Node, variables: &[String]
     let config = json!({
         "name": name,
         "root_id": NAME,
-        // Should the module ever trap, requests get 503 until the VM is made anew. Envoy's default, FAIL_CLOSED, would
-        // answer so until a restart; FAIL_OPEN would let everybody in.
+        // If the module traps, requests get 503 until the VM is recreated. With Envoy's default, FAIL_CLOSED, they
+        // would get 503 until a restart; with FAIL_OPEN, every request would get through.
         "failure_policy": "FAIL_RELOAD",
         "vm_config": vm,
     });
@@ -124,7 +125,7 @@ pub(crate) fn wasm(name: &str, code: &Value, policy: &Node, variables: &[String]
     Node::from(json!({"@type": WASM})).with("config", Node::from(config).with("configuration", policy))
 }
 
-/// A configuration that Envoy starts with.
+/// A bootstrap for Envoy.
 pub(crate) fn bootstrap(proxy: &Proxy) -> Node {
     let address = proxy.admin.as_ref().map(|admin| match admin {
         Admin::Address(address) => socket(&address.ip().to_string(), address.port()),
@@ -146,10 +147,10 @@ fn listener(proxy: &Proxy) -> Node {
 }
 
 fn connection_manager(proxy: &Proxy) -> Node {
-    let mut manager = settled();
+    let mut manager = normalization();
     manager["stat_prefix"] = json!("main");
-    // The client is the TCP peer, and not whatever X-Forwarded-For says; for a loopback peer Envoy would append an address
-    // of its own.
+    // The client is the TCP peer, whatever X-Forwarded-For says. For a loopback peer Envoy would append its own
+    // address.
     manager["use_remote_address"] = json!(true);
     manager["skip_xff_append"] = json!(true);
     manager["upgrade_configs"] = json!([{"upgrade_type": "websocket"}]);
@@ -158,8 +159,8 @@ fn connection_manager(proxy: &Proxy) -> Node {
         "virtual_hosts": [{
             "name": "upstream",
             "domains": ["*"],
-            // Without a timeout of its own, Envoy would end a request after 15 seconds. One where nothing moves ends after
-            // five minutes.
+            // Envoy's default timeout would end a request after 15 seconds. An idle stream still ends after five
+            // minutes.
             "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "upstream", "timeout": "0s"}}],
         }],
     });
@@ -179,8 +180,8 @@ fn connection_manager(proxy: &Proxy) -> Node {
     Node::from(manager).with("http_filters", Node::list([filter(&proxy.gate), router.into()]))
 }
 
-/// A connection manager with what is settled before the gate.
-fn settled() -> Value {
+/// The settings of a connection manager that normalize requests before the gate.
+fn normalization() -> Value {
     let kind = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
     json!({
         "@type": format!("type.googleapis.com/{kind}"),
@@ -188,18 +189,18 @@ fn settled() -> Value {
         "normalize_path": true,
         "merge_slashes": true,
         "path_with_escaped_slashes_action": "REJECT_REQUEST",
-        // `x_api_key` is another header to Envoy, and the same one to some upstreams.
+        // `x_api_key` and `x-api-key` are different headers to Envoy, but the same to some upstreams.
         "common_http_protocol_options": {"headers_with_underscores_action": "REJECT_REQUEST"},
     })
 }
 
-/// A connection manager that has no more than what is settled before the gate, to be merged into one that is there.
-pub(crate) fn settled_manager() -> Value {
-    json!({"name": MANAGER, "typed_config": settled()})
+/// A connection manager with only these settings, to be merged into an existing one.
+pub(crate) fn normalizing_manager() -> Value {
+    json!({"name": MANAGER, "typed_config": normalization()})
 }
 
-/// A place in the listener that Istio's control plane fills, with the gate or with a filter that denies everybody. The
-/// listener does not serve before.
+/// A filter that Istio's control plane delivers: the gate, or a filter that denies every request. The listener does not
+/// serve before.
 pub(crate) fn from_control_plane() -> Value {
     json!({
         "config_source": {"ads": {}, "initial_fetch_timeout": "0s", "resource_api_version": "V3"},
@@ -207,9 +208,9 @@ pub(crate) fn from_control_plane() -> Value {
     })
 }
 
-/// The filter's place in the listener, which a file fills. Until it does, each request gets 500.
+/// A filter that is loaded from a file. Until then, each request gets 500.
 fn discovered(name: &str, file: &Path) -> Value {
-    // Envoy wants a path with a directory.
+    // Envoy requires a path with a directory.
     let directory = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let file = directory.join(file.file_name().unwrap_or_default());
     let source = json!({"path": path(&file), "watched_directory": {"path": path(directory)}});
@@ -242,7 +243,8 @@ fn cluster(upstream: &Upstream) -> Value {
         "load_assignment": {"cluster_name": "upstream", "endpoints": [{"lb_endpoints": [endpoint]}]},
     });
     if upstream.host.parse::<IpAddr>().is_err() {
-        // One host with all of its addresses: where `localhost` is ::1 too, and the service is not there, the next is tried.
+        // One host with all of its addresses: if `localhost` is also ::1, and the service is not there, the next one is
+        // tried.
         cluster["type"] = json!("LOGICAL_DNS");
         cluster["dns_lookup_family"] = json!("ALL");
     }
@@ -261,7 +263,7 @@ impl FromStr for Upstream {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let fix = "write it as HOST:PORT, such as 127.0.0.1:5000 or [::1]:5000";
+        let fix = "expected HOST:PORT, such as 127.0.0.1:5000 or [::1]:5000";
         let (host, port) = text.rsplit_once(':').ok_or(fix)?;
         let port = port.parse().ok().filter(|port| *port > 0).ok_or(fix)?;
         let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
@@ -286,7 +288,7 @@ impl FromStr for Admin {
         if text.starts_with('/') {
             return Ok(Self::Socket(text.into()));
         }
-        let fix = "write it as ADDRESS:PORT, such as 127.0.0.1:9901, or as the absolute path of a socket";
+        let fix = "expected ADDRESS:PORT, such as 127.0.0.1:9901, or the absolute path of a socket";
         text.parse().map(Self::Address).map_err(|_| fix.to_owned())
     }
 }

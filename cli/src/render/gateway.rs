@@ -1,28 +1,29 @@
-//! The gate as an `EnvoyExtensionPolicy` of Envoy Gateway, and what Envoy refuses before it.
+//! Renders the gate as an `EnvoyExtensionPolicy` of Envoy Gateway, and a `ClientTrafficPolicy` with the settings before
+//! it.
 
 use anyhow::{Result, bail};
 use clap::Args;
 use serde_json::{Value, json};
 
 use super::NAME;
-use super::document::Sealed;
+use super::document::KeylessPolicy;
 use super::remote::{Module, Origin};
 use crate::yaml::Node;
 
-/// What the gate stands in front of.
+/// The target of the gate.
 #[derive(Debug, Args)]
 #[group(id = "targets", required = true, multiple = true, args = ["gateway", "route"])]
-pub(crate) struct Attached {
-    /// A Gateway: all of its routes, but those with an EnvoyExtensionPolicy of their own; may be repeated
+pub(crate) struct GatewayTarget {
+    /// A Gateway: all of its routes, except those with their own EnvoyExtensionPolicy; may be repeated
     #[arg(long, value_name = "NAME", value_parser = super::object_name)]
     gateway: Vec<String>,
-    /// An HTTPRoute: the gate of its Gateway no longer counts for it; may be repeated
+    /// An HTTPRoute: the gate of its Gateway no longer applies to it; may be repeated
     #[arg(long, value_name = "NAME", value_parser = super::object_name)]
     route: Vec<String>,
     /// The name of the resource
     #[arg(long, default_value = NAME, value_parser = super::object_name)]
     name: String,
-    /// Its namespace, which the Gateway or the route is in too
+    /// The namespace of the resource, and of the Gateway or the route
     #[arg(long, default_value = "default", value_parser = super::object_name)]
     namespace: String,
     #[command(flatten)]
@@ -32,12 +33,12 @@ pub(crate) struct Attached {
 const GROUP: &str = "gateway.networking.k8s.io";
 const VERSION: &str = "gateway.envoyproxy.io/v1alpha1";
 
-impl Attached {
+impl GatewayTarget {
     /// The resources.
     ///
     /// # Errors
-    /// Where Envoy Gateway cannot get the module.
-    pub(crate) fn resources(&self, policy: &Sealed) -> Result<Vec<Node>> {
+    /// If Envoy Gateway cannot get the module.
+    pub(crate) fn resources(&self, policy: &KeylessPolicy) -> Result<Vec<Node>> {
         Ok([self.gate(policy)?].into_iter().chain(self.settings()).collect())
     }
 
@@ -45,8 +46,8 @@ impl Attached {
         self.gateway.iter().map(|name| (GROUP, "Gateway", name.as_str()))
     }
 
-    /// What the bootstrap of `render envoy` has in its connection manager, where Envoy Gateway's defaults are others, or may be
-    /// changed. For a Gateway: a route has none of its own.
+    /// The settings of the connection manager in `render envoy` that differ from Envoy Gateway's defaults, or may be
+    /// changed. Only for a Gateway: a route has no such settings.
     fn settings(&self) -> Option<Node> {
         self.gateways().next()?;
         let mut spec = super::targets(self.gateways());
@@ -55,11 +56,11 @@ impl Attached {
         Some(super::object(VERSION, "ClientTrafficPolicy", &self.name, &self.namespace, spec.into()))
     }
 
-    fn gate(&self, policy: &Sealed) -> Result<Node> {
+    fn gate(&self, policy: &KeylessPolicy) -> Result<Node> {
         let mut wasm = json!({
             "name": self.name,
             "rootID": NAME,
-            // The default, written out. FAIL_RELOAD cannot be asked for.
+            // The default, made explicit. FAIL_RELOAD is not supported.
             "failOpen": false,
             "code": self.code()?,
         });
@@ -76,12 +77,12 @@ impl Attached {
         let (kind, member, url, sha256) = match self.origin.module()? {
             Module::Image { reference, sha256 } => ("Image", "image", reference, sha256),
             Module::Http { url, sha256 } => ("HTTP", "http", url, sha256),
-            Module::File { .. } => bail!("--url file://: Envoy Gateway takes oci:// and https:// alone"),
+            Module::File { .. } => bail!("--url file://: Envoy Gateway supports only oci:// and https://"),
         };
         let mut from = json!({"url": url, "sha256": sha256});
         match (&self.origin.pull_secret, kind) {
             (Some(secret), "Image") => from["pullSecretRef"] = json!({"name": secret}),
-            (Some(_), _) => bail!("--pull-secret: is for oci:// alone"),
+            (Some(_), _) => bail!("--pull-secret: only for oci://"),
             (None, _) => {}
         }
         Ok(json!({"type": kind, member: from}))

@@ -1,36 +1,36 @@
-//! The gate as a resource of Istio.
+//! Renders the gate as a resource of Istio.
 
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
-use super::document::Sealed;
+use super::document::KeylessPolicy;
 use super::remote::{Module, Origin};
 use super::{NAME, envoy};
 use crate::yaml::Node;
 
-/// Where in a mesh the gate is, and as what.
+/// The resource, and the workloads that it applies to.
 #[derive(Debug, Args)]
 pub(crate) struct Mesh {
     /// The kind of resource
     #[arg(long, value_enum, default_value = "wasm-plugin")]
     kind: Kind,
-    /// The name of the resource: it takes the place of one of that name in its namespace, and of no other
+    /// The name of the resource; it replaces a resource with the same name in the namespace
     #[arg(long, default_value = NAME, value_parser = super::object_name)]
     name: String,
-    /// Its namespace: the gate is for that alone; in Istio's root namespace it is for the whole mesh
+    /// The namespace that the gate applies to; Istio's root namespace means the whole mesh
     #[arg(long, default_value = ROOT, value_parser = super::object_name)]
     namespace: String,
-    /// Only pods with this label; may be repeated
+    /// Apply only to pods with this label; may be repeated
     #[arg(long, value_name = "LABEL=VALUE", value_delimiter = ',', value_parser = label)]
     selector: Vec<(String, String)>,
-    /// These pods are a gateway: the gate stands in what a gateway listens on
+    /// The selected pods are a gateway
     #[arg(long, requires = "selector")]
     ingress: bool,
-    /// Instead: a Gateway of the Gateway API, in that namespace
+    /// Apply to a Gateway of the Gateway API in the namespace, instead of pods
     #[arg(long, value_name = "NAME", value_parser = super::object_name, requires = "namespace", conflicts_with = "selector")]
     gateway: Option<String>,
-    /// Instead: a Service behind a waypoint, in that namespace
+    /// Apply to a Service behind a waypoint in the namespace, instead of pods
     #[arg(long, value_name = "NAME", value_parser = super::object_name, requires = "namespace", conflicts_with_all = ["selector", "gateway"])]
     service: Option<String>,
     #[command(flatten)]
@@ -39,23 +39,23 @@ pub(crate) struct Mesh {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Kind {
-    /// Istio 1.27 and later: before, it has no FAIL_RELOAD
+    /// Istio 1.27 and later (before, there is no FAIL_RELOAD)
     WasmPlugin,
     /// Istio 1.30 and later
     TrafficExtension,
-    /// Patches of Envoy's own configuration: before every other filter
+    /// A patch of Envoy's configuration: the gate runs before every other filter
     EnvoyFilter,
 }
 
 /// The traffic that the gate sees.
 enum Place<'a> {
-    /// What comes to the sidecars of pods; of all pods without a label.
+    /// Inbound traffic of sidecars; of all pods if there is no label.
     Sidecars(&'a [(String, String)]),
-    /// What comes to a gateway, by the labels of its pods.
+    /// Traffic to a gateway, by the labels of its pods.
     Ingress(&'a [(String, String)]),
-    /// What comes to a Gateway of the Gateway API.
+    /// Traffic to a Gateway of the Gateway API.
     Gateway(&'a str),
-    /// What goes through the waypoint of a Service.
+    /// Traffic through the waypoint of a Service.
     Waypoint(&'a str),
 }
 
@@ -66,11 +66,11 @@ impl Mesh {
     /// The resource.
     ///
     /// # Errors
-    /// Where the kind of resource cannot say what is asked for.
-    pub(crate) fn resource(&self, policy: &Sealed) -> Result<Node> {
+    /// If the kind of resource does not support an option.
+    pub(crate) fn resource(&self, policy: &KeylessPolicy) -> Result<Node> {
         for (number, (label, _)) in self.selector.iter().enumerate() {
             if self.selector.iter().take(number).any(|(other, _)| other == label) {
-                bail!("--selector: {label} is given twice: no pod has two values of a label");
+                bail!("--selector: duplicate label {label}: keep one");
             }
         }
         let module = self.origin.module()?;
@@ -94,12 +94,12 @@ impl Mesh {
         }
     }
 
-    /// Whether the resource says what Envoy refuses before the gate. A plugin cannot.
-    pub(crate) fn settles(&self) -> bool {
+    /// Whether the resource also normalizes requests before the gate, which a plugin cannot.
+    pub(crate) fn normalizes(&self) -> bool {
         self.kind == Kind::EnvoyFilter
     }
 
-    /// Whom the gate is for, in words.
+    /// Describes the workloads that the gate applies to.
     pub(crate) fn scope(&self) -> String {
         let Self { namespace, .. } = self;
         let pods = match self.place() {
@@ -131,7 +131,7 @@ impl Mesh {
         super::object(version, kind, &self.name, &self.namespace, spec)
     }
 
-    /// What an `EnvoyFilter` has too, but for the selector.
+    /// The target of a plugin.
     fn target(&self) -> Value {
         match self.place() {
             Place::Sidecars([]) => json!({}),
@@ -141,9 +141,8 @@ impl Mesh {
         }
     }
 
-    /// When it runs, and for what comes in. Without that, calls that go out are gated too, and gateways. Without ports: Istio
-    /// gives no number to the listener for ports that no Service names. A waypoint has no ports either, and is not to be
-    /// narrowed.
+    /// Sets the phase and the direction. Without a direction, outbound calls and gateways are gated too. There are no
+    /// ports: Istio's listener for ports that no Service declares has no number. A waypoint takes no match.
     fn plugin(&self, spec: &mut Value) {
         spec["phase"] = json!("AUTHN");
         let mode = match self.place() {
@@ -154,7 +153,7 @@ impl Mesh {
         spec["match"] = json!([{"mode": mode}]);
     }
 
-    fn wasm(&self, spec: &mut Value, policy: &Sealed, module: &Module) {
+    fn wasm(&self, spec: &mut Value, policy: &KeylessPolicy, module: &Module) {
         let (url, sha256) = match module {
             Module::Image { reference, sha256 } => (format!("oci://{reference}"), Some(sha256)),
             Module::Http { url, sha256 } => (url.clone(), Some(sha256)),
@@ -175,16 +174,16 @@ impl Mesh {
         }
     }
 
-    /// The filter as a resource, which Istio's agent completes with the module, and its place in the listeners. While there
-    /// is no module, the agent sends a filter that denies everybody.
-    fn envoy_filter(&self, policy: &Sealed, module: &Module) -> Result<Node> {
+    /// The filter as a resource, which Istio's agent completes with the module, and its position in the listeners.
+    /// While there is no module, the agent sends a filter that denies every request.
+    fn envoy_filter(&self, policy: &KeylessPolicy, module: &Module) -> Result<Node> {
         if self.origin.pull_secret.is_some() {
-            bail!("--pull-secret: an EnvoyFilter has none: use --kind wasm-plugin");
+            bail!("--pull-secret: not supported by an EnvoyFilter: use --kind wasm-plugin");
         }
         let context = match self.place() {
             Place::Sidecars(_) => "SIDECAR_INBOUND",
             Place::Ingress(_) | Place::Gateway(_) => "GATEWAY",
-            Place::Waypoint(_) => bail!("--service: an EnvoyFilter is not for one Service: use --kind wasm-plugin"),
+            Place::Waypoint(_) => bail!("--service: not supported by an EnvoyFilter: use --kind wasm-plugin"),
         };
         let code = match module {
             Module::Image { reference, sha256 } => remote(&format!("oci://{reference}"), sha256),
@@ -200,8 +199,8 @@ impl Mesh {
         let patches = [
             patch("EXTENSION_CONFIG", None, "ADD", extension),
             patch("HTTP_FILTER", Some(&place), "INSERT_FIRST", filter.into()),
-            // Istio by itself does only a part of it, and lets the mesh choose.
-            patch("NETWORK_FILTER", Some(&place), "MERGE", envoy::settled_manager().into()),
+            // Istio itself does only a part of it, depending on the mesh.
+            patch("NETWORK_FILTER", Some(&place), "MERGE", envoy::normalizing_manager().into()),
         ];
         let spec = match self.place() {
             Place::Sidecars(labels @ [_, ..]) | Place::Ingress(labels) => {
@@ -214,7 +213,7 @@ impl Mesh {
     }
 }
 
-/// Fetched by the agent, not by Envoy, which would need a cluster.
+/// A module that the agent fetches, not Envoy, which would need a cluster.
 fn remote(url: &str, sha256: &str) -> Value {
     json!({"remote": {"http_uri": {"uri": url, "cluster": "_", "timeout": "30s"}, "sha256": sha256}})
 }
@@ -243,6 +242,6 @@ fn label(text: &str) -> Result<(String, String), String> {
         Some((name, value)) if !name.is_empty() && is_plain(name, b"-._/") && is_plain(value, b"-._") => {
             Ok((name.to_owned(), value.to_owned()))
         }
-        _ => Err("write it as LABEL=VALUE, such as app=models".to_owned()),
+        _ => Err("expected LABEL=VALUE, such as app=models".to_owned()),
     }
 }

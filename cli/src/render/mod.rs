@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use crate::module;
 use crate::output::{note, print_bytes};
 use crate::yaml::Node;
-use document::Sealed;
+use document::KeylessPolicy;
 use envoy::{Admin, Filter, Gate, Proxy, Tls, Upstream};
 use output::{Format, Source};
 
@@ -29,10 +29,10 @@ macro_rules! examples {
     };
 }
 
-/// What the gate is called where nothing else is said: the filter, its VM, the resource; and its `root_id`.
+/// The default name of the filter, its VM and the resource; also the `root_id`.
 pub(crate) const NAME: &str = "portcullis";
 
-/// Write the policy and its keys as configuration for Envoy, Istio or Envoy Gateway. No key is in it: digests only
+/// Write the policy and its keys as configuration for Envoy, Istio or Envoy Gateway. It contains digests, never keys
 #[derive(Debug, Args)]
 #[command(after_help = examples!(
     "portcullis render envoy --upstream 127.0.0.1:5000 > envoy.yaml",
@@ -47,7 +47,7 @@ pub(crate) struct Render {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// The entry of `http_filters` alone, for an Envoy that is there
+    /// Write only the entry of `http_filters`, for an existing Envoy
     #[command(after_help = examples!("portcullis render filter --module /usr/local/lib/portcullis.wasm"))]
     Filter {
         #[command(flatten)]
@@ -55,7 +55,7 @@ enum What {
         #[command(flatten)]
         gate: GateArguments,
     },
-    /// A bootstrap that Envoy starts with: a listener, the gate, the upstream
+    /// Write a bootstrap for Envoy: a listener, the gate, the upstream
     #[command(after_help = examples!(
         "portcullis render envoy --upstream 127.0.0.1:5000 > envoy.yaml",
         "portcullis render envoy --upstream models:8000 --listen 0.0.0.0:8443 \\
@@ -71,7 +71,7 @@ enum What {
         #[command(flatten)]
         proxy: ProxyArguments,
     },
-    /// The file that a running Envoy takes a new policy from, without a restart
+    /// Write the file from which a running Envoy loads a new policy, without a restart
     #[command(after_help = examples!(
         "portcullis render ecds -o /etc/portcullis/gate/gate.yaml",
         "portcullis render ecds -o /etc/portcullis/gate/gate.yaml --watch"
@@ -82,7 +82,7 @@ enum What {
         #[command(flatten)]
         filter: FilterArguments,
     },
-    /// A WasmPlugin, TrafficExtension or EnvoyFilter
+    /// Write a WasmPlugin, TrafficExtension or EnvoyFilter
     #[command(after_help = examples!(
         "portcullis render istio --namespace shop --mode report \\
       --url oci://registry.example.com/portcullis:0.1.0 --sha256 \"$DIGEST\"",
@@ -97,7 +97,7 @@ enum What {
         #[command(flatten)]
         mesh: istio::Mesh,
     },
-    /// An EnvoyExtensionPolicy of Envoy Gateway; for a Gateway, a ClientTrafficPolicy too
+    /// Write an EnvoyExtensionPolicy of Envoy Gateway; for a Gateway also a ClientTrafficPolicy
     #[command(after_help = examples!(
         "portcullis render envoy-gateway --gateway eg \\
       --url https://files.example.com/portcullis.wasm",
@@ -108,28 +108,28 @@ enum What {
         #[command(flatten)]
         source: Source,
         #[command(flatten)]
-        attached: gateway::Attached,
+        target: gateway::GatewayTarget,
     },
-    /// The document that the gate gets, alone
+    /// Write only the document that the gate gets
     #[command(after_help = examples!("portcullis render policy", "portcullis render policy --format json"))]
     Policy {
         #[command(flatten)]
         source: Source,
-        /// How to write it
+        /// The output format
         #[arg(long, value_enum, default_value = "yaml")]
         format: Format,
     },
-    /// The module: the filter itself, as WebAssembly
+    /// Write the module: the filter itself, as WebAssembly
     #[command(after_help = examples!("portcullis render module > portcullis.wasm"))]
     Module,
 }
 
 #[derive(Debug, Args)]
 struct FilterArguments {
-    /// The name of the filter; each gate of an Envoy has one of its own
+    /// The name of the filter; unique among the gates of an Envoy
     #[arg(long, default_value = NAME, value_parser = object_name)]
     name: String,
-    /// The module, where Envoy runs
+    /// The path of the module where Envoy runs
     #[arg(long, value_name = "FILE", default_value = "portcullis.wasm")]
     module: PathBuf,
 }
@@ -138,14 +138,14 @@ struct FilterArguments {
 struct GateArguments {
     #[command(flatten)]
     filter: FilterArguments,
-    /// Leave the policy to that file, which `render ecds` writes: a change of it needs no restart
+    /// Load the policy from this file, which `render ecds` writes: a change needs no restart
     #[arg(long, value_name = "FILE", conflicts_with = "module")]
     ecds: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
 struct ProxyArguments {
-    /// Where requests go that pass
+    /// The service that requests are forwarded to
     #[arg(long, value_name = "HOST:PORT")]
     upstream: Upstream,
     /// Where Envoy listens
@@ -176,17 +176,20 @@ impl Render {
             }
             What::Istio { source, mesh } => source.run(Format::Yaml, |policy| {
                 let resource = mesh.resource(policy)?;
-                note(format_args!("the gate is for {}", mesh.scope()));
-                if !mesh.settles() {
-                    note("which paths and header names Envoy refuses before it is the mesh's to say: docs/guides/istio.md");
+                note(format_args!("the gate applies to {}", mesh.scope()));
+                if !mesh.normalizes() {
+                    note(
+                        "the configuration of the mesh decides which paths and header names Envoy rejects before the \
+                          gate: docs/guides/istio.md",
+                    );
                 }
                 Ok(vec![resource])
             }),
-            What::EnvoyGateway { source, attached } => source.run(Format::Yaml, |policy| attached.resources(policy)),
+            What::EnvoyGateway { source, target } => source.run(Format::Yaml, |policy| target.resources(policy)),
             What::Policy { source, format } => source.run(format, |policy| Ok(vec![policy.node.clone()])),
             What::Module => {
                 if std::io::stdout().is_terminal() {
-                    bail!("the module is no text: send it to a file: portcullis render module > portcullis.wasm");
+                    bail!("the module is binary: write it to a file: portcullis render module > portcullis.wasm");
                 }
                 print_bytes(module::BYTES)?;
                 Ok(true)
@@ -196,7 +199,7 @@ impl Render {
 }
 
 impl FilterArguments {
-    fn with(&self, policy: &Sealed) -> Filter {
+    fn with(&self, policy: &KeylessPolicy) -> Filter {
         Filter {
             name: self.name.clone(),
             module: self.module.clone(),
@@ -207,7 +210,7 @@ impl FilterArguments {
 }
 
 impl GateArguments {
-    fn with(&self, policy: &Sealed) -> Gate {
+    fn with(&self, policy: &KeylessPolicy) -> Gate {
         match &self.ecds {
             Some(file) => Gate::Discovered { name: self.filter.name.clone(), file: file.clone() },
             None => Gate::Inline(self.filter.with(policy)),
@@ -229,19 +232,19 @@ impl ProxyArguments {
     }
 }
 
-/// An object of Kubernetes.
+/// A Kubernetes object.
 fn object(version: &str, kind: &str, name: &str, namespace: &str, spec: Node) -> Node {
     let metadata = json!({"name": name, "namespace": namespace});
     Node::from(json!({"apiVersion": version, "kind": kind, "metadata": metadata})).with("spec", spec)
 }
 
-/// The beginning of a `spec`: the objects that it is about.
+/// A `spec` with its `targetRefs`.
 fn targets<'a>(targets: impl IntoIterator<Item = (&'a str, &'a str, &'a str)>) -> Value {
     let target = |(group, kind, name)| json!({"group": group, "kind": kind, "name": name});
     json!({"targetRefs": targets.into_iter().map(target).collect::<Value>()})
 }
 
-/// A name that Kubernetes takes, and that means nothing else anywhere.
+/// Checks a name: it must be valid in Kubernetes, and have no special meaning elsewhere.
 fn object_name(text: &str) -> Result<String, String> {
     let sign = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte);
     let ends = |end: Option<u8>| end.is_some_and(|byte| byte.is_ascii_alphanumeric());
@@ -249,5 +252,5 @@ fn object_name(text: &str) -> Result<String, String> {
     if text.len() <= 253 && text.bytes().all(sign) && ends(first) && ends(last) {
         return Ok(text.to_owned());
     }
-    Err("write lower-case letters, digits, - and ., a letter or digit first and last".to_owned())
+    Err("expected lower-case letters, digits, - and ., beginning and ending with a letter or digit".to_owned())
 }

@@ -1,4 +1,4 @@
-//! From the policy to a file, once or whenever something changes.
+//! Writes rendered documents, once or whenever something changes.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 use portcullis::document::Mode;
 use portcullis::value::VariableName;
 
-use super::document::Sealed;
+use super::document::KeylessPolicy;
 use crate::files::PolicyFile;
 use crate::mode;
 use crate::output::{note, print};
@@ -18,28 +18,29 @@ use crate::store::write_atomically;
 use crate::watch;
 use crate::yaml::Node;
 
-/// What is rendered, and where to.
+/// The options for input and output.
 #[derive(Debug, Args)]
 pub(crate) struct Source {
     #[command(flatten)]
     policy: PolicyFile,
-    /// With this mode, whatever the policy and the store say
+    /// Override the mode of the policy and the store
     #[arg(long, value_parser = mode::parser())]
     mode: Option<Mode>,
-    /// Write there, at once or not at all, and only if something changes; a new file is for its owner alone
+    /// Write to this file, atomically and only if something changes; a new file is readable only by its owner
     #[arg(long, short, value_name = "FILE")]
     output_file: Option<PathBuf>,
-    /// Go on, and write again whenever the policy or the store changes; what the gate would refuse is not written
+    /// Keep running, and write again whenever the policy or the store changes; nothing that the gate would refuse is
+    /// written
     #[arg(long, requires = "output_file")]
     watch: bool,
 }
 
-/// How a document is written.
+/// The format of a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
-    /// With every text in quotes
+    /// YAML, with every text in quotes
     Yaml,
-    /// On one line
+    /// JSON, on one line
     Json,
 }
 
@@ -50,7 +51,7 @@ enum Event {
     End,
 }
 
-/// What was rendered, and what whoever applies it should know.
+/// A rendered text, with notes for the user.
 struct Rendered {
     text: String,
     digest: String,
@@ -58,17 +59,17 @@ struct Rendered {
 }
 
 impl Source {
-    /// Renders once, and with `--watch` again and again.
+    /// Renders once, and with `--watch` after every change.
     ///
     /// # Errors
-    /// Where something cannot be read, rendered, or written.
-    pub(crate) fn run(&self, format: Format, documents: impl Fn(&Sealed) -> Result<Vec<Node>>) -> Result<bool> {
+    /// If something cannot be read, rendered, or written.
+    pub(crate) fn run(&self, format: Format, documents: impl Fn(&KeylessPolicy) -> Result<Vec<Node>>) -> Result<bool> {
         if !self.watch {
             return self.write(format, &documents);
         }
         let (sender, events) = mpsc::channel();
         watch::on_signal(sender.clone(), Event::End)?;
-        // Before the first look at the files: no change is missed.
+        // Before the files are read for the first time, so that no change is missed.
         let _watcher = watch::on_change(self.policy.files(), sender, Event::Changed)?;
         if !self.write(format, &documents)? {
             return Ok(false);
@@ -83,25 +84,25 @@ impl Source {
                 note(format_args!("{error:#}"));
             }
             if !written.unwrap_or(false) {
-                note("nothing is written: what was rendered last stays");
+                note("nothing is written: the last rendered file is kept");
             }
         }
         bail!("the files can no longer be watched")
     }
 
-    /// Renders once. False: the gate would refuse an entry, and nothing is written.
-    fn write(&self, format: Format, documents: &impl Fn(&Sealed) -> Result<Vec<Node>>) -> Result<bool> {
+    /// Renders once. Returns false, without writing, if the gate would refuse a key entry.
+    fn write(&self, format: Format, documents: &impl Fn(&KeylessPolicy) -> Result<Vec<Node>>) -> Result<bool> {
         let Some(Rendered { text, digest, notes }) = self.render(format, documents)? else { return Ok(false) };
         let Some(given) = &self.output_file else {
             notes.iter().for_each(note);
             print(&text)?;
             return Ok(true);
         };
-        // A link stays one: what it leads to is replaced.
+        // If the file is a link, its target is replaced.
         let file = &fs::canonicalize(given).unwrap_or_else(|_| given.clone());
         self.check_target(file)?;
         if fs::read(file).is_ok_and(|old| old == text.as_bytes()) {
-            note(format_args!("{} has policy {digest} already", given.display()));
+            note(format_args!("{} already has policy {digest}", given.display()));
             return Ok(true);
         }
         notes.iter().for_each(note);
@@ -111,40 +112,42 @@ impl Source {
         Ok(true)
     }
 
-    fn render(&self, format: Format, documents: &impl Fn(&Sealed) -> Result<Vec<Node>>) -> Result<Option<Rendered>> {
+    fn render(
+        &self,
+        format: Format,
+        documents: &impl Fn(&KeylessPolicy) -> Result<Vec<Node>>,
+    ) -> Result<Option<Rendered>> {
         let merged = self.policy.read()?;
         let overridden = merged.overridden_mode.clone();
-        let sealed = Sealed::new(merged, self.mode)?;
-        if !sealed.refused.is_empty() {
-            sealed.refused.iter().for_each(|entry| note(format_args!("{entry}")));
+        let keyless = KeylessPolicy::new(merged, self.mode)?;
+        if !keyless.refused.is_empty() {
+            keyless.refused.iter().for_each(|entry| note(format_args!("{entry}")));
             return Ok(None);
         }
-        let mode = sealed.node.get("mode").and_then(Node::text).unwrap_or("enforce");
+        let mode = keyless.node.get("mode").and_then(Node::text).unwrap_or("enforce");
         let mut notes = Vec::new();
         match (self.mode, overridden) {
-            (Some(_), _) => notes.push(format!("mode {mode}, by --mode")),
-            (None, Some(own)) => notes.push(format!("mode {mode}, by the store; the policy says {own}")),
+            (Some(_), _) => notes.push(format!("mode {mode} (from --mode)")),
+            (None, Some(own)) => notes.push(format!("mode {mode} (set in the store; the policy has {own})")),
             (None, None) => {}
         }
-        if !sealed.variables.is_empty() {
-            // One may be a key that was put in the place of a name.
+        if !keyless.variables.is_empty() {
+            // A name may be a key by mistake.
             let shown =
                 |name: &String| name.parse().map_or_else(|_| String::new(), |name: VariableName| name.to_string());
-            let names = sealed.variables.iter().map(shown).collect::<Vec<_>>().join(", ");
+            let names = keyless.variables.iter().map(shown).collect::<Vec<_>>().join(", ");
             notes.push(format!(
-                "the gate reads {names} from Envoy's environment: without it that key counts for nothing"
+                "the gate reads {names} from Envoy's environment: a key whose variable is not set does not work"
             ));
         }
-        notes.extend(sealed.plaintext.iter().map(|place| {
-            format!(
-                "{place}: a key stands there itself; only its SHA-256 is rendered: better keep that alone, as `sha256`"
-            )
+        notes.extend(keyless.plaintext.iter().map(|place| {
+            format!("{place}: plaintext key: only its SHA-256 is rendered; use `sha256` in the policy instead")
         }));
-        let documents = documents(&sealed)?;
+        let documents = documents(&keyless)?;
         let text = match format {
             Format::Yaml => {
                 let version = env!("CARGO_PKG_VERSION");
-                let (names, digest) = (self.names(), &sealed.digest);
+                let (names, digest) = (self.names(), &keyless.digest);
                 let head = format!("# Rendered by portcullis {version} from {names}; digest {digest}; do not edit");
                 let documents = documents.iter().map(Node::to_yaml).collect::<Result<Vec<_>>>()?;
                 format!("{head}\n{}", documents.join("---\n"))
@@ -154,24 +157,24 @@ impl Source {
                 documents.map(|one: Result<String>| Ok(format!("{}\n", one?))).collect::<Result<String>>()?
             }
         };
-        Ok(Some(Rendered { text, digest: sealed.digest, notes }))
+        Ok(Some(Rendered { text, digest: keyless.digest, notes }))
     }
 
-    /// The names of the files that are there: no paths, since they differ between machines.
+    /// The names of the existing files, without directories, since these differ between machines.
     fn names(&self) -> String {
         let there = [Some(self.policy.path().to_owned()), self.policy.store_path()].into_iter().flatten();
         let name = |file: PathBuf| file.file_name().unwrap_or_default().to_string_lossy().escape_debug().to_string();
         there.map(name).collect::<Vec<_>>().join(" and ")
     }
 
-    /// Nobody's policy or keys are written over, and no device is replaced by a file.
+    /// Checks that the output is neither an input file nor a device.
     fn check_target(&self, output: &Path) -> Result<()> {
         if fs::metadata(output).is_ok_and(|there| !there.is_file() && !there.is_dir()) {
-            bail!("--output-file {}: that is no regular file: leave it out to print", output.display());
+            bail!("--output-file {}: not a regular file: omit the option to print", output.display());
         }
         for source in self.policy.files() {
             if fs::canonicalize(&source).is_ok_and(|source| source == output) {
-                bail!("--output-file {}: that is what is rendered: name another file", source.display());
+                bail!("--output-file {}: this is an input file: use another file", source.display());
             }
         }
         Ok(())

@@ -1,4 +1,5 @@
-//! The module where a proxy in a cluster has it from: always pinned, since whoever can write there is the gate.
+//! The source of the module for a proxy in a cluster. It is always pinned, since whoever can replace the module
+//! controls the gate.
 
 use std::str::FromStr;
 
@@ -9,22 +10,23 @@ use portcullis::keys::Digest;
 use crate::module;
 use crate::output::note;
 
-/// Where the module is.
+/// The options for the source of the module.
 #[derive(Debug, Args)]
 pub(crate) struct Origin {
     /// Where proxies get the module from: oci://…, https://…, or file:///… (a path in the proxy)
     #[arg(long)]
     url: Url,
-    /// The SHA-256 of the image (oci://), as the registry shows it, or of the file (https://) [default there: that of the
+    /// The SHA-256 of the image (oci://), as the registry shows it, or of the file (https://) [default there: that of
+    /// the
     /// module in this command]
     #[arg(long, value_name = "HEX")]
     sha256: Option<Sha256>,
-    /// A Secret for a private registry, in the namespace of the gate
+    /// A Secret for a private registry, in the namespace of the resource
     #[arg(long, value_name = "NAME", value_parser = super::object_name)]
     pub pull_secret: Option<String>,
 }
 
-/// A module, and what it is compared with.
+/// A module and its digest.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Module {
     /// An OCI image, without `oci://`.
@@ -41,7 +43,7 @@ pub(crate) enum Module {
         /// The checksum of the file.
         sha256: String,
     },
-    /// A file in the proxy, which nothing is compared with.
+    /// A file in the proxy, without a digest.
     File {
         /// The absolute path.
         path: String,
@@ -62,12 +64,13 @@ impl Origin {
     /// The module, pinned.
     ///
     /// # Errors
-    /// Where it is not pinned, or to two things.
+    /// If it is not pinned, or pinned to two digests.
     pub(crate) fn module(&self) -> Result<Module> {
         if self.url.has_credentials() {
-            // Not shown: there is a password in it.
+            // The URL is not shown, since it contains a password.
             bail!(
-                "--url: no user and no password in it: everybody can read them in what is rendered (see --pull-secret)"
+                "--url: user and password are not allowed, because everyone can read them in the rendered file: use \
+                 --pull-secret"
             );
         }
         let given = self.sha256.clone().map(|Sha256(hex)| hex);
@@ -81,12 +84,12 @@ impl Origin {
                 let reference = reference.to_owned();
                 match (given, own) {
                     (Some(one), Some(other)) if one != other => {
-                        bail!("--sha256 {one} is not the digest in --url: leave one of them out")
+                        bail!("--sha256 {one} differs from the digest in --url: remove one of them")
                     }
                     (Some(sha256), _) | (None, Some(sha256)) => Ok(Module::Image { reference, sha256 }),
                     (None, None) => bail!(
-                        "--url oci://{reference}: whoever can push there could replace the gate: give the image's digest \
-                         too, as the registry shows it: --sha256 HEX"
+                        "--url oci://{reference}: missing digest: give the image's digest too, as the registry shows \
+                         it (--sha256 HEX), since whoever can push there could replace the gate"
                     ),
                 }
             }
@@ -100,7 +103,7 @@ impl Origin {
                 Ok(Module::Http { url: url.clone(), sha256 })
             }
             Url::File(path) if given.is_none() => Ok(Module::File { path: path.clone() }),
-            Url::File(path) => bail!("--url file://{path}: nothing compares a file with a --sha256: leave it out"),
+            Url::File(path) => bail!("--url file://{path}: --sha256 has no effect for a file: remove it"),
         }
     }
 }
@@ -108,7 +111,7 @@ impl Origin {
 impl Url {
     fn has_credentials(&self) -> bool {
         match self {
-            // Its digest may stand behind another `@`, after its host.
+            // An `@` after the host may precede a digest.
             Self::Image(reference) => reference.split_once('/').is_some_and(|(host, _)| host.contains('@')),
             Self::Http(url) => {
                 let rest = url.split_once("://").map_or("", |(_, rest)| rest);
@@ -131,7 +134,7 @@ impl FromStr for Url {
             Some(("file", path)) if is_plain && path.starts_with('/') => return Ok(Self::File(path.to_owned())),
             Some(_) => {}
         }
-        Err("write it as oci://HOST/NAME:TAG, https://HOST/portcullis.wasm or file:///PATH".to_owned())
+        Err("expected oci://HOST/NAME:TAG, https://HOST/portcullis.wasm or file:///PATH".to_owned())
     }
 }
 
@@ -140,6 +143,6 @@ impl FromStr for Sha256 {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let digest = Digest::from_hex(text.strip_prefix("sha256:").unwrap_or(text));
-        digest.map(|digest| Self(digest.to_hex())).ok_or("a SHA-256 has 64 hex digits".to_owned())
+        digest.map(|digest| Self(digest.to_hex())).ok_or("expected 64 hex digits".to_owned())
     }
 }

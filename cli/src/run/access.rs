@@ -1,19 +1,19 @@
-//! A line for each request: what Envoy writes, and what people read.
+//! The line for each request: from Envoy's access log to the output.
 //!
-//! No query, no header and no key comes near it: a query may hold a key, and a header whatever its sender likes.
+//! It contains no query, which may contain a key, and no header, which may contain anything.
 
 use std::io::{BufRead as _, BufReader, Read, Write as _};
 
 use crate::output::{GREEN, RED, YELLOW};
 
-/// What Envoy writes of a request. What the caller chooses stands last, so that nothing it puts there can pass for
-/// something else.
+/// The format of Envoy's access log. Fields that the caller controls are last, so that they cannot imitate other
+/// fields.
 pub(super) const FORMAT: &str = "%START_TIME(%Y-%m-%dT%H:%M:%S.%3fZ)%\t%RESPONSE_CODE%\t\
     %FILTER_STATE(wasm.portcullis.decision:PLAIN)%\t%FILTER_STATE(wasm.portcullis.reason:PLAIN)%\t\
     %FILTER_STATE(wasm.portcullis.consumer:PLAIN)%\t%DOWNSTREAM_DIRECT_REMOTE_ADDRESS%\t%DURATION%\t\
     %RESPONSE_CODE_DETAILS%\t%REQ(:METHOD)%\t%PATH(NQ:PATH)%\n";
 
-/// Prints every request, until Envoy ends. Where nobody reads any more, it goes on unread.
+/// Prints every request until Envoy ends, even if the output is closed.
 pub(super) fn print(log: impl Read, quiet: bool) {
     for line in BufReader::new(log).split(b'\n').map_while(Result::ok).filter(|_| !quiet) {
         if let Some(line) = readable(&line) {
@@ -32,14 +32,14 @@ fn readable(line: &[u8]) -> Option<String> {
         [b'4', ..] => YELLOW,
         _ => RED,
     };
-    // What was written by no gate is Envoy's own answer, and its own reason.
+    // Without a decision of the gate, the reply and its reason are Envoy's.
     let reason = match (decision.as_str(), reason.as_str()) {
         (_, "-") => details.clone(),
         ("report", reason) => format!("report:{reason}"),
         (_, reason) => reason.to_owned(),
     };
     let consumer = if consumer.is_empty() { "-" } else { consumer };
-    // The upstream was asked, and did not answer.
+    // The request was allowed, but the upstream did not answer.
     let failure =
         if decision == "allow" && details != "via_upstream" { format!(" ({details})") } else { String::new() };
     Some(format!(
@@ -47,7 +47,7 @@ fn readable(line: &[u8]) -> Option<String> {
     ))
 }
 
-/// Without what a terminal would take for a command, and without blanks: a line has as many words as it should.
+/// Escapes control characters and blanks, so that a line always has the same number of words.
 fn shown(field: &[u8]) -> String {
     field
         .iter()

@@ -1,4 +1,4 @@
-//! Envoy's admin interface, on a socket in the private directory or at an address: what is live, and how to stop.
+//! Envoy's admin interface, on a socket in the private directory or at an address: reads statistics, and stops Envoy.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -13,33 +13,33 @@ use crate::admin::Client;
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Where the interface is.
+/// The location of the interface.
 #[derive(Debug)]
 pub(super) struct Admin {
-    /// Its socket, if it is on one.
+    /// Its socket, if it has one.
     pub(super) socket: Option<PathBuf>,
-    /// The file that Envoy writes its address to: port 0 is any free one.
-    pub(super) told: PathBuf,
+    /// The file to which Envoy writes its address, since port 0 means any free port.
+    pub(super) address_file: PathBuf,
 }
 
 impl Admin {
-    /// Where it listens, as Envoy says.
+    /// The address at which it listens.
     pub(super) fn listens(&self) -> Result<SocketAddr> {
-        Ok(fs::read_to_string(&self.told)?.trim().parse()?)
+        Ok(fs::read_to_string(&self.address_file)?.trim().parse()?)
     }
 
-    /// Whether Envoy serves.
+    /// Whether Envoy is ready.
     pub(super) fn is_ready(&self) -> bool {
         self.client().is_ok_and(|client| client.text("/ready", &[], PATIENCE).is_ok())
     }
 
-    /// A gauge or counter, where there is one.
+    /// The value of a gauge or counter, if it exists.
     pub(super) fn stat(&self, name: &str) -> Option<u64> {
         let found = self.stats(&format!("^{}$", name.replace('.', r"\."))).ok()?;
         found.first().map(|(_, value)| *value)
     }
 
-    /// How many requests are under way, not counting the one that asks.
+    /// The number of active requests, not counting this one.
     pub(super) fn active_requests(&self) -> Result<u64> {
         let found = self.stats(r"^http\..*\.downstream_rq_active$")?;
         Ok(found.iter().filter(|(name, _)| !name.starts_with("http.admin.")).map(|(_, value)| value).sum())
@@ -65,7 +65,7 @@ impl Admin {
         Ok(listeners.iter().filter_map(address).collect())
     }
 
-    /// Has Envoy do something.
+    /// Sends a POST request to a page.
     pub(super) fn post(&self, page: &str) -> Result<()> {
         self.client()?.post(page, PATIENCE)
     }

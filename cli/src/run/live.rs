@@ -1,4 +1,4 @@
-//! The gate while it runs: what is live, and how a change becomes it.
+//! The running gate: starts Envoy, and delivers policy changes.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -12,7 +12,7 @@ use portcullis::document::Mode;
 use super::admin::Admin;
 use super::process::{Plan, Process, Requests};
 use super::running::{PATIENCE, PULSE, Running, private_directory};
-use super::source::{Additions, Ready, Source};
+use super::source::{Overrides, Ready, Source};
 use super::{ADMIN_ADDRESS, BOOTSTRAP, Event, access, upstream};
 use crate::import::deepaas::VARIABLE as TOKEN;
 use crate::mode;
@@ -22,21 +22,21 @@ use crate::render::NAME;
 use crate::render::envoy::{self, Filter, Gate, Proxy, Tls, Upstream};
 use crate::store::write_atomically;
 
-/// What Envoy warns of at every start, since a gate on one machine has the limits of its system; and what the gate says of its
-/// policy in each of its VMs, which was told before Envoy had it.
+/// Log messages that are not shown: a warning of Envoy at every start, which does not apply to a gate on one machine,
+/// and messages of the gate about its policy, which were already printed.
 const EXPECTED: [&str; 3] = [
     "There is no configured limit to the number of allowed active downstream connections",
     ": invalid key entry skipped: ",
     ": the policy has no usable key: ",
 ];
 
-/// The proxy that is asked for.
+/// The requested proxy.
 #[derive(Debug)]
-pub(super) struct Wanted {
+pub(super) struct ProxySpec {
     pub(super) listen: SocketAddr,
     pub(super) upstream: Upstream,
     pub(super) tls: Option<Tls>,
-    /// The admin interface. None: on a socket of its own.
+    /// The admin interface. `None` means a private socket.
     pub(super) admin: Option<envoy::Admin>,
 }
 
@@ -44,28 +44,28 @@ pub(super) struct Wanted {
 #[derive(Debug)]
 pub(super) struct Live {
     source: Source,
-    additions: Additions,
+    overrides: Overrides,
     envoy: Running,
-    wanted: Wanted,
+    spec: ProxySpec,
     module: PathBuf,
     file: PathBuf,
-    /// What is written to the file.
+    /// The contents of the file.
     written: Vec<u8>,
-    /// What Envoy has yet to take.
+    /// The policy that Envoy has not loaded yet.
     pending: Option<Pending>,
     is_started: bool,
 }
 
-/// A policy on its way.
+/// A policy that was written, but is not yet live.
 #[derive(Debug)]
 struct Pending {
     /// The gauge that shows its digest once it is live.
     gauge: String,
     digest: u64,
-    /// What is said then.
+    /// The message for that.
     summary: String,
     mode: Mode,
-    /// How many Envoy had refused before.
+    /// The number of policies that Envoy had refused before.
     refused: u64,
     since: Instant,
 }
@@ -74,15 +74,15 @@ struct Pending {
 const REFUSED: &str = "extension_config_discovery.http_filter.portcullis.config_fail";
 
 impl Live {
-    /// Writes all that Envoy reads into a private directory, and starts it there.
+    /// Writes all files for Envoy into a private directory, and starts Envoy.
     ///
     /// # Errors
-    /// Where the directory cannot be written, or Envoy not be started.
+    /// If the directory cannot be written, or Envoy cannot be started.
     pub(super) fn start(
         envoy: &Path,
-        wanted: Wanted,
+        spec: ProxySpec,
         source: Source,
-        additions: Additions,
+        overrides: Overrides,
         ready: Ready,
         quiet: bool,
         events: Sender<Event>,
@@ -94,19 +94,19 @@ impl Live {
         if socket.as_os_str().len() > 107 {
             bail!("{} is too long for the name of a socket: set TMPDIR to a shorter directory", socket.display());
         }
-        let address = wanted.admin.clone().unwrap_or(envoy::Admin::Socket(socket));
+        let address = spec.admin.clone().unwrap_or(envoy::Admin::Socket(socket));
         let on_socket = match &address {
             envoy::Admin::Socket(file) => Some(file.clone()),
             envoy::Admin::Address(_) => None,
         };
-        let admin = Admin { socket: on_socket, told: at(ADMIN_ADDRESS)? };
+        let admin = Admin { socket: on_socket, address_file: at(ADMIN_ADDRESS)? };
         let (filter, pending) = describe(&module, &ready, 0);
         let written = envoy::discovery_response(&filter).to_json()?;
         let proxy = Proxy {
-            listen: wanted.listen,
-            upstream: wanted.upstream.clone(),
+            listen: spec.listen,
+            upstream: spec.upstream.clone(),
             admin: Some(address),
-            tls: wanted.tls.clone(),
+            tls: spec.tls.clone(),
             gate: Gate::Discovered { name: NAME.to_owned(), file: file.clone() },
             access_log: Some(access::FORMAT.to_owned()),
         };
@@ -122,14 +122,14 @@ impl Live {
             expected: &EXPECTED,
         };
         let process = Process::start(envoy, directory.path(), &plan, events)?;
-        // From here on it goes when Envoy does.
+        // From here on it is deleted when Envoy ends.
         let _ = directory.keep();
-        tell(&ready.remarks);
+        warn(&ready.remarks);
         Ok(Self {
             source,
-            additions,
+            overrides,
             envoy: Running { process, admin },
-            wanted,
+            spec,
             module,
             file,
             written,
@@ -138,11 +138,11 @@ impl Live {
         })
     }
 
-    /// Until somebody stops it (true), or Envoy ends by itself (false).
+    /// Runs until it is stopped (true), or Envoy ends by itself (false).
     ///
     /// # Errors
-    /// None that is not one of the system's.
-    pub(super) fn go_on(mut self, events: &Receiver<Event>) -> Result<bool> {
+    /// Only internal errors.
+    pub(super) fn run_until_stopped(mut self, events: &Receiver<Event>) -> Result<bool> {
         loop {
             let pulse = if self.pending.is_some() { PULSE } else { Duration::MAX };
             match events.recv_timeout(pulse) {
@@ -156,21 +156,21 @@ impl Live {
                     return Ok(false);
                 }
                 Err(RecvTimeoutError::Timeout) => {
-                    if !self.look() {
+                    if !self.check_pending() {
                         self.envoy.process.end();
                         return Ok(false);
                     }
                 }
-                Err(RecvTimeoutError::Disconnected) => bail!("nothing tells any more when to end"),
+                Err(RecvTimeoutError::Disconnected) => bail!("internal error: the channel of events is closed"),
             }
         }
     }
 
-    /// Gives Envoy what the files hold now, unless the gate would refuse it.
+    /// Delivers the changed policy to Envoy, unless the gate would refuse it.
     fn change(&mut self) {
-        let changed = self.source.read(&self.additions).and_then(|ready| self.write(&ready));
+        let changed = self.source.read(&self.overrides).and_then(|ready| self.write(&ready));
         if let Err(error) = changed {
-            note(format_args!("{RED}refused{RED:#}: {error:#}. The policy before it stays live"));
+            note(format_args!("{RED}refused{RED:#}: {error:#}. The previous policy stays active"));
         }
     }
 
@@ -180,14 +180,14 @@ impl Live {
         if text == self.written {
             return Ok(());
         }
-        tell(&ready.remarks);
+        warn(&ready.remarks);
         write_atomically(&self.file, &text, 0o600)?;
         (self.written, self.pending) = (text, Some(pending));
         Ok(())
     }
 
-    /// Looks what has become of the policy that is on its way. Whether to go on.
-    fn look(&mut self) -> bool {
+    /// Checks whether the pending policy is live or refused. Returns whether to continue.
+    fn check_pending(&mut self) -> bool {
         let Some(pending) = &self.pending else { return true };
         let is_up = self.is_started || self.envoy.admin.is_ready();
         let trouble = if is_up && self.envoy.admin.stat(&pending.gauge) == Some(pending.digest) {
@@ -200,65 +200,66 @@ impl Live {
         } else if is_up && self.envoy.admin.stat(REFUSED).unwrap_or_default() > pending.refused {
             Some("Envoy refused the policy, for the reason above")
         } else if pending.since.elapsed() > PATIENCE {
-            Some("Envoy has not taken the policy in a minute")
+            Some("Envoy has not loaded the policy within a minute")
         } else {
             return true;
         };
         self.pending = None;
         let Some(trouble) = trouble else { return true };
-        let then = if self.is_started { ". The policy before it stays live" } else { "" };
+        let then = if self.is_started { ". The previous policy stays active" } else { "" };
         note(format_args!("{RED}{trouble}{RED:#}{then}"));
         self.is_started
     }
 
     fn welcome(&self) {
-        let scheme = if self.wanted.tls.is_some() { "https" } else { "http" };
+        let scheme = if self.spec.tls.is_some() { "https" } else { "http" };
         let listeners = self.envoy.admin.listeners().unwrap_or_default();
-        let listen = listeners.first().map_or(self.wanted.listen, |(_, address)| *address);
-        let place = upstream::name(&self.wanted.upstream);
-        note(format_args!("{GREEN}listening on {scheme}://{listen}{GREEN:#}, in front of {place}. Ctrl-C ends it"));
+        let listen = listeners.first().map_or(self.spec.listen, |(_, address)| *address);
+        let place = upstream::name(&self.spec.upstream);
+        note(format_args!("{GREEN}listening on {scheme}://{listen}{GREEN:#}, in front of {place}. Ctrl-C stops it"));
         if let (None, Ok(admin)) = (&self.envoy.admin.socket, self.envoy.admin.listens()) {
-            note(format_args!("Envoy's admin interface is at http://{admin}: whoever reaches it can stop the gate"));
+            note(format_args!("Envoy's admin interface is at http://{admin}: whoever can reach it can stop the gate"));
         }
-        if self.wanted.tls.is_none() && !listen.ip().is_loopback() {
+        if self.spec.tls.is_none() && !listen.ip().is_loopback() {
             note(format_args!(
-                "{YELLOW}warning:{YELLOW:#} keys cross the network in plain text: give --tls-cert and --tls-key"
+                "{YELLOW}warning:{YELLOW:#} keys are sent over the network in plain text: use --tls-cert and --tls-key"
             ));
         }
-        upstream::watch(self.wanted.upstream.clone(), listen);
+        upstream::watch(self.spec.upstream.clone(), listen);
     }
 
-    /// Says that what was on its way is live, and what that opens.
+    /// Prints that the pending policy is live, and a warning if it does not enforce.
     fn announce(&self) {
         let Some(Pending { digest, summary, mode, .. }) = &self.pending else { return };
         note(format_args!("policy {digest:012x} is live: {summary}; from {}", self.source));
-        let place = upstream::name(&self.wanted.upstream);
+        let place = upstream::name(&self.spec.upstream);
         match (mode, &self.source) {
             (Mode::Enforce, _) => {}
             (Mode::Report, _) => note(format_args!(
-                "{YELLOW}warning:{YELLOW:#} mode report: nothing is denied, and each request says what would have been"
+                "{YELLOW}warning:{YELLOW:#} mode report: no request is denied; each line shows what enforce would \
+                 have decided"
             )),
             (Mode::Disabled, Source::Nowhere) => note(format_args!(
-                "{RED}WARNING: THE GATE IS OPEN.{RED:#} There is no key and no policy: every caller gets to every path \
-                 of {place}. To close it, set {TOKEN}, or give --api-keys FILE or --policy FILE (`portcullis init` \
-                 writes one)"
+                "{RED}WARNING: THE GATE IS OPEN.{RED:#} There is no key and no policy: every caller can reach every \
+                 path of {place}. To close it, set {TOKEN}, or use --api-keys FILE or --policy FILE (`portcullis \
+                 init` writes one)"
             )),
             (Mode::Disabled, _) => note(format_args!(
-                "{RED}WARNING: THE GATE IS OPEN.{RED:#} Its mode is disabled: every caller gets to every path of \
-                 {place}. To close it, choose mode enforce"
+                "{RED}WARNING: THE GATE IS OPEN.{RED:#} Its mode is disabled: every caller can reach every path of \
+                 {place}. To close it, use mode enforce"
             )),
         }
     }
 }
 
-/// The gate with this policy, and what shows that it is live.
+/// The filter with this policy, and the gauge that shows that it is live.
 fn describe(module: &Path, ready: &Ready, refused: u64) -> (Filter, Pending) {
     let policy = &ready.loaded.policy;
     let filter = Filter {
         name: NAME.to_owned(),
         module: module.to_owned(),
-        policy: ready.sealed.node.clone(),
-        variables: ready.sealed.variables.clone(),
+        policy: ready.keyless.node.clone(),
+        variables: ready.keyless.variables.clone(),
     };
     let pending = Pending {
         gauge: format!("wasmcustom.portcullis.{}.policy_digest", policy.name()),
@@ -271,7 +272,7 @@ fn describe(module: &Path, ready: &Ready, refused: u64) -> (Filter, Pending) {
     (filter, pending)
 }
 
-fn tell(remarks: &[String]) {
+fn warn(remarks: &[String]) {
     for remark in remarks {
         note(format_args!("{YELLOW}warning:{YELLOW:#} {remark}"));
     }

@@ -1,8 +1,8 @@
-//! `portcullis run`: Envoy with the gate in front of a service that is already there, in the foreground.
+//! `portcullis run`: runs Envoy with the gate in front of an existing service, in the foreground.
 
 mod access;
 mod admin;
-mod given;
+mod configuration;
 mod install;
 mod live;
 mod process;
@@ -23,7 +23,7 @@ use crate::mode;
 use crate::render::envoy::{Admin, Tls, Upstream};
 use crate::watch;
 use live::Live;
-use source::{Additions, Source, Token};
+use source::{Overrides, Source, Token};
 
 const EXAMPLES: &str = "Examples:
   portcullis run --upstream 127.0.0.1:5000
@@ -36,8 +36,9 @@ const EXAMPLES: &str = "Examples:
       --tls-cert cert.pem --tls-key key.pem
   portcullis run --config envoy.yaml
 
-The policy is that of --policy, --bearer-token or --api-keys; else that of DEEPAAS_AUTH_BEARER_TOKEN or API_KEYS_FILE; else \
-policy.yaml, where there is one. With none of them everything passes. A change of a file is live without a restart.
+The policy comes from --policy, --bearer-token or --api-keys; otherwise from DEEPAAS_AUTH_BEARER_TOKEN or \
+API_KEYS_FILE; otherwise from policy.yaml, if it exists. Without any of them every request passes. Changes of files \
+take effect without a restart.
 
 Exit status: 0 stopped by Ctrl-C or SIGTERM, 1 Envoy ended by itself or did not start, 2 usage or input error.";
 
@@ -45,19 +46,20 @@ Exit status: 0 stopped by Ctrl-C or SIGTERM, 1 Envoy ended by itself or did not 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES, group(ArgGroup::new("what").required(true).args(["upstream", "config"])))]
 pub(crate) struct Run {
-    /// The service: where requests go that pass
+    /// The service that requests are forwarded to
     #[arg(long, value_name = "HOST:PORT")]
     upstream: Option<Upstream>,
-    /// Where to listen; port 0 is any free one
+    /// Where to listen; port 0 means any free port
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080", value_parser = listen_address)]
     listen: SocketAddr,
-    /// The policy, as YAML or JSON [default: policy.yaml, where there is one]
+    /// The policy, as YAML or JSON [default: policy.yaml, if it exists]
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
-    /// The store of keys [default: keys.json beside the policy, where there is one]
+    /// The key store [default: keys.json beside the policy, if it exists]
     #[arg(long, value_name = "FILE", requires = "policy")]
     store: Option<PathBuf>,
-    /// One token, as DEEPaaS takes it. It shows in the list of processes: DEEPAAS_AUTH_BEARER_TOKEN in the environment does not
+    /// A bearer token, as for DEEPaaS. Other users can see it in the list of processes, but not one in
+    /// DEEPAAS_AUTH_BEARER_TOKEN
     #[arg(long, value_name = "TOKEN", conflicts_with_all = ["policy", "api_keys"], allow_hyphen_values = true)]
     bearer_token: Option<Token>,
     /// Orchestra's file of keys
@@ -66,7 +68,7 @@ pub(crate) struct Run {
     /// A path that needs no key, such as /health or /docs/**; may be repeated
     #[arg(long, value_name = "PATH")]
     public: Vec<String>,
-    /// The mode, whatever the policy and the store say
+    /// Override the mode of the policy and the store
     #[arg(long, value_parser = mode::parser())]
     mode: Option<Mode>,
     /// A certificate chain to listen with, as PEM
@@ -75,28 +77,28 @@ pub(crate) struct Run {
     /// Its private key, as PEM
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
-    /// The Envoy to run [default: the one on PATH, or else one that is installed]
+    /// The Envoy to run [default: the one on PATH, otherwise one is installed]
     #[arg(long, value_name = "PATH")]
     envoy: Option<PathBuf>,
-    /// An Envoy configuration to run as it is, in the place of one that is made
+    /// Run this Envoy configuration unchanged, instead of a generated one
     #[arg(long, value_name = "FILE", conflicts_with_all = [
         "listen", "policy", "store", "bearer_token", "api_keys", "public", "mode", "tls_cert", "tls_key", "admin", "quiet",
     ])]
     config: Option<PathBuf>,
-    /// Where Envoy's admin interface listens, for `portcullis status` [default: nowhere that others reach]
+    /// Where Envoy's admin interface listens, for `portcullis status` [default: a private socket]
     #[arg(long, value_name = "ADDRESS:PORT")]
     admin: Option<Admin>,
-    /// Print no line for each request
+    /// Do not print a line for each request
     #[arg(long, short)]
     quiet: bool,
 }
 
-/// What happens while it runs.
+/// An event while the gate runs.
 #[derive(Debug, Clone, Copy)]
 enum Event {
-    /// A file of the policy is another one.
+    /// A file of the policy has changed.
     Changed,
-    /// Somebody wants it to end.
+    /// A signal to stop.
     Stop,
     /// Envoy has ended, with this status.
     Ended(Option<i32>),
@@ -113,10 +115,10 @@ impl Run {
             let configuration = self.config.context("give --upstream HOST:PORT, or --config FILE")?;
             watch::on_signal(sender.clone(), Event::Stop)?;
             let envoy = install::find(self.envoy.as_deref(), &events)?;
-            return given::run(&envoy, &configuration, sender, &events);
+            return configuration::run(&envoy, &configuration, sender, &events);
         };
-        let additions = Additions { public: self.public, mode: self.mode };
-        additions.check()?;
+        let overrides = Overrides { public: self.public, mode: self.mode };
+        overrides.check()?;
         let policy = self.policy.map(|file| PolicyFile { file, store: self.store });
         let source = Source::choose(policy, self.bearer_token, self.api_keys)?;
         let tls = self.tls_cert.zip(self.tls_key).map(|(certificate, key)| tls(&certificate, &key)).transpose()?;
@@ -127,21 +129,22 @@ impl Run {
             );
         }
         watch::on_signal(sender.clone(), Event::Stop)?;
-        // From before the files are read: no change is missed.
+        // Before the files are read, so that no change is missed.
         let files = source.files();
         let _watcher =
             (!files.is_empty()).then(|| watch::on_change(files, sender.clone(), Event::Changed)).transpose()?;
-        source.read(&additions)?;
+        source.read(&overrides)?;
         is_free(self.listen)?;
         let envoy = install::find(self.envoy.as_deref(), &events)?;
-        // Again: to install Envoy takes time, and nobody listened for changes.
-        let ready = source.read(&additions)?;
-        let proxy = live::Wanted { listen: self.listen, upstream: service, tls, admin: self.admin };
-        Live::start(&envoy, proxy, source, additions, ready, self.quiet, sender)?.go_on(&events)
+        // Again: installing Envoy takes time, and changes were not handled meanwhile.
+        let ready = source.read(&overrides)?;
+        let proxy = live::ProxySpec { listen: self.listen, upstream: service, tls, admin: self.admin };
+        Live::start(&envoy, proxy, source, overrides, ready, self.quiet, sender)?.run_until_stopped(&events)
     }
 }
 
-/// Envoy shares a port with another Envoy that listens there, and half of the requests would go there.
+/// Checks that the address is free. Envoy would share a port with another Envoy, and half of the requests would go
+/// there.
 fn is_free(listen: SocketAddr) -> Result<()> {
     TcpListener::bind(listen).map(drop).with_context(|| {
         format!(
@@ -151,10 +154,10 @@ fn is_free(listen: SocketAddr) -> Result<()> {
 }
 
 fn listen_address(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_| "write it as ADDRESS:PORT, such as 127.0.0.1:8080, 0.0.0.0:8080 or [::1]:0".to_owned())
+    text.parse().map_err(|_| "expected ADDRESS:PORT, such as 127.0.0.1:8080, 0.0.0.0:8080 or [::1]:0".to_owned())
 }
 
-/// Both files are what they should be, before Envoy says so in its own words.
+/// Checks both files, for a clearer message than Envoy's.
 fn tls(certificate: &Path, key: &Path) -> Result<Tls> {
     for (option, file, label, what) in [
         ("--tls-cert", certificate, "CERTIFICATE-----", "certificate"),
@@ -163,7 +166,7 @@ fn tls(certificate: &Path, key: &Path) -> Result<Tls> {
         let text =
             std::fs::read_to_string(file).with_context(|| format!("{option} {}: cannot read it", file.display()))?;
         if !text.lines().any(|line| line.starts_with("-----BEGIN ") && line.trim_end().ends_with(label)) {
-            return Err(anyhow!("{option} {}: there is no {what} as PEM in it", file.display()));
+            return Err(anyhow!("{option} {}: expected a {what} in PEM format", file.display()));
         }
     }
     Ok(Tls { certificate: std::path::absolute(certificate)?, key: std::path::absolute(key)? })

@@ -1,4 +1,4 @@
-//! Envoy as a process that ends with this one, whatever ends this one, and takes its directory with it.
+//! Envoy as a child process. It ends with this process, however this process ends, and its directory is deleted.
 
 use std::io::{BufRead as _, BufReader, Read};
 use std::path::Path;
@@ -11,9 +11,9 @@ use anyhow::{Context as _, Result};
 use super::{Event, access};
 use crate::output::{RED, YELLOW, note, printable};
 
-/// Runs a command, and kills it when the pipe on standard input ends, which the kernel closes for a process that is killed.
-/// The directory goes when the command has ended. Ends with the command's own status. It says nothing itself: nobody may be
-/// there to read, and to write would then end it.
+/// Runs a command, and kills it when the pipe on standard input is closed, which the kernel does if this process is
+/// killed. Then deletes the directory, and exits with the status of the command. It prints nothing: writing to a closed
+/// output would end it.
 const KEEPER: &str = r#"directory=$1; shift; exec 3<&0
 "$@" </dev/null 3<&- & child=$!
 { cat <&3; kill -KILL "$child"; } >/dev/null 2>&1 & leash=$!
@@ -25,24 +25,24 @@ kill "$leash"; rm -rf -- "$directory"; exit "$status""#;
 pub(super) struct Plan<'a> {
     /// Its configuration.
     pub(super) configuration: &'a Path,
-    /// The id and cluster of its node, where the configuration has none.
+    /// The id and cluster of its node, if the configuration has none.
     pub(super) node: Option<&'a str>,
-    /// What is printed of requests.
+    /// How requests are printed.
     pub(super) requests: Requests,
-    /// A variable of the environment that Envoy is not to have.
+    /// An environment variable that Envoy does not get.
     pub(super) hidden: Option<&'a str>,
-    /// Parts of the messages that are not shown.
+    /// Parts of log messages that are not shown.
     pub(super) expected: &'static [&'static str],
 }
 
-/// What is printed of requests.
+/// How requests are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Requests {
-    /// A line for each, of what comes in [`access::FORMAT`].
+    /// One line for each request, from [`access::FORMAT`].
     Lines,
     /// Nothing.
     Quiet,
-    /// What the configuration writes to standard output.
+    /// Whatever the configuration writes to standard output.
     AsConfigured,
 }
 
@@ -54,10 +54,10 @@ pub(super) struct Process {
 }
 
 impl Process {
-    /// Starts Envoy with a private directory; [`Event::Ended`] says when it has ended.
+    /// Starts Envoy with a private directory. Sends [`Event::Ended`] when it has ended.
     ///
     /// # Errors
-    /// Where there is no shell.
+    /// If there is no shell.
     pub(super) fn start(envoy: &Path, directory: &Path, plan: &Plan<'_>, events: Sender<Event>) -> Result<Self> {
         let is_printed = plan.requests != Requests::AsConfigured;
         let mut command = Command::new("/bin/sh");
@@ -73,7 +73,7 @@ impl Process {
             .stdin(Stdio::piped())
             .stdout(if is_printed { Stdio::piped() } else { Stdio::inherit() })
             .stderr(Stdio::piped());
-        // Ctrl-C is for this process alone, which then ends Envoy in order.
+        // Ctrl-C reaches only this process, which then stops Envoy properly.
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         if let Some(node) = plan.node {
             command.args(["--service-node", node, "--service-cluster", node]);
@@ -92,11 +92,11 @@ impl Process {
             let expected = plan.expected;
             printers.push(thread::spawn(move || print_log(log, expected)));
         }
-        thread::spawn(move || tell_end(keeper, &events));
+        thread::spawn(move || report_end(keeper, &events));
         Ok(Self { leash, printers })
     }
 
-    /// Ends it, if it has not ended, and prints what there is of it to print.
+    /// Ends it, if it has not ended, and prints the rest of its output.
     pub(super) fn end(mut self) {
         drop(self.leash.take());
         for printer in self.printers.drain(..) {
@@ -105,12 +105,12 @@ impl Process {
     }
 }
 
-fn tell_end(mut keeper: Child, events: &Sender<Event>) {
+fn report_end(mut keeper: Child, events: &Sender<Event>) {
     let status = keeper.wait().ok().and_then(|status| status.code());
     let _ = events.send(Event::Ended(status));
 }
 
-/// Envoy's warnings and errors, each with its mark.
+/// Prints Envoy's warnings and errors.
 fn print_log(log: impl Read, expected: &[&str]) {
     for line in BufReader::new(log).split(b'\n').map_while(Result::ok) {
         let line = String::from_utf8_lossy(&line);

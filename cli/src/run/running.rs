@@ -1,4 +1,4 @@
-//! An Envoy that runs, and how it is stopped.
+//! A running Envoy, and how to stop it.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
@@ -13,11 +13,11 @@ use super::admin::Admin;
 use super::process::Process;
 use crate::output::{RED, count, note};
 
-/// How long Envoy may take to start, which compiles the module, and to take a change.
+/// How long Envoy may take to start, which includes compiling the module, or to load a change.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
-/// How often to look.
+/// The polling interval.
 pub(super) const PULSE: Duration = Duration::from_millis(50);
-/// How long requests that are under way may take to end.
+/// How long active requests may take to finish.
 const DRAIN: Duration = Duration::from_secs(10);
 
 /// An Envoy, and its admin interface.
@@ -27,24 +27,24 @@ pub(super) struct Running {
     pub(super) admin: Admin,
 }
 
-/// Makes a directory that only this user can read.
+/// Creates a directory that only this user can read.
 ///
 /// # Errors
-/// Where there is no place for one.
+/// If it cannot be created.
 pub(super) fn private_directory() -> Result<TempDir> {
     let private = Permissions::from_mode(0o700);
     let directory = tempfile::Builder::new().prefix("portcullis-").permissions(private).tempdir();
-    directory.context("cannot make a temporary directory (TMPDIR says where)")
+    directory.context("cannot create a temporary directory (set TMPDIR to choose another place)")
 }
 
 impl Running {
-    /// Says that Envoy has ended by itself.
+    /// Prints that Envoy has ended by itself.
     pub(super) fn ended(self, status: Option<i32>) {
         self.process.end();
         note(format_args!("{RED}Envoy ended by itself{RED:#} ({})", how(status)));
     }
 
-    /// Takes no more requests, lets those that are under way end, and ends Envoy.
+    /// Accepts no more requests, lets active ones finish, and stops Envoy.
     pub(super) fn stop(self, events: &Receiver<Event>) {
         let has_ended = |patience: Duration| {
             let deadline = Instant::now() + patience;
@@ -52,7 +52,7 @@ impl Running {
                 match events.recv_timeout(left) {
                     Ok(Event::Changed) => {}
                     Ok(Event::Ended(_)) => return true,
-                    // Whoever asks twice is in a hurry.
+                    // A second signal stops at once.
                     Ok(Event::Stop) | Err(_) => return false,
                 }
             }
@@ -62,7 +62,7 @@ impl Running {
         let _ = self.admin.post("/drain_listeners");
         let waiting = usize::try_from(active()).unwrap_or(usize::MAX);
         if waiting > 0 {
-            note(format_args!("waiting for {} to end (Ctrl-C: at once)", count(waiting, "request")));
+            note(format_args!("waiting for {} to finish (Ctrl-C: stop at once)", count(waiting, "request")));
         }
         let deadline = Instant::now() + DRAIN;
         while active() > 0 && Instant::now() < deadline {
@@ -78,7 +78,7 @@ impl Running {
     }
 }
 
-/// How a process ended, by the status that its shell has for it.
+/// Describes how a process ended, by the status of its shell.
 fn how(status: Option<i32>) -> String {
     match status {
         Some(status) if status > 128 => format!("by signal {}", status.saturating_sub(128)),

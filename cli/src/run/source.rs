@@ -1,4 +1,4 @@
-//! Where the policy comes from, and what is asked for on top of it.
+//! The source of the policy, and overrides from the command line.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -10,16 +10,16 @@ use portcullis::request::{is_presentable, is_token68};
 use portcullis::{Document, Loaded};
 use serde_json::json;
 
-use crate::files::{Merged, POLICY, PolicyFile, environment, merge};
+use crate::files::{EffectivePolicy, POLICY, PolicyFile, environment, merge};
 use crate::import::deepaas::{self, VARIABLE as TOKEN};
 use crate::import::orchestra::VARIABLE as API_KEYS;
 use crate::import::orchestra_as_policy;
 use crate::mode;
-use crate::render::document::Sealed;
+use crate::render::document::KeylessPolicy;
 use crate::store::Store;
 use crate::yaml::{Node, Tree};
 
-/// A token as it was given, which nothing shows.
+/// A token. `Debug` does not show it.
 #[derive(Clone)]
 pub(super) struct Token(String);
 
@@ -35,44 +35,44 @@ impl fmt::Debug for Token {
     }
 }
 
-/// Where the policy comes from.
+/// The source of the policy.
 #[derive(Debug)]
 pub(super) enum Source {
     /// `policy.yaml` and `keys.json`.
     Files(PolicyFile),
     /// Orchestra's `api_keys.json`.
     ApiKeys(PathBuf),
-    /// One token that opens a DEEPaaS, and who said so.
+    /// A token for a DEEPaaS, and the option or variable that it comes from.
     Token(Digest, &'static str),
-    /// From nowhere: the gate is open.
+    /// No source: the gate is open.
     Nowhere,
 }
 
-/// What is asked for on the command line on top of it.
+/// Overrides of the policy from the command line.
 #[derive(Debug)]
-pub(super) struct Additions {
-    /// More of `public_paths`.
+pub(super) struct Overrides {
+    /// Additional public paths.
     pub(super) public: Vec<String>,
     /// Another mode.
     pub(super) mode: Option<Mode>,
 }
 
-/// A policy that the gate takes.
+/// A valid policy, ready to deliver.
 #[derive(Debug)]
 pub(super) struct Ready {
     /// The document, without keys.
-    pub(super) sealed: Sealed,
-    /// The same, compiled as in the gate.
+    pub(super) keyless: KeylessPolicy,
+    /// The compiled policy.
     pub(super) loaded: Loaded,
-    /// What whoever runs this should know.
+    /// Warnings for the user.
     pub(super) remarks: Vec<String>,
 }
 
 impl Source {
-    /// What was asked for, or else what the environment or the working directory has.
+    /// Chooses the source: the given option, or the environment, or the working directory.
     ///
     /// # Errors
-    /// A token that no request could present, or two sources in the environment.
+    /// An invalid token, or two sources in the environment.
     pub(super) fn choose(policy: Option<PolicyFile>, token: Option<Token>, api_keys: Option<PathBuf>) -> Result<Self> {
         match (policy, token, api_keys) {
             (Some(file), ..) => return Ok(Self::Files(file)),
@@ -84,7 +84,8 @@ impl Source {
         match (set(TOKEN), std::env::var_os(API_KEYS).filter(|value| !value.is_empty())) {
             (Some(_), Some(_)) => {
                 bail!(
-                    "{TOKEN} and {API_KEYS} are both set: unset one, or say which with --policy, --bearer-token or --api-keys"
+                    "{TOKEN} and {API_KEYS} are both set: unset one, or choose with --policy, --bearer-token or \
+                     --api-keys"
                 )
             }
             (Some(token), None) => Self::token(&token, TOKEN),
@@ -92,16 +93,17 @@ impl Source {
             (None, None) if Path::new(POLICY).exists() => {
                 Ok(Self::Files(PolicyFile { file: POLICY.into(), store: None }))
             }
-            // Whoever has keys does not mean to be open.
+            // If there are keys, the gate is not meant to be open.
             (None, None) if Path::new(Store::NAME).exists() => {
                 bail!(
-                    "there is {} here, and no {POLICY} that says what its keys open: `portcullis init` writes one",
+                    "found {}, but no {POLICY}: write the policy that its keys belong to (docs/configuration.md), or \
+                     use --policy FILE",
                     Store::NAME
                 )
             }
-            // A secret that did not arrive.
+            // A secret is probably missing.
             (None, None) if let Some(name) = [TOKEN, API_KEYS].into_iter().find(|name| environment(name).is_some()) => {
-                bail!("{name} is set, and empty: give it a value, or unset it to have the gate open")
+                bail!("{name} is set but empty: give it a value, or unset it to run without a policy")
             }
             (None, None) => Ok(Self::Nowhere),
         }
@@ -111,14 +113,14 @@ impl Source {
         let token = token.strip_suffix(b"\n").unwrap_or(token);
         if !(is_presentable(token) && is_token68(token)) {
             bail!(
-                "{from}: no request could present this token (not shown): it must be 1 to 1024 letters, digits and \
-                 -._~+/ alone, with = at its end alone"
+                "{from}: invalid token (not shown): expected 1 to 1024 letters, digits and -._~+/, with = only at its \
+                 end"
             );
         }
         Ok(Self::Token(Digest::of(token), from))
     }
 
-    /// The files that it is made of; one may come later.
+    /// The files of the source. One may not exist yet.
     pub(super) fn files(&self) -> Vec<PathBuf> {
         match self {
             Self::Files(files) => files.files(),
@@ -130,11 +132,11 @@ impl Source {
     /// Reads and compiles it.
     ///
     /// # Errors
-    /// Where a file cannot be read, or where the gate would refuse what it holds.
-    pub(super) fn read(&self, additions: &Additions) -> Result<Ready> {
-        // A pipe is empty the second time that it is read, or keeps its reader waiting while changes go unseen.
+    /// If a file cannot be read, or if the gate would refuse the policy.
+    pub(super) fn read(&self, overrides: &Overrides) -> Result<Ready> {
+        // A pipe cannot be read again when something changes.
         if let Some(file) = self.files().iter().find(|file| file.exists() && !file.is_file()) {
-            bail!("{} is no regular file: it is read again whenever it changes", file.display());
+            bail!("{}: expected a regular file, because it is read again whenever it changes", file.display());
         }
         let (mut merged, mut remarks) = match self {
             Self::Files(files) => (files.read()?, Vec::new()),
@@ -145,17 +147,17 @@ impl Source {
                 (merge(open, None, Path::new("no policy"))?, Vec::new())
             }
         };
-        additions.add_to(&mut merged);
-        // Each decision, for the line that is printed of a request.
+        overrides.add_to(&mut merged);
+        // The printed line of a request needs each decision.
         merged.node.set("access_log", true.into());
         let loaded = merged.compile(&environment)?;
-        if let (Some(own), None) = (&merged.overridden_mode, additions.mode) {
-            remarks.push(format!("the mode is that of the store; the policy itself says {own}"));
+        if let (Some(own), None) = (&merged.overridden_mode, overrides.mode) {
+            remarks.push(format!("the store overrides the mode of the policy, which is {own}"));
         }
         let refused = loaded.refused_entries.iter();
         remarks
             .extend(refused.map(|entry| format!("{}: invalid key entry skipped: {entry}", merged.place(&entry.path))));
-        Ok(Ready { sealed: Sealed::new(merged, None)?, loaded, remarks })
+        Ok(Ready { keyless: KeylessPolicy::new(merged, None)?, loaded, remarks })
     }
 }
 
@@ -173,11 +175,11 @@ impl fmt::Display for Source {
     }
 }
 
-impl Additions {
-    /// Refuses paths that no policy takes, before anything starts.
+impl Overrides {
+    /// Checks the additional paths before anything starts.
     ///
     /// # Errors
-    /// The first of them.
+    /// The first invalid path.
     pub(super) fn check(&self) -> Result<()> {
         for path in &self.public {
             let document = Node::from(json!({"public_paths": [path]}));
@@ -186,7 +188,7 @@ impl Additions {
         Ok(())
     }
 
-    fn add_to(&self, merged: &mut Merged) {
+    fn add_to(&self, merged: &mut EffectivePolicy) {
         if let Some(mode) = self.mode {
             merged.node.set("mode", mode::name(mode).into());
         }
@@ -196,7 +198,7 @@ impl Additions {
         let more = self.public.iter().map(|path| Node::from(path.as_str()));
         match merged.node.get_mut("public_paths") {
             Some(Node { tree: Tree::List(paths), .. }) => paths.extend(more),
-            // Something else than a list: the gate's own refusal says so.
+            // Not a list: the gate refuses it with its own message.
             Some(_) => {}
             None => merged.node.set("public_paths", Node::list(more)),
         }

@@ -1,4 +1,4 @@
-//! Whether the upstream is there, and whether callers can reach it around the gate.
+//! Checks whether the upstream answers, and whether callers can bypass the gate.
 
 use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs as _};
 use std::thread;
@@ -9,10 +9,10 @@ use crate::render::envoy::Upstream;
 
 /// How long a connection may take.
 const PATIENCE: Duration = Duration::from_millis(500);
-/// How long to wait before looking again for an upstream that is not there.
+/// How long to wait before the next attempt to reach the upstream.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Looks at the upstream beside everything else: it may come later, and what was not there could not be asked.
+/// Checks the upstream in the background, since it may start later.
 pub(super) fn watch(upstream: Upstream, listen: SocketAddr) {
     thread::spawn(move || {
         let own = addresses_of_this_machine();
@@ -49,7 +49,7 @@ pub(super) fn name(upstream: &Upstream) -> String {
     }
 }
 
-/// Whether requests would come back to the gate itself.
+/// Whether requests would return to the gate itself.
 pub(super) fn is_the_gate(upstream: &Upstream, listen: SocketAddr) -> bool {
     listen.port() == upstream.port && resolve(upstream).iter().any(|address| is_listened_at(address, listen))
 }
@@ -59,16 +59,16 @@ fn ways_around(upstream: &Upstream, addresses: &[SocketAddr], own: &[IpAddr], li
     let is_here = |address: &SocketAddr| address.ip().is_loopback() || own.contains(&address.ip());
     if !addresses.iter().all(is_here) {
         return vec![format!(
-            "the upstream {place} is not on this machine: whoever reaches its network goes around the gate. Let its \
-             firewall take connections to port {port} from this machine alone"
+            "the upstream {place} is not on this machine: whoever can reach its network can bypass the gate. Make its \
+             firewall accept connections to port {port} from this machine only"
         )];
     }
     let elsewhere = own.iter().filter(|ip| !ip.is_loopback()).map(|ip| SocketAddr::new(*ip, port));
     let open = elsewhere.filter(|address| !is_listened_at(address, listen) && answers(address));
     open.map(|address| {
         format!(
-            "the upstream answers at {address} too, where callers go around the gate: have it listen on 127.0.0.1 \
-             alone (deepaas-run --listen-ip 127.0.0.1, uvicorn --host 127.0.0.1), or close port {port} in the firewall"
+            "the upstream also answers at {address}, where callers can bypass the gate: make it listen on 127.0.0.1 \
+             only (deepaas-run --listen-ip 127.0.0.1, uvicorn --host 127.0.0.1), or close port {port} in the firewall"
         )
     })
     .collect()
@@ -86,7 +86,7 @@ fn answers(address: &SocketAddr) -> bool {
     TcpStream::connect_timeout(address, PATIENCE).is_ok()
 }
 
-/// Without those that are only good for one link, and of no use without its name.
+/// The addresses of this machine, without link-local ones, which need the name of an interface.
 fn addresses_of_this_machine() -> Vec<IpAddr> {
     let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
     interfaces.into_iter().filter(|interface| !interface.is_link_local()).map(|interface| interface.ip()).collect()

@@ -1,8 +1,8 @@
-//! What one Envoy says of its gates.
+//! Reads the state of the gates in one Envoy.
 //!
-//! A gate tells in statistics of its own (`wasmcustom.portcullis.NAME.`). A policy that comes by ECDS has Envoy's own beside
-//! them: the version that is served, when it was taken, and how many were refused. Of the last one that came, taken or not,
-//! the configuration dump knows; where it came later than what is served, it was refused.
+//! A gate has its own statistics (`wasmcustom.portcullis.NAME.`). For a policy by ECDS, Envoy has more: the version
+//! that is served, when it was loaded, and how many were refused. The configuration dump has the last version that
+//! arrived, loaded or not: if it arrived later than the one that is served, it was refused.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::Wanted;
+use super::ExpectedPolicy;
 use crate::admin::Client;
 use crate::output::printable;
 
@@ -21,41 +21,41 @@ use crate::output::printable;
 pub(super) struct Envoy {
     /// Its version, such as `1.40.0`.
     pub(super) version: String,
-    /// For how many seconds it runs.
+    /// Its uptime in seconds.
     pub(super) uptime: i64,
     /// Its gates by name.
     pub(super) gates: BTreeMap<String, Gate>,
-    /// Where filters come by ECDS: each by its name. The gate is one of them, and may go by another name.
+    /// Updates of filters by ECDS, by filter name. The gate is one of these filters, perhaps under another name.
     pub(super) updates: BTreeMap<String, Updates>,
 }
 
-/// A gate. Its numbers are those of its statistics, and 0 where it has none of the name.
+/// A gate. Its numbers are from its statistics; missing ones are 0.
 #[derive(Debug, Default)]
 pub(super) struct Gate {
     /// 48 bits of the digest of the policy that it serves.
     pub(super) digest: u64,
-    /// How many keys that has.
+    /// The number of keys that work.
     pub(super) keys: u64,
-    /// How many key entries of it were refused.
+    /// The number of key entries that were refused.
     pub(super) refused_entries: u64,
-    /// Whether it denies anything: mode `enforce`.
+    /// Whether its mode is `enforce`.
     pub(super) is_enforcing: bool,
-    /// Decisions by what became of them (`allowed`, `denied`, `reported`) and why, since Envoy started.
+    /// Decisions since Envoy started, by outcome (`allowed`, `denied`, `reported`) and reason.
     pub(super) decisions: BTreeMap<String, BTreeMap<String, u64>>,
-    /// How often each key was used since Envoy started, by its id: of those that were, and where `key_metrics` counts them.
+    /// Uses of each key since Envoy started, by its id; empty without `key_metrics`.
     pub(super) key_uses: BTreeMap<String, u64>,
 }
 
-/// What came of a filter's updates since Envoy started.
+/// The updates of a filter since Envoy started.
 #[derive(Debug, Default)]
 pub(super) struct Updates {
-    /// The version that is served; empty where none ever was.
+    /// The version that is served; empty if there is none.
     pub(super) version: String,
-    /// How many were refused.
+    /// The number of updates that were refused.
     pub(super) refused: u64,
-    /// The version of the last one, where that was refused.
+    /// The version of the last update, if it was refused.
     pub(super) last_refused: Option<String>,
-    /// When the served one was taken, in milliseconds since 1970.
+    /// When the served version was loaded, in milliseconds since 1970.
     taken: u64,
 }
 
@@ -63,10 +63,10 @@ const GATE: &str = "wasmcustom.portcullis.";
 const UPDATES: &str = "extension_config_discovery.http_filter.";
 
 impl Envoy {
-    /// Asks an Envoy.
+    /// Queries an Envoy.
     ///
     /// # Errors
-    /// Where it cannot be asked, or is none.
+    /// If it does not answer, or is not an Envoy.
     pub(super) fn ask(admin: &Client, timeout: Duration) -> Result<Self> {
         let get = |page: &str, query: &[(&str, &str)]| admin.json(page, query, timeout);
         let info = get("/server_info", &[])?;
@@ -76,7 +76,7 @@ impl Envoy {
         let uptime = text("uptime_current_epoch").and_then(|text| text.strip_suffix('s')?.parse().ok());
         let (version, uptime) = version
             .zip(uptime)
-            .context("its /server_info says no version and uptime: is this Envoy's admin interface?")?;
+            .context("its /server_info has no version and uptime: is this Envoy's admin interface?")?;
         let mut envoy = Self { version: printable(version), uptime, gates: BTreeMap::new(), updates: BTreeMap::new() };
         let filter = r"^(wasmcustom\.portcullis|extension_config_discovery\.http_filter)\.";
         let stats = get("/stats", &[("format", "json"), ("filter", filter)])?;
@@ -87,7 +87,7 @@ impl Envoy {
             }
         }
         for (name, updates) in envoy.updates.iter_mut().filter(|(_, updates)| updates.refused > 0) {
-            // The mask leaves the policy out, and the keys that may be in it.
+            // The mask excludes the policy, which may contain keys.
             let query = [
                 ("resource", "ecds_filters"),
                 ("mask", "version_info,last_updated"),
@@ -106,28 +106,29 @@ impl Envoy {
         }
     }
 
-    /// With what is wrong, each in words that read on after the address.
-    pub(super) fn examined(self, wanted: Option<&Wanted>) -> (Self, Vec<String>) {
+    /// Returns the problems of this Envoy, as messages that follow its address.
+    pub(super) fn examined(self, expected: Option<&ExpectedPolicy>) -> (Self, Vec<String>) {
         let mut findings = Vec::new();
         let mut names: Vec<&str> = self.gates.keys().map(String::as_str).collect();
         if names.is_empty() {
             names.push("none");
         }
-        match wanted {
-            Some(Wanted { file, gate, digest }) => match self.gates.get(gate) {
+        match expected {
+            Some(ExpectedPolicy { file, gate, digest }) => match self.gates.get(gate) {
                 Some(serves) if serves.digest != *digest => findings.push(format!(
-                    "gate {gate} serves policy {:012x}, and {file} gives {digest:012x}: hand over what \
-                     `portcullis render` makes of it",
+                    "gate {gate} serves policy {:012x}, but {file} has policy {digest:012x}: render and deliver it \
+                     again",
                     serves.digest
                 )),
                 Some(_) => {}
-                None => {
-                    findings.push(format!("there is no gate {gate}, as {file} names it (gates: {})", names.join(", ")))
-                }
+                None => findings.push(format!("gate {gate} of {file} not found (gates: {})", names.join(", "))),
             },
             None if self.gates.is_empty() => {
-                findings
-                    .push("there is no gate: is the filter in its configuration, and has Envoy its statistics?".into());
+                findings.push(
+                    "no gate found: check that the filter is in Envoy's configuration, and that Envoy keeps its \
+                           statistics"
+                        .into(),
+                );
             }
             None => {}
         }
@@ -138,9 +139,9 @@ impl Envoy {
         for (name, updates) in &self.updates {
             if let Some(version) = &updates.last_refused {
                 let kept = if updates.version.is_empty() {
-                    "nothing is served, and every request denied".to_owned()
+                    "no policy is served, and every request is denied".to_owned()
                 } else {
-                    format!("version {} goes on", updates.version)
+                    format!("version {} stays active", updates.version)
                 };
                 findings.push(format!(
                     "filter {name} refused its last update, version {version}: {kept}; Envoy's log says why"
@@ -181,7 +182,7 @@ impl Updates {
         }
     }
 
-    /// Takes from a configuration dump whether the last update is the one that is served.
+    /// Reads from a configuration dump whether the last update was refused.
     fn note_last(&mut self, dump: &Value) {
         for config in dump.get("configs").and_then(Value::as_array).into_iter().flatten() {
             let text = |name: &str| config.get(name).and_then(Value::as_str).unwrap_or_default();
@@ -198,7 +199,7 @@ fn milliseconds(text: &str) -> Option<u64> {
     u64::try_from(time.unix_timestamp_nanos() / 1_000_000).ok()
 }
 
-/// A name in a regular expression: whatever is no letter and no digit matches any character.
+/// A name as a regular expression: characters other than letters and digits match any character.
 fn escaped(name: &str) -> String {
     name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '.' }).collect()
 }

@@ -1,4 +1,4 @@
-//! `portcullis status`: which policy running Envoys serve, and what they refused.
+//! `portcullis status`: shows which policy running Envoys serve, and what they refused.
 
 mod envoy;
 mod report;
@@ -20,19 +20,20 @@ const EXAMPLES: &str = "Examples:
       --admin http://10.0.0.8:9901
   portcullis status policy.yaml --output json
 
-An Envoy counts the uses of each key with `key_metrics: true` in the policy; else it counts decisions alone.
+Envoy counts the uses of each key only with `key_metrics: true` in the policy.
 
-Exit status: 0 all is well, 1 an Envoy serves another policy, refused the last update or some keys, or has no such gate, \
-2 usage or input error, or an Envoy cannot be asked.";
+Exit status: 0 all is well, 1 an Envoy serves another policy, refused the last update or some keys, or has no such \
+gate, \
+2 usage or input error, or an Envoy does not answer.";
 
-/// Ask running Envoys which policy they serve
+/// Show which policy running Envoys serve
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Status {
-    /// The policy that they should serve, as YAML or JSON [default: none is compared]
+    /// The policy that the Envoys should serve, as YAML or JSON [default: nothing is compared]
     #[arg(value_name = "POLICY")]
     policy: Option<PathBuf>,
-    /// The store of keys [default: keys.json beside the policy, where there is one]
+    /// The key store [default: keys.json beside the policy, if it exists]
     #[arg(long, value_name = "FILE", requires = "policy")]
     store: Option<PathBuf>,
     /// The admin interface of an Envoy, or the path of its socket; may be repeated
@@ -41,13 +42,13 @@ pub(crate) struct Status {
     /// How long an Envoy may take to answer
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = clap::value_parser!(u64).range(1..=600))]
     timeout: u64,
-    /// How to print it
+    /// The output format
     #[arg(long, value_enum, default_value = "text")]
     output: Output,
 }
 
-/// What an Envoy should serve.
-pub(crate) struct Wanted {
+/// The policy that an Envoy should serve.
+pub(crate) struct ExpectedPolicy {
     /// The policy's file.
     file: String,
     /// The name of the gate.
@@ -56,51 +57,51 @@ pub(crate) struct Wanted {
     digest: u64,
 }
 
-/// What became of asking one Envoy.
+/// The result of querying one Envoy.
 struct Answer {
     admin: Client,
-    /// What it said, and what is wrong with that; or why it could not be asked.
+    /// Its state and its problems, or why it did not answer.
     envoy: Result<(Envoy, Vec<String>)>,
 }
 
 impl Status {
     pub(crate) fn run(self) -> Result<bool> {
-        let wanted = self.wanted()?;
+        let expected = self.expected()?;
         let admins = self.admin.iter().map(|text| Client::parse(text)).collect::<Result<Vec<_>>>()?;
         let timeout = Duration::from_secs(self.timeout);
-        // Each on a thread of its own: ten that are dead take no longer than one.
+        // One thread for each, so that several that do not answer take no longer than one.
         let answers = std::thread::scope(|scope| {
             let asked: Vec<_> = admins
                 .into_iter()
                 .map(|admin| {
-                    let wanted = wanted.as_ref();
+                    let expected = expected.as_ref();
                     let thread = scope.spawn({
                         let admin = admin.clone();
-                        move || Envoy::ask(&admin, timeout).map(|envoy| envoy.examined(wanted))
+                        move || Envoy::ask(&admin, timeout).map(|envoy| envoy.examined(expected))
                     });
                     (admin, thread)
                 })
                 .collect();
             let answer = |(admin, thread): (Client, std::thread::ScopedJoinHandle<'_, _>)| {
-                let envoy = thread.join().unwrap_or_else(|_| Err(anyhow!("asking it failed")));
+                let envoy = thread.join().unwrap_or_else(|_| Err(anyhow!("internal error while querying it")));
                 Answer { admin, envoy }
             };
             asked.into_iter().map(answer).collect::<Vec<_>>()
         });
         match self.output {
-            Output::Text => report::text(&answers, wanted.as_ref())?,
-            Output::Json => report::json(&answers, wanted.as_ref())?,
+            Output::Text => report::text(&answers, expected.as_ref())?,
+            Output::Json => report::json(&answers, expected.as_ref())?,
         }
         match answers.iter().filter(|answer| answer.envoy.is_err()).count() {
             0 => Ok(answers.iter().flat_map(|answer| &answer.envoy).all(|(_, findings)| findings.is_empty())),
-            dead => bail!("{dead} of {} could not be asked", crate::output::count(answers.len(), "Envoy")),
+            dead => bail!("{dead} of {} did not answer", crate::output::count(answers.len(), "Envoy")),
         }
     }
 
-    fn wanted(&self) -> Result<Option<Wanted>> {
+    fn expected(&self) -> Result<Option<ExpectedPolicy>> {
         let Some(file) = &self.policy else { return Ok(None) };
         let (_, loaded) = PolicyFile { file: file.clone(), store: self.store.clone() }.load()?;
         let (gate, digest) = (loaded.policy.name().to_owned(), loaded.policy.digest().first_48_bits());
-        Ok(Some(Wanted { file: file.display().to_string(), gate, digest }))
+        Ok(Some(ExpectedPolicy { file: file.display().to_string(), gate, digest }))
     }
 }

@@ -1,16 +1,16 @@
-//! What was found out, for people and for programs.
+//! The report of `status`, as text and as JSON.
 
 use anyhow::Result;
 use comfy_table::{Table, presets};
 use serde_json::{Value, json};
 
 use super::envoy::{Envoy, Gate};
-use super::{Answer, Wanted};
+use super::{Answer, ExpectedPolicy};
 use crate::output::{GREEN, RED, print};
 use crate::when::Span;
 
-/// A table of all gates, and below it what is wrong.
-pub(super) fn text(answers: &[Answer], wanted: Option<&Wanted>) -> Result<()> {
+/// Prints a table of all gates, and the problems below it.
+pub(super) fn text(answers: &[Answer], expected: Option<&ExpectedPolicy>) -> Result<()> {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING);
     table.set_header([
@@ -50,14 +50,14 @@ pub(super) fn text(answers: &[Answer], wanted: Option<&Wanted>) -> Result<()> {
             print(&format!("{RED}error{RED:#} {admin}: {finding}\n"))?;
         }
     }
-    if let Some(wanted) = wanted.filter(|_| is_well) {
-        print(&format!("{GREEN}ok{GREEN:#} all serve {}, policy {:012x}\n", wanted.file, wanted.digest))?;
+    if let Some(expected) = expected.filter(|_| is_well) {
+        print(&format!("{GREEN}ok{GREEN:#} all serve {}, policy {:012x}\n", expected.file, expected.digest))?;
     }
     Ok(())
 }
 
 fn row(envoy: &Envoy, name: &str, gate: &Gate) -> [String; 7] {
-    // By ECDS alone, and where Envoy keeps these statistics: Istio's proxies do so when told.
+    // Only with ECDS, and if Envoy keeps these statistics. Istio's proxies keep them only if configured.
     let refused = if envoy.updates.is_empty() {
         "-".to_owned()
     } else {
@@ -78,22 +78,22 @@ fn row(envoy: &Envoy, name: &str, gate: &Gate) -> [String; 7] {
         format!("{}{keys}", gate.keys),
         refused,
         if decisions.is_empty() { "none yet".to_owned() } else { decisions.join("\n") },
-        // None used, or none counted.
+        // No key was used, or uses are not counted.
         if gate.key_uses.is_empty() { "-".to_owned() } else { uses.join("\n") },
     ]
 }
 
-/// The gauge tells no more than that.
+/// The mode, as far as the gauge shows it.
 fn mode(gate: &Gate) -> &'static str {
     if gate.is_enforcing { "enforce" } else { "report or disabled" }
 }
 
-/// The same as an object.
-pub(super) fn json(answers: &[Answer], wanted: Option<&Wanted>) -> Result<()> {
-    let wanted =
-        wanted.map(|wanted| json!({"file": wanted.file, "gate": wanted.gate, "digest": digest(wanted.digest)}));
+/// Prints the same as JSON.
+pub(super) fn json(answers: &[Answer], expected: Option<&ExpectedPolicy>) -> Result<()> {
+    let expected = expected
+        .map(|expected| json!({"file": expected.file, "gate": expected.gate, "digest": digest(expected.digest)}));
     let envoys: Vec<Value> = answers.iter().map(answer).collect();
-    print(&format!("{:#}\n", json!({"policy": wanted, "envoys": envoys})))
+    print(&format!("{:#}\n", json!({"policy": expected, "envoys": envoys})))
 }
 
 fn answer(Answer { admin, envoy }: &Answer) -> Value {
@@ -118,7 +118,7 @@ fn answer(Answer { admin, envoy }: &Answer) -> Value {
     })
 }
 
-/// As the gate's log has it, and `portcullis lint`.
+/// The digest as in the gate's log and in `portcullis lint`.
 fn digest(bits: u64) -> String {
     format!("{bits:012x}")
 }

@@ -1,4 +1,4 @@
-//! The store under a lock: a lock file beside it keeps two commands apart.
+//! The store under a lock: a lock file beside it prevents two commands from writing at the same time.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::ErrorKind;
@@ -11,22 +11,22 @@ use super::Store;
 use super::replace::{Staged, keep_owner};
 use crate::output::note;
 
-/// A store that nobody else changes until this is dropped.
+/// A store that no other command changes until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Locked {
     path: PathBuf,
-    /// What is in it.
+    /// Its contents.
     pub(crate) store: Store,
     _lock: File,
 }
 
 impl Locked {
-    /// Locks the store at `path` and reads it; an empty one where there is none yet.
+    /// Locks the store at `path` and reads it. If there is none yet, it is empty.
     ///
     /// # Errors
-    /// Where its directory cannot be written, or where it is no store.
+    /// If its directory cannot be written, or if it is not a store.
     pub(crate) fn open(path: &Path) -> Result<Self> {
-        // A store that is a link stays one: what it points to is replaced.
+        // If the store is a link, its target is replaced.
         let path = match fs::canonicalize(path) {
             Err(error) if error.kind() == ErrorKind::NotFound && !path.is_symlink() => path.to_owned(),
             resolved => resolved.with_context(|| format!("cannot open the store {}", path.display()))?,
@@ -36,22 +36,23 @@ impl Locked {
         Ok(Self { path, store, _lock: lock })
     }
 
-    /// Replaces the file, at once or not at all.
+    /// Replaces the file atomically.
     ///
     /// # Errors
-    /// Where it cannot be written; the old one then stands as it was.
+    /// If it cannot be written. The old file is then unchanged.
     pub(crate) fn save(&self) -> Result<()> {
         self.stage()?.commit()
     }
 
-    /// Does all of [`save`](Self::save) that can fail for want of room or permission; what is left is to commit it.
+    /// Does everything of [`save`](Self::save) that can fail because of space or permissions. The result is then
+    /// committed.
     ///
     /// # Errors
-    /// Where it cannot be written.
+    /// If it cannot be written.
     pub(crate) fn stage(&self) -> Result<Staged> {
         let text = self.store.to_text()?;
         let stage = || {
-            // Only who has the lock makes this file: one that is there was left by a crash.
+            // Only the holder of the lock creates this file: an existing one was left by a crash.
             let temporary = beside(&self.path, "new")?;
             match fs::remove_file(&temporary) {
                 Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
@@ -64,19 +65,20 @@ impl Locked {
     }
 }
 
-/// The lock of the file at `path`, which itself is replaced and so cannot carry one.
+/// Locks the file at `path` by a second file, since the file itself is replaced.
 fn lock(path: &Path) -> Result<File> {
     let lock_path = beside(path, "lock")?;
     let open = match OpenOptions::new().create_new(true).write(true).mode(0o600).open(&lock_path) {
-        // The owner of the store must be able to lock it the next time. Only what was made here is given away: whoever
-        // may write to the directory could put a link to another's file there. Who may not give it away is told on writing.
+        // The owner of the store must be able to lock it the next time. Only a file that was created here gets the
+        // owner: anyone who may write to the directory could put a link to another user's file there. A failure is
+        // reported when the store is written.
         Ok(lock) => {
             let _ = keep_owner(path, &lock);
             Ok(lock)
         }
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
             if !fs::symlink_metadata(&lock_path)?.is_file() {
-                bail!("{} is no file: remove it", lock_path.display());
+                bail!("{} is not a regular file: remove it", lock_path.display());
             }
             OpenOptions::new().write(true).open(&lock_path)
         }
@@ -85,7 +87,7 @@ fn lock(path: &Path) -> Result<File> {
     let lock = open.with_context(|| lock_path.display().to_string())?;
     match lock.try_lock() {
         Err(TryLockError::WouldBlock) => {
-            note(format_args!("another command has {}: waiting for it", path.display()));
+            note(format_args!("another command has locked {}: waiting for it", path.display()));
             lock.lock()?;
         }
         Err(TryLockError::Error(error)) => return Err(error.into()),
@@ -96,7 +98,7 @@ fn lock(path: &Path) -> Result<File> {
 
 /// The hidden file `.NAME.suffix` beside the file NAME.
 fn beside(path: &Path, suffix: &str) -> Result<PathBuf> {
-    let name = path.file_name().ok_or_else(|| anyhow!("{} is no file name", path.display()))?;
+    let name = path.file_name().ok_or_else(|| anyhow!("{}: expected a file name", path.display()))?;
     Ok(path.with_file_name(format!(".{}.{suffix}", name.to_string_lossy())))
 }
 

@@ -1,6 +1,7 @@
-//! The store, `keys.json`: what the command writes. Key entries by consumer, digests only, and an override of the mode.
+//! The key store, `keys.json`, which the command writes: key entries by consumer, with digests only, and an override of
+//! the mode.
 //!
-//! One key a line, sorted, so that a difference between two versions can be read. Members that somebody added are kept.
+//! It is sorted and has one key on each line, so that diffs are readable. Members that users add are kept.
 
 mod locked;
 mod replace;
@@ -19,19 +20,19 @@ pub(crate) use self::locked::Locked;
 pub(crate) use self::replace::write_atomically;
 use crate::yaml::Node;
 
-/// All that the command keeps.
+/// The contents of the key store.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 pub(crate) struct Store {
-    /// The version of the format: 1. Without it, a file is no store.
+    /// The version of the format: 1. It is required.
     pub(crate) version: Version,
-    /// The mode, whatever the policy says.
+    /// The mode that overrides the one of the policy.
     #[serde(default)]
     pub(crate) mode_override: Option<Mode>,
-    /// Keys, by the name of their consumer. None stands twice, as after a careless merge: the reader would keep one, and the
-    /// keys of the other would be lost.
+    /// Keys by the name of their consumer. A duplicate name, as after a careless merge, is an error: otherwise the keys
+    /// of one of them would be lost.
     #[serde(default, deserialize_with = "serde_with::rust::maps_duplicate_key_is_error::deserialize")]
     pub(crate) consumers: BTreeMap<String, Stored>,
-    /// What somebody added.
+    /// Members that users added.
     #[serde(flatten)]
     pub(crate) others: Map<String, Value>,
 }
@@ -45,20 +46,20 @@ impl TryFrom<u64> for Version {
     type Error = &'static str;
 
     fn try_from(number: u64) -> Result<Self, Self::Error> {
-        if number == 1 { Ok(Self) } else { Err("a version of the format that this command does not know") }
+        if number == 1 { Ok(Self) } else { Err("unknown version of the format") }
     }
 }
 
-/// What the store has of a consumer.
+/// A consumer in the store.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 pub(crate) struct Stored {
-    /// Its roles, where no policy names the consumer.
+    /// Its roles, if the policy does not define the consumer.
     #[serde(default)]
     pub(crate) roles: Vec<String>,
     /// Its keys.
     #[serde(default)]
     pub(crate) keys: Vec<StoredKey>,
-    /// What somebody added.
+    /// Members that users added.
     #[serde(flatten)]
     pub(crate) others: Map<String, Value>,
 }
@@ -66,44 +67,44 @@ pub(crate) struct Stored {
 /// One key. Times are RFC 3339 texts, as the policy has them.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct StoredKey {
-    /// Its public handle.
+    /// Its public id.
     pub(crate) id: String,
     /// The SHA-256 of the key, as 64 hex digits.
     pub(crate) sha256: String,
-    /// A remark.
+    /// A description.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) description: Option<String>,
-    /// When it came into the store.
+    /// When it was added to the store.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) created: Option<String>,
     /// Not valid before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) not_before: Option<String>,
-    /// Not valid from then on.
+    /// Not valid from this time on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) expires: Option<String>,
-    /// Switched off.
+    /// Whether it is disabled.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) disabled: bool,
-    /// What somebody added.
+    /// Members that users added.
     #[serde(flatten)]
     pub(crate) others: Map<String, Value>,
 }
 
 impl Stored {
-    /// Whether nothing is lost without it.
+    /// Whether it contains nothing.
     pub(crate) fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 }
 
 impl StoredKey {
-    /// The digest, where the text is one. Somebody may have written it, in either case.
+    /// The digest, if the text is valid, in either letter case.
     pub(crate) fn digest(&self) -> Option<Digest> {
         Digest::from_hex(&self.sha256)
     }
 
-    /// The entry that the gate gets: without what only the store knows.
+    /// The entry as the gate gets it: without members that only the store has.
     pub(crate) fn to_node(&self) -> Node {
         let text = |name, value: &Option<String>| value.as_ref().map(|value| (name, Node::from(value.as_str())));
         let always = [("id", Node::from(self.id.as_str())), ("sha256", self.sha256.as_str().into())];
@@ -118,39 +119,37 @@ impl StoredKey {
 }
 
 impl Store {
-    /// What the file is called, beside the policy.
+    /// The default file name.
     pub(crate) const NAME: &str = "keys.json";
 
     /// Reads a store.
     ///
     /// # Errors
-    /// Where there is none, or where it is none.
+    /// If the file does not exist, or is invalid.
     pub(crate) fn read(path: &Path) -> Result<Self> {
         let place = path.display();
         let text = fs::read_to_string(path).with_context(|| match path.exists() {
             true => format!("cannot read the store {place}"),
-            false => format!("there is no store {place} (--store names another, `portcullis init` makes one)"),
+            false => format!("key store {place} not found (--store selects another, `portcullis init` creates one)"),
         })?;
-        Self::parse(&text).with_context(|| format!("{place} is no store of keys"))
+        Self::parse(&text).with_context(|| format!("invalid key store {place}"))
     }
 
-    /// Reads the text of a store. The message shows none of it: somebody may have put a key there.
+    /// Parses the text of a store. The message shows no part of it, since it may contain a key.
     pub(crate) fn parse(text: &str) -> Result<Self> {
         serde_json::from_str(text).map_err(|error| {
             let what = match error.classify() {
-                serde_json::error::Category::Data => {
-                    "something is missing, or has another type or version than belongs there"
-                }
+                serde_json::error::Category::Data => "missing member, or unexpected type or version",
                 _ => "not valid JSON",
             };
-            anyhow!("{what} (line {}, column {}): mend it, or restore a copy", error.line(), error.column())
+            anyhow!("{what} (line {}, column {}): correct it, or restore a copy", error.line(), error.column())
         })
     }
 
     /// The text of the store: sorted, one key a line.
     ///
     /// # Errors
-    /// None: it is only memory that is written to.
+    /// Never: it only writes to memory.
     pub(crate) fn to_text(&self) -> Result<String> {
         let mut text = String::from("{\n  \"version\": 1");
         let mut member = |name: &str, value: &str| text.push_str(&format!(",\n  {}: {value}", Value::from(name)));

@@ -5,7 +5,8 @@ use std::fs;
 use assert_cmd::Command;
 use tempfile::TempDir;
 
-/// Runs `portcullis` in a directory that holds these files, with this on standard input; gives exit status, standard output
+/// Runs `portcullis` in a directory that holds these files, with this on standard input; gives exit status, standard
+/// output
 /// and standard error.
 pub(crate) fn run(files: &[(&str, &str)], arguments: &[&str], input: &str) -> (i32, String, String) {
     let directory = TempDir::new().expect("a directory");

@@ -1,4 +1,4 @@
-//! `portcullis import kong`: what Kong denies is denied here too, and what cannot be said stays shut.
+//! `portcullis import kong`: what Kong denies is denied here too, and what cannot be expressed is blocked.
 
 use crate::place::{OUTSIDE, Place, line_with};
 
@@ -20,7 +20,7 @@ fn import(configuration: &str) -> (Place, String) {
     (place, said)
 }
 
-/// Who may come in: nobody but by a key of one of these.
+/// Checks that only the keys of these consumers are allowed.
 fn admits(place: &Place, method: &str, path: &str, admitted: &[&str]) {
     place.decides(&[(method, path, "", OUTSIDE, "deny no_credential")]);
     for (who, key) in [("reader", "kong-reader-1f2e3d"), ("admin", "kong-admin-4c5b6a"), ("both", "kong-both-778899")] {
@@ -34,7 +34,8 @@ const READER: &[&str] = &["reader", "both"];
 const BOTH: &[&str] = &["both"];
 const ALL: &[&str] = &["reader", "admin", "both"];
 
-/// Of the routes that match a request Kong takes the one with more attributes, then the one with a regular expression, then
+/// Of the routes that match a request Kong takes the one with more attributes, then the one with a regular expression,
+/// then
 /// the longest prefix.
 #[test]
 fn rules_stand_in_the_order_in_which_kong_takes_routes() {
@@ -124,7 +125,7 @@ routes:
 - {paths: [/docs]}
 ",
     );
-    let told = line_with(&said, "which groups may use this route is not known");
+    let told = line_with(&said, "the groups that may use this route are unknown");
     assert!(told.contains("kong.yaml:10:3") && told.contains("its service is not in this file"), "{said}");
     assert!(said.contains("kong.yaml:10:3: a route without key-auth needs a key here: its service is not"), "{said}");
     admits(&place, "GET", "/payroll/x", &[]);
@@ -183,7 +184,8 @@ routes: [{service: {name: shared}, paths: [/payroll]}, {paths: [/docs]}]
     admits(&place, "GET", "/docs/x", ALL);
 }
 
-/// One setting is for all paths here, and Kong has it for each plugin: preflights pass where they pass everywhere in Kong.
+/// One setting is for all paths here, and Kong has it for each plugin: preflights pass where they pass everywhere in
+/// Kong.
 #[test]
 fn preflights_need_a_key_where_kong_asks_for_one_somewhere() {
     const OFF: &str = "{name: key-auth, config: {run_on_preflight: false}}";
@@ -202,7 +204,7 @@ fn preflights_need_a_key_where_kong_asks_for_one_somewhere() {
     }
 }
 
-/// Whatever is not written as Kong wants it narrows a route to nobody knows what.
+/// A route with members of the wrong type has unknown conditions.
 #[test]
 fn a_route_that_cannot_be_read_is_not_public() {
     for route in [
@@ -228,12 +230,12 @@ fn kong_decides_as_before_or_stays_shut() {
     let (status, _, said) = place.import(&["kong"], "kong.yaml");
     assert_eq!(status, 1, "{said}");
     for (part, left) in [
-        (":7:11: its id", "it holds the key itself"),
+        (":7:11: id not imported", "it contains the key"),
         (":8:11:", "it expired at 2023-11-14T23:13:20Z"),
         (":12:3:", "basicauth_credentials"),
         (":14:31:", "a reference to a key"),
         (":17:3:", "its consumer is not in this file"),
-        (":35:7:", "nobody passes there"),
+        (":35:7:", "the route is blocked"),
         (":40:5:", "needs a key here"),
         (":42:3:", "rate-limiting: not about keys"),
     ] {
@@ -299,7 +301,7 @@ routes:
 "#,
     );
     let (status, _, said) = place.run(&["import", "kong", "kong.yaml"], &[]);
-    assert!(status == 1 && line_with(&said, "the plugin jwt").contains("nothing is public where it runs"), "{said}");
+    assert!(status == 1 && line_with(&said, "the plugin jwt").contains("no route with it is public"), "{said}");
     for (path, decision) in [
         ("/api", "deny no_credential"),
         ("/admin", "deny no_credential"),

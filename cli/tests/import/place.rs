@@ -1,4 +1,4 @@
-//! Where an import runs, and what holds after each run: no key is in any output or file.
+//! A directory for imports. After each run it checks that no key is in any output or file.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -70,7 +70,8 @@ impl Place {
         fs::write(self.path(name), text).expect("a file is written");
     }
 
-    /// Runs the command; gives exit status, standard output and standard error. No key is in any of these, nor in a file.
+    /// Runs the command; gives exit status, standard output and standard error. No key is in any of these, nor in a
+    /// file.
     pub(crate) fn run(&self, arguments: &[&str], environment: &[(&str, &str)]) -> (i32, String, String) {
         let mut command = Command::cargo_bin("portcullis").expect("the command is built");
         for variable in ["API_KEYS_FILE", "DEEPAAS_AUTH_BEARER_TOKEN", "RXINFER_SERVER_ENABLE_DEV_TOKEN"] {
@@ -123,5 +124,5 @@ pub(crate) fn line_with<'a>(text: &'a str, part: &str) -> &'a str {
     text.lines().find(|line| line.contains(part)).unwrap_or_else(|| panic!("{part} is not in {text}"))
 }
 
-/// A caller that nobody trusts.
+/// The address of an untrusted caller.
 pub(crate) const OUTSIDE: &str = "203.0.113.9:40000";

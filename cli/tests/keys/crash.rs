@@ -102,8 +102,8 @@ fn ten_thousand_keys_go_through_every_command() {
         (&["add", "--consumer", "ops"][..], "10000 keys of ops added"),
         (&["disable", "-"], "10000 keys disabled"),
         (&["enable", "-"], "10000 keys enabled"),
-        (&["rotate", "-"], "10000 keys are shown this once"),
-        (&["expire", "-"], "10000 keys made to expire"),
+        (&["rotate", "-"], "10000 keys are shown only once"),
+        (&["expire", "-"], "10000 keys set to expire"),
         (&["remove", "-"], "10000 keys removed"),
     ] {
         let result = place.run(&[&["keys"], arguments].concat(), &keys);

@@ -53,20 +53,16 @@ fn what_is_not_in_the_store_changes_nothing_and_no_key_is_shown() {
     let before = place.read("keys.json");
     let typo = key.replace(&key[10..12], if key[10..12] == *"00" { "11" } else { "00" });
     for (arguments, input, message) in [
-        (&["ci-2026-11", "other"][..], "", "argument 2 is no id of a key in keys.json: see `portcullis keys list`"),
-        (&["ci-2026"], "", "no key has the id ci-2026: is ci-2026-11 meant?"),
-        (&["in-policy"], "", "in-policy stands in the policy, at policy.yaml:6:9: change it there"),
-        (
-            &["-"],
-            "example-key-of-the-policy",
-            "line 1: this key stands in the policy, at policy.yaml:6:9: change it there",
-        ),
+        (&["ci-2026-11", "other"][..], "", "argument 2: key id not found in keys.json: see `portcullis keys list`"),
+        (&["ci-2026"], "", "key id ci-2026 not found: did you mean ci-2026-11?"),
+        (&["in-policy"], "", "in-policy is in the policy, at policy.yaml:6:9: change it there"),
+        (&["-"], "example-key-of-the-policy", "line 1: this key is in the policy, at policy.yaml:6:9: change it there"),
         (&["-"], "other-secret", "line 1: this key is not in keys.json"),
-        (&["-"], &typo, "line 1: this key is not in keys.json (its checksum is wrong: a typo?)"),
-        (&["-"], "", "no key was given"),
-        (&[&key], "", "argument 1 is a key and not its id"),
-        (&["hunter2"], "", "argument 1 is a key and not its id"),
-        (&[&typo], "", "argument 1 is a key and not its id"),
+        (&["-"], &typo, "line 1: this key is not in keys.json (invalid checksum: probably mistyped)"),
+        (&["-"], "", "missing key"),
+        (&[&key], "", "argument 1 is a key, not an id"),
+        (&["hunter2"], "", "argument 1 is a key, not an id"),
+        (&[&typo], "", "argument 1 is a key, not an id"),
     ] {
         for command in ["remove", "disable", "enable", "expire", "rotate"] {
             let done = place.run(&[&["keys", command], arguments].concat(), input);
@@ -82,9 +78,10 @@ fn what_is_not_in_the_store_changes_nothing_and_no_key_is_shown() {
 fn a_key_that_is_not_valid_yet_is_not_made_to_expire_before() {
     let place = Place::new();
     place.generate(&["--consumer", "ci", "--id", "later", "--not-before", "2100-01-01"]);
-    place
-        .run(&["keys", "expire", "later"], "")
-        .says(2, "`disable` or `remove` it instead: key later: the key expires before it is valid");
+    place.run(&["keys", "expire", "later"], "").says(
+        2,
+        "`disable` or `remove` it instead: key later: invalid key entry: expected `expires` to be after `not_before`",
+    );
 }
 
 #[test]
@@ -95,8 +92,7 @@ fn a_key_is_switched_off_also_where_the_policy_is_broken() {
     place.must(&["keys", "disable", "one"]);
     let done = place.run(&["keys", "list"], "");
     assert!(
-        done.status == 0
-            && done.error.contains("what stands in the policy is not listed: policy.yaml is not valid YAML"),
+        done.status == 0 && done.error.contains("keys in the policy are not listed: policy.yaml is not valid YAML"),
         "{done:?}"
     );
     assert!(done.output.contains("disabled") && !done.error.contains("hunter2"), "{done:?}");
@@ -138,7 +134,7 @@ fn the_list_has_every_key_wherever_it_stands_and_its_state() {
         ),
         "{table}"
     );
-    assert!(rows[4][3].starts_with("not yet: in "), "{table}");
+    assert!(rows[4][3].starts_with("valid in "), "{table}");
     assert!(table.contains("policy.yaml:6:9") && table.contains("keys.json"), "{table}");
     assert!(!table.contains("example-key"), "{table}");
     assert_eq!(place.must(&["keys", "list", "--consumer", "ci"]).lines().count(), 3);
@@ -154,7 +150,7 @@ fn an_override_of_the_mode_is_the_first_line_of_the_list() {
     place.must(&["mode", "disabled"]);
     let list = place.must(&["keys", "list"]);
     assert!(list.starts_with("mode: disabled: THE GATE IS OPEN"), "{list}");
-    assert!(list.contains("(the store overrides the policy, which asks for report)\nID "), "{list}");
+    assert!(list.contains("(set in the store; the policy has report)\nID "), "{list}");
 }
 
 #[test]
@@ -189,7 +185,7 @@ fn a_typo_is_told_apart_from_a_stranger() {
     assert_eq!(place.verify("pk_live_51H8sG2eZvKYlo2C"), "unknown");
     let json = place.run(&["keys", "verify", "--output", "json"], "stranger");
     assert!(json.status == 1 && json.output.contains("\"state\": \"unknown\""), "{json:?}");
-    place.run(&["keys", "verify"], &format!("{key}\n{key}")).says(2, "there are several keys: give one");
+    place.run(&["keys", "verify"], &format!("{key}\n{key}")).says(2, "found several keys: give one");
     place.write("key.txt", &key);
     assert_eq!(place.must(&["keys", "verify", "--file", "key.txt"]), "active one of ci\n");
 }
@@ -247,8 +243,8 @@ fn a_file_that_is_no_store_is_left_as_it_is() {
     for (text, message) in [
         ("", "not valid JSON"),
         ("hunter2", "not valid JSON"),
-        (r#"{"version": 2, "consumers": {}}"#, "another type or version"),
-        (r#"{"version": 1, "consumers": {"ci": {"keys": []}, "ci": {"keys": []}}}"#, "another type or version"),
+        (r#"{"version": 2, "consumers": {}}"#, "unexpected type or version"),
+        (r#"{"version": 1, "consumers": {"ci": {"keys": []}, "ci": {"keys": []}}}"#, "unexpected type or version"),
     ] {
         place.write("keys.json", text);
         for arguments in [&["keys", "generate", "--consumer", "ci"][..], &["keys", "list"], &["mode", "report"]] {
@@ -261,7 +257,7 @@ fn a_file_that_is_no_store_is_left_as_it_is() {
     let place = Place::new();
     place
         .run(&["keys", "list"], "")
-        .says(2, "there is no store keys.json (--store names another, `portcullis init` makes one)");
+        .says(2, "key store keys.json not found (--store selects another, `portcullis init` creates one)");
 }
 
 #[test]
@@ -285,7 +281,7 @@ fn a_store_that_is_a_link_stays_one() {
     assert!(place.read("shared/keys.json").contains("enforce"));
 }
 
-/// Whoever may write to the directory of a store cannot have the files of another user made or given away.
+/// Write access to the directory of a store does not allow creating or changing the owner of another user's files.
 #[test]
 fn a_lock_that_is_a_link_is_not_followed() {
     let place = Place::new();
@@ -298,7 +294,7 @@ fn a_lock_that_is_a_link_is_not_followed() {
             place.write("of-another-user", text);
         }
         let done = place.run(&["mode", "disabled"], "");
-        done.says(2, ".keys.json.lock is no file: remove it");
+        done.says(2, ".keys.json.lock is not a regular file: remove it");
         assert_eq!(fs::read_to_string(place.path("of-another-user")).ok().as_deref(), other);
     }
     assert_eq!(place.read("keys.json"), before);

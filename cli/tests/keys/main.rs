@@ -90,7 +90,7 @@ impl Place {
         list["keys"].as_array().expect("a list").clone()
     }
 
-    /// The state of a key that somebody has.
+    /// The state of a key, from `keys verify`.
     fn verify(&self, key: &str) -> String {
         let done = self.run(&["keys", "verify"], key);
         let state = done.output.split(' ').next().unwrap_or_default().to_owned();

@@ -58,10 +58,10 @@ fn many_keys_are_all_different_and_as_json_they_come_with_their_ids() {
     }
     place
         .run(&["keys", "generate", "--consumer", "ci", "--count", "2", "--id", "x"], "")
-        .says(2, "--id is for one key");
+        .says(2, "--id: expected a single key");
 }
 
-/// Nobody can use a key that nobody was shown.
+/// A key that was not printed would be of no use.
 #[test]
 fn what_could_not_be_printed_is_not_in_the_store() {
     let place = Place::new();
@@ -77,7 +77,7 @@ fn what_could_not_be_printed_is_not_in_the_store() {
         let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin("portcullis"));
         command.args(["keys", "generate", "--consumer", "new"]).current_dir(place.path(""));
         let done = Done::of(command.stdout(output).stderr(Stdio::piped()).output().expect("it runs"));
-        done.says(2, "the key could not be printed, so it is not in the store either");
+        done.says(2, "the key could not be printed, so it was not stored");
         assert_eq!(place.read("keys.json"), before);
         assert_eq!(place.names(), [".keys.json.lock", "keys.json"]);
     }
@@ -87,12 +87,15 @@ fn what_could_not_be_printed_is_not_in_the_store() {
 fn a_key_that_cannot_be_kept_is_not_printed() {
     let place = Place::new();
     for (arguments, message) in [
-        (&["--consumer", "a b"][..], "--consumer: \"a b\" is no name of a consumer: use"),
-        (&["--consumer", "a", "--role", "a,b"], "--role: \"a,b\" is no name of a role: use"),
-        (&["--consumer", "a", "--id", "ü"], "--id: the value (not shown: it may be a key) is no id of a key: use"),
+        (&["--consumer", "a b"][..], "--consumer: invalid consumer name \"a b\": expected"),
+        (&["--consumer", "a", "--role", "a,b"], "--role: invalid role name \"a,b\": expected"),
+        (&["--consumer", "a", "--id", "ü"], "--id: invalid key id (value not shown, it may be a key): expected"),
         (&["--consumer", "a", "--expires", "2020-01-01"], "--expires is in the past"),
-        (&["--consumer", "a", "--expires", "1d", "--not-before", "2d"], "the key expires before it is valid"),
-        (&["--consumer", "a", "--expires", "soon"], "write a span such as 90d, a date such as 2027-02-01"),
+        (
+            &["--consumer", "a", "--expires", "1d", "--not-before", "2d"],
+            "invalid key entry: expected `expires` to be after `not_before`",
+        ),
+        (&["--consumer", "a", "--expires", "soon"], "expected a span such as 90d, a date such as 2027-02-01"),
         (&["--consumer", "a", "--count", "0"], "0 is not in 1..=1000000"),
         (&["--consumer", "a", "--store", "nowhere/keys.json"], "cannot lock the store nowhere/keys.json"),
         (&["--consumer", "a", "--policy", "nowhere.yaml"], "cannot read the policy nowhere.yaml"),
@@ -108,13 +111,13 @@ fn a_key_that_cannot_be_kept_is_not_printed() {
 fn roles_have_one_home() {
     let place = Place::with_policy(POLICY);
     let done = place.run(&["keys", "generate", "--consumer", "ci", "--role", "admin"], "");
-    done.says(2, "--role: the policy names the consumer ci: write its roles there (policy.yaml:2:5)");
+    done.says(2, "--role: the policy defines the consumer ci: write its roles there (policy.yaml:2:5)");
     place.generate(&["--consumer", "ci", "--id", "one"]);
     assert_eq!(place.key("one")["roles"][0], "predict", "the policy's");
     let done = place.run(&["keys", "generate", "--consumer", "ops", "--role", "admin", "--id", "two"], "");
     assert!(done.error.contains("ops is a new consumer"), "{done:?}");
     let done = place.run(&["keys", "generate", "--consumer", "ops", "--role", "predict"], "");
-    assert!(done.error.contains("every key of ops has these roles now: admin, predict"), "{done:?}");
+    assert!(done.error.contains("every key of ops now has these roles: admin, predict"), "{done:?}");
     assert_eq!(place.key("two")["roles"].as_array().map(Vec::len), Some(2));
 }
 
@@ -123,11 +126,13 @@ fn a_key_that_is_there_already_is_told_with_its_owner() {
     let place = Place::with_policy(POLICY);
     let key = place.generate(&["--consumer", "ops", "--id", "one"]);
     let add = |input: &str, more: &[&str]| place.run(&[&["keys", "add", "--consumer", "new"], more].concat(), input);
-    add(&key, &[]).says(2, "line 1: this key is known already: it is one of ops");
+    add(&key, &[]).says(2, "line 1: duplicate key: it is one of ops");
     add("example-key-of-the-policy", &[]).says(2, "it is in-policy of ci (policy.yaml:5:9)");
-    add("fresh-key-of-somebody-1\nfresh-key-of-somebody-1\n", &[]).says(2, "line 2: this key is the one of line 1");
-    add("fresh-key-of-somebody-1", &["--id", "one"]).says(2, "--id one: a key of ops has this id");
-    add("fresh-key-of-somebody-1", &["--id", "in-policy"]).says(2, "--id in-policy: a key of ci has this id");
+    add("fresh-key-of-somebody-1\nfresh-key-of-somebody-1\n", &[]).says(2, "line 2: duplicate key, also in line 1");
+    add("fresh-key-of-somebody-1", &["--id", "one"])
+        .says(2, "--id one: duplicate key id, already used by a key of ops");
+    add("fresh-key-of-somebody-1", &["--id", "in-policy"])
+        .says(2, "--id in-policy: duplicate key id, already used by a key of ci");
     assert_eq!(place.keys().len(), 2, "nothing was added");
 }
 
@@ -145,10 +150,10 @@ fn keys_are_added_from_standard_input_or_a_file_all_or_none() {
     }
     let before = place.read("keys.json");
     for (input, message) in [
-        ("", "no key was given: give it on standard input"),
-        ("good-key-of-somebody-12\nbad key-of-somebody-123", "line 2: no request can present this: a key is 1 to 1024"),
-        ("bäd-key-of-somebody-123", "line 1: no request can present this"),
-        (&"x".repeat(1025), "line 1: no request can present this"),
+        ("", "missing key: give it on standard input"),
+        ("good-key-of-somebody-12\nbad key-of-somebody-123", "line 2: invalid key (not shown): expected 1 to 1024"),
+        ("bäd-key-of-somebody-123", "line 1: invalid key (not shown)"),
+        (&"x".repeat(1025), "line 1: invalid key (not shown)"),
     ] {
         let done = place.run(&["keys", "add", "--consumer", "ci"], input);
         done.says(2, message);
@@ -177,8 +182,8 @@ fn what_is_unwise_about_a_key_is_told_and_not_the_key() {
     for (key, warning) in [
         ("hunter2", "this key is short (7 characters)"),
         ("abababababababababababab", "this key has only 2 different characters"),
-        ("{not-for-a-bearer-12345}", "this key cannot come as `Authorization: Bearer`"),
-        (&typo, "the checksum is wrong: a key of `portcullis keys generate` with a typo?"),
+        ("{not-for-a-bearer-12345}", "this key cannot be sent as `Authorization: Bearer`"),
+        (&typo, "invalid checksum: probably a mistyped key of `portcullis keys generate`"),
     ] {
         let done = place.run(&["keys", "add", "--consumer", "ci"], key);
         assert!(done.status == 0 && done.error.contains(warning) && !done.error.contains(key), "{done:?}");
@@ -203,9 +208,9 @@ fn a_digest_may_be_given_instead_of_the_key() {
     place.must(&["keys", "add", "--consumer", "ci", "--sha256", digest]);
     assert_eq!(place.verify("secret"), "active");
     for (text, message) in [
-        ("hunter2", "--sha256 number 1 is no SHA-256: give 64 hex digits"),
-        ("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855", "is the SHA-256 of nothing"),
-        (digest, "--sha256 number 1: this key is known already"),
+        ("hunter2", "--sha256 number 1: invalid sha256: expected 64 hex digits"),
+        ("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855", "SHA-256 of an empty text"),
+        (digest, "--sha256 number 1: duplicate key"),
     ] {
         let done = place.run(&["keys", "add", "--consumer", "ci", "--sha256", text], "");
         done.says(2, message);
@@ -249,9 +254,9 @@ fn what_is_off_or_not_yet_valid_is_not_rotated() {
     place.must(&["keys", "expire", "past"]);
     let before = place.read("keys.json");
     for (id, message) in [
-        ("past", "past has expired: say with --expires how long"),
+        ("past", "past has expired: give --expires for the new key"),
         ("off", "off is disabled: `enable` it first"),
-        ("later", "it is not valid yet"),
+        ("later", "the old key is not valid yet"),
     ] {
         let done = place.run(&["keys", "rotate", id], "");
         done.says(2, message);

@@ -46,7 +46,7 @@ fn a_start_overwrites_nothing_and_makes_its_directory() {
     for (file, kept) in [("policy.yaml", "keys.json"), ("keys.json", "policy.yaml")] {
         let place = Place::new();
         place.write(file, "mine");
-        place.run(&["init"], "").says(2, &format!("{file} is there already, and nothing is overwritten: move it away"));
+        place.run(&["init"], "").says(2, &format!("{file} already exists and is not overwritten: move it away"));
         assert_eq!(place.read(file), "mine");
         assert!(!place.path(kept).exists());
     }
@@ -57,10 +57,11 @@ fn the_mode_is_overridden_toggled_and_left_to_the_policy_again() {
     let place = Place::with_policy("mode: report\n");
     let mode = |action: &str| place.run(&["mode", action], "").error;
     place.must(&["mode", "policy"]);
-    assert_eq!(place.must(&["mode", "status"]), "mode: report (as the policy asks for)\n");
-    assert_eq!(mode("enforce"), "portcullis: mode: enforce (the store overrides the policy, which asks for report)\n");
+    assert_eq!(place.must(&["mode", "status"]), "mode: report (from the policy)\n");
+    assert_eq!(mode("enforce"), "portcullis: mode: enforce (set in the store; the policy has report)\n");
     assert!(
-        mode("toggle").starts_with("portcullis: mode: disabled: THE GATE IS OPEN, everybody passes without a key (")
+        mode("toggle")
+            .starts_with("portcullis: mode: disabled: THE GATE IS OPEN, every request passes without a key (")
     );
     assert!(place.must(&["check", "--path", "/"]).starts_with("allow disabled\n"));
     assert!(mode("toggle").starts_with("portcullis: mode: enforce ("));
@@ -73,7 +74,7 @@ fn the_mode_is_overridden_toggled_and_left_to_the_policy_again() {
         (&json["mode"], &json["policy"], &json["override"]),
         (&"disabled".into(), &"report".into(), &"disabled".into())
     );
-    assert_eq!(mode("policy"), "portcullis: mode: report (as the policy asks for)\n");
+    assert_eq!(mode("policy"), "portcullis: mode: report (from the policy)\n");
     assert!(place.read("keys.json").contains("\"mode_override\": null"));
 }
 
@@ -82,14 +83,14 @@ fn a_gate_is_switched_also_where_its_policy_is_broken() {
     let place = Place::with_policy("mode: [");
     let done = place.run(&["mode", "disabled"], "");
     assert!(
-        done.status == 0 && done.error.contains("what the policy asks for is unknown: policy.yaml is not valid YAML"),
+        done.status == 0 && done.error.contains("cannot read the mode of the policy: policy.yaml is not valid YAML"),
         "{done:?}"
     );
     assert!(place.read("keys.json").contains("\"mode_override\": \"disabled\""));
     let place = Place::new();
     place.generate(&["--consumer", "ci"]);
     assert_eq!(place.run(&["mode", "policy"], "").error, "portcullis: mode: enforce (the default)\n");
-    assert_eq!(place.run(&["mode", "report"], "").error, "portcullis: mode: report (by the store)\n");
+    assert_eq!(place.run(&["mode", "report"], "").error, "portcullis: mode: report (set in the store)\n");
 }
 
 #[test]
@@ -105,12 +106,12 @@ fn bash_completes_the_commands() {
     assert_eq!(String::from_utf8_lossy(&output.stdout), "rotate\n", "{output:?}");
 }
 
-/// Where there is no gate, none is switched, and nobody is told that one is.
+/// Without a gate, there is no mode to change, and the command says so.
 #[test]
 fn without_a_policy_and_a_store_there_is_no_mode_to_change() {
     let place = Place::new();
     for action in ["enforce", "report", "disabled", "toggle", "policy", "status"] {
-        place.run(&["mode", action], "").says(2, "there is no store keys.json");
+        place.run(&["mode", action], "").says(2, "key store keys.json not found");
     }
     assert!(place.names().is_empty(), "{:?}", place.names());
 }

@@ -112,7 +112,7 @@ fn watching_writes_what_changes_keeps_what_is_refused_and_ends_when_told_to() {
     let before = fs::read_to_string(&gate).expect("it is there");
     replace("policy.yaml", "public_path: [/]");
     watching.says("unknown field `public_path`");
-    watching.says("nothing is written: what was rendered last stays");
+    watching.says("nothing is written: the last rendered file is kept");
     assert_eq!(fs::read_to_string(&gate).expect("it is there"), before);
 
     replace("policy.yaml", POLICY);

@@ -1,5 +1,5 @@
-//! `portcullis render`: each render as it stands in `golden/` (`PORTCULLIS_BLESS=1` writes them anew; the suite `render` has
-//! each taken by Envoy or by its schema), what is refused, and what becomes of files.
+//! `portcullis render`: compares each render with `golden/` (`PORTCULLIS_BLESS=1` rewrites these files; the suite
+//! `render` checks each with Envoy or its schema), and tests what is refused, and how files are written.
 
 mod files;
 mod usage;
@@ -33,7 +33,7 @@ const STORE: &str = r#"{"version": 1, "mode_override": null, "owner": "ml", "con
   "ci": {"keys": [{"id": "ci-2", "sha256": "60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752", "expires": "2999-01-01T00:00:00Z"}]}}}
 "#;
 
-/// In a directory of its own: a key in the environment, and one that stands there itself.
+/// In a separate directory: keys in the environment, and a plaintext key.
 const TOKEN: &str = r#"name: token
 consumers:
 - name: ops
@@ -236,20 +236,20 @@ fn what_whoever_applies_it_should_know_is_said() {
         &["filter", "token/policy.yaml"],
         &[
             "portcullis: the gate reads PORTCULLIS_TOKEN, PORTCULLIS_TOKEN_2 from Envoy's environment",
-            "portcullis: token/policy.yaml:4:74: a key stands there itself; only its SHA-256 is rendered",
+            "portcullis: token/policy.yaml:4:74: plaintext key: only its SHA-256 is rendered",
         ],
     );
-    says(&["filter", "--mode", "disabled"], &["portcullis: mode disabled, by --mode"]);
+    says(&["filter", "--mode", "disabled"], &["portcullis: mode disabled (from --mode)"]);
     says(
         &[&["istio"], &IMAGE[..]].concat(),
         &[
-            "portcullis: the gate is for every sidecar of the whole mesh",
-            "portcullis: which paths and header names Envoy refuses before it is the mesh's to say",
+            "portcullis: the gate applies to every sidecar of the whole mesh",
+            "portcullis: the configuration of the mesh decides which paths and header names Envoy rejects before the gate",
         ],
     );
     fs::write(folder.path().join("keys.json"), r#"{"version": 1, "mode_override": "report"}"#)
         .expect("the store is replaced");
-    says(&["filter"], &["portcullis: mode report, by the store; the policy says enforce"]);
+    says(&["filter"], &["portcullis: mode report (set in the store; the policy has enforce)"]);
 }
 
 #[test]
@@ -266,10 +266,10 @@ fn what_the_gate_would_refuse_is_not_rendered() {
         (
             "consumers: [{name: a, keys: [{id: typo, sha256: abc}]}]",
             1,
-            "portcullis: policy.yaml:1:30: consumers[0].keys[0] (id typo): sha256 is no SHA-256",
+            "portcullis: policy.yaml:1:30: consumers[0].keys[0] (id typo): invalid sha256",
         ),
-        ("consumers: [{name: a, keys: [{plaintext: 'hunter2 hunter2'}]}]", 1, "plaintext is malformed"),
-        ("consumers: [{name: a, keys: [{plaintext: hunter2}, {plaintext: hunter2}]}]", 1, "the same key stands at"),
+        ("consumers: [{name: a, keys: [{plaintext: 'hunter2 hunter2'}]}]", 1, "invalid plaintext"),
+        ("consumers: [{name: a, keys: [{plaintext: hunter2}, {plaintext: hunter2}]}]", 1, "duplicate key, also at"),
         ("consumers: [hunter2]", 2, "portcullis: policy.yaml:1:13: the gate would refuse this policy"),
     ] {
         fs::write(folder.path().join("policy.yaml"), policy).expect("the policy is replaced");

@@ -11,30 +11,36 @@ fn what_cannot_be_meant_is_refused_with_the_fix() {
     let _socket = std::os::unix::net::UnixListener::bind(folder.path().join("socket")).expect("a socket");
     for (arguments, message) in [
         (&["envoy"][..], "--upstream <HOST:PORT>"),
-        (&["envoy", "--upstream", "127.0.0.1"], "write it as HOST:PORT"),
-        (&["envoy", "--upstream", "http://127.0.0.1:5000"], "write it as HOST:PORT"),
-        (&["envoy", "--upstream", "::1:5000"], "write it as HOST:PORT"),
-        (&["envoy", "--upstream", "a:1", "--admin", "9901"], "write it as ADDRESS:PORT"),
+        (&["envoy", "--upstream", "127.0.0.1"], "expected HOST:PORT"),
+        (&["envoy", "--upstream", "http://127.0.0.1:5000"], "expected HOST:PORT"),
+        (&["envoy", "--upstream", "::1:5000"], "expected HOST:PORT"),
+        (&["envoy", "--upstream", "a:1", "--admin", "9901"], "expected ADDRESS:PORT"),
         (&["envoy", "--upstream", "a:1", "--tls-cert", "chain.pem"], "--tls-key <FILE>"),
-        (&["filter", "--name", "Not A Name"], "write lower-case letters"),
+        (&["filter", "--name", "Not A Name"], "expected lower-case letters"),
         (&["filter", "--watch"], "--output-file <FILE>"),
-        (&["policy", "-o", "policy.yaml"], "that is what is rendered: name another file"),
-        (&["policy", "-o", "./keys.json"], "that is what is rendered: name another file"),
+        (&["policy", "-o", "policy.yaml"], "this is an input file: use another file"),
+        (&["policy", "-o", "./keys.json"], "this is an input file: use another file"),
         (&["policy", "-o", "token"], "it is a directory"),
-        (&["policy", "-o", "socket"], "that is no regular file"),
+        (&["policy", "-o", "socket"], "not a regular file"),
         (&["istio", "--url", image], "give the image's digest too"),
-        (&["istio", "--url", "https://ci:hunter2@files.example.com/portcullis.wasm"], "no user and no password in it"),
-        (&["istio", "--url", "https://ci:hunter2@files.example.com"], "no user and no password in it"),
-        (&["istio", "--url", "https://ci:hunter2@files.example.com?x=/"], "no user and no password in it"),
-        (&["istio", "--url", "oci://ci:hunter2@registry.example.com/portcullis:1"], "no user and no password in it"),
-        (&["istio", "--url", "registry.example.com/portcullis"], "write it as oci://"),
-        (&["istio", "--url", image, "--sha256", "latest"], "a SHA-256 has 64 hex digits"),
-        (&["istio", "--url", "file:///opt/x.wasm", "--sha256", SHA256], "nothing compares a file with a --sha256"),
+        (
+            &["istio", "--url", "https://ci:hunter2@files.example.com/portcullis.wasm"],
+            "user and password are not allowed",
+        ),
+        (&["istio", "--url", "https://ci:hunter2@files.example.com"], "user and password are not allowed"),
+        (&["istio", "--url", "https://ci:hunter2@files.example.com?x=/"], "user and password are not allowed"),
+        (
+            &["istio", "--url", "oci://ci:hunter2@registry.example.com/portcullis:1"],
+            "user and password are not allowed",
+        ),
+        (&["istio", "--url", "registry.example.com/portcullis"], "expected oci://"),
+        (&["istio", "--url", image, "--sha256", "latest"], "expected 64 hex digits"),
+        (&["istio", "--url", "file:///opt/x.wasm", "--sha256", SHA256], "--sha256 has no effect for a file"),
         (&["istio", "--url", image, "--sha256", SHA256, "--gateway", "edge"], "--namespace <NAMESPACE>"),
         (&["istio", "--url", image, "--sha256", SHA256, "--service", "models"], "--namespace <NAMESPACE>"),
         (&["istio", "--url", image, "--sha256", SHA256, "--ingress"], "--selector <LABEL=VALUE>"),
-        (&["istio", "--url", image, "--sha256", SHA256, "--selector", "app"], "write it as LABEL=VALUE"),
-        (&["istio", "--url", image, "--sha256", SHA256, "--selector", "a=1,a=2"], "a is given twice"),
+        (&["istio", "--url", image, "--sha256", SHA256, "--selector", "app"], "expected LABEL=VALUE"),
+        (&["istio", "--url", image, "--sha256", SHA256, "--selector", "a=1,a=2"], "duplicate label a"),
         (
             &["istio", "--url", image, "--sha256", SHA256, "--kind", "envoy-filter", "--pull-secret", "registry"],
             "use --kind wasm-plugin",
@@ -56,8 +62,8 @@ fn what_cannot_be_meant_is_refused_with_the_fix() {
             "use --kind wasm-plugin",
         ),
         (&["envoy-gateway", "--url", image, "--sha256", SHA256], "--gateway <NAME>|--route <NAME>"),
-        (&["envoy-gateway", "--gateway", "eg", "--url", "file:///opt/x.wasm"], "takes oci:// and https:// alone"),
-        (&["envoy-gateway", "--gateway", "eg", "--url", FILE[1], "--pull-secret", "registry"], "is for oci:// alone"),
+        (&["envoy-gateway", "--gateway", "eg", "--url", "file:///opt/x.wasm"], "supports only oci:// and https://"),
+        (&["envoy-gateway", "--gateway", "eg", "--url", FILE[1], "--pull-secret", "registry"], "only for oci://"),
     ] {
         let (code, text, said) = render(folder.path(), arguments);
         assert_eq!((code, text.as_str()), (2, ""), "{arguments:?}: {said}");
@@ -74,7 +80,7 @@ fn a_name_of_a_variable_that_may_be_a_key_is_not_shown() {
     let policy = format!("consumers: [{{name: ci, keys: [{{env: {key}}}]}}]\n");
     fs::write(folder.path().join("odd.yaml"), policy).expect("it can be written");
     let (_, _, said) = render(folder.path(), &["filter", "odd.yaml"]);
-    assert!(said.contains("its name is not shown") && !said.contains(key), "{said}");
+    assert!(said.contains("name not shown, it may be a key") && !said.contains(key), "{said}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Kong's declarative configuration: consumers and their keys, and what the plugins `key-auth` and `acl` ask for.
+//! Imports Kong's declarative configuration: consumers and their keys, and the plugins `key-auth` and `acl`.
 
 mod access;
 mod plugins;
@@ -12,49 +12,53 @@ use std::collections::BTreeMap;
 use anyhow::{Result, bail};
 use portcullis::Timestamp;
 
-use crate::import::found::{Found, FoundKey};
+use crate::import::discovered::{Discovered, DiscoveredKey};
 use crate::import::source::Source;
 use crate::yaml::{Node, Tree};
 use routes::Routing;
 
-/// What the configuration holds.
+/// Reads the configuration.
 ///
 /// # Errors
-/// Where it is none.
-pub(super) fn find(source: &Source, now: Timestamp) -> Result<Found> {
+/// If it is invalid.
+pub(super) fn find(source: &Source, now: Timestamp) -> Result<Discovered> {
     let node = source.node()?;
     let entities = ["consumers", "services", "routes", "plugins", "keyauth_credentials"];
     if !entities.iter().any(|entity| node.get(entity).is_some()) {
-        bail!("{} is no declarative configuration of Kong: it has none of {}", source.name, entities.join(", "));
+        bail!(
+            "{} is not a declarative configuration of Kong: expected at least one of {}",
+            source.name,
+            entities.join(", ")
+        );
     }
-    let mut found = Found::default();
+    let mut discovered = Discovered::default();
     let known = ["_format_version", "_transform", "_comment", "_info", "acls", "upstreams"];
-    found.leave_unknown(&node, "", &[&entities[..], &known].concat());
-    let people = people(&node, &mut found);
+    discovered.leave_unknown(&node, "", &[&entities[..], &known].concat());
+    let people = consumers(&node, &mut discovered);
     for person in &people {
         for credential in &person.credentials {
-            key(credential, person, now, &mut found)?;
+            key(credential, person, now, &mut discovered)?;
         }
     }
-    plugins::settings(&Routing::read(&node, &mut found), &mut found);
-    Ok(found)
+    plugins::settings(&Routing::read(&node, &mut discovered), &mut discovered);
+    Ok(discovered)
 }
 
-/// A consumer with what stands at it, and what the top level has for it.
-struct Person<'a> {
+/// A consumer with its keys and groups, from its own entry and from the top level.
+struct KongConsumer<'a> {
     name: &'a str,
     credentials: Vec<&'a Node>,
     groups: Vec<String>,
 }
 
-fn people<'a>(node: &'a Node, found: &mut Found) -> Vec<Person<'a>> {
+fn consumers<'a>(node: &'a Node, discovered: &mut Discovered) -> Vec<KongConsumer<'a>> {
     let mut people = Vec::new();
     let mut index = BTreeMap::new();
     for consumer in node.items_of("consumers") {
         let text = |name| consumer.get(name).and_then(Node::text);
         let handles: Vec<&str> = ["username", "custom_id", "id"].into_iter().filter_map(text).collect();
         let Some(name) = handles.first() else {
-            found.leave(consumer.at, "a consumer without username, custom_id and id: its keys are not taken");
+            discovered.leave(consumer.at, "a consumer without username, custom_id and id: its keys are not imported");
             continue;
         };
         let known = [
@@ -68,55 +72,60 @@ fn people<'a>(node: &'a Node, found: &mut Found) -> Vec<Person<'a>> {
             "acls",
             "plugins",
         ];
-        found.leave_unknown(consumer, "consumers[]", &known);
+        discovered.leave_unknown(consumer, "consumers[]", &known);
         let credentials = consumer.items_of("keyauth_credentials").iter().collect();
-        let mut person = Person { name, credentials, groups: Vec::new() };
+        let mut person = KongConsumer { name, credentials, groups: Vec::new() };
         for acl in consumer.items_of("acls") {
-            group(acl, &mut person, found);
+            group(acl, &mut person, discovered);
         }
         index.extend(handles.into_iter().map(|handle| (handle, people.len())));
         people.push(person);
     }
-    for (member, what) in [("keyauth_credentials", "key not taken"), ("acls", "group not taken")] {
+    for (member, what) in [("keyauth_credentials", "key not imported"), ("acls", "group not imported")] {
         for entry in node.items_of(member) {
             let owner = entry.get("consumer");
             let member = |name| owner.and_then(|owner| owner.get(name)).and_then(Node::text);
             let owner = owner.and_then(Node::text).or_else(|| member("username")).or_else(|| member("id"));
             match owner.and_then(|owner| index.get(owner)).and_then(|place| people.get_mut(*place)) {
-                Some(person) if what == "key not taken" => person.credentials.push(entry),
-                Some(person) => group(entry, person, found),
-                None => found.leave(entry.at, format!("{what}: its consumer is not in this file")),
+                Some(person) if what == "key not imported" => person.credentials.push(entry),
+                Some(person) => group(entry, person, discovered),
+                None => discovered.leave(entry.at, format!("{what}: its consumer is not in this file")),
             }
         }
     }
     people
 }
 
-fn group(acl: &Node, person: &mut Person<'_>, found: &mut Found) {
+fn group(acl: &Node, person: &mut KongConsumer<'_>, discovered: &mut Discovered) {
     match acl.get("group").and_then(Node::text) {
         Some(group) if person.groups.iter().any(|other| other == group) => {}
         Some(group) => person.groups.push(group.to_owned()),
-        None => found.leave(acl.at, "group not taken: it is no text"),
+        None => discovered.leave(acl.at, "group not imported: expected text"),
     }
 }
 
-fn key(credential: &Node, person: &Person<'_>, now: Timestamp, found: &mut Found) -> Result<()> {
-    found.leave_unknown(credential, "keyauth_credentials[]", &["key", "id", "tags", "ttl", "created_at", "consumer"]);
+fn key(credential: &Node, person: &KongConsumer<'_>, now: Timestamp, discovered: &mut Discovered) -> Result<()> {
+    discovered.leave_unknown(
+        credential,
+        "keyauth_credentials[]",
+        &["key", "id", "tags", "ttl", "created_at", "consumer"],
+    );
     let value = credential.get("key");
     let at = value.and_then(|key| key.at).or(credential.at);
     let Some(text) = value.and_then(Node::text) else {
-        let message = "key not taken: it is no text (quote it), or Kong makes it up: add it with `portcullis keys add`";
-        found.leave(at, message);
+        let message =
+            "key not imported: expected text: quote it, or if Kong generates the key, use `portcullis keys add`";
+        discovered.leave(at, message);
         return Ok(());
     };
     if text.starts_with("{vault://") || text.contains("${{") {
-        found.leave(
+        discovered.leave(
             at,
-            "key not taken: it is a reference to a key that stands elsewhere: add it with `portcullis keys add`",
+            "key not imported: it is a reference to a key in another place: add it with `portcullis keys add`",
         );
         return Ok(());
     }
-    let mut key = FoundKey::of(text, at, person.name);
+    let mut key = DiscoveredKey::of(text, at, person.name);
     key.roles = Some(person.groups.clone());
     key.id = credential.get("id").and_then(Node::text).map(str::to_owned);
     let number = |name| match credential.get(name).map(|node| &node.tree) {
@@ -128,14 +137,14 @@ fn key(credential: &Node, person: &Person<'_>, now: Timestamp, found: &mut Found
     if credential.get("ttl").is_some() {
         let end = number("ttl").and_then(|ttl| created.unwrap_or(now.0).checked_add(ttl));
         let Some(end) = end else {
-            found.leave(at, "key not taken: its ttl is no number of seconds");
+            discovered.leave(at, "key not imported: invalid ttl: expected a number of seconds");
             return Ok(());
         };
         key.expires = Some(Timestamp(end));
         if created.is_none() {
-            found.note(at, "its ttl is counted from now, as Kong counts it from the start: created_at is not there");
+            discovered.note(at, "its ttl counts from now, because created_at is missing");
         }
     }
-    found.push(text, key);
+    discovered.push(text, key);
     Ok(())
 }

@@ -1,18 +1,18 @@
-//! The settings of `key-auth`: where a key may stand, whether it goes on, and what the upstream hears.
+//! The settings of `key-auth`: key sources, forwarding of the key, and the headers for the upstream.
 
 use serde_json::json;
 
 use super::access;
 use super::routes::{Plugin, Routing};
-use crate::import::found::{Found, refused};
+use crate::import::discovered::{Discovered, refused};
 use crate::yaml::{Node, Tree};
 
-/// The settings of a policy that asks for what the plugins ask for.
-pub(super) fn settings(routing: &Routing<'_>, found: &mut Found) {
-    found.set("name", "kong".into(), "From Kong's declarative configuration.");
+/// Adds the settings that correspond to the plugins.
+pub(super) fn settings(routing: &Routing<'_>, discovered: &mut Discovered) {
+    discovered.set("name", "kong".into(), "From Kong's declarative configuration.");
     let plugins: Vec<&Plugin<'_>> = routing.all("key-auth").collect();
     if plugins.is_empty() {
-        found.leave(None, "no plugin key-auth is on, so Kong asks for no key; here every path needs one");
+        discovered.leave(None, "no plugin key-auth is enabled, so Kong requires no key; here every path needs one");
     }
     for plugin in &plugins {
         let known = [
@@ -25,54 +25,54 @@ pub(super) fn settings(routing: &Routing<'_>, found: &mut Found) {
             "run_on_preflight",
             "realm",
         ];
-        plugin.leave_unknown(&known, found);
+        plugin.leave_unknown(&known, discovered);
         if plugin.config("anonymous").is_some_and(|anonymous| anonymous.text() != Some("")) {
-            found.leave(
+            discovered.leave(
                 plugin.at,
-                "anonymous: Kong lets callers without a key in as this consumer; here they need a key",
+                "anonymous: Kong accepts callers without a key as this consumer; here they need a key",
             );
         }
         if plugin.is_on("key_in_body", false) {
-            found.leave(plugin.at, "key_in_body: the gate does not read bodies");
+            discovered.leave(plugin.at, "key_in_body: the gate does not read bodies");
         }
     }
-    sources(&plugins, found);
-    access::settings(routing, found);
+    sources(&plugins, discovered);
+    access::settings(routing, discovered);
     if let Some(first) = plugins.first() {
-        preflights(routing, found);
+        preflights(routing, discovered);
         if let Some(realm) = first.config("realm") {
             let reply = Node::from(json!({"realm": realm.text().unwrap_or_default()}));
             match refused("reply", &reply) {
-                Some(why) => found.leave(realm.at, format!("a realm that {why}")),
-                None => found.set("reply", reply, "realm of the plugin key-auth."),
+                Some(why) => discovered.leave(realm.at, format!("realm not imported: {why}")),
+                None => discovered.set("reply", reply, "realm of the plugin key-auth."),
             }
         }
     }
-    upstream(&plugins, found);
+    upstream(&plugins, discovered);
 }
 
-/// One setting is for all paths here: preflights pass where Kong lets them pass by every plugin on every route.
-fn preflights(routing: &Routing<'_>, found: &mut Found) {
+/// Allows preflights if every plugin on every route allows them in Kong, since here one setting applies to all paths.
+fn preflights(routing: &Routing<'_>, discovered: &mut Discovered) {
     let passes = |plugin: &Plugin<'_>| plugin.name == "key-auth" && !plugin.is_on("run_on_preflight", true);
     let Some(first) = routing.guards().find(|plugin| passes(plugin)) else { return };
     if routing.guards().all(passes) && !routing.is_in_doubt() {
         let comment = "run_on_preflight was false. Only true preflights pass, not all OPTIONS.";
-        found.set("cors_preflight", "allow".into(), comment);
+        discovered.set("cors_preflight", "allow".into(), comment);
     } else {
-        let message = "run_on_preflight: false: preflights need a key here, for another plugin may ask for one on its \
-                       routes. `cors_preflight: allow` lets them pass on every path";
-        found.leave(first.at, message);
+        let message = "run_on_preflight: false: preflights need a key here, because another plugin may require one on \
+                       its routes. `cors_preflight: allow` allows them on every path";
+        discovered.leave(first.at, message);
     }
 }
 
-fn sources(plugins: &[&Plugin<'_>], found: &mut Found) {
+fn sources(plugins: &[&Plugin<'_>], discovered: &mut Discovered) {
     let mut items: Vec<Node> = Vec::new();
     let default = Node::from(json!(["apikey"]));
     for plugin in plugins {
         let names = plugin.config("key_names").unwrap_or(&default);
         for name in names.items() {
             let Some(text) = name.text() else {
-                found.leave(name.at, "a name in key_names that is no text");
+                discovered.leave(name.at, "key_names: expected text");
                 continue;
             };
             let header = ("header", text.to_ascii_lowercase(), plugin.is_on("key_in_header", true));
@@ -80,7 +80,7 @@ fn sources(plugins: &[&Plugin<'_>], found: &mut Found) {
             for (kind, text, _) in [header, query].into_iter().filter(|(_, _, on)| *on) {
                 let item = Node::from(json!({kind: text}));
                 match refused("key_sources", &Node::list([item.clone()])) {
-                    Some(why) => found.leave(name.at, format!("a name in key_names that {why}")),
+                    Some(why) => discovered.leave(name.at, format!("key_names: {why}")),
                     None if items.contains(&item) => {}
                     None => items.push(item),
                 }
@@ -91,22 +91,22 @@ fn sources(plugins: &[&Plugin<'_>], found: &mut Found) {
         return;
     }
     if plugins.len() > 1 {
-        found.note(None, "several plugins key-auth are one here: every place of a key counts on every path");
+        discovered.note(None, "several plugins key-auth become one: every key source applies to every path");
     }
     let comment = match items.iter().any(|item| item.get("query").is_some()) {
         true => {
-            "key_names of the plugin key-auth. Kong looks into the query too: URLs end up in logs, so drop it if you can."
+            "key_names of the plugin key-auth. Kong also reads the query: URLs end up in logs, so remove it if you can."
         }
         false => "key_names of the plugin key-auth.",
     };
-    found.set("key_sources", Node::list(items), comment);
+    discovered.set("key_sources", Node::list(items), comment);
 }
 
-/// The names of Kong's own headers, so that upstreams go on to find what they look for.
-fn upstream(plugins: &[&Plugin<'_>], found: &mut Found) {
+/// Uses the names of Kong's headers, so that upstreams need no change.
+fn upstream(plugins: &[&Plugin<'_>], discovered: &mut Discovered) {
     let hidden = plugins.iter().filter(|plugin| plugin.is_on("hide_credentials", false)).count();
     if hidden > 0 && hidden < plugins.len() {
-        found.note(None, "hide_credentials differs: here the key is hidden everywhere");
+        discovered.note(None, "hide_credentials differs: here the key is hidden everywhere");
     }
     let forward = hidden == 0 && !plugins.is_empty();
     let members = [
@@ -115,7 +115,7 @@ fn upstream(plugins: &[&Plugin<'_>], found: &mut Found) {
         ("key_id_header", "x-credential-identifier".into()),
         ("forward_credential", Tree::Bool(forward).into()),
     ];
-    found.set(
+    discovered.set(
         "upstream",
         Node::map(members),
         "Kong's names for these. forward_credential: hide_credentials of key-auth.",

@@ -1,21 +1,21 @@
-//! How entities of Kong name each other, and the services that routes name.
+//! References between Kong's entities, and the services that routes refer to.
 
 use std::collections::HashMap;
 
 use super::route::is_given;
 use crate::yaml::Node;
 
-/// What an entity says of another one.
+/// A reference from one entity to another.
 pub(super) enum Reference<'a> {
     /// Nothing.
     Missing,
     /// Its name or its id.
     To(&'a str),
-    /// Something else, which may be any.
+    /// Something else, which may refer to any entity.
     Unclear,
 }
 
-/// The services: those of the file first, and behind them those that a route names and that are in another file.
+/// The services: first those of the file, then those that a route names and that are in another file.
 pub(super) struct Services<'a> {
     /// The number of each, by name and id.
     pub(super) numbers: HashMap<&'a str, usize>,
@@ -32,7 +32,8 @@ impl<'a> Services<'a> {
         Self { numbers: numbers.collect(), here: services.len(), all: services.len() }
     }
 
-    /// The service of a route. One that is not in this file gets a number too, and plugins that name it run on the route.
+    /// The service of a route. One that is not in this file gets a number too, and plugins that name it run on the
+    /// route.
     pub(super) fn of(&mut self, route: &'a Node) -> Option<usize> {
         let known = match reference(route, "service") {
             Reference::Missing => return None,
@@ -55,15 +56,15 @@ impl<'a> Services<'a> {
     }
 }
 
-/// What most entities are known by.
+/// The members by which most entities are referred to.
 pub(super) const NAMES: [&str; 2] = ["name", "id"];
 
-/// What an entity is known by.
+/// The names by which an entity is referred to.
 pub(super) fn handles<'a>(node: &'a Node, names: &[&'static str]) -> impl Iterator<Item = &'a str> {
     names.iter().filter_map(|name| node.get(name).and_then(Node::text)).collect::<Vec<_>>().into_iter()
 }
 
-/// What another entity is called here: its name, or an object with its name or id.
+/// Reads a reference: a name, or an object with a name or id.
 pub(super) fn reference<'a>(node: &'a Node, name: &str) -> Reference<'a> {
     let Some(reference) = node.get(name).filter(|node| is_given(node)) else { return Reference::Missing };
     let handle = reference.text().or_else(|| handles(reference, &["name", "username", "id"]).next());

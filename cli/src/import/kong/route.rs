@@ -1,19 +1,19 @@
-//! One route of Kong: where it applies, and before which others.
+//! One route of Kong, and its order among the others.
 
-use crate::import::found::texts;
+use crate::import::discovered::texts;
 use crate::yaml::{Node, Position, Tree};
 
 /// A route.
 pub(super) struct Route<'a> {
-    /// Where it stands.
+    /// Its position.
     pub(super) at: Option<Position>,
-    /// Its prefixes: `/` where it names none.
+    /// Its prefixes: `/` if it names none.
     pub(super) prefixes: Vec<Prefix>,
-    /// Its methods: all where there are none.
+    /// Its methods; empty means all.
     pub(super) methods: Vec<String>,
-    /// Whether more than path and method decide: host, header, address.
+    /// Whether it has further conditions: host, header, address.
     pub(super) narrowed: bool,
-    /// How many attributes it asks for. Of the routes that match a request, Kong takes one with the most.
+    /// The number of its attributes. Of the routes that match a request, Kong uses one with the most.
     pub(super) attributes: usize,
     /// The number of its service.
     pub(super) service: Option<usize>,
@@ -24,22 +24,22 @@ pub(super) struct Route<'a> {
 /// One of the paths of a route.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Prefix {
-    /// The prefix; of a regular expression, the folders before it.
+    /// The prefix; for a regular expression, the folders before it.
     pub(super) text: String,
     /// Whether a regular expression follows.
     pub(super) is_regex: bool,
-    /// How long it is to Kong, which takes the longest. A regular expression, and no path at all, have no length.
+    /// Its length for Kong, which uses the longest. A regular expression and a missing path have length 0.
     pub(super) length: usize,
 }
 
 impl<'a> Route<'a> {
-    /// Reads a route of that service. What cannot be read in it narrows it: nobody knows to what.
+    /// Reads a route of a service. Members that cannot be read count as further conditions.
     pub(super) fn read(node: &'a Node, service: Option<usize>) -> Self {
         let given = |name: &str| node.get(name).is_some_and(is_given);
         let is_unclear = |name: &str| given(name) && all_texts(node, name).is_none();
         let texts = |name: &str| all_texts(node, name).unwrap_or_default();
         let mut prefixes: Vec<Prefix> = texts("paths").iter().map(|path| Prefix::read(path)).collect();
-        // A route of the expressions router says where it applies in a language of its own.
+        // The expressions router has its own language for matches.
         if prefixes.is_empty() || given("expression") {
             let is_regex = given("expression") || given("paths");
             prefixes = vec![Prefix { text: "/".to_owned(), is_regex, length: 0 }];
@@ -57,12 +57,12 @@ impl<'a> Route<'a> {
     }
 }
 
-/// A list of texts, where it is one, and not an empty one.
+/// The texts of a list of texts that is not empty.
 fn all_texts(node: &Node, name: &str) -> Option<Vec<String>> {
     node.get(name).and_then(texts).filter(|texts| !texts.is_empty())
 }
 
-/// Whether a member says anything: a dump has `null` and empty lists for what is not set.
+/// Whether a member is set: a dump has `null` and empty lists for members that are not set.
 pub(super) fn is_given(node: &Node) -> bool {
     match &node.tree {
         Tree::Null => false,
@@ -82,24 +82,24 @@ impl Prefix {
         }
         let end = if is_split(text) { Some(0) } else { text.find(|c| SPECIAL.contains(c)) };
         let literal = end.and_then(|end| text.get(..end)).unwrap_or(text);
-        // What a quantifier follows may not be there.
+        // The character before a quantifier may be absent.
         let rest = end.and_then(|end| text.get(end..)).unwrap_or_default();
         let is_count = |rest: &str| rest.starts_with(|c: char| !c.is_ascii_alphabetic());
         let may_lack = rest.starts_with(['?', '*']) || rest.strip_prefix('{').is_some_and(is_count);
         let literal = if may_lack { literal.strip_suffix(|_: char| true).unwrap_or(literal) } else { literal };
-        // The last segment goes on in the expression.
+        // The last segment continues in the expression.
         let whole = literal.rfind('/').and_then(|end| literal.get(..=end)).unwrap_or("/");
         Self { text: whole.to_owned(), is_regex: true, length: 0 }
     }
 
-    /// Whether Kong may send a request for a path of that prefix to this one too. A prefix of Kong ends anywhere: `/a` is
-    /// one of `/ab`.
+    /// Whether a path can match both prefixes. A prefix of Kong can end anywhere: `/a` matches `/ab`.
     pub(super) fn meets(&self, other: &Self) -> bool {
         self.text.starts_with(&other.text) || other.text.starts_with(&self.text)
     }
 }
 
-/// Whether a regular expression may have a second branch, which begins with anything: a bar outside of all groups. Where
+/// Whether a regular expression may have a second branch, which begins with anything: a bar outside of all groups.
+/// Where
 /// escapes and classes may hide a bracket, any bar counts.
 fn is_split(expression: &str) -> bool {
     let mut depth = 0_i64;
@@ -111,7 +111,7 @@ fn is_split(expression: &str) -> bool {
     bars && (expression.contains(['\\', '[']) || expression.chars().any(&mut is_outside))
 }
 
-/// The characters that mean something in a regular expression.
+/// The special characters of regular expressions.
 const SPECIAL: &str = "\\^$.|?*+()[]{}";
 
 #[cfg(test)]

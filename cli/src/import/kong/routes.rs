@@ -1,10 +1,10 @@
-//! What Kong routes, and which plugins run there: the most special one of each name counts.
+//! Kong's routes, and the plugins that run on them: the most specific one of each name counts.
 
 use std::collections::{HashMap, HashSet};
 
 use super::reference::{NAMES, Reference, Services, handles, reference};
 use super::route::Route;
-use crate::import::found::{Found, shown};
+use crate::import::discovered::{Discovered, shown};
 use crate::yaml::{Node, Position, Tree};
 
 /// The routes of a configuration, and its plugins.
@@ -13,12 +13,12 @@ pub(super) struct Routing<'a> {
     pub(super) routes: Vec<Route<'a>>,
     plugins: Vec<Plugin<'a>>,
     services: Services<'a>,
-    /// Whether a plugin that may turn callers away runs on something that is not in this file. It may be any route: the file
-    /// may know it by another handle.
+    /// Whether a plugin that may reject callers runs on something that is not in this file. That may be any route,
+    /// since the file may refer to it by another name.
     guards_elsewhere: bool,
 }
 
-/// Plugins that are not about keys and turn nobody away for who they are. Any other, such as `jwt`, may guard what it runs on.
+/// Plugins that do not reject callers by their identity. Any other plugin, such as `jwt`, may guard its routes.
 const LETS_ALL_IN: [&str; 23] = [
     "correlation-id",
     "cors",
@@ -45,12 +45,12 @@ const LETS_ALL_IN: [&str; 23] = [
     "zipkin",
 ];
 
-/// A plugin that is switched on, and may turn callers away.
+/// An enabled plugin that may reject callers.
 #[derive(Clone, Copy)]
 pub(super) struct Plugin<'a> {
     /// Its name.
     pub(super) name: &'a str,
-    /// Where it stands.
+    /// Its position.
     pub(super) at: Option<Position>,
     node: &'a Node,
     scope: Scope,
@@ -79,17 +79,17 @@ impl<'a> Plugin<'a> {
         }
     }
 
-    /// Says of every member of its configuration but the known ones that it is not taken.
-    pub(super) fn leave_unknown(&self, known: &[&str], found: &mut Found) {
+    /// Reports every unknown member of its configuration as not imported.
+    pub(super) fn leave_unknown(&self, known: &[&str], discovered: &mut Discovered) {
         if let Some(config) = self.node.get("config") {
-            found.leave_unknown(config, "config", known);
+            discovered.leave_unknown(config, "config", known);
         }
     }
 }
 
 impl<'a> Routing<'a> {
     /// Reads services, routes and plugins.
-    pub(super) fn read(node: &'a Node, found: &mut Found) -> Self {
+    pub(super) fn read(node: &'a Node, discovered: &mut Discovered) -> Self {
         let mut services = Services::read(node);
         let mut routes = Vec::new();
         let mut owners: Vec<(Scope, &Node)> = vec![(Scope::Everywhere, node)];
@@ -125,28 +125,28 @@ impl<'a> Routing<'a> {
                         .map_or(Scope::Elsewhere, |service| Scope::Service(*service)),
                     _ => Scope::Elsewhere,
                 };
-                routing.plugin(plugin, scope, &callers, found);
+                routing.plugin(plugin, scope, &callers, discovered);
             }
         }
         for consumer in node.items_of("consumers") {
             for plugin in consumer.items_of("plugins") {
-                found.leave(plugin.at, "a plugin of one consumer");
+                discovered.leave(plugin.at, "a plugin of one consumer");
             }
         }
         routing
     }
 
-    fn plugin(&mut self, node: &'a Node, scope: Scope, callers: &[(&str, HashSet<&str>)], found: &mut Found) {
+    fn plugin(&mut self, node: &'a Node, scope: Scope, callers: &[(&str, HashSet<&str>)], discovered: &mut Discovered) {
         let Some(name) = node.get("name").and_then(Node::text) else {
             self.guards_elsewhere = true;
-            return found.leave(node.at, "a plugin without a name: nothing is public");
+            return discovered.leave(node.at, "a plugin without a name: no route is public");
         };
         let plugin = format!("the plugin {}", shown(name));
         if node.get("enabled").is_some_and(|enabled| enabled.tree == Tree::Bool(false)) {
-            return found.note(node.at, format!("{plugin} is switched off"));
+            return discovered.note(node.at, format!("{plugin} is disabled"));
         }
         if LETS_ALL_IN.contains(&name) {
-            return found.leave(node.at, format!("{plugin}: not about keys"));
+            return discovered.leave(node.at, format!("{plugin}: not about keys"));
         }
         let mut is_here = match scope {
             Scope::Elsewhere => false,
@@ -164,16 +164,17 @@ impl<'a> Routing<'a> {
         }
         if !is_here {
             self.guards_elsewhere = true;
-            let message = "what it runs on is not in this file, so no route is public: import a file that has both";
-            found.leave(node.at, format!("{plugin}: {message}"));
+            let message = "its service, route or consumer is not in this file, so no route is public: import a file \
+                           that has both";
+            discovered.leave(node.at, format!("{plugin}: {message}"));
         }
         match of_some {
             Some(kind) if is_here => {
-                return found.leave(node.at, format!("{plugin} of one {}", kind.replace('_', " ")));
+                return discovered.leave(node.at, format!("{plugin} of one {}", kind.replace('_', " ")));
             }
             Some(_) => return,
             None if is_here && !matches!(name, "key-auth" | "acl") => {
-                found.leave(node.at, format!("{plugin}: not about keys; nothing is public where it runs"));
+                discovered.leave(node.at, format!("{plugin}: not about keys; no route with it is public"));
             }
             None => {}
         }
@@ -185,32 +186,32 @@ impl<'a> Routing<'a> {
         self.plugins.iter().filter(move |plugin| plugin.name == name)
     }
 
-    /// Every plugin that may turn callers away.
+    /// Every plugin that may reject callers.
     pub(super) fn guards(&self) -> impl Iterator<Item = &Plugin<'a>> {
         self.plugins.iter()
     }
 
-    /// Whether another file may have plugins for a route of this one, or this one for a route of another.
+    /// Whether another file may have plugins for a route of this file, or the other way round.
     pub(super) fn is_in_doubt(&self) -> bool {
         self.guards_elsewhere || self.services.are_elsewhere()
     }
 
-    /// The one that runs everywhere, but where there is a more special one.
+    /// The plugin that runs everywhere, except where there is a more specific one.
     pub(super) fn everywhere(&self, name: &str) -> Option<&Plugin<'a>> {
         self.all(name).find(|plugin| plugin.scope == Scope::Everywhere)
     }
 
-    /// One that runs on something that is not in this file, and that no route of it names.
+    /// A plugin that runs on something that is not in this file.
     pub(super) fn elsewhere(&self, name: &str) -> Option<&Plugin<'a>> {
         self.all(name).find(|plugin| plugin.scope == Scope::Elsewhere)
     }
 
-    /// The one that runs on this route, as far as this file says.
+    /// The plugin that runs on this route according to this file.
     pub(super) fn on(&self, name: &str, index: usize) -> Option<&Plugin<'a>> {
         self.scopes(index).find_map(|scope| self.all(name).find(|plugin| plugin.scope == scope))
     }
 
-    /// Why another file may have a plugin of that name for this route, which counts in the place of what this one has.
+    /// Why another file may have a plugin of that name for this route, which would take precedence.
     pub(super) fn hidden(&self, name: &str, index: usize) -> Option<&'static str> {
         let service = self.routes.get(index).and_then(|route| route.service);
         let service = service.filter(|number| !self.services.is_here(*number)).map(Scope::Service);
@@ -218,32 +219,32 @@ impl<'a> Routing<'a> {
         if is_known(Scope::Route(index)) {
             None
         } else if self.elsewhere(name).is_some() {
-            Some("a plugin runs on a route or a service that is not in this file, and that may be this one")
+            Some("a plugin runs on a route or a service that is not in this file, and may be this one")
         } else {
             service.filter(|service| !is_known(*service)).map(|_| SERVICE_ELSEWHERE)
         }
     }
 
-    /// Whether nothing of this file that runs on this route may turn a caller away. An acl without `key-auth` lets nobody in.
+    /// Whether no plugin of this file on this route may reject a caller. An acl without `key-auth` rejects every
+    /// caller.
     pub(super) fn is_unguarded(&self, index: usize) -> bool {
         !self.scopes(index).any(|scope| self.plugins.iter().any(|plugin| plugin.scope == scope))
     }
 
-    /// Why a route that is unguarded in this file may not be so.
+    /// Why a route that is unguarded in this file may still be guarded.
     pub(super) fn doubt(&self, index: usize) -> Option<&'static str> {
         let service = self.routes.get(index).and_then(|route| route.service);
         if service.is_some_and(|number| !self.services.is_here(number)) {
             return Some(SERVICE_ELSEWHERE);
         }
-        self.guards_elsewhere
-            .then_some("a plugin runs on something that is not in this file, and that may be this route")
+        self.guards_elsewhere.then_some("a plugin runs on something that is not in this file, and may be this route")
     }
 
-    /// Where a plugin may stand that runs on this route, the most special place first.
+    /// The scopes of plugins that run on this route, the most specific first.
     fn scopes(&self, index: usize) -> impl Iterator<Item = Scope> {
         let service = self.routes.get(index).and_then(|route| route.service).map(Scope::Service);
         [Some(Scope::Route(index)), service, Some(Scope::Everywhere)].into_iter().flatten()
     }
 }
 
-const SERVICE_ELSEWHERE: &str = "its service is not in this file, nor are the plugins of that";
+const SERVICE_ELSEWHERE: &str = "its service is not in this file, so its plugins are unknown";

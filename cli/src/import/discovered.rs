@@ -1,4 +1,4 @@
-//! What a source holds: keys, settings, and what cannot be taken over. Of a key, only its digest is kept.
+//! What was discovered in a source: keys, settings, and what cannot be imported. Of a key, only the digest is kept.
 
 use portcullis::document::Problem;
 use portcullis::keys::Digest;
@@ -7,50 +7,50 @@ use portcullis::{Document, Timestamp};
 
 use crate::yaml::{Node, Position, Tree};
 
-/// A role that nobody has, of a rule that somebody must write.
-pub(super) const NOBODY: &str = "nobody-write-this-rule";
+/// The role of rules that the user must complete. No consumer has it, so such a rule blocks its paths.
+pub(super) const PLACEHOLDER_ROLE: &str = "nobody-write-this-rule";
 
-/// All that a source holds.
+/// Everything that was discovered in a source.
 #[derive(Debug, Default)]
-pub(super) struct Found {
-    /// Its keys, those that will be left out too.
-    pub(super) keys: Vec<FoundKey>,
-    /// What belongs into the policy.
+pub(super) struct Discovered {
+    /// Its keys, including those that will be left out.
+    pub(super) keys: Vec<DiscoveredKey>,
+    /// Settings for the policy.
     pub(super) settings: Vec<Setting>,
-    /// What is not the same here as it was there.
+    /// Differences to the behaviour of the source.
     pub(super) notes: Vec<Remark>,
-    /// What is not taken, and why.
+    /// What is not imported, and why.
     pub(super) left_out: Vec<Remark>,
 }
 
 /// A key of a source.
 #[derive(Debug)]
-pub(super) struct FoundKey {
-    /// Where it stands.
+pub(super) struct DiscoveredKey {
+    /// Its position.
     pub(super) at: Option<Position>,
     /// The SHA-256 of the key.
     pub(super) digest: Digest,
-    /// Where a request could carry it.
+    /// Where a request can present it.
     pub(super) fits: Fits,
-    /// Whose it is.
+    /// Its consumer.
     pub(super) consumer: String,
-    /// Whether that name, or a role, holds the key itself.
+    /// Whether the name of the consumer, or of a role, contains the key.
     pub(super) named_after: bool,
-    /// What its consumer may do; none where the source knows no roles.
+    /// The roles of its consumer; `None` if the source has no roles.
     pub(super) roles: Option<Vec<String>>,
-    /// The id that the source has for it.
+    /// Its id in the source.
     pub(super) id: Option<String>,
-    /// A remark of the source.
+    /// Its description in the source.
     pub(super) description: Option<String>,
-    /// When it was made.
+    /// When it was created.
     pub(super) created: Option<Timestamp>,
-    /// When it ends.
+    /// When it expires.
     pub(super) expires: Option<Timestamp>,
-    /// Whether it is switched off.
+    /// Whether it is disabled.
     pub(super) disabled: bool,
 }
 
-/// Where a request could carry a key.
+/// Where a request can present a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fits {
     /// Anywhere.
@@ -59,7 +59,7 @@ pub(super) enum Fits {
     NoBearer,
     /// Nowhere.
     Nowhere,
-    /// Nobody knows: the source has only its digest.
+    /// Unknown: the source has only the digest.
     Unknown,
 }
 
@@ -70,21 +70,21 @@ pub(super) struct Setting {
     pub(super) member: &'static str,
     /// Its value.
     pub(super) value: Node,
-    /// Where it came from, for the reader of the policy.
+    /// A comment for the reader of the policy: where the setting comes from.
     pub(super) comment: String,
 }
 
-/// Something to say about one place of a source. It holds no text of the source that could be a key.
+/// A description about a place in a source. It contains no text of the source that may be a key.
 #[derive(Debug, Clone)]
 pub(super) struct Remark {
-    /// Where it stands.
+    /// Its position.
     pub(super) at: Option<Position>,
-    /// What is to be said.
+    /// The message.
     pub(super) message: String,
 }
 
-impl FoundKey {
-    /// A key of that text.
+impl DiscoveredKey {
+    /// Creates a key from its text.
     pub(super) fn of(text: &str, at: Option<Position>, consumer: impl Into<String>) -> Self {
         let fits = match text.as_bytes() {
             key if !is_presentable(key) => Fits::Nowhere,
@@ -94,7 +94,7 @@ impl FoundKey {
         Self::of_digest(Digest::of(text.as_bytes()), fits, at, consumer)
     }
 
-    /// A key of that digest.
+    /// Creates a key from its digest.
     pub(super) fn of_digest(digest: Digest, fits: Fits, at: Option<Position>, consumer: impl Into<String>) -> Self {
         Self {
             at,
@@ -112,17 +112,17 @@ impl FoundKey {
     }
 }
 
-impl Found {
-    /// Adds a key of that text. An id or a remark that holds the key itself is dropped.
-    pub(super) fn push(&mut self, text: &str, mut key: FoundKey) {
-        // Short ones stand in any text by chance; that a name is the key is found out later, by its digest.
+impl Discovered {
+    /// Adds a key. An id or a description that contains the key is dropped.
+    pub(super) fn push(&mut self, text: &str, mut key: DiscoveredKey) {
+        // A short key is part of other texts by chance. A name that equals the key is found later, by its digest.
         let holds = |other: &str| text.len() >= 8 && other.contains(text);
         key.named_after = holds(&key.consumer) || key.roles.iter().flatten().any(|role| holds(role));
         if key.id.take_if(|id| holds(id)).is_some() {
-            self.note(key.at, "its id is not kept: it holds the key itself");
+            self.note(key.at, "id not imported: it contains the key");
         }
         if key.description.take_if(|description| holds(description)).is_some() {
-            self.note(key.at, "its description is not kept: it holds the key itself");
+            self.note(key.at, "description not imported: it contains the key");
         }
         self.keys.push(key);
     }
@@ -132,43 +132,43 @@ impl Found {
         self.settings.push(Setting { member, value, comment: comment.into() });
     }
 
-    /// Says what is not the same here.
+    /// Adds a note.
     pub(super) fn note(&mut self, at: Option<Position>, message: impl Into<String>) {
         self.notes.push(Remark { at, message: message.into() });
     }
 
-    /// Says what is not taken.
+    /// Adds something that is not imported.
     pub(super) fn leave(&mut self, at: Option<Position>, message: impl Into<String>) {
         self.left_out.push(Remark { at, message: message.into() });
     }
 
-    /// Says of every member but the known ones that it is not taken.
+    /// Reports every unknown member as not imported.
     pub(super) fn leave_unknown(&mut self, node: &Node, place: &str, known: &[&str]) {
         for (name, value) in node.members() {
             if !known.contains(&name.text.as_str()) {
-                let message = format!("{}: not a setting that an import knows", path(place, &shown(&name.text)));
+                let message = format!("{}: unknown setting", path(place, &shown(&name.text)));
                 self.leave(name.at.or(value.at), message);
             }
         }
     }
 }
 
-/// `a.b`, or `b` where there is no `a`.
+/// Joins `a` and `b` to `a.b`, or to `b` if `a` is empty.
 pub(super) fn path(place: &str, member: &str) -> String {
     if place.is_empty() { member.to_owned() } else { format!("{place}.{member}") }
 }
 
-/// A name of a source, where it looks like a name and not like a key that stands in its place.
+/// A name in a source, unless it may be a key.
 pub(super) fn shown(name: &str) -> String {
     let like_a_word = |byte: u8| byte.is_ascii_lowercase() || byte == b'_' || byte == b'-';
     if (1..=24).contains(&name.len()) && name.bytes().all(like_a_word) {
         name.to_owned()
     } else {
-        "(a name that is not shown: it may be a key)".to_owned()
+        "(name not shown, it may be a key)".to_owned()
     }
 }
 
-/// Whether some text of a value is this key, or holds it.
+/// Whether a text in a value is a key.
 pub(super) fn holds(node: &Node, is_key: &impl Fn(&str) -> bool) -> bool {
     match &node.tree {
         Tree::Text(text) => is_key(text),
@@ -178,17 +178,17 @@ pub(super) fn holds(node: &Node, is_key: &impl Fn(&str) -> bool) -> bool {
     }
 }
 
-/// Why the gate would refuse a policy with this member, without the value.
+/// Why the gate would refuse a policy with this member, if it would. The text does not show the value.
 pub(super) fn refused(member: &str, value: &Node) -> Option<String> {
     let json = Node::map([(member, value.clone())]).to_json().unwrap_or_default();
     Document::read(&json).err().map(|refusal| match refusal.problem {
         Problem::Invalid { invalid, .. } => format!("{}: {}", invalid.what, invalid.help),
-        Problem::WrongType { expected, .. } => format!("is not {expected}"),
-        _ => "is nothing that the gate can use".to_owned(),
+        Problem::WrongType { expected, .. } => format!("expected {expected}"),
+        _ => "the gate does not accept it".to_owned(),
     })
 }
 
-/// A list of texts, where it is one.
+/// The texts of a list of texts.
 pub(super) fn texts(node: &Node) -> Option<Vec<String>> {
     match &node.tree {
         Tree::List(items) => items.iter().map(|item| item.text().map(str::to_owned)).collect(),
@@ -196,7 +196,7 @@ pub(super) fn texts(node: &Node) -> Option<Vec<String>> {
     }
 }
 
-/// A list of texts of the policy.
+/// Creates a list of texts.
 pub(super) fn list(items: impl IntoIterator<Item = impl Into<String>>) -> Node {
     Node::list(items.into_iter().map(|item| Node::from(item.into())))
 }

@@ -1,4 +1,4 @@
-//! An Envoy configuration that is there already, run as it is.
+//! Runs an existing Envoy configuration unchanged.
 
 use std::fs::File;
 use std::path::Path;
@@ -13,17 +13,17 @@ use super::running::{PATIENCE, PULSE, Running, private_directory};
 use super::{ADMIN_ADDRESS, Event};
 use crate::output::{GREEN, YELLOW, note};
 
-/// Runs it until somebody stops it (true), or Envoy ends by itself (false).
+/// Runs it until it is stopped (true), or Envoy ends by itself (false).
 ///
 /// # Errors
-/// Where the configuration cannot be read, or Envoy not be started.
+/// If the configuration cannot be read, or Envoy cannot be started.
 pub(super) fn run(envoy: &Path, configuration: &Path, sender: Sender<Event>, events: &Receiver<Event>) -> Result<bool> {
     File::open(configuration).with_context(|| format!("cannot read the configuration {}", configuration.display()))?;
     let directory = private_directory()?;
-    let admin = Admin { socket: None, told: std::path::absolute(directory.path().join(ADMIN_ADDRESS))? };
+    let admin = Admin { socket: None, address_file: std::path::absolute(directory.path().join(ADMIN_ADDRESS))? };
     let plan = Plan { configuration, node: None, requests: Requests::AsConfigured, hidden: None, expected: &[] };
     let running = Running { process: Process::start(envoy, directory.path(), &plan, sender)?, admin };
-    // From here on it goes when Envoy does.
+    // From here on it is deleted when Envoy ends.
     let _ = directory.keep();
     let (begin, mut is_up) = (Instant::now(), false);
     loop {
@@ -43,17 +43,17 @@ pub(super) fn run(envoy: &Path, configuration: &Path, sender: Sender<Event>, eve
                 if !is_up && begin.elapsed() > PATIENCE {
                     is_up = true;
                     note(format_args!(
-                        "{YELLOW}warning:{YELLOW:#} after a minute Envoy does not say that it is ready; without an admin \
-                         interface at an address it cannot"
+                        "{YELLOW}warning:{YELLOW:#} Envoy has not reported to be ready within a minute; without an \
+                         admin interface at an address it cannot"
                     ));
                 }
             }
-            Err(RecvTimeoutError::Disconnected) => bail!("nothing tells any more when to end"),
+            Err(RecvTimeoutError::Disconnected) => bail!("internal error: the channel of events is closed"),
         }
     }
 }
 
-/// Says where Envoy listens, if it does.
+/// Prints where Envoy listens, if it does. Returns whether it does.
 fn welcome(admin: &Admin) -> bool {
     if !admin.is_ready() {
         return false;
@@ -65,6 +65,6 @@ fn welcome(admin: &Admin) -> bool {
     for (name, address) in listeners {
         note(format_args!("listener {name} is at {GREEN}{address}{GREEN:#}"));
     }
-    note(format_args!("Envoy's admin interface is at http://{address}. Ctrl-C ends Envoy"));
+    note(format_args!("Envoy's admin interface is at http://{address}. Ctrl-C stops Envoy"));
     true
 }

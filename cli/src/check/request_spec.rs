@@ -1,4 +1,4 @@
-//! The request that is asked about, and what its connection shows.
+//! The request of a check: its headers, and the properties of its connection.
 
 use std::io::Read as _;
 use std::path::Path;
@@ -7,36 +7,36 @@ use anyhow::{Context as _, Result, bail};
 use portcullis::request::Peer;
 use portcullis::{Host, Timestamp};
 
-/// A request, and what the gate could ask its host about it.
-pub(super) struct Asked {
+/// A request, with the properties that the gate can read from its host.
+pub(super) struct RequestSpec {
     /// The header pairs, `:method`, `:path` and `:authority` first.
     pub(super) pairs: Vec<(String, Vec<u8>)>,
     /// `source.address`.
     pub(super) peer: Option<String>,
     /// The mTLS identity of the peer.
     pub(super) identity: Option<String>,
-    /// What the listener recorded: a key and an address.
+    /// The filter state that the listener recorded: a key and an address.
     pub(super) filter_state: Option<(String, String)>,
     /// The time.
     pub(super) now: Timestamp,
 }
 
-impl Asked {
-    /// A request without headers, from nowhere.
+impl RequestSpec {
+    /// Creates a request without headers and without a peer.
     pub(super) fn new(method: &str, path: &str, authority: &str, now: Timestamp) -> Self {
         let pseudo = [(":method", method), (":path", path), (":authority", authority)];
         let pairs = pseudo.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec())).to_vec();
         Self { pairs, peer: None, identity: None, filter_state: None, now }
     }
 
-    /// Adds a header, as Envoy hands it over: its name in lower case, and `Host` as `:authority`.
+    /// Adds a header as Envoy passes it on: its name in lower case, and `Host` as `:authority`.
     ///
     /// # Errors
-    /// Where the name is none (RFC 9110, section 5.1). The message does not show it, since it may be a key.
+    /// If the name is invalid (RFC 9110, section 5.1). The message does not show it, since it may be a key.
     pub(super) fn header(&mut self, name: &str, value: &str) -> Result<()> {
         let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
         if name.is_empty() || !name.bytes().all(is_token) {
-            bail!("has no name of a header: write one such as X-API-Key");
+            bail!("invalid header name (not shown, it may be a key): expected a name such as X-API-Key");
         }
         let (name, value) = (name.to_ascii_lowercase(), value.as_bytes().to_vec());
         match self.pairs.iter_mut().find(|(pair, _)| name == "host" && pair == ":authority") {
@@ -55,40 +55,41 @@ impl Asked {
     }
 }
 
-/// `path` as a request has it.
+/// Checks the path of a request.
 ///
 /// # Errors
-/// Where it does not begin with a slash.
+/// If it does not begin with a slash.
 pub(super) fn path(path: &str) -> Result<&str> {
     // Not the query, which may hold a key.
     let shown = path.split('?').next().unwrap_or_default();
-    if path.starts_with('/') { Ok(path) } else { bail!("{shown}: begin it with /") }
+    if path.starts_with('/') { Ok(path) } else { bail!("invalid path {shown:?}: expected a path that begins with /") }
 }
 
-/// `peer` as `source.address` has it.
+/// Checks the address of a peer.
 ///
 /// # Errors
-/// Where it is no address with a port.
+/// If it is not an address with a port.
 pub(super) fn peer(peer: &str) -> Result<String> {
     match Peer::parse(peer.as_bytes()) {
         Some(_) => Ok(peer.to_owned()),
-        None => bail!("{peer}: write it as ADDRESS:PORT, such as 10.0.0.7:1234 or [::1]:1234"),
+        None => bail!("invalid peer address {peer:?}: expected ADDRESS:PORT, such as 10.0.0.7:1234 or [::1]:1234"),
     }
 }
 
-/// `Name: value`.
+/// Parses `Name: value`.
 ///
 /// # Errors
-/// Where there is no colon. The message does not show the line, which may be a key.
+/// If there is no colon. The message does not show the line, which may be a key.
 pub(super) fn header(line: &str) -> Result<(&str, &str)> {
-    let (name, value) = line.split_once(':').context("has no colon: write it as 'Name: value'")?;
+    let (name, value) =
+        line.split_once(':').context("invalid header (not shown, it may be a key): expected 'Name: value'")?;
     Ok((name.trim(), value.trim()))
 }
 
 /// The text of a file of headers; `-` is standard input.
 ///
 /// # Errors
-/// Where it cannot be read as text.
+/// If it cannot be read as text.
 pub(super) fn header_file(file: &Path) -> Result<String> {
     let mut text = String::new();
     let read = match file.as_os_str().as_encoded_bytes() {
@@ -99,7 +100,7 @@ pub(super) fn header_file(file: &Path) -> Result<String> {
     Ok(text)
 }
 
-impl Host for Asked {
+impl Host for RequestSpec {
     fn now(&self) -> Option<Timestamp> {
         Some(self.now)
     }

@@ -1,4 +1,4 @@
-//! Taking found keys into the store: each is taken, is there already, or is left out for a reason.
+//! Imports discovered keys into the store: each is added, already exists, or is left out for a reason.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -8,54 +8,54 @@ use portcullis::keys::Digest;
 use portcullis::request::KeySource;
 use serde_json::{Value, json};
 
-use super::found::{Fits, Found, FoundKey, refused};
-use crate::keys::known::{AllKeys, Known};
+use super::discovered::{Discovered, DiscoveredKey, Fits, refused};
+use crate::keys::known::{AllKeys, KnownKey};
 use crate::store::{Store, StoredKey};
 use crate::when::rfc3339;
 use crate::yaml::{Node, Position};
 
 const NAMED_AFTER: &str =
-    "its consumer's name, or a role, holds a key itself, and names are no secret: give another name";
+    "the name of its consumer or a role contains a key, and names are not secret: use another name";
 
-const MAY_LESS: &str = "the key is there already, but here it is disabled or expires sooner: `portcullis keys disable` or \
-                        `portcullis keys expire` makes it so";
+const MAY_LESS: &str = "the key already exists, but in the source it is disabled or expires sooner: use `portcullis \
+                        keys disable` or `portcullis keys expire`";
 
-/// What came of the keys.
+/// The result of importing keys.
 #[derive(Debug, Default)]
-pub(super) struct Taken {
-    /// Those that the store has now, and had not before.
-    pub(super) keys: Vec<TakenKey>,
-    /// How many were there already.
+pub(super) struct Imported {
+    /// The keys that were added to the store.
+    pub(super) keys: Vec<ImportedKey>,
+    /// How many already existed.
     pub(super) already: usize,
 }
 
-/// A key that was taken.
+/// A key that was added.
 #[derive(Debug)]
-pub(super) struct TakenKey {
-    /// Where it stood.
+pub(super) struct ImportedKey {
+    /// Its position in the source.
     pub(super) at: Option<Position>,
-    /// Whose it is.
+    /// Its consumer.
     pub(super) consumer: String,
-    /// Its public handle.
+    /// Its public id.
     pub(super) id: String,
 }
 
-/// Whether a text is one of the keys of a source.
-pub(super) fn is_key(found: &Found) -> impl Fn(&str) -> bool + use<> {
-    let digests: HashSet<Digest> = found.keys.iter().map(|key| key.digest).collect();
+/// Returns a function that tests whether a text is one of the keys of a source.
+pub(super) fn is_key(discovered: &Discovered) -> impl Fn(&str) -> bool + use<> {
+    let digests: HashSet<Digest> = discovered.keys.iter().map(|key| key.digest).collect();
     move |text: &str| digests.contains(&Digest::of(text.as_bytes()))
 }
 
-/// Takes the keys of `found` into `store`, and says of the rest why not.
-pub(super) fn take(found: &mut Found, policy: &Document, store: &mut Store, now: Timestamp) -> Taken {
-    let is_key = is_key(found);
+/// Adds the discovered keys to `store`, and reports why the others are left out.
+pub(super) fn import(discovered: &mut Discovered, policy: &Document, store: &mut Store, now: Timestamp) -> Imported {
+    let is_key = is_key(discovered);
     let mut present = AllKeys::of_document(store, Some(policy), &|_| String::new());
     let bearer_alone = policy.key_sources.iter().all(|source| matches!(source, KeySource::Bearer));
-    let keys = std::mem::take(&mut found.keys);
+    let keys = std::mem::take(&mut discovered.keys);
     let claims = claims(&keys);
     let unfit = Unfit::of(&keys);
     let mut seen: HashMap<Digest, Option<Position>> = HashMap::new();
-    let mut taken = Taken::default();
+    let mut taken = Imported::default();
     for key in keys {
         let at = key.at;
         let problem = unpresentable(key.fits, bearer_alone)
@@ -66,26 +66,26 @@ pub(super) fn take(found: &mut Found, policy: &Document, store: &mut Store, now:
             .or_else(|| unfit.names(&key, &is_key))
             .or_else(|| other_roles(&key, &present));
         if let Some(problem) = problem {
-            found.leave(at, format!("key not taken: {problem}"));
+            discovered.leave(at, format!("key not imported: {problem}"));
             continue;
         }
         let first = seen.insert(key.digest, at);
         if let Some(known) = present.by_digest(&key.digest) {
             match first {
-                _ if may_less(&key, known) => found.leave(at, MAY_LESS),
+                _ if may_less(&key, known) => discovered.leave(at, MAY_LESS),
                 Some(first) => {
                     let line = first.map(|first| format!(" as in line {}", first.line)).unwrap_or_default();
-                    found.note(at, format!("the same key{line}: taken once"));
+                    discovered.note(at, format!("the same key{line}: imported once"));
                 }
                 None => taken.already = taken.already.saturating_add(1),
             }
             continue;
         }
-        let id = id(&key, &present, &unfit, &is_key, found);
+        let id = id(&key, &present, &unfit, &is_key, discovered);
         let description = key.description.clone().filter(|text| {
             let fits = !is_key(text) && refused("description", &Node::from(text.as_str())).is_none();
             if !fits {
-                found.note(at, "description not taken: it is the key itself, empty or too long");
+                discovered.note(at, "description not imported: it is the key itself, empty or too long");
             }
             fits
         });
@@ -104,19 +104,19 @@ pub(super) fn take(found: &mut Found, policy: &Document, store: &mut Store, now:
         };
         present.add(&key.consumer, key.roles.as_deref(), &entry);
         stored.keys.push(entry);
-        taken.keys.push(TakenKey { at, consumer: key.consumer, id });
+        taken.keys.push(ImportedKey { at, consumer: key.consumer, id });
     }
     taken
 }
 
-/// Whether a key that is there is switched off, or ends sooner, in the source.
-fn may_less(key: &FoundKey, there: &Known) -> bool {
+/// Whether an existing key is disabled, or expires sooner, in the source.
+fn may_less(key: &DiscoveredKey, there: &KnownKey) -> bool {
     let sooner = |end: Timestamp| there.expires.is_none_or(|expires| end < expires);
     (key.disabled && !there.disabled) || key.expires.is_some_and(sooner)
 }
 
-/// Who claims each key of a source.
-fn claims(keys: &[FoundKey]) -> HashMap<Digest, BTreeSet<String>> {
+/// The consumers of each key of a source.
+fn claims(keys: &[DiscoveredKey]) -> HashMap<Digest, BTreeSet<String>> {
     let mut claims: HashMap<Digest, BTreeSet<String>> = HashMap::new();
     for key in keys {
         claims.entry(key.digest).or_default().insert(key.consumer.clone());
@@ -127,11 +127,12 @@ fn claims(keys: &[FoundKey]) -> HashMap<Digest, BTreeSet<String>> {
 fn unpresentable(fits: Fits, bearer_alone: bool) -> Option<&'static str> {
     match fits {
         Fits::Nowhere => Some(
-            "no request could present it: a key is 1 to 1024 visible ASCII characters without blanks: give its owner another",
+            "no request can present it (expected 1 to 1024 visible ASCII characters without spaces): create another \
+             key",
         ),
         Fits::NoBearer if bearer_alone => Some(
-            "no request could present it: it has characters that a bearer token cannot have (RFC 9110 section 11.2): \
-             give its owner another",
+            "no request can present it (it has characters that a bearer token cannot have, RFC 9110 section 11.2): \
+             create another key",
         ),
         _ => None,
     }
@@ -141,17 +142,19 @@ fn expired(expires: Option<Timestamp>, now: Timestamp) -> Option<String> {
     expires.filter(|end| *end <= now).map(|end| format!("it expired at {}", rfc3339(end)))
 }
 
-/// The same key of two consumers: nobody knows whose call it is, so it is nobody's.
-fn contested(key: &FoundKey, claims: &HashMap<Digest, BTreeSet<String>>, present: &AllKeys) -> Option<String> {
+/// Refuses a key that two consumers have: the consumer of a call would be unclear.
+fn contested(key: &DiscoveredKey, claims: &HashMap<Digest, BTreeSet<String>>, present: &AllKeys) -> Option<String> {
     if claims.get(&key.digest).is_some_and(|names| names.len() > 1) {
-        return Some("two consumers have it, so nobody knows whose call it is: give each one of its own".to_owned());
+        return Some(
+            "two consumers have it, so the consumer of a call is unclear: create a separate key for each".to_owned(),
+        );
     }
     let owner =
         present.by_digest(&key.digest).map(|known| &known.consumer).filter(|owner| ***owner != *key.consumer)?;
-    Some(format!("it is a key of consumer {owner} already: give each consumer one of its own"))
+    Some(format!("it is already a key of consumer {owner}: create a separate key for each consumer"))
 }
 
-/// What the gate refuses of the texts of a source, and why.
+/// The names and ids of a source that the gate refuses, and why.
 struct Unfit {
     consumers: HashMap<String, String>,
     roles: HashMap<String, String>,
@@ -159,7 +162,7 @@ struct Unfit {
 }
 
 impl Unfit {
-    fn of(keys: &[FoundKey]) -> Self {
+    fn of(keys: &[DiscoveredKey]) -> Self {
         let consumer = |member: &str, items: Value| Node::from(json!([{"name": "x", member: items}]));
         let digest = Digest::of(b"x").to_hex();
         Self {
@@ -175,19 +178,19 @@ impl Unfit {
         }
     }
 
-    /// What is wrong with the names of a key's consumer and its roles.
-    fn names(&self, key: &FoundKey, is_key: &impl Fn(&str) -> bool) -> Option<String> {
+    /// The problem with the name of a key's consumer or with its roles, if there is one.
+    fn names(&self, key: &DiscoveredKey, is_key: &impl Fn(&str) -> bool) -> Option<String> {
         let mut names = key.roles.iter().flatten().chain([&key.consumer]);
         if names.any(|name| is_key(name)) {
             return Some(NAMED_AFTER.to_owned());
         }
-        let consumer = self.consumers.get(&key.consumer).map(|why| format!("its consumer's name {why}"));
+        let consumer = self.consumers.get(&key.consumer).cloned();
         let role = || key.roles.iter().flatten().find_map(|role| self.roles.get(role));
-        consumer.or_else(|| role().map(|why| format!("a role of its consumer {why}")))
+        consumer.or_else(|| role().cloned())
     }
 }
 
-/// Which of these texts the gate refuses in a list of consumers. All are tried together first: nearly always it takes them.
+/// The texts that the gate refuses in a list of consumers. First all are tried together, since usually all are valid.
 fn refusals<'a>(
     texts: impl Iterator<Item = &'a String>,
     consumers: impl Fn(&[&str]) -> Node,
@@ -201,8 +204,8 @@ fn refusals<'a>(
     texts.into_iter().filter_map(|text| Some((text.to_owned(), why(&[text])?))).collect()
 }
 
-/// A key must not get more, or less, than it had.
-fn other_roles(key: &FoundKey, present: &AllKeys) -> Option<String> {
+/// Refuses a key whose consumer has other roles here: the key would get more or fewer rights than before.
+fn other_roles(key: &DiscoveredKey, present: &AllKeys) -> Option<String> {
     let wanted: BTreeSet<String> = key.roles.as_ref()?.iter().cloned().collect();
     let there: BTreeSet<String> = present.roles(&key.consumer)?.iter().cloned().collect();
     if there == wanted {
@@ -213,26 +216,32 @@ fn other_roles(key: &FoundKey, present: &AllKeys) -> Option<String> {
         _ => format!("the roles {}", roles.iter().cloned().collect::<Vec<_>>().join(", ")),
     };
     Some(format!(
-        "consumer {} has {} already, and {} in this place: make them the same, or name another consumer",
+        "consumer {} already has {}, but {} here: make them the same, or use another consumer",
         key.consumer,
         name(&there),
         name(&wanted)
     ))
 }
 
-/// The id of the source where it can be one, or else the first digits of the digest.
-fn id(key: &FoundKey, present: &AllKeys, unfit: &Unfit, is_key: &impl Fn(&str) -> bool, found: &mut Found) -> String {
+/// The id in the source if it is valid, otherwise the first digits of the digest.
+fn id(
+    key: &DiscoveredKey,
+    present: &AllKeys,
+    unfit: &Unfit,
+    is_key: &impl Fn(&str) -> bool,
+    discovered: &mut Discovered,
+) -> String {
     let handle = key.digest.handle();
     let Some(id) = &key.id else { return handle };
     let why = if is_key(id) {
-        "it is a key itself".to_owned()
+        "it is a key".to_owned()
     } else if present.by_id(id).is_some() {
-        "another key has it".to_owned()
+        "another key has this id".to_owned()
     } else if let Some(why) = unfit.ids.get(id) {
-        format!("it {why}")
+        why.clone()
     } else {
         return id.clone();
     };
-    found.note(key.at, format!("its id is not kept ({why}): it is {handle} here"));
+    discovered.note(key.at, format!("id not imported ({why}): the new id is {handle}"));
     handle
 }

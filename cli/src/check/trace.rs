@@ -1,4 +1,4 @@
-//! The trail in words: each step of a decision, what it looked at, and why it passed the request on or answered.
+//! The trace of a decision as text: each step, its result and the reason.
 
 use portcullis::decision::trace::{Event, NotPublic, Preflight, Public, Unidentified, Untrusted};
 use portcullis::document::Mode;
@@ -6,31 +6,31 @@ use portcullis::path::{Ambiguity, AmbiguousPath, BadTarget};
 use portcullis::{Caller, Decision, Reason};
 use serde_json::{Value, json};
 
-use super::asked::Asked;
-use crate::files::Merged;
+use super::request_spec::RequestSpec;
+use crate::files::EffectivePolicy;
 use crate::output::{GREEN, RED};
 use crate::when::Span;
 use crate::yaml::Node;
 
-/// One step.
+/// Runs one step.
 pub(super) struct Step {
     /// Its number in the order of a decision.
     number: u8,
     /// Its name: the field of the policy, where it has one.
     name: &'static str,
-    /// What it did.
+    /// Its result.
     result: StepResult,
     /// Why, in words.
     why: String,
-    /// Where what it met stands, as `FILE:LINE:COLUMN`.
+    /// The place of the matching item of the policy, as `FILE:LINE:COLUMN`.
     place: Option<String>,
 }
 
-/// What a step did.
+/// The result of a step.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum StepResult {
-    PassedOn,
-    LeftOut,
+    Continued,
+    Skipped,
     Allowed,
     Denied,
 }
@@ -38,8 +38,8 @@ enum StepResult {
 impl StepResult {
     fn name(self) -> &'static str {
         match self {
-            Self::PassedOn => "passed on",
-            Self::LeftOut => "left out",
+            Self::Continued => "continue",
+            Self::Skipped => "skipped",
             Self::Allowed => "allowed",
             Self::Denied => "denied",
         }
@@ -52,25 +52,25 @@ impl Step {
         let style = match self.result {
             StepResult::Allowed => GREEN,
             StepResult::Denied => RED,
-            StepResult::PassedOn | StepResult::LeftOut => anstyle::Style::new(),
+            StepResult::Continued | StepResult::Skipped => anstyle::Style::new(),
         };
         let place = self.place.as_ref().map(|place| format!(" ({place})")).unwrap_or_default();
         format!("{:<18}  {style}{}{style:#}: {}{place}", self.name, self.result.name(), self.why)
     }
 }
 
-/// All steps, for people.
+/// All steps as text.
 pub(super) fn as_text(steps: &[Step]) -> String {
     steps.iter().map(|step| format!("{:>2}  {}\n", step.number, step.line())).collect()
 }
 
-/// All steps, for programs.
+/// All steps as JSON.
 pub(super) fn as_json(steps: &[Step]) -> Value {
     let step = |step: &Step| {
         json!({
             "step": step.number,
             "name": step.name,
-            "result": step.result.name().replace(' ', "_"),
+            "result": step.result.name(),
             "why": step.why,
             "place": step.place,
         })
@@ -78,107 +78,112 @@ pub(super) fn as_json(steps: &[Step]) -> Value {
     steps.iter().map(step).collect()
 }
 
-/// Why a path may be anything.
+/// The reason why a path is opaque.
 fn in_words(why: Ambiguity) -> &'static str {
     match why {
         Ambiguity::TooLong => "it is longer than 1024 bytes and has escapes, empty segments or the like",
-        Ambiguity::TooManyVariants => "backends may read it in too many ways",
-        Ambiguity::ManySuffixes => "a name in it has more than 16 dots",
-        Ambiguity::DotSegment => "a dot segment may form in it, where a backend drops or converts characters",
+        Ambiguity::TooManyVariants => "it has too many variants",
+        Ambiguity::ManySuffixes => "a segment has more than 16 dots",
+        Ambiguity::DotSegment => "a backend that drops or converts characters may see a dot segment",
         Ambiguity::NotUtf8 => "it is not UTF-8",
-        Ambiguity::Alias => "a name in it stands for another to Windows, ASP.NET or Zope",
+        Ambiguity::Alias => "a segment is an alias on Windows, in ASP.NET or in Zope",
         Ambiguity::TooWide => "the patterns mix names and wildcards in too many ways",
         Ambiguity::OverrideUrl => {
-            "a header holds a URL that cannot be read, or there are more than 4 or 1024 bytes of them"
+            "a header has a URL that cannot be parsed, or there are more than 4 such headers or 1024 bytes"
         }
-        Ambiguity::MovedRoot => "a header moves the place that paths begin at, or names a second one",
+        Ambiguity::MovedRoot => "a header moves the root of paths, or names a second one",
     }
 }
 
-/// A path for a line of text.
+/// A path, cut to the length of a line.
 fn shortened(path: &str) -> String {
     let most = 64;
     if path.chars().count() <= most { path.to_owned() } else { path.chars().take(most).chain(['…']).collect() }
 }
 
-/// Puts a decision into words.
-pub(super) fn steps(merged: &Merged, asked: &Asked, events: &[Event], decision: &Decision<'_>) -> Vec<Step> {
-    let words = Words { merged, asked, decision };
-    let mut steps: Vec<Step> = events.iter().filter_map(|event| words.step(event)).collect();
-    steps.extend(words.last(events));
+/// Describes the steps of a decision.
+pub(super) fn steps(
+    merged: &EffectivePolicy,
+    spec: &RequestSpec,
+    events: &[Event],
+    decision: &Decision<'_>,
+) -> Vec<Step> {
+    let explainer = Explainer { merged, spec, decision };
+    let mut steps: Vec<Step> = events.iter().filter_map(|event| explainer.step(event)).collect();
+    steps.extend(explainer.last(events));
     steps
 }
 
-struct Words<'a> {
-    merged: &'a Merged,
-    asked: &'a Asked,
+struct Explainer<'a> {
+    merged: &'a EffectivePolicy,
+    spec: &'a RequestSpec,
     decision: &'a Decision<'a>,
 }
 
-impl Words<'_> {
+impl Explainer<'_> {
     fn step(&self, event: &Event) -> Option<Step> {
-        use StepResult::{Allowed, Denied, LeftOut, PassedOn};
+        use StepResult::{Allowed, Continued, Denied, Skipped};
         let step = |number, name, result, why: String| Step { number, name, result, why, place: None };
         Some(match event {
-            Event::Mode(Mode::Enforce) => step(1, "mode", PassedOn, "enforce".to_owned()),
+            Event::Mode(Mode::Enforce) => step(1, "mode", Continued, "enforce".to_owned()),
             Event::Mode(Mode::Report) => {
-                let why = "report, so that even what is denied below goes on".to_owned();
-                Step { place: self.place("mode"), ..step(1, "mode", PassedOn, why) }
+                let why = "report: a request that is denied below is forwarded too".to_owned();
+                Step { place: self.place("mode"), ..step(1, "mode", Continued, why) }
             }
             Event::Mode(Mode::Disabled) => {
-                let why = "disabled, so that every request goes on undecided".to_owned();
+                let why = "disabled: every request is forwarded without a decision".to_owned();
                 Step { place: self.place("mode"), ..step(1, "mode", Allowed, why) }
             }
-            Event::Target(Ok(())) => step(2, "request_target", PassedOn, "one that an API may send".to_owned()),
+            Event::Target(Ok(())) => step(2, "request_target", Continued, "valid".to_owned()),
             Event::Target(Err(bad)) => step(2, "request_target", Denied, bad_target(*bad).to_owned()),
             Event::Connection { names_identity: false } => return None,
             Event::Connection { names_identity: true } => {
                 step(2, "connection", Denied, "the Connection header names an identity header".to_owned())
             }
             Event::Overridden => {
-                let why = "a header or parameter may make a backend take this for another method or path";
-                step(4, "public_paths", LeftOut, format!("with cors_preflight: {why}"))
+                let why = "a header or parameter may override the method or the path in a backend";
+                step(4, "public_paths", Skipped, format!("together with cors_preflight: {why}"))
             }
             Event::CorsPreflight(Preflight::NotAllowed) => {
-                step(3, "cors_preflight", PassedOn, "preflights need a key as other requests do".to_owned())
+                step(3, "cors_preflight", Continued, "preflights need a key, like other requests".to_owned())
             }
             Event::CorsPreflight(Preflight::None) => {
-                let why = "no preflight, which is OPTIONS with Origin and Access-Control-Request-Method";
-                step(3, "cors_preflight", PassedOn, why.to_owned())
+                let why = "not a preflight (OPTIONS with Origin and Access-Control-Request-Method)";
+                step(3, "cors_preflight", Continued, why.to_owned())
             }
             Event::CorsPreflight(Preflight::Allowed) => {
-                let why = "a preflight".to_owned();
+                let why = "this is a preflight".to_owned();
                 Step { place: self.place("cors_preflight"), ..step(3, "cors_preflight", Allowed, why) }
             }
             Event::PublicPath(public) => self.public(public),
             Event::TrustedNetwork(range) => {
                 let (result, why, place) = match range {
-                    Ok(index) => self.met("trusted_networks.ranges", *index, &format!("{} is in", self.peer())),
-                    Err(why) => (PassedOn, self.untrusted(*why), None),
+                    Ok(index) => self.matched("trusted_networks.ranges", *index, &format!("{} is in", self.peer())),
+                    Err(why) => (Continued, self.untrusted(*why), None),
                 };
                 Step { place, ..step(5, "trusted_networks", result, why) }
             }
             Event::TrustedIdentity(identity) => {
-                let uri = self.asked.identity.as_deref().unwrap_or_default();
+                let uri = self.spec.identity.as_deref().unwrap_or_default();
                 let (result, why, place) = match identity {
-                    Ok(index) => self.met("trusted_identities", *index, &format!("{uri} is under")),
-                    Err(Unidentified::NoneTrusted) => (PassedOn, "none is trusted".to_owned(), None),
-                    Err(Unidentified::NoIdentity) => (PassedOn, "the peer has none".to_owned(), None),
-                    Err(Unidentified::Outside) => (PassedOn, format!("{uri} is none of them"), None),
+                    Ok(index) => self.matched("trusted_identities", *index, &format!("{uri} matches")),
+                    Err(Unidentified::NoneTrusted) => (Continued, "no identity is trusted".to_owned(), None),
+                    Err(Unidentified::NoIdentity) => (Continued, "the peer has no mTLS identity".to_owned(), None),
+                    Err(Unidentified::Outside) => (Continued, format!("{uri} matches none of them"), None),
                 };
                 Step { place, ..step(5, "trusted_identities", result, why) }
             }
-            Event::Credential(source) => step(6, "credential", PassedOn, format!("one, in {}", self.source(*source))),
+            Event::Credential(source) => step(6, "credential", Continued, format!("found in {}", self.source(*source))),
             Event::Key => {
                 let why = self.decision.caller.as_ref().map(|caller| self.key(caller)).unwrap_or_default();
-                step(7, "key", PassedOn, why)
+                step(7, "key", Continued, why)
             }
-            // All of step 8 together make its last word.
+            // `last` describes all of step 8 together.
             Event::Variant { .. } | Event::AnyPath { .. } => return None,
         })
     }
 
-    /// The step that answered, where that was one of the last.
+    /// The steps that decided, if the decision was made in step 6 or later.
     fn last(&self, events: &[Event]) -> Vec<Step> {
         let step = |number, name, why| Step { number, name, result: StepResult::Denied, why, place: None };
         let deny = |number, name, why: String| vec![step(number, name, why)];
@@ -188,13 +193,11 @@ impl Words<'_> {
                 let given = self.list("key_sources").len();
                 let places = (0..if given == 0 { 2 } else { given }).map(|index| self.source(index));
                 let places = places.collect::<Vec<_>>().join(" or ");
-                deny(6, "credential", format!("none in {places}"))
+                deny(6, "credential", format!("no credential in {places}"))
             }
-            (Reason::MultipleCredentials, _) => deny(6, "credential", "more than one; which would count?".to_owned()),
-            (Reason::MalformedCredential, _) => {
-                deny(6, "credential", format!("what stands in {} can be no key", source()))
-            }
-            (Reason::UnknownKey, _) => deny(7, "key", "nobody has this key".to_owned()),
+            (Reason::MultipleCredentials, _) => deny(6, "credential", "more than one credential".to_owned()),
+            (Reason::MalformedCredential, _) => deny(6, "credential", format!("malformed key in {}", source())),
+            (Reason::UnknownKey, _) => deny(7, "key", "key not found".to_owned()),
             (Reason::DisabledKey | Reason::KeyNotYetValid | Reason::ExpiredKey, Some(caller)) => {
                 deny(7, "key", self.key(caller))
             }
@@ -207,79 +210,77 @@ impl Words<'_> {
         let path = self.path();
         let patterns = self.list("public_paths").len();
         let (result, why, place) = match public {
-            Ok(Public::Pattern(index)) => self.met("public_paths", *index, &format!("{path} is under")),
+            Ok(Public::Pattern(index)) => self.matched("public_paths", *index, &format!("{path} matches")),
             Ok(Public::Unprotected) => {
-                let why = format!("{path} is in no variant under any of protected_paths");
+                let why = format!("no variant of {path} matches any of protected_paths");
                 (StepResult::Allowed, why, self.place("protected_paths"))
             }
-            Err(NotPublic::Nothing) => (StepResult::PassedOn, "none is public".to_owned(), None),
+            Err(NotPublic::Nothing) => (StepResult::Continued, "no path is public".to_owned(), None),
             Err(NotPublic::Ambiguous(AmbiguousPath::Structure)) => {
-                (StepResult::PassedOn, format!("{path} is not plain: backends may read it in several ways"), None)
+                (StepResult::Continued, format!("{path} is ambiguous: backends may interpret it in several ways"), None)
             }
             Err(NotPublic::Ambiguous(AmbiguousPath::Anything(why))) => {
-                (StepResult::PassedOn, format!("{} may be any path: {}", shortened(&path), in_words(*why)), None)
+                (StepResult::Continued, format!("{} is opaque: {}", shortened(&path), in_words(*why)), None)
             }
             Err(NotPublic::Outside { other_method: Some(index) }) => {
-                let (_, why, place) = self.met("public_paths", *index, &format!("{path} is under"));
-                (StepResult::PassedOn, format!("{why}, but {} is none of its methods", self.method()), place)
+                let (_, why, place) = self.matched("public_paths", *index, &format!("{path} matches"));
+                (StepResult::Continued, format!("{why}, but not with the method {}", self.method()), place)
             }
             Err(NotPublic::Outside { other_method: None }) if patterns == 0 => {
-                (StepResult::PassedOn, format!("{path} is under one of protected_paths, or not plain ASCII"), None)
+                (StepResult::Continued, format!("{path} matches one of protected_paths, or is not ASCII"), None)
             }
             Err(NotPublic::Outside { other_method: None }) => {
-                (StepResult::PassedOn, format!("{path} is under none of {patterns}"), None)
+                (StepResult::Continued, format!("{path} matches no pattern"), None)
             }
         };
         Step { number: 4, name: "public_paths", result, why, place }
     }
 
     fn rules(&self, events: &[Event], caller: &Caller<'_>) -> Vec<Step> {
-        let step = |why, place| Step { number: 8, name: "rules", result: StepResult::PassedOn, why, place };
-        let (mut steps, mut met) = (Vec::new(), Vec::new());
+        let step = |why, place| Step { number: 8, name: "rules", result: StepResult::Continued, why, place };
+        let (mut steps, mut matched_rules) = (Vec::new(), Vec::new());
         for event in events {
             let (rule, permitted, read) = match event {
                 Event::Variant { path, rule: Some(rule), permitted } => (*rule, *permitted, Some(path)),
                 Event::AnyPath { why, permitted } => {
-                    let (why, rules) = (in_words(*why), self.list("rules").len());
-                    let why = format!("this may be any path, so every one of {rules} counts: {why}");
-                    let result = if *permitted { StepResult::PassedOn } else { StepResult::Denied };
+                    let why = format!("opaque path, so every rule applies: {}", in_words(*why));
+                    let result = if *permitted { StepResult::Continued } else { StepResult::Denied };
                     steps.push(Step { result, ..step(why, None) });
                     continue;
                 }
                 _ => continue,
             };
-            if permitted && met.contains(&rule) {
+            if permitted && matched_rules.contains(&rule) {
                 continue;
             }
-            met.push(rule);
+            matched_rules.push(rule);
             let item = self.list("rules").get(rule);
             let wants = words(item, "roles", " or ");
             let has: Vec<_> = caller.consumer.roles.iter().map(|role| role.as_str()).collect();
             let has = if has.is_empty() { "no role".to_owned() } else { has.join(", ") };
             let read = read.map(|path| String::from_utf8_lossy(path).into_owned());
-            let read =
-                read.filter(|path| *path != self.path()).map(|path| format!(" covers {path:?}, as it may be read,"));
+            let read = read.filter(|path| *path != self.path()).map(|path| format!(" (path variant {path:?})"));
             let (read, name) = (read.unwrap_or_default(), caller.consumer.name);
-            let why = format!("{}{read} wants {wants}; {name} has {has}", described("rules", rule, item));
-            let result = if permitted { StepResult::PassedOn } else { StepResult::Denied };
+            let why = format!("{}{read} requires {wants}; {name} has {has}", described("rules", rule, item));
+            let result = if permitted { StepResult::Continued } else { StepResult::Denied };
             steps.push(Step { result, ..step(why, self.place(&format!("rules[{rule}]"))) });
         }
         if let Some(denied) = steps.iter().position(|step| step.result == StepResult::Denied) {
             return steps.drain(denied..).collect();
         }
         if steps.is_empty() {
-            steps.push(step("none covers this, so any valid key will do".to_owned(), None));
+            steps.push(step("no rule matches: any valid key is enough".to_owned(), None));
         }
-        let why = "the request goes on without the key, with the consumer's name and roles";
-        let forwarded = "the request goes on with its key, and with the consumer's name and roles";
+        let why = "forwarded without the key, with the consumer's name and roles";
+        let forwarded = "forwarded with the key, and with the consumer's name and roles";
         let forwards = self.merged.node.get("upstream").and_then(|upstream| upstream.get("forward_credential"));
         let why = if forwards == Some(&true.into()) { forwarded } else { why };
         steps.push(Step { number: 9, name: "key", result: StepResult::Allowed, why: why.to_owned(), place: None });
         steps
     }
 
-    /// An item of the policy that answered.
-    fn met(&self, field: &str, index: usize, what: &str) -> (StepResult, String, Option<String>) {
+    /// An item of the policy that matched.
+    fn matched(&self, field: &str, index: usize, what: &str) -> (StepResult, String, Option<String>) {
         let item = described(field, index, self.list(field).get(index));
         (StepResult::Allowed, format!("{what} {item}"), self.place(&format!("{field}[{index}]")))
     }
@@ -288,21 +289,19 @@ impl Words<'_> {
         let peer = self.peer();
         match why {
             Untrusted::NoRange => "no range is trusted".to_owned(),
-            Untrusted::CrossSite => "a browser made this for a page of another site".to_owned(),
-            Untrusted::Forwarded => "a header says that the client is another than the peer".to_owned(),
-            Untrusted::ClientOutside => {
-                format!("the client that a header holds is in none of {}", self.list("trusted_networks.ranges").len())
-            }
+            Untrusted::CrossSite => "a browser sent this from a page of another site".to_owned(),
+            Untrusted::Forwarded => "a header names a client other than the peer".to_owned(),
+            Untrusted::ClientOutside => "the client address in a header is in no trusted range".to_owned(),
             Untrusted::NoPeer => "no --peer is given".to_owned(),
-            Untrusted::StandsForAnother => format!("{peer} stands for whoever called a sidecar"),
-            Untrusted::Outside => format!("{peer} is in none of {}", self.list("trusted_networks.ranges").len()),
+            Untrusted::StandsForAnother => format!("{peer} is the address that a sidecar shows for all of its callers"),
+            Untrusted::Outside => format!("{peer} is in no trusted range"),
             Untrusted::FromHeader => format!("{peer} has port 0: Envoy took it from a header"),
             Untrusted::NotRecorded => format!("the listener did not record {peer} in filter state"),
         }
     }
 
     fn key(&self, caller: &Caller<'_>) -> String {
-        let now = self.asked.now;
+        let now = self.spec.now;
         let is_disabled = self.decision.reason == Reason::DisabledKey;
         let time = match (caller.key.not_before(), caller.key.expires()) {
             _ if is_disabled => ", disabled".to_owned(),
@@ -314,7 +313,7 @@ impl Words<'_> {
         format!("{} of {}{time}", caller.key.id(), caller.consumer.name)
     }
 
-    /// A key source as people call it.
+    /// The name of a key source.
     fn source(&self, index: usize) -> String {
         let Some(source) = self.list("key_sources").get(index) else {
             return if index == 0 { "Authorization: Bearer".to_owned() } else { "x-api-key".to_owned() };
@@ -338,7 +337,7 @@ impl Words<'_> {
     }
 
     fn pair(&self, name: &str) -> String {
-        let value = self.asked.pairs.iter().find(|(pair, _)| pair == name).map(|(_, value)| value.as_slice());
+        let value = self.spec.pairs.iter().find(|(pair, _)| pair == name).map(|(_, value)| value.as_slice());
         String::from_utf8_lossy(value.unwrap_or_default()).into_owned()
     }
 
@@ -352,7 +351,7 @@ impl Words<'_> {
     }
 
     fn peer(&self) -> &str {
-        self.asked.peer.as_deref().unwrap_or("the peer")
+        self.spec.peer.as_deref().unwrap_or("the peer")
     }
 }
 
@@ -371,13 +370,11 @@ fn words(item: Option<&Node>, member: &str, between: &str) -> String {
 
 fn bad_target(bad: BadTarget) -> &'static str {
     match bad {
-        BadTarget::Bytes => "has a blank, a #, or a byte that is not visible ASCII",
+        BadTarget::Bytes => "has a space, a #, or a byte that is not visible ASCII",
         BadTarget::MalformedEscape => "has a % without two hex digits",
         BadTarget::ForbiddenPart => "has a dot segment, a backslash or a NUL, as sent or decoded",
-        BadTarget::EndlessEscapes => {
-            "still changes after 4 rounds of decoding, or is longer than 4096 bytes and after one"
-        }
-        BadTarget::Authority => "comes with a Host that is empty, begins with a colon, or has an @",
+        BadTarget::EndlessEscapes => "still changes after 4 rounds of decoding (over 4096 bytes: after 1 round)",
+        BadTarget::Authority => "has a Host that is empty, begins with a colon, or contains an @",
         BadTarget::TooLong => "is longer than 8192 bytes",
     }
 }

@@ -1,5 +1,5 @@
-//! What is settled before a gate sees a request: readings of a path, and header names with an underscore. In a connection
-//! manager of Envoy, in the configuration of a mesh, and in a `ClientTrafficPolicy` of Envoy Gateway.
+//! Lints of normalization before the gate: paths, and header names with an underscore. In a connection manager of
+//! Envoy, in the configuration of a mesh, and in a `ClientTrafficPolicy` of Envoy Gateway.
 
 use super::code::Code;
 use super::configuration::{Source, field, is_enum, is_set, text_of};
@@ -8,12 +8,12 @@ use super::listener::Manager;
 use crate::yaml::{Node, Place, Tree};
 
 const REJECT_UNDERSCORES: &str = "common_http_protocol_options: {headers_with_underscores_action: REJECT_REQUEST}";
-const PATHS: &str = "`..`, `//` or `%2F` reach the gate and the service as they were sent; the gate weighs each reading of a \
-                     path, and denies more than it must";
-const UNDERSCORES: &str = "headers with underscores pass: x_api_key is another header than x-api-key to Envoy, and the same \
-                           one to many services";
+const PATHS: &str = "`..`, `//` and `%2F` reach the gate and the service as sent: the gate checks every variant of \
+                     such a path, and denies more requests than necessary";
+const UNDERSCORES: &str = "header names with underscores are accepted: x_api_key and x-api-key are different headers \
+                           to Envoy, but the same header to many services";
 
-/// Looks at a connection manager that has a gate, or at a part of one: there, what is not said is said elsewhere.
+/// Checks a connection manager with a gate, or a part of one, whose missing settings are elsewhere.
 pub(super) fn examine_manager(manager: &Manager<'_>, findings: &mut Vec<Finding>) {
     let is_said = |name| manager.is_whole() || field(manager.node, name).is_some();
     let settles = |action: &Node| {
@@ -47,7 +47,7 @@ fn refuses(action: &Node) -> bool {
     is_enum(action, "REJECT_REQUEST", 1) || is_enum(action, "DROP_HEADER", 2)
 }
 
-/// Looks at the configuration of a mesh, and at what clients of a Gateway may send.
+/// Checks the configuration of a mesh, and the `ClientTrafficPolicy` of a Gateway.
 pub(super) fn examine(sources: &[Source], managers: &[Manager<'_>], findings: &mut Vec<Finding>) {
     let is_merged = managers.iter().any(|part| !part.is_whole() && underscores_of(part).is_some_and(refuses));
     for source in sources {
@@ -67,7 +67,7 @@ pub(super) fn examine(sources: &[Source], managers: &[Manager<'_>], findings: &m
 
 type Find<'f> = dyn FnMut(Code, &Node, &str, &str) + 'f;
 
-/// `pathNormalization`, and the `connectionSettings` of Istio 1.31 and later, which come before it.
+/// Checks `pathNormalization`, and the `connectionSettings` of Istio 1.31 and later, which take precedence.
 fn mesh(spec: &Node, is_merged: bool, find: &mut Find<'_>) {
     let Some(config) = spec.get("meshConfig") else { return };
     let settings = config.get("defaultConfig").and_then(|proxy| proxy.get("connectionSettings"));
@@ -92,13 +92,13 @@ fn mesh(spec: &Node, is_merged: bool, find: &mut Find<'_>) {
         None => false,
     };
     if !is_refused && !is_merged {
-        let fix = "apply envoy/istio/strict-http.yaml, and show it to lint; or, from Istio 1.31 on, set \
+        let fix = "apply envoy/istio/strict-http.yaml, and also give it to lint; or, from Istio 1.31 on, set \
                    meshConfig.defaultConfig.connectionSettings.httpHeadersWithUnderscoresAction";
         find(Code::Underscores, action.unwrap_or(config), UNDERSCORES, fix);
     }
 }
 
-/// Envoy Gateway settles all of it, unless it is told not to.
+/// Checks a `ClientTrafficPolicy`: Envoy Gateway normalizes by default.
 fn clients(spec: &Node, find: &mut Find<'_>) {
     let member = |part: &str, name: &str| spec.get(part).and_then(|part| part.get(name));
     let unchanged = member("path", "escapedSlashesAction").filter(|action| action.text() == Some("KeepUnchanged"));
@@ -108,10 +108,10 @@ fn clients(spec: &Node, find: &mut Find<'_>) {
             Code::PathNormalization,
             node,
             PATHS,
-            "write escapedSlashesAction: RejectRequest, and leave disableMergeSlashes out",
+            "set escapedSlashesAction: RejectRequest, and remove disableMergeSlashes",
         );
     }
     if let Some(action) = member("headers", "withUnderscoresAction").filter(|action| action.text() == Some("Allow")) {
-        find(Code::Underscores, action, UNDERSCORES, "write withUnderscoresAction: RejectRequest");
+        find(Code::Underscores, action, UNDERSCORES, "set withUnderscoresAction: RejectRequest");
     }
 }
