@@ -8,7 +8,6 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use clap::Args;
 use portcullis::{Document, Loaded, Policy};
 
-use crate::mode;
 use crate::store::Store;
 use crate::yaml::{Node, Place, Tree};
 
@@ -181,8 +180,8 @@ pub(crate) fn merge(mut policy: Node, store: Option<&Store>, file: &Path) -> Res
     if let Some(store) = store {
         if let Some(mode) = store.mode_override {
             let own = policy.get("mode").and_then(Node::text).unwrap_or("enforce").to_owned();
-            overridden_mode = Some(own).filter(|own| own != mode::name(mode));
-            policy.set("mode", mode::name(mode).into());
+            overridden_mode = Some(own).filter(|own| own != mode.as_str());
+            policy.set("mode", mode.as_str().into());
         }
         let named = |(index, one): (usize, &Node)| Some((one.get("name")?.text()?.to_owned(), index));
         let own = policy.items_of("consumers");

@@ -14,7 +14,6 @@ mod lint;
 mod mode;
 mod module;
 mod output;
-mod pattern;
 mod render;
 mod run;
 mod schema;

@@ -49,9 +49,9 @@ enum Action {
 impl ValueEnum for Action {
     fn value_variants<'a>() -> &'a [Self] {
         const ALL: [Action; 6] = [
-            Action::Override(MODES[0]),
-            Action::Override(MODES[1]),
-            Action::Override(MODES[2]),
+            Action::Override(Mode::Enforce),
+            Action::Override(Mode::Report),
+            Action::Override(Mode::Disabled),
             Action::Toggle,
             Action::Policy,
             Action::Status,
@@ -70,26 +70,14 @@ impl ValueEnum for Action {
     }
 }
 
-/// The gate's modes, in the order of their help.
-const MODES: [Mode; 3] = [Mode::Enforce, Mode::Report, Mode::Disabled];
-
-/// The name of a mode, as the policy writes it.
-pub(crate) fn name(mode: Mode) -> &'static str {
-    match mode {
-        Mode::Enforce => "enforce",
-        Mode::Report => "report",
-        Mode::Disabled => "disabled",
-    }
-}
-
 /// Reads the value of an option that takes a mode.
 pub(crate) fn parser() -> impl TypedValueParser<Value = Mode> {
-    PossibleValuesParser::new(MODES.map(possible_value))
-        .try_map(|text| MODES.into_iter().find(|mode| name(*mode) == text).ok_or("not a mode"))
+    PossibleValuesParser::new(Mode::ALL.iter().copied().map(possible_value))
+        .try_map(|text| Mode::ALL.iter().copied().find(|mode| mode.as_str() == text).ok_or("not a mode"))
 }
 
 fn possible_value(mode: Mode) -> PossibleValue {
-    PossibleValue::new(name(mode)).help(match mode {
+    PossibleValue::new(mode.as_str()).help(match mode {
         Mode::Enforce => "Deny requests that are not allowed",
         Mode::Report => "Decide and count, but forward every request",
         Mode::Disabled => "Forward every request without a decision",
@@ -150,7 +138,7 @@ impl Modes {
     }
 
     fn effective(&self) -> &str {
-        self.store.map(name).or(self.policy.as_deref()).unwrap_or("enforce")
+        self.store.map(Mode::as_str).or(self.policy.as_deref()).unwrap_or("enforce")
     }
 }
 

@@ -278,6 +278,19 @@ mod tests {
     }
 
     #[test]
+    fn a_pattern_has_the_names_that_are_written() {
+        for (text, expected, below) in [
+            ("/", &[Some("")][..], false),
+            ("/v2/", &[Some("v2"), Some("")], false),
+            ("/**", &[], true),
+            ("/v2/{model}/*/**", &[Some("v2"), None, None], true),
+        ] {
+            assert!(pattern(text).names().eq(expected.iter().copied()), "{text}");
+            assert_eq!(pattern(text).goes_below(), below, "{text}");
+        }
+    }
+
+    #[test]
     fn a_file_is_found_by_other_paths_too() {
         for (text, others) in [
             ("/report.html", &["/report", "/report.html/**"][..]),

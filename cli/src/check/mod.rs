@@ -149,7 +149,7 @@ impl Check {
 /// The same policy in another mode.
 fn in_mode(merged: &EffectivePolicy, mode: Mode) -> EffectivePolicy {
     let mut merged = merged.clone();
-    merged.node.set("mode", mode::name(mode).into());
+    merged.node.set("mode", mode.as_str().into());
     merged
 }
 

@@ -7,8 +7,6 @@ use std::collections::{BTreeSet, VecDeque};
 
 use portcullis::PathPattern;
 
-use crate::pattern::{goes_below, segments};
-
 /// One kind of path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Cell {
@@ -88,7 +86,7 @@ pub(super) fn of(patterns: &[&PathPattern]) -> (Vec<Cell>, bool) {
 
 impl<'a> Pattern<'a> {
     fn of(pattern: &'a PathPattern) -> Self {
-        Self { segments: segments(pattern).collect(), below: goes_below(pattern) }
+        Self { segments: pattern.names().collect(), below: pattern.goes_below() }
     }
 
     /// The name that it requires at this depth; `None` for any name.

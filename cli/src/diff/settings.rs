@@ -6,7 +6,6 @@ use portcullis::request::SpiffeIdPattern;
 
 use super::Effect::{Closes, MayOpen, Neither, Opens};
 use super::{Change, Side};
-use crate::mode;
 
 pub(super) fn compare(old: &Side, new: &Side) -> Vec<Change> {
     let mut changes = Vec::new();
@@ -42,7 +41,7 @@ fn texts_of(side: &Side) -> (&str, &str) {
 
 fn compare_modes(old: &Side, new: &Side, changes: &mut Vec<Change>) {
     let name = |side: &Side| {
-        let name = mode::name(side.document.mode);
+        let name = side.document.mode.as_str();
         let by_store = if side.merged.overridden_mode.is_some() { " (set in the store)" } else { "" };
         format!("{name}{by_store}")
     };

@@ -10,7 +10,6 @@ use portcullis::{HeaderBlock, PathPattern, Policy, Reason, Request};
 use super::code::Code;
 use super::finding::Finding;
 use super::policy::Subject;
-use crate::pattern::{goes_below, segments};
 
 /// Checks everything except consumers and keys.
 pub(super) fn examine(subject: &Subject<'_>, document: &Document, findings: &mut Vec<Finding>) {
@@ -250,8 +249,8 @@ fn wide_patterns(subject: &Subject<'_>, document: &Document, findings: &mut Vec<
 
 /// A path that falls under a pattern.
 fn example(pattern: &PathPattern) -> String {
-    let below = goes_below(pattern).then_some(None);
-    segments(pattern).chain(below).map(|name| format!("/{}", name.unwrap_or("any"))).collect()
+    let below = pattern.goes_below().then_some(None);
+    pattern.names().chain(below).map(|name| format!("/{}", name.unwrap_or("any"))).collect()
 }
 
 /// An earlier rule that matches every path and method of this one; the first, if several do so together.

@@ -13,7 +13,6 @@ use super::code::Code;
 use super::finding::Finding;
 use super::policy::{Subject, Variables};
 use crate::files::{PolicyFile, merge, policy_alone, read_text};
-use crate::mode;
 use crate::store::Store;
 use crate::yaml::{Node, Place, Position};
 
@@ -52,7 +51,7 @@ pub(super) fn examine(policy: PathBuf, store: Option<PathBuf>, times: (Timestamp
     let (findings, accepted) = subject.examine();
     examined.findings.extend(findings);
     if let Some((stored, mode)) = store.as_ref().and_then(|stored| Some((stored, stored.store.mode_override?))) {
-        let mode = mode::name(mode);
+        let mode = mode.as_str();
         // If the store sets the mode, the finding is at the store.
         examined.findings.retain(|finding| finding.code != Code::NotEnforcing);
         let own = merged.overridden_mode.as_deref().unwrap_or(mode);

@@ -9,7 +9,6 @@ use super::configuration::{Source, field, text_of, walk};
 use super::finding::Finding;
 use super::gate::Gate;
 use super::listener::{Manager, holds};
-use crate::pattern::segments;
 use crate::yaml::{Node, Place, Position};
 
 /// A prefix of a route.
@@ -87,7 +86,7 @@ fn escaped<'a>(document: &'a Document, prefix: &str) -> Option<(String, &'a Path
 /// Whether a pattern covers paths below a prefix, but not paths in which the last name of the prefix is longer.
 fn lets_escape(pattern: &PathPattern, prefix: &str) -> bool {
     let Some(prefix) = prefix.strip_prefix('/') else { return false };
-    let mut segments = segments(pattern);
+    let mut segments = pattern.names();
     // If the pattern has fewer segments, it ends with `**` and also covers longer names.
     let is_met = |name: &str| segments.next().is_some_and(|one| one.is_none_or(|one| one.eq_ignore_ascii_case(name)));
     prefix.split('/').all(is_met)

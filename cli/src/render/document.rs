@@ -6,7 +6,6 @@ use portcullis::keys::Digest;
 use portcullis::keys::EntryProblem;
 
 use crate::files::EffectivePolicy;
-use crate::mode;
 use crate::yaml::{Node, Tree};
 
 /// A valid policy without keys.
@@ -31,7 +30,7 @@ impl KeylessPolicy {
     /// If the gate would refuse the document.
     pub(crate) fn new(mut merged: EffectivePolicy, mode: Option<Mode>) -> Result<Self> {
         if let Some(mode) = mode {
-            merged.node.set("mode", mode::name(mode).into());
+            merged.node.set("mode", mode.as_str().into());
         }
         // The environment of this command differs from Envoy's.
         let loaded = merged.compile(&|_| None)?;

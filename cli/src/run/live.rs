@@ -15,7 +15,6 @@ use super::running::{PATIENCE, PULSE, Running, private_directory};
 use super::source::{Overrides, Ready, Source};
 use super::{ADMIN_ADDRESS, BOOTSTRAP, Event, access, upstream};
 use crate::import::deepaas::VARIABLE as TOKEN;
-use crate::mode;
 use crate::module;
 use crate::output::{GREEN, RED, YELLOW, count, note};
 use crate::render::NAME;
@@ -264,7 +263,7 @@ fn describe(module: &Path, ready: &Ready, refused: u64) -> (Filter, Pending) {
     let pending = Pending {
         gauge: format!("wasmcustom.portcullis.{}.policy_digest", policy.name()),
         digest: policy.digest().first_48_bits(),
-        summary: format!("mode {}, {}", mode::name(policy.mode()), count(policy.keyring().len(), "key")),
+        summary: format!("mode {}, {}", policy.mode().as_str(), count(policy.keyring().len(), "key")),
         mode: policy.mode(),
         refused,
         since: Instant::now(),

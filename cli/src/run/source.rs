@@ -14,7 +14,6 @@ use crate::files::{EffectivePolicy, POLICY, PolicyFile, environment, merge};
 use crate::import::deepaas::{self, VARIABLE as TOKEN};
 use crate::import::orchestra::VARIABLE as API_KEYS;
 use crate::import::orchestra_as_policy;
-use crate::mode;
 use crate::render::document::KeylessPolicy;
 use crate::store::Store;
 use crate::yaml::{Node, Tree};
@@ -190,7 +189,7 @@ impl Overrides {
 
     fn add_to(&self, merged: &mut EffectivePolicy) {
         if let Some(mode) = self.mode {
-            merged.node.set("mode", mode::name(mode).into());
+            merged.node.set("mode", mode.as_str().into());
         }
         if self.public.is_empty() {
             return;
