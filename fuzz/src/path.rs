@@ -48,5 +48,8 @@ pub fn run(target: &[u8]) {
 fn decide(policy: &Policy, target: &[u8], key: Option<&str>) -> &'static str {
     let mut headers = vec![(":method", &b"GET"[..]), (":authority", b"gate"), (":path", target)];
     headers.extend(key.map(|key| ("x-api-key", key.as_bytes())));
-    policy.decide(&Request::new(HeaderBlock::new(&headers).headers()), &Host::of(&Lines::default()), &mut ()).reason.name()
+    policy
+        .decide(&Request::new(HeaderBlock::new(&headers).headers()), &Host::of(&Lines::default()), &mut ())
+        .reason
+        .name()
 }

@@ -15,7 +15,7 @@ use crate::value::text::{self, Short};
 pub struct PublicPath {
     /// The paths.
     pub path: PathPattern,
-    /// Only these methods. Default: every method.
+    /// The only methods. Default: every method.
     pub methods: Option<Methods>,
     /// A remark.
     pub description: Option<Description>,
@@ -123,9 +123,9 @@ impl Short for ClientAddress {
 pub struct RuleEntry {
     /// The paths.
     pub path: PathPattern,
-    /// Only these methods. Default: every method.
+    /// The only methods. Default: every method.
     pub methods: Option<Methods>,
-    /// Any of these.
+    /// The roles, of which the consumer must have one.
     #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub roles: Vec<RoleName>,
     /// A remark.

@@ -38,7 +38,7 @@ pub struct Document {
     pub access_log: bool,
     /// Whether the uses of each key are counted. Default false.
     pub key_metrics: bool,
-    /// Where a key may stand. Default: `bearer`, and the header `x-api-key`.
+    /// The places where a key may be sent. Default: `bearer`, and the header `x-api-key`.
     #[serde(deserialize_with = "text::list")]
     #[cfg_attr(feature = "schema", schemars(with = "Vec<text::Either<KeySource>>", length(min = 1), extend("uniqueItems" = true)))]
     pub key_sources: Vec<KeySource>,
@@ -106,11 +106,11 @@ fn version<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
 #[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase")]
 pub enum Mode {
-    /// Denies what it denies.
+    /// Requests are denied as decided.
     Enforce,
-    /// Decides and counts, and lets every request through.
+    /// Decisions are counted, and every request is forwarded.
     Report,
-    /// Lets every request through undecided.
+    /// Every request is forwarded without a decision.
     Disabled,
 }
 

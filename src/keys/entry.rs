@@ -24,7 +24,7 @@ pub struct ConsumerEntry {
     /// A remark.
     #[serde(default)]
     pub description: Option<Description>,
-    /// What rules may ask for.
+    /// The roles of the consumer, which rules may require.
     #[serde(default)]
     pub roles: Vec<RoleName>,
     /// The consumer's keys.
@@ -43,11 +43,11 @@ pub struct KeyEntry {
     pub description: Option<Description>,
     /// The key itself, in one of its forms.
     pub secret: Secret,
-    /// Not valid before.
+    /// The time from which the key is valid.
     pub not_before: Option<Timestamp>,
-    /// Not valid from then on.
+    /// The time from which the key is no longer valid.
     pub expires: Option<Timestamp>,
-    /// Switched off.
+    /// Whether the key is disabled.
     pub disabled: bool,
 }
 
@@ -84,11 +84,11 @@ struct Entry {
     plaintext: Option<Plaintext>,
     /// The environment variable that holds the key, where Envoy runs.
     env: Option<VariableName>,
-    /// Not valid before.
+    /// The time from which the key is valid.
     not_before: Option<Timestamp>,
-    /// Not valid from then on.
+    /// The time from which the key is no longer valid.
     expires: Option<Timestamp>,
-    /// Switched off.
+    /// Whether the key is disabled.
     #[serde(default)]
     disabled: bool,
 }
