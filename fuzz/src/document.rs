@@ -69,7 +69,7 @@ fn others_read_the_same(input: &[u8], value: &Value, policy: &Policy) {
     static SCHEMA: LazyLock<Validator> =
         LazyLock::new(|| jsonschema::validator_for(&Document::json_schema()).expect("the schema is one"));
     // The schema checks the form of digests and keys; the gate skips such an entry.
-    let is_whole = load(input).is_ok_and(|loaded| !loaded.refused_entries.iter().any(|entry| is_malformed(entry)));
+    let is_whole = load(input).is_ok_and(|loaded| !loaded.refused_entries.iter().any(is_malformed));
     assert!(!is_whole || SCHEMA.is_valid(value), "taken, and not by the schema: {value}");
     let Ok(text) = core::str::from_utf8(input) else { return };
     // Not every YAML reader accepts every JSON text: a tab, half of a surrogate pair.
