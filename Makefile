@@ -34,7 +34,9 @@ REMAP := RUSTFLAGS="--remap-path-prefix=$(CURDIR)=portcullis --remap-path-prefix
 
 # Written under another name, then renamed: an Envoy that watches the file never reads half of it.
 PUT  = put() { cp "$$1" "$$2.new" && mv -f "$$2.new" "$$2"; }; put target/$(WASM_TARGET)
-LINK = link() { scripts/link-filter "target/$(WASM_TARGET)/$$1/libportcullis.a" "$$2.new" && mv -f "$$2.new" "$$2"; }; link
+# A module of the same bytes stays, so that the command, which has it in it, is not built again.
+LINK = link() { scripts/link-filter "target/$(WASM_TARGET)/$$1/libportcullis.a" "$$2.new" && \
+  if cmp -s "$$2.new" "$$2"; then rm "$$2.new"; else mv -f "$$2.new" "$$2"; fi; }; link
 
 .DEFAULT_GOAL := help
 .PHONY: help build module trap-module image push dist run envoy backends fmt lint test fuzz deny defences mutants \
