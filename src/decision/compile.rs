@@ -3,7 +3,7 @@
 use std::io::Read;
 
 use super::policy::Policy;
-use super::public::{ProtectedPaths, PublicPaths};
+use super::public::PublicPaths;
 use super::reply::Replies;
 use super::rules::Rules;
 use crate::document::canonical::CanonicalHash;
@@ -12,6 +12,7 @@ use crate::document::refusal::Refusal;
 use crate::document::root::Document;
 use crate::keys::builder::KeyringBuilder;
 use crate::keys::entry::{ConsumerEntry, Environment, KeyEntry, RefusedEntry};
+use crate::path::restricted::RestrictedPatterns;
 use crate::request::header_names::{is_reserved, same_name};
 use crate::request::key_source::KeySource;
 use crate::value::text::Invalid;
@@ -87,7 +88,9 @@ impl<'a> Compiler<'a> {
             key_sources: document.key_sources,
             keyring,
             public_paths: PublicPaths::new(document.public_paths),
-            protected_paths: document.protected_paths.as_deref().map(ProtectedPaths::new),
+            protected_paths: document
+                .protected_paths
+                .map(|paths| RestrictedPatterns::new(paths.iter().map(|protected| &protected.path))),
             trusted_networks: document.trusted_networks,
             trusted_identities: document.trusted_identities,
             cors_preflight: document.cors_preflight,

@@ -1,6 +1,6 @@
 //! The compiled form of a [`Document`](crate::document::Document), which decides about requests.
 
-use super::public::{ProtectedPaths, PublicPaths, match_all};
+use super::public::PublicPaths;
 use super::reply::Replies;
 use super::rules::Rules;
 use crate::document::access::{ClientAddress, TrustedNetworks};
@@ -10,6 +10,7 @@ use crate::keys::digest::Digest;
 use crate::keys::keyring::Keyring;
 use crate::path::ambiguity::Ambiguity;
 use crate::path::budget::Budget;
+use crate::path::restricted::RestrictedPatterns;
 use crate::path::target::Target;
 use crate::request::key_source::KeySource;
 use crate::request::spiffe::SpiffeIdPattern;
@@ -26,7 +27,7 @@ pub struct Policy {
     pub(super) key_sources: Vec<KeySource>,
     pub(super) keyring: Keyring,
     pub(super) public_paths: PublicPaths,
-    pub(super) protected_paths: Option<ProtectedPaths>,
+    pub(super) protected_paths: Option<RestrictedPatterns>,
     pub(super) trusted_networks: TrustedNetworks,
     pub(super) trusted_identities: Vec<SpiffeIdPattern>,
     pub(super) cors_preflight: CorsPreflight,
@@ -66,11 +67,8 @@ impl Policy {
     pub fn ambiguity(&self, path: &[u8]) -> Option<Ambiguity> {
         let target = Target::parse(path).ok()?;
         let public = self.public_paths.find(target.path, None, &mut Budget::new()).err();
-        let protected = || {
-            let protected = self.protected_paths.as_ref()?;
-            match_all(&[&protected.tries, &protected.of_files], &target).err()
-        };
-        public.or_else(protected).or_else(|| match_all(&[&self.rules.tries, &self.rules.of_files], &target).err())
+        let protected = || self.protected_paths.as_ref()?.ambiguity(&target);
+        public.or_else(protected).or_else(|| self.rules.patterns.ambiguity(&target))
     }
 
     /// Returns the digest of the document's canonical form: defaults filled in, members in a fixed order, keys as digests.

@@ -1,17 +1,12 @@
 //! Checks the roles that a path requires, in every variant.
 
-use super::public::matching;
 use super::trace::{Event, Observer};
 use crate::document::access::RuleEntry;
 use crate::keys::keyring::Consumer;
 use crate::path::ambiguity::Ambiguity;
 use crate::path::budget::Budget;
-use crate::path::normalization::Ending;
-use crate::path::pattern::PathPattern;
+use crate::path::restricted::{Lenience, RestrictedPatterns};
 use crate::path::target::{LONGEST, Target};
-use crate::path::trie::normalized::NormalizedTries;
-use crate::path::trie::walk::{Alteration, Matching};
-use crate::path::variant::Variants;
 use crate::request::message::Request;
 use crate::value::names::{Methods, RoleName};
 
@@ -22,11 +17,7 @@ const MOST_URLS: usize = 4;
 #[derive(Debug)]
 pub(super) struct Rules {
     rules: Vec<Rule>,
-    pub(super) tries: NormalizedTries,
-    /// The [other paths](PathPattern::of_file) by which servers find files among the paths. They have an order of their
-    /// own, so that none of them hides a rule for such a path.
-    pub(super) of_files: NormalizedTries,
-    rules_of_files: Vec<usize>,
+    pub(super) patterns: RestrictedPatterns,
 }
 
 #[derive(Debug)]
@@ -37,14 +28,9 @@ struct Rule {
 
 impl Rules {
     pub(super) fn new(rules: Vec<RuleEntry>) -> Self {
-        let tries = NormalizedTries::new(&rules.iter().map(|rule| &rule.path).collect::<Vec<_>>());
-        let of_file =
-            |(number, rule): (usize, &RuleEntry)| rule.path.of_file().into_iter().map(move |path| (number, path));
-        let (rules_of_files, paths): (Vec<usize>, Vec<PathPattern>) =
-            rules.iter().enumerate().flat_map(of_file).unzip();
-        let of_files = NormalizedTries::new(&paths.iter().collect::<Vec<_>>());
+        let patterns = RestrictedPatterns::new(rules.iter().map(|rule| &rule.path));
         let rules = rules.into_iter().map(|rule| Rule { methods: rule.methods, roles: rule.roles }).collect();
-        Self { rules, tries, of_files, rules_of_files }
+        Self { rules, patterns }
     }
 
     /// Whether the consumer has one of the roles that each variant of the path requires.
@@ -119,34 +105,12 @@ impl Rules {
                 None => !permits(Some(number)),
             })
         };
-        let rule_of_file = |number: usize| self.rules_of_files.get(number).copied();
-        let applies_to_file = |number: usize| rule_of_file(number).is_none_or(applies);
-        let mut variants = Variants::default();
-        for variant in variants.find(target, budget)? {
-            let matching = if defence!("rule-suffixes") { matching(variant) } else { Matching::Exact };
-            let mut check = |path: &[u8], ending: Ending, number: Option<usize>, alteration: Alteration<'_>| {
-                let permitted = permits(number);
-                let variant = || Event::Variant { path: alteration.apply(path, ending), rule: number, permitted };
-                observer.observe(variant);
-                permitted
-            };
-            let is_permitted = self.tries.all(variant, |trie, path, ending| {
-                trie.check(path, ending, matching, budget, &applies, &mut |number, alteration| {
-                    check(path, ending, number, alteration)
-                })
-            })? && (self.of_files.is_empty()
-                || !defence!("rule-files")
-                || self.of_files.all(variant, |trie, path, ending| {
-                    let matching = matching.of_files();
-                    trie.check(path, ending, matching, budget, &applies_to_file, &mut |number, alteration| {
-                        number.is_none() || check(path, ending, number.and_then(rule_of_file), alteration)
-                    })
-                })?);
-            if !is_permitted {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+        let lenience = Lenience { suffixes: defence!("rule-suffixes"), files: defence!("rule-files") };
+        self.patterns.check(target, budget, lenience, &applies, &mut |rule, path| {
+            let permitted = permits(rule);
+            observer.observe(|| Event::Variant { path: path(), rule, permitted });
+            permitted
+        })
     }
 }
 

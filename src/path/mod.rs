@@ -6,6 +6,7 @@ pub(crate) mod budget;
 pub(crate) mod escape;
 pub(crate) mod normalization;
 pub(crate) mod pattern;
+pub(crate) mod restricted;
 pub(crate) mod scan;
 pub(crate) mod target;
 pub(crate) mod trie;

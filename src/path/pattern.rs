@@ -20,7 +20,7 @@ use crate::value::text::{Invalid, Text, read_text};
 const LONGEST: usize = 64;
 
 /// A path pattern in canonical form: it has no dot segment, empty segment, parameter, backslash or query.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, serde::Serialize)]
 pub struct PathPattern(String);
 
 /// A normalized segment of a pattern.
@@ -220,12 +220,6 @@ read_text!(PathPattern);
 impl fmt::Debug for PathPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&self.0, f)
-    }
-}
-
-impl serde::Serialize for PathPattern {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
     }
 }
 
