@@ -119,7 +119,9 @@ fn while_the_module_cannot_be_fetched_everybody_gets_403() {
     assert_eq!(mesh.upstream.count(), 0);
     proxy.update(&plugin.extension(Form::Text));
     poll::until("the gate stands", || (status(MODELS, &[]) == 200).then_some(()));
-    assert_eq!(mesh.send(&proxy, NOBODY, &get(MODELS, &[])).verdict(), says(401, "no_credential"));
+    // Another listener, which may get the update a moment later.
+    let verdict = || mesh.send(&proxy, NOBODY, &get(MODELS, &[])).verdict();
+    poll::until("the gate asks for a key", || (verdict() == says(401, "no_credential")).then_some(()));
     // An update whose module cannot be fetched replaces a working gate.
     proxy.update(&plugin.stand_in());
     poll::until("nobody passes", || (status(MODELS, WITH_KEY) == 403).then_some(()));
