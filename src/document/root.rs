@@ -119,7 +119,6 @@ impl Mode {
     pub const ALL: &[Self] = Self::VARIANTS;
 
     /// Returns the name, as a policy writes it.
-    #[must_use]
     pub fn as_str(self) -> &'static str {
         self.into()
     }

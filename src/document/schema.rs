@@ -9,7 +9,6 @@ use super::root::Document;
 impl Document {
     /// Returns the JSON Schema (draft 2020-12) of a document. It accepts every document that the gate accepts, and rejects
     /// most that the gate refuses. The remaining errors need the whole document, such as a duplicate id.
-    #[must_use]
     pub fn json_schema() -> Value {
         let settings = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
         let settings = settings.with_transform(RecursiveTransform(without_null));

@@ -24,19 +24,16 @@ impl PartialEq for Digest {
 
 impl Digest {
     /// Computes the digest of `bytes`.
-    #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
     }
 
     /// Creates a digest that was computed elsewhere.
-    #[must_use]
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
 
     /// Parses 64 hex digits, in upper or lower case. `None` for anything else.
-    #[must_use]
     pub fn from_hex(text: &str) -> Option<Self> {
         let mut digest = [0; 32];
         let read = base16ct::mixed::decode(text, &mut digest).ok()?.len();
@@ -44,13 +41,11 @@ impl Digest {
     }
 
     /// Returns 64 lower-case hex digits.
-    #[must_use]
     pub fn to_hex(&self) -> String {
         base16ct::lower::encode_string(&self.0)
     }
 
     /// Returns the first 16 hex digits. They are the default id of a key, its public handle in logs and headers.
-    #[must_use]
     pub fn handle(&self) -> String {
         String::from_utf8_lossy(&self.handle_digits()).into_owned()
     }
@@ -64,7 +59,6 @@ impl Digest {
     }
 
     /// Returns the first 48 bits as a number, which a gauge (and a double) represents exactly.
-    #[must_use]
     pub fn first_48_bits(&self) -> u64 {
         self.0.iter().take(6).fold(0, |sum, byte| (sum << 8) | u64::from(*byte))
     }

@@ -92,7 +92,6 @@ impl Consumer<'_> {
     }
 
     /// Whether the consumer has any of the roles.
-    #[must_use]
     pub fn has_any(&self, roles: &[RoleName]) -> bool {
         roles.iter().any(|role| self.roles.contains(role))
     }
@@ -108,13 +107,11 @@ pub struct Key<'p> {
 
 impl Key<'_> {
     /// Returns the SHA-256 of the key.
-    #[must_use]
     pub fn digest(&self) -> Digest {
         self.row.digest
     }
 
     /// Returns the key's public handle.
-    #[must_use]
     pub fn id(&self) -> &str {
         match &self.row.id {
             Some(id) => id,
@@ -123,19 +120,16 @@ impl Key<'_> {
     }
 
     /// Returns the first second in which the key is valid, if it has `not_before`.
-    #[must_use]
     pub fn not_before(&self) -> Option<Timestamp> {
         Some(self.row.not_before).filter(|time| *time != Timestamp::MIN)
     }
 
     /// Returns the first second in which the key is no longer valid, if it has `expires`.
-    #[must_use]
     pub fn expires(&self) -> Option<Timestamp> {
         Some(self.row.expires).filter(|time| *time != Timestamp::MAX)
     }
 
     /// Whether the key is disabled.
-    #[must_use]
     pub fn is_disabled(&self) -> bool {
         self.row.disabled
     }
@@ -150,20 +144,17 @@ impl fmt::Debug for Key<'_> {
 
 impl Keyring {
     /// Returns the number of keys.
-    #[must_use]
     pub fn len(&self) -> usize {
         self.keys.len()
     }
 
     /// Whether there is no key.
-    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()
     }
 
     /// Finds the key with this digest, and its owner. Digests are compared in constant time. Lookup timing depends only on
     /// whether a digest in the table has the same hash as the caller's.
-    #[must_use]
     pub fn find(&self, digest: &Digest) -> Option<(Consumer<'_>, Key<'_>)> {
         let ByDigest(row) = self.keys.get(digest)?;
         let owner = self.owners.get(usize::try_from(row.owner).ok()?)?;

@@ -34,13 +34,11 @@ pub(crate) enum Segment<'a> {
 
 impl PathPattern {
     /// Returns the pattern as written.
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
     /// Whether the pattern matches `path`, compared byte by byte. The path has no query and begins with `/`.
-    #[must_use]
     pub fn matches(&self, path: &[u8]) -> bool {
         path.first() == Some(&b'/') && self.covers(Normalization::EXACT, path)
     }
@@ -56,7 +54,6 @@ impl PathPattern {
 
     /// Whether this pattern matches every path that `other` matches, in each normalization. Only segments are compared: the
     /// result is `false` for more complex cases, such as a path that several patterns cover together.
-    #[must_use]
     pub fn includes(&self, other: &Self) -> bool {
         Normalization::ALL.into_iter().all(|normalization| {
             let (mut wide, mut narrow) = (self.segments(normalization), other.segments(normalization));
@@ -78,7 +75,6 @@ impl PathPattern {
     }
 
     /// Whether the pattern ends with `**`.
-    #[must_use]
     pub fn goes_below(&self) -> bool {
         self.0.ends_with("/**")
     }
@@ -95,7 +91,6 @@ impl PathPattern {
     /// * without the extension (Apache's MultiViews, `try_files $uri.html`)
     /// * with more segments after it (`php -S` and others)
     /// * its folder, if it is the folder's index
-    #[must_use]
     pub fn of_file(&self) -> Vec<Self> {
         let (file, below) = self.0.strip_suffix("/**").map_or((self.as_str(), ""), |file| (file, "/**"));
         let (folder, name) = file.rsplit_once('/').unwrap_or_default();

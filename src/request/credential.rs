@@ -51,7 +51,6 @@ impl fmt::Debug for Presented<'_> {
 
 /// Finds the credential in all key sources. Two credentials are always an error, even in different places (RFC 6750,
 /// section 2).
-#[must_use]
 #[inline(never)]
 pub fn find<'a>(request: &Request<'a>, query: Option<&'a [u8]>, sources: &[KeySource]) -> Presented<'a> {
     let mut found = Presented::Nothing;
@@ -163,7 +162,6 @@ fn bearer(credentials: &[u8]) -> Option<&[u8]> {
 }
 
 /// Whether bytes are well formed as a bearer token: a token68 (RFC 9110, section 11.2).
-#[must_use]
 pub fn is_token68(key: &[u8]) -> bool {
     let body = key.iter().rposition(|byte| *byte != b'=').map_or(0, |last| last.saturating_add(1));
     let body = key.get(..body).unwrap_or_default();
@@ -182,7 +180,6 @@ static TOKEN68: [bool; 256] = {
 };
 
 /// Whether bytes are well formed as a key outside `Authorization`: 1 to 1024 visible ASCII characters.
-#[must_use]
 pub fn is_presentable(key: &[u8]) -> bool {
     (1..=LONGEST).contains(&key.len()) && key.iter().all(u8::is_ascii_graphic)
 }

@@ -23,7 +23,6 @@ impl<'a> Headers<'a> {
 
     /// Parses a block; `None` if its length is not exactly that of its pairs. An empty block has no pairs: Envoy sends it
     /// for an empty map.
-    #[must_use]
     pub fn read(block: &'a [u8]) -> Option<Self> {
         let Some((count, rest)) = block.split_first_chunk() else { return block.is_empty().then_some(Self::NONE) };
         let size = number(*count).checked_mul(8)?;
@@ -85,7 +84,6 @@ pub struct HeaderBlock(Vec<u8>);
 
 impl HeaderBlock {
     /// Serializes pairs of names and values.
-    #[must_use]
     pub fn new<N: AsRef<[u8]>, V: AsRef<[u8]>>(pairs: &[(N, V)]) -> Self {
         let mut block = Vec::new();
         // A length that does not fit in 32 bits makes a block that cannot be parsed.
@@ -105,13 +103,11 @@ impl HeaderBlock {
     }
 
     /// Returns the pairs.
-    #[must_use]
     pub fn headers(&self) -> Headers<'_> {
         Headers::read(&self.0).unwrap_or_default()
     }
 
     /// Returns the bytes for the host.
-    #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         if self.0.is_empty() { &[0; 4] } else { &self.0 }
     }

@@ -64,7 +64,6 @@ impl fmt::Debug for Request<'_> {
 
 impl<'a> Request<'a> {
     /// Reads every pair once. Envoy sends names in lower case. Names that can only cause a denial are found in any case.
-    #[must_use]
     pub fn new(headers: Headers<'a>) -> Self {
         let mut request = Self {
             headers,
@@ -178,7 +177,6 @@ impl<'a> Request<'a> {
 
     /// Returns the client's address in `X-Forwarded-For` and `X-Envoy-External-Address`, in any spelling. `None` if both
     /// are absent, `Some(None)` if they do not contain exactly one address.
-    #[must_use]
     pub fn held_client(&self) -> Option<Option<IpAddr>> {
         let held = HOLDS_THE_CLIENT.iter().filter_map(|known| {
             let mut values = self.pairs(&[known]).filter(|(name, _)| same_name(name, known));
@@ -196,7 +194,6 @@ impl<'a> Request<'a> {
 
     /// Whether a `Connection` header names one of `names`, so that the next hop drops that header (RFC 9110, section
     /// 7.6.1). Envoy forwards `Connection` for upgrade requests only.
-    #[must_use]
     pub fn connection_names(&self, names: [&str; 3]) -> bool {
         self.may_have("connection") && self.find_in_connection(names)
     }
@@ -219,13 +216,11 @@ impl<'a> Request<'a> {
     ///
     /// * They may find the host in the path: the URL standard skips any number of slashes.
     /// * They may find the path elsewhere (Bun, Hono).
-    #[must_use]
     pub fn names_a_host(&self) -> bool {
         !defence!("empty-authorities") || !(is_empty_host(self.authority) || memchr(b'@', self.authority).is_some())
     }
 
     /// Whether this is a CORS preflight: OPTIONS with `Origin` and `Access-Control-Request-Method`.
-    #[must_use]
     pub fn is_cors_preflight(&self) -> bool {
         let has = |name: &str| self.values(name).next().is_some();
         self.method == b"OPTIONS" && has("origin") && has("access-control-request-method")
@@ -233,7 +228,6 @@ impl<'a> Request<'a> {
 
     /// Whether a browser sends this request on behalf of a page of another origin: `Sec-Fetch-Site` is other than
     /// `same-origin` or `none`, or `Origin` is not the origin of `:authority`.
-    #[must_use]
     pub fn is_cross_site(&self) -> bool {
         let site = self.only_value("sec-fetch-site");
         site.is_some_and(|site| !matches!(site, Some(b"same-origin" | b"none")))

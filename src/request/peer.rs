@@ -16,13 +16,11 @@ pub struct IpRange {
 
 impl IpRange {
     /// Whether an address is in the range. It must be [canonical](Peer).
-    #[must_use]
     pub fn contains(&self, address: &IpAddr) -> bool {
         self.networks.iter().any(|network| network.contains(address))
     }
 
     /// Returns the networks of the range.
-    #[must_use]
     pub fn networks(&self) -> &[IpNet] {
         &self.networks
     }
@@ -102,7 +100,6 @@ impl Peer {
     /// * text that is not UTF-8
     /// * an address with a zone, `[fe80::1%2]:port`: on another link it is another host (RFC 4007, section 6), and a range
     ///   does not state a link
-    #[must_use]
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         let text = core::str::from_utf8(bytes).ok().filter(|text| !text.contains('%'))?;
         let socket: SocketAddr = text.parse().ok()?;
@@ -112,7 +109,6 @@ impl Peer {
 
     /// Whether the address is used on behalf of another caller. In a mesh, inbound calls that a sidecar forwards to its own
     /// workload come from 127.0.0.6 or ::6, whatever their origin.
-    #[must_use]
     pub fn stands_for_another(&self) -> bool {
         const PASSTHROUGH: [IpAddr; 2] =
             [IpAddr::V4(Ipv4Addr::new(127, 0, 0, 6)), IpAddr::V6(Ipv6Addr::new(0, 0, 0, 0, 0, 0, 0, 6))];

@@ -10,13 +10,11 @@ pub struct SpiffeIdPattern(String);
 
 impl SpiffeIdPattern {
     /// Returns the pattern as written.
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
     /// Whether the pattern matches a peer's URI SAN. Trust domain and path are compared exactly.
-    #[must_use]
     pub fn matches(&self, uri: &[u8]) -> bool {
         let segments = |uri: &[u8]| uri.split(|byte| *byte == b'/').count();
         let pairs = self.0.as_bytes().split(|byte| *byte == b'/').zip(uri.split(|byte| *byte == b'/'));

@@ -13,7 +13,6 @@ macro_rules! name {
 
         impl $name {
             /// Returns the name as text.
-            #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -148,13 +147,11 @@ impl Methods {
     }
 
     /// Whether `method` is one of these, compared exactly; GET includes HEAD.
-    #[must_use]
     pub fn include(&self, method: &[u8]) -> bool {
         self.0.iter().any(|one| one.0.as_bytes() == method || (one.0 == "GET" && method == b"HEAD"))
     }
 
     /// Whether `method` is one of these for an upstream that ignores letter case; GET covers HEAD.
-    #[must_use]
     pub fn cover(&self, method: &[u8]) -> bool {
         let same = |one: &[u8]| if defence!("method-case") { one.eq_ignore_ascii_case(method) } else { one == method };
         let covers_head = |one: &str| defence!("head-under-get") && one == "GET";
@@ -197,7 +194,6 @@ impl fmt::Debug for VariableName {
 
 impl VariableName {
     /// Returns the name as text.
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -232,7 +228,6 @@ pub struct Plaintext(String);
 
 impl Plaintext {
     /// Returns the key itself.
-    #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
     }

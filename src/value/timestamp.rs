@@ -22,7 +22,6 @@ impl Timestamp {
     /// * A fraction of a second is dropped.
     /// * A leap second is converted to the first second of the next minute.
     /// * `None` for anything else: a date alone, a missing offset, a 31st of April.
-    #[must_use]
     pub fn from_rfc3339(text: &str) -> Option<Self> {
         // RFC 3339 permits other separators than T and space, and `time` accepts any. The gate accepts only these two.
         if !matches!(text.as_bytes().get(10), Some(b'T' | b't' | b' ')) {
