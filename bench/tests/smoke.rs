@@ -101,17 +101,17 @@ fn calls_and_instructions_of_each_case_are_counted() {
         assert_eq!(headers, 1, "{count:?}");
         // The components of a request's cost: entries into the VM, except for memory, and instructions.
         let entries = count.callbacks.iter().filter(|name| *name != "proxy_on_memory_allocate").count();
-        let most = MOST.iter().find(|(case, _)| count.name.ends_with(case)).map(|(_, most)| *most);
+        let most = MAX_INSTRUCTIONS.iter().find(|(case, _)| count.name.ends_with(case)).map(|(_, most)| *most);
         if let Some(most) = most {
             bounded += 1;
             assert!(entries <= 4 && count.instructions <= most, "{entries} entries, of at most {most}: {count:?}");
         }
     }
-    assert_eq!(bounded, MOST.len(), "each case is one of the counted");
+    assert_eq!(bounded, MAX_INSTRUCTIONS.len(), "each case is one of the counted");
 }
 
 /// The maximum number of instructions of a request, as the interpreter counts them, by the suffix of the case's name.
-const MOST: [(&str, u64); 3] = [(": key", 32_000), (": public path", 18_000), (": no credential", 18_000)];
+const MAX_INSTRUCTIONS: [(&str, u64); 3] = [(": key", 32_000), (": public path", 18_000), (": no credential", 18_000)];
 
 #[test]
 fn the_loading_of_a_policy_is_seen() {

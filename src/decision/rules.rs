@@ -6,12 +6,12 @@ use crate::keys::keyring::Consumer;
 use crate::path::ambiguity::Ambiguity;
 use crate::path::budget::Budget;
 use crate::path::restricted::{Lenience, RestrictedPatterns};
-use crate::path::target::{LONGEST, Target};
+use crate::path::target::{MAX_LENGTH, Target};
 use crate::request::message::Request;
 use crate::value::names::{Methods, RoleName};
 
 /// The maximum number of URLs in override headers that are read.
-const MOST_URLS: usize = 4;
+const MAX_URLS: usize = 4;
 
 /// The rules, in order. The first rule that matches a variant of the path applies to that variant.
 #[derive(Debug)]
@@ -72,11 +72,11 @@ impl Rules {
             return Err(Ambiguity::MovedRoot);
         }
         let bytes = request.override_urls().fold(0_usize, |bytes, url| bytes.saturating_add(url.len()));
-        if defence!("long-override-urls") && bytes > LONGEST {
+        if defence!("long-override-urls") && bytes > MAX_LENGTH {
             return Err(Ambiguity::OverrideUrl);
         }
         for (index, url) in request.override_urls().enumerate().filter(|_| defence!("override-urls-compared")) {
-            let targets = override_targets(url).filter(|_| index < MOST_URLS).ok_or(Ambiguity::OverrideUrl)?;
+            let targets = override_targets(url).filter(|_| index < MAX_URLS).ok_or(Ambiguity::OverrideUrl)?;
             for target in targets {
                 if !self.permit_path(consumer, None, &target, budget, observer)? {
                     return Ok(false);

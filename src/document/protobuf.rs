@@ -6,7 +6,7 @@ use core::fmt::Write as _;
 use prost::encoding::{WireType, decode_key, decode_varint};
 
 /// The maximum depth of nesting.
-const DEPTH: usize = 16;
+const MAX_DEPTH: usize = 16;
 
 /// Whether a configuration that begins with these bytes is a serialized `Struct` and not JSON text. The first field of a
 /// `Struct` is an entry, whose tag is a line feed. The entry contains the tag of its value, which is not a character of
@@ -18,7 +18,7 @@ pub(super) fn is_struct(start: &[u8]) -> bool {
 /// Returns the JSON text of a `Struct`; `None` if the bytes are not a valid one.
 pub(super) fn to_json(bytes: &[u8]) -> Option<String> {
     let mut text = String::with_capacity(bytes.len());
-    object(bytes, &mut text, DEPTH)?;
+    object(bytes, &mut text, MAX_DEPTH)?;
     Some(text)
 }
 
@@ -182,7 +182,7 @@ mod tests {
                 assert!(is_text || read(&bytes).is_none(), "{byte} at {place}: {:?}", read(&bytes));
             }
         }
-        let deep = (0..DEPTH).fold(Vec::new(), |inside, _| field(5, &entry("a", &inside)));
+        let deep = (0..MAX_DEPTH).fold(Vec::new(), |inside, _| field(5, &entry("a", &inside)));
         assert_eq!(read(&entry("deep", &deep)), None);
         assert_eq!(read(&[0x0A, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0x01]), None);
         assert_eq!(read(&entry("n", &of(f64::INFINITY))), None);

@@ -3,13 +3,13 @@
 use super::ambiguity::Ambiguity;
 
 /// The maximum number of variants of the paths of one request, before normalization. A usual path has a handful.
-pub(crate) const MOST_VARIANTS: usize = 32;
+pub(crate) const MAX_VARIANTS: usize = 32;
 
 /// The maximum length of all these variants together, in bytes.
-const MOST_BYTES: usize = 3 << 10;
+const MAX_BYTES: usize = 3 << 10;
 
 /// The maximum number of segments that are read and trie nodes that are visited. A usual request needs about ten.
-const MOST_VISITS: usize = 1 << 10;
+const MAX_VISITS: usize = 1 << 10;
 
 /// The remaining work that one request may cause. If the budget is exceeded, the path may be anything. So the processing
 /// time of a request is bounded, whatever its sender chooses.
@@ -23,7 +23,7 @@ pub(crate) struct Budget {
 impl Budget {
     /// Creates the budget of one request.
     pub(crate) const fn new() -> Self {
-        Self { variants: MOST_VARIANTS, bytes: MOST_BYTES, visits: MOST_VISITS }
+        Self { variants: MAX_VARIANTS, bytes: MAX_BYTES, visits: MAX_VISITS }
     }
 
     /// Charges for segments that are read and nodes that are visited.

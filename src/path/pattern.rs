@@ -17,7 +17,7 @@ use super::scan::{PathScan, is_index};
 use crate::value::text::{Invalid, Text, read_text};
 
 /// The maximum number of segments of a pattern.
-const LONGEST: usize = 64;
+const MAX_SEGMENTS: usize = 64;
 
 /// A path pattern in canonical form: it has no dot segment, empty segment, parameter, backslash or query.
 #[derive(Clone, PartialEq, Eq, serde::Serialize)]
@@ -203,7 +203,7 @@ impl FromStr for PathPattern {
             };
             error.map_or(Ok(()), |error| Err(invalid(error)))?;
         }
-        if segments.len() > LONGEST {
+        if segments.len() > MAX_SEGMENTS {
             return Err(invalid("more than 64 segments; shorten it with ** or *".into()));
         }
         Ok(Self(text.to_owned()))
@@ -303,7 +303,7 @@ mod tests {
         ] {
             assert!(PathPattern::from_str(text).is_err(), "{text}");
         }
-        let long = "/a".repeat(LONGEST);
+        let long = "/a".repeat(MAX_SEGMENTS);
         assert!(PathPattern::from_str(&format!("{long}/**")).is_ok() && PathPattern::from_str(&long).is_ok());
         assert!(PathPattern::from_str(&format!("{long}/a")).is_err());
     }

@@ -35,7 +35,7 @@ bitflags! {
         const ALIAS = 1 << 12;
         /// A last segment that is the index of its folder.
         const INDEX = 1 << 13;
-        /// A segment with more than [`MOST_DOTS`] dots.
+        /// A segment with more than [`MAX_DOTS`] dots.
         const MANY_DOTS = 1 << 14;
         /// The folder in which Next.js serves the data of pages.
         const NEXT_DATA = 1 << 15;
@@ -53,7 +53,7 @@ bitflags! {
 }
 
 /// The maximum number of dots in one segment that are treated as the beginning of a suffix.
-const MOST_DOTS: usize = 16;
+const MAX_DOTS: usize = 16;
 
 /// The features of each byte alone.
 static FEATURES: [u32; 256] = {
@@ -237,7 +237,7 @@ impl Pass<'_> {
         self.found |= Feature::DOT;
         self.add_if(self.before == b'/', Feature::DOT_FIRST);
         let count = self.dots.add(self.path, at);
-        self.add_if(count > MOST_DOTS, Feature::MANY_DOTS);
+        self.add_if(count > MAX_DOTS, Feature::MANY_DOTS);
     }
 
     #[inline(never)]

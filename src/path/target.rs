@@ -11,17 +11,17 @@ use super::normalization::{is_blank, trim_blanks, trim_dots};
 use super::scan::{Feature, PathScan};
 
 /// The maximum number of rounds of percent-decoding that may change a path. No usual resource needs more.
-const ROUNDS: usize = 4;
+const MAX_ROUNDS: usize = 4;
 
 /// The maximum length of a path whose variants are inspected, in bytes, unless it is simple. Escaped, names of 110 CJK
 /// letters or 170 Cyrillic ones are as long.
-pub(crate) const LONGEST: usize = 1 << 10;
+pub(crate) const MAX_LENGTH: usize = 1 << 10;
 
 /// The maximum length of a path that is decoded more than once, in bytes.
-const LONGEST_TO_DECODE: usize = 3 << 10;
+const MAX_LENGTH_TO_DECODE: usize = 3 << 10;
 
 /// The maximum length of a path, in bytes. Common servers accept no request line that is as long.
-const LONGEST_TO_READ: usize = 8 << 10;
+const MAX_LENGTH_TO_READ: usize = 8 << 10;
 
 /// Why a request target is invalid or suspicious.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +57,7 @@ pub struct Target<'a> {
     /// The query as sent, without its `?`.
     pub query: Option<&'a [u8]>,
     /// The path after one round of percent-decoding, after two rounds, and so on, as long as it changes. Empty for a path
-    /// that is [too long](LONGEST) to be compared decoded.
+    /// that is [too long](MAX_LENGTH) to be compared decoded.
     pub(crate) decoded: Vec<Vec<u8>>,
     /// The features of the path.
     pub(crate) scan: PathScan,
@@ -78,7 +78,7 @@ impl<'a> Target<'a> {
     ///   bound.
     pub fn parse(target: &'a [u8]) -> Result<Self, BadTarget> {
         let (path, query) = split_query(target);
-        if defence!("longest-paths") && path.len() > LONGEST_TO_READ {
+        if defence!("longest-paths") && path.len() > MAX_LENGTH_TO_READ {
             return Err(BadTarget::TooLong);
         }
         let scan = PathScan::of(path);
@@ -113,7 +113,7 @@ impl<'a> Target<'a> {
 
     #[inline(never)]
     fn unambiguous_at_a_closer_look(&self) -> Result<&[u8], AmbiguousPath> {
-        if defence!("public-long-paths") && self.path.len() > LONGEST {
+        if defence!("public-long-paths") && self.path.len() > MAX_LENGTH {
             return Err(AmbiguousPath::Anything(Ambiguity::TooLong));
         }
         let has_parameter = defence!("public-parameters") && self.scan.has(Feature::PARAMETER);
@@ -173,18 +173,18 @@ fn decode_rounds(path: &[u8]) -> Result<Vec<Vec<u8>>, BadTarget> {
         if defence!("escapes-of-escapes") && has_forbidden_part(&next, scan) {
             return Err(BadTarget::ForbiddenPart);
         }
-        if scan.has(Feature::ESCAPE) && path.len() > LONGEST_TO_DECODE {
+        if scan.has(Feature::ESCAPE) && path.len() > MAX_LENGTH_TO_DECODE {
             return Err(BadTarget::EndlessEscapes);
         }
         let again = if let Cow::Owned(again) = decode(&next) { Some(again) } else { None };
         rounds.push(next);
         match again {
             None => break,
-            Some(_) if rounds.len() == ROUNDS => return Err(BadTarget::EndlessEscapes),
+            Some(_) if rounds.len() == MAX_ROUNDS => return Err(BadTarget::EndlessEscapes),
             Some(again) => next = again,
         }
     }
-    if path.len() > LONGEST {
+    if path.len() > MAX_LENGTH {
         rounds.clear();
     }
     Ok(rounds)

@@ -9,11 +9,11 @@ use memchr::{memchr, memchr2, memmem, memrchr};
 
 use super::alias;
 use super::ambiguity::Ambiguity;
-use super::budget::{Budget, MOST_VARIANTS};
+use super::budget::{Budget, MAX_VARIANTS};
 use super::escape::{decode, decode_segments};
 use super::normalization::fold_case;
 use super::scan::{Feature, PathScan, is_data_of_page};
-use super::target::{LONGEST, Target, has_forbidden_part};
+use super::target::{MAX_LENGTH, Target, has_forbidden_part};
 
 /// One variant, before normalization.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ impl<'a> Variant<'a> {
 
 /// Every variant of one path: the path itself, and the results of all steps, in any order.
 #[derive(Debug, Default)]
-pub(crate) struct Variants<'a>(ArrayVec<Variant<'a>, MOST_VARIANTS>);
+pub(crate) struct Variants<'a>(ArrayVec<Variant<'a>, MAX_VARIANTS>);
 
 impl<'a> Variants<'a> {
     /// Finds the variants of a target's path. Each step makes a path shorter, so this terminates.
@@ -63,7 +63,7 @@ impl<'a> Variants<'a> {
     }
 
     fn find_all(&mut self, first: Variant<'a>, budget: &mut Budget) -> Result<(), Ambiguity> {
-        if defence!("long-paths") && first.path.len() > LONGEST {
+        if defence!("long-paths") && first.path.len() > MAX_LENGTH {
             return Err(Ambiguity::TooLong);
         }
         self.add(first, budget)?;

@@ -11,10 +11,10 @@ use crate::path::escape::decode_well_formed;
 use crate::value::names::is_token_byte;
 
 /// The maximum length of a key, in bytes.
-const LONGEST: usize = 1024;
+const MAX_KEY_LENGTH: usize = 1024;
 
 /// The maximum number of comma-separated parts of `Authorization` that are inspected.
-const MOST_PARTS: usize = 64;
+const MAX_PARTS: usize = 64;
 
 /// The credential that a request presents, if any.
 #[derive(Clone, PartialEq, Eq)]
@@ -91,7 +91,7 @@ fn only_one<'a>(
     match (values.next(), values.next()) {
         (None, _) => Presented::Nothing,
         // Percent-encoding makes a key at most three times as long.
-        (Some(Some(value)), None) if value.len() > LONGEST.saturating_mul(3) => Presented::Malformed { source },
+        (Some(Some(value)), None) if value.len() > MAX_KEY_LENGTH.saturating_mul(3) => Presented::Malformed { source },
         (Some(Some(value)), None) => key_or_malformed(source, read(value)),
         (Some(Some(value)), _) if !defence!("second-parameter-or-cookie") => key_or_malformed(source, read(value)),
         _ => Presented::Several,
@@ -135,7 +135,7 @@ fn in_authorization<'a>(request: &Request<'a>, source: usize) -> Presented<'a> {
     let is_alone = values.next().is_none();
     match bearer(first) {
         // A token68 contains no comma.
-        Some(key) if is_alone && key.len() <= LONGEST && is_token68(key) => {
+        Some(key) if is_alone && key.len() <= MAX_KEY_LENGTH && is_token68(key) => {
             Presented::Key { source, key: Cow::Borrowed(key) }
         }
         Some(_) if is_alone && !first.contains(&b',') => Presented::Malformed { source },
@@ -144,7 +144,7 @@ fn in_authorization<'a>(request: &Request<'a>, source: usize) -> Presented<'a> {
             // A part that is not inspected may be a second credential.
             let has_bearer = parts
                 .enumerate()
-                .any(|(index, part)| (defence!("many-credentials") && index == MOST_PARTS) || bearer(part).is_some());
+                .any(|(index, part)| (defence!("many-credentials") && index == MAX_PARTS) || bearer(part).is_some());
             if has_bearer { Presented::Several } else { Presented::Nothing }
         }
     }
@@ -181,7 +181,7 @@ static TOKEN68: [bool; 256] = {
 
 /// Whether bytes are well formed as a key outside `Authorization`: 1 to 1024 visible ASCII characters.
 pub fn is_presentable(key: &[u8]) -> bool {
-    (1..=LONGEST).contains(&key.len()) && key.iter().all(u8::is_ascii_graphic)
+    (1..=MAX_KEY_LENGTH).contains(&key.len()) && key.iter().all(u8::is_ascii_graphic)
 }
 
 /// Returns the values of a cookie, as sent (RFC 6265, section 5.4), with surrounding blanks.
@@ -246,7 +246,7 @@ mod tests {
 
     #[test]
     fn a_credential_that_is_not_well_formed_is_malformed() {
-        let long = "a".repeat(LONGEST + 1);
+        let long = "a".repeat(MAX_KEY_LENGTH + 1);
         for value in ["Bearer", "Bearer a b", "Bearer \u{ff}", "Bearer =", "Bearer a=b", "Bearer\ta", "Bearer\"a\""] {
             assert_eq!(present(&[("authorization", value)], None), "malformed in 0", "{value}");
         }

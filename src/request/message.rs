@@ -52,8 +52,8 @@ const LOOKED_FOR: HeaderNameFilter =
     HeaderNameFilter::of_all(&["content-type"]).union(CLIENT).union(METHOD).union(URL).union(ROOT).union(BEGINNING);
 
 /// The maximum number of options of `Connection` that are inspected, and of parts of each option.
-const MOST_OPTIONS: usize = 64;
-const MOST_PARTS: usize = 16;
+const MAX_OPTIONS: usize = 64;
+const MAX_PARTS: usize = 16;
 
 /// Shows header names only: values and the query may contain credentials.
 impl fmt::Debug for Request<'_> {
@@ -206,8 +206,8 @@ impl<'a> Request<'a> {
         options.any(|(index, option)| {
             let mut parts = option.split(|byte| !is_token_byte(*byte)).enumerate();
             let is_too_much = |index, most| defence!("many-options") && index == most;
-            is_too_much(index, MOST_OPTIONS)
-                || parts.any(|(index, part)| is_too_much(index, MOST_PARTS) || is_one_of(part, &names))
+            is_too_much(index, MAX_OPTIONS)
+                || parts.any(|(index, part)| is_too_much(index, MAX_PARTS) || is_one_of(part, &names))
         })
     }
 

@@ -6,7 +6,7 @@ use memchr::memmem;
 
 use super::header_names::{METHOD_OVERRIDES, is_one_of};
 use super::headers::trim;
-use super::query::{MOST_ITEMS, split_pair};
+use super::query::{MAX_ITEMS, split_pair};
 use crate::path::escape::decoded;
 use crate::path::target::split_query;
 
@@ -18,8 +18,8 @@ const METHOD_PARAMETERS: [&str; 2] = ["_method", "x-tunneled-method"];
 const METHOD_OF_POST: &str = "method";
 
 /// The maximum length of the name of such a parameter, and the maximum number of blanks before it that are skipped.
-const LONGEST_METHOD: usize = 24;
-const MOST_BLANKS: usize = 64;
+const MAX_METHOD_LENGTH: usize = 24;
+const MAX_BLANKS: usize = 64;
 
 /// Finds a path in the query: CodeIgniter interprets `/admin` as its route in `/?/admin`. A parameter before it may be a
 /// key, which the gate removes.
@@ -34,7 +34,7 @@ pub(super) fn has_method_parameter(method: &[u8], query: &[u8]) -> bool {
     let is_post = method.eq_ignore_ascii_case(b"POST");
     query.split(|byte| matches!(byte, b'&' | b';')).enumerate().any(|(index, pair)| {
         let name = split_pair(pair).0;
-        (defence!("many-parameters") && index == MOST_ITEMS) || is_method_parameter(is_post, name)
+        (defence!("many-parameters") && index == MAX_ITEMS) || is_method_parameter(is_post, name)
     })
 }
 
@@ -46,7 +46,7 @@ fn is_method_parameter(is_post: bool, name: &[u8]) -> bool {
     let mut blanks = 0_usize;
     let mut name = decoded(name).skip_while(|byte| {
         blanks = blanks.saturating_add(1);
-        is_blank(*byte) && blanks <= MOST_BLANKS
+        is_blank(*byte) && blanks <= MAX_BLANKS
     });
     let first = name.next();
     // After too many blanks, the name is not inspected: it may be one.
@@ -54,8 +54,8 @@ fn is_method_parameter(is_post: bool, name: &[u8]) -> bool {
         return true;
     }
     // PHP ends names at a NUL.
-    let name = first.into_iter().chain(name).take_while(|byte| *byte != 0).take(LONGEST_METHOD.saturating_add(1));
-    let name: ArrayVec<u8, { LONGEST_METHOD + 1 }> = name.collect();
+    let name = first.into_iter().chain(name).take_while(|byte| *byte != 0).take(MAX_METHOD_LENGTH.saturating_add(1));
+    let name: ArrayVec<u8, { MAX_METHOD_LENGTH + 1 }> = name.collect();
     is_one_of(&name, &METHOD_PARAMETERS)
         || is_one_of(&name, &METHOD_OVERRIDES)
         || (is_post && is_one_of(&name, &[METHOD_OF_POST]))

@@ -5,7 +5,7 @@ use memchr::memchr;
 use crate::path::escape::decoded;
 
 /// The maximum number of query parameters, or of cookies, that are inspected.
-pub(crate) const MOST_ITEMS: usize = 512;
+pub(crate) const MAX_ITEMS: usize = 512;
 
 /// Returns the values of a query parameter, as sent.
 ///
@@ -34,9 +34,9 @@ pub(crate) fn named<'a>(
     pairs: impl Iterator<Item = &'a [u8]>,
     is_named: impl Fn(&[u8]) -> bool,
 ) -> impl Iterator<Item = Option<&'a [u8]>> {
-    pairs.take(MOST_ITEMS.saturating_add(1)).enumerate().filter_map(move |(index, pair)| {
+    pairs.take(MAX_ITEMS.saturating_add(1)).enumerate().filter_map(move |(index, pair)| {
         let (key, value) = split_pair(pair);
-        if index == MOST_ITEMS && defence!("many-items") { Some(None) } else { is_named(key).then_some(Some(value)) }
+        if index == MAX_ITEMS && defence!("many-items") { Some(None) } else { is_named(key).then_some(Some(value)) }
     })
 }
 

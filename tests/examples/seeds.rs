@@ -14,7 +14,7 @@ use portcullis_tests::told::Told;
 use serde_json::Value;
 
 /// Longer ones slow down a fuzz target.
-const LONGEST: usize = 1200;
+const MAX_LENGTH: usize = 1200;
 
 /// The maximum number of rows with the same reason from one file, for the whole decision.
 const ALIKE: usize = 3;
@@ -24,7 +24,7 @@ fn main() -> io::Result<()> {
     let mut written: BTreeSet<PathBuf> = BTreeSet::new();
     let mut write = |target: &str, bytes: &[u8]| {
         let path = seeds.join(target).join(format!("case-{}", Digest::of(bytes).handle()));
-        if bytes.len() <= LONGEST && written.insert(path.clone()) { fs::write(path, bytes) } else { Ok(()) }
+        if bytes.len() <= MAX_LENGTH && written.insert(path.clone()) { fs::write(path, bytes) } else { Ok(()) }
     };
     for target in ["document", "path", "credential", "address", "decision"] {
         for seed in fs::read_dir(seeds.join(target))? {

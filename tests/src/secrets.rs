@@ -15,7 +15,7 @@ use crate::message::Pair;
 /// Shorter strings occur in every log.
 const SHORTEST: usize = 8;
 /// A part of a long secret is enough, so that truncated output is found too.
-const LONGEST: usize = 64;
+const MAX_LENGTH: usize = 64;
 
 /// The secrets, and the headers in which they are sent.
 struct Known {
@@ -36,7 +36,7 @@ impl Known {
     fn note(&mut self, value: &[u8]) {
         for piece in value.split(|byte| !byte.is_ascii_graphic() || *byte == b',') {
             if piece.len() >= SHORTEST {
-                self.secrets.insert(piece[..piece.len().min(LONGEST)].to_vec());
+                self.secrets.insert(piece[..piece.len().min(MAX_LENGTH)].to_vec());
             }
         }
     }
@@ -66,7 +66,7 @@ impl Known {
     /// A policy as text, which may be malformed.
     fn note_text(&mut self, text: &str) {
         if text.contains("consumers") {
-            self.secrets.insert(text.as_bytes()[..text.len().min(LONGEST)].to_vec());
+            self.secrets.insert(text.as_bytes()[..text.len().min(MAX_LENGTH)].to_vec());
         }
         if let Ok(policy) = serde_json::from_str(text) {
             self.note_document(&policy);

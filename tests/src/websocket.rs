@@ -8,7 +8,7 @@ use crate::message::Inbox;
 const TEXT: u8 = 0x81;
 const MASKED: u8 = 0x80;
 /// Longer messages have their length in additional bytes.
-const LONGEST: u8 = 125;
+const MAX_LENGTH: u8 = 125;
 /// A client masks its messages with any four bytes.
 const MASK: [u8; 4] = *b"mask";
 
@@ -35,7 +35,7 @@ pub fn from_server(message: &str) -> Vec<u8> {
 pub fn read<R: Read>(inbox: &mut Inbox<R>) -> io::Result<Option<String>> {
     let Ok(head) = inbox.exactly(2) else { return Ok(None) };
     let size = head[1] & !MASKED;
-    if head[0] != TEXT || head[1] & MASKED == 0 || size > LONGEST {
+    if head[0] != TEXT || head[1] & MASKED == 0 || size > MAX_LENGTH {
         return Err(io::Error::other(format!("no short text of a client: {head:?}")));
     }
     let mask = inbox.exactly(4)?;
@@ -44,7 +44,7 @@ pub fn read<R: Read>(inbox: &mut Inbox<R>) -> io::Result<Option<String>> {
 }
 
 fn length(message: &str) -> u8 {
-    let length = u8::try_from(message.len()).ok().filter(|length| *length <= LONGEST);
+    let length = u8::try_from(message.len()).ok().filter(|length| *length <= MAX_LENGTH);
     length.unwrap_or_else(|| panic!("too long for a short frame: {message}"))
 }
 

@@ -55,7 +55,7 @@ const TURNING: usize = 20;
 /// One update in so many comes after a refused one.
 const REFUSED: usize = 5;
 /// The time limit of all requests.
-const LONGEST: Duration = Duration::from_secs(30 * 60);
+const MAX_DURATION: Duration = Duration::from_secs(30 * 60);
 /// The open files of a process: each stream has a socket here on both sides of Envoy, and so in Envoy.
 const FILES: u64 = 4096;
 
@@ -102,7 +102,7 @@ fn soak(size: Size) -> Vec<Memory> {
     let (mut memory, mut refusals, mut slowest) = (Vec::new(), 0, Duration::ZERO);
     for number in 1..=size.updates {
         let share = number * size.requests / (size.updates + 1);
-        poll::within(LONGEST, "requests go on", || {
+        poll::within(MAX_DURATION, "requests go on", || {
             assert_eq!(traffic.board.failure(), None);
             (traffic.board.done.load(Ordering::SeqCst) >= share).then_some(())
         });

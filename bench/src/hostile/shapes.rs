@@ -53,7 +53,7 @@ pub(super) struct Text {
 }
 
 /// The size that fits into Envoy's default limit for headers.
-const LONGEST: usize = 58_000;
+const MAX_LENGTH: usize = 58_000;
 
 /// The text before, the repeated text, and the text after; with the key as a bearer token, if there is one.
 pub(super) const fn text(head: &'static str, unit: &'static str, tail: &'static str) -> Text {
@@ -109,7 +109,7 @@ impl Shape {
                 request.place = text.place;
             }
             Make::Header(name, count, text, place) => {
-                let value = text.of(length.min(LONGEST / count));
+                let value = text.of(length.min(MAX_LENGTH / count));
                 request.headers.extend(std::iter::repeat_n((name.to_owned(), value), count));
                 request.place = place;
             }
@@ -130,7 +130,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::super::LENGTHS;
-    use super::{LONGEST, named};
+    use super::{MAX_LENGTH, named};
 
     #[test]
     fn each_shape_has_a_name_of_its_own_and_comes_in_its_lengths() {
@@ -142,7 +142,7 @@ mod tests {
                 let bytes = shape.request(length).bytes().len();
                 let name = shape.name;
                 assert!(bytes + 100 > usual + length * 3 / 4, "{name} is too short: {bytes} bytes for {length}");
-                assert!(bytes < LONGEST + 3_000, "{name} is too long for Envoy: {bytes} bytes");
+                assert!(bytes < MAX_LENGTH + 3_000, "{name} is too long for Envoy: {bytes} bytes");
             }
         }
     }

@@ -20,7 +20,7 @@ pub(super) struct Cell {
 pub(super) const OTHERS: &str = "any other path";
 
 /// The maximum number of kinds.
-pub(super) const MOST: usize = 2_000;
+pub(super) const MAX_CELLS: usize = 2_000;
 
 struct Pattern<'a> {
     segments: Vec<Option<&'a str>>,
@@ -65,7 +65,7 @@ pub(super) fn of(patterns: &[&PathPattern]) -> (Vec<Cell>, bool) {
             if !seen.insert((depth, is_ascii, step.alive.clone(), step.done.clone())) {
                 continue;
             }
-            if cells.len() >= MOST {
+            if cells.len() >= MAX_CELLS {
                 return (cells, false);
             }
             let Cell { path, shown } = &step.cell;

@@ -18,16 +18,16 @@ struct Addresses {
 }
 
 /// The maximum number of networks that a line names.
-const MOST: usize = 8;
+const MAX_NETWORKS: usize = 8;
 
 pub(super) fn compare(old: &Side, new: &Side) -> Vec<Change> {
     let mut changes = Vec::new();
     let (before, after) = (&old.document.trusted_networks, &new.document.trusted_networks);
     let mut line = |effect, networks: Vec<String>, side: &Side, what: &str| {
         if !networks.is_empty() {
-            let more = networks.len().saturating_sub(MOST);
+            let more = networks.len().saturating_sub(MAX_NETWORKS);
             let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-            let networks = networks.into_iter().take(MOST).collect::<Vec<_>>().join(", ");
+            let networks = networks.into_iter().take(MAX_NETWORKS).collect::<Vec<_>>().join(", ");
             let place = Some(side.merged.place("trusted_networks.ranges"));
             changes
                 .push(Change { place, ..Change::new(effect, "trusted_networks", format!("{networks}{more}{what}")) });

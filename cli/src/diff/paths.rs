@@ -78,7 +78,7 @@ pub(super) fn compare(old: &Side, new: &Side) -> Result<Vec<Change>> {
     changes.extend(respelled(&gates, &kinds, &request_kinds, &reported));
     if !complete {
         let what =
-            format!("the patterns distinguish more than {} kinds of path: the rest was not compared", cells::MOST);
+            format!("the patterns distinguish more than {} kinds of path: the rest was not compared", cells::MAX_CELLS);
         changes.push(Change::new(MayOpen, "paths", what));
     }
     if changes.is_empty() {

@@ -11,7 +11,7 @@ use super::{access, keys};
 use crate::yaml::{Node, Place, Tree};
 
 /// The maximum number of refusals that are reported.
-const MOST_REFUSALS: usize = 20;
+const MAX_REFUSALS: usize = 20;
 
 /// A policy to check.
 pub(crate) struct Subject<'a> {
@@ -105,7 +105,7 @@ impl Subject<'_> {
         let mut findings = vec![self.refusal(&first)];
         let mut node = self.node.clone();
         let mut refusal = first;
-        while findings.len() < MOST_REFUSALS && take_out(&mut node, &refusal) {
+        while findings.len() < MAX_REFUSALS && take_out(&mut node, &refusal) {
             let loaded = node.to_json().map(|json| Policy::load(&json, &|name| self.variables.get(name)));
             match loaded {
                 Ok(Err(next)) => refusal = next,

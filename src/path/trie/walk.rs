@@ -10,10 +10,10 @@ use crate::path::budget::Budget;
 use crate::path::normalization::Ending;
 
 /// The maximum number of nodes of one depth. A policy needs many only if its patterns mix literals and `*` at that depth.
-const WIDEST: usize = 32;
+const MAX_NODES: usize = 32;
 
 /// The nodes of one depth that match the path so far.
-type Level = ArrayVec<usize, WIDEST>;
+type Level = ArrayVec<usize, MAX_NODES>;
 
 /// How patterns match a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -202,9 +202,9 @@ impl<'w> Walk<'w> {
         let trie = self.trie;
         let is_last = behind.clone().next().is_none();
         // For each node, whether the unchanged path matches below it. Computed on first use, once for all names.
-        let mut matches: ArrayVec<Option<bool>, WIDEST> = from.iter().map(|_| None).collect();
+        let mut matches: ArrayVec<Option<bool>, MAX_NODES> = from.iter().map(|_| None).collect();
         // The names that were already checked, since lists may repeat names. If this is full, a name may be checked again.
-        let mut known: ArrayVec<usize, WIDEST> = ArrayVec::new();
+        let mut known: ArrayVec<usize, MAX_NODES> = ArrayVec::new();
         for name in alternative_names(segment, is_last) {
             // Empty names are charged too: a caller may send thousands.
             self.lookups = self.lookups.saturating_add(from.len());

@@ -17,7 +17,7 @@ use portcullis_tests::message::Reply;
 use portcullis_tests::net::connect;
 use portcullis_tests::stage::verdict;
 
-use crate::LONGEST;
+use crate::MAX_DURATION;
 use crate::requests::{Request, any, endless};
 
 /// The number of concurrent requests of a client.
@@ -190,7 +190,7 @@ impl Sender {
             } else if numbers.is_empty() {
                 return Ok(self.tally);
             }
-            if self.board.stop.load(Ordering::Relaxed) || begin.elapsed() > LONGEST {
+            if self.board.stop.load(Ordering::Relaxed) || begin.elapsed() > MAX_DURATION {
                 return Err(io::Error::other(format!("stopped after {:?}", begin.elapsed())));
             }
         }

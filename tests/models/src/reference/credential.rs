@@ -2,7 +2,7 @@
 
 use super::document::KeySource;
 use super::path;
-use super::request::{MOST_ITEMS, MOST_PARTS, Request, pair, split, trimmed};
+use super::request::{MAX_ITEMS, MAX_PARTS, Request, pair, split, trimmed};
 
 /// The credential that a request presents.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,7 +41,7 @@ pub fn present(sources: &[KeySource], request: &Request, query: Option<Vec<u8>>)
             }
             KeySource::Query(name) => {
                 let parts = split(query.as_deref().unwrap_or_default(), b'&');
-                if parts.len() > MOST_ITEMS {
+                if parts.len() > MAX_ITEMS {
                     return Presented::Several;
                 }
                 let pairs = parts.into_iter().map(|part| pair(&part));
@@ -53,7 +53,7 @@ pub fn present(sources: &[KeySource], request: &Request, query: Option<Vec<u8>>)
             KeySource::Cookie(name) => {
                 let lines = request.values("cookie");
                 let crumbs: Vec<_> = lines.into_iter().flat_map(|value| split(&value, b';')).collect();
-                if crumbs.len() > MOST_ITEMS {
+                if crumbs.len() > MAX_ITEMS {
                     return Presented::Several;
                 }
                 let pairs = crumbs.into_iter().map(|crumb| pair(&crumb));
@@ -81,7 +81,7 @@ fn bearer(index: usize, request: &Request) -> Vec<Presented> {
     let keys: Vec<Vec<u8>> = parts.iter().filter_map(|part| after_scheme(&trimmed(part))).collect();
     match (keys.as_slice(), parts.len()) {
         // The part beyond the limit may contain several.
-        (_, parts) if parts > MOST_PARTS => vec![Presented::Several, Presented::Several],
+        (_, parts) if parts > MAX_PARTS => vec![Presented::Several, Presented::Several],
         ([], _) => Vec::new(),
         ([key], 1) if is_token68(key) && key.len() <= 1024 => vec![Presented::Key(index, key.clone())],
         ([_], 1) => vec![Presented::Malformed(index)],

@@ -61,9 +61,9 @@ pub fn is_blank(letter: char) -> bool {
 }
 
 /// Few servers accept a longer path.
-const LONGEST: usize = 8192;
+const MAX_LENGTH: usize = 8192;
 /// The limit for repeated decoding.
-const LONGEST_TO_DECODE: usize = 3072;
+const MAX_LENGTH_TO_DECODE: usize = 3072;
 
 /// Whether a request target is valid.
 pub fn is_a_target(target: &[u8]) -> bool {
@@ -73,7 +73,7 @@ pub fn is_a_target(target: &[u8]) -> bool {
         return false;
     }
     let has_escaped_percent = path.windows(3).any(|escape| escape == b"%25");
-    if path.len() > LONGEST || path.len() > LONGEST_TO_DECODE && has_escaped_percent {
+    if path.len() > MAX_LENGTH || path.len() > MAX_LENGTH_TO_DECODE && has_escaped_percent {
         return false;
     }
     // As sent, and after one to four rounds.

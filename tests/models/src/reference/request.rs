@@ -44,16 +44,16 @@ const HOSTS: [&str; 7] = [
 ];
 
 /// How many items of a query, and cookies, are checked.
-pub const MOST_ITEMS: usize = 512;
+pub const MAX_ITEMS: usize = 512;
 
 /// How many blanks before the name of a parameter are skipped.
-const MOST_BLANKS: usize = 64;
+const MAX_BLANKS: usize = 64;
 
 /// The maximum number of bytes of all URLs in override headers.
-pub const MOST_OF_URLS: usize = 1024;
+pub const MAX_URL_BYTES: usize = 1024;
 
 /// How many parts of `Authorization`, and options of `Connection`, are checked.
-pub const MOST_PARTS: usize = 64;
+pub const MAX_PARTS: usize = 64;
 
 /// Headers that name another client.
 const NAMES_A_CLIENT: [&str; 8] = [
@@ -156,10 +156,10 @@ impl Request {
             let name = split(&super::path::decode(&pair(item).0), 0).swap_remove(0);
             let blanks = name.iter().take_while(|byte| b"+ ".contains(byte)).count();
             let name = String::from_utf8(name[blanks..].to_vec());
-            blanks > MOST_BLANKS || name.is_ok_and(|name| self.is_method_parameter(&folded(&name)))
+            blanks > MAX_BLANKS || name.is_ok_and(|name| self.is_method_parameter(&folded(&name)))
         });
         let headers = METHODS.iter().chain(&URLS).chain(&ROOTS);
-        items.len() > MOST_ITEMS
+        items.len() > MAX_ITEMS
             || in_query
             || self.url_in_query().is_some()
             || self.has_host_with_path()
@@ -222,7 +222,7 @@ impl Request {
         let is_in_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
         let mut parts = options.iter().map(|option| option.split(|byte| !is_in_name(byte)).collect::<Vec<_>>());
         let is_one = |part: &[u8]| names.iter().any(|name| folded(&String::from_utf8_lossy(part)) == folded(name));
-        options.len() > MOST_PARTS || parts.any(|parts| parts.len() > 16 || parts.into_iter().any(is_one))
+        options.len() > MAX_PARTS || parts.any(|parts| parts.len() > 16 || parts.into_iter().any(is_one))
     }
 
     /// OPTIONS with `Origin` and `Access-Control-Request-Method`.

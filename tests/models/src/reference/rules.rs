@@ -2,7 +2,7 @@
 
 use super::document::{Document, Place, Rule};
 use super::path::{self, Name, encoded, is_blank, segments};
-use super::request::{MOST_OF_URLS, Request, lists, split};
+use super::request::{MAX_URL_BYTES, Request, lists, split};
 use super::variants;
 
 /// How a path or a pattern is normalized for backends that treat different paths as the same: how its end is trimmed,
@@ -215,7 +215,7 @@ pub fn permit(document: &Document, roles: &[String], request: &Request, target: 
     }
     let urls = request.override_urls();
     let bytes: usize = urls.iter().map(Vec::len).sum();
-    if request.has_another_root() || urls.len() > 4 || bytes > MOST_OF_URLS {
+    if request.has_another_root() || urls.len() > 4 || bytes > MAX_URL_BYTES {
         return false;
     }
     let mut targets = vec![target.to_vec()];
@@ -232,7 +232,7 @@ pub fn permit(document: &Document, roles: &[String], request: &Request, target: 
 
 /// The maximum number of steps in which the gate compares the variants of a request with patterns; beyond that they are
 /// opaque.
-const MOST_STEPS: usize = 1024;
+const MAX_STEPS: usize = 1024;
 
 /// Whether the gate may give up comparing. The number of steps depends on the patterns; this is an upper estimate.
 pub fn may_take_long(request: &Request, target: &[u8]) -> bool {
@@ -242,7 +242,7 @@ pub fn may_take_long(request: &Request, target: &[u8]) -> bool {
     let paths: Vec<&[u8]> = targets.iter().map(|target| path::path(target)).collect();
     let variants = variants::of_all(&paths).unwrap_or_default();
     let most = variants.iter().map(|path| segments(path).len()).max().unwrap_or_default();
-    variants.len() * 8 * (most + 2) > MOST_STEPS
+    variants.len() * 8 * (most + 2) > MAX_STEPS
 }
 
 /// The first matching rule applies, and also the first one with a matching derived pattern.

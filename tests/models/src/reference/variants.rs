@@ -7,13 +7,13 @@ use super::path::{decode, decode_but, is_blank, is_dot_segment, segments};
 use super::request::split;
 
 /// The maximum number of variants of a request, for its path and its override URLs together, without simple ones.
-const MOST: usize = 32;
+const MAX_VARIANTS: usize = 32;
 /// Their maximum size in bytes.
-const MOST_BYTES: usize = 3072;
+const MAX_BYTES: usize = 3072;
 /// The maximum number of dots in a name.
-const MOST_DOTS: usize = 16;
+const MAX_DOTS: usize = 16;
 /// Only a simple path may be longer than this.
-const LONGEST: usize = 1024;
+const MAX_LENGTH: usize = 1024;
 
 /// Extensions of scripts. A server also runs a script for paths that continue after it.
 const SCRIPTS: [&str; 36] = [
@@ -50,9 +50,9 @@ pub fn of_all(paths: &[&[u8]]) -> Option<Vec<Vec<u8>>> {
     }
     let has_too_many_dots = all.iter().flat_map(|path| segments(path)).any(|name| {
         let dots = name.iter().filter(|byte| **byte == b'.');
-        dots.count() > MOST_DOTS
+        dots.count() > MAX_DOTS
     });
-    (count <= MOST && bytes <= MOST_BYTES && !has_too_many_dots).then_some(all)
+    (count <= MAX_VARIANTS && bytes <= MAX_BYTES && !has_too_many_dots).then_some(all)
 }
 
 /// The variants of a path; `None` if it is opaque.
@@ -63,7 +63,7 @@ fn of(path: &[u8]) -> Option<BTreeSet<Vec<u8>>> {
     if is_simple(path) {
         return Some(BTreeSet::from([path.to_vec()]));
     }
-    if path.len() > LONGEST || !is_text(path) {
+    if path.len() > MAX_LENGTH || !is_text(path) {
         return None;
     }
     let mut all = BTreeSet::from([path.to_vec()]);
@@ -71,7 +71,7 @@ fn of(path: &[u8]) -> Option<BTreeSet<Vec<u8>>> {
         let more: BTreeSet<Vec<u8>> = all.iter().flat_map(|path| read_otherwise(path)).collect();
         let before = all.len();
         all.extend(more);
-        if all.len() > MOST || all.iter().map(Vec::len).sum::<usize>() > MOST_BYTES {
+        if all.len() > MAX_VARIANTS || all.iter().map(Vec::len).sum::<usize>() > MAX_BYTES {
             return None;
         }
         if all.len() == before {
@@ -89,7 +89,7 @@ fn of(path: &[u8]) -> Option<BTreeSet<Vec<u8>>> {
 /// Whether a path is opaque by its form as sent or decoded once: then it is not public.
 pub fn is_too_odd_to_be_public(path: &[u8]) -> bool {
     let decoded = decode(path);
-    let too_long = path.len() > LONGEST && !is_simple(path);
+    let too_long = path.len() > MAX_LENGTH && !is_simple(path);
     too_long || !is_text(path) || [path, decoded.as_slice()].iter().any(|path| names_a_file_otherwise(path))
 }
 
