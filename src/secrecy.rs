@@ -28,25 +28,13 @@ fn policy() -> Value {
 
 /// Values that an author may write in the wrong place.
 fn mistakes() -> Vec<Value> {
-    let mut mistakes: Vec<Value> =
-        ["hunter2", "hunter2-Secret", "hunter2, secret", "X-API-Key: hunter2", "", "hunter2\"\\\u{1}ü", "Hunter2=="]
-            .map(|text| json!(text.replace("Hunter2", "hunter2hunter2")))
-            .to_vec();
-    mistakes.extend([
-        json!(["hunter2"]),
-        json!({"hunter2": "hunter2"}),
-        json!({"plaintxt": "hunter2"}),
-        json!([["hunter2"]]),
+    let mistakes = json!([
+        "hunter2", "hunter2-Secret", "hunter2, secret", "X-API-Key: hunter2", "", "hunter2\"\\\u{1}ü", "hunter2hunter2==",
+        ["hunter2"], {"hunter2": "hunter2"}, {"plaintxt": "hunter2"}, [["hunter2"]],
+        // Keys may also look like numbers.
+        7_702_002, 7_702_002.5, 18_446_744_073_709_551_615_u64, "7702002", -7_702_002,
     ]);
-    // Keys may also look like numbers.
-    mistakes.extend([
-        json!(7_702_002),
-        json!(7_702_002.5),
-        json!(18_446_744_073_709_551_615_u64),
-        json!("7702002"),
-        json!(-7_702_002),
-    ]);
-    mistakes
+    mistakes.as_array().cloned().unwrap_or_default()
 }
 
 fn is_shown(text: &str) -> bool {

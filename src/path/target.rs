@@ -228,46 +228,6 @@ fn has_segment_of_dots(path: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    #[test]
-    fn an_ordinary_target_is_parsed() {
-        let target = Target::parse(b"/v2/models?a=%zz&b=..%2f").unwrap();
-        assert_eq!((target.path, target.query), (&b"/v2/models"[..], Some(&b"a=%zz&b=..%2f"[..])));
-        assert!(target.decoded.is_empty());
-        assert_eq!(Target::parse(b"/a%20b").unwrap().decoded, [b"/a b".to_vec()]);
-        assert_eq!(Target::parse(b"/a%2520b").unwrap().decoded, [b"/a%20b".to_vec(), b"/a b".to_vec()]);
-        for path in ["/", "/a/...", "/.well-known/x", "/a..b", "/a/.../b", "/..a", "//", "/a;x=."] {
-            assert!(Target::parse(path.as_bytes()).is_ok(), "{path}");
-        }
-    }
-
-    #[test]
-    fn a_path_is_refused_where_reading_it_would_take_long() {
-        assert!(Target::parse(b"/%25252525").is_ok());
-        assert_eq!(Target::parse(b"/%2525252525"), Err(BadTarget::EndlessEscapes));
-        for (path, is_read) in [
-            (format!("/{}%2541", "a".repeat(3_066)), true),
-            (format!("/{}%2541", "a".repeat(3_067)), false),
-            (format!("/{}%41", "a".repeat(8_188)), true),
-            (format!("/{}%41", "a".repeat(8_189)), false),
-            (format!("/{}", "A".repeat(8_191)), true),
-            (format!("/{}", "A".repeat(8_192)), false),
-        ] {
-            assert_eq!(Target::parse(path.as_bytes()).is_ok(), is_read, "{}", path.len());
-        }
-    }
-
-    #[test]
-    fn an_unambiguous_path_is_decoded() {
-        for (path, decoded) in
-            [("/", "/"), ("/a.b/c", "/a.b/c"), ("/%64ocs", "/docs"), ("/caf%C3%A9", "/caf\u{e9}"), ("/a%20b", "/a b")]
-        {
-            assert_eq!(Target::parse(path.as_bytes()).unwrap().unambiguous(), Ok(decoded.as_bytes()), "{path}");
-        }
-        for path in ["//", "/a;b", "/a%2fb", "/a%2541", "/%E2%80%A5", "/%E2%81%84", "/files/...", "/%ff", "/%c2%85"] {
-            assert!(Target::parse(path.as_bytes()).unwrap().unambiguous().is_err(), "{path}");
-        }
-    }
-
     /// Tests every short path that is built from these parts, special and usual ones.
     #[test]
     fn a_scan_misses_no_forbidden_part() {

@@ -127,23 +127,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_range_contains_its_addresses() {
-        for (range, inside, outside) in [
-            ("10.1.0.0/16", &["10.1.2.3:1", "[::ffff:10.1.2.3]:1"][..], &["10.2.0.1:1", "[::1]:1"][..]),
-            ("localhost", &["127.0.0.1:1", "[::1]:1"], &["127.0.0.2:1", "[::2]:1"]),
-            ("::ffff:10.0.0.0/104", &["10.9.9.9:1"], &["11.0.0.1:1"]),
-            ("::ffff:10.0.0.7", &["10.0.0.7:1"], &["10.0.0.8:1"]),
-            ("fd00::/8", &["[fd12::1]:1"], &["[fe80::1]:1"]),
-            ("::/64", &["[::1]:1"], &["10.0.0.1:1", "[::ffff:10.0.0.1]:1"]),
-        ] {
-            let contains =
-                |peer: &str| IpRange::from_str(range).unwrap().contains(&Peer::parse(peer.as_bytes()).unwrap().address);
-            assert!(inside.iter().all(|peer| contains(peer)), "{range} contains {inside:?}");
-            assert!(!outside.iter().any(|peer| contains(peer)), "{range} contains none of {outside:?}");
-        }
-    }
-
-    #[test]
     fn a_range_that_is_malformed_or_too_wide_is_refused() {
         for text in "0.0.0.0/0 10.0.0.0/7 ::/0 fc00::/6 ::ffff:0:0/96 ::ffff:10.0.0.0/103 10.1.2.3/16 fd00::1/8  10.1 \
                      010.1.0.0/16 10.0.0.0/33 localhost/8 example.com 10.0.0.0-10.0.0.9"
@@ -151,23 +134,6 @@ mod tests {
             .chain([" 10.0.0.1"])
         {
             assert!(IpRange::from_str(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn a_peer_is_an_address_with_a_port() {
-        assert_eq!(Peer::parse(b"10.0.0.7:0").unwrap().port, 0);
-        for text in
-            "10.0.0.7  ::1 [::1] @/tmp/socket envoy://internal/1 10.0.0.7:65536 010.0.0.7:1 [fe80::1%2]:1 [::1%0]:1 \
-                     \u{ff}"
-                .split(' ')
-        {
-            assert_eq!(Peer::parse(text.as_bytes()), None, "{text}");
-        }
-        for (text, expected) in
-            [("127.0.0.6:9", true), ("[::ffff:127.0.0.6]:9", true), ("[::6]:9", true), ("127.0.0.1:9", false)]
-        {
-            assert_eq!(Peer::parse(text.as_bytes()).unwrap().stands_for_another(), expected, "{text}");
         }
     }
 }
