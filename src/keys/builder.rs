@@ -5,12 +5,11 @@ use std::hash::{BuildHasherDefault, DefaultHasher};
 
 use super::digest::Digest;
 use super::entry::{ConsumerEntry, EntryProblem, Environment, KeyEntry, RefusedEntry};
-use super::keyring::{ByDigest, Keyring, Owner, Roles, Row};
+use super::keyring::{Keyring, Owner, Place, Roles, Row};
 use crate::value::names::RoleName;
 use crate::value::text::Invalid;
 use crate::value::timestamp::Timestamp;
 
-/// A builder of the keyring.
 pub(crate) struct KeyringBuilder<'a> {
     environment: &'a Environment<'a>,
     keyring: Keyring,
@@ -28,15 +27,9 @@ pub(crate) struct KeyringBuilder<'a> {
 pub(crate) struct Duplicate {
     /// The path of the second occurrence.
     pub(crate) path: String,
-    /// The duplicate name or id.
     pub(crate) shown: String,
-    /// The error.
     pub(crate) invalid: Invalid,
 }
-
-/// The place of an entry: the index of the consumer, and the index of the entry among the consumer's keys.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Place(u32, u32);
 
 impl Place {
     fn path(self) -> String {
@@ -69,8 +62,7 @@ impl<'a> KeyringBuilder<'a> {
                 id,
                 not_before: not_before.unwrap_or(Timestamp::MIN),
                 expires: expires.unwrap_or(Timestamp::MAX),
-                owner: place.0,
-                number: place.1,
+                place,
                 disabled,
             }),
         }
@@ -78,21 +70,16 @@ impl<'a> KeyringBuilder<'a> {
 
     /// Adds a key. If another key has the same digest, all of them are skipped: their owners cannot be distinguished.
     fn add(&mut self, row: Row) {
-        let place = Place(row.owner, row.number);
-        let first = match (self.duplicates.get(&row.digest).copied(), self.keyring.keys.take(&row.digest)) {
+        let first = match (self.duplicates.get(&row.digest).copied(), self.keyring.take(&row.digest)) {
             (Some(first), _) => first,
-            (None, Some(ByDigest(other))) => {
-                let first = Place(other.owner, other.number);
-                self.duplicates.insert(row.digest, first);
-                self.refuse(first, other.id, EntryProblem::DuplicateDigest(place.path()));
-                first
+            (None, Some(other)) => {
+                self.duplicates.insert(row.digest, other.place);
+                self.refuse(other.place, other.id, EntryProblem::DuplicateDigest(row.place.path()));
+                other.place
             }
-            (None, None) => {
-                self.keyring.keys.insert(ByDigest(Box::new(row)));
-                return;
-            }
+            (None, None) => return self.keyring.insert(row),
         };
-        self.refuse(place, row.id, EntryProblem::DuplicateDigest(first.path()));
+        self.refuse(row.place, row.id, EntryProblem::DuplicateDigest(first.path()));
     }
 
     fn refuse(&mut self, place: Place, id: Option<Box<str>>, problem: EntryProblem) {
@@ -126,13 +113,13 @@ impl<'a> KeyringBuilder<'a> {
         if let Some(duplicate) = self.find_duplicate() {
             return Err(duplicate);
         }
-        self.keyring.keys.shrink_to_fit();
+        self.keyring.keys.shrink_to_fit(|row| row.digest.prefix());
         Ok((self.keyring, self.refused.into_iter().map(|(_, entry)| entry).collect()))
     }
 
     fn find_duplicate(&self) -> Option<Duplicate> {
         let names = self.keyring.owners.iter().zip(0..).map(|(owner, place)| (&*owner.name, place));
-        let good = self.keyring.keys.iter().map(|ByDigest(row)| (row.id.as_deref(), Place(row.owner, row.number)));
+        let good = self.keyring.keys.iter().map(|row| (row.id.as_deref(), row.place));
         let refused = self.refused.iter().map(|(place, entry)| (entry.id.as_deref(), *place));
         let ids = good.chain(refused).filter_map(|(id, place)| Some((id?, place)));
         let (name, id) = (first_repeated(names.collect()), first_repeated(ids.collect()));

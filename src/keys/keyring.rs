@@ -1,10 +1,9 @@
 //! Consumers and their keys, indexed by the digest of the key.
 
-use core::borrow::Borrow;
 use core::fmt;
-use std::collections::HashSet;
-use std::hash::{BuildHasherDefault, DefaultHasher, Hash, Hasher};
 use std::sync::OnceLock;
+
+use hashbrown::HashTable;
 
 use super::digest::Digest;
 use crate::value::names::RoleName;
@@ -13,7 +12,9 @@ use crate::value::timestamp::Timestamp;
 /// All keys whose entries were not skipped, and their owners.
 #[derive(Default)]
 pub struct Keyring {
-    pub(super) keys: HashSet<ByDigest, BuildHasherDefault<DefaultHasher>>,
+    /// By the [prefixes](Digest::prefix) of their digests. Keys are boxed to save memory: the table then has no unused space
+    /// for whole keys, and does not need twice the space while it grows. The memory of a VM never shrinks.
+    pub(super) keys: HashTable<Box<Row>>,
     pub(super) owners: Vec<Owner>,
     /// The distinct lists of roles of consumers.
     pub(super) roles: Vec<Roles>,
@@ -21,13 +22,12 @@ pub struct Keyring {
 
 pub(super) struct Owner {
     pub(super) name: Box<str>,
-    /// The index of the list of roles.
     pub(super) roles: u32,
 }
 
-/// A key, indexed by its digest. It is boxed to save memory: the set then has no unused space for whole keys, and does not
-/// need twice the space while it grows. The memory of a VM never shrinks.
-pub(super) struct ByDigest(pub(super) Box<Row>);
+/// The place of a key: the index of its owner, and its index among the owner's keys.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place(pub(super) u32, pub(super) u32);
 
 pub(super) struct Row {
     pub(super) digest: Digest,
@@ -37,10 +37,7 @@ pub(super) struct Row {
     pub(super) not_before: Timestamp,
     /// [`Timestamp::MAX`] if the document has none.
     pub(super) expires: Timestamp,
-    /// The index of the owner.
-    pub(super) owner: u32,
-    /// The index among the owner's keys.
-    pub(super) number: u32,
+    pub(super) place: Place,
     pub(super) disabled: bool,
 }
 
@@ -50,26 +47,6 @@ pub(super) struct Roles {
     pub(super) value: String,
     /// Whether the roles are enough for every rule. Computed on first use.
     pub(super) permit_everything: OnceLock<bool>,
-}
-
-impl Borrow<Digest> for ByDigest {
-    fn borrow(&self) -> &Digest {
-        &self.0.digest
-    }
-}
-
-impl PartialEq for ByDigest {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.digest == other.0.digest
-    }
-}
-
-impl Eq for ByDigest {}
-
-impl Hash for ByDigest {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.digest.hash(state);
-    }
 }
 
 /// The owner of a key.
@@ -153,11 +130,20 @@ impl Keyring {
         self.keys.is_empty()
     }
 
+    pub(super) fn insert(&mut self, row: Row) {
+        self.keys.insert_unique(row.digest.prefix(), Box::new(row), |row| row.digest.prefix());
+    }
+
+    pub(super) fn take(&mut self, digest: &Digest) -> Option<Box<Row>> {
+        let entry = self.keys.find_entry(digest.prefix(), |row| row.digest == *digest).ok()?;
+        Some(entry.remove().0)
+    }
+
     /// Finds the key with this digest, and its owner. Digests are compared in constant time. Lookup timing depends only on
-    /// whether a digest in the table has the same hash as the caller's.
+    /// whether a digest in the table has the same prefix as the caller's.
     pub fn find(&self, digest: &Digest) -> Option<(Consumer<'_>, Key<'_>)> {
-        let ByDigest(row) = self.keys.get(digest)?;
-        let owner = self.owners.get(usize::try_from(row.owner).ok()?)?;
+        let row = self.keys.find(digest.prefix(), |row| row.digest == *digest)?;
+        let owner = self.owners.get(usize::try_from(row.place.0).ok()?)?;
         let Roles { names, value, permit_everything } = self.roles.get(usize::try_from(owner.roles).ok()?)?;
         let consumer =
             Consumer { name: &owner.name, roles: names, roles_value: value, permits_everything: permit_everything };
