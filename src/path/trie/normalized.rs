@@ -17,7 +17,6 @@ pub(crate) struct NormalizedTries {
 }
 
 impl NormalizedTries {
-    /// Builds the tries of patterns, which are numbered in their order.
     pub(crate) fn new(patterns: &[&PathPattern]) -> Self {
         let mut distinct: Vec<Normalization> = Vec::new();
         let index = Normalization::ALL.map(|normalization| {
@@ -30,11 +29,6 @@ impl NormalizedTries {
         Self { tries: distinct.into_iter().map(|one| PatternTrie::new(patterns, one)).collect(), index }
     }
 
-    /// Whether there is no pattern.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.tries.iter().all(PatternTrie::is_empty)
-    }
-
     /// Whether `check` returns `true` for the path in every normalization that changes it. Stops at the first that fails.
     pub(crate) fn all(
         &self,
@@ -42,14 +36,6 @@ impl NormalizedTries {
         mut check: impl FnMut(&PatternTrie, &[u8], Ending) -> Result<bool, Ambiguity>,
     ) -> Result<bool, Ambiguity> {
         let scan = variant.scan;
-        if scan.is_normalized() {
-            for trie in &self.tries {
-                if !check(trie, &variant.path, Ending::Exact)? {
-                    return Ok(false);
-                }
-            }
-            return Ok(true);
-        }
         let all = || Normalization::ALL.into_iter().map(|one| one.of(scan)).zip(self.index);
         for (position, (normalization, number)) in all().enumerate() {
             let path = if normalization.case { variant.case_folded() } else { &variant.path };

@@ -47,7 +47,6 @@ pub(crate) struct Alteration<'a> {
 }
 
 impl Alteration<'_> {
-    /// Applies the changes to a path.
     pub(crate) fn apply(&self, path: &[u8], ending: Ending) -> Vec<u8> {
         let replaced = |depth: usize| self.names.iter().find(|(place, _)| *place == depth).map(|(_, name)| *name);
         let segments = Segments::of(path, ending).enumerate();
@@ -95,10 +94,11 @@ impl PatternTrie {
         accept: &dyn Fn(usize) -> bool,
         check: Check<'_>,
     ) -> Result<bool, Ambiguity> {
-        let mut walk = Walk { trie: self, matching, accept, budget, found: NONE, lookups: 0, replaced: Vec::new() };
+        let mut walk =
+            Walk { trie: self, matching, accept, check, budget, found: NONE, lookups: 0, replaced: Vec::new() };
         let mut start = Level::new();
         walk.enter(ROOT, &mut start)?;
-        walk.descend(Segments::of(path, ending), 0, start, check)
+        walk.descend(Segments::of(path, ending), 0, start)
     }
 }
 
@@ -106,6 +106,7 @@ struct Walk<'w> {
     trie: &'w PatternTrie,
     matching: Matching,
     accept: &'w dyn Fn(usize) -> bool,
+    check: Check<'w>,
     budget: &'w mut Budget,
     /// The first pattern that was accepted so far.
     found: usize,
@@ -128,7 +129,7 @@ fn may_have_alternatives(segment: &[u8]) -> bool {
 /// * each item of a comma-separated list (tRPC, Elasticsearch, Solr)
 /// * the part before a dot (connect, `.git`)
 ///
-/// The suffixes of a last segment are not included: [`Walk::without_suffixes`] cuts them off.
+/// The suffixes of a last segment are not included: [`Walk::last`] cuts them off.
 fn alternative_names(segment: &[u8], is_last: bool) -> impl Iterator<Item = &[u8]> {
     let bare = segment.strip_prefix(b"@@").filter(|_| defence!("views")).unwrap_or(segment);
     let items = bare.split(|byte| *byte == b',' && defence!("lists"));
@@ -143,32 +144,24 @@ fn alternative_names(segment: &[u8], is_last: bool) -> impl Iterator<Item = &[u8
 
 impl<'w> Walk<'w> {
     /// Descends from the nodes of one depth to the end of the path, and checks the result.
-    fn descend(
-        &mut self,
-        mut segments: Segments<'w>,
-        mut depth: usize,
-        mut here: Level,
-        check: Check<'_>,
-    ) -> Result<bool, Ambiguity> {
-        let mut below = Level::new();
+    fn descend(&mut self, mut segments: Segments<'w>, mut depth: usize, mut here: Level) -> Result<bool, Ambiguity> {
         let mut next = self.next(&mut segments)?;
         while let Some(segment) = next.filter(|_| !here.is_empty()) {
             if self.matching == Matching::LenientNames
                 && may_have_alternatives(segment)
-                && !self.check_alternatives(&here, segment, &segments, depth, check)?
+                && !self.check_alternatives(&here, segment, &segments, depth)?
             {
                 return Ok(false);
             }
             next = self.next(&mut segments)?;
             if next.is_none() {
-                return self.last(&here, segment, check);
+                return self.last(&here, segment);
             }
-            self.step(&here, segment, self.matching != Matching::Exact, &mut below)?;
-            core::mem::swap(&mut here, &mut below);
-            below.clear();
+            here = self.step(&here, segment, self.matching != Matching::Exact)?;
             depth = depth.saturating_add(1);
         }
-        Ok(self.holds(0, check))
+        self.end_at(&here)?;
+        Ok(self.holds(0))
     }
 
     /// Returns the next segment. Charges the budget one visit for it, and one for each 64 bytes that were read.
@@ -180,8 +173,8 @@ impl<'w> Walk<'w> {
         Ok(next)
     }
 
-    fn holds(&self, cut: usize, check: Check<'_>) -> bool {
-        check((self.found != NONE).then_some(self.found), Alteration { cut, names: &self.replaced })
+    fn holds(&mut self, cut: usize) -> bool {
+        (self.check)((self.found != NONE).then_some(self.found), Alteration { cut, names: &self.replaced })
     }
 
     /// Checks the path with each alternative name instead of this segment. A name is checked only if:
@@ -197,7 +190,6 @@ impl<'w> Walk<'w> {
         segment: &'w [u8],
         behind: &Segments<'w>,
         depth: usize,
-        check: Check<'_>,
     ) -> Result<bool, Ambiguity> {
         let trie = self.trie;
         let is_last = behind.clone().next().is_none();
@@ -219,7 +211,7 @@ impl<'w> Walk<'w> {
                 let Some(literal) = trie.literals(*index, hash, name).next() else { continue };
                 let is_matched = match *matches {
                     Some(is_matched) => is_matched,
-                    None => *matches.insert(self.matches_as_it_stands(*index, segment, behind, depth, is_last)?),
+                    None => *matches.insert(self.matches_unchanged(*index, segment, behind)?),
                 };
                 if !is_matched {
                     first = Some(literal.node);
@@ -228,15 +220,10 @@ impl<'w> Walk<'w> {
             }
             let Some(first) = first.filter(|first| !known.contains(first)) else { continue };
             let _ = known.try_push(first);
-            let (found, mut below) = (self.found, Level::new());
+            let found = self.found;
             self.replaced.push((depth, name));
-            self.step(from, name, false, &mut below)?;
-            let holds = if is_last {
-                self.end_at(&below)?;
-                self.holds(0, check)
-            } else {
-                self.descend(behind.clone(), depth.saturating_add(1), below, check)?
-            };
+            let below = self.step(from, name, false)?;
+            let holds = self.descend(behind.clone(), depth.saturating_add(1), below)?;
             self.replaced.pop();
             self.found = found;
             if !holds {
@@ -247,94 +234,77 @@ impl<'w> Walk<'w> {
     }
 
     /// Whether a pattern with this segment below this node matches the unchanged path.
-    fn matches_as_it_stands(
-        &mut self,
-        index: usize,
-        segment: &'w [u8],
-        behind: &Segments<'w>,
-        depth: usize,
-        is_last: bool,
-    ) -> Result<bool, Ambiguity> {
+    fn matches_unchanged(&mut self, index: usize, segment: &[u8], behind: &Segments<'w>) -> Result<bool, Ambiguity> {
         if segment.len() > self.trie.longest {
             return Ok(false);
         }
         let Some(literal) = self.trie.literals(index, hash(segment), segment).next() else { return Ok(false) };
-        let before =
-            (core::mem::replace(&mut self.found, NONE), core::mem::replace(&mut self.matching, Matching::Lenient));
-        let mut level = Level::new();
-        self.enter(literal.node, &mut level)?;
         let mut is_matched = false;
-        if is_last {
-            self.end_at(&level)?;
-            is_matched = self.found != NONE;
-        } else {
-            // The first check is of the unchanged path.
-            self.descend(behind.clone(), depth.saturating_add(1), level, &mut |found, _| {
-                is_matched = found.is_some();
-                false
-            })?;
-        }
-        (self.found, self.matching) = before;
+        // The first check is of the unchanged path.
+        let mut check = |found: Option<usize>, _: Alteration<'_>| {
+            is_matched = found.is_some();
+            false
+        };
+        let mut walk = Walk {
+            matching: Matching::Lenient,
+            check: &mut check,
+            budget: self.budget,
+            found: NONE,
+            replaced: Vec::new(),
+            ..*self
+        };
+        let mut level = Level::new();
+        walk.enter(literal.node, &mut level)?;
+        walk.descend(behind.clone(), 0, level)?;
         Ok(is_matched)
     }
 
     /// Enters the nodes that a segment leads to. `or_empty`: whether `*` also matches an empty segment.
-    fn step(&mut self, from: &[usize], segment: &[u8], or_empty: bool, below: &mut Level) -> Result<(), Ambiguity> {
-        let trie = self.trie;
+    fn step(&mut self, from: &[usize], segment: &[u8], or_empty: bool) -> Result<Level, Ambiguity> {
+        let (trie, mut below) = (self.trie, Level::new());
         let mut hashed = None;
         for index in from {
             let Some(node) = trie.nodes.get(*index) else { continue };
             if !defence!("whole-segments") {
                 for literal in trie.literals.iter().filter(|literal| literal.parent == *index) {
                     if segment.starts_with(&literal.text) {
-                        self.enter(literal.node, below)?;
+                        self.enter(literal.node, &mut below)?;
                     }
                 }
             }
             if node.has_literals && segment.len() <= trie.longest {
                 let hash = *hashed.get_or_insert_with(|| hash(segment));
                 for literal in trie.literals(*index, hash, segment) {
-                    self.enter(literal.node, below)?;
+                    self.enter(literal.node, &mut below)?;
                 }
             }
             if !segment.is_empty() || or_empty {
-                self.enter(node.any, below)?;
+                self.enter(node.any, &mut below)?;
             }
         }
-        Ok(())
+        Ok(below)
     }
 
     /// Checks the path at its last segment, then without each suffix.
-    fn last(&mut self, from: &[usize], segment: &[u8], check: Check<'_>) -> Result<bool, Ambiguity> {
+    fn last(&mut self, from: &[usize], segment: &[u8]) -> Result<bool, Ambiguity> {
         let before = self.found;
         self.end(from, segment)?;
-        if !self.holds(0, check) {
+        if !self.holds(0) {
             return Ok(false);
         }
-        if self.matching == Matching::Exact { Ok(true) } else { self.without_suffixes(before, from, segment, check) }
-    }
-
-    /// Checks the path without each suffix of its last segment. `before` is the pattern that was found above this segment.
-    #[inline(never)]
-    fn without_suffixes(
-        &mut self,
-        before: usize,
-        from: &[usize],
-        segment: &[u8],
-        check: Check<'_>,
-    ) -> Result<bool, Ambiguity> {
-        for dot in memchr_iter(b'.', segment) {
+        let is_lenient = self.matching != Matching::Exact;
+        for dot in memchr_iter(b'.', segment).filter(|_| is_lenient) {
             self.found = before;
             let rest = segment.get(..dot).unwrap_or_default();
             self.end(from, rest)?;
-            if !self.holds(segment.len().saturating_sub(dot), check) {
+            if !self.holds(segment.len().saturating_sub(dot)) {
                 return Ok(false);
             }
             // `/a/.json` is `/a` to some routers (Django REST framework).
             if rest.is_empty() {
                 self.found = before;
                 self.end_at(from)?;
-                if !self.holds(segment.len().saturating_add(1), check) {
+                if !self.holds(segment.len().saturating_add(1)) {
                     return Ok(false);
                 }
             }
@@ -342,15 +312,12 @@ impl<'w> Walk<'w> {
         Ok(true)
     }
 
-    /// Finds the patterns that end with this segment.
     fn end(&mut self, from: &[usize], segment: &[u8]) -> Result<(), Ambiguity> {
         self.budget.visit(1)?;
-        let mut below = Level::new();
-        self.step(from, segment, false, &mut below)?;
+        let below = self.step(from, segment, false)?;
         self.end_at(&below)
     }
 
-    /// Finds the patterns that end at these nodes.
     fn end_at(&mut self, level: &[usize]) -> Result<(), Ambiguity> {
         level.iter().try_for_each(|index| self.accept(self.trie.nodes.get(*index).map_or(NONE, |node| node.exact)))
     }
