@@ -126,7 +126,6 @@ pub(crate) fn same_name(name: &[u8], known: &str) -> bool {
         && (name == known.as_bytes() || name.iter().copied().zip(known.bytes()).all(|(a, b)| same(a, b)))
 }
 
-/// Whether an upstream may treat a name as one of these.
 #[inline(never)]
 pub(crate) fn is_one_of(name: &[u8], known: &[&str]) -> bool {
     known.iter().any(|known| same_name(name, known))
@@ -157,7 +156,6 @@ static FOLDED: [u8; 256] = {
 pub(crate) struct HeaderNameFilter(u64);
 
 impl HeaderNameFilter {
-    /// The empty set of names.
     pub(crate) const NONE: Self = Self(0);
 
     /// Returns the filter of one name. The bit depends on the length and on the first and last letter. The weights are
@@ -172,7 +170,6 @@ impl HeaderNameFilter {
         }
     }
 
-    /// Returns the filter of all `names`.
     pub(crate) const fn of_all(names: &[&str]) -> Self {
         let (mut filter, mut names) = (Self::NONE, names);
         while let [name, rest @ ..] = names {
@@ -181,12 +178,10 @@ impl HeaderNameFilter {
         filter
     }
 
-    /// Returns the union of two filters.
     pub(crate) const fn union(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
-    /// Whether both filters may have a name in common.
     pub(crate) const fn intersects(self, other: Self) -> bool {
         self.0 & other.0 != 0
     }

@@ -70,12 +70,11 @@ fn number(bytes: [u8; 4]) -> usize {
 }
 
 /// Removes spaces and tabs at both ends.
-pub(crate) fn trim(value: &[u8]) -> &[u8] {
-    let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t');
-    let start = value.iter().position(|byte| !is_blank(byte)).unwrap_or(value.len());
-    let value = value.get(start..).unwrap_or_default();
-    let end = value.iter().rposition(|byte| !is_blank(byte)).map_or(0, |last| last.saturating_add(1));
-    value.get(..end).unwrap_or_default()
+pub(crate) fn trim(mut value: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
+        value = rest;
+    }
+    value
 }
 
 /// An owned block.
@@ -113,10 +112,8 @@ impl HeaderBlock {
     }
 }
 
-/// The block without pairs.
 pub(crate) static NO_HEADERS: HeaderBlock = HeaderBlock(Vec::new());
 
-/// Shows names only.
 impl fmt::Debug for HeaderBlock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.headers().fmt(f)

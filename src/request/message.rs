@@ -103,7 +103,6 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// Reads a pair whose name may be one of interest.
     #[inline(never)]
     fn read_header(&mut self, name: &[u8], value: &[u8], filter: HeaderNameFilter) {
         // Envoy joins several lines, and then the request is not gRPC.
