@@ -14,7 +14,6 @@ pub(crate) trait ConsumerSink {
     fn consumer(&mut self, consumer: ConsumerEntry);
 }
 
-/// The streamed list `consumers` of a document.
 pub(super) struct Consumers<'s>(pub(super) &'s mut dyn ConsumerSink);
 
 impl StreamedList for Consumers<'_> {
@@ -28,7 +27,6 @@ impl StreamedList for Consumers<'_> {
     }
 }
 
-/// The streamed list `keys` of a consumer.
 struct Keys<'s>(&'s mut dyn ConsumerSink);
 
 impl StreamedList for Keys<'_> {

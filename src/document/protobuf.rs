@@ -5,7 +5,6 @@ use core::fmt::Write as _;
 
 use prost::encoding::{WireType, decode_key, decode_varint};
 
-/// The maximum depth of nesting.
 const MAX_DEPTH: usize = 16;
 
 /// Whether a configuration that begins with these bytes is a serialized `Struct` and not JSON text. The first field of a
@@ -73,7 +72,6 @@ fn list(mut from: &[u8], to: &mut String, depth: usize) -> Option<()> {
     Some(())
 }
 
-/// Converts a `Value`, which is one of six kinds.
 fn value(mut from: &[u8], to: &mut String, depth: usize) -> Option<()> {
     if from.is_empty() {
         to.push_str("null");

@@ -11,7 +11,9 @@ use std::io::{BufReader, Chain, Cursor, Read};
 
 use serde::Deserialize;
 use serde::de::value::{MapAccessDeserializer, SeqDeserializer};
-use serde::de::{self, DeserializeSeed, Deserializer, IntoDeserializer as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{
+    self, DeserializeSeed, Deserializer, Error as _, IntoDeserializer as _, MapAccess, SeqAccess, Unexpected, Visitor,
+};
 use serde::forward_to_deserialize_any;
 
 use super::protobuf;
@@ -75,7 +77,6 @@ impl<'de> Deserializer<'de> for Json<'_, '_> {
     }
 }
 
-/// The current position while parsing.
 #[derive(Default)]
 struct Progress {
     path: RefCell<Vec<Step>>,
@@ -112,17 +113,19 @@ struct Checked<'r, T> {
     progress: &'r Progress,
     /// Whether this parses the name of a member.
     is_name: bool,
+    /// Whether this visits a struct.
+    is_struct: bool,
     /// The index of the next item of a list.
     next: usize,
 }
 
 impl<'r, T> Checked<'r, T> {
     fn new(inner: T, progress: &'r Progress) -> Self {
-        Self { inner, progress, is_name: false, next: 0 }
+        Self { inner, progress, is_name: false, is_struct: false, next: 0 }
     }
 
     fn with<U>(&self, inner: U) -> Checked<'r, U> {
-        Checked { inner, progress: self.progress, is_name: self.is_name, next: 0 }
+        Checked { inner, progress: self.progress, is_name: self.is_name, is_struct: false, next: 0 }
     }
 }
 
@@ -150,7 +153,8 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Checked<'_, D> {
         _: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Problem> {
-        self.deserialize_any(Object(visitor))
+        let visitor = Checked { is_struct: true, ..self.with(visitor) };
+        self.inner.deserialize_any(visitor).map_err(|error| self.progress.reveal(error))
     }
 
     forward_to_deserialize_any! {
@@ -159,22 +163,6 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Checked<'_, D> {
     }
 }
 
-/// Accepts only an object.
-struct Object<V>(V);
-
-impl<'de, V: Visitor<'de>> Visitor<'de> for Object<V> {
-    type Value = V::Value;
-
-    fn expecting(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        self.0.expecting(f)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<V::Value, A::Error> {
-        self.0.visit_map(members)
-    }
-}
-
-/// Forwards a value of each type to the inner visitor.
 macro_rules! forward {
     ($($method:ident: $value:ty),+) => {$(
         fn $method<E: de::Error>(self, value: $value) -> Result<V::Value, E> {
@@ -204,6 +192,9 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Checked<'_, V> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<V::Value, A::Error> {
+        if self.is_struct {
+            return Err(self.progress.hide(Problem::invalid_type(Unexpected::Seq, &self.inner)));
+        }
         let items = self.with(items);
         self.inner.visit_seq(items).map_err(|problem| self.progress.hide(problem))
     }
@@ -256,16 +247,13 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Checked<'_, A> {
 pub(super) trait StreamedList {
     /// The object that contains the list.
     type Owner: for<'de> Deserialize<'de>;
-    /// The expected kind of object, for messages.
     const EXPECTED: &'static str;
-    /// The name of the member.
     const MEMBER: &'static str;
 
     /// Reads the next item. Returns whether there was one.
     fn next<'de, A: SeqAccess<'de>>(&mut self, items: &mut A) -> Result<bool, A::Error>;
 }
 
-/// Reads the object that contains the list.
 pub(super) struct ListOwner<T>(pub(super) T);
 
 impl<'de, T: StreamedList> DeserializeSeed<'de> for ListOwner<T> {

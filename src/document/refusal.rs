@@ -140,7 +140,6 @@ impl Refusal {
     }
 }
 
-/// One step to a place in a document.
 #[derive(Debug)]
 pub(super) enum Step {
     Member(String),
@@ -261,7 +260,6 @@ impl fmt::Display for Problem {
     }
 }
 
-/// The name of a JSON `null` in messages.
 const NULL: &str = "null";
 
 /// Returns the first 80 characters: enough to find the value, without log lines of megabytes.
