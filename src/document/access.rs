@@ -5,13 +5,12 @@ use serde::{Deserialize, Serialize};
 use crate::path::pattern::PathPattern;
 use crate::request::peer::IpRange;
 use crate::value::names::{Description, Methods, RoleName, StateKey};
-use crate::value::text::Invalid;
-use crate::value::text::{self, Short};
+use crate::value::text::{self, Invalid, Text};
 
 /// A pattern of paths that need no key.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(inline))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PublicPath {
     /// The paths.
     pub path: PathPattern,
@@ -21,23 +20,19 @@ pub struct PublicPath {
     pub description: Option<Description>,
 }
 
-impl Short for PublicPath {
+impl Text for PublicPath {
     const EXPECTED: &'static str = "a path pattern such as /docs/**, or {path, methods}";
+    const PATTERN: &'static str = PathPattern::PATTERN;
 
-    fn short(text: &str) -> Result<Self, Invalid> {
+    fn from_text(text: &str) -> Result<Self, Invalid> {
         Ok(Self { path: text.parse()?, methods: None, description: None })
-    }
-
-    #[cfg(feature = "schema")]
-    fn short_schema() -> schemars::Schema {
-        text::schema::<PathPattern>()
     }
 }
 
 /// A pattern of paths that need a key, where all others do not.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(inline))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ProtectedPath {
     /// The paths.
     pub path: PathPattern,
@@ -45,23 +40,19 @@ pub struct ProtectedPath {
     pub description: Option<Description>,
 }
 
-impl Short for ProtectedPath {
+impl Text for ProtectedPath {
     const EXPECTED: &'static str = "a path pattern such as /v2/models/**, or {path}";
+    const PATTERN: &'static str = PathPattern::PATTERN;
 
-    fn short(text: &str) -> Result<Self, Invalid> {
+    fn from_text(text: &str) -> Result<Self, Invalid> {
         Ok(Self { path: text.parse()?, description: None })
-    }
-
-    #[cfg(feature = "schema")]
-    fn short_schema() -> schemars::Schema {
-        text::schema::<PathPattern>()
     }
 }
 
 /// Peers that need no key, by address.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, expecting = "an object: {ranges, client_address}")]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(inline))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TrustedNetworks {
     /// The addresses.
     pub ranges: Vec<IpRange>,
@@ -74,7 +65,7 @@ pub struct TrustedNetworks {
 /// Which address is compared with the trusted ranges.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", from = "Recorded")]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(inline))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum ClientAddress {
     /// The address of the direct peer, and only where no header names another client.
     #[default]
@@ -99,27 +90,23 @@ impl From<Recorded> for ClientAddress {
     }
 }
 
-impl Short for ClientAddress {
+impl Text for ClientAddress {
     const EXPECTED: &'static str = "direct, remote_ip or {filter_state: KEY}";
+    const CHOICES: &'static [&'static str] = &["direct", "remote_ip"];
 
-    fn short(text: &str) -> Result<Self, Invalid> {
+    fn from_text(text: &str) -> Result<Self, Invalid> {
         match text {
             "direct" => Ok(Self::Direct),
             "remote_ip" => Ok(Self::RemoteIp),
             _ => Err(Invalid::new("invalid client address", format!("expected {}", Self::EXPECTED))),
         }
     }
-
-    #[cfg(feature = "schema")]
-    fn short_schema() -> schemars::Schema {
-        schemars::json_schema!({"enum": ["direct", "remote_ip"]})
-    }
 }
 
 /// A rule: the roles that paths require.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a rule: {path, methods, roles}")]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(inline))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RuleEntry {
     /// The paths.
     pub path: PathPattern,

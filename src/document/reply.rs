@@ -7,7 +7,7 @@ use crate::value::names::{Realm, Sentence};
 /// The reply to a denied caller.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, expecting = "an object: {realm, detail}")]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(inline))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ReplyTexts {
     /// Names what the key is for (RFC 9110, section 11.5). Default `portcullis`.
     pub realm: Realm,

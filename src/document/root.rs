@@ -4,8 +4,6 @@
 //! when the document is parsed, and has the field's path. An error that involves several fields is found when the document
 //! is compiled.
 
-use core::str::FromStr;
-
 use serde::de::{Error as _, Unexpected};
 use serde::{Deserialize, Deserializer, Serialize};
 use strum::{IntoStaticStr, VariantArray};
@@ -126,14 +124,9 @@ impl Mode {
 
 impl Text for Mode {
     const EXPECTED: &'static str = "enforce, report or disabled";
-    #[cfg(feature = "schema")]
     const CHOICES: &'static [&'static str] = &["enforce", "report", "disabled"];
-}
 
-impl FromStr for Mode {
-    type Err = Invalid;
-
-    fn from_str(text: &str) -> Result<Self, Invalid> {
+    fn from_text(text: &str) -> Result<Self, Invalid> {
         let mode = Self::ALL.iter().find(|mode| mode.as_str() == text);
         mode.copied().ok_or_else(|| Invalid::new("invalid mode", format!("expected {}", Self::EXPECTED)))
     }
@@ -151,14 +144,9 @@ pub enum CorsPreflight {
 
 impl Text for CorsPreflight {
     const EXPECTED: &'static str = "authenticate or allow";
-    #[cfg(feature = "schema")]
     const CHOICES: &'static [&'static str] = &["authenticate", "allow"];
-}
 
-impl FromStr for CorsPreflight {
-    type Err = Invalid;
-
-    fn from_str(text: &str) -> Result<Self, Invalid> {
+    fn from_text(text: &str) -> Result<Self, Invalid> {
         match text {
             "authenticate" => Ok(Self::Authenticate),
             "allow" => Ok(Self::Allow),

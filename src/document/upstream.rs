@@ -11,7 +11,7 @@ use crate::value::names::HeaderName;
     deny_unknown_fields,
     expecting = "an object: {consumer_header, roles_header, key_id_header, forward_credential}"
 )]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(inline))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Upstream {
     /// The consumer's name. Default `x-portcullis-consumer`.
     pub consumer_header: HeaderName,

@@ -1,7 +1,6 @@
 //! Consumers and key entries, as written.
 
 use core::fmt;
-use core::str::FromStr;
 
 use serde::Deserialize;
 
@@ -17,7 +16,7 @@ pub(crate) type Environment<'a> = dyn Fn(&str) -> Option<Vec<u8>> + 'a;
 /// A consumer, as written.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(inline))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ConsumerEntry {
     /// Unique in the document.
     pub name: ConsumerName,
@@ -116,14 +115,9 @@ struct Sha256Text(Option<Digest>);
 
 impl Text for Sha256Text {
     const EXPECTED: &'static str = "the SHA-256 of the key, as 64 hex digits";
-    #[cfg(feature = "schema")]
     const PATTERN: &'static str = "^[0-9a-fA-F]{64}$";
-}
 
-impl FromStr for Sha256Text {
-    type Err = Invalid;
-
-    fn from_str(text: &str) -> Result<Self, Invalid> {
+    fn from_text(text: &str) -> Result<Self, Invalid> {
         Ok(Self(Digest::from_hex(text)))
     }
 }

@@ -6,8 +6,6 @@
 //!
 //! There are no regular expressions, and a match always ends at the end of a segment.
 
-use core::fmt;
-use core::str::FromStr;
 use std::borrow::Cow;
 
 use percent_encoding::{CONTROLS, percent_encode};
@@ -16,20 +14,21 @@ use super::normalization::{Ending, Normalization, trim_segment};
 use super::scan::{PathScan, is_index};
 use crate::value::text::{Invalid, Text, read_text};
 
-/// The maximum number of segments of a pattern.
 const MAX_SEGMENTS: usize = 64;
 
 /// A path pattern in canonical form: it has no dot segment, empty segment, parameter, backslash or query.
-#[derive(Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct PathPattern(String);
 
 /// A normalized segment of a pattern.
 #[derive(PartialEq, Eq)]
 pub(crate) enum Segment<'a> {
-    /// One segment that is not empty.
     Any,
     /// This text. `encoded` is its percent-encoded form, if it is not ASCII (RFC 3986, section 2.1).
-    Literal { text: Cow<'a, [u8]>, encoded: Option<Cow<'a, [u8]>> },
+    Literal {
+        text: Cow<'a, [u8]>,
+        encoded: Option<Cow<'a, [u8]>>,
+    },
 }
 
 impl PathPattern {
@@ -158,15 +157,9 @@ fn segment_error(text: &str) -> Option<Cow<'static, str>> {
 
 impl Text for PathPattern {
     const EXPECTED: &'static str = "a path pattern such as /v2/models/{model}/predict or /docs/**";
-
-    #[cfg(feature = "schema")]
     const PATTERN: &'static str = r"^/((\*|\{[A-Za-z0-9_]+\}|[^*{}\\;?#%/ \x00-\x1f\x7f-\x9f]+)(/|$))*(\*\*)?$";
-}
 
-impl FromStr for PathPattern {
-    type Err = Invalid;
-
-    fn from_str(text: &str) -> Result<Self, Invalid> {
+    fn from_text(text: &str) -> Result<Self, Invalid> {
         let invalid = |help: Cow<'static, str>| Invalid::new("invalid path pattern", help);
         let path = text.strip_prefix('/').ok_or_else(|| invalid("expected a path that begins with /".into()))?;
         let mut segments: Vec<&str> = path.split('/').collect();
@@ -191,12 +184,6 @@ impl FromStr for PathPattern {
 
 read_text!(PathPattern);
 
-impl fmt::Debug for PathPattern {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.0, f)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -204,7 +191,7 @@ mod tests {
     use super::*;
 
     fn pattern(text: &str) -> PathPattern {
-        PathPattern::from_str(text).unwrap_or_else(|invalid| panic!("{text}: {invalid:?}"))
+        text.parse::<PathPattern>().unwrap_or_else(|invalid| panic!("{text}: {invalid:?}"))
     }
 
     #[test]
@@ -260,10 +247,10 @@ mod tests {
             "", "v2", "//", "/a//b", "//**", "/a//**", "/./a", "/a/..", "/a/%2e", "/a;b", "/a?b", "/a#b", "/a\\b",
             "/a b", "/a*", "/**/a", "/{}", "/{a", "/{a=**}", "/a{b}", "/a/***", "/a\u{0}", "/.../a", "/**/**",
         ] {
-            assert!(PathPattern::from_str(text).is_err(), "{text}");
+            assert!(text.parse::<PathPattern>().is_err(), "{text}");
         }
         let long = "/a".repeat(MAX_SEGMENTS);
-        assert!(PathPattern::from_str(&format!("{long}/**")).is_ok() && PathPattern::from_str(&long).is_ok());
-        assert!(PathPattern::from_str(&format!("{long}/a")).is_err());
+        assert!(format!("{long}/**").parse::<PathPattern>().is_ok() && long.parse::<PathPattern>().is_ok());
+        assert!(format!("{long}/a").parse::<PathPattern>().is_err());
     }
 }

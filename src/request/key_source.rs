@@ -3,12 +3,12 @@
 use serde::{Deserialize, Serialize};
 
 use crate::value::names::{HeaderName, ParameterName};
-use crate::value::text::{Invalid, Short};
+use crate::value::text::{Invalid, Text};
 
 /// Where a key may stand in a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", try_from = "Named")]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(inline))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum KeySource {
     /// `Authorization: Bearer KEY` (RFC 6750, section 2.1).
     Bearer,
@@ -50,18 +50,14 @@ impl TryFrom<Named> for KeySource {
     }
 }
 
-impl Short for KeySource {
+impl Text for KeySource {
     const EXPECTED: &'static str = "bearer, {header: NAME}, {query: NAME} or {cookie: NAME}";
+    const CHOICES: &'static [&'static str] = &["bearer"];
 
-    fn short(text: &str) -> Result<Self, Invalid> {
+    fn from_text(text: &str) -> Result<Self, Invalid> {
         match text {
             "bearer" => Ok(Self::Bearer),
             _ => Err(Invalid::new("invalid key source", format!("expected {}", Self::EXPECTED))),
         }
-    }
-
-    #[cfg(feature = "schema")]
-    fn short_schema() -> schemars::Schema {
-        schemars::json_schema!({"enum": ["bearer"]})
     }
 }

@@ -1,6 +1,5 @@
 //! The peer of a connection, and ranges of trusted addresses.
 
-use core::str::FromStr;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use ipnet::IpNet;
@@ -8,9 +7,11 @@ use ipnet::IpNet;
 use crate::value::text::{Invalid, Text, read_text};
 
 /// A trusted range. It is a list of networks, since `localhost` is two.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[serde(transparent)]
 pub struct IpRange {
     text: String,
+    #[serde(skip)]
     networks: Vec<IpNet>,
 }
 
@@ -28,14 +29,9 @@ impl IpRange {
 
 impl Text for IpRange {
     const EXPECTED: &'static str = "an address, a network such as 10.1.0.0/16, or localhost";
-    #[cfg(feature = "schema")]
     const PATTERN: &'static str = "^(localhost|[0-9a-fA-F.:]+(/[0-9]+)?)$";
-}
 
-impl FromStr for IpRange {
-    type Err = Invalid;
-
-    fn from_str(text: &str) -> Result<Self, Invalid> {
+    fn from_text(text: &str) -> Result<Self, Invalid> {
         let networks = if text == "localhost" {
             vec![IpAddr::from(Ipv4Addr::LOCALHOST).into(), IpAddr::from(Ipv6Addr::LOCALHOST).into()]
         } else if let Ok(address) = text.parse::<IpAddr>() {
@@ -59,12 +55,6 @@ impl FromStr for IpRange {
 }
 
 read_text!(IpRange);
-
-impl serde::Serialize for IpRange {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.text)
-    }
-}
 
 /// Reads `ADDRESS/PREFIX`.
 ///
@@ -133,7 +123,7 @@ mod tests {
             .split(' ')
             .chain([" 10.0.0.1"])
         {
-            assert!(IpRange::from_str(text).is_err(), "{text}");
+            assert!(text.parse::<IpRange>().is_err(), "{text}");
         }
     }
 }

@@ -1,7 +1,5 @@
 //! Trusted mTLS identities: patterns of SPIFFE ids (SPIFFE-ID, section 2).
 
-use core::str::FromStr;
-
 use crate::value::text::{Invalid, Text, read_text};
 
 /// A pattern of SPIFFE ids, such as `spiffe://cluster.local/ns/shop/sa/*`. `*` matches one whole segment of the path.
@@ -25,15 +23,9 @@ impl SpiffeIdPattern {
 
 impl Text for SpiffeIdPattern {
     const EXPECTED: &'static str = "a SPIFFE id such as spiffe://cluster.local/ns/shop/sa/*";
-
-    #[cfg(feature = "schema")]
     const PATTERN: &'static str = r"^spiffe://[a-z0-9._-]+(/(\*|[A-Za-z0-9._-]+))+$";
-}
 
-impl FromStr for SpiffeIdPattern {
-    type Err = Invalid;
-
-    fn from_str(text: &str) -> Result<Self, Invalid> {
+    fn from_text(text: &str) -> Result<Self, Invalid> {
         let invalid = |help| Err(Invalid::new("invalid SPIFFE id", help));
         let expected = "expected spiffe://TRUST-DOMAIN/ns/NAMESPACE/sa/ACCOUNT, with * for one whole segment";
         let Some((domain, path)) = text.strip_prefix("spiffe://").and_then(|rest| rest.split_once('/')) else {
@@ -67,7 +59,7 @@ mod tests {
         for text in "spiffe://cluster.local spiffe://cluster.local/ spiffe://cluster.local/* spiffe://cluster.local/** \
                     spiffe://cluster.local/ns/*/sa/* spiffe://*/ns/shop/sa/cart spiffe:///ns/shop spiffe://a/ns//sa/b * \
                     spiffe://a/ns/shop/../sa spiffe://a/ns/sh*p/sa/b spiffe://A/ns/shop/sa/b http://a/ns/shop/sa/b".split(' ') {
-            assert!(SpiffeIdPattern::from_str(text).is_err(), "{text}");
+            assert!(text.parse::<SpiffeIdPattern>().is_err(), "{text}");
         }
     }
 }

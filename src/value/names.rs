@@ -1,14 +1,13 @@
 //! The names in a policy document. Each kind has its own type, and every instance is well formed.
 
 use core::fmt;
-use core::str::FromStr;
 
 use super::text::{Invalid, Text, read_text};
 
 macro_rules! name {
     ($(#[$doc:meta])* $name:ident, $expected:literal, $longest:literal, $fits:expr, $class:expr, $why:literal, $fix:literal) => {
         $(#[$doc])*
-        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
         pub struct $name(String);
 
         impl $name {
@@ -26,21 +25,10 @@ macro_rules! name {
 
         impl Text for $name {
             const EXPECTED: &'static str = $expected;
-            #[cfg(feature = "schema")]
             const PATTERN: &'static str = concat!("^[", $class, "]{1,", $longest, "}$");
-        }
 
-        impl FromStr for $name {
-            type Err = Invalid;
-
-            fn from_str(text: &str) -> Result<Self, Invalid> {
+            fn from_text(text: &str) -> Result<Self, Invalid> {
                 well_formed(text, $longest, $fits).map(Self).ok_or(Invalid::new($why, $fix))
-            }
-        }
-
-        impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                fmt::Debug::fmt(&self.0, f)
             }
         }
 
@@ -60,7 +48,6 @@ fn visible(text: &str) -> bool {
 }
 
 /// [`visible`] as a class of a regular expression.
-#[cfg(feature = "schema")]
 macro_rules! visible_class {
     () => {
         r"!#-+\x2d-\x5b\x5d-~"
@@ -137,7 +124,7 @@ name!(
 /// The methods that a pattern is narrowed to.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(try_from = "Vec<Method>")]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(inline, extend("minItems" = 1)))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(extend("minItems" = 1)))]
 pub struct Methods(Vec<Method>);
 
 impl Methods {
@@ -201,14 +188,9 @@ impl VariableName {
 
 impl Text for VariableName {
     const EXPECTED: &'static str = "the name of an environment variable";
-    #[cfg(feature = "schema")]
     const PATTERN: &'static str = "^[A-Za-z_][A-Za-z0-9_]*$";
-}
 
-impl FromStr for VariableName {
-    type Err = Invalid;
-
-    fn from_str(text: &str) -> Result<Self, Invalid> {
+    fn from_text(text: &str) -> Result<Self, Invalid> {
         let digit_first = text.starts_with(|c: char| c.is_ascii_digit());
         if text.is_empty() || digit_first || !text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
             return Err(Invalid::new(
@@ -236,14 +218,9 @@ impl Plaintext {
 impl Text for Plaintext {
     const EXPECTED: &'static str = "the key as text";
     /// A longer key, or one with other characters, cannot be presented.
-    #[cfg(feature = "schema")]
     const PATTERN: &'static str = "^[!-~]{1,1024}$";
-}
 
-impl FromStr for Plaintext {
-    type Err = Invalid;
-
-    fn from_str(text: &str) -> Result<Self, Invalid> {
+    fn from_text(text: &str) -> Result<Self, Invalid> {
         Ok(Self(text.to_owned()))
     }
 }

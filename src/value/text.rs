@@ -2,7 +2,6 @@
 
 use core::fmt;
 use core::marker::PhantomData;
-use core::str::FromStr;
 use std::borrow::Cow;
 
 use serde::de::value::MapAccessDeserializer;
@@ -46,19 +45,19 @@ impl Expected for Invalid {
 /// Prefix of an expectation if text is expected, so that quoting a number fixes the error.
 pub(crate) const QUOTABLE: &str = "text: ";
 
-/// A value that is written as text.
-pub(crate) trait Text: FromStr<Err = Invalid> {
+/// A value that is written as text, or an object that has a short form as text.
+#[cfg_attr(not(feature = "schema"), expect(dead_code, reason = "only the schema has patterns and choices"))]
+pub(crate) trait Text: Sized {
     /// The expected form, for messages.
     const EXPECTED: &'static str;
-    /// A regular expression (ECMA-262) that matches every valid value, and may match more.
-    #[cfg(feature = "schema")]
+    /// A regular expression (ECMA-262) that matches every valid text, and may match more.
     const PATTERN: &'static str = "";
     /// The choices, instead of a regular expression.
-    #[cfg(feature = "schema")]
     const CHOICES: &'static [&'static str] = &[];
+
+    fn from_text(text: &str) -> Result<Self, Invalid>;
 }
 
-/// The JSON Schema of a [`Text`].
 #[cfg(feature = "schema")]
 pub(crate) fn schema<T: Text>() -> schemars::Schema {
     if T::CHOICES.is_empty() {
@@ -68,9 +67,17 @@ pub(crate) fn schema<T: Text>() -> schemars::Schema {
     }
 }
 
-/// Implements `Deserialize` for a [`Text`].
+/// Implements `FromStr` and `Deserialize` for a [`Text`].
 macro_rules! read_text {
     ($($type:ty),+ $(,)?) => {$(
+        impl core::str::FromStr for $type {
+            type Err = $crate::value::text::Invalid;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                $crate::value::text::Text::from_text(text)
+            }
+        }
+
         impl<'de> serde::Deserialize<'de> for $type {
             fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
                 $crate::value::text::read(from)
@@ -79,10 +86,6 @@ macro_rules! read_text {
 
         #[cfg(feature = "schema")]
         impl schemars::JsonSchema for $type {
-            fn inline_schema() -> bool {
-                true
-            }
-
             fn schema_name() -> std::borrow::Cow<'static, str> {
                 stringify!($type).into()
             }
@@ -95,11 +98,10 @@ macro_rules! read_text {
 }
 pub(crate) use read_text;
 
-/// Reads a [`Text`].
 #[inline(never)]
 pub(crate) fn read<'de, T: Text, D: Deserializer<'de>>(from: D) -> Result<T, D::Error> {
     let text = from.deserialize_str(AnyText { expected: T::EXPECTED })?;
-    text.parse().map_err(|invalid| D::Error::invalid_value(Unexpected::Str(&text), &invalid))
+    T::from_text(&text).map_err(|invalid| D::Error::invalid_value(Unexpected::Str(&text), &invalid))
 }
 
 /// Reads any text. One type for all values, so that its code is in the filter only once.
@@ -119,40 +121,26 @@ impl Visitor<'_> for AnyText {
     }
 }
 
-/// An object that has a short form as text.
-pub(crate) trait Short: Sized {
-    /// The expected form, for messages.
-    const EXPECTED: &'static str;
-    /// Reads the text.
-    fn short(text: &str) -> Result<Self, Invalid>;
-    /// The JSON Schema of the text.
-    #[cfg(feature = "schema")]
-    fn short_schema() -> schemars::Schema;
-}
-
 /// A value in its full or its short form.
 pub(crate) struct Either<T>(T);
 
-/// Reads a value in its full or its short form.
-pub(crate) fn either<'de, T: Short + Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<T, D::Error> {
+pub(crate) fn either<'de, T: Text + Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<T, D::Error> {
     Either::deserialize(from).map(|Either(value)| value)
 }
 
-/// Reads a list of values in their full or short form.
-pub(crate) fn list<'de, T: Short + Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Vec<T>, D::Error> {
+pub(crate) fn list<'de, T: Text + Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Vec<T>, D::Error> {
     Ok(Vec::<Either<T>>::deserialize(from)?.into_iter().map(|Either(value)| value).collect())
 }
 
-/// Reads an optional list of values in their full or short form.
 pub(crate) fn list_if_any<'de, T, D>(from: D) -> Result<Option<Vec<T>>, D::Error>
 where
-    T: Short + Deserialize<'de>,
+    T: Text + Deserialize<'de>,
     D: Deserializer<'de>,
 {
     list(from).map(Some)
 }
 
-impl<'de, T: Short + Deserialize<'de>> Deserialize<'de> for Either<T> {
+impl<'de, T: Text + Deserialize<'de>> Deserialize<'de> for Either<T> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         from.deserialize_any(EitherVisitor(PhantomData))
     }
@@ -160,7 +148,7 @@ impl<'de, T: Short + Deserialize<'de>> Deserialize<'de> for Either<T> {
 
 struct EitherVisitor<T>(PhantomData<T>);
 
-impl<'de, T: Short + Deserialize<'de>> Visitor<'de> for EitherVisitor<T> {
+impl<'de, T: Text + Deserialize<'de>> Visitor<'de> for EitherVisitor<T> {
     type Value = Either<T>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -168,7 +156,7 @@ impl<'de, T: Short + Deserialize<'de>> Visitor<'de> for EitherVisitor<T> {
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<Either<T>, E> {
-        T::short(text).map(Either).map_err(|invalid| E::invalid_value(Unexpected::Str(text), &invalid))
+        T::from_text(text).map(Either).map_err(|invalid| E::invalid_value(Unexpected::Str(text), &invalid))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Either<T>, A::Error> {
@@ -177,16 +165,12 @@ impl<'de, T: Short + Deserialize<'de>> Visitor<'de> for EitherVisitor<T> {
 }
 
 #[cfg(feature = "schema")]
-impl<T: Short + schemars::JsonSchema> schemars::JsonSchema for Either<T> {
-    fn inline_schema() -> bool {
-        true
-    }
-
+impl<T: Text + schemars::JsonSchema> schemars::JsonSchema for Either<T> {
     fn schema_name() -> std::borrow::Cow<'static, str> {
         T::schema_name()
     }
 
     fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({"anyOf": [T::short_schema(), generator.subschema_for::<T>()]})
+        schemars::json_schema!({"anyOf": [schema::<T>(), generator.subschema_for::<T>()]})
     }
 }

@@ -1,7 +1,5 @@
 //! Points in time: whole seconds, parsed from RFC 3339.
 
-use core::str::FromStr;
-
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -12,9 +10,7 @@ use super::text::{Invalid, Text, read_text};
 pub struct Timestamp(pub i64);
 
 impl Timestamp {
-    /// The earliest value.
     pub(crate) const MIN: Self = Self(i64::MIN);
-    /// The latest value.
     pub(crate) const MAX: Self = Self(i64::MAX);
 
     /// Parses an RFC 3339 date-time such as `2027-02-01T00:00:00Z` or `2027-02-01T02:00:00.5+02:00`.
@@ -39,17 +35,11 @@ impl Timestamp {
 
 impl Text for Timestamp {
     const EXPECTED: &'static str = "a date-time such as 2027-02-01T00:00:00Z";
-
     /// A `format` would reject the space instead of `T`, which RFC 3339 allows.
-    #[cfg(feature = "schema")]
     const PATTERN: &'static str =
         "^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})$";
-}
 
-impl FromStr for Timestamp {
-    type Err = Invalid;
-
-    fn from_str(text: &str) -> Result<Self, Invalid> {
+    fn from_text(text: &str) -> Result<Self, Invalid> {
         Self::from_rfc3339(text)
             .ok_or(Invalid::new("invalid date-time", "expected RFC 3339, such as 2027-02-01T00:00:00Z"))
     }
