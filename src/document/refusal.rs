@@ -69,31 +69,26 @@ impl fmt::Display for Refusal {
             Problem::Syntax { message } => {
                 write!(f, "{message}: write the policy as JSON text, or as YAML in a google.protobuf.Struct")
             }
-            Problem::UnknownField { name: Some(name), known } => {
-                write!(f, "unknown field `{}`: expected {}", clip(name), known.join(", "))
-            }
-            Problem::UnknownField { name: None, known } => {
-                write!(f, "unknown field (name not shown): expected {}", known.join(", "))
+            Problem::UnknownField { name, known } => {
+                let name = name.as_ref().map_or("(name not shown)".into(), |name| format!("`{}`", clip(name)));
+                write!(f, "unknown field {name}: expected {}", known.join(", "))
             }
             Problem::DuplicateField { name } => write!(f, "duplicate field `{name}`: keep one"),
             Problem::MissingField { name } => write!(f, "missing field `{name}`: add it"),
-            Problem::WrongType { found: NULL, expected, .. } => {
-                write!(f, "found {NULL}, expected {expected}: write a value, or remove the field")
-            }
             Problem::WrongType { found, shown, expected, quotable } => {
-                write!(f, "found {found}")?;
-                shown.as_ref().map_or(Ok(()), |shown| write!(f, " ({})", clip(shown)))?;
-                write!(f, ", expected {expected}")?;
-                match *found {
-                    "a boolean" if *quotable => write!(f, ": quote it (YAML reads a bare off, no or yes as a boolean)"),
-                    "a number" if *quotable => write!(f, ": quote it"),
-                    _ => Ok(()),
-                }
+                let shown = shown.as_ref().map(|shown| format!(" ({})", clip(shown))).unwrap_or_default();
+                let fix = match *found {
+                    "null" => ": write a value, or remove the field",
+                    "a boolean" if *quotable => ": quote it (YAML reads a bare off, no or yes as a boolean)",
+                    "a number" if *quotable => ": quote it",
+                    _ => "",
+                };
+                write!(f, "found {found}{shown}, expected {expected}{fix}")
             }
-            Problem::Invalid { shown: Some(shown), invalid } => {
-                write!(f, "{} {:?}: {}", invalid.what, clip(shown), invalid.help)
+            Problem::Invalid { shown, invalid: Invalid { what, help } } => {
+                let shown = shown.as_ref().map(|shown| format!(" {:?}", clip(shown))).unwrap_or_default();
+                write!(f, "{what}{shown}: {help}")
             }
-            Problem::Invalid { shown: None, invalid } => write!(f, "{}: {}", invalid.what, invalid.help),
         }
     }
 }
@@ -202,7 +197,7 @@ impl de::Error for Problem {
             Unexpected::Signed(number) => ("a number", Some(number.to_string())),
             Unexpected::Float(number) => ("a number", Some(format!("{number:?}"))),
             Unexpected::Str(text) => ("text", Some(format!("{text:?}"))),
-            Unexpected::Unit => (NULL, None),
+            Unexpected::Unit => ("null", None),
             Unexpected::Seq => ("a list", None),
             Unexpected::Map => ("an object", None),
             _ => ("something else", None),
@@ -259,8 +254,6 @@ impl fmt::Display for Problem {
         f.write_str("refused")
     }
 }
-
-const NULL: &str = "null";
 
 /// Returns the first 80 characters: enough to find the value, without log lines of megabytes.
 fn clip(text: &str) -> Cow<'_, str> {
