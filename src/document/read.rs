@@ -53,7 +53,7 @@ fn json<L: StreamedList>(text: Source<'_>, list: L) -> Result<L::Owner, Refusal>
     let invalid = |(line, column)| Refusal::syntax(format!("not valid JSON (line {line}, column {column})"));
     match read {
         Ok(document) => text.end().map(|()| document).map_err(|error| invalid((error.line(), error.column()))),
-        Err(Problem::Syntax { .. }) => Err(invalid(at.get())),
+        Err(Problem::Syntax(_)) => Err(invalid(at.get())),
         Err(problem) => Err(Refusal::new(progress.path.take(), problem)),
     }
 }
@@ -102,7 +102,7 @@ impl Progress {
     /// Returns the stored problem. If there is none, the error is from `serde_json`; its text is dropped, since it may
     /// contain a secret.
     fn reveal<E>(&self, _: E) -> Problem {
-        self.problem.borrow_mut().take().unwrap_or(Problem::Syntax { message: String::new() })
+        self.problem.borrow_mut().take().unwrap_or(Problem::Syntax(String::new()))
     }
 }
 

@@ -19,11 +19,9 @@ pub struct Refusal {
 /// An error at one place of a document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Problem {
-    /// Neither JSON text nor an Envoy `Struct`.
-    Syntax {
-        /// Line and column of the JSON text, or the error in the `Struct`. Contains no part of the document.
-        message: String,
-    },
+    /// Neither JSON text nor an Envoy `Struct`: line and column of the JSON text, or the error in the `Struct`. Contains no
+    /// part of the document.
+    Syntax(String),
     /// A member that is unknown at this place.
     UnknownField {
         /// Its name; `None` if it may be a key.
@@ -32,15 +30,9 @@ pub enum Problem {
         known: &'static [&'static str],
     },
     /// A duplicate member. Parsers differ in which value they use.
-    DuplicateField {
-        /// Its name.
-        name: &'static str,
-    },
+    DuplicateField(&'static str),
     /// A required member that is missing.
-    MissingField {
-        /// Its name.
-        name: &'static str,
-    },
+    MissingField(&'static str),
     /// A value of another JSON type than expected.
     WrongType {
         /// The type of the value, such as `a number`.
@@ -66,15 +58,15 @@ impl fmt::Display for Refusal {
         let place = if self.path.is_empty() { "the document" } else { &self.path };
         write!(f, "{place}: ")?;
         match &self.problem {
-            Problem::Syntax { message } => {
+            Problem::Syntax(message) => {
                 write!(f, "{message}: write the policy as JSON text, or as YAML in a google.protobuf.Struct")
             }
             Problem::UnknownField { name, known } => {
                 let name = name.as_ref().map_or("(name not shown)".into(), |name| format!("`{}`", clip(name)));
                 write!(f, "unknown field {name}: expected {}", known.join(", "))
             }
-            Problem::DuplicateField { name } => write!(f, "duplicate field `{name}`: keep one"),
-            Problem::MissingField { name } => write!(f, "missing field `{name}`: add it"),
+            Problem::DuplicateField(name) => write!(f, "duplicate field `{name}`: keep one"),
+            Problem::MissingField(name) => write!(f, "missing field `{name}`: add it"),
             Problem::WrongType { found, shown, expected, quotable } => {
                 let shown = shown.as_ref().map(|shown| format!(" ({})", clip(shown))).unwrap_or_default();
                 let fix = match *found {
@@ -98,7 +90,7 @@ impl std::error::Error for Refusal {}
 impl Refusal {
     /// Creates a refusal of a configuration that is neither JSON text nor a `Struct`.
     pub(super) fn syntax(message: impl Into<String>) -> Self {
-        Self { path: String::new(), problem: Problem::Syntax { message: message.into() } }
+        Self { path: String::new(), problem: Problem::Syntax(message.into()) }
     }
 
     /// Creates a refusal of a value for a reason outside the value.
@@ -109,7 +101,7 @@ impl Refusal {
     /// Creates a refusal from a path and a problem. Values that may be secret are removed here, where the path is known.
     pub(super) fn new(mut path: Vec<Step>, mut problem: Problem) -> Self {
         // For an unknown or duplicate member, the path is that of its object.
-        if matches!(problem, Problem::UnknownField { .. } | Problem::DuplicateField { .. }) {
+        if matches!(problem, Problem::UnknownField { .. } | Problem::DuplicateField(_)) {
             path.pop();
         }
         match &mut problem {
@@ -238,11 +230,11 @@ impl de::Error for Problem {
     }
 
     fn missing_field(name: &'static str) -> Self {
-        Self::MissingField { name }
+        Self::MissingField(name)
     }
 
     fn duplicate_field(name: &'static str) -> Self {
-        Self::DuplicateField { name }
+        Self::DuplicateField(name)
     }
 }
 

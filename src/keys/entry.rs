@@ -176,26 +176,21 @@ impl fmt::Display for RefusedEntry {
 
 /// An error in one key entry. It never contains the key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum EntryProblem {
-    /// `sha256` is not 64 hex digits.
     #[error("invalid sha256: expected 64 hex digits (printf %s \"$KEY\" | sha256sum)")]
     MalformedDigest,
-    /// `plaintext` is not a well-formed key.
     #[error("invalid plaintext: expected 1 to 1024 visible ASCII characters (0x21 to 0x7E)")]
     MalformedPlaintext,
-    /// The environment variable is not set in the VM.
     #[error(
         "environment variable {0} is not set in the VM: export it before Envoy starts, and list it in \
          vm_config.environment_variables"
     )]
     UnsetVariable(VariableName),
-    /// The environment variable is empty.
     #[error("environment variable {0} is empty: put the key in it")]
     EmptyVariable(VariableName),
-    /// The value of the environment variable is not a well-formed key.
     #[error("invalid value of environment variable {0}: expected 1 to 1024 visible ASCII characters (0x21 to 0x7E)")]
     MalformedVariable(VariableName),
-    /// Another entry has the same digest. The text is the path of that entry.
     #[error("duplicate key, also at {0}: both entries are skipped, keep one")]
     DuplicateDigest(String),
 }

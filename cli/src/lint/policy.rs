@@ -112,7 +112,7 @@ impl Subject<'_> {
                 _ => break,
             }
             // A missing field may be one that was removed.
-            if !matches!(refusal.problem, Problem::MissingField { .. }) {
+            if !matches!(refusal.problem, Problem::MissingField(_)) {
                 findings.push(self.refusal(&refusal));
             }
         }
@@ -168,7 +168,7 @@ fn take_out(node: &mut Node, refusal: &Refusal) -> bool {
     let path = match &refusal.problem {
         Problem::UnknownField { name: Some(name), .. } if refusal.path.is_empty() => name.clone(),
         Problem::UnknownField { name: Some(name), .. } => format!("{}.{name}", refusal.path),
-        Problem::UnknownField { name: None, .. } | Problem::Syntax { .. } => return false,
+        Problem::UnknownField { name: None, .. } | Problem::Syntax(_) => return false,
         _ => refusal.path.clone(),
     };
     let mut path = path.as_str();
