@@ -3,6 +3,7 @@
 use super::ambiguity::Ambiguity;
 use super::budget::Budget;
 use super::pattern::PathPattern;
+use super::scan::Feature;
 use super::target::Target;
 use super::trie::normalized::NormalizedTries;
 use super::trie::walk::Matching;
@@ -49,19 +50,17 @@ impl RestrictedPatterns {
         let accept_file = |file: usize| pattern_of(file).is_none_or(accept);
         let mut variants = Variants::default();
         for variant in variants.find(target, budget)? {
-            let matching = match variant.may_have_other_names() {
-                _ if !defence!("suffixes") => Matching::Exact,
-                true => Matching::LenientNames,
-                false => Matching::Lenient,
-            };
+            let lenient = |names| if defence!("suffixes") { Matching::Lenient { names } } else { Matching::Exact };
+            let matching = lenient(variant.scan.has(Feature::DOT | Feature::LIST));
             let holds = self.tries.all(variant, |trie, path, ending| {
                 trie.check(path, ending, matching, budget, accept, &mut |number, alteration| {
                     check(number, &|| alteration.apply(path, ending))
                 })
             })? && (self.patterns_of_files.is_empty()
                 || !defence!("files")
+                // These are alternative names already.
                 || self.of_files.all(variant, |trie, path, ending| {
-                    trie.check(path, ending, matching.of_files(), budget, &accept_file, &mut |file, alteration| {
+                    trie.check(path, ending, lenient(false), budget, &accept_file, &mut |file, alteration| {
                         file.is_none() || check(file.and_then(pattern_of), &|| alteration.apply(path, ending))
                     })
                 })?);

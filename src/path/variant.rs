@@ -29,11 +29,6 @@ impl<'a> Variant<'a> {
         Self { path, scan, case_folded: OnceCell::new() }
     }
 
-    /// Whether segments may have alternative names: there is a dot, a comma or an `@`.
-    pub(crate) fn may_have_other_names(&self) -> bool {
-        self.scan.has(Feature::DOT | Feature::LIST)
-    }
-
     pub(crate) fn case_folded(&self) -> &[u8] {
         self.case_folded.get_or_init(|| fold_case(&self.path).into_owned())
     }
@@ -41,44 +36,44 @@ impl<'a> Variant<'a> {
     /// Applies each step that some upstream applies to a path before it looks for a resource; `None` if a step does not
     /// apply.
     #[inline(never)]
-    fn steps(&self) -> [Option<Vec<u8>>; 20] {
-        let (path, scan) = (&*self.path, self.scan);
+    fn steps(&self) -> [Option<Cow<'a, [u8]>>; 20] {
+        let Self { path, scan, .. } = self;
         let has = |feature: Feature| scan.has(feature);
         let behind_script = scan.script.filter(|_| defence!("behind-a-script"));
         let script_itself = scan.script.filter(|_| defence!("script-itself"));
         let without_script = scan.script.filter(|_| defence!("without-the-script"));
         [
-            (defence!("escapes-decoded") && has(Feature::ESCAPE)).then(|| decode(path).into_owned()),
+            (defence!("escapes-decoded") && has(Feature::ESCAPE)).then(|| decode(path).into_owned().into()),
             // Decodes after splitting: a `%2F` remains inside its segment.
-            has(Feature::ESCAPE).then(|| decode_segments(path)),
+            has(Feature::ESCAPE).then(|| decode_segments(path).into()),
             // Cuts the path at a decoded `?` or `#`.
             memchr2(b'?', b'#', path).filter(|_| defence!("cut-paths")).map(|end| part(path, 0, end)),
             // A servlet container drops the parameters after a `;` (RFC 3986, section 3.3).
-            (defence!("dropped-parameters") && has(Feature::PARAMETER)).then(|| without_parameters(path)),
+            (defence!("dropped-parameters") && has(Feature::PARAMETER)).then(|| without_parameters(path).into()),
             // Fastify 4 and restify treat everything after it as a query.
             memchr(b';', path).filter(|_| defence!("cut-parameters")).map(|end| part(path, 0, end)),
-            (defence!("merged-slashes") && has(Feature::EMPTY_SEGMENT)).then(|| with_slashes_merged(path)),
+            (defence!("merged-slashes") && has(Feature::EMPTY_SEGMENT)).then(|| with_slashes_merged(path).into()),
             // `http.server` and others merge only the slashes at the beginning.
             behind_slashes(path).map(|start| part(path, start.saturating_sub(1), path.len())),
             // A URL parser finds a host after two slashes (RFC 3986, section 4.2) or more (the URL standard).
             behind_slashes(path).filter(|_| defence!("host-in-the-path")).map(|start| behind_host(path, start)),
             // The URL standard and Python's urlsplit drop tabs and line breaks anywhere.
-            (defence!("dropped-lines") && has(Feature::LINE)).then(|| without_lines(path)),
+            (defence!("dropped-lines") && has(Feature::LINE)).then(|| without_lines(path).into()),
             // The path that a script receives, such as a front controller; and the script itself.
-            behind_script.map(|script| without(path, 0, script.end)),
-            behind_script.map(|script| without(path, 0, script.cut)),
+            behind_script.map(|script| without(path, 0, script.end).into()),
+            behind_script.map(|script| without(path, 0, script.cut).into()),
             script_itself.map(|script| part(path, 0, script.end)),
             script_itself.map(|script| part(path, 0, script.cut)),
             // The path without the script's name, and without the name of an index.
-            without_script.map(|script| without(path, script.start, script.end)),
-            without_script.map(|script| without(path, script.start, script.cut)),
+            without_script.map(|script| without(path, script.start, script.end).into()),
+            without_script.map(|script| without(path, script.start, script.cut).into()),
             scan.index.filter(|_| defence!("index-names")).map(|start| part(path, 0, start)),
             // Jakarta Faces also serves all pages below the folder `/faces/`.
-            if defence!("faces") && has(Feature::FACES) { without_faces(path, true) } else { None },
-            if defence!("behind-faces") && has(Feature::FACES) { without_faces(path, false) } else { None },
+            without_faces(path, true).filter(|_| defence!("faces")).map(Cow::Owned),
+            without_faces(path, false).filter(|_| defence!("behind-faces")).map(Cow::Owned),
             // Next.js serves the data of pages below `/_next/data/`.
-            if defence!("data-of-pages") && has(Feature::NEXT_DATA) { page_of_data(path) } else { None },
-            if defence!("best-fit-letters") && has(Feature::NON_ASCII) { best_fit(path) } else { None },
+            page_of_data(path).filter(|_| defence!("data-of-pages")).map(Cow::Owned),
+            (defence!("best-fit-letters") && has(Feature::NON_ASCII)).then(|| best_fit(path).into()),
         ]
     }
 }
@@ -113,8 +108,8 @@ impl<'a> Variants<'a> {
         while let Some(variant) = self.0.get(next) {
             for path in variant.steps().into_iter().flatten() {
                 // Two steps may lead to the same path.
-                if !self.0.iter().any(|variant| *variant.path == *path) {
-                    match self.add(Variant::new(path.into()), budget) {
+                if !self.0.iter().any(|variant| variant.path == path) {
+                    match self.add(Variant::new(path), budget) {
                         Err(Ambiguity::TooManyVariants) if !defence!("too-many-variants") => return Ok(()),
                         result => result?,
                     }
@@ -141,8 +136,12 @@ impl<'a> Variants<'a> {
 }
 
 /// Returns a part of a path; `/` if it is empty.
-fn part(path: &[u8], start: usize, end: usize) -> Vec<u8> {
-    path.get(start..end).filter(|part| !part.is_empty()).unwrap_or(b"/").to_vec()
+fn part<'a>(path: &Cow<'a, [u8]>, start: usize, end: usize) -> Cow<'a, [u8]> {
+    match path {
+        _ if start >= end => b"/".into(),
+        Cow::Borrowed(path) => path.get(start..end).unwrap_or_default().into(),
+        Cow::Owned(path) => path.get(start..end).unwrap_or_default().to_vec().into(),
+    }
 }
 
 /// Returns a path without the part from `start` to `end`, and without the slash before it.
@@ -194,7 +193,7 @@ fn behind_slashes(path: &[u8]) -> Option<usize> {
 }
 
 /// Returns the path after a host that begins at `start`.
-fn behind_host(path: &[u8], start: usize) -> Vec<u8> {
+fn behind_host<'a>(path: &Cow<'a, [u8]>, start: usize) -> Cow<'a, [u8]> {
     let slash = path.get(start..).and_then(|host| memchr(b'/', host));
     part(path, slash.map_or(path.len(), |slash| start.saturating_add(slash)), path.len())
 }
@@ -207,13 +206,13 @@ fn with_slashes_merged(path: &[u8]) -> Vec<u8> {
 
 /// Converts text to ASCII as a best-fit conversion does (CVE-2024-4577): full-width letters, and characters that look like
 /// a slash or a backslash. Upstreams with such a conversion treat a backslash as a slash.
-fn best_fit(path: &[u8]) -> Option<Vec<u8>> {
+fn best_fit(path: &[u8]) -> Vec<u8> {
     let ascii = |letter| match letter {
         '\u{2044}' | '\u{2215}' | '\u{2216}' | '\u{A5}' | '\u{20A9}' | '\u{FF3C}' => '/',
         '\u{FF01}'..='\u{FF5E}' => u32::from(letter).checked_sub(0xFEE0).and_then(char::from_u32).unwrap_or(letter),
         other => other,
     };
-    Some(core::str::from_utf8(path).ok()?.chars().map(ascii).collect::<String>().into_bytes())
+    String::from_utf8_lossy(path).chars().map(ascii).collect::<String>().into_bytes()
 }
 
 fn without_lines(path: &[u8]) -> Vec<u8> {

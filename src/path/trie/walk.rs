@@ -1,7 +1,7 @@
 //! Matches a path against a trie, depth by depth. Each segment is hashed once.
 
 use arrayvec::ArrayVec;
-use memchr::{memchr_iter, memchr2};
+use memchr::memchr_iter;
 
 use super::nodes::{NONE, PatternTrie, ROOT, hash};
 use super::segments::Segments;
@@ -24,17 +24,8 @@ pub(crate) enum Matching {
     ///
     /// * `*` matches an empty segment if more segments follow (Fastify, gin, Falcon).
     /// * The last segment also matches without each suffix: routers that serve several formats find `/a` for `/a.json`.
-    Lenient,
-    /// As [`Lenient`](Self::Lenient), and each segment may have [alternative names](alternative_names).
-    LenientNames,
-}
-
-impl Matching {
-    /// Returns how the [other paths of a file](crate::path::pattern::PathPattern::of_file) match. They are alternative
-    /// names already.
-    pub(crate) fn of_files(self) -> Self {
-        if self == Self::LenientNames { Self::Lenient } else { self }
-    }
+    /// * With `names`, each segment may have [alternative names](alternative_names).
+    Lenient { names: bool },
 }
 
 /// The changes to a path before it was matched.
@@ -119,10 +110,6 @@ struct Walk<'w> {
 /// The number of look-ups of alternative names that cost as much as one visit of a node.
 const LOOKUPS_PER_VISIT: usize = 8;
 
-fn may_have_alternatives(segment: &[u8]) -> bool {
-    memchr2(b'.', b',', segment).is_some() || segment.starts_with(b"@@")
-}
-
 /// Returns the names that some upstream uses instead of a segment:
 ///
 /// * the part after `@@` (Pyramid, Zope)
@@ -147,8 +134,7 @@ impl<'w> Walk<'w> {
     fn descend(&mut self, mut segments: Segments<'w>, mut depth: usize, mut here: Level) -> Result<bool, Ambiguity> {
         let mut next = self.next(&mut segments)?;
         while let Some(segment) = next.filter(|_| !here.is_empty()) {
-            if self.matching == Matching::LenientNames
-                && may_have_alternatives(segment)
+            if self.matching == (Matching::Lenient { names: true })
                 && !self.check_alternatives(&here, segment, &segments, depth)?
             {
                 return Ok(false);
@@ -246,7 +232,7 @@ impl<'w> Walk<'w> {
             false
         };
         let mut walk = Walk {
-            matching: Matching::Lenient,
+            matching: Matching::Lenient { names: false },
             check: &mut check,
             budget: self.budget,
             found: NONE,
@@ -381,7 +367,7 @@ mod tests {
             ("/m.c/x.y/d", &[(None, "/m.c/x.y/d")]),
         ] {
             let mut all = Vec::new();
-            let (path, matching, mut budget) = (path.as_bytes(), Matching::LenientNames, Budget::new());
+            let (path, matching, mut budget) = (path.as_bytes(), Matching::Lenient { names: true }, Budget::new());
             let check = trie.check(path, Ending::Exact, matching, &mut budget, &|_| true, &mut |found, alteration| {
                 all.push((found, String::from_utf8(alteration.apply(path, Ending::Exact)).unwrap()));
                 true
@@ -397,7 +383,7 @@ mod tests {
         let patterns: Vec<PathPattern> = (0..60).map(|number| format!("/a{number}/x").parse().unwrap()).collect();
         let trie = PatternTrie::new(&patterns.iter().collect::<Vec<_>>(), Normalization::EXACT);
         let check = |path: String| {
-            let (matching, mut budget) = (Matching::LenientNames, Budget::new());
+            let (matching, mut budget) = (Matching::Lenient { names: true }, Budget::new());
             trie.check(path.as_bytes(), Ending::Exact, matching, &mut budget, &|_| true, &mut |found, _| {
                 found.is_none()
             })
