@@ -99,8 +99,8 @@ impl Policy {
         let (source, presented) = match credential::find(request, target.query, &self.key_sources) {
             Presented::Nothing => return Decision::without_credential(Reason::NoCredential),
             Presented::Several => return Decision::without_credential(Reason::MultipleCredentials),
-            Presented::Malformed { source } => return Decision::of_credential(Reason::MalformedCredential, source),
-            Presented::Key { source, key } => (source, key),
+            Presented::Malformed(source) => return Decision::of_credential(Reason::MalformedCredential, source),
+            Presented::Key(source, key) => (source, key),
         };
         observer.observe(|| Event::Credential(source));
         // 7. A key of the policy that is valid now.

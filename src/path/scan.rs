@@ -263,33 +263,4 @@ mod tests {
             assert!(PathScan::of(path.to_uppercase().as_bytes()).script.is_some(), "{path}");
         }
     }
-
-    #[test]
-    fn scripts_and_indexes_are_found_where_they_stand() {
-        for (path, script) in [
-            ("/index.php/admin", Some("index.php")),
-            ("/a/b.FCGI", Some("b.FCGI")),
-            ("/.do/x", Some(".do")),
-            ("/a.php/b.cgi", Some("a.php")),
-            ("/a.b/c.action/", Some("c.action")),
-            ("/a.phpx/b", Some("a.php")),
-            ("/a.PHP.txt", Some("a.PHP")),
-            ("/php/a", None),
-            ("/a.p/b", None),
-            ("/a.documents/b", None),
-            ("/a./php", None),
-        ] {
-            let found = PathScan::of(path.as_bytes()).script.and_then(|found| path.get(found.start..found.end));
-            assert_eq!(found, script, "{path}");
-        }
-        for (path, index) in [
-            ("/a/Index.html", Some(3)),
-            ("/default.", Some(1)),
-            ("/index.html/", Some(1)),
-            ("/a/INDEX//", Some(3)),
-            ("/indexes", None),
-        ] {
-            assert_eq!(PathScan::of(path.as_bytes()).index, index, "{path}");
-        }
-    }
 }

@@ -23,18 +23,10 @@ pub enum Presented<'a> {
     Nothing,
     /// More than one credential, in one key source or in several.
     Several,
-    /// One credential that is not a well-formed key.
-    Malformed {
-        /// The index of the key source that contains it.
-        source: usize,
-    },
-    /// One well-formed key, not yet looked up in the keyring.
-    Key {
-        /// The index of the key source that contains it.
-        source: usize,
-        /// The key.
-        key: Cow<'a, [u8]>,
-    },
+    /// One credential that is not a well-formed key, in the key source with this index.
+    Malformed(usize),
+    /// One well-formed key, not yet looked up in the keyring, and the index of its key source.
+    Key(usize, Cow<'a, [u8]>),
 }
 
 /// Does not show the key.
@@ -43,8 +35,8 @@ impl fmt::Debug for Presented<'_> {
         match self {
             Self::Nothing => f.write_str("Nothing"),
             Self::Several => f.write_str("Several"),
-            Self::Malformed { source } => write!(f, "Malformed({source})"),
-            Self::Key { source, .. } => write!(f, "Key({source}, ...)"),
+            Self::Malformed(source) => write!(f, "Malformed({source})"),
+            Self::Key(source, _) => write!(f, "Key({source}, ...)"),
         }
     }
 }
@@ -91,7 +83,7 @@ fn only_one<'a>(
     match (values.next(), values.next()) {
         (None, _) => Presented::Nothing,
         // Percent-encoding makes a key at most three times as long.
-        (Some(Some(value)), None) if value.len() > MAX_KEY_LENGTH.saturating_mul(3) => Presented::Malformed { source },
+        (Some(Some(value)), None) if value.len() > MAX_KEY_LENGTH.saturating_mul(3) => Presented::Malformed(source),
         (Some(Some(value)), None) => key_or_malformed(source, read(value)),
         (Some(Some(value)), _) if !defence!("second-parameter-or-cookie") => key_or_malformed(source, read(value)),
         _ => Presented::Several,
@@ -100,8 +92,8 @@ fn only_one<'a>(
 
 fn key_or_malformed(source: usize, key: Option<Cow<'_, [u8]>>) -> Presented<'_> {
     match key {
-        Some(key) if is_presentable(&key) => Presented::Key { source, key },
-        _ => Presented::Malformed { source },
+        Some(key) if is_presentable(&key) => Presented::Key(source, key),
+        _ => Presented::Malformed(source),
     }
 }
 
@@ -136,9 +128,9 @@ fn in_authorization<'a>(request: &Request<'a>, source: usize) -> Presented<'a> {
     match bearer(first) {
         // A token68 contains no comma.
         Some(key) if is_alone && key.len() <= MAX_KEY_LENGTH && is_token68(key) => {
-            Presented::Key { source, key: Cow::Borrowed(key) }
+            Presented::Key(source, Cow::Borrowed(key))
         }
-        Some(_) if is_alone && !first.contains(&b',') => Presented::Malformed { source },
+        Some(_) if is_alone && !first.contains(&b',') => Presented::Malformed(source),
         _ => {
             let parts = request.values("authorization").flat_map(|value| value.split(|byte| *byte == b','));
             // A part that is not inspected may be a second credential.

@@ -340,22 +340,6 @@ mod tests {
     use crate::path::pattern::PathPattern;
 
     #[test]
-    fn a_segment_has_alternative_names() {
-        let all = |segment: &str, is_last| {
-            let names = alternative_names(segment.as_bytes(), is_last).filter(|name| !name.is_empty());
-            names.map(|name| String::from_utf8_lossy(name).into_owned()).collect::<Vec<_>>().join(" ")
-        };
-        assert_eq!(all("a.b.c", false), "a a.b");
-        assert_eq!(all("a.b.c", true), "");
-        assert_eq!(all("a,b.c,,d", true), "a b.c b d");
-        assert_eq!(all("@@a.b", true), "a.b a");
-        assert_eq!(all("@@a,@@b", false), "a @@b");
-        for segment in ["", "@@", ",", ".", ".a", "abc", "a@b"] {
-            assert_eq!(all(segment, false), "", "{segment}");
-        }
-    }
-
-    #[test]
     fn alternative_names_count_where_patterns_have_them() {
         let patterns = ["/a/x", "/a.b/**", "/*/c/d"].map(|text| text.parse::<PathPattern>().unwrap());
         let trie = PatternTrie::new(&patterns.iter().collect::<Vec<_>>(), Normalization::EXACT);
