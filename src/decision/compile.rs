@@ -7,11 +7,11 @@ use super::public::PublicPaths;
 use super::reply::Replies;
 use super::rules::Rules;
 use crate::document::canonical::CanonicalHash;
-use crate::document::consumers::ConsumerSink;
+use crate::document::consumers::Part;
 use crate::document::refusal::Refusal;
 use crate::document::root::Document;
 use crate::keys::builder::KeyringBuilder;
-use crate::keys::entry::{ConsumerEntry, Environment, KeyEntry, RefusedEntry};
+use crate::keys::entry::{Environment, RefusedEntry};
 use crate::path::restricted::RestrictedPatterns;
 use crate::request::header_names::{is_reserved, same_name};
 use crate::request::key_source::KeySource;
@@ -42,7 +42,7 @@ impl Policy {
     /// As [`load`](Self::load).
     pub fn load_from(configuration: &mut dyn Read, environment: &Environment<'_>) -> Result<Loaded, Refusal> {
         let mut compiler = Compiler::new(environment);
-        let document = Document::stream(configuration, &mut compiler)?;
+        let document = Document::stream(configuration, &mut |part| compiler.add(part))?;
         compiler.finish(document)
     }
 
@@ -53,8 +53,8 @@ impl Policy {
     pub fn compile(mut document: Document, environment: &Environment<'_>) -> Result<Loaded, Refusal> {
         let mut compiler = Compiler::new(environment);
         for mut consumer in core::mem::take(&mut document.consumers) {
-            core::mem::take(&mut consumer.keys).into_iter().for_each(|key| compiler.key(key));
-            compiler.consumer(consumer);
+            core::mem::take(&mut consumer.keys).into_iter().for_each(|key| compiler.add(Part::Key(key)));
+            compiler.add(Part::Consumer(consumer));
         }
         compiler.finish(document)
     }
@@ -69,6 +69,19 @@ struct Compiler<'a> {
 impl<'a> Compiler<'a> {
     fn new(environment: &'a Environment<'a>) -> Self {
         Self { keyring: KeyringBuilder::new(environment), hash: CanonicalHash::default() }
+    }
+
+    fn add(&mut self, part: Part) {
+        match part {
+            Part::Key(key) => {
+                self.hash.key(&key);
+                self.keyring.key(key);
+            }
+            Part::Consumer(consumer) => {
+                self.hash.consumer(&consumer);
+                self.keyring.consumer(consumer);
+            }
+        }
     }
 
     fn finish(self, document: Document) -> Result<Loaded, Refusal> {
@@ -98,18 +111,6 @@ impl<'a> Compiler<'a> {
             upstream: document.upstream,
         };
         Ok(Loaded { policy, refused_entries })
-    }
-}
-
-impl ConsumerSink for Compiler<'_> {
-    fn key(&mut self, key: KeyEntry) {
-        self.hash.key(&key);
-        self.keyring.key(key);
-    }
-
-    fn consumer(&mut self, consumer: ConsumerEntry) {
-        self.hash.consumer(&consumer);
-        self.keyring.consumer(consumer);
     }
 }
 

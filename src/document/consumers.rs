@@ -1,20 +1,46 @@
-//! Streams the consumers of a document one by one, so that a large document is never in memory as a whole.
+//! Reads a document: its consumers one by one, so that a large document is never in memory as a whole.
+
+use std::io::Read;
 
 use serde::de::SeqAccess;
 
-use super::read::{ListOwner, StreamedList};
+use super::read::{ListOwner, StreamedList, read};
+use super::refusal::Refusal;
 use super::root::Document;
 use crate::keys::entry::{ConsumerEntry, KeyEntry};
 
-/// Receives consumers and keys as they are parsed. The document itself then has none.
-pub(crate) trait ConsumerSink {
-    /// Receives a key of the next consumer.
-    fn key(&mut self, key: KeyEntry);
-    /// Receives a consumer. Its keys were received before.
-    fn consumer(&mut self, consumer: ConsumerEntry);
+/// A part of a document that is streamed.
+pub(crate) enum Part {
+    /// A key of the next consumer.
+    Key(KeyEntry),
+    /// A consumer without its keys.
+    Consumer(ConsumerEntry),
 }
 
-pub(super) struct Consumers<'s>(pub(super) &'s mut dyn ConsumerSink);
+type Sink<'s> = &'s mut dyn FnMut(Part);
+
+impl Document {
+    /// Reads a document from the filter's configuration: JSON text, or a serialized `google.protobuf.Struct`. An empty
+    /// configuration is the document `{}`.
+    ///
+    /// # Errors
+    /// The first error in the document, with the path of the field.
+    pub fn read(mut configuration: &[u8]) -> Result<Self, Refusal> {
+        let (mut consumers, mut keys) = (Vec::new(), Vec::new());
+        let document = Self::stream(&mut configuration, &mut |part| match part {
+            Part::Key(key) => keys.push(key),
+            Part::Consumer(one) => consumers.push(ConsumerEntry { keys: core::mem::take(&mut keys), ..one }),
+        })?;
+        Ok(Self { consumers, ..document })
+    }
+
+    /// Reads a document in pieces. Its consumers are passed to `sink`; the returned document has none.
+    pub(crate) fn stream(configuration: &mut dyn Read, sink: Sink<'_>) -> Result<Self, Refusal> {
+        read(configuration, Consumers(sink))
+    }
+}
+
+struct Consumers<'s>(Sink<'s>);
 
 impl StreamedList for Consumers<'_> {
     type Owner = Document;
@@ -23,11 +49,11 @@ impl StreamedList for Consumers<'_> {
 
     fn next<'de, A: SeqAccess<'de>>(&mut self, items: &mut A) -> Result<bool, A::Error> {
         let consumer = items.next_element_seed(ListOwner(Keys(self.0)))?;
-        Ok(consumer.map(|consumer| self.0.consumer(consumer)).is_some())
+        Ok(consumer.map(|consumer| (self.0)(Part::Consumer(consumer))).is_some())
     }
 }
 
-struct Keys<'s>(&'s mut dyn ConsumerSink);
+struct Keys<'s>(Sink<'s>);
 
 impl StreamedList for Keys<'_> {
     type Owner = ConsumerEntry;
@@ -36,24 +62,6 @@ impl StreamedList for Keys<'_> {
 
     fn next<'de, A: SeqAccess<'de>>(&mut self, items: &mut A) -> Result<bool, A::Error> {
         let key = items.next_element()?;
-        Ok(key.map(|key| self.0.key(key)).is_some())
-    }
-}
-
-/// Collects every consumer and key, for callers that need the whole document.
-#[derive(Default)]
-pub(super) struct Collected {
-    pub(super) consumers: Vec<ConsumerEntry>,
-    keys: Vec<KeyEntry>,
-}
-
-impl ConsumerSink for Collected {
-    fn key(&mut self, key: KeyEntry) {
-        self.keys.push(key);
-    }
-
-    fn consumer(&mut self, consumer: ConsumerEntry) {
-        let keys = core::mem::take(&mut self.keys);
-        self.consumers.push(ConsumerEntry { keys, ..consumer });
+        Ok(key.map(|key| (self.0)(Part::Key(key))).is_some())
     }
 }

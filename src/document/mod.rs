@@ -3,7 +3,6 @@
 pub(crate) mod access;
 pub(crate) mod canonical;
 pub(crate) mod consumers;
-mod load;
 mod protobuf;
 mod read;
 pub(crate) mod refusal;
