@@ -58,7 +58,7 @@ impl RestrictedPatterns {
                 })
             })? && (self.patterns_of_files.is_empty()
                 || !defence!("files")
-                // These are alternative names already.
+                // The other paths of a file are alternative names already, and have none.
                 || self.of_files.all(variant, |trie, path, ending| {
                     trie.check(path, ending, lenient(false), budget, &accept_file, &mut |file, alteration| {
                         file.is_none() || check(file.and_then(pattern_of), &|| alteration.apply(path, ending))
