@@ -7,7 +7,7 @@ use super::public::PublicPaths;
 use super::reply::Replies;
 use super::rules::Rules;
 use crate::document::canonical::CanonicalHash;
-use crate::document::consumers::Part;
+use crate::document::read::Part;
 use crate::document::refusal::Refusal;
 use crate::document::root::Document;
 use crate::keys::builder::KeyringBuilder;

@@ -2,9 +2,8 @@
 
 pub(crate) mod access;
 pub(crate) mod canonical;
-pub(crate) mod consumers;
 mod protobuf;
-mod read;
+pub(crate) mod read;
 pub(crate) mod refusal;
 pub(crate) mod reply;
 pub(crate) mod root;
@@ -12,8 +11,9 @@ pub(crate) mod root;
 mod schema;
 pub(crate) mod upstream;
 
+pub use crate::value::problem::Problem;
 pub use access::{ClientAddress, ProtectedPath, PublicPath, RuleEntry, TrustedNetworks};
-pub use refusal::{Problem, Refusal};
+pub use refusal::Refusal;
 pub use reply::ReplyTexts;
 pub use root::{CorsPreflight, Document, Mode};
 pub use upstream::Upstream;

@@ -1,9 +1,8 @@
-//! Converts an Envoy `Struct` (`google.protobuf.Struct`) from its wire form to JSON text, so that there is only one parser
-//! for documents. Text also preserves duplicate members, which a map would not.
-
-use core::fmt::Write as _;
+//! Reads an Envoy `Struct` (`google.protobuf.Struct`) from its wire form.
 
 use prost::encoding::{WireType, decode_key, decode_varint};
+
+use crate::value::json::Json;
 
 const MAX_DEPTH: usize = 16;
 
@@ -14,11 +13,9 @@ pub(super) fn is_struct(start: &[u8]) -> bool {
     start.first() == Some(&0x0A) && start.contains(&0x12)
 }
 
-/// Returns the JSON text of a `Struct`; `None` if the bytes are not a valid one.
-pub(super) fn to_json(bytes: &[u8]) -> Option<String> {
-    let mut text = String::with_capacity(bytes.len());
-    object(bytes, &mut text, MAX_DEPTH)?;
-    Some(text)
+/// Reads a `Struct`; `None` if the bytes are not a valid one.
+pub(super) fn read(bytes: &[u8]) -> Option<Json> {
+    object(bytes, MAX_DEPTH)
 }
 
 /// Splits off the next field: its number, its wire type, and its bytes. For a varint, the bytes are those of the number.
@@ -39,10 +36,9 @@ fn field<'b>(from: &mut &'b [u8]) -> Option<(u32, WireType, &'b [u8])> {
     Some((number, kind, bytes))
 }
 
-/// Converts a `Struct`: `map<string, Value> fields = 1`, in which each entry has `key = 1` and `value = 2`.
-fn object(mut from: &[u8], to: &mut String, depth: usize) -> Option<()> {
-    to.push('{');
-    let mut comma = "";
+/// Reads a `Struct`: `map<string, Value> fields = 1`, in which each entry has `key = 1` and `value = 2`.
+fn object(mut from: &[u8], depth: usize) -> Option<Json> {
+    let mut members = Vec::new();
     while !from.is_empty() {
         let (1, WireType::LengthDelimited, mut entry) = field(&mut from)? else { return None };
         let (1, WireType::LengthDelimited, name) = field(&mut entry)? else { return None };
@@ -50,60 +46,54 @@ fn object(mut from: &[u8], to: &mut String, depth: usize) -> Option<()> {
         if !entry.is_empty() {
             return None;
         }
-        to.push_str(core::mem::replace(&mut comma, ","));
-        text(name, to)?;
-        to.push(':');
-        value(content, to, depth)?;
+        members.push((text(name)?, value(content, depth)?));
     }
-    to.push('}');
-    Some(())
+    Some(Json::Object(members))
 }
 
-/// Converts a `ListValue`: `repeated Value values = 1`.
-fn list(mut from: &[u8], to: &mut String, depth: usize) -> Option<()> {
-    to.push('[');
-    let mut comma = "";
+/// Reads a `ListValue`: `repeated Value values = 1`.
+fn list(mut from: &[u8], depth: usize) -> Option<Json> {
+    let mut items = Vec::new();
     while !from.is_empty() {
         let (1, WireType::LengthDelimited, item) = field(&mut from)? else { return None };
-        to.push_str(core::mem::replace(&mut comma, ","));
-        value(item, to, depth)?;
+        items.push(value(item, depth)?);
     }
-    to.push(']');
-    Some(())
+    Some(Json::List(items))
 }
 
-fn value(mut from: &[u8], to: &mut String, depth: usize) -> Option<()> {
+fn value(mut from: &[u8], depth: usize) -> Option<Json> {
     if from.is_empty() {
-        to.push_str("null");
-        return Some(());
+        return Some(Json::Null);
     }
     let depth = depth.checked_sub(1)?;
-    match field(&mut from)? {
-        (1, WireType::Varint, _) => to.push_str("null"),
-        (2, WireType::SixtyFourBit, bytes) => number(f64::from_le_bytes(bytes.try_into().ok()?), to)?,
-        (3, WireType::LengthDelimited, bytes) => text(bytes, to)?,
-        (4, WireType::Varint, mut bytes) => {
-            to.push_str(if decode_varint(&mut bytes).ok()? == 0 { "false" } else { "true" });
-        }
-        (5, WireType::LengthDelimited, bytes) => object(bytes, to, depth)?,
-        (6, WireType::LengthDelimited, bytes) => list(bytes, to, depth)?,
+    let value = match field(&mut from)? {
+        (1, WireType::Varint, _) => Json::Null,
+        (2, WireType::SixtyFourBit, bytes) => number(f64::from_le_bytes(bytes.try_into().ok()?))?,
+        (3, WireType::LengthDelimited, bytes) => Json::Text(text(bytes)?),
+        (4, WireType::Varint, mut bytes) => Json::Bool(decode_varint(&mut bytes).ok()? != 0),
+        (5, WireType::LengthDelimited, bytes) => object(bytes, depth)?,
+        (6, WireType::LengthDelimited, bytes) => list(bytes, depth)?,
         _ => return None,
-    }
-    from.is_empty().then_some(())
+    };
+    from.is_empty().then_some(value)
 }
 
-fn text(bytes: &[u8], to: &mut String) -> Option<()> {
-    to.push_str(&serde_json::to_string(core::str::from_utf8(bytes).ok()?).ok()?);
-    Some(())
+fn text(bytes: &[u8]) -> Option<String> {
+    core::str::from_utf8(bytes).ok().map(str::to_owned)
 }
 
-/// Writes a number. Below 2^53, a whole double is exactly the number that was written, so it is written without a point.
-fn number(number: f64, to: &mut String) -> Option<()> {
+/// Returns a number. Below 2^53, a whole double is exactly the number that was written, so it becomes an integer.
+#[expect(clippy::cast_possible_truncation, reason = "it is whole, and below 2^53")]
+fn number(number: f64) -> Option<Json> {
     const EXACT: f64 = 9_007_199_254_740_992.0;
     if !number.is_finite() {
         return None;
     }
-    if number.abs() < EXACT { write!(to, "{number}").ok() } else { write!(to, "{number:e}").ok() }
+    if number.fract() != 0.0 || number.abs() >= EXACT {
+        return Some(Json::Float(number));
+    }
+    let whole = number as i64;
+    Some(u64::try_from(whole).map_or(Json::Signed(whole), Json::Unsigned))
 }
 
 #[cfg(test)]
@@ -125,7 +115,7 @@ mod tests {
     }
 
     fn read(bytes: &[u8]) -> Option<Value> {
-        is_struct(bytes).then(|| to_json(bytes))?.map(|text| serde_json::from_str(&text).expect("JSON"))
+        is_struct(bytes).then(|| super::read(bytes))?.map(|value| value.to(Vec::new()).map_err(|_| ()).expect("JSON"))
     }
 
     #[test]
@@ -153,7 +143,8 @@ mod tests {
     #[test]
     fn a_member_that_is_given_twice_stays_twice() {
         let document = [entry("a", &of(1.0)), entry("a", &of(2.0))].concat();
-        assert_eq!(to_json(&document).as_deref(), Some(r#"{"a":1,"a":2}"#));
+        let Some(Json::Object(members)) = super::read(&document) else { panic!("an object") };
+        assert_eq!(members.len(), 2);
     }
 
     #[test]

@@ -3,9 +3,9 @@
 use core::fmt;
 use std::borrow::Cow;
 
-use serde::de::{self, Expected, Unexpected};
-
-use crate::value::text::{Invalid, QUOTABLE};
+use crate::value::json::Step;
+use crate::value::problem::Problem;
+use crate::value::text::Invalid;
 
 /// A refusal of a whole document. Envoy then keeps its current policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,43 +14,6 @@ pub struct Refusal {
     pub path: String,
     /// The error at this path.
     pub problem: Problem,
-}
-
-/// An error at one place of a document.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Problem {
-    /// Neither JSON text nor an Envoy `Struct`: line and column of the JSON text, or the error in the `Struct`. Contains no
-    /// part of the document.
-    Syntax(String),
-    /// A member that is unknown at this place.
-    UnknownField {
-        /// Its name; `None` if it may be a key.
-        name: Option<String>,
-        /// The members that are known at this place.
-        known: &'static [&'static str],
-    },
-    /// A duplicate member. Parsers differ in which value they use.
-    DuplicateField(&'static str),
-    /// A required member that is missing.
-    MissingField(&'static str),
-    /// A value of another JSON type than expected.
-    WrongType {
-        /// The type of the value, such as `a number`.
-        found: &'static str,
-        /// The value, unless it may be secret.
-        shown: Option<String>,
-        /// The expected type.
-        expected: String,
-        /// Whether text is expected, so that quoting fixes it.
-        quotable: bool,
-    },
-    /// A value of the right type that is not valid.
-    Invalid {
-        /// The value, unless it may be secret.
-        shown: Option<String>,
-        /// The error, and the fix.
-        invalid: Invalid,
-    },
 }
 
 impl fmt::Display for Refusal {
@@ -111,7 +74,7 @@ impl Refusal {
                 invalid.what = format!("{} (value not shown, it may be a key)", invalid.what).into();
             }
             Problem::UnknownField { name, .. } => {
-                *name = name.take().filter(|name| !is_in_keys(&path) && is_word(name));
+                *name = name.take().filter(|name| !is_secret(&path) && is_word(name));
             }
             _ => {}
         }
@@ -127,18 +90,6 @@ impl Refusal {
     }
 }
 
-#[derive(Debug)]
-pub(super) enum Step {
-    Member(String),
-    Index(usize),
-}
-
-impl Step {
-    fn is(&self, member: &str) -> bool {
-        matches!(self, Self::Member(name) if name == member)
-    }
-}
-
 /// Whether a message may show the value at this path. A value is not shown if a key may have been written there:
 ///
 /// * in a key entry, except for text that looks like a date in the place of a date
@@ -151,11 +102,11 @@ fn may_show(path: &[Step], text: &str) -> bool {
         [first] | [first, Step::Index(_)] if first.is("consumers") => false,
         [first, ..] if first.is("key_sources") => is_header_like(text),
         [.., last] if last.is("not_before") || last.is("expires") => is_date_like(text),
-        _ => !is_in_keys(path),
+        _ => !is_secret(path),
     }
 }
 
-fn is_in_keys(path: &[Step]) -> bool {
+fn is_secret(path: &[Step]) -> bool {
     matches!(path, [one, Step::Index(_), two, ..] if one.is("consumers") && two.is("keys"))
 }
 
@@ -173,78 +124,6 @@ fn is_header_like(text: &str) -> bool {
 fn is_date_like(text: &str) -> bool {
     let sign = |byte: u8| byte.is_ascii_digit() || b"-+:. TtZz".contains(&byte);
     text.len() <= 35 && text.bytes().all(sign) && text.as_bytes().get(4) == Some(&b'-')
-}
-
-/// Receives the parts of serde's errors. `Refusal::new` decides which of them are shown.
-impl de::Error for Problem {
-    /// Parses the text of an [`Invalid`], which `try_from` passes on.
-    fn custom<T: fmt::Display>(text: T) -> Self {
-        Self::Invalid { shown: None, invalid: Invalid::from_lines(&text.to_string()) }
-    }
-
-    fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        let (found, shown) = match found {
-            Unexpected::Bool(value) => ("a boolean", Some(value.to_string())),
-            Unexpected::Unsigned(number) => ("a number", Some(number.to_string())),
-            Unexpected::Signed(number) => ("a number", Some(number.to_string())),
-            Unexpected::Float(number) => ("a number", Some(format!("{number:?}"))),
-            Unexpected::Str(text) => ("text", Some(format!("{text:?}"))),
-            Unexpected::Unit => ("null", None),
-            Unexpected::Seq => ("a list", None),
-            Unexpected::Map => ("an object", None),
-            _ => ("something else", None),
-        };
-        let expected = expected.to_string();
-        let (quotable, expected) = match expected.strip_prefix(QUOTABLE) {
-            Some(expected) => (true, expected),
-            None => (false, expected.as_str()),
-        };
-        let expected = match expected {
-            "a sequence" => "a list",
-            "a boolean" => "true or false",
-            "u64" => "a whole number",
-            ours => ours,
-        };
-        Self::WrongType { found, shown, expected: expected.to_owned(), quotable }
-    }
-
-    /// A value that is not valid; `expected` is an [`Invalid`].
-    fn invalid_value(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        let shown = match found {
-            Unexpected::Str(text) | Unexpected::Other(text) => Some(text.to_owned()),
-            Unexpected::Unsigned(number) => Some(number.to_string()),
-            Unexpected::Signed(number) => Some(number.to_string()),
-            _ => None,
-        };
-        let text = expected.to_string();
-        // A number that does not fit is refused by serde, which expects a type.
-        if text.contains('\n') {
-            Self::Invalid { shown, invalid: Invalid::from_lines(&text) }
-        } else {
-            Self::invalid_type(found, expected)
-        }
-    }
-
-    fn unknown_field(name: &str, known: &'static [&'static str]) -> Self {
-        Self::UnknownField { name: Some(name.to_owned()), known }
-    }
-
-    fn missing_field(name: &'static str) -> Self {
-        Self::MissingField(name)
-    }
-
-    fn duplicate_field(name: &'static str) -> Self {
-        Self::DuplicateField(name)
-    }
-}
-
-impl std::error::Error for Problem {}
-
-/// Required by serde; [`Refusal`] has the message.
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("refused")
-    }
 }
 
 /// Returns the first 80 characters: enough to find the value, without log lines of megabytes.

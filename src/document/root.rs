@@ -19,7 +19,7 @@ use crate::value::text::{self, Invalid, Text, read_text};
 
 /// A policy document, version 1.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default, deny_unknown_fields, expecting = "a policy document (an object)")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Document {
     /// The version of the format: 1.

@@ -15,7 +15,7 @@ pub(crate) type Environment<'a> = dyn Fn(&str) -> Option<Vec<u8>> + 'a;
 
 /// A consumer, as written.
 #[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a consumer: {name, roles, keys}")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ConsumerEntry {
     /// Unique in the document.
