@@ -28,9 +28,11 @@
 //! 4. A public path is allowed, if it is unambiguous.
 //! 5. A trusted peer is allowed, by its address ([`request::Peer`]) or its mTLS identity ([`request::SpiffeIdPattern`]).
 //! 6. The request must have exactly one credential ([`request::find`]).
-//! 7. The credential must be a key that is valid now ([`Keyring`]).
+//! 7. The credential must be a key that is valid now ([`Keyring`]), or a token that was issued for one.
 //! 8. The consumer must have one of the roles that the path requires. This is checked for every variant of the path.
 //! 9. The request is forwarded without the credential, and with the consumer's identity.
+//!
+//! Paths of [`Endpoints`](document::Endpoints) are answered by the gate itself: steps 3, 4 and 8 do not apply to them.
 //!
 //! # How paths are matched
 //!

@@ -23,6 +23,8 @@ fn policy() -> Value {
             {"id": "c", "env": "HUNTER"},
         ]}],
         "rules": [{"path": "/admin", "roles": ["admin"]}],
+        "endpoints": {"whoami": "/whoami", "token": "/token"},
+        "tokens": {"secrets": [{"env": "HUNTER"}], "lifetime": "15min"},
     })
 }
 
@@ -72,8 +74,9 @@ fn no_message_shows_a_key_that_was_put_in_the_wrong_place() {
     let public = ["/consumers/0/name", "/consumers/0/roles", "/consumers/0/roles/0"];
     let document = policy();
     let in_keys = places(&document["consumers"], "/consumers").into_iter();
-    let in_sources = places(&document["key_sources"], "/key_sources");
-    for place in in_keys.chain(in_sources).filter(|place| !public.contains(&place.as_str())) {
+    let others = ["key_sources", "endpoints", "tokens"];
+    let others = others.iter().flat_map(|name| places(&document[name], &format!("/{name}")));
+    for place in in_keys.chain(others).filter(|place| !public.contains(&place.as_str())) {
         for mistake in mistakes() {
             let mut document = document.clone();
             if let Some(value) = document.pointer_mut(&place) {
@@ -93,7 +96,7 @@ fn no_message_shows_the_value_or_the_name_of_a_misspelt_field() {
     let document = policy();
     for place in places(&document, "") {
         for (name, value) in
-            [("plaintxt", "hunter2"), ("hunter2", "hunter2"), ("token", "hunter2"), ("HUNTER2-hunter2", "x")]
+            [("plaintxt", "hunter2"), ("hunter2", "hunter2"), ("passwd", "hunter2"), ("HUNTER2-hunter2", "x")]
         {
             let mut document = document.clone();
             if let Some(Value::Object(members)) = document.pointer_mut(&place) {
@@ -142,7 +145,7 @@ fn no_debug_output_shows_a_key_or_a_credential() {
         let request = Request::new(block.headers());
         hides("request", &request);
         let query = split_query(path.as_bytes()).1;
-        let found: Presented<'_> = find(&request, query, policy.key_sources());
+        let found: Presented<'_> = find(&request, query, policy.key_sources(), crate::keys::token::MAX_TOKEN_LENGTH);
         hides("credential", &found);
         let decision = policy.decide(&request, &Clock(Some(Timestamp(1_800_000_000))), &mut ());
         hides("decision", &decision);

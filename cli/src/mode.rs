@@ -63,6 +63,7 @@ impl ValueEnum for Action {
         Some(match self {
             Self::Override(mode) => possible_value(*mode),
             Self::Toggle => PossibleValue::new("toggle")
+                .alias("toggle-auth")
                 .help("Switch from enforce or report to disabled, or from disabled to enforce"),
             Self::Policy => PossibleValue::new("policy").help("Remove the override: use the mode of the policy"),
             Self::Status => PossibleValue::new("status").help("Show the mode"),

@@ -114,7 +114,9 @@ fn rxinfer_decides_as_before() {
     let admin = "Authorization: Bearer 3b0e7c1e-58ad-4d3b-9a50-5b1b2d6a1f02";
     let rows = [
         ("GET", "/v1/ping", "", OUTSIDE, "allow public_path"),
-        ("POST", "/v1/token/generate", "", OUTSIDE, "allow public_path"),
+        ("POST", "/v1/token/generate", "", OUTSIDE, "deny no_credential"),
+        ("POST", "/v1/token/generate", user, OUTSIDE, "deny token_unavailable"),
+        ("GET", "/v1/token/roles", user, OUTSIDE, "allow whoami"),
         ("GET", "/v1/models", "", OUTSIDE, "deny no_credential"),
         ("GET", "/v1/models", user, OUTSIDE, "allow key"),
         ("GET", "/v1/models", "Authorization: Bearer dev-token", OUTSIDE, "deny unknown_key"),
@@ -128,7 +130,7 @@ fn rxinfer_decides_as_before() {
         ("GET", "/v1/models/secret-v1", user, OUTSIDE, "deny missing_role"),
         ("GET", "/v1/models/secret-v1", admin, OUTSIDE, "allow key"),
     ]);
-    let (_, _, said) = place.import(&["rxinfer", "--dev-token"], "rxinfer.json");
+    let (_, _, said) = place.run(&["import", "rxinfer", "--dev-token"], &[]);
     assert!(said.contains("imported 1 key") && said.contains("publicly known"), "{said}");
     place.decides(&[("GET", "/v1/models", "Authorization: Bearer dev-token", OUTSIDE, "allow key")]);
 }

@@ -100,7 +100,10 @@ mod tests {
         let seeds = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/seeds/decision")).expect("the seeds");
         let inputs = seeds.map(|seed| std::fs::read(seed.expect("a seed").path()).expect("a file"));
         let reached: BTreeSet<_> = inputs.filter_map(|input| super::run(&input)).collect();
-        let all: BTreeSet<_> = Reason::ALL.iter().map(|reason| reason.name()).collect();
+        // Those of endpoints and tokens are for the target `credential`.
+        let others = ["token", "whoami", "endpoint", "method_not_allowed"];
+        let all = Reason::ALL.iter().map(|reason| reason.name());
+        let all: BTreeSet<_> = all.filter(|name| !others.iter().any(|other| name.contains(other))).collect();
         assert_eq!(reached, all);
     }
 }

@@ -10,8 +10,10 @@ use crate::document::canonical::CanonicalHash;
 use crate::document::read::Part;
 use crate::document::refusal::Refusal;
 use crate::document::root::Document;
+use crate::document::tokens::Endpoints;
 use crate::keys::builder::KeyringBuilder;
 use crate::keys::entry::{Environment, RefusedEntry};
+use crate::keys::token::Tokens;
 use crate::path::restricted::RestrictedPatterns;
 use crate::request::header_names::{is_reserved, same_name};
 use crate::request::key_source::KeySource;
@@ -87,10 +89,20 @@ impl<'a> Compiler<'a> {
     fn finish(self, document: Document) -> Result<Loaded, Refusal> {
         check_headers(&document)?;
         check_paths(&document)?;
-        let (keyring, refused_entries) = self
+        check_tokens(&document)?;
+        let environment = self.keyring.environment;
+        let (mut keyring, mut refused_entries) = self
             .keyring
             .finish()
             .map_err(|duplicate| Refusal::invalid(duplicate.path, Some(&duplicate.shown), duplicate.invalid))?;
+        let tokens = document.tokens.as_ref().map(|settings| {
+            keyring.index_ids();
+            let variables = settings.secrets.iter().map(|secret| &secret.env);
+            let issuer = document.name.as_str();
+            let (tokens, refused) = Tokens::new(issuer, variables, settings.lifetime.seconds(), environment);
+            refused_entries.extend(refused);
+            tokens
+        });
         let policy = Policy {
             digest: self.hash.finish(&document),
             replies: Replies::new(&document.reply, &document.key_sources),
@@ -109,6 +121,8 @@ impl<'a> Compiler<'a> {
             cors_preflight: document.cors_preflight,
             rules: Rules::new(document.rules),
             upstream: document.upstream,
+            endpoints: Some(document.endpoints).filter(|endpoints| *endpoints != Endpoints::default()),
+            tokens,
         };
         Ok(Loaded { policy, refused_entries })
     }
@@ -148,6 +162,32 @@ fn check_headers(document: &Document) -> Result<(), Refusal> {
         taken.push(name);
     }
     Ok(())
+}
+
+fn check_tokens(document: &Document) -> Result<(), Refusal> {
+    let Endpoints { whoami, token } = &document.endpoints;
+    if let (Some(whoami), Some(token)) = (whoami, token)
+        && whoami == token
+    {
+        let invalid = Invalid::new("duplicate path of an endpoint", "give each endpoint a path of its own");
+        return Err(Refusal::invalid("endpoints.token", Some(token.as_str()), invalid));
+    }
+    match &document.tokens {
+        None if token.is_some() => {
+            let invalid =
+                Invalid::new("endpoint without tokens", "add `tokens` with `secrets`, or remove the endpoint");
+            Err(Refusal::invalid("endpoints.token", None, invalid))
+        }
+        Some(tokens) if tokens.secrets.is_empty() => {
+            let invalid = Invalid::new("empty list", "no token could be signed; name a secret, or remove `tokens`");
+            Err(Refusal::invalid("tokens.secrets", None, invalid))
+        }
+        Some(_) if !document.key_sources.contains(&KeySource::Bearer) => {
+            let invalid = Invalid::new("tokens without bearer", "a token is sent as a bearer credential; add `bearer`");
+            Err(Refusal::invalid("key_sources", None, invalid))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn check_paths(document: &Document) -> Result<(), Refusal> {

@@ -1,4 +1,4 @@
-//! The interface to the host: time, peer address, filter state and mTLS identity.
+//! The interface to the host: time, randomness, peer address, filter state and mTLS identity.
 
 use crate::value::timestamp::Timestamp;
 
@@ -7,6 +7,11 @@ use crate::value::timestamp::Timestamp;
 pub trait Host {
     /// Returns the current time; `None` without a clock.
     fn now(&self) -> Option<Timestamp> {
+        None
+    }
+
+    /// Returns 16 bytes that nobody can guess; `None` without a source of them. They become the `jti` of a token.
+    fn random(&self) -> Option<[u8; 16]> {
         None
     }
 

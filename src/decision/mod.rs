@@ -1,7 +1,10 @@
 //! The decision about a request, its reason and its outcome.
 
+pub(crate) mod answer;
+mod authenticate;
 pub(crate) mod compile;
 pub(crate) mod decide;
+pub(crate) mod endpoint;
 pub(crate) mod host;
 pub(crate) mod outcome;
 pub(crate) mod policy;
@@ -14,6 +17,7 @@ mod rules;
 pub mod trace;
 mod trusted;
 
+pub use answer::Endpoint;
 pub use compile::Loaded;
 pub use host::Host;
 pub use outcome::{HeaderMutation, HeaderMutations, Outcome};

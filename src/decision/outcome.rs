@@ -114,12 +114,13 @@ impl Policy {
     /// identity headers are removed in every mode, in every spelling.
     #[must_use]
     pub fn outcome<'a>(&'a self, request: &Request<'a>, decision: &Decision<'a>) -> Outcome<'a> {
-        if self.mode != Mode::Report
+        if !self.only_reports(decision)
             && let Some(reply) = self.replies.to(decision, request.is_grpc)
         {
             return Outcome::Reply(reply);
         }
-        let caller = if decision.reason == Reason::Key { decision.caller.zip(decision.source) } else { None };
+        let identifies = matches!(decision.reason, Reason::Key | Reason::Token);
+        let caller = decision.caller.zip(decision.source).filter(|_| identifies);
         Outcome::Forward(HeaderMutations { caller, ..self.without_identity(request) })
     }
 

@@ -5,9 +5,11 @@ use super::reply::Replies;
 use super::rules::Rules;
 use crate::document::access::{ClientAddress, TrustedNetworks};
 use crate::document::root::{CorsPreflight, Mode};
+use crate::document::tokens::Endpoints;
 use crate::document::upstream::Upstream;
 use crate::keys::digest::Digest;
 use crate::keys::keyring::Keyring;
+use crate::keys::token::Tokens;
 use crate::path::ambiguity::Ambiguity;
 use crate::path::budget::Budget;
 use crate::path::restricted::RestrictedPatterns;
@@ -34,6 +36,9 @@ pub struct Policy {
     pub(super) rules: Rules,
     pub(super) replies: Replies,
     pub(super) upstream: Upstream,
+    /// `None` if there is none.
+    pub(super) endpoints: Option<Endpoints>,
+    pub(super) tokens: Option<Tokens>,
 }
 
 impl Policy {
@@ -69,6 +74,17 @@ impl Policy {
         let public = self.public_paths.find(target.path, None, &mut Budget::new()).err();
         let protected = || self.protected_paths.as_ref()?.ambiguity(&target);
         public.or_else(protected).or_else(|| self.rules.patterns.ambiguity(&target))
+    }
+
+    /// Returns the consumers for which no token is issued, because it would be too long to be accepted.
+    #[must_use]
+    pub fn consumers_without_tokens(&self) -> Vec<&str> {
+        let tokens = self.tokens.as_ref();
+        let too_long = self.keyring.iter().filter(|(consumer, key)| tokens.is_some_and(|all| !all.fits(consumer, key)));
+        let mut names: Vec<_> = too_long.map(|(consumer, _)| consumer.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
     }
 
     /// Returns the digest of the document's canonical form: defaults filled in, members in a fixed order, keys as digests.

@@ -2,6 +2,7 @@
 
 use strum::{IntoStaticStr, VariantArray};
 
+use super::answer::Answer;
 use crate::keys::keyring::{Consumer, Key};
 
 /// The reason why a request is allowed or denied. The [names](Self::name) are stable. They appear in metrics, access logs
@@ -21,6 +22,12 @@ pub enum Reason {
     TrustedIdentity,
     /// Allowed: the key is valid, and its consumer has one of the roles that the path requires.
     Key,
+    /// Allowed: the token is valid, and its consumer has one of the roles that the path requires.
+    Token,
+    /// Allowed, and answered by the gate: who the caller is.
+    Whoami,
+    /// Allowed, and answered by the gate: a new token.
+    TokenIssued,
     /// Denied: the request target is invalid or suspicious.
     BadRequestTarget,
     /// Denied: a `Connection` header names an identity header.
@@ -33,6 +40,10 @@ pub enum Reason {
     MalformedCredential,
     /// Denied: the key is not found in the policy.
     UnknownKey,
+    /// Denied: the token is not one of this policy, or its key is no longer the same.
+    UnknownToken,
+    /// Denied: the token has expired.
+    ExpiredToken,
     /// Denied: the key is disabled.
     DisabledKey,
     /// Denied: the key is not valid yet.
@@ -41,6 +52,12 @@ pub enum Reason {
     ExpiredKey,
     /// Denied: the key is valid, but its consumer has none of the roles that the path requires.
     MissingRole,
+    /// Denied: a token is issued only for a key, and the caller came without one.
+    TokenNeedsKey,
+    /// Denied: the endpoint has other methods.
+    MethodNotAllowed,
+    /// Denied: the gate has no secret to sign a token with, no clock, or the token would be too long.
+    TokenUnavailable,
 }
 
 impl Reason {
@@ -53,7 +70,7 @@ impl Reason {
         self.into()
     }
 
-    /// Returns the HTTP status of the local reply; `None` if the request is allowed.
+    /// Returns the HTTP status of the local reply; `None` if the request is forwarded.
     #[must_use]
     pub const fn status(self) -> Option<u16> {
         match self {
@@ -62,27 +79,33 @@ impl Reason {
             | Self::PublicPath
             | Self::TrustedNetwork
             | Self::TrustedIdentity
-            | Self::Key => None,
+            | Self::Key
+            | Self::Token => None,
+            Self::Whoami | Self::TokenIssued => Some(200),
             Self::BadRequestTarget | Self::IdentityHeaderNamed | Self::MultipleCredentials => Some(400),
             Self::NoCredential
             | Self::MalformedCredential
             | Self::UnknownKey
+            | Self::UnknownToken
+            | Self::ExpiredToken
             | Self::DisabledKey
             | Self::KeyNotYetValid
             | Self::ExpiredKey => Some(401),
-            Self::MissingRole => Some(403),
+            Self::MissingRole | Self::TokenNeedsKey => Some(403),
+            Self::MethodNotAllowed => Some(405),
+            Self::TokenUnavailable => Some(503),
         }
     }
 
     /// Whether the request is allowed.
     #[must_use]
     pub const fn is_allowed(self) -> bool {
-        self.status().is_none()
+        matches!(self.status(), None | Some(200))
     }
 }
 
 /// The decision about one request.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Decision<'p> {
     /// Why the request is allowed or denied.
     pub reason: Reason,
@@ -90,6 +113,8 @@ pub struct Decision<'p> {
     pub source: Option<usize>,
     /// The owner of the key and the key, if the policy has it.
     pub caller: Option<Caller<'p>>,
+    /// What an endpoint answers; `None` for all other paths.
+    pub(crate) answer: Option<Box<Answer>>,
 }
 
 /// A key of the policy that a request presents, and its owner.
@@ -104,17 +129,17 @@ pub struct Caller<'p> {
 impl<'p> Decision<'p> {
     /// Creates a decision that depends on no credential, or on several.
     pub(crate) fn without_credential(reason: Reason) -> Self {
-        Self { reason, source: None, caller: None }
+        Self { reason, source: None, caller: None, answer: None }
     }
 
     /// Creates a decision about a credential that is not a key of the policy.
     pub(crate) fn of_credential(reason: Reason, source: usize) -> Self {
-        Self { reason, source: Some(source), caller: None }
+        Self { reason, source: Some(source), caller: None, answer: None }
     }
 
     /// Creates a decision about a key of the policy.
     pub(crate) fn of_caller(reason: Reason, source: usize, caller: Caller<'p>) -> Self {
-        Self { reason, source: Some(source), caller: Some(caller) }
+        Self { reason, source: Some(source), caller: Some(caller), answer: None }
     }
 
     /// Whether the request is allowed.

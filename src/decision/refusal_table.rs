@@ -13,7 +13,7 @@ const REFUSED: &str = r##"
 "hunter2"
   the document: found text, expected a policy document (an object)
 {"rulez": []}
-  the document: unknown field `rulez`: expected version, name, description, mode, access_log, key_metrics, key_sources, consumers, public_paths, protected_paths, trusted_networks, trusted_identities, cors_preflight, rules, reply, upstream
+  the document: unknown field `rulez`: expected version, name, description, mode, access_log, key_metrics, key_sources, consumers, public_paths, protected_paths, trusted_networks, trusted_identities, cors_preflight, rules, endpoints, tokens, reply, upstream
 {"name": "a", "name": "b"}
   the document: duplicate field `name`: keep one
 {"version": 2}
@@ -94,6 +94,28 @@ const REFUSED: &str = r##"
   trusted_networks.client_address: invalid client address "xff": expected direct, remote_ip or {filter_state: KEY}
 {"trusted_identities": ["spiffe://cluster.local/ns/*/sa/*"]}
   trusted_identities[0]: invalid SPIFFE id "spiffe://cluster.local/ns/*/sa/*": it trusts a whole trust domain; name at least a namespace or an account
+{"endpoints": {"token": "/t"}}
+  endpoints.token: endpoint without tokens: add `tokens` with `secrets`, or remove the endpoint
+{"endpoints": {"token": "/t", "whoami": "/t"}, "tokens": {"secrets": [{"env": "A"}]}}
+  endpoints.token: duplicate path of an endpoint "/t": give each endpoint a path of its own
+{"endpoints": {"whoami": "/t/**"}}
+  endpoints.whoami: invalid path of an endpoint "/t/**": expected one path without patterns, such as /v1/token: `/`, letters, digits, - . _ ~
+{"endpoints": {"whoami": "/t//a"}}
+  endpoints.whoami: invalid path of an endpoint "/t//a": expected one path without patterns, such as /v1/token: `/`, letters, digits, - . _ ~
+{"tokens": {"lifetime": "15min"}}
+  tokens: missing field `secrets`: add it
+{"tokens": {"secrets": []}}
+  tokens.secrets: empty list: no token could be signed; name a secret, or remove `tokens`
+{"tokens": {"secrets": [{"env": "A"}], "lifetime": "15m"}}
+  tokens.lifetime: invalid lifetime "15m": expected 1min to 24h, such as 900s, 15min or 1h (`m` may be a month)
+{"tokens": {"secrets": [{"env": "A"}], "lifetime": "25h"}}
+  tokens.lifetime: invalid lifetime "25h": expected 1min to 24h, such as 900s, 15min or 1h (`m` may be a month)
+{"tokens": {"secrets": [{"env": "A"}], "lifetime": 900}}
+  tokens.lifetime: found a number (900), expected a time such as 15min: quote it
+{"tokens": {"secrets": [{"plaintext": "hunter2"}]}}
+  tokens.secrets[0]: unknown field (name not shown): expected env
+{"key_sources": [{"header": "x-api-key"}], "tokens": {"secrets": [{"env": "A"}]}}
+  key_sources: tokens without bearer: a token is sent as a bearer credential; add `bearer`
 {"rules": [{"path": "/a"}]}
   rules[0]: missing field `roles`: add it
 {"rules": [{"path": "/a", "roles": []}]}
@@ -120,6 +142,16 @@ const REFUSED: &str = r##"
   consumers[0].keys[0].env: invalid environment variable name (value not shown, it may be a key): expected letters, digits and _; put the key into the variable
 {"consumers": [{"name": "a", "keys": [{"env": "1A"}]}]}
   consumers[0].keys[0].env: invalid environment variable name (value not shown, it may be a key): expected letters, digits and _; put the key into the variable
+{"tokens": "hunter2"}
+  tokens: found text, expected an object: {secrets, lifetime}
+{"tokens": {"secrets": "hunter2"}}
+  tokens.secrets: found text, expected a list
+{"tokens": {"secrets": ["hunter2"]}}
+  tokens.secrets[0]: found text, expected a secret: {env}
+{"tokens": {"secrets": [{"env": "hunter2-hunter2"}]}}
+  tokens.secrets[0].env: invalid environment variable name (value not shown, it may be a key): expected letters, digits and _; put the key into the variable
+{"tokens": {"secrets": [{"hunter2": "a"}]}}
+  tokens.secrets[0]: unknown field (name not shown): expected env
 {"consumers": [{"name": "a", "keys": [{"env": "hunter2-hunter2"}]}]}
   consumers[0].keys[0].env: invalid environment variable name (value not shown, it may be a key): expected letters, digits and _; put the key into the variable
 "##;

@@ -1,5 +1,6 @@
 //! The trace of a decision: the result of each step. `portcullis check` prints it; the filter observes nothing.
 
+use super::answer::Endpoint;
 use crate::document::root::Mode;
 use crate::path::ambiguity::Ambiguity;
 use crate::path::target::BadTarget;
@@ -35,6 +36,8 @@ pub enum Event {
     },
     /// Steps 3 and 4 are skipped: an upstream may interpret this request as another method or path.
     Overridden,
+    /// Steps 3 and 4 are skipped: the gate itself answers this path.
+    Endpoint(Endpoint),
     /// Step 3: whether this is a CORS preflight that is allowed.
     CorsPreflight(Preflight),
     /// Step 4: whether the path is public.
@@ -47,6 +50,8 @@ pub enum Event {
     Credential(usize),
     /// Step 7: the key is known, and valid now.
     Key,
+    /// Step 7: the credential is a token of this policy, and its key is valid now.
+    Token,
     /// Step 8: one variant of the path. The same variant may appear several times.
     Variant {
         /// The path, as some upstream may interpret it.

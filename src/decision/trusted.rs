@@ -2,13 +2,31 @@
 
 use super::host::Host;
 use super::policy::Policy;
-use super::trace::{Unidentified, Untrusted};
+use super::reason::Reason;
+use super::trace::{Event, Observer, Unidentified, Untrusted};
 use crate::document::access::ClientAddress;
 use crate::request::message::Request;
 use crate::request::peer::{Peer, parse_address};
 
+/// Returns the reason for which the caller is trusted, if it is.
+pub(super) fn caller(
+    policy: &Policy,
+    request: &Request<'_>,
+    host: &impl Host,
+    observer: &mut impl Observer,
+) -> Option<Reason> {
+    let range = network(policy, request, host);
+    observer.observe(|| Event::TrustedNetwork(range));
+    if range.is_ok() {
+        return Some(Reason::TrustedNetwork);
+    }
+    let identity = identity(policy, host);
+    observer.observe(|| Event::TrustedIdentity(identity));
+    identity.is_ok().then_some(Reason::TrustedIdentity)
+}
+
 /// Returns the index of the trusted range that contains the peer.
-pub(super) fn network(policy: &Policy, request: &Request<'_>, host: &impl Host) -> Result<usize, Untrusted> {
+fn network(policy: &Policy, request: &Request<'_>, host: &impl Host) -> Result<usize, Untrusted> {
     if policy.trusted_networks.ranges.is_empty() {
         return Err(Untrusted::NoRange);
     }
@@ -59,7 +77,7 @@ fn range_of_peer(policy: &Policy, request: &Request<'_>, host: &impl Host) -> Re
 }
 
 /// Returns the index of the trusted identity that matches the peer.
-pub(super) fn identity(policy: &Policy, host: &impl Host) -> Result<usize, Unidentified> {
+fn identity(policy: &Policy, host: &impl Host) -> Result<usize, Unidentified> {
     if policy.trusted_identities.is_empty() {
         return Err(Unidentified::NoneTrusted);
     }

@@ -12,6 +12,7 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use super::root::Document;
+use super::tokens::Endpoints;
 use crate::keys::digest::Digest;
 use crate::keys::entry::{ConsumerEntry, KeyEntry, Secret};
 
@@ -72,6 +73,10 @@ impl CanonicalHash {
         let mut form = Serialized::default();
         form.add(&(self.keys.digest(), self.consumers.digest()));
         form.add(rest);
+        // Apart, so that a policy without them has the digest that filters without tokens computed.
+        if rest.tokens.is_some() || rest.endpoints != Endpoints::default() {
+            form.add(&(&rest.endpoints, &rest.tokens));
+        }
         Digest::from_bytes(form.digest())
     }
 }
@@ -116,6 +121,14 @@ mod tests {
             r#"{"rules": [{"path": "/a", "roles": ["a"], "description": "b"}]}"#,
             r#"{"rules": [{"path": "/a", "roles": ["a"]}, {"path": "/a", "roles": ["b"]}]}"#,
             r#"{"rules": [{"path": "/a", "methods": ["GET"], "roles": ["a"]}]}"#,
+            r#"{"endpoints": {"whoami": "/a"}}"#,
+            r#"{"endpoints": {"whoami": "/b"}}"#,
+            r#"{"tokens": {"secrets": [{"env": "A"}]}}"#,
+            r#"{"tokens": {"secrets": [{"env": "B"}]}}"#,
+            r#"{"tokens": {"secrets": [{"env": "A"}, {"env": "B"}]}}"#,
+            r#"{"tokens": {"secrets": [{"env": "A"}], "lifetime": "14min"}}"#,
+            r#"{"tokens": {"secrets": [{"env": "A"}]}, "endpoints": {"token": "/a"}}"#,
+            r#"{"tokens": {"secrets": [{"env": "A"}]}, "endpoints": {"whoami": "/a"}}"#,
             r#"{"reply": {"realm": "a"}}"#,
             r#"{"reply": {"detail": "a"}}"#,
             r#"{"upstream": {"consumer_header": "x-a"}}"#,

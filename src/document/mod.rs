@@ -9,6 +9,7 @@ pub(crate) mod reply;
 pub(crate) mod root;
 #[cfg(feature = "schema")]
 mod schema;
+pub(crate) mod tokens;
 pub(crate) mod upstream;
 
 pub use crate::value::problem::Problem;
@@ -16,4 +17,5 @@ pub use access::{ClientAddress, ProtectedPath, PublicPath, RuleEntry, TrustedNet
 pub use refusal::Refusal;
 pub use reply::ReplyTexts;
 pub use root::{CorsPreflight, Document, Mode};
+pub use tokens::{EndpointPath, Endpoints, Lifetime, SecretEntry, TokenSettings};
 pub use upstream::Upstream;

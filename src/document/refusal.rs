@@ -93,6 +93,7 @@ impl Refusal {
 /// Whether a message may show the value at this path. A value is not shown if a key may have been written there:
 ///
 /// * in a key entry, except for text that looks like a date in the place of a date
+/// * among the secrets of tokens, or where a path or a lifetime belongs, except for text that looks like one
 /// * in the place of a list of consumers, or of a consumer
 /// * among the key sources, except for text that looks like a header name
 /// * in the place of the whole document
@@ -100,6 +101,8 @@ fn may_show(path: &[Step], text: &str) -> bool {
     match path {
         [] => false,
         [first] | [first, Step::Index(_)] if first.is("consumers") => false,
+        [first, ..] if first.is("endpoints") => text.starts_with(['/', '"']) && text.contains('/'),
+        [first, ..] if first.is("tokens") => text.len() <= "86400s".len() && !is_secret(path),
         [first, ..] if first.is("key_sources") => is_header_like(text),
         [.., last] if last.is("not_before") || last.is("expires") => is_date_like(text),
         _ => !is_secret(path),
@@ -107,7 +110,11 @@ fn may_show(path: &[Step], text: &str) -> bool {
 }
 
 fn is_secret(path: &[Step]) -> bool {
-    matches!(path, [one, Step::Index(_), two, ..] if one.is("consumers") && two.is("keys"))
+    match path {
+        [one, two, ..] if one.is("tokens") => two.is("secrets"),
+        [one, Step::Index(_), two, ..] => one.is("consumers") && two.is("keys"),
+        _ => false,
+    }
 }
 
 /// Whether a member's name looks like a word, and not like a key that is used as a name.

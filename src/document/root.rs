@@ -10,6 +10,7 @@ use strum::{IntoStaticStr, VariantArray};
 
 use super::access::{ProtectedPath, PublicPath, RuleEntry, TrustedNetworks};
 use super::reply::ReplyTexts;
+use super::tokens::{Endpoints, TokenSettings};
 use super::upstream::Upstream;
 use crate::keys::entry::ConsumerEntry;
 use crate::request::key_source::KeySource;
@@ -60,6 +61,12 @@ pub struct Document {
     pub cors_preflight: CorsPreflight,
     /// The roles that paths require. Default: any valid key will do.
     pub rules: Vec<RuleEntry>,
+    /// The paths that the gate itself answers. Default: none.
+    #[serde(skip_serializing)]
+    pub endpoints: Endpoints,
+    /// The tokens that the gate issues and accepts. Default: none.
+    #[serde(skip_serializing)]
+    pub tokens: Option<TokenSettings>,
     /// The reply to a denied caller.
     pub reply: ReplyTexts,
     /// What the upstream is told.
@@ -83,6 +90,8 @@ impl Default for Document {
             trusted_identities: Vec::new(),
             cors_preflight: CorsPreflight::Authenticate,
             rules: Vec::new(),
+            endpoints: Endpoints::default(),
+            tokens: None,
             reply: ReplyTexts::default(),
             upstream: Upstream::default(),
         }

@@ -21,6 +21,11 @@ impl Host for Envoy {
         i64::try_from(since.as_secs()).ok().filter(|seconds| *seconds != 0).map(Timestamp)
     }
 
+    fn random(&self) -> Option<[u8; 16]> {
+        let mut bytes = [0; 16];
+        getrandom::fill(&mut bytes).ok().map(|()| bytes)
+    }
+
     fn source_address(&self) -> Option<Vec<u8>> {
         attribute(vec!["source", "address"])
     }

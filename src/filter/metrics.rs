@@ -84,7 +84,8 @@ impl Metrics {
         if let Some(Some(id)) = self.reasons.get(decision.reason as usize) {
             let _ = increment_metric(*id, 1);
         }
-        if let (Some(keys), Reason::Key, Some(caller)) = (&self.keys, decision.reason, &decision.caller)
+        if let (Some(keys), Some(caller)) = (&self.keys, &decision.caller)
+            && decision.is_allowed()
             && let Ok(mut keys) = keys.try_borrow_mut()
         {
             keys.count(caller);

@@ -10,6 +10,7 @@ mod metrics;
 #[cfg(feature = "trap-switch")]
 mod trap;
 
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::os::wasi::ffi::OsStringExt as _;
 use std::rc::Rc;
@@ -141,11 +142,11 @@ const HOST_FAILED: Reply<'_> = Reply { details: "portcullis_host_failed", ..UNCO
 
 /// The reply if there is no policy.
 const UNCONFIGURED: Reply<'_> =
-    Reply { status: 503, details: "portcullis_unconfigured", headers: &NO_HEADERS, body: "" };
+    Reply { status: 503, details: "portcullis_unconfigured", headers: &NO_HEADERS, body: Cow::Borrowed("") };
 
 fn send(reply: Reply<'_>) -> Action {
     let Reply { status, details, headers, body } = reply;
-    if hostcalls::send_local_response(status, details, headers.as_bytes(), body).is_err() {
+    if hostcalls::send_local_response(status, details, headers.as_bytes(), &body).is_err() {
         // Ends the VM, so that the request is neither forwarded nor left without an answer: Envoy then replies with a 5xx
         // status.
         std::process::abort();

@@ -11,7 +11,7 @@ use crate::value::text::Invalid;
 use crate::value::timestamp::Timestamp;
 
 pub(crate) struct KeyringBuilder<'a> {
-    environment: &'a Environment<'a>,
+    pub(crate) environment: &'a Environment<'a>,
     keyring: Keyring,
     /// The index of each list of roles, by its header value.
     roles: HashMap<String, u32, BuildHasherDefault<DefaultHasher>>,

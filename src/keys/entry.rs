@@ -191,6 +191,8 @@ pub enum EntryProblem {
     EmptyVariable(VariableName),
     #[error("invalid value of environment variable {0}: expected 1 to 1024 visible ASCII characters (0x21 to 0x7E)")]
     MalformedVariable(VariableName),
+    #[error("invalid value of environment variable {0}: expected at least 32 bytes (openssl rand -base64 32)")]
+    ShortSecret(VariableName),
     #[error("duplicate key, also at {0}: both entries are skipped, keep one")]
     DuplicateDigest(String),
 }

@@ -18,6 +18,8 @@ pub struct Keyring {
     pub(super) owners: Vec<Owner>,
     /// The distinct lists of roles of consumers.
     pub(super) roles: Vec<Roles>,
+    /// The ids of the keys, with their digests. Empty unless the policy has tokens, which contain the id.
+    ids: HashTable<(Box<str>, Digest)>,
 }
 
 pub(super) struct Owner {
@@ -139,6 +141,11 @@ impl Keyring {
         Some(entry.remove().0)
     }
 
+    /// Returns every key and its owner, in no order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Consumer<'_>, Key<'_>)> {
+        self.keys.iter().filter_map(|row| self.find(&row.digest))
+    }
+
     /// Finds the key with this digest, and its owner. Digests are compared in constant time. Lookup timing depends only on
     /// whether a digest in the table has the same prefix as the caller's.
     pub fn find(&self, digest: &Digest) -> Option<(Consumer<'_>, Key<'_>)> {
@@ -150,6 +157,25 @@ impl Keyring {
         let handle = if row.id.is_none() { digest.handle_digits() } else { [0; 16] };
         Some((consumer, Key { row, handle }))
     }
+
+    /// Prepares for [`find_by_id`](Self::find_by_id).
+    pub(crate) fn index_ids(&mut self) {
+        for row in &self.keys {
+            let id = row.id.clone().unwrap_or_else(|| row.digest.handle().into());
+            self.ids.insert_unique(hash_of_id(&id), (id, row.digest), |(id, _)| hash_of_id(id));
+        }
+    }
+
+    /// Finds the key with this id, and its owner.
+    pub(crate) fn find_by_id(&self, id: &str) -> Option<(Consumer<'_>, Key<'_>)> {
+        let (_, digest) = self.ids.find(hash_of_id(id), |(other, _)| **other == *id)?;
+        self.find(digest)
+    }
+}
+
+/// Hashes a key's id like a key.
+fn hash_of_id(id: &str) -> u64 {
+    Digest::of(id.as_bytes()).prefix()
 }
 
 /// Shows only the number of keys: there may be many.

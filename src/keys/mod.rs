@@ -1,9 +1,10 @@
-//! Keys: digests, the key entries of a policy, and the keyring in which a presented key is looked up.
+//! Keys: digests, the key entries of a policy, the keyring in which a presented key is looked up, and tokens.
 
 pub(crate) mod builder;
 pub(crate) mod digest;
 pub(crate) mod entry;
 pub(crate) mod keyring;
+pub(crate) mod token;
 
 pub use digest::Digest;
 pub use entry::{ConsumerEntry, EntryProblem, KeyEntry, RefusedEntry, Secret};

@@ -11,7 +11,7 @@ use crate::path::escape::decode_well_formed;
 use crate::value::names::is_token_byte;
 
 /// The maximum length of a key, in bytes.
-const MAX_KEY_LENGTH: usize = 1024;
+pub const MAX_KEY_LENGTH: usize = 1024;
 
 /// The maximum number of comma-separated parts of `Authorization` that are inspected.
 const MAX_PARTS: usize = 64;
@@ -41,14 +41,20 @@ impl fmt::Debug for Presented<'_> {
     }
 }
 
-/// Finds the credential in all key sources. Two credentials are always an error, even in different places (RFC 6750,
+/// Finds the credential in all key sources. `max_bearer` is the maximum length of a bearer credential, in bytes: a token is
+/// longer than a key. Two credentials are always an error, even in different places (RFC 6750,
 /// section 2).
 #[inline(never)]
-pub fn find<'a>(request: &Request<'a>, query: Option<&'a [u8]>, sources: &[KeySource]) -> Presented<'a> {
+pub fn find<'a>(
+    request: &Request<'a>,
+    query: Option<&'a [u8]>,
+    sources: &[KeySource],
+    max_bearer: usize,
+) -> Presented<'a> {
     let mut found = Presented::Nothing;
     for (source, place) in sources.iter().enumerate() {
         let more = match place {
-            KeySource::Bearer if request.may_have("authorization") => in_authorization(request, source),
+            KeySource::Bearer if request.may_have("authorization") => in_authorization(request, source, max_bearer),
             KeySource::Header(name) if request.may_have(name.as_str()) => in_header(request, name.as_str(), source),
             KeySource::Bearer | KeySource::Header(_) => Presented::Nothing,
             KeySource::Query(name) => in_query(query, name.as_str(), source),
@@ -121,13 +127,13 @@ fn in_header<'a>(request: &Request<'a>, name: &str, source: usize) -> Presented<
 /// * Another scheme is ignored and forwarded to the upstream.
 /// * Envoy joins two lines with a comma. So a comma next to a Bearer credential means a second credential.
 #[inline(never)]
-fn in_authorization<'a>(request: &Request<'a>, source: usize) -> Presented<'a> {
+fn in_authorization<'a>(request: &Request<'a>, source: usize, max_length: usize) -> Presented<'a> {
     let mut values = request.values("authorization");
     let Some(first) = values.next() else { return Presented::Nothing };
     let is_alone = values.next().is_none();
     match bearer(first) {
         // A token68 contains no comma.
-        Some(key) if is_alone && key.len() <= MAX_KEY_LENGTH && is_token68(key) => {
+        Some(key) if is_alone && key.len() <= max_length && is_token68(key) => {
             Presented::Key(source, Cow::Borrowed(key))
         }
         Some(_) if is_alone && !first.contains(&b',') => Presented::Malformed(source),

@@ -10,7 +10,7 @@ pub(crate) mod peer;
 pub(crate) mod query;
 pub(crate) mod spiffe;
 
-pub use credential::{Presented, find, is_presentable, is_token68};
+pub use credential::{MAX_KEY_LENGTH, Presented, find, is_presentable, is_token68};
 pub use headers::{HeaderBlock, Headers};
 pub use key_source::KeySource;
 pub use message::Request;

@@ -33,6 +33,16 @@ impl Timestamp {
     }
 }
 
+impl Timestamp {
+    /// Returns the RFC 3339 form, such as `2027-02-01T00:00:00Z`; `None` after the year 9999, which it cannot write.
+    pub(crate) fn to_rfc3339(self) -> Option<String> {
+        let date = OffsetDateTime::from_unix_timestamp(self.0).ok()?;
+        let (year, month, day) = date.to_calendar_date();
+        let (hour, minute, second) = date.to_hms();
+        Some(format!("{year:04}-{:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z", u8::from(month)))
+    }
+}
+
 impl Text for Timestamp {
     const EXPECTED: &'static str = "a date-time such as 2027-02-01T00:00:00Z";
     /// A `format` would reject the space instead of `T`, which RFC 3339 allows.
@@ -67,6 +77,8 @@ mod tests {
         ] {
             assert_eq!(Timestamp::from_rfc3339(text), Some(Timestamp(seconds)), "{text}");
         }
+        assert_eq!(Timestamp(1_795_305_601).to_rfc3339().as_deref(), Some("2026-11-22T00:00:01Z"));
+        assert_eq!(Timestamp::MAX.to_rfc3339(), None);
     }
 
     #[test]

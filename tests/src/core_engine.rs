@@ -89,12 +89,20 @@ fn changed(mut headers: Vec<Pair>, mutations: &HeaderMutations<'_>) -> Vec<Pair>
 
 fn owned(reply: &portcullis::Reply<'_>) -> Reply {
     let pair = |(name, value): (&[u8], &[u8])| (name.to_vec(), value.to_vec());
-    Reply { status: reply.status, headers: reply.headers.headers().iter().map(pair).collect(), body: reply.body.into() }
+    Reply {
+        status: reply.status,
+        headers: reply.headers.headers().iter().map(pair).collect(),
+        body: reply.body.as_bytes().into(),
+    }
 }
 
 impl Host for Told {
     fn now(&self) -> Option<Timestamp> {
         Some(self.now)
+    }
+
+    fn random(&self) -> Option<[u8; 16]> {
+        Some([7; 16])
     }
 
     fn source_address(&self) -> Option<Vec<u8>> {

@@ -18,21 +18,38 @@ use crate::yaml::{Bytes, Values};
 pub const ENVOY: &str = "envoy";
 
 /// The reasons for allowing requests.
-pub const GRANTS: [&str; 6] =
-    ["disabled", "cors_preflight", "public_path", "trusted_network", "trusted_identity", "key"];
+pub const GRANTS: [&str; 9] = [
+    "disabled",
+    "cors_preflight",
+    "public_path",
+    "trusted_network",
+    "trusted_identity",
+    "key",
+    "token",
+    "whoami",
+    "token_issued",
+];
+
+/// Of these, the ones that the gate answers itself, with 200.
+pub const ANSWERS: [&str; 2] = ["whoami", "token_issued"];
 
 /// The reasons for denying requests, with the status of the reply.
-pub const DENIALS: [(&str, u16); 10] = [
+pub const DENIALS: [(&str, u16); 15] = [
     ("bad_request_target", 400),
     ("identity_header_named", 400),
     ("multiple_credentials", 400),
     ("no_credential", 401),
     ("malformed_credential", 401),
     ("unknown_key", 401),
+    ("unknown_token", 401),
+    ("expired_token", 401),
     ("disabled_key", 401),
     ("key_not_yet_valid", 401),
     ("expired_key", 401),
     ("missing_role", 403),
+    ("token_needs_key", 403),
+    ("method_not_allowed", 405),
+    ("token_unavailable", 503),
 ];
 
 /// The expectations of a row.
@@ -121,7 +138,8 @@ impl Expectation {
                 found.push(Discrepancy { what: what.to_owned(), expected, got });
             }
         };
-        let passes = !(self.reason == ENVOY || self.is_denial() && !report_mode);
+        let is_answered = ANSWERS.contains(&self.reason.as_str());
+        let passes = !(self.reason == ENVOY || is_answered || self.is_denial() && !report_mode);
         let reason = observation.reason.as_deref().unwrap_or(ENVOY);
         if reason != self.reason {
             // The other expectations follow from the reason.
@@ -162,7 +180,8 @@ impl Expectation {
             // The upstream refuses to open tunnels.
             None if passes && on_wire && row.request.method() == b"CONNECT" => Some(self.status.unwrap_or(501)),
             None if passes => Some(self.status.unwrap_or(200)),
-            None => self.status,
+            None if self.reason == ENVOY => self.status,
+            None => Some(self.status.unwrap_or(200)),
         }
     }
 

@@ -43,6 +43,16 @@ impl Fleet {
         Self::start_changed(policies, options, module, |_| {})
     }
 
+    /// As [`Fleet::start`], with these variables in the environment of the gates.
+    ///
+    /// # Panics
+    /// If Envoy does not start.
+    pub fn start_in(environment: &[(&str, &str)], policies: &[(&str, &Gate)]) -> Self {
+        let variable = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let environment = environment.iter().map(variable).collect();
+        Self::start_all(policies, Options::default(), crate::paths::module(), environment, |_| {})
+    }
+
     /// As [`Fleet::start_with`], with a changed configuration around the gates.
     ///
     /// # Panics
@@ -53,6 +63,16 @@ impl Fleet {
         module: PathBuf,
         change: impl FnOnce(&mut Value),
     ) -> Self {
+        Self::start_all(policies, options, module, Vec::new(), change)
+    }
+
+    fn start_all(
+        policies: &[(&str, &Gate)],
+        options: Options,
+        module: PathBuf,
+        environment: Vec<(String, String)>,
+        change: impl FnOnce(&mut Value),
+    ) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let upstream = Upstream::start();
         let listener = |(name, _): &(&str, &Gate)| {
@@ -60,7 +80,7 @@ impl Fleet {
             Listener { name: (*name).to_owned(), kind: Kind::Edge, gate, tls: None }
         };
         let listeners = policies.iter().map(listener).collect();
-        let bootstrap = Bootstrap { module, ..bootstrap(listeners, &upstream) };
+        let bootstrap = Bootstrap { module, environment, ..bootstrap(listeners, &upstream) };
         for (name, policy) in policies {
             replace(directory.path(), &file(name), &bootstrap.discovery(name, "1", policy).to_string());
         }

@@ -30,7 +30,8 @@ fn answers(cases: &Cases, row: &Row) -> Vec<&'static str> {
 fn the_reference_gives_the_answer_of_each_row() {
     let (mut rows, mut open, mut others) = (0, 0, Vec::new());
     for cases in load_all().expect("the table loads") {
-        for row in cases.rows.iter().filter(|row| row.runs_on(EngineName::Core)) {
+        // The reference has no tokens: services and Envoy's own filter verify them in the suite `tokens`.
+        for row in cases.rows.iter().filter(|row| cases.name != "tokens" && row.runs_on(EngineName::Core)) {
             rows += 1;
             let answers = answers(&cases, row);
             open += usize::from(answers.first().is_some_and(|first| *first != row.expect.reason));

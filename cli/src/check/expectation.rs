@@ -59,7 +59,7 @@ impl Expectation {
 
     /// The expected and the actual outcome, if they differ.
     pub(super) fn miss(&self, got: &Checked<'_>) -> Option<(String, String)> {
-        let caller = got.decision.caller;
+        let caller = got.decision.caller.as_ref();
         let status = match &got.outcome {
             Outcome::Reply(reply) => reply.status.to_string(),
             Outcome::Forward(_) => "none: forwarded".to_owned(),

@@ -179,10 +179,10 @@ impl<'a> Checked<'a> {
         let decision = policy.decide(&request, spec, &mut events);
         Self {
             request,
-            decision,
             verdict: policy.verdict(&decision),
             outcome: policy.outcome(&request, &decision),
             steps: trace::steps(merged, spec, &events, &decision),
+            decision,
         }
     }
 

@@ -145,6 +145,10 @@ impl Explainer<'_> {
                 let why = "a header or parameter may override the method or the path in a backend";
                 step(4, "public_paths", Skipped, format!("together with cors_preflight: {why}"))
             }
+            Event::Endpoint(_) => {
+                let why = "together with cors_preflight: the gate itself answers this path";
+                Step { place: self.place("endpoints"), ..step(4, "public_paths", Skipped, why.to_owned()) }
+            }
             Event::CorsPreflight(Preflight::NotAllowed) => {
                 step(3, "cors_preflight", Continued, "preflights need a key, like other requests".to_owned())
             }
@@ -179,6 +183,10 @@ impl Explainer<'_> {
                 let why = self.decision.caller.as_ref().map(|caller| self.key(caller)).unwrap_or_default();
                 step(7, "key", Continued, why)
             }
+            Event::Token => {
+                let why = self.decision.caller.as_ref().map(|caller| self.key(caller)).unwrap_or_default();
+                step(7, "token", Continued, format!("issued for {why}"))
+            }
             // `last` describes all of step 8 together.
             Event::Variant { .. } | Event::AnyPath { .. } => return None,
         })
@@ -199,10 +207,24 @@ impl Explainer<'_> {
             (Reason::MultipleCredentials, _) => deny(6, "credential", "more than one credential".to_owned()),
             (Reason::MalformedCredential, _) => deny(6, "credential", format!("malformed key in {}", source())),
             (Reason::UnknownKey, _) => deny(7, "key", "key not found".to_owned()),
+            (Reason::UnknownToken, _) => {
+                deny(7, "token", "not issued by this policy with these secrets, or its key is gone".to_owned())
+            }
+            (Reason::ExpiredToken, _) => deny(7, "token", "expired".to_owned()),
+            (Reason::TokenNeedsKey, _) => deny(9, "endpoint", "a token is issued only for a key".to_owned()),
+            (Reason::MethodNotAllowed, _) => deny(9, "endpoint", "it has other methods".to_owned()),
+            (Reason::TokenUnavailable, _) => {
+                let why = "no secret of tokens.secrets can be used here, or the token would be too long";
+                deny(9, "endpoint", why.to_owned())
+            }
+            (Reason::Whoami | Reason::TokenIssued, _) => {
+                let why = "answered by the gate".to_owned();
+                vec![Step { result: StepResult::Allowed, ..step(9, "endpoint", why) }]
+            }
             (Reason::DisabledKey | Reason::KeyNotYetValid | Reason::ExpiredKey, Some(caller)) => {
                 deny(7, "key", self.key(caller))
             }
-            (Reason::Key | Reason::MissingRole, Some(caller)) => self.rules(events, caller),
+            (Reason::Key | Reason::Token | Reason::MissingRole, Some(caller)) => self.rules(events, caller),
             _ => Vec::new(),
         }
     }
@@ -272,11 +294,12 @@ impl Explainer<'_> {
         if steps.is_empty() {
             steps.push(step("no rule matches: any valid key is enough".to_owned(), None));
         }
+        let name = self.decision.reason.name();
         let why = "forwarded without the key, with the consumer's name and roles";
         let forwarded = "forwarded with the key, and with the consumer's name and roles";
         let forwards = self.merged.node.get("upstream").and_then(|upstream| upstream.get("forward_credential"));
         let why = if forwards == Some(&true.into()) { forwarded } else { why };
-        steps.push(Step { number: 9, name: "key", result: StepResult::Allowed, why: why.to_owned(), place: None });
+        steps.push(Step { number: 9, name, result: StepResult::Allowed, why: why.to_owned(), place: None });
         steps
     }
 

@@ -27,7 +27,12 @@ impl Wire {
                 // Envoy closes the connection after a 400 (measured, HTTP/1).
                 headers.push(("connection".to_owned(), "close".to_owned()));
             }
-            let body = if request.method == b"HEAD" { String::new() } else { reply.body.to_owned() };
+            let body = match request.method {
+                b"HEAD" => String::new(),
+                // A token is as good as the key.
+                _ if reply.status == 200 && reply.body.contains("access_token") => "(a token, not shown)".to_owned(),
+                _ => reply.body.clone().into_owned(),
+            };
             return Self { status: reply.status, headers, body };
         }
         // The grpc-status of Envoy's local replies (Grpc::Utility::httpToGrpcStatus).
@@ -40,7 +45,7 @@ impl Wire {
         if !headers.iter().any(|(name, _)| name == "grpc-status") {
             headers.push(("grpc-status".to_owned(), status.to_owned()));
         }
-        headers.push(("grpc-message".to_owned(), utf8_percent_encode(reply.body, GRPC_MESSAGE).to_string()));
+        headers.push(("grpc-message".to_owned(), utf8_percent_encode(&reply.body, GRPC_MESSAGE).to_string()));
         Self { status: 200, headers, body: String::new() }
     }
 }

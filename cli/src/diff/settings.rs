@@ -1,11 +1,14 @@
 //! Compares single fields: the mode, preflights, key sources, identities, headers, texts.
 
-use portcullis::document::{CorsPreflight, Mode, Upstream};
+use std::cmp::Ordering;
+
+use portcullis::document::{CorsPreflight, Endpoints, Mode, TokenSettings, Upstream};
 use portcullis::request::KeySource;
 use portcullis::request::SpiffeIdPattern;
 
 use super::Effect::{Closes, MayOpen, Neither, Opens};
 use super::{Change, Side};
+use crate::when::Span;
 
 pub(super) fn compare(old: &Side, new: &Side) -> Vec<Change> {
     let mut changes = Vec::new();
@@ -23,6 +26,8 @@ pub(super) fn compare(old: &Side, new: &Side) -> Vec<Change> {
     sources(&before.key_sources, &after.key_sources, &mut changes);
     identities(old, new, &mut changes);
     upstream(&before.upstream, &after.upstream, &mut changes);
+    endpoints(&before.endpoints, &after.endpoints, &mut changes);
+    tokens(before.tokens.as_ref(), after.tokens.as_ref(), &mut changes);
     let texts = [
         ("name", before.name.as_str() != after.name.as_str()),
         ("reply", texts_of(old) != texts_of(new)),
@@ -77,6 +82,42 @@ fn sources(old: &[KeySource], new: &[KeySource], changes: &mut Vec<Change>) {
     let same = old.len() == new.len() && new.iter().all(|source| old.contains(source));
     if same && old != new {
         changes.push(Change::new(Neither, "key_sources", "different order"));
+    }
+}
+
+fn endpoints(old: &Endpoints, new: &Endpoints, changes: &mut Vec<Change>) {
+    for (before, after) in [(&old.whoami, &new.whoami), (&old.token, &new.token)] {
+        let (before, after) = (before.as_ref(), after.as_ref());
+        if let Some(path) = before.filter(|_| before != after) {
+            let what = format!("{} goes to the service again, as the other rules say", path.as_str());
+            changes.push(Change::new(MayOpen, "endpoints", what));
+        }
+        if let Some(path) = after.filter(|_| before != after) {
+            changes.push(Change::new(Neither, "endpoints", format!("the gate itself answers {}", path.as_str())));
+        }
+    }
+}
+
+fn tokens(old: Option<&TokenSettings>, new: Option<&TokenSettings>, changes: &mut Vec<Change>) {
+    let secrets = |settings: Option<&TokenSettings>| {
+        let secrets = settings.into_iter().flat_map(|settings| &settings.secrets);
+        secrets.map(|secret| secret.env.to_string()).collect::<Vec<_>>()
+    };
+    let (before, after) = (secrets(old), secrets(new));
+    for name in after.iter().filter(|name| !before.contains(name)) {
+        changes.push(Change::new(Opens, "tokens", format!("tokens signed with the secret in {name} are accepted")));
+    }
+    for name in before.iter().filter(|name| !after.contains(name)) {
+        changes.push(Change::new(Closes, "tokens", format!("tokens signed with the secret in {name} are rejected")));
+    }
+    if let (Some(old), Some(new)) = (old, new) {
+        let (before, after) = (old.lifetime.seconds(), new.lifetime.seconds());
+        let what = format!("tokens are valid for {}, instead of {}", Span::seconds(after), Span::seconds(before));
+        match before.cmp(&after) {
+            Ordering::Less => changes.push(Change::new(Opens, "tokens", what)),
+            Ordering::Equal => {}
+            Ordering::Greater => changes.push(Change::new(Closes, "tokens", what)),
+        }
     }
 }
 

@@ -11,7 +11,7 @@ mod lines;
 pub(crate) mod orchestra;
 mod policy;
 mod report;
-mod rxinfer;
+pub(crate) mod rxinfer;
 mod source;
 mod table;
 
@@ -74,7 +74,8 @@ enum Kind {
     Deepaas(Common),
     /// Import the tokens of RxInferServer, as mongoexport writes the collection
     #[command(after_help = examples!("  mongoexport --db rxinferserver --collection tokens --out tokens.json
-  portcullis import rxinfer tokens.json"))]
+  portcullis import rxinfer tokens.json
+  portcullis import rxinfer --dev-token"))]
     Rxinfer(rxinfer::Rxinfer),
     /// Import Envoy's filter envoy.filters.http.api_key_auth, from a bootstrap or from the filter's configuration
     #[command(after_help = examples!("  portcullis import api-key-auth envoy.yaml"))]
@@ -130,7 +131,10 @@ impl Import {
                 common.take(&source, discovered)
             }
             Kind::Rxinfer(rxinfer) => {
-                let source = rxinfer.common.source()?;
+                let source = match rxinfer.common.file {
+                    None if rxinfer.dev_token => Source { name: "--dev-token".to_owned(), text: String::new() },
+                    _ => rxinfer.common.source()?,
+                };
                 let discovered = rxinfer::find(&source, rxinfer.dev_token)?;
                 rxinfer.common.take(&source, discovered)
             }

@@ -10,16 +10,22 @@ use super::source::Source;
 use crate::when::point;
 use crate::yaml::{Node, Position, Tree};
 
-/// The development token of RxInferServer, which is publicly known.
-const DEV_TOKEN: &str = "dev-token";
-const ENABLE: &str = "RXINFER_SERVER_ENABLE_DEV_TOKEN";
+/// The development token of RxInferServer, which is publicly known, and its role.
+pub(crate) const DEV_TOKEN: (&str, &str) = ("dev-token", "user");
+/// The variable with which RxInferServer's users enable the development token.
+pub(crate) const ENABLE: &str = "RXINFER_SERVER_ENABLE_DEV_TOKEN";
+
+/// Whether the development token is enabled in the environment, as RxInferServer reads it.
+pub(crate) fn is_dev_token_enabled() -> bool {
+    std::env::var_os(ENABLE).is_some_and(|value| value.eq_ignore_ascii_case("true"))
+}
 
 /// The options of `import rxinfer`.
 #[derive(Debug, Args)]
 pub(super) struct Rxinfer {
     #[command(flatten)]
     pub(super) common: Common,
-    /// Also import the development token, with its role `user`. It is publicly known: never use it in production
+    /// Import the development token, with its role `user`; needs no FILE. It is publicly known: never use it in production
     #[arg(long)]
     pub(super) dev_token: bool,
 }
@@ -34,15 +40,16 @@ pub(super) fn find(source: &Source, dev_token: bool) -> Result<Discovered> {
         token(&document, &mut discovered);
     }
     if dev_token {
-        let mut key = DiscoveredKey::of(DEV_TOKEN, None, "development");
-        key.roles = Some(vec!["user".to_owned()]);
+        let (token, role) = DEV_TOKEN;
+        let mut key = DiscoveredKey::of(token, None, "development");
+        key.roles = Some(vec![role.to_owned()]);
         key.description = Some("RxInferServer's development token, which is publicly known".to_owned());
-        discovered.push(DEV_TOKEN, key);
+        discovered.push(token, key);
         discovered.note(
             None,
             "the development token is imported, but it is publicly known: `portcullis keys disable` disables it",
         );
-    } else if std::env::var_os(ENABLE).is_some_and(|value| value.eq_ignore_ascii_case("true")) {
+    } else if is_dev_token_enabled() {
         discovered.leave(
             None,
             format!("the development token ({ENABLE} is true): it is publicly known; --dev-token imports it"),
@@ -52,10 +59,19 @@ pub(super) fn find(source: &Source, dev_token: bool) -> Result<Discovered> {
     discovered.set("key_sources", list(["bearer"]), "RxInferServer accepts its tokens only as Authorization: Bearer.");
     discovered.set(
         "public_paths",
-        list(["/v1/ping", "/v1/token/generate"]),
-        "What RxInferServer answers without a token. The gate does not know tokens that are generated there: remove \
-         that\n\
-         path if you create tokens with `portcullis keys`.",
+        list(["/v1/ping"]),
+        "RxInferServer answers this without a token. It also gives a token to everyone at /v1/token/generate; the gate, \
+         \nonly for a key.",
+    );
+    discovered.set(
+        "endpoints",
+        Node::from(json!({"whoami": "/v1/token/roles", "token": "/v1/token/generate"})),
+        "The paths of RxInferServer, answered by the gate.",
+    );
+    discovered.set(
+        "tokens",
+        Node::from(json!({"secrets": [{"env": "PORTCULLIS_TOKEN_SECRET"}]})),
+        "Set this variable where Envoy runs, to at least 32 bytes: `openssl rand -base64 32`.",
     );
     discovered.set("cors_preflight", "allow".into(), "RxInferServer answers preflights itself.");
     discovered.set(

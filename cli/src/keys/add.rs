@@ -7,7 +7,7 @@ use clap::Args;
 use portcullis::document::Document;
 use portcullis::keys::Digest;
 use portcullis::request::KeySource;
-use portcullis::request::{Presented, find};
+use portcullis::request::{MAX_KEY_LENGTH, Presented, find};
 use portcullis::{HeaderBlock, Request};
 
 use super::entry::Entry;
@@ -123,6 +123,6 @@ impl Examiner {
     /// Whether the gate finds a key in a request with only this header.
     fn finds(&self, header: &str, value: Vec<u8>) -> bool {
         let block = HeaderBlock::new(&[(header, value)]);
-        matches!(find(&Request::new(block.headers()), None, &self.sources), Presented::Key { .. })
+        matches!(find(&Request::new(block.headers()), None, &self.sources, MAX_KEY_LENGTH), Presented::Key { .. })
     }
 }

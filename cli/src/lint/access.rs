@@ -1,6 +1,6 @@
 //! Lints of public paths, trusted callers, key sources and rules.
 
-use portcullis::document::{ClientAddress, Document, Mode, ProtectedPath, PublicPath, RuleEntry};
+use portcullis::document::{ClientAddress, Document, Endpoints, Mode, ProtectedPath, PublicPath, RuleEntry};
 use portcullis::path::Ambiguity;
 use portcullis::request::IpRange;
 use portcullis::request::KeySource;
@@ -21,6 +21,8 @@ pub(super) fn examine(subject: &Subject<'_>, document: &Document, findings: &mut
     rules(subject, document, findings);
     unprotected_rules(subject, document, findings);
     wide_patterns(subject, document, findings);
+    endpoints(subject, document, findings);
+    long_tokens(subject, document, findings);
 }
 
 fn mode(subject: &Subject<'_>, document: &Document, findings: &mut Vec<Finding>) {
@@ -220,6 +222,37 @@ fn unprotected_rules(subject: &Subject<'_>, document: &Document, findings: &mut 
             let message = format!("no protected path matches {example}: it needs no key, so no role is checked");
             let fix = "add the path to protected_paths too";
             findings.push(subject.finding(Code::UnprotectedRule, &format!("rules[{index}]"), &message, fix));
+        }
+    }
+}
+
+/// Finds public paths and rules that an author may believe to apply to an endpoint.
+fn endpoints(subject: &Subject<'_>, document: &Document, findings: &mut Vec<Finding>) {
+    let Endpoints { whoami, token } = &document.endpoints;
+    for (name, endpoint) in [("whoami", whoami), ("token", token)] {
+        let pattern = endpoint.as_ref().and_then(|path| path.as_str().parse::<PathPattern>().ok());
+        let Some(pattern) = pattern else { continue };
+        let mut public = document.public_paths.iter().map(|public| &public.path);
+        let mut rules = document.rules.iter().map(|rule| &rule.path);
+        let public = public.position(|path| path.includes(&pattern)).map(|index| format!("public_paths[{index}]"));
+        let rule = rules.position(|path| path.includes(&pattern)).map(|index| format!("rules[{index}]"));
+        for other in public.into_iter().chain(rule) {
+            let message =
+                format!("{other} matches this path too, but does not apply to it: it needs a valid key, and no role");
+            let fix = format!("nothing, if that is meant; otherwise exclude the path from {other}");
+            findings.push(subject.finding(Code::CoveredEndpoint, &format!("endpoints.{name}"), &message, fix));
+        }
+    }
+}
+
+fn long_tokens(subject: &Subject<'_>, document: &Document, findings: &mut Vec<Finding>) {
+    let Ok(loaded) = Policy::compile(document.clone(), &|name| subject.variables.get(name)) else { return };
+    let too_long = loaded.policy.consumers_without_tokens();
+    for (index, consumer) in document.consumers.iter().enumerate() {
+        if too_long.contains(&consumer.name.as_str()) {
+            let message = "with the names of all of its roles, a token would have more than 4096 bytes: none is issued";
+            let fix = "give the consumer fewer or shorter roles";
+            findings.push(subject.finding(Code::LongToken, &format!("consumers[{index}].roles"), message, fix));
         }
     }
 }

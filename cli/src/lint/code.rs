@@ -15,6 +15,7 @@ pub(crate) enum Code {
     UnsetVariable,
     EmptyKey,
     DemoKey,
+    DevToken,
     WeakKey,
     ShortKey,
     PlaintextKey,
@@ -29,6 +30,8 @@ pub(crate) enum Code {
     PublicProtectedPath,
     AllPublic,
     WidePatterns,
+    CoveredEndpoint,
+    LongToken,
     UnknownRole,
     RemoteIp,
     TrustsLoopback,
@@ -88,6 +91,8 @@ impl Code {
                 | Self::RefusedEntry
                 | Self::BrokenStore
                 | Self::RolesTwice
+                | Self::DevToken
+                | Self::LongToken
                 | Self::NoGate
                 | Self::FailOpen
                 | Self::UnlistedVariable

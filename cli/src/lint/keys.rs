@@ -10,6 +10,7 @@ use portcullis::keys::{ConsumerEntry, KeyEntry, Secret};
 use super::code::Code;
 use super::finding::Finding;
 use super::policy::Subject;
+use crate::import::rxinfer::DEV_TOKEN;
 use crate::when::Span;
 
 /// The keys of `envoy/envoy.yaml`, which are publicly known.
@@ -65,7 +66,9 @@ const SHORTEST: usize = 16;
 static KNOWN: LazyLock<BTreeMap<Digest, Code>> = LazyLock::new(|| {
     let digests = |keys: &'static [&str], code| keys.iter().map(move |key| (Digest::of(key.as_bytes()), code));
     let empty = [(Digest::of(b""), Code::EmptyKey)];
-    digests(&WELL_KNOWN, Code::WeakKey).chain(digests(&DEMO_KEYS, Code::DemoKey)).chain(empty).collect()
+    let dev_token = [(Digest::of(DEV_TOKEN.0.as_bytes()), Code::DevToken)];
+    let known = digests(&WELL_KNOWN, Code::WeakKey).chain(digests(&DEMO_KEYS, Code::DemoKey));
+    known.chain(dev_token).chain(empty).collect()
 });
 
 /// Checks every consumer.
@@ -123,6 +126,9 @@ fn examine_key(subject: &Subject<'_>, path: &str, key: &KeyEntry, findings: &mut
             );
         }
         Some(Code::DemoKey) => warn(Code::DemoKey, "this is a key of the demonstration, which is publicly known", NEW),
+        Some(Code::DevToken) => {
+            warn(Code::DevToken, "this is RxInferServer's development token, which is publicly known", NEW);
+        }
         Some(_) => warn(Code::WeakKey, "this is a common key, which attackers try first", NEW),
         None if value.as_ref().is_some_and(|value| value.len() < SHORTEST) => {
             warn(Code::ShortKey, "the key has fewer than 16 characters, so it can be guessed", NEW);

@@ -146,7 +146,7 @@ impl Subject<'_> {
         match &entry.problem {
             EntryProblem::UnsetVariable(name) if !self.variables.has(name.as_str()) => {
                 let message = format!(
-                    "{}: the variable {name} is not passed to the module, so this key does not work",
+                    "{}: the variable {name} is not passed to the module, so this entry does not work",
                     entry.path
                 );
                 let fix = "add it to the variables of the plugin (vm_config.environment_variables, vmConfig.env, \

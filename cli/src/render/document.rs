@@ -37,20 +37,23 @@ impl KeylessPolicy {
         let refused = loaded.refused_entries.iter();
         let refused = refused.filter(|entry| !matches!(entry.problem, EntryProblem::UnsetVariable(_)));
         let refused = refused.map(|entry| format!("{}: {entry}", merged.place(&entry.path))).collect();
-        let mut variables = Vec::new();
-        let mut places = Vec::new();
+        let (mut variables, mut places) = (Vec::new(), Vec::new());
+        let mut name = |entry: &Node| {
+            let variable = entry.get("env").and_then(Node::text).map(str::to_owned);
+            if let Some(variable) = variable.filter(|variable| !variables.contains(variable)) {
+                variables.push(variable);
+            }
+        };
         for (index, consumer) in items(merged.node.get_mut("consumers")).iter_mut().enumerate() {
             for (number, key) in items(consumer.get_mut("keys")).iter_mut().enumerate() {
-                if let Some(variable) = key.get("env").and_then(Node::text).map(str::to_owned)
-                    && !variables.contains(&variable)
-                {
-                    variables.push(variable);
-                }
+                name(key);
                 if hash_plaintext(key) {
                     places.push(format!("consumers[{index}].keys[{number}]"));
                 }
             }
         }
+        let secrets = merged.node.get_mut("tokens").and_then(|tokens| tokens.get_mut("secrets"));
+        items(secrets).iter().for_each(&mut name);
         let plaintext = places.iter().map(|place| merged.place(place)).collect();
         let digest = format!("{:012x}", loaded.policy.digest().first_48_bits());
         Ok(Self { node: merged.node, variables, digest, refused, plaintext })

@@ -19,6 +19,7 @@ use clap::{ArgGroup, Args};
 use portcullis::document::Mode;
 
 use crate::files::PolicyFile;
+use crate::import::rxinfer;
 use crate::mode;
 use crate::render::envoy::{Admin, Tls, Upstream};
 use crate::watch;
@@ -60,7 +61,10 @@ pub(crate) struct Run {
     store: Option<PathBuf>,
     /// A bearer token, as for DEEPaaS. Other users can see it in the list of processes, but not one in
     /// DEEPAAS_AUTH_BEARER_TOKEN
-    #[arg(long, value_name = "TOKEN", conflicts_with_all = ["policy", "api_keys"], allow_hyphen_values = true)]
+    #[arg(
+        long, visible_alias = "auth-bearer-token", value_name = "TOKEN", conflicts_with_all = ["policy", "api_keys"],
+        allow_hyphen_values = true
+    )]
     bearer_token: Option<Token>,
     /// Orchestra's file of keys
     #[arg(long, value_name = "FILE", conflicts_with = "policy")]
@@ -117,7 +121,16 @@ impl Run {
             let envoy = install::find(self.envoy.as_deref(), &events)?;
             return configuration::run(&envoy, &configuration, sender, &events);
         };
-        let overrides = Overrides { public: self.public, mode: self.mode };
+        let dev_token = rxinfer::is_dev_token_enabled();
+        if dev_token && !self.listen.ip().is_loopback() {
+            bail!(
+                "{}: the development token of RxInferServer is publicly known, and {} can be reached by others: listen \
+                 on 127.0.0.1, or unset the variable",
+                rxinfer::ENABLE,
+                self.listen
+            );
+        }
+        let overrides = Overrides { public: self.public, mode: self.mode, dev_token };
         overrides.check()?;
         let policy = self.policy.map(|file| PolicyFile { file, store: self.store });
         let source = Source::choose(policy, self.bearer_token, self.api_keys)?;

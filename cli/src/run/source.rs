@@ -14,6 +14,7 @@ use crate::files::{EffectivePolicy, POLICY, PolicyFile, environment, merge};
 use crate::import::deepaas::{self, VARIABLE as TOKEN};
 use crate::import::orchestra::VARIABLE as API_KEYS;
 use crate::import::orchestra_as_policy;
+use crate::import::rxinfer::{DEV_TOKEN, ENABLE};
 use crate::render::document::KeylessPolicy;
 use crate::store::Store;
 use crate::yaml::{Node, Tree};
@@ -54,6 +55,8 @@ pub(super) struct Overrides {
     pub(super) public: Vec<String>,
     /// Another mode.
     pub(super) mode: Option<Mode>,
+    /// Whether RxInferServer's development token is a key.
+    pub(super) dev_token: bool,
 }
 
 /// A valid policy, ready to deliver.
@@ -147,6 +150,10 @@ impl Source {
             }
         };
         overrides.add_to(&mut merged);
+        if overrides.dev_token {
+            let (token, _) = DEV_TOKEN;
+            remarks.push(format!("the development token `{token}` is a valid key, because {ENABLE} is true"));
+        }
         // The printed line of a request needs each decision.
         merged.node.set("access_log", true.into());
         let loaded = merged.compile(&environment)?;
@@ -191,15 +198,30 @@ impl Overrides {
         if let Some(mode) = self.mode {
             merged.node.set("mode", mode.as_str().into());
         }
+        if self.dev_token
+            && let Some(consumers) = list_of(&mut merged.node, "consumers")
+        {
+            let (token, role) = DEV_TOKEN;
+            consumers.push(Node::from(json!({"name": "development", "roles": [role], "keys": [{"plaintext": token}]})));
+        }
         if self.public.is_empty() {
             return;
         }
         let more = self.public.iter().map(|path| Node::from(path.as_str()));
-        match merged.node.get_mut("public_paths") {
-            Some(Node { tree: Tree::List(paths), .. }) => paths.extend(more),
-            // Not a list: the gate refuses it with its own message.
-            Some(_) => {}
-            None => merged.node.set("public_paths", Node::list(more)),
+        if let Some(paths) = list_of(&mut merged.node, "public_paths") {
+            paths.extend(more);
         }
+    }
+}
+
+/// A list of the policy, which is added if there is none. `None` if it is not a list: the gate refuses it with its own
+/// message.
+fn list_of<'n>(policy: &'n mut Node, member: &str) -> Option<&'n mut Vec<Node>> {
+    if policy.get(member).is_none() {
+        policy.set(member, Node::list([]));
+    }
+    match policy.get_mut(member) {
+        Some(Node { tree: Tree::List(items), .. }) => Some(items),
+        _ => None,
     }
 }

@@ -1,0 +1,248 @@
+//! Tokens: short-lived JSON Web Tokens (RFC 7519) that the gate issues for a key and accepts in its place.
+//!
+//! A token is signed with HS256 (RFC 7518, section 3.2). Each secret has one header, written out here, and a token is
+//! accepted only with exactly these bytes: so the token cannot choose an algorithm (RFC 8725, section 3.1), and there is no
+//! `crit` to understand. The claims are read only after the signature has been verified.
+
+use core::fmt;
+
+use base64ct::{Base64UrlUnpadded, Encoding as _};
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use serde::{Deserialize, Serialize};
+use sha2::Sha256;
+
+use super::digest::Digest;
+use super::entry::{EntryProblem, Environment, RefusedEntry};
+use super::keyring::{Consumer, Key, Keyring};
+use crate::value::json::{Json, Reader};
+use crate::value::names::{RoleName, VariableName};
+use crate::value::timestamp::Timestamp;
+
+/// The maximum length of a token, in bytes. Envoy and servers accept headers that are as long.
+pub(crate) const MAX_TOKEN_LENGTH: usize = 4096;
+
+/// The minimum length of a secret, in bytes: that of a hash (RFC 7518, section 3.2).
+const MIN_SECRET: usize = 32;
+
+/// How far the clock of the gate that issued a token may be ahead, in seconds.
+const SKEW: i64 = 60;
+
+/// Issues and verifies tokens.
+pub(crate) struct Tokens {
+    /// The name of the policy: the `iss` of its tokens.
+    issuer: String,
+    /// The first signs. All verify, so that a secret can be replaced while its tokens are in use.
+    secrets: Vec<Secret>,
+    /// In seconds.
+    lifetime: i64,
+}
+
+/// A secret, in the form that HMAC needs.
+struct Secret {
+    mac: Hmac<Sha256>,
+    /// The header of the tokens that are signed with it, in base64url.
+    header: String,
+}
+
+/// Shows no secret.
+impl fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Tokens({} secrets)", self.secrets.len())
+    }
+}
+
+/// The claims of a token (RFC 7519, section 4).
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Claims {
+    /// The policy's name.
+    iss: String,
+    /// The consumer's name.
+    sub: String,
+    key_id: String,
+    /// Ties the token to the key: another key of the same id does not accept it.
+    kd: String,
+    /// The roles at the time of issue, for services. The gate itself uses the current roles.
+    scope: String,
+    iat: i64,
+    exp: i64,
+    jti: String,
+}
+
+/// A token that has just been issued. `Debug` does not show it.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct IssuedToken {
+    pub(crate) text: String,
+    /// The roles, separated by blanks (RFC 6749, section 3.3).
+    pub(crate) scope: String,
+    /// The time from which it is no longer valid.
+    pub(crate) expires: Timestamp,
+    /// In seconds.
+    pub(crate) expires_in: i64,
+}
+
+impl fmt::Debug for IssuedToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "IssuedToken(..., {} s)", self.expires_in)
+    }
+}
+
+/// Why a credential is not accepted as a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TokenProblem {
+    /// It does not have the form of a JWT.
+    NoToken,
+    /// It is not one of this policy's tokens, or its key is no longer the same.
+    Unknown,
+    /// It has expired.
+    Expired,
+}
+
+impl Tokens {
+    /// Reads the secrets from the environment. Returns the ones that were skipped, too.
+    pub(crate) fn new<'n>(
+        issuer: &str,
+        variables: impl Iterator<Item = &'n VariableName>,
+        lifetime: i64,
+        environment: &Environment<'_>,
+    ) -> (Self, Vec<RefusedEntry>) {
+        let (mut secrets, mut refused) = (Vec::new(), Vec::new());
+        for (index, variable) in variables.enumerate() {
+            match Secret::read(variable, environment) {
+                Ok(secret) => secrets.push(secret),
+                Err(problem) => {
+                    refused.push(RefusedEntry { path: format!("tokens.secrets[{index}]"), id: None, problem })
+                }
+            }
+        }
+        (Self { issuer: issuer.to_owned(), secrets, lifetime }, refused)
+    }
+
+    /// Issues a token for a key. `None` if there is no secret, or if the token would be too long to be accepted.
+    pub(crate) fn issue(
+        &self,
+        consumer: &Consumer<'_>,
+        key: &Key<'_>,
+        now: Timestamp,
+        id: [u8; 16],
+    ) -> Option<IssuedToken> {
+        let secret = self.secrets.first()?;
+        let (claims, scope, expires) = self.claims_of(consumer, key, now, id)?;
+        let signed = format!("{}.{claims}", secret.header);
+        let signature = secret.mac.clone().chain_update(&signed).finalize().into_bytes();
+        let text = format!("{signed}.{}", Base64UrlUnpadded::encode_string(&signature));
+        let expires_in = expires.0.saturating_sub(now.0);
+        (text.len() <= MAX_TOKEN_LENGTH).then_some(IssuedToken { text, scope, expires, expires_in })
+    }
+
+    /// Whether the token of a key is short enough to be accepted.
+    pub(crate) fn fits(&self, consumer: &Consumer<'_>, key: &Key<'_>) -> bool {
+        let signature = Base64UrlUnpadded::encode_string(&[0; 32]);
+        let longest = Timestamp(i64::from(u32::MAX));
+        self.claims_of(consumer, key, longest, [0; 16])
+            .is_some_and(|(claims, ..)| [header("00000000"), claims, signature].join(".").len() <= MAX_TOKEN_LENGTH)
+    }
+
+    /// Returns the claims in base64url, the scope, and when the token expires.
+    fn claims_of(
+        &self,
+        consumer: &Consumer<'_>,
+        key: &Key<'_>,
+        now: Timestamp,
+        id: [u8; 16],
+    ) -> Option<(String, String, Timestamp)> {
+        let end = now.0.saturating_add(self.lifetime);
+        let expires = key.expires().map_or(end, |key| key.0.min(end));
+        let scope = consumer.roles.iter().map(RoleName::as_str).collect::<Vec<_>>().join(" ");
+        let claims = Claims {
+            iss: self.issuer.clone(),
+            sub: consumer.name.into(),
+            key_id: key.id().into(),
+            kd: key_tie(&key.digest()),
+            scope: scope.clone(),
+            iat: now.0,
+            exp: expires,
+            jti: base16ct::lower::encode_string(&id),
+        };
+        let claims = Base64UrlUnpadded::encode_string(serde_json::to_string(&claims).ok()?.as_bytes());
+        Some((claims, scope, Timestamp(expires)))
+    }
+
+    /// Finds the key that a token was issued for, and when the token expires. Whether the key is valid now is for the caller
+    /// to check.
+    ///
+    /// # Errors
+    /// Why the token is not accepted. `now` is asked for only if the signature is good; without a clock, no token is
+    /// accepted.
+    pub(crate) fn verify<'k>(
+        &self,
+        token: &[u8],
+        keyring: &'k Keyring,
+        now: impl FnOnce() -> Option<Timestamp>,
+    ) -> Result<(Consumer<'k>, Key<'k>, Timestamp), TokenProblem> {
+        let text = core::str::from_utf8(token).map_err(|_| TokenProblem::NoToken)?;
+        let (signed, signature) = text.rsplit_once('.').ok_or(TokenProblem::NoToken)?;
+        let (header, claims) = signed.split_once('.').ok_or(TokenProblem::NoToken)?;
+        if claims.contains('.') {
+            return Err(TokenProblem::NoToken);
+        }
+        let known = self.secrets.iter().find(|secret| secret.header == header || !defence!("token-headers"));
+        let claims = known.and_then(|secret| secret.claims(signed, signature, claims)).ok_or(TokenProblem::Unknown)?;
+        let claims =
+            Json::read(&mut claims.as_slice(), claims.len(), Reader::Whole).map_err(|_| TokenProblem::Unknown)?;
+        let claims: Claims = claims.to(Vec::new()).map_err(|_| TokenProblem::Unknown)?;
+        let now = now().ok_or(TokenProblem::Unknown)?.0;
+        let lasts = claims.exp.saturating_sub(claims.iat);
+        let is_ours = !defence!("tokens-of-another-policy") || claims.iss == self.issuer;
+        let is_short = !defence!("stretched-tokens") || (0..=self.lifetime).contains(&lasts);
+        let has_begun = !defence!("tokens-of-the-future") || claims.iat <= now.saturating_add(SKEW);
+        if !(is_ours && is_short && has_begun) {
+            return Err(TokenProblem::Unknown);
+        }
+        if defence!("expired-tokens") && claims.exp <= now {
+            return Err(TokenProblem::Expired);
+        }
+        let (consumer, key) = keyring.find_by_id(&claims.key_id).ok_or(TokenProblem::Unknown)?;
+        let same_owner = !defence!("tokens-of-a-moved-key") || consumer.name == claims.sub;
+        let same_key = !defence!("tokens-of-a-replaced-key") || key_tie(&key.digest()) == claims.kd;
+        if same_owner && same_key { Ok((consumer, key, Timestamp(claims.exp))) } else { Err(TokenProblem::Unknown) }
+    }
+}
+
+impl Secret {
+    /// The bytes of the variable without a final newline.
+    fn read(variable: &VariableName, environment: &Environment<'_>) -> Result<Self, EntryProblem> {
+        let value = environment(variable.as_str()).ok_or_else(|| EntryProblem::UnsetVariable(variable.clone()))?;
+        let secret = value.strip_suffix(b"\n").unwrap_or(&value);
+        let secret = secret.strip_suffix(b"\r").unwrap_or(secret);
+        if secret.len() < MIN_SECRET {
+            return Err(EntryProblem::ShortSecret(variable.clone()));
+        }
+        // HMAC takes a key of any length.
+        let mac = Hmac::<Sha256>::new_from_slice(secret).map_err(|_| EntryProblem::ShortSecret(variable.clone()))?;
+        // Names the secret without telling anything of it (RFC 7515, section 4.1.4).
+        let name = mac.clone().chain_update("portcullis kid").finalize().into_bytes();
+        let name = base16ct::lower::encode_string(name.first_chunk::<4>().unwrap_or(&[0; 4]));
+        Ok(Self { mac, header: header(&name) })
+    }
+
+    /// Verifies the signature, in constant time, and returns the claims as JSON.
+    fn claims(&self, signed: &str, signature: &str, claims: &str) -> Option<Vec<u8>> {
+        let signature = Base64UrlUnpadded::decode_vec(signature).ok()?;
+        let verified = self.mac.clone().chain_update(signed).verify_slice(&signature);
+        if defence!("token-signatures") && verified.is_err() {
+            return None;
+        }
+        Base64UrlUnpadded::decode_vec(claims).ok()
+    }
+}
+
+/// The header of the tokens of a secret, in base64url.
+fn header(kid: &str) -> String {
+    Base64UrlUnpadded::encode_string(format!(r#"{{"alg":"HS256","kid":"{kid}","typ":"JWT"}}"#).as_bytes())
+}
+
+/// The claim `kd`: the first 16 hex digits of a hash of the key's digest. It tells nothing of the digest.
+fn key_tie(digest: &Digest) -> String {
+    Digest::of(digest.as_bytes()).handle()
+}
