@@ -29,7 +29,8 @@ static TOKENS: LazyLock<Policy> = LazyLock::new(|| {
     Policy::load(document.to_string().as_bytes(), &secret).expect("the policy stands").policy
 });
 static TOKEN: LazyLock<String> = LazyLock::new(|| {
-    let block = HeaderBlock::new(&[(":method", "POST"), (":path", "/token"), (":authority", "a"), ("x-api-key", "key")]);
+    let block =
+        HeaderBlock::new(&[(":method", "POST"), (":path", "/token"), (":authority", "a"), ("x-api-key", "key")]);
     let request = Request::new(block.headers());
     let decision = TOKENS.decide(&request, &Frozen, &mut ());
     let Outcome::Reply(reply) = TOKENS.outcome(&request, &decision) else { panic!("the gate answers") };
