@@ -113,7 +113,7 @@ impl<'a> KeyringBuilder<'a> {
         if let Some(duplicate) = self.find_duplicate() {
             return Err(duplicate);
         }
-        self.keyring.keys.shrink_to_fit(|row| row.digest.prefix());
+        self.keyring.shrink();
         Ok((self.keyring, self.refused.into_iter().map(|(_, entry)| entry).collect()))
     }
 

@@ -58,13 +58,9 @@ impl Digest {
         digits
     }
 
-    pub(super) fn prefix(&self) -> u64 {
-        self.0.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes))
-    }
-
     /// Returns the first 48 bits as a number, which a gauge (and a double) represents exactly.
     pub fn first_48_bits(&self) -> u64 {
-        self.prefix() >> 16
+        self.0.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes) >> 16)
     }
 
     pub(crate) fn as_bytes(&self) -> &[u8; 32] {

@@ -1,6 +1,7 @@
 //! Consumers and their keys, indexed by the digest of the key.
 
 use core::fmt;
+use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher, Hash};
 use std::sync::OnceLock;
 
 use hashbrown::HashTable;
@@ -12,7 +13,7 @@ use crate::value::timestamp::Timestamp;
 /// All keys whose entries were not skipped, and their owners.
 #[derive(Default)]
 pub struct Keyring {
-    /// By the [prefixes](Digest::prefix) of their digests. Keys are boxed to save memory: the table then has no unused space
+    /// By their digests. Keys are boxed to save memory: the table then has no unused space
     /// for whole keys, and does not need twice the space while it grows. The memory of a VM never shrinks.
     pub(super) keys: HashTable<Box<Row>>,
     pub(super) owners: Vec<Owner>,
@@ -133,12 +134,16 @@ impl Keyring {
     }
 
     pub(super) fn insert(&mut self, row: Row) {
-        self.keys.insert_unique(row.digest.prefix(), Box::new(row), |row| row.digest.prefix());
+        self.keys.insert_unique(hash(&row.digest), Box::new(row), |row| hash(&row.digest));
     }
 
     pub(super) fn take(&mut self, digest: &Digest) -> Option<Box<Row>> {
-        let entry = self.keys.find_entry(digest.prefix(), |row| row.digest == *digest).ok()?;
+        let entry = self.keys.find_entry(hash(digest), |row| row.digest == *digest).ok()?;
         Some(entry.remove().0)
+    }
+
+    pub(super) fn shrink(&mut self) {
+        self.keys.shrink_to_fit(|row| hash(&row.digest));
     }
 
     /// Returns every key and its owner, in no order.
@@ -147,9 +152,9 @@ impl Keyring {
     }
 
     /// Finds the key with this digest, and its owner. Digests are compared in constant time. Lookup timing depends only on
-    /// whether a digest in the table has the same prefix as the caller's.
+    /// whether a digest in the table has the same hash as the caller's.
     pub fn find(&self, digest: &Digest) -> Option<(Consumer<'_>, Key<'_>)> {
-        let row = self.keys.find(digest.prefix(), |row| row.digest == *digest)?;
+        let row = self.keys.find(hash(digest), |row| row.digest == *digest)?;
         let owner = self.owners.get(usize::try_from(row.place.0).ok()?)?;
         let Roles { names, value, permit_everything } = self.roles.get(usize::try_from(owner.roles).ok()?)?;
         let consumer =
@@ -162,20 +167,20 @@ impl Keyring {
     pub(crate) fn index_ids(&mut self) {
         for row in &self.keys {
             let id = row.id.clone().unwrap_or_else(|| row.digest.handle().into());
-            self.ids.insert_unique(hash_of_id(&id), (id, row.digest), |(id, _)| hash_of_id(id));
+            self.ids.insert_unique(hash(&*id), (id, row.digest), |(id, _)| hash(id));
         }
     }
 
     /// Finds the key with this id, and its owner.
     pub(crate) fn find_by_id(&self, id: &str) -> Option<(Consumer<'_>, Key<'_>)> {
-        let (_, digest) = self.ids.find(hash_of_id(id), |(other, _)| **other == *id)?;
+        let (_, digest) = self.ids.find(hash(id), |(other, _)| **other == *id)?;
         self.find(digest)
     }
 }
 
-/// Hashes a key's id like a key.
-fn hash_of_id(id: &str) -> u64 {
-    Digest::of(id.as_bytes()).prefix()
+/// Not a part of the digest itself: the author of a policy could choose digests that have it in common.
+fn hash(value: &(impl Hash + ?Sized)) -> u64 {
+    BuildHasherDefault::<DefaultHasher>::default().hash_one(value)
 }
 
 /// Shows only the number of keys: there may be many.

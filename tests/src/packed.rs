@@ -38,7 +38,9 @@ pub fn apart(command: &mut Command) -> &mut Command {
     let names = std::env::vars_os().map(|(name, _)| name);
     let inherited = names.filter(|name| {
         let name = name.to_string_lossy();
-        name.starts_with("GIT_") || ["MAKEFLAGS", "MAKELEVEL", "MFLAGS", "SOURCE_DATE_EPOCH"].contains(&&*name)
+        name.starts_with("GIT_")
+            || name.starts_with("CLIPPY_")
+            || ["MAKEFLAGS", "MAKELEVEL", "MFLAGS", "RUSTC_WORKSPACE_WRAPPER", "SOURCE_DATE_EPOCH"].contains(&&*name)
     });
     for name in inherited.collect::<Vec<_>>() {
         command.env_remove(name);
