@@ -131,9 +131,9 @@ SHELL_SCRIPTS := .ci/run scripts/link-filter
 SCHEMA = PYTHONPATH='$(TOOLS)/check-jsonschema' $(PYTHON) -m check_jsonschema --quiet --builtin-schema
 
 # In this order; each is also a target.
-TEST_PARTS := style deny build trap-module bench-sdk unit-tests suites fuzz-runs
-.PHONY: unit-tests suites fuzz-runs
-test: cyclonedx python ## everything that must pass: lints, unit tests, suites on a real Envoy, some fuzzing
+TEST_PARTS := style deny build trap-module bench-sdk unit-tests suites
+.PHONY: unit-tests suites fuzz-runs two-builds
+test: cyclonedx python ## everything that must pass: lints, unit tests, suites on a real Envoy
 	@exec $(PYTHON) scripts/timed $(TEST_PARTS)
 
 # Clippy is the compiler of the tests, since checking them first and then compiling them takes minutes longer. As
@@ -149,7 +149,11 @@ suites: components build trap-module bench-sdk cyclonedx python
 	@envoy=$$($(PYTHON) scripts/get-envoy) && backends=$$($(PYTHON) scripts/get-backends) && \
 	  PORTCULLIS_ENVOY="$$envoy" PORTCULLIS_BACKENDS="$$backends" $(LINTED) $(CARGO) test --locked -p portcullis-tests -p portcullis-bench
 
-fuzz-runs: cargo-fuzz python
+two-builds: module
+	@echo '==> a second build of the module, in another folder'
+	@$(CARGO) test --locked -p portcullis-tests --test module -- --ignored
+
+fuzz-runs: cargo-fuzz python ## the fuzz targets, from their seeds, some runs each (minutes)
 	@echo '==> fuzz targets, a few runs each'
 	@$(CARGO) test --locked --manifest-path fuzz/Cargo.toml --lib
 	@$(PYTHON) scripts/fuzz --runs 10000
