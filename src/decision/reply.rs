@@ -219,7 +219,7 @@ impl Replies {
         let Answer { via, expires, token, .. } = decision.answer.as_deref()?;
         // Text and numbers can always be serialized.
         let body = match token {
-            Some(IssuedToken { text, scope, expires_in, .. }) => {
+            Some(IssuedToken { text, scope, expires_in }) => {
                 let (token, token_type) = (text.as_str(), "Bearer");
                 serde_json::to_string(&TokenAnswer {
                     access_token: token,
@@ -240,7 +240,12 @@ impl Replies {
                 })
             }
         };
-        Some(Reply { status, details: self.details(decision.reason), headers: &self.answer, body: body.ok()?.into() })
+        Some(Reply {
+            status,
+            details: self.details(decision.reason),
+            headers: &self.answer,
+            body: body.unwrap_or_default().into(),
+        })
     }
 }
 

@@ -142,18 +142,24 @@ impl Secret {
             Self::Sha256(digest) => digest.ok_or(EntryProblem::MalformedDigest),
             Self::Plaintext(key) => key.digest().ok_or(EntryProblem::MalformedPlaintext),
             Self::Env(variable) => {
-                let name = || variable.clone();
-                let value = environment(variable.as_str()).ok_or_else(|| EntryProblem::UnsetVariable(name()))?;
-                let key = value.strip_suffix(b"\n").unwrap_or(&value);
-                let key = key.strip_suffix(b"\r").unwrap_or(key);
-                match key {
-                    [] => Err(EntryProblem::EmptyVariable(name())),
+                let key = read_variable(variable, environment)?;
+                match key.as_slice() {
+                    [] => Err(EntryProblem::EmptyVariable(variable.clone())),
                     key if is_presentable(key) => Ok(Digest::of(key)),
-                    _ => Err(EntryProblem::MalformedVariable(name())),
+                    _ => Err(EntryProblem::MalformedVariable(variable.clone())),
                 }
             }
         }
     }
+}
+
+/// Returns the value of a variable without a line end at its end.
+pub(super) fn read_variable(variable: &VariableName, environment: &Environment<'_>) -> Result<Vec<u8>, EntryProblem> {
+    let mut value = environment(variable.as_str()).ok_or_else(|| EntryProblem::UnsetVariable(variable.clone()))?;
+    for end in [b'\n', b'\r'] {
+        value.pop_if(|last| *last == end);
+    }
+    Ok(value)
 }
 
 /// A skipped key entry. All other keys work.

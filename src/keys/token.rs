@@ -12,10 +12,10 @@ use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
 use super::digest::Digest;
-use super::entry::{EntryProblem, Environment, RefusedEntry};
+use super::entry::{EntryProblem, Environment, RefusedEntry, read_variable};
 use super::keyring::{Consumer, Key, Keyring};
 use crate::value::json::{Json, Reader};
-use crate::value::names::{RoleName, VariableName};
+use crate::value::names::VariableName;
 use crate::value::timestamp::Timestamp;
 
 /// The maximum length of a token, in bytes. Envoy and servers accept headers that are as long.
@@ -69,14 +69,20 @@ struct Claims {
     jti: String,
 }
 
+impl Claims {
+    /// Returns the claims in base64url.
+    fn encoded(&self) -> String {
+        // Text and numbers can always be serialized.
+        Base64UrlUnpadded::encode_string(serde_json::to_string(self).unwrap_or_default().as_bytes())
+    }
+}
+
 /// A token that has just been issued. `Debug` does not show it.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub(crate) struct IssuedToken {
     pub(crate) text: String,
     /// The roles, separated by blanks (RFC 6749, section 3.3).
     pub(crate) scope: String,
-    /// The time from which it is no longer valid.
-    pub(crate) expires: Timestamp,
     /// In seconds.
     pub(crate) expires_in: i64,
 }
@@ -127,45 +133,35 @@ impl Tokens {
         id: [u8; 16],
     ) -> Option<IssuedToken> {
         let secret = self.secrets.first()?;
-        let (claims, scope, expires) = self.claims_of(consumer, key, now, id)?;
-        let signed = format!("{}.{claims}", secret.header);
+        let claims = self.claims(consumer, key, now, id);
+        let (scope, expires_in) = (claims.scope.clone(), claims.exp.saturating_sub(now.0));
+        let signed = format!("{}.{}", secret.header, claims.encoded());
         let signature = secret.mac.clone().chain_update(&signed).finalize().into_bytes();
         let text = format!("{signed}.{}", Base64UrlUnpadded::encode_string(&signature));
-        let expires_in = expires.0.saturating_sub(now.0);
-        (text.len() <= MAX_TOKEN_LENGTH).then_some(IssuedToken { text, scope, expires, expires_in })
+        (text.len() <= MAX_TOKEN_LENGTH).then_some(IssuedToken { text, scope, expires_in })
     }
 
     /// Whether the token of a key is short enough to be accepted.
     pub(crate) fn fits(&self, consumer: &Consumer<'_>, key: &Key<'_>) -> bool {
         let signature = Base64UrlUnpadded::encode_string(&[0; 32]);
         let longest = Timestamp(i64::from(u32::MAX));
-        self.claims_of(consumer, key, longest, [0; 16])
-            .is_some_and(|(claims, ..)| [header("00000000"), claims, signature].join(".").len() <= MAX_TOKEN_LENGTH)
+        let claims = self.claims(consumer, key, longest, [0; 16]).encoded();
+        [header("00000000"), claims, signature].join(".").len() <= MAX_TOKEN_LENGTH
     }
 
-    /// Returns the claims in base64url, the scope, and when the token expires.
-    fn claims_of(
-        &self,
-        consumer: &Consumer<'_>,
-        key: &Key<'_>,
-        now: Timestamp,
-        id: [u8; 16],
-    ) -> Option<(String, String, Timestamp)> {
+    fn claims(&self, consumer: &Consumer<'_>, key: &Key<'_>, now: Timestamp, id: [u8; 16]) -> Claims {
         let end = now.0.saturating_add(self.lifetime);
-        let expires = key.expires().map_or(end, |key| key.0.min(end));
-        let scope = consumer.roles.iter().map(RoleName::as_str).collect::<Vec<_>>().join(" ");
-        let claims = Claims {
+        Claims {
             iss: self.issuer.clone(),
-            sub: consumer.name.into(),
-            key_id: key.id().into(),
+            sub: consumer.name.to_owned(),
+            key_id: key.id().to_owned(),
             kd: key_tie(&key.digest()),
-            scope: scope.clone(),
+            // The name of a role has no comma.
+            scope: consumer.roles_value.replace(',', " "),
             iat: now.0,
-            exp: expires,
+            exp: key.expires().map_or(end, |key| key.0.min(end)),
             jti: base16ct::lower::encode_string(&id),
-        };
-        let claims = Base64UrlUnpadded::encode_string(serde_json::to_string(&claims).ok()?.as_bytes());
-        Some((claims, scope, Timestamp(expires)))
+        }
     }
 
     /// Finds the key that a token was issued for, and when the token expires. Whether the key is valid now is for the caller
@@ -210,16 +206,13 @@ impl Tokens {
 }
 
 impl Secret {
-    /// The bytes of the variable without a final newline.
     fn read(variable: &VariableName, environment: &Environment<'_>) -> Result<Self, EntryProblem> {
-        let value = environment(variable.as_str()).ok_or_else(|| EntryProblem::UnsetVariable(variable.clone()))?;
-        let secret = value.strip_suffix(b"\n").unwrap_or(&value);
-        let secret = secret.strip_suffix(b"\r").unwrap_or(secret);
+        let secret = read_variable(variable, environment)?;
         if secret.len() < MIN_SECRET {
             return Err(EntryProblem::ShortSecret(variable.clone()));
         }
         // HMAC takes a key of any length.
-        let mac = Hmac::<Sha256>::new_from_slice(secret).map_err(|_| EntryProblem::ShortSecret(variable.clone()))?;
+        let mac = Hmac::<Sha256>::new_from_slice(&secret).map_err(|_| EntryProblem::ShortSecret(variable.clone()))?;
         // Names the secret without telling anything of it (RFC 7515, section 4.1.4).
         let name = mac.clone().chain_update("portcullis kid").finalize().into_bytes();
         let name = base16ct::lower::encode_string(name.first_chunk::<4>().unwrap_or(&[0; 4]));
