@@ -40,6 +40,20 @@ fn host_is_the_authority_as_envoy_has_it() {
 }
 
 #[test]
+fn a_token_is_issued_and_not_printed() {
+    let endpoints = "endpoints: {token: /token, whoami: /whoami}\ntokens: {secrets: [{env: TOKEN_SECRET}]}\n";
+    let policy = format!("{POLICY}{endpoints}").replace("roles: [predict]\n", "roles: [access_token]\n");
+    let (code, output) = check(&policy, &[&["--method", "POST", "--path", "/token"], &KEY[..]].concat());
+    assert!(code == 0 && output.starts_with("allow token_issued"), "{output}");
+    assert!(output.contains("\n(a token, not shown)\n") && !output.contains("eyJ"), "{output}");
+    let (code, output) = check(&policy, &[&["--path", "/whoami"], &KEY[..]].concat());
+    assert!(
+        code == 0 && output.starts_with("allow whoami") && output.contains(r#""roles":["access_token"]"#),
+        "{output}"
+    );
+}
+
+#[test]
 fn what_is_no_header_is_refused() {
     for header in [": secret", ":path: secret", "x api key: secret"] {
         let (code, output, error) =

@@ -178,14 +178,8 @@ impl Explainer<'_> {
                 Step { place, ..step(5, "trusted_identities", result, why) }
             }
             Event::Credential(source) => step(6, "credential", Continued, format!("found in {}", self.source(*source))),
-            Event::Key => {
-                let why = self.decision.caller.as_ref().map(|caller| self.key(caller)).unwrap_or_default();
-                step(7, "key", Continued, why)
-            }
-            Event::Token => {
-                let why = self.decision.caller.as_ref().map(|caller| self.key(caller)).unwrap_or_default();
-                step(7, "token", Continued, format!("issued for {why}"))
-            }
+            Event::Key => step(7, "key", Continued, self.key_of_caller()),
+            Event::Token => step(7, "token", Continued, format!("issued for {}", self.key_of_caller())),
             // `last` describes all of step 8 together.
             Event::Variant { .. } | Event::AnyPath { .. } => return None,
         })
@@ -321,6 +315,10 @@ impl Explainer<'_> {
             Untrusted::FromHeader => format!("{peer} has port 0: Envoy took it from a header"),
             Untrusted::NotRecorded => format!("the listener did not record {peer} in filter state"),
         }
+    }
+
+    fn key_of_caller(&self) -> String {
+        self.decision.caller.as_ref().map(|caller| self.key(caller)).unwrap_or_default()
     }
 
     fn key(&self, caller: &Caller<'_>) -> String {

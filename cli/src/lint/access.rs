@@ -12,7 +12,7 @@ use super::finding::Finding;
 use super::policy::Subject;
 
 /// Checks everything except consumers and keys.
-pub(super) fn examine(subject: &Subject<'_>, document: &Document, findings: &mut Vec<Finding>) {
+pub(super) fn examine(subject: &Subject<'_>, document: &Document, policy: &Policy, findings: &mut Vec<Finding>) {
     mode(subject, document, findings);
     sources(subject, document, findings);
     addresses(subject, document, findings);
@@ -20,9 +20,9 @@ pub(super) fn examine(subject: &Subject<'_>, document: &Document, findings: &mut
     public_paths(subject, document, findings);
     rules(subject, document, findings);
     unprotected_rules(subject, document, findings);
-    wide_patterns(subject, document, findings);
+    wide_patterns(subject, document, policy, findings);
     endpoints(subject, document, findings);
-    long_tokens(subject, document, findings);
+    long_tokens(subject, document, policy, findings);
 }
 
 fn mode(subject: &Subject<'_>, document: &Document, findings: &mut Vec<Finding>) {
@@ -245,9 +245,8 @@ fn endpoints(subject: &Subject<'_>, document: &Document, findings: &mut Vec<Find
     }
 }
 
-fn long_tokens(subject: &Subject<'_>, document: &Document, findings: &mut Vec<Finding>) {
-    let Ok(loaded) = Policy::compile(document.clone(), &|name| subject.variables.get(name)) else { return };
-    let too_long = loaded.policy.consumers_without_tokens();
+fn long_tokens(subject: &Subject<'_>, document: &Document, policy: &Policy, findings: &mut Vec<Finding>) {
+    let too_long = policy.consumers_without_tokens();
     for (index, consumer) in document.consumers.iter().enumerate() {
         if too_long.contains(&consumer.name.as_str()) {
             let message = "with the names of all of its roles, a token would have more than 4096 bytes: none is issued";
@@ -258,15 +257,14 @@ fn long_tokens(subject: &Subject<'_>, document: &Document, findings: &mut Vec<Fi
 }
 
 /// Finds patterns that mix names and wildcards in more ways than the gate compares.
-fn wide_patterns(subject: &Subject<'_>, document: &Document, findings: &mut Vec<Finding>) {
-    let Ok(loaded) = Policy::compile(document.clone(), &|name| subject.variables.get(name)) else { return };
+fn wide_patterns(subject: &Subject<'_>, document: &Document, policy: &Policy, findings: &mut Vec<Finding>) {
     let public = document.public_paths.iter().map(|public| &public.path);
     let protected = document.protected_paths.iter().flatten().map(|protected| &protected.path);
     let rules = document.rules.iter().map(|rule| &rule.path);
     let lists: [(&str, Vec<_>); 3] =
         [("public_paths", public.collect()), ("protected_paths", protected.collect()), ("rules", rules.collect())];
     for (list, patterns) in lists {
-        let is_wide = |example: &String| loaded.policy.ambiguity(example.as_bytes()) == Some(Ambiguity::TooWide);
+        let is_wide = |example: &String| policy.ambiguity(example.as_bytes()) == Some(Ambiguity::TooWide);
         let examples = patterns.iter().map(|pattern| example(pattern)).enumerate();
         if let Some((index, example)) = examples.into_iter().find(|(_, example)| is_wide(example)) {
             let message = format!(

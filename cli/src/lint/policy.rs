@@ -89,7 +89,7 @@ impl Subject<'_> {
         };
         let mut findings: Vec<_> = loaded.refused_entries.iter().map(|entry| self.refused_entry(entry)).collect();
         keys::examine(self, &document, &mut findings);
-        access::examine(self, &document, &mut findings);
+        access::examine(self, &document, &loaded.policy, &mut findings);
         let digest = format!("{:012x}", loaded.policy.digest().first_48_bits());
         (findings, Some(AcceptedPolicy { document, digest }))
     }

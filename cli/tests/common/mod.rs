@@ -18,6 +18,7 @@ pub(crate) fn run(files: &[(&str, &str)], arguments: &[&str], input: &str) -> (i
         .args(arguments)
         .current_dir(directory.path())
         .env_remove("UNSET")
+        .env("TOKEN_SECRET", "a secret of the tests that has 32 bytes")
         .write_stdin(input)
         .output()
         .expect("it runs");
