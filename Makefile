@@ -87,7 +87,7 @@ run: python build ## the demonstration: Envoy, the gate and the sample backend, 
 envoy: python ## fetch the Envoy that the tests use, print its path
 	@$(PYTHON) scripts/get-envoy
 
-backends: python ## fetch the servers that the tests use, nginx to gunicorn, print their directory
+backends: python ## fetch the servers and clients that the tests use, nginx to axios, print their directory
 	@$(PYTHON) scripts/get-backends
 
 fmt: cargo ## format the code

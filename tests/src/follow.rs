@@ -15,31 +15,38 @@ use crate::{paths, poll};
 /// How long a change may take to become active: the guides promise this.
 const LIVE: Duration = Duration::from_secs(2);
 
-/// The ports in the pages: of the gate, of Envoy's admin interface, of the service.
-const WRITTEN: [u16; 3] = [8080, 9901, 5000];
+/// The ports in the pages: of the gate, of Envoy's admin interface, of DEEPaaS, of DEEPaaS behind the gate, of Orchestra.
+const WRITTEN: [u16; 5] = [8080, 9901, 5000, 5001, 9001];
 
-/// A free port outside the kernel's ephemeral range; another one at each call.
+/// The addresses in the pages, with one of these ports.
+const HOSTS: [&str; 3] = ["127.0.0.1", "127.0.0.9", "localhost"];
+
+/// A port outside the kernel's ephemeral range that is free at every address; another one at each call.
 fn free_port() -> u16 {
     static TAKEN: AtomicU32 = AtomicU32::new(0);
     let port = || u16::try_from(20_000 + (id() * 7 + TAKEN.fetch_add(1, Relaxed)) % 10_000).expect("below 65536");
-    iter::repeat_with(port).find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).expect("a port is free")
+    iter::repeat_with(port).find(|port| TcpListener::bind(("0.0.0.0", *port)).is_ok()).expect("a port is free")
 }
 
-/// Follows a page, on free ports. A command that ends with `&` or `GATE=$!` runs in the background, and `kill $GATE`
-/// ends it; no other command may start, end or replace an Envoy.
+/// Follows a page, on free ports, with the Python and the Node of the backends. A command that ends with `&` or `GATE=$!`
+/// runs in the background, and `kill $GATE` ends it; no other command may start, end or replace an Envoy.
 ///
 /// # Panics
 /// If a command does not end with the expected status, or does not print an expected line: within 2 seconds for curl
 /// and cat, because Envoy takes a moment to see a new file and to write its log, and at once for all others.
 pub fn follow(name: &str, page: &str) {
     let page = WRITTEN.iter().fold(page.to_owned(), |page, written| {
-        page.replace(&format!("127.0.0.1:{written}"), &format!("127.0.0.1:{}", free_port()))
+        let free = free_port();
+        HOSTS.iter().fold(page, |page, host| page.replace(&format!("{host}:{written}"), &format!("{host}:{free}")))
     });
     let parts = console::parts(&page);
     assert!(parts.iter().any(|part| !part.commands.is_empty()), "{name} shows no command");
     let release = |name: &'static str| (name, paths::workspace().join("target/release").join(name));
-    let mut session =
-        Session::start(&[release("portcullis"), release("portcullis-backend"), ("envoy", paths::envoy())]);
+    let backend = |name| paths::backends().join(name);
+    let mut session = Session::start(
+        &[release("portcullis"), release("portcullis-backend"), ("envoy", paths::envoy())],
+        &[("python3", backend("python")), ("node", backend("node"))],
+    );
     let mut running = BTreeSet::new();
     for part in parts {
         if let Some((file, contents)) = part.file {
@@ -58,7 +65,7 @@ fn step(session: &mut Session, name: &str, shown: &Shown, status: i32, running: 
     let mut said = session.run(command);
     let is_as_promised = |text: &str, ended: i32| shown.missing(text).is_none() && ended == status;
     let (starts, stops) = (command.ends_with('&') || command.ends_with("=$!"), command.starts_with("kill "));
-    if starts && command.contains("--listen 127.0.0.1:") {
+    if starts && command.contains("--listen 127.0.0.") {
         // Without expected lines, some server must answer there.
         let port = command.rsplit_once("--listen ").map(|(_, rest)| rest.split(' ').next().unwrap_or(rest).to_owned());
         poll::until(&format!("{name}: $ {command}\nlistens"), || TcpStream::connect(port.as_deref()?).ok());

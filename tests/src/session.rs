@@ -2,9 +2,9 @@
 //! background.
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::Write as _;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -34,11 +34,12 @@ pub struct Said {
 }
 
 impl Session {
-    /// Starts a shell in an empty directory, with these programs first on its PATH.
+    /// Starts a shell in an empty directory, with these programs first on its PATH. `interpreters`: programs that look
+    /// for files beside themselves, and for a program of that name on the PATH without them.
     ///
     /// # Panics
     /// If there is no shell, or a directory is not writable.
-    pub fn start(programs: &[(&str, PathBuf)]) -> Self {
+    pub fn start(programs: &[(&str, PathBuf)], interpreters: &[(&str, PathBuf)]) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let [place, bin, out] = ["place", "bin", "out"].map(|name| directory.path().join(name));
         for new in [&place, &bin, &out] {
@@ -46,6 +47,12 @@ impl Session {
         }
         for (name, program) in programs {
             symlink(program, bin.join(name)).expect("a link in it");
+        }
+        for (name, program) in interpreters {
+            let (script, program) = (bin.join(name), program.display());
+            fs::write(&script, format!("#!/bin/sh\nPATH=${{PATH#*:}}; exec '{program}' \"$@\"\n"))
+                .expect("a script in it");
+            fs::set_permissions(&script, Permissions::from_mode(0o755)).expect("our own file");
         }
         let mut shell = Command::new("/bin/sh")
             .current_dir(&place)

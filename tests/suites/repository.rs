@@ -129,6 +129,7 @@ fn updates_are_looked_for_where_there_is_something_to_update() {
                 "docker" => "Dockerfile",
                 "docker-compose" => "docker-compose.yaml",
                 "pip" => "backends-python.txt",
+                "npm" => "package-lock.json",
                 other => panic!("{other} is not known here"),
             };
             assert!(workspace().join(folder).join(file).exists(), "{folder}/{file}");
