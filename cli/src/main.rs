@@ -81,6 +81,10 @@ fn parse() -> Arguments {
         let is_option = |context: &ContextValue| matches!(context, ContextValue::String(one) if one.starts_with('-'));
         if error.kind() == ErrorKind::UnknownArgument && !error.get(ContextKind::InvalidArg).is_some_and(is_option) {
             error.insert(ContextKind::InvalidArg, ContextValue::String("value not shown, it may be a key".to_owned()));
+            if std::env::args().skip(1).take(2).eq(["keys", "add"]) {
+                let tip = "other users could see a key here: printf %s \"$KEY\" | portcullis keys add --consumer NAME";
+                error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
+            }
         }
         error.exit()
     })

@@ -133,13 +133,12 @@ fn the_page_has_a_section_for_each_code_and_no_other() {
 }
 
 /// The shipped configurations, and the warnings that they have: placeholders and keys of a demonstration, a variable
-/// that is
-/// set where Envoy runs (not for the other examples here), and what a file is about.
+/// that is set where Envoy runs, and what a file is about.
 #[test]
 fn no_shipped_configuration_has_an_error_and_each_warning_is_known() {
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../envoy");
     let known = [
-        ("compose.yaml", &["demo-key"][..]),
+        ("compose.yaml", &["demo-key", "unset-variable"][..]),
         ("deepaas.yaml", &[]),
         ("envoy.yaml", &["demo-key"]),
         ("minimal.yaml", &["demo-key"]),

@@ -113,13 +113,19 @@ fn a_change_of_a_file_is_live_and_a_refused_one_is_told_and_changes_nothing() {
 
 #[test]
 fn one_token_protects_a_deepaas_as_its_own_flag_would() {
-    for (arguments, environment) in
-        [(&["--bearer-token", TOKEN][..], &[][..]), (&[], &[("DEEPAAS_AUTH_BEARER_TOKEN", TOKEN)])]
-    {
+    for (arguments, environment) in [
+        (&["--auth-bearer-token", TOKEN][..], &[][..]),
+        (&[], &[("DEEPAAS_AUTH_BEARER_TOKEN", TOKEN)]),
+        (&["--policy", "deepaas.conf"], &[]),
+    ] {
         secrets::in_value(TOKEN);
         let upstream = Upstream::start();
         let more = [&["--admin", "127.0.0.1:0", "--public", "/v2/models/demo/health"], arguments].concat();
-        let gate = Gate::start(folder(&[]), upstream.address(), &more, environment);
+        let ini = format!("[DEFAULT]\nauth_bearer_token = {TOKEN}\n");
+        let gate = Gate::start(folder(&[("deepaas.conf", &ini)]), upstream.address(), &more, environment);
+        gate.waits_for("needs a key: /v2/models/**");
+        gate.waits_for("public: every other path");
+        gate.waits_for("local, without a key: nobody");
         for path in ["/", "/v2/", "/docs", "/v2/models/demo/health"] {
             assert_eq!(gate.status(path, &[]), 200, "{path}");
         }
@@ -151,6 +157,38 @@ fn one_token_protects_a_deepaas_as_its_own_flag_would() {
             assert!(!contains(&bytes, TOKEN.as_bytes()), "the token is with Envoy");
         }
     }
+}
+
+#[test]
+fn one_token_protects_every_path_but_those_that_are_named() {
+    secrets::in_value(TOKEN);
+    let upstream = Upstream::start();
+    let gate = Gate::start(folder(&[]), upstream.address(), &["--bearer-token", TOKEN, "--public", "/health"], &[]);
+    gate.waits_for("needs a key: every other path");
+    gate.waits_for("public: /health");
+    let right = format!("Bearer {TOKEN}");
+    assert_eq!(gate.status("/health", &[]), 200);
+    for path in ["/", "/v1/chat/completions", "/docs", "/v2/", "/v2/models/", "/health/more"] {
+        assert_eq!(gate.status(path, &[]), 401, "{path}");
+        assert_eq!(gate.status(path, &[("authorization", &right)]), 200, "{path}");
+    }
+}
+
+#[test]
+fn the_file_of_a_deepaas_is_live_and_never_opens_by_a_change() {
+    let ini = |text: &str| format!("[DEFAULT]\n{text}\n");
+    secrets::in_value(KEY);
+    let upstream = Upstream::start();
+    let first = ini(&format!("auth_bearer_token = {KEY}"));
+    let gate = Gate::start(folder(&[("deepaas.conf", &first)]), upstream.address(), &["--policy", "deepaas.conf"], &[]);
+    let statuses =
+        || [KEY, SECOND].map(|key| gate.status("/v2/models/", &[("authorization", &format!("Bearer {key}"))]));
+    assert_eq!(statuses(), [200, 401]);
+    gate.write("deepaas.conf", &ini("# auth_bearer_token ="));
+    gate.waits_for("no auth_bearer_token in [DEFAULT]");
+    assert_eq!(statuses(), [200, 401]);
+    gate.write("deepaas.conf", &ini(&format!("auth_bearer_token = {SECOND}")));
+    poll::until("the new token works", || (statuses() == [401, 200]).then_some(()));
 }
 
 #[test]
@@ -320,7 +358,12 @@ fn nothing_is_left_when_either_is_killed() {
 fn what_cannot_work_is_refused_before_anything_starts() {
     let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     let taken = taken.local_addr().map(|address| (address.to_string(), taken)).expect("an address");
-    let files = folder(&[("policy.yaml", &policy(KEY)), ("text", "no PEM\n"), ("bad.yaml", "mode: off\n")]);
+    let files = folder(&[
+        ("policy.yaml", &policy(KEY)),
+        ("text", "no PEM\n"),
+        ("bad.yaml", "mode: off\n"),
+        ("empty.conf", "[DEFAULT]\n"),
+    ]);
     for (name, version) in [("old", "1.33.9"), ("odd", "none")] {
         let program = files.path().join(name);
         fs::write(&program, format!("#!/bin/sh\necho 'envoy  version: abc/{version}/Clean/RELEASE/BoringSSL'\n"))
@@ -336,6 +379,11 @@ fn what_cannot_work_is_refused_before_anything_starts() {
         (&["--bearer-token", ""], &[], "--bearer-token: invalid token"),
         (&[], &[("DEEPAAS_AUTH_BEARER_TOKEN", token)], "DEEPAAS_AUTH_BEARER_TOKEN: invalid token"),
         (&["--bearer-token", TOKEN, "--policy", "policy.yaml"], &[], "cannot be used with"),
+        (&["--auth-bearer-token", token], &[], "--auth-bearer-token: invalid token (not shown)"),
+        (&["--auth-bearer-token", TOKEN, "--bearer-token", TOKEN], &[], "cannot be used with"),
+        (&["--policy", "empty.conf"], &[], "empty.conf: no auth_bearer_token in [DEFAULT]: add one, or run without"),
+        (&["--policy", "empty.conf", "--store", "keys.json"], &[], "--store keys.json: empty.conf is DEEPaaS's"),
+        (&["--policy", "missing.ini"], &[], "cannot read missing.ini"),
         (&["--api-keys", "a", "--policy", "policy.yaml"], &[], "cannot be used with"),
         (&["--store", "keys.json"], &[], "--policy <FILE>"),
         (&[], &[("DEEPAAS_AUTH_BEARER_TOKEN", TOKEN), ("API_KEYS_FILE", "a")], "are both set"),

@@ -3,15 +3,13 @@
 use std::path::Path;
 
 use anyhow::{Result, bail};
-use portcullis::keys::Digest;
-use serde_json::json;
 
 use super::discovered::{Discovered, DiscoveredKey, list, shown};
 use super::source::{Source, line};
 use crate::yaml::{Node, Position};
 
 /// The consumer of the token.
-const CONSUMER: &str = "deepaas";
+pub(crate) const CONSUMER: &str = "deepaas";
 const OPTION: &str = "auth_bearer_token";
 /// The variable of the environment with the token.
 pub(crate) const VARIABLE: &str = "DEEPAAS_AUTH_BEARER_TOKEN";
@@ -64,7 +62,7 @@ pub(super) fn find(file: Option<&Path>) -> Result<(Source, Discovered)> {
 }
 
 /// The paths that DEEPaaS protects, and its key source, with the reasons.
-fn access() -> [(&'static str, Node, &'static str); 2] {
+pub(crate) fn access() -> [(&'static str, Node, &'static str); 2] {
     [
         ("key_sources", list(["bearer"]), "DEEPaaS accepts its token only as Authorization: Bearer."),
         (
@@ -75,15 +73,19 @@ fn access() -> [(&'static str, Node, &'static str); 2] {
     ]
 }
 
-/// The policy for a DEEPaaS with one token.
-pub(crate) fn policy(token: &Digest) -> Node {
-    let key = json!({"id": "token", "sha256": token.to_hex()});
-    let rest = json!({
-        "name": CONSUMER,
-        "consumers": [{"name": CONSUMER, "keys": [key]}],
-        "reply": {"detail": "A valid bearer token is required."},
-    });
-    access().into_iter().fold(Node::from(rest), |policy, (member, value, _)| policy.with(member, value))
+/// Reads the token from DEEPaaS's configuration file, for `run`. Also returns what was left out.
+///
+/// # Errors
+/// If the file is invalid, or has no token: who names a file does not mean to leave DEEPaaS open.
+pub(crate) fn token_of(file: &Path) -> Result<(String, Vec<String>)> {
+    let source = Source::read(file)?;
+    let mut discovered = Discovered::default();
+    let token = token(&source, &mut discovered)?;
+    let left_out = discovered.left_out.iter().map(|remark| format!("{}: {}", source.place(remark.at), remark.message));
+    let Some((token, _)) = token else {
+        bail!("{}: no {OPTION} in [DEFAULT]: add one, or run without --policy to leave every path open", source.name)
+    };
+    Ok((token, left_out.collect()))
 }
 
 /// The option in the section `[DEFAULT]`, and its position. As in oslo.config, the last one counts, quotes around a

@@ -19,6 +19,7 @@ use crate::store::Locked;
 use crate::when::now;
 
 const EXAMPLES: &str = "Examples:
+  printf %s \"$KEY\" | portcullis keys add --consumer ci
   portcullis keys add --consumer ci < key.txt
   portcullis keys add --consumer ci --file keys.txt --expires 2027-02-01
   portcullis keys add --consumer ci --sha256 \\

@@ -28,7 +28,10 @@ pub(crate) fn read_keys(file: Option<&Path>) -> Result<Vec<Line>> {
     let keys: Vec<_> =
         lines.filter(|(key, _)| !key.is_empty()).map(|(key, number)| Line { number, key: key.to_vec() }).collect();
     if keys.is_empty() {
-        bail!("missing key: give it on standard input{}", if file.is_some() { " or in a file with one" } else { "" });
+        match file {
+            Some(file) => bail!("{}: no key: expected one on each line", file.display()),
+            None => bail!("missing key: give it on standard input, as in `printf %s \"$KEY\" | portcullis keys ...`"),
+        }
     }
     Ok(keys)
 }

@@ -229,13 +229,16 @@ fn unprotected_rules(subject: &Subject<'_>, document: &Document, findings: &mut 
 /// Finds public paths and rules that an author may believe to apply to an endpoint.
 fn endpoints(subject: &Subject<'_>, document: &Document, findings: &mut Vec<Finding>) {
     let Endpoints { whoami, token } = &document.endpoints;
-    for (name, endpoint) in [("whoami", whoami), ("token", token)] {
+    for (name, endpoint, method) in [("whoami", whoami, "GET"), ("token", token, "POST")] {
         let pattern = endpoint.as_ref().and_then(|path| path.as_str().parse::<PathPattern>().ok());
         let Some(pattern) = pattern else { continue };
-        let mut public = document.public_paths.iter().map(|public| &public.path);
-        let mut rules = document.rules.iter().map(|rule| &rule.path);
-        let public = public.position(|path| path.includes(&pattern)).map(|index| format!("public_paths[{index}]"));
-        let rule = rules.position(|path| path.includes(&pattern)).map(|index| format!("rules[{index}]"));
+        let matches = |path: &PathPattern, methods: &Option<Methods>| {
+            path.includes(&pattern) && methods.as_ref().is_none_or(|methods| methods.cover(method.as_bytes()))
+        };
+        let public = document.public_paths.iter().position(|public| matches(&public.path, &public.methods));
+        let rule = document.rules.iter().position(|rule| matches(&rule.path, &rule.methods));
+        let public = public.map(|index| format!("public_paths[{index}]"));
+        let rule = rule.map(|index| format!("rules[{index}]"));
         for other in public.into_iter().chain(rule) {
             let message =
                 format!("{other} matches this path too, but does not apply to it: it needs a valid key, and no role");

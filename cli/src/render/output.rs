@@ -35,6 +35,10 @@ pub(crate) struct Source {
     watch: bool,
 }
 
+/// The oldest filter that reads every field of a document: an older one would refuse it. A field that is added later
+/// raises it for the policies that have that field.
+const OLDEST_FILTER: &str = "0.1.0";
+
 /// The format of a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
@@ -148,7 +152,10 @@ impl Source {
             Format::Yaml => {
                 let version = env!("CARGO_PKG_VERSION");
                 let (names, digest) = (self.names(), &keyless.digest);
-                let head = format!("# Rendered by portcullis {version} from {names}; digest {digest}; do not edit");
+                let head = format!(
+                    "# Rendered by portcullis {version} from {names}, for filter {OLDEST_FILTER} or newer; digest {digest}; \
+                     do not edit"
+                );
                 let documents = documents.iter().map(Node::to_yaml).collect::<Result<Vec<_>>>()?;
                 format!("{head}\n{}", documents.join("---\n"))
             }

@@ -52,6 +52,8 @@ pub(super) struct Live {
     written: Vec<u8>,
     /// The policy that Envoy has not loaded yet.
     pending: Option<Pending>,
+    /// Who gets in, as it was printed last.
+    exposure: Option<[String; 3]>,
     is_started: bool,
 }
 
@@ -63,6 +65,8 @@ struct Pending {
     digest: u64,
     /// The message for that.
     summary: String,
+    /// Who gets in then.
+    exposure: [String; 3],
     mode: Mode,
     /// The number of policies that Envoy had refused before.
     refused: u64,
@@ -117,7 +121,7 @@ impl Live {
             configuration: &configuration,
             node: Some(NAME),
             requests: if quiet { Requests::Quiet } else { Requests::Lines },
-            hidden: matches!(source, Source::Token(..)).then_some(TOKEN),
+            hidden: matches!(source, Source::Token(_) | Source::Deepaas(..)).then_some(TOKEN),
             expected: &EXPECTED,
         };
         let process = Process::start(envoy, directory.path(), &plan, events)?;
@@ -133,6 +137,7 @@ impl Live {
             file,
             written,
             pending: Some(pending),
+            exposure: None,
             is_started: false,
         })
     }
@@ -227,10 +232,14 @@ impl Live {
         upstream::watch(self.spec.upstream.clone(), listen);
     }
 
-    /// Prints that the pending policy is live, and a warning if it does not enforce.
-    fn announce(&self) {
-        let Some(Pending { digest, summary, mode, .. }) = &self.pending else { return };
+    /// Prints that the pending policy is live, who gets in unless that is as before, and a warning if it does not enforce.
+    fn announce(&mut self) {
+        let Some(Pending { digest, summary, mode, exposure, .. }) = &self.pending else { return };
         note(format_args!("policy {digest:012x} is live: {summary}; from {}", self.source));
+        if *mode != Mode::Disabled && self.exposure.as_ref() != Some(exposure) {
+            exposure.iter().for_each(note);
+            self.exposure = Some(exposure.clone());
+        }
         let place = upstream::name(&self.spec.upstream);
         match (mode, &self.source) {
             (Mode::Enforce, _) => {}
@@ -264,6 +273,7 @@ fn describe(module: &Path, ready: &Ready, refused: u64) -> (Filter, Pending) {
         gauge: format!("wasmcustom.portcullis.{}.policy_digest", policy.name()),
         digest: policy.digest().first_48_bits(),
         summary: format!("mode {}, {}", policy.mode().as_str(), count(policy.keyring().len(), "key")),
+        exposure: ready.exposure.clone(),
         mode: policy.mode(),
         refused,
         since: Instant::now(),

@@ -3,6 +3,7 @@
 mod access;
 mod admin;
 mod configuration;
+mod exposure;
 mod install;
 mod live;
 mod process;
@@ -24,22 +25,25 @@ use crate::mode;
 use crate::render::envoy::{Admin, Tls, Upstream};
 use crate::watch;
 use live::Live;
-use source::{Overrides, Source, Token};
+use source::{Options, Overrides, Source, Token};
 
 const EXAMPLES: &str = "Examples:
   portcullis run --upstream 127.0.0.1:5000
   portcullis run --upstream 127.0.0.1:5000 --policy policy.yaml \\
       --listen 0.0.0.0:8080
+  portcullis run --upstream 127.0.0.1:8000 --bearer-token \"$TOKEN\" \\
+      --public /health
   DEEPAAS_AUTH_BEARER_TOKEN=\"$TOKEN\" portcullis run --upstream 127.0.0.1:5000
+  portcullis run --upstream 127.0.0.1:5000 --policy deepaas.conf
   portcullis run --upstream 127.0.0.1:8000 --api-keys api_keys.json \\
       --public /health
   portcullis run --upstream 127.0.0.1:5000 --listen 0.0.0.0:8443 \\
       --tls-cert cert.pem --tls-key key.pem
   portcullis run --config envoy.yaml
 
-The policy comes from --policy, --bearer-token or --api-keys; otherwise from DEEPAAS_AUTH_BEARER_TOKEN or \
-API_KEYS_FILE; otherwise from policy.yaml, if it exists. Without any of them every request passes. Changes of files \
-take effect without a restart.
+The policy comes from --policy, --bearer-token, --auth-bearer-token or --api-keys; otherwise from \
+DEEPAAS_AUTH_BEARER_TOKEN or API_KEYS_FILE; otherwise from policy.yaml, if it exists. Without any of them every \
+request passes. Changes of files take effect without a restart.
 
 Exit status: 0 stopped by Ctrl-C or SIGTERM, 1 Envoy ended by itself or did not start, 2 usage or input error.";
 
@@ -53,19 +57,23 @@ pub(crate) struct Run {
     /// Where to listen; port 0 means any free port
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080", value_parser = listen_address)]
     listen: SocketAddr,
-    /// The policy, as YAML or JSON [default: policy.yaml, if it exists]
+    /// The policy, as YAML or JSON; or DEEPaaS's configuration, a .conf or .ini file [default: policy.yaml, if it exists]
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
     /// The key store [default: keys.json beside the policy, if it exists]
     #[arg(long, value_name = "FILE", requires = "policy")]
     store: Option<PathBuf>,
-    /// A bearer token, as for DEEPaaS. Other users can see it in the list of processes, but not one in
-    /// DEEPAAS_AUTH_BEARER_TOKEN
+    /// A bearer token that every path needs, except for those of --public. Other users can see it in the list of
+    /// processes: a policy hides it
     #[arg(
-        long, visible_alias = "auth-bearer-token", value_name = "TOKEN", conflicts_with_all = ["policy", "api_keys"],
+        long, value_name = "TOKEN", conflicts_with_all = ["policy", "auth_bearer_token", "api_keys"],
         allow_hyphen_values = true
     )]
     bearer_token: Option<Token>,
+    /// DEEPaaS's flag: a bearer token for /v2/models and everything below; the rest is open. Other users can see it in
+    /// the list of processes, but not one in DEEPAAS_AUTH_BEARER_TOKEN
+    #[arg(long, value_name = "TOKEN", conflicts_with_all = ["policy", "api_keys"], allow_hyphen_values = true)]
+    auth_bearer_token: Option<Token>,
     /// Orchestra's file of keys
     #[arg(long, value_name = "FILE", conflicts_with = "policy")]
     api_keys: Option<PathBuf>,
@@ -86,7 +94,8 @@ pub(crate) struct Run {
     envoy: Option<PathBuf>,
     /// Run this Envoy configuration unchanged, instead of a generated one
     #[arg(long, value_name = "FILE", conflicts_with_all = [
-        "listen", "policy", "store", "bearer_token", "api_keys", "public", "mode", "tls_cert", "tls_key", "admin", "quiet",
+        "listen", "policy", "store", "bearer_token", "auth_bearer_token", "api_keys", "public", "mode", "tls_cert", "tls_key",
+        "admin", "quiet",
     ])]
     config: Option<PathBuf>,
     /// Where Envoy's admin interface listens, for `portcullis status` [default: a private socket]
@@ -133,7 +142,12 @@ impl Run {
         let overrides = Overrides { public: self.public, mode: self.mode, dev_token };
         overrides.check()?;
         let policy = self.policy.map(|file| PolicyFile { file, store: self.store });
-        let source = Source::choose(policy, self.bearer_token, self.api_keys)?;
+        let source = Source::choose(Options {
+            policy,
+            bearer_token: self.bearer_token,
+            deepaas_token: self.auth_bearer_token,
+            api_keys: self.api_keys,
+        })?;
         let tls = self.tls_cert.zip(self.tls_key).map(|(certificate, key)| tls(&certificate, &key)).transpose()?;
         if upstream::is_the_gate(&service, self.listen) {
             bail!(

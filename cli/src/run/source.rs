@@ -10,6 +10,7 @@ use portcullis::request::{is_presentable, is_token68};
 use portcullis::{Document, Loaded};
 use serde_json::json;
 
+use super::exposure;
 use crate::files::{EffectivePolicy, POLICY, PolicyFile, environment, merge};
 use crate::import::deepaas::{self, VARIABLE as TOKEN};
 use crate::import::orchestra::VARIABLE as API_KEYS;
@@ -18,6 +19,9 @@ use crate::import::rxinfer::{DEV_TOKEN, ENABLE};
 use crate::render::document::KeylessPolicy;
 use crate::store::Store;
 use crate::yaml::{Node, Tree};
+
+/// DEEPaaS's own flag.
+const DEEPAAS_OPTION: &str = "--auth-bearer-token";
 
 /// A token. `Debug` does not show it.
 #[derive(Clone)]
@@ -35,6 +39,17 @@ impl fmt::Debug for Token {
     }
 }
 
+/// The options that name a source. At most one is given.
+#[derive(Debug)]
+pub(super) struct Options {
+    pub(super) policy: Option<PolicyFile>,
+    /// A token for every path.
+    pub(super) bearer_token: Option<Token>,
+    /// A token as DEEPaaS uses it.
+    pub(super) deepaas_token: Option<Token>,
+    pub(super) api_keys: Option<PathBuf>,
+}
+
 /// The source of the policy.
 #[derive(Debug)]
 pub(super) enum Source {
@@ -42,8 +57,12 @@ pub(super) enum Source {
     Files(PolicyFile),
     /// Orchestra's `api_keys.json`.
     ApiKeys(PathBuf),
+    /// One token for every path.
+    Token(Digest),
     /// A token for a DEEPaaS, and the option or variable that it comes from.
-    Token(Digest, &'static str),
+    Deepaas(Digest, &'static str),
+    /// DEEPaaS's configuration file.
+    DeepaasFile(PathBuf),
     /// No source: the gate is open.
     Nowhere,
 }
@@ -66,6 +85,8 @@ pub(super) struct Ready {
     pub(super) keyless: KeylessPolicy,
     /// The compiled policy.
     pub(super) loaded: Loaded,
+    /// Who gets in.
+    pub(super) exposure: [String; 3],
     /// Warnings for the user.
     pub(super) remarks: Vec<String>,
 }
@@ -75,22 +96,31 @@ impl Source {
     ///
     /// # Errors
     /// An invalid token, or two sources in the environment.
-    pub(super) fn choose(policy: Option<PolicyFile>, token: Option<Token>, api_keys: Option<PathBuf>) -> Result<Self> {
-        match (policy, token, api_keys) {
-            (Some(file), ..) => return Ok(Self::Files(file)),
-            (_, Some(token), _) => return Self::token(token.0.as_bytes(), "--bearer-token"),
-            (_, _, Some(file)) => return Ok(Self::ApiKeys(file)),
-            (None, None, None) => {}
+    pub(super) fn choose(options: Options) -> Result<Self> {
+        match options {
+            Options { policy: Some(PolicyFile { file, store }), .. } if is_of_deepaas(&file) => {
+                if let Some(store) = store {
+                    bail!("--store {}: {} is DEEPaaS's, which has its own token", store.display(), file.display());
+                }
+                return Ok(Self::DeepaasFile(file));
+            }
+            Options { policy: Some(file), .. } => return Ok(Self::Files(file)),
+            Options { bearer_token: Some(token), .. } => {
+                return digest(token.0.as_bytes(), "--bearer-token").map(Self::Token);
+            }
+            Options { deepaas_token: Some(token), .. } => return Self::deepaas(token.0.as_bytes(), DEEPAAS_OPTION),
+            Options { api_keys: Some(file), .. } => return Ok(Self::ApiKeys(file)),
+            Options { policy: None, bearer_token: None, deepaas_token: None, api_keys: None } => {}
         }
         let set = |name| environment(name).filter(|value| !value.is_empty());
         match (set(TOKEN), std::env::var_os(API_KEYS).filter(|value| !value.is_empty())) {
             (Some(_), Some(_)) => {
                 bail!(
-                    "{TOKEN} and {API_KEYS} are both set: unset one, or choose with --policy, --bearer-token or \
+                    "{TOKEN} and {API_KEYS} are both set: unset one, or choose with --policy, {DEEPAAS_OPTION} or \
                      --api-keys"
                 )
             }
-            (Some(token), None) => Self::token(&token, TOKEN),
+            (Some(token), None) => Self::deepaas(&token, TOKEN),
             (None, Some(file)) => Ok(Self::ApiKeys(file.into())),
             (None, None) if Path::new(POLICY).exists() => {
                 Ok(Self::Files(PolicyFile { file: POLICY.into(), store: None }))
@@ -111,23 +141,16 @@ impl Source {
         }
     }
 
-    fn token(token: &[u8], from: &'static str) -> Result<Self> {
-        let token = token.strip_suffix(b"\n").unwrap_or(token);
-        if !(is_presentable(token) && is_token68(token)) {
-            bail!(
-                "{from}: invalid token (not shown): expected 1 to 1024 letters, digits and -._~+/, with = only at its \
-                 end"
-            );
-        }
-        Ok(Self::Token(Digest::of(token), from))
+    fn deepaas(token: &[u8], from: &'static str) -> Result<Self> {
+        Ok(Self::Deepaas(digest(token, from)?, from))
     }
 
     /// The files of the source. One may not exist yet.
     pub(super) fn files(&self) -> Vec<PathBuf> {
         match self {
             Self::Files(files) => files.files(),
-            Self::ApiKeys(file) => vec![file.clone()],
-            Self::Token(..) | Self::Nowhere => Vec::new(),
+            Self::ApiKeys(file) | Self::DeepaasFile(file) => vec![file.clone()],
+            Self::Token(_) | Self::Deepaas(..) | Self::Nowhere => Vec::new(),
         }
     }
 
@@ -143,7 +166,16 @@ impl Source {
         let (mut merged, mut remarks) = match self {
             Self::Files(files) => (files.read()?, Vec::new()),
             Self::ApiKeys(file) => orchestra_as_policy(file)?,
-            Self::Token(digest, from) => (merge(deepaas::policy(digest), None, Path::new(from))?, Vec::new()),
+            Self::Token(digest) => {
+                let policy = one_token("bearer-token", digest).with("key_sources", Node::list([Node::from("bearer")]));
+                (merge(policy, None, Path::new("--bearer-token"))?, Vec::new())
+            }
+            Self::Deepaas(digest, from) => (merge(deepaas_policy(digest), None, Path::new(from))?, Vec::new()),
+            Self::DeepaasFile(file) => {
+                let (token, left_out) = deepaas::token_of(file)?;
+                let digest = digest(token.as_bytes(), &file.display().to_string())?;
+                (merge(deepaas_policy(&digest), None, file)?, left_out)
+            }
             Self::Nowhere => {
                 let open = Node::from(json!({"mode": "disabled"}));
                 (merge(open, None, Path::new("no policy"))?, Vec::new())
@@ -163,8 +195,41 @@ impl Source {
         let refused = loaded.refused_entries.iter();
         remarks
             .extend(refused.map(|entry| format!("{}: invalid key entry skipped: {entry}", merged.place(&entry.path))));
-        Ok(Ready { keyless: KeylessPolicy::new(merged, None)?, loaded, remarks })
+        let exposure = exposure::lines(&merged.document()?);
+        Ok(Ready { keyless: KeylessPolicy::new(merged, None)?, loaded, exposure, remarks })
     }
+}
+
+/// Whether a file is DEEPaaS's configuration: its name ends as files of oslo.config do. A policy is YAML or JSON.
+fn is_of_deepaas(file: &Path) -> bool {
+    file.extension().is_some_and(|extension| extension == "conf" || extension == "ini")
+}
+
+/// The digest of a token, which must be one that a bearer can present.
+fn digest(token: &[u8], from: &str) -> Result<Digest> {
+    let token = token.strip_suffix(b"\n").unwrap_or(token);
+    if !(is_presentable(token) && is_token68(token)) {
+        bail!(
+            "{from}: invalid token (not shown): expected 1 to 1024 letters, digits and -._~+/, with = only at its end"
+        );
+    }
+    Ok(Digest::of(token))
+}
+
+/// The policy with one key, for every path.
+fn one_token(name: &str, token: &Digest) -> Node {
+    let key = json!({"id": "token", "sha256": token.to_hex()});
+    Node::from(json!({
+        "name": name,
+        "consumers": [{"name": name, "keys": [key]}],
+        "reply": {"detail": "A valid bearer token is required."},
+    }))
+}
+
+/// The policy for a DEEPaaS with one token.
+fn deepaas_policy(token: &Digest) -> Node {
+    let settings = deepaas::access().into_iter();
+    settings.fold(one_token(deepaas::CONSUMER, token), |policy, (member, value, _)| policy.with(member, value))
 }
 
 impl fmt::Display for Source {
@@ -175,7 +240,9 @@ impl fmt::Display for Source {
                 None => write!(f, "{}", files.path().display()),
             },
             Self::ApiKeys(file) => write!(f, "Orchestra's {}", file.display()),
-            Self::Token(_, from) => write!(f, "{from}"),
+            Self::Token(_) => f.write_str("--bearer-token"),
+            Self::Deepaas(_, from) => f.write_str(from),
+            Self::DeepaasFile(file) => write!(f, "DEEPaaS's {}", file.display()),
             Self::Nowhere => f.write_str("no policy"),
         }
     }

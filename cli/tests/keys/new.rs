@@ -159,6 +159,9 @@ fn keys_are_added_from_standard_input_or_a_file_all_or_none() {
         done.says(2, message);
         assert!(!done.error.contains("somebody"), "{done:?}");
     }
+    let done = place.run(&["keys", "add", "argument-key-of-somebody", "--consumer", "ci"], "");
+    done.says(2, "tip: other users could see a key here: printf %s \"$KEY\" | portcullis keys add --consumer NAME");
+    assert!(!done.error.contains("somebody"), "{done:?}");
     assert_eq!(place.read("keys.json"), before);
 }
 
