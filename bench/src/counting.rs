@@ -69,7 +69,7 @@ pub fn count(subjects: &[Subject]) -> Result<Vec<Count>, String> {
     let mut count = |subject: &Subject| {
         let Subject { contender, module, configuration } = subject;
         let program = programs.entry(module.clone()).or_insert_with(|| Program::read(module, true));
-        let mut vm = Vm::start_on(program, configuration.as_bytes(), &BTreeMap::new(), None)?;
+        let mut vm = Vm::start_on(program, configuration.as_bytes(), &wasm::environment(), None)?;
         // The first request finds an initial state that later ones do not.
         vm.serve(stream(contender), None);
         let before = vm.spent().unwrap_or_default();

@@ -5,15 +5,11 @@ use std::collections::BTreeSet;
 use std::net::{TcpListener, TcpStream};
 use std::process::id;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-use std::time::Duration;
 use std::{fs, iter};
 
 use crate::console::{self, Shown};
 use crate::session::{Session, text};
 use crate::{paths, poll};
-
-/// How long a change may take to become active: the guides promise this.
-const LIVE: Duration = Duration::from_secs(2);
 
 /// The ports in the pages: of the gate, of Envoy's admin interface, of DEEPaaS, of DEEPaaS behind the gate, of Orchestra.
 const WRITTEN: [u16; 5] = [8080, 9901, 5000, 5001, 9001];
@@ -77,7 +73,7 @@ fn step(session: &mut Session, name: &str, shown: &Shown, status: i32, running: 
         });
     } else if command.starts_with("curl ") || command.starts_with("cat ") {
         // Commands that only read may be repeated.
-        poll::within(LIVE, &format!("{name}: $ {command}\npromises {:?}", shown.promised), || {
+        poll::within(poll::LIVE, &format!("{name}: $ {command}\npromises {:?}", shown.promised), || {
             let as_promised = is_as_promised(&said.text, said.status);
             if !as_promised {
                 said = session.run(command);

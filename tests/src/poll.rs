@@ -6,6 +6,9 @@ use std::time::{Duration, Instant};
 /// The deadline of a suite: generous, so that a loaded machine is not a failure.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
+/// The documented time until a change of the policy is live in an Envoy that is notified of it.
+pub const LIVE: Duration = Duration::from_secs(2);
+
 /// Calls `look` until it returns a value.
 ///
 /// # Panics

@@ -86,7 +86,7 @@ fn a_token_of_one_envoy_passes_at_another_and_ends_with_its_key() {
         other.update("main", &gate());
         poll::until("the token passes", || (ask(&other, &token).0 == 200).then_some(()));
         other.update("main", &text(&policy(&keys)));
-        poll::until("the token ends", || (ask(&other, &token) == (401, reason.to_owned())).then_some(()));
+        poll::within(poll::LIVE, "the token ends", || (ask(&other, &token) == (401, reason.to_owned())).then_some(()));
     }
     assert_eq!(ask(&one, &token).0, 200, "the other Envoy has the key still");
     for fleet in [&one, &other] {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use portcullis_tests::bootstrap::watched;
 use portcullis_tests::proxy_wasm::{Program, Stream, Vm};
@@ -77,6 +78,15 @@ fn publish(directory: &Path, name: &str, version: u32, module: &Path, configurat
     fs::rename(&next, directory.join(FILE))
 }
 
+/// The variable with the secret of tokens, and its value.
+pub(super) const VARIABLE: &str = "BENCH_TOKEN_SECRET";
+pub(super) const SECRET: &str = "a-secret-of-the-benchmark-and-of-nothing-else";
+
+/// The environment of every filter.
+pub fn environment() -> BTreeMap<String, String> {
+    BTreeMap::from([(VARIABLE.to_owned(), SECRET.to_owned())])
+}
+
 /// A wasm filter in its own VM.
 pub fn filter(vm: &str, module: &Path, configuration: &str) -> Value {
     json!({"name": "portcullis", "typed_config": {
@@ -86,7 +96,12 @@ pub fn filter(vm: &str, module: &Path, configuration: &str) -> Value {
             "root_id": "portcullis",
             "failure_policy": "FAIL_RELOAD",
             "configuration": {"@type": "type.googleapis.com/google.protobuf.StringValue", "value": configuration},
-            "vm_config": {"vm_id": vm, "runtime": "envoy.wasm.runtime.v8", "code": {"local": {"filename": module}}}
+            "vm_config": {
+                "vm_id": vm,
+                "runtime": "envoy.wasm.runtime.v8",
+                "code": {"local": {"filename": module}},
+                "environment_variables": {"key_values": environment()}
+            }
         }
     }})
 }
@@ -114,7 +129,7 @@ fn passes(name: &str, module: &Path) -> Contender {
 
 /// The module that makes the hostcalls which `program` makes in that case.
 pub(super) fn floor(shop: &Workshop, program: &Program, case: &Case) -> Result<Contender, String> {
-    let mut vm = Vm::start_on(program, case.policy.to_string().as_bytes(), &BTreeMap::new(), None)?;
+    let mut vm = Vm::start_on(program, case.policy.to_string().as_bytes(), &environment(), None)?;
     let exchange = vm.serve(stream(&case.contender), None);
     let name = floor_name(&case.contender.name);
     let module = shop.build(&name, &Call::of(&exchange)?, "")?;
@@ -131,5 +146,10 @@ pub(super) fn floor_name(case: &str) -> String {
 /// A request as input of the interpreter's host.
 pub fn stream(contender: &Contender) -> Stream {
     let properties = BTreeMap::from([("source.address".to_owned(), b"127.0.0.1:40000".to_vec())]);
-    Stream { headers: contender.pairs(), properties, now: 1_800_000_000, ..Stream::default() }
+    Stream { headers: contender.pairs(), properties, now: now(), ..Stream::default() }
+}
+
+/// The time, in seconds since 1970.
+pub(super) fn now() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |time| time.as_secs())
 }
