@@ -6,7 +6,7 @@ use super::ambiguity::Ambiguity;
 pub(crate) const MAX_VARIANTS: usize = 32;
 
 /// The maximum length of all these variants together, in bytes.
-const MAX_BYTES: usize = 3 << 10;
+const MAX_BYTES: usize = 2 << 10;
 
 /// The maximum number of segments that are read and trie nodes that are visited. A usual request needs about ten.
 const MAX_VISITS: usize = 1 << 10;

@@ -82,10 +82,9 @@ impl<'a> Target<'a> {
             return Err(BadTarget::TooLong);
         }
         let scan = PathScan::of(path);
-        let is_visible = |byte: &u8| byte.is_ascii_graphic() && !(defence!("fragments-in-queries") && *byte == b'#');
         if (defence!("path-without-slash") && path.first() != Some(&b'/'))
             || !scan.is_visible()
-            || !query.unwrap_or_default().iter().all(is_visible)
+            || !is_visible(query.unwrap_or_default())
         {
             return Err(BadTarget::Bytes);
         }
@@ -147,6 +146,12 @@ impl<'a> Target<'a> {
 pub(crate) fn split_query(target: &[u8]) -> (&[u8], Option<&[u8]>) {
     let (path, query) = target.split_at_checked(memchr(b'?', target).unwrap_or(target.len())).unwrap_or_default();
     (path, query.get(1..))
+}
+
+/// Whether a query has only visible ASCII, and no fragment. A query may be long, so several bytes are compared at once.
+fn is_visible(query: &[u8]) -> bool {
+    let is_visible = |byte: &u8| byte.is_ascii_graphic() & !(defence!("fragments-in-queries") && *byte == b'#');
+    query.chunks(16).all(|chunk| chunk.iter().fold(true, |all, byte| all & is_visible(byte)))
 }
 
 /// Whether a character may change the structure of a path:

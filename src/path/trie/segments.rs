@@ -16,11 +16,19 @@ pub(crate) struct Segments<'p> {
     /// The name after them.
     name: Option<&'p [u8]>,
     has_begun: bool,
+    /// How many segments were left out, since trimming leaves nothing of them.
+    dropped: usize,
 }
 
 impl<'p> Segments<'p> {
     pub(crate) fn of(path: &'p [u8], ending: Ending) -> Self {
-        Self { rest: Some(path.strip_prefix(b"/").unwrap_or(path)), ending, empty: 0, name: None, has_begun: false }
+        let rest = Some(path.strip_prefix(b"/").unwrap_or(path));
+        Self { rest, ending, empty: 0, name: None, has_begun: false, dropped: 0 }
+    }
+
+    /// How many segments were left out so far.
+    pub(crate) fn dropped(&self) -> usize {
+        self.dropped
     }
 
     /// How many bytes are yet to be read.
@@ -66,6 +74,7 @@ impl<'p> Iterator for Segments<'p> {
                 self.empty = self.empty.saturating_add(1);
             } else {
                 self.name = Some(self.ending.trimmed(segment)).filter(|name| !name.is_empty());
+                self.dropped = self.dropped.saturating_add(usize::from(self.name.is_none()));
             }
         }
     }

@@ -171,12 +171,14 @@ impl<'w> Walk<'w> {
         Ok(self.holds(0, check))
     }
 
-    /// Returns the next segment. Charges the budget one visit for it, and one for each 64 bytes that were read.
+    /// Returns the next segment. Charges the budget one visit for it, one for each segment that was left out before it, and
+    /// one for each 64 bytes that were read.
     fn next(&mut self, segments: &mut Segments<'w>) -> Result<Option<&'w [u8]>, Ambiguity> {
-        let before = segments.unread();
+        let (unread, dropped) = (segments.unread(), segments.dropped());
         let next = segments.next();
-        let read = before.saturating_sub(segments.unread());
-        self.budget.visit(usize::from(next.is_some()).saturating_add(read >> 6))?;
+        let read = unread.saturating_sub(segments.unread());
+        let dropped = segments.dropped().saturating_sub(dropped);
+        self.budget.visit(usize::from(next.is_some()).saturating_add(dropped).saturating_add(read >> 6))?;
         Ok(next)
     }
 
