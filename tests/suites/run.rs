@@ -14,7 +14,7 @@ use portcullis::keys::Digest;
 use portcullis_tests::bytes::{contains, said};
 use portcullis_tests::envoy::V4;
 use portcullis_tests::http1::{Client, get};
-use portcullis_tests::message::Reply;
+use portcullis_tests::message::{Reply, values};
 use portcullis_tests::net::connect;
 use portcullis_tests::tls::Authority;
 use portcullis_tests::upstream::Upstream;
@@ -78,6 +78,17 @@ fn a_policy_is_served_and_each_request_is_a_line_without_its_credential() {
     assert_eq!(gate.ended(), Some(0), "{}", gate.said());
     gate.leaves_nothing();
     assert!(connect(V4, listens).is_err(), "{listens} is closed");
+}
+
+#[test]
+fn the_service_gets_a_forged_client_only_if_a_proxy_in_front_is_trusted() {
+    let upstream = Upstream::start();
+    for (options, expected) in [(&[][..], "127.0.0.1"), (&["--keep-forwarded"], "10.6.6.6")] {
+        let gate = Gate::start(folder(&[("policy.yaml", &policy(KEY))]), upstream.address(), options, &[]);
+        let reply = gate.send(V4, "/v2", &[("x-api-key", KEY), ("x-forwarded-for", "10.6.6.6")]);
+        let seen = upstream.seen(&reply).expect("it reaches the upstream");
+        assert_eq!(values(&seen.headers, "x-forwarded-for"), [expected.as_bytes()], "{options:?}");
+    }
 }
 
 #[test]
@@ -417,6 +428,7 @@ fn what_cannot_work_is_refused_before_anything_starts() {
         (&["--config", "gone.yaml"][..], "cannot read the configuration gone.yaml"),
         (&["--config", "a", "--upstream", "127.0.0.1:1"], "cannot be used with"),
         (&["--config", "a", "--policy", "policy.yaml"], "cannot be used with"),
+        (&["--config", "a", "--keep-forwarded"], "cannot be used with"),
         (&[], "<--upstream <HOST:PORT>|--config <FILE>>"),
     ] {
         let (status, text) = refused(arguments);

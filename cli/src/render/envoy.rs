@@ -8,6 +8,7 @@ use std::str::FromStr;
 use serde_json::{Value, json};
 
 use super::NAME;
+use super::forwarding::{self, Forwarding};
 use crate::yaml::Node;
 
 /// The configuration of an Envoy with the gate in front of one upstream.
@@ -23,6 +24,8 @@ pub(crate) struct Proxy {
     pub tls: Option<Tls>,
     /// The gate.
     pub gate: Gate,
+    /// How requests reach the service.
+    pub forwarding: Forwarding,
     /// The format of Envoy's access log on standard output, if there is one.
     pub access_log: Option<String>,
 }
@@ -154,16 +157,7 @@ fn connection_manager(proxy: &Proxy) -> Node {
     manager["use_remote_address"] = json!(true);
     manager["skip_xff_append"] = json!(true);
     manager["upgrade_configs"] = json!([{"upgrade_type": "websocket"}]);
-    manager["route_config"] = json!({
-        "name": "main",
-        "virtual_hosts": [{
-            "name": "upstream",
-            "domains": ["*"],
-            // Envoy's default timeout would end a request after 15 seconds. An idle stream still ends after five
-            // minutes.
-            "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "upstream", "timeout": "0s"}}],
-        }],
-    });
+    manager["route_config"] = forwarding::routes("upstream", &proxy.forwarding);
     if let Some(format) = &proxy.access_log {
         manager["access_log"] = json!([{
             "name": "envoy.access_loggers.stdout",

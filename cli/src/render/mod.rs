@@ -2,6 +2,7 @@
 
 pub(crate) mod document;
 pub(crate) mod envoy;
+pub(crate) mod forwarding;
 mod gateway;
 mod istio;
 mod output;
@@ -20,6 +21,7 @@ use crate::output::{note, print_bytes};
 use crate::yaml::Node;
 use document::KeylessPolicy;
 use envoy::{Admin, Filter, Gate, Proxy, Tls, Upstream};
+use forwarding::Forwarding;
 use output::{Format, Source};
 
 macro_rules! examples {
@@ -160,6 +162,8 @@ struct ProxyArguments {
     /// Its private key
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
+    #[command(flatten)]
+    forwarding: Forwarding,
 }
 
 impl Render {
@@ -227,6 +231,7 @@ impl ProxyArguments {
             admin: self.admin.clone(),
             tls: tls.map(|(certificate, key)| Tls { certificate, key }),
             gate,
+            forwarding: self.forwarding.clone(),
             access_log: None,
         }
     }

@@ -19,6 +19,7 @@ use crate::module;
 use crate::output::{GREEN, RED, YELLOW, count, note};
 use crate::render::NAME;
 use crate::render::envoy::{self, Filter, Gate, Proxy, Tls, Upstream};
+use crate::render::forwarding::Forwarding;
 use crate::store::write_atomically;
 
 /// Log messages that are not shown: a warning of Envoy at every start, which does not apply to a gate on one machine,
@@ -35,6 +36,7 @@ pub(super) struct ProxySpec {
     pub(super) listen: SocketAddr,
     pub(super) upstream: Upstream,
     pub(super) tls: Option<Tls>,
+    pub(super) forwarding: Forwarding,
     /// The admin interface. `None` means a private socket.
     pub(super) admin: Option<envoy::Admin>,
 }
@@ -111,6 +113,7 @@ impl Live {
             admin: Some(address),
             tls: spec.tls.clone(),
             gate: Gate::Discovered { name: NAME.to_owned(), file: file.clone() },
+            forwarding: spec.forwarding.clone(),
             access_log: Some(access::FORMAT.to_owned()),
         };
         fs::write(&module, module::BYTES)?;

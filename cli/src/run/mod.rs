@@ -23,6 +23,7 @@ use crate::files::PolicyFile;
 use crate::import::rxinfer;
 use crate::mode;
 use crate::render::envoy::{Admin, Tls, Upstream};
+use crate::render::forwarding::Forwarding;
 use crate::watch;
 use live::Live;
 use source::{Options, Overrides, Source, Token};
@@ -89,13 +90,15 @@ pub(crate) struct Run {
     /// Its private key, as PEM
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
+    #[command(flatten)]
+    forwarding: Forwarding,
     /// The Envoy to run [default: the one on PATH, otherwise one is installed]
     #[arg(long, value_name = "PATH")]
     envoy: Option<PathBuf>,
     /// Run this Envoy configuration unchanged, instead of a generated one
     #[arg(long, value_name = "FILE", conflicts_with_all = [
         "listen", "policy", "store", "bearer_token", "auth_bearer_token", "api_keys", "public", "mode", "tls_cert", "tls_key",
-        "admin", "quiet",
+        "keep_forwarded", "admin", "quiet",
     ])]
     config: Option<PathBuf>,
     /// Where Envoy's admin interface listens, for `portcullis status` [default: a private socket]
@@ -165,7 +168,13 @@ impl Run {
         let envoy = install::find(self.envoy.as_deref(), &events)?;
         // Again: installing Envoy takes time, and changes were not handled meanwhile.
         let ready = source.read(&overrides)?;
-        let proxy = live::ProxySpec { listen: self.listen, upstream: service, tls, admin: self.admin };
+        let proxy = live::ProxySpec {
+            listen: self.listen,
+            upstream: service,
+            tls,
+            forwarding: self.forwarding,
+            admin: self.admin,
+        };
         Live::start(&envoy, proxy, source, overrides, ready, self.quiet, sender)?.run_until_stopped(&events)
     }
 }

@@ -78,6 +78,7 @@ fn cases() -> Vec<(&'static str, Vec<&'static str>)> {
             ],
         ),
         ("envoy-ecds.yaml", vec!["envoy", "--upstream", "127.0.0.1:5000", "--ecds", "gate.yaml"]),
+        ("envoy-forwarding.yaml", vec!["envoy", "--upstream", "127.0.0.1:5000", "--keep-forwarded"]),
         ("filter-ecds.yaml", vec!["filter", "--ecds", "/etc/portcullis/gate/gate.yaml", "--name", "second"]),
         ("ecds.yaml", vec!["ecds"]),
         ("ecds-token.yaml", vec!["ecds", "token/policy.yaml"]),
