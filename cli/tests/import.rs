@@ -90,8 +90,8 @@ fn deepaas_whose_token_stands_elsewhere_is_not_opened() {
     for (option, environment, told) in [
         ("", &variable[..], "DEEPAAS_AUTH_BEARER_TOKEN is set to another token"),
         ("auth_bearer_token =\n", &variable, "DEEPAAS_AUTH_BEARER_TOKEN is set to another token"),
-        // What refers to another option is no token that a request could present.
-        ("auth_bearer_token = $deep_secret\n", &[], "no request can present it"),
+        // What refers to another option is no token.
+        ("auth_bearer_token = $deep_secret\n", &[], "it is a placeholder that was not replaced"),
     ] {
         let place = Place::new();
         place.write("deepaas.conf", format!("[DEFAULT]\n{option}"));
@@ -285,4 +285,60 @@ fn a_list_and_a_table_are_taken() {
         ("GET", "/", "X-API-Key: csv-dave-3333cccc", OUTSIDE, "deny unknown_key"),
         ("GET", "/", "X-API-Key: csv-both-6666ffff", OUTSIDE, "deny unknown_key"),
     ]);
+}
+
+/// The issue's examples, from each kind of source. The examples of the three systems stay keys.
+#[test]
+fn what_stands_for_a_key_is_not_imported() {
+    let kong = |key: &str| format!("consumers: [{{username: a, keyauth_credentials: [{{key: '{key}'}}]}}]\n");
+    let envoy =
+        |key: &str| format!("credentials: [{{key: '{key}', client: a}}]\nkey_sources: [{{header: x-api-key}}]\n");
+    let gateway = |key: &str| {
+        format!(
+            "kind: Secret\nmetadata: {{name: a}}\nstringData: {{a: '{key}'}}\n---\nkind: SecurityPolicy\nspec: {{apiKeyAuth: {{credentialRefs: [{{name: a}}], extractFrom: [{{headers: [x-api-key]}}]}}}}\n"
+        )
+    };
+    let rxinfer = |key: &str| format!(r#"{{"_id": {{"$oid": "1"}}, "token": "{key}", "roles": []}}"#);
+    let sealed = format!("AgBy{}", "3i4OJSWK+PiTySYZZA9rO43cGDEq".repeat(25));
+    for key in [
+        "$VAR",
+        "${VAR}",
+        "%VAR%",
+        "{{ x }}",
+        "<path:secret/data/gate#key>",
+        "REPLACE_ME",
+        "changeme",
+        "ENC[AES256_GCM,data:a,iv:b,tag:c,type:str]",
+        "ref+vault://secret/gate#/key",
+        "op://vault/item/key",
+        "sm://project/key",
+        &sealed,
+        "demo-key-12345",
+        "my-secret-token",
+        "prefix-$VAR",
+    ] {
+        let is_key = ["demo-key-12345", "my-secret-token", "prefix-$VAR"].contains(&key);
+        for (arguments, text) in [
+            (&["orchestra"][..], format!(r#"{{"valid_keys": ["{key}"]}}"#)),
+            (&["deepaas"], format!("[DEFAULT]\nauth_bearer_token = {key}\n")),
+            (&["rxinfer"], rxinfer(key)),
+            (&["api-key-auth"], envoy(key)),
+            (&["envoy-gateway"], gateway(key)),
+            (&["kong"], kong(key)),
+            (&["list", "--consumer", "a"], format!("{key}\n")),
+            (&["csv"], format!("key,consumer\n\"{key}\",a\n")),
+        ] {
+            // A bearer cannot present this one.
+            if key.contains('$') && is_key && ["deepaas", "rxinfer"].contains(&arguments[0]) {
+                continue;
+            }
+            let place = Place::new();
+            place.write("source", text);
+            let (_, _, said) = place.run(&[&["import"], arguments, &["source"]].concat(), &[]);
+            let (told, stored) =
+                (said.contains("key not imported: it is "), place.read("keys.json").contains("sha256"));
+            assert_eq!((told, stored), (!is_key, is_key), "{arguments:?} {key}: {said}");
+            assert!(is_key || !said.contains(key), "{arguments:?} {key}: {said}");
+        }
+    }
 }

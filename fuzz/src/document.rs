@@ -79,7 +79,7 @@ fn others_read_the_same(input: &[u8], value: &Value, policy: &Policy) {
 }
 
 fn is_malformed(entry: &RefusedEntry) -> bool {
-    matches!(entry.problem, EntryProblem::MalformedDigest | EntryProblem::MalformedPlaintext)
+    matches!(entry.problem, EntryProblem::MalformedDigest | EntryProblem::MalformedPlaintext | EntryProblem::NotAKey(_))
 }
 
 /// Everything printable of a document, its policy and its refusal, searched for secrets.

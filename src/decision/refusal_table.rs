@@ -172,7 +172,8 @@ fn an_invalid_key_entry_is_skipped() {
         r#"{{"consumers": [
             {{"name": "a", "keys": [
                 {{"plaintext": "good"}}, {{"sha256": "hunter2", "id": "one"}}, {{"plaintext": "hunter2 "}}, {{"plaintext": "same"}},
-                {{"env": "UNSET"}}, {{"env": "hunter2_hunter2"}}, {{"env": "EMPTY"}}, {{"env": "BAD"}}, {{"env": "GOOD"}}, {{"env": "GOOD_TOO"}}]}},
+                {{"env": "UNSET"}}, {{"env": "hunter2_hunter2"}}, {{"env": "EMPTY"}}, {{"env": "BAD"}}, {{"env": "GOOD"}}, {{"env": "GOOD_TOO"}},
+                {{"plaintext": "${{hunter2}}"}}, {{"env": "REFERENCE"}}]}},
             {{"name": "b", "keys": [{{"sha256": "{digest}"}}, {{"sha256": "hunter2"}}]}}]}}"#
     );
     let environment = |name: &str| match name {
@@ -180,6 +181,7 @@ fn an_invalid_key_entry_is_skipped() {
         "BAD" => Some(b"hunter2\n\n".to_vec()),
         "GOOD" => Some(b"from-the-environment\n".to_vec()),
         "GOOD_TOO" => Some(b"with-a-carriage-return\r\n".to_vec()),
+        "REFERENCE" => Some(b"op://hunter2\n".to_vec()),
         _ => None,
     };
     let loaded = Policy::load(document.as_bytes(), &environment).expect("the document stands");
@@ -199,6 +201,10 @@ fn an_invalid_key_entry_is_skipped() {
                 .to_owned(),
             "consumers[0].keys[6]: environment variable EMPTY is empty: put the key in it".to_owned(),
             format!("consumers[0].keys[7]: invalid value of environment variable BAD: {expected}"),
+            "consumers[0].keys[10]: invalid plaintext: a placeholder that was not replaced: expected the key itself".to_owned(),
+            "consumers[0].keys[11]: invalid value of environment variable REFERENCE: a reference to a key in another place: \
+             expected the key itself"
+                .to_owned(),
             format!("consumers[0].keys[3]: {}", same("consumers[1].keys[0]")),
             format!("consumers[1].keys[0]: {}", same("consumers[0].keys[3]")),
             "consumers[1].keys[1]: invalid sha256: expected 64 hex digits (printf %s \"$KEY\" | sha256sum)".to_owned(),

@@ -50,10 +50,10 @@ impl CanonicalHash {
     /// Adds a key of the consumer that is added next.
     pub(crate) fn key(&mut self, key: &KeyEntry) {
         let KeyEntry { id, description, secret, not_before, expires, disabled } = key;
-        // A malformed key has no digest.
+        // An invalid key has no digest.
         let (digest, variable) = match secret {
             Secret::Sha256(digest) => (*digest, None),
-            Secret::Plaintext(key) => (key.digest(), None),
+            Secret::Plaintext(key) => (key.digest().ok(), None),
             Secret::Env(variable) => (None, Some(variable)),
         };
         let digest = digest.as_ref().map(Digest::as_bytes);

@@ -5,6 +5,7 @@ use core::fmt;
 use serde::Deserialize;
 
 use super::digest::Digest;
+use super::placeholder::NotAKey;
 use crate::request::credential::is_presentable;
 use crate::value::names::{ConsumerName, Description, KeyId, Plaintext, RoleName, VariableName};
 use crate::value::text::{Invalid, Text, read_text};
@@ -125,10 +126,17 @@ impl Text for Sha256Text {
 read_text!(Sha256Text);
 
 impl Plaintext {
-    /// Returns the digest; `None` if the key is not well formed, so that no request can present it.
-    pub(crate) fn digest(&self) -> Option<Digest> {
+    /// Returns the digest.
+    ///
+    /// # Errors
+    /// A text that is not a key, or that no request can present.
+    pub fn digest(&self) -> Result<Digest, EntryProblem> {
         let key = self.expose().as_bytes();
-        is_presentable(key).then(|| Digest::of(key))
+        match NotAKey::of(key) {
+            Some(why) => Err(EntryProblem::NotAKey(why)),
+            None if is_presentable(key) => Ok(Digest::of(key)),
+            None => Err(EntryProblem::MalformedPlaintext),
+        }
     }
 }
 
@@ -140,7 +148,7 @@ impl Secret {
     pub fn resolve(&self, environment: &Environment<'_>) -> Result<Digest, EntryProblem> {
         match self {
             Self::Sha256(digest) => digest.ok_or(EntryProblem::MalformedDigest),
-            Self::Plaintext(key) => key.digest().ok_or(EntryProblem::MalformedPlaintext),
+            Self::Plaintext(key) => key.digest(),
             Self::Env(variable) => {
                 let key = read_variable(variable, environment)?;
                 match key.as_slice() {
@@ -153,13 +161,16 @@ impl Secret {
     }
 }
 
-/// Returns the value of a variable without a line end at its end.
+/// Returns the value of a variable without a line end at its end. A value that is not a key is an error.
 pub(super) fn read_variable(variable: &VariableName, environment: &Environment<'_>) -> Result<Vec<u8>, EntryProblem> {
     let mut value = environment(variable.as_str()).ok_or_else(|| EntryProblem::UnsetVariable(variable.clone()))?;
     for end in [b'\n', b'\r'] {
         value.pop_if(|last| *last == end);
     }
-    Ok(value)
+    match NotAKey::of(&value) {
+        Some(why) => Err(EntryProblem::NotAKeyInVariable(variable.clone(), why)),
+        None => Ok(value),
+    }
 }
 
 /// A skipped key entry. All other keys work.
@@ -188,6 +199,8 @@ pub enum EntryProblem {
     MalformedDigest,
     #[error("invalid plaintext: expected 1 to 1024 visible ASCII characters (0x21 to 0x7E)")]
     MalformedPlaintext,
+    #[error("invalid plaintext: {0}: expected the key itself")]
+    NotAKey(NotAKey),
     #[error(
         "environment variable {0} is not set in the VM: export it before Envoy starts, and list it in \
          vm_config.environment_variables"
@@ -197,6 +210,8 @@ pub enum EntryProblem {
     EmptyVariable(VariableName),
     #[error("invalid value of environment variable {0}: expected 1 to 1024 visible ASCII characters (0x21 to 0x7E)")]
     MalformedVariable(VariableName),
+    #[error("invalid value of environment variable {0}: {1}: expected the key itself")]
+    NotAKeyInVariable(VariableName, NotAKey),
     #[error("invalid value of environment variable {0}: expected at least 32 bytes (openssl rand -base64 32)")]
     ShortSecret(VariableName),
     #[error("duplicate key, also at {0}: both entries are skipped, keep one")]

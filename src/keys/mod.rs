@@ -4,8 +4,10 @@ pub(crate) mod builder;
 pub(crate) mod digest;
 pub(crate) mod entry;
 pub(crate) mod keyring;
+pub(crate) mod placeholder;
 pub(crate) mod token;
 
 pub use digest::Digest;
 pub use entry::{ConsumerEntry, EntryProblem, KeyEntry, RefusedEntry, Secret};
 pub use keyring::{Consumer, Key, Keyring};
+pub use placeholder::NotAKey;

@@ -123,6 +123,24 @@ fn a_change_of_a_file_is_live_and_a_refused_one_is_told_and_changes_nothing() {
 }
 
 #[test]
+fn a_placeholder_admits_nobody() {
+    let upstream = Upstream::start();
+    let placeholder = "${RUN_SUITE_KEY}";
+    let keys = format!("keys: [{{plaintext: '{placeholder}'}}, {{env: RUN_SUITE_UNFILLED}}, {{plaintext: {KEY}}}]");
+    let policy = policy(KEY).replace(&format!("keys: [{{plaintext: {KEY}}}]"), &keys);
+    let gate = Gate::start(
+        folder(&[("policy.yaml", &policy)]),
+        upstream.address(),
+        &[],
+        &[("RUN_SUITE_UNFILLED", "changeme")],
+    );
+    gate.waits_for("invalid key entry skipped: consumers[0].keys[0]: invalid plaintext: a placeholder");
+    gate.waits_for("consumers[0].keys[1]: invalid value of environment variable RUN_SUITE_UNFILLED: a placeholder");
+    let statuses = [placeholder, "changeme", KEY].map(|key| gate.status("/v2", &[("x-api-key", key)]));
+    assert_eq!(statuses, [401, 401, 200]);
+}
+
+#[test]
 fn one_token_protects_a_deepaas_as_its_own_flag_would() {
     for (arguments, environment) in [
         (&["--auth-bearer-token", TOKEN][..], &[][..]),
@@ -388,6 +406,8 @@ fn what_cannot_work_is_refused_before_anything_starts() {
         (&["--listen", "127.0.0.1:1"], &[], "the gate itself listens there"),
         (&["--bearer-token", token], &[], "--bearer-token: invalid token (not shown)"),
         (&["--bearer-token", ""], &[], "--bearer-token: invalid token"),
+        (&["--bearer-token", "REPLACE_ME"], &[], "--bearer-token: invalid token (not shown): a placeholder"),
+        (&[], &[("DEEPAAS_AUTH_BEARER_TOKEN", "${TOKEN}")], "invalid token (not shown): a placeholder"),
         (&[], &[("DEEPAAS_AUTH_BEARER_TOKEN", token)], "DEEPAAS_AUTH_BEARER_TOKEN: invalid token"),
         (&["--bearer-token", TOKEN, "--policy", "policy.yaml"], &[], "cannot be used with"),
         (&["--auth-bearer-token", token], &[], "--auth-bearer-token: invalid token (not shown)"),

@@ -1,7 +1,7 @@
 //! What was discovered in a source: keys, settings, and what cannot be imported. Of a key, only the digest is kept.
 
 use portcullis::document::Problem;
-use portcullis::keys::Digest;
+use portcullis::keys::{Digest, NotAKey};
 use portcullis::request::{is_presentable, is_token68};
 use portcullis::{Document, Timestamp};
 
@@ -59,6 +59,8 @@ pub(super) enum Fits {
     NoBearer,
     /// Nowhere.
     Nowhere,
+    /// Nowhere: it is not a key.
+    NotAKey(NotAKey),
     /// Unknown: the source has only the digest.
     Unknown,
 }
@@ -87,6 +89,7 @@ impl DiscoveredKey {
     /// Creates a key from its text.
     pub(super) fn of(text: &str, at: Option<Position>, consumer: impl Into<String>) -> Self {
         let fits = match text.as_bytes() {
+            key if let Some(why) = NotAKey::of(key) => Fits::NotAKey(why),
             key if !is_presentable(key) => Fits::Nowhere,
             key if !is_token68(key) => Fits::NoBearer,
             _ => Fits::Anywhere,

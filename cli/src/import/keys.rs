@@ -59,7 +59,6 @@ pub(super) fn import(discovered: &mut Discovered, policy: &Document, store: &mut
     for key in keys {
         let at = key.at;
         let problem = unpresentable(key.fits, bearer_alone)
-            .map(str::to_owned)
             .or_else(|| expired(key.expires, now))
             .or_else(|| contested(&key, &claims, &present))
             .or_else(|| key.named_after.then(|| NAMED_AFTER.to_owned()))
@@ -124,15 +123,18 @@ fn claims(keys: &[DiscoveredKey]) -> HashMap<Digest, BTreeSet<String>> {
     claims
 }
 
-fn unpresentable(fits: Fits, bearer_alone: bool) -> Option<&'static str> {
+fn unpresentable(fits: Fits, bearer_alone: bool) -> Option<String> {
     match fits {
+        Fits::NotAKey(why) => Some(format!("it is {why}: add the key itself with `portcullis keys add`")),
         Fits::Nowhere => Some(
             "no request can present it (expected 1 to 1024 visible ASCII characters without spaces): create another \
-             key",
+             key"
+            .to_owned(),
         ),
         Fits::NoBearer if bearer_alone => Some(
             "no request can present it (it has characters that a bearer token cannot have, RFC 9110 section 11.2): \
-             create another key",
+             create another key"
+                .to_owned(),
         ),
         _ => None,
     }

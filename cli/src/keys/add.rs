@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Result, anyhow, bail};
 use clap::Args;
 use portcullis::document::Document;
-use portcullis::keys::Digest;
+use portcullis::keys::{Digest, NotAKey};
 use portcullis::request::KeySource;
 use portcullis::request::{MAX_KEY_LENGTH, Presented, find};
 use portcullis::{HeaderBlock, Request};
@@ -103,6 +103,9 @@ impl Examiner {
     fn digest(&self, line: &Line, warnings: &mut Vec<String>) -> Result<(String, Digest)> {
         let Line { number, key } = line;
         let place = format!("line {number}");
+        if let Some(why) = NotAKey::of(key) {
+            bail!("{place}: invalid key (not shown): {why}: expected the key itself");
+        }
         if !self.finds("x-api-key", key.clone()) {
             bail!("{place}: invalid key (not shown): expected 1 to 1024 visible ASCII characters (0x21 to 0x7E)");
         }

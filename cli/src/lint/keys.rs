@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use portcullis::document::Document;
-use portcullis::keys::Digest;
-use portcullis::keys::{ConsumerEntry, KeyEntry, Secret};
+use portcullis::keys::{ConsumerEntry, Digest, KeyEntry, NotAKey, Secret};
 
 use super::code::Code;
 use super::finding::Finding;
@@ -16,8 +15,14 @@ use crate::when::Span;
 /// The keys of `envoy/envoy.yaml`, which are publicly known.
 const DEMO_KEYS: [&str; 2] = ["pk_demo_ci_not_a_secret", "pk_demo_admin_not_a_secret"];
 
-/// Common keys, which attackers try first.
-const WELL_KNOWN: [&str; 40] = [
+/// Common keys, which attackers try first, and placeholders, of which digests were made by mistake.
+const WELL_KNOWN: [&str; 54] = [
+    "$API_KEY",
+    "$KEY",
+    "$TOKEN",
+    "${API_KEY}",
+    "${KEY}",
+    "${TOKEN}",
     "0000",
     "1234",
     "12345",
@@ -26,6 +31,9 @@ const WELL_KNOWN: [&str; 40] = [
     "12345678",
     "123456789",
     "1234567890",
+    "CHANGEME",
+    "CHANGE_ME",
+    "REPLACE_ME",
     "abc123",
     "admin",
     "administrator",
@@ -33,6 +41,7 @@ const WELL_KNOWN: [&str; 40] = [
     "api_key",
     "apikey",
     "bearer",
+    "change-me",
     "changeit",
     "changeme",
     "default",
@@ -50,14 +59,18 @@ const WELL_KNOWN: [&str; 40] = [
     "none",
     "null",
     "password",
+    "placeholder",
     "qwerty",
+    "replace-me",
     "root",
     "sample",
     "secret",
     "test",
     "test-key",
+    "todo",
     "token",
     "undefined",
+    "your-api-key",
 ];
 
 /// A key of fewer bytes can be guessed: 16 random hex digits are 64 bits.
@@ -115,6 +128,10 @@ fn examine_key(subject: &Subject<'_>, path: &str, key: &KeyEntry, findings: &mut
         Secret::Env(variable) => (of_variable(variable.as_str()), None),
     };
     let value = value.filter(|value| !value.is_empty());
+    // The gate skips the entry, which is reported already.
+    if value.as_deref().and_then(NotAKey::of).is_some() {
+        return;
+    }
     let digest = digest.or_else(|| value.as_deref().map(Digest::of));
     const NEW: &str = "create a new one with `portcullis keys generate`";
     match digest.and_then(|digest| KNOWN.get(&digest)) {

@@ -2,8 +2,8 @@
 
 use anyhow::Result;
 use portcullis::document::Mode;
-use portcullis::keys::Digest;
 use portcullis::keys::EntryProblem;
+use portcullis::value::Plaintext;
 
 use crate::files::EffectivePolicy;
 use crate::yaml::{Node, Tree};
@@ -67,12 +67,13 @@ fn items(node: Option<&mut Node>) -> &mut [Node] {
     }
 }
 
-/// Replaces a plaintext key by its SHA-256. Returns whether there was one.
+/// Replaces a plaintext key by its SHA-256; one that the gate skips, by an invalid one. Returns whether there was one.
 fn hash_plaintext(entry: &mut Node) -> bool {
     let Tree::Map(members) = &mut entry.tree else { return false };
     let Some((name, key)) = members.iter_mut().find(|(name, _)| name.text == "plaintext") else { return false };
-    let digest = Digest::of(key.text().unwrap_or_default().as_bytes()).to_hex();
+    let plaintext = key.text().and_then(|text| text.parse::<Plaintext>().ok());
+    let digest = plaintext.and_then(|key| key.digest().ok());
     name.text = "sha256".to_owned();
-    key.tree = Tree::Text(digest);
+    key.tree = Tree::Text(digest.map(|digest| digest.to_hex()).unwrap_or_default());
     true
 }

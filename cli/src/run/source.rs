@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow, bail};
 use portcullis::document::Mode;
-use portcullis::keys::Digest;
+use portcullis::keys::{Digest, NotAKey};
 use portcullis::request::{is_presentable, is_token68};
 use portcullis::{Document, Loaded};
 use serde_json::json;
@@ -208,6 +208,9 @@ fn is_of_deepaas(file: &Path) -> bool {
 /// The digest of a token, which must be one that a bearer can present.
 fn digest(token: &[u8], from: &str) -> Result<Digest> {
     let token = token.strip_suffix(b"\n").unwrap_or(token);
+    if let Some(why) = NotAKey::of(token) {
+        bail!("{from}: invalid token (not shown): {why}: expected the token itself");
+    }
     if !(is_presentable(token) && is_token68(token)) {
         bail!(
             "{from}: invalid token (not shown): expected 1 to 1024 letters, digits and -._~+/, with = only at its end"

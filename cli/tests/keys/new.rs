@@ -61,6 +61,19 @@ fn many_keys_are_all_different_and_as_json_they_come_with_their_ids() {
         .says(2, "--id: expected a single key");
 }
 
+#[test]
+fn what_stands_for_a_key_is_not_added() {
+    let place = Place::new();
+    for key in ["${KEY}", "REPLACE_ME", "{{ x }}", "op://vault/item/key", "ENC[AES256_GCM,data:a]", "\"$KEY\""] {
+        let done = place.run(&["keys", "add", "--consumer", "ci"], &format!("demo-key-12345\n{key}\n"));
+        done.says(2, "line 2: invalid key (not shown): ");
+        done.says(2, ": expected the key itself");
+        assert!(!done.error.contains(key), "{done:?}");
+    }
+    assert!(!place.names().contains(&"keys.json".to_owned()), "either all are added, or none");
+    place.run(&["keys", "add", "--consumer", "ci"], "demo-key-12345\nmy-secret-token\n").says(0, "2 keys of ci added");
+}
+
 /// A key that was not printed would be of no use.
 #[test]
 fn what_could_not_be_printed_is_not_in_the_store() {

@@ -282,6 +282,7 @@ fn what_the_gate_would_refuse_is_not_rendered() {
             assert!(said.contains(message) && !said.contains("hunter2"), "{policy}: {said}");
         }
     }
+        ("consumers: [{name: a, keys: [{plaintext: '${hunter2}'}]}]", 1, "invalid plaintext: a placeholder"),
     assert_eq!(fs::read_to_string(&output).expect("it is there"), "as it was");
 }
 

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Result, bail};
 use portcullis::Timestamp;
+use portcullis::keys::NotAKey;
 
 use crate::import::discovered::{Discovered, DiscoveredKey};
 use crate::import::source::Source;
@@ -118,11 +119,9 @@ fn key(credential: &Node, person: &KongConsumer<'_>, now: Timestamp, discovered:
         discovered.leave(at, message);
         return Ok(());
     };
-    if text.starts_with("{vault://") || text.contains("${{") {
-        discovered.leave(
-            at,
-            "key not imported: it is a reference to a key in another place: add it with `portcullis keys add`",
-        );
+    // decK also replaces a part of a value.
+    if NotAKey::of(text.as_bytes()).is_none() && text.contains("${{") {
+        discovered.leave(at, "key not imported: a part of it is a template: add the key with `portcullis keys add`");
         return Ok(());
     }
     let mut key = DiscoveredKey::of(text, at, person.name);

@@ -5,6 +5,7 @@ use sha2::{Digest as _, Sha256};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::placeholder::is_placeholder;
 use super::{Environment, credential};
 
 /// A policy document.
@@ -216,7 +217,7 @@ impl Document {
 }
 
 impl Key {
-    /// The SHA-256 of the key, in lower-case hex; `None` if no request can present it.
+    /// The SHA-256 of the key, in lower-case hex; `None` if no request can present it, or if it is a placeholder.
     pub fn digest(&self, environment: &Environment) -> Option<String> {
         if let Some(hex) = &self.sha256 {
             return (hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_hexdigit())).then(|| hex.to_lowercase());
@@ -226,7 +227,7 @@ impl Key {
             (None, Some(name)) => without_line_end(environment.get(name)?.clone()),
             (None, None) => return None,
         };
-        credential::is_presentable(&value).then(|| sha256(&value))
+        (credential::is_presentable(&value) && !is_placeholder(&value)).then(|| sha256(&value))
     }
 
     /// Whether a request presents this key.

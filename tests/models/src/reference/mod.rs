@@ -7,6 +7,7 @@ pub mod credential;
 pub mod document;
 pub mod forward;
 pub mod path;
+pub mod placeholder;
 pub mod reply;
 pub mod request;
 pub mod rules;
