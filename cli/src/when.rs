@@ -24,7 +24,7 @@ pub(crate) enum When {
 }
 
 /// Seconds of each unit, the longest first.
-const UNITS: [(&str, i64); 5] = [("w", 7 * 86_400), ("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)];
+const UNITS: [(&str, i64); 6] = [("w", 7 * 86_400), ("d", 86_400), ("h", 3_600), ("m", 60), ("min", 60), ("s", 1)];
 
 impl FromStr for Span {
     type Err = anyhow::Error;
@@ -38,7 +38,7 @@ impl FromStr for Span {
             let digits = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
             digits.then(|| number.parse().ok()).flatten().and_then(|number: i64| number.checked_mul(unit))
         };
-        seconds().map(Self).ok_or_else(|| anyhow!("expected a number with s, m, h, d or w, such as 7d"))
+        seconds().map(Self).ok_or_else(|| anyhow!("expected a number with s, min, h, d or w, such as 7d"))
     }
 }
 
@@ -61,6 +61,11 @@ impl Span {
     /// A number of seconds.
     pub(crate) fn seconds(seconds: i64) -> Self {
         Self(seconds)
+    }
+
+    /// The number of seconds.
+    pub(crate) fn as_seconds(self) -> i64 {
+        self.0
     }
 
     /// The time from one point to a later one.
@@ -127,6 +132,7 @@ mod tests {
             ("2w", 1_000 + 14 * 86_400),
             ("12h", 1_000 + 43_200),
             ("5m", 1_300),
+            ("5min", 1_300),
             ("1s", 1_001),
             ("0", 1_000),
             ("99999999999999d", RANGE.1),

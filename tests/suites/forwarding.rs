@@ -2,10 +2,11 @@
 //! policy of this suite, on a real Envoy.
 
 use std::fs;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::Command;
 
-use portcullis_tests::bootstrap::socket;
+use portcullis_tests::bootstrap::{Bootstrap, socket};
 use portcullis_tests::bytes::said;
 use portcullis_tests::crd::documents;
 use portcullis_tests::envoy::{Envoy, V4};
@@ -14,7 +15,7 @@ use portcullis_tests::listener::Kind;
 use portcullis_tests::message::{Reply, pairs, values};
 use portcullis_tests::net::connect;
 use portcullis_tests::paths;
-use portcullis_tests::stage::{bootstrap, listener};
+use portcullis_tests::stage::listener;
 use portcullis_tests::upstream::{Seen, Upstream};
 use serde_json::{Value, json};
 
@@ -94,44 +95,57 @@ fn rendered(options: &[&str]) -> Configuration {
     let output = output.expect("the command starts");
     assert!(output.status.success(), "{arguments:?}: {}", said(&output));
     let document = documents(&String::from_utf8(output.stdout).expect("text")).remove(0);
-    Configuration { place: arguments[..2].join(" "), document }
+    Configuration { place: ["render envoy", &options.join(" ")].join(" ").trim().to_owned(), document }
 }
 
 impl Configuration {
-    fn listeners(&self) -> &[Value] {
-        self.document["static_resources"]["listeners"].as_array().expect("a list")
-    }
-
-    /// Starts Envoy with it, on free ports, in front of `upstream`, with the policy of this suite.
-    fn start(&self, upstream: &Upstream) -> Envoy {
-        let mut own = bootstrap(vec![listener("main", Kind::Edge, &policy())], upstream).document();
-        let filters = &mut own["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]["http_filters"];
-        let gate = filters.as_array().expect("a list").iter().find(|filter| filter["name"] == "portcullis");
-        let gate = gate.expect("the gate of this suite").clone();
-        let mut document = self.document.clone();
-        document["admin"] = json!({"address": socket((std::net::Ipv4Addr::LOCALHOST, 0))});
-        let resources = &mut document["static_resources"];
-        for (number, listener) in resources["listeners"].as_array_mut().expect("a list").iter_mut().enumerate() {
-            listener["name"] = json!(number.to_string());
-            listener["address"]["socket_address"]["port_value"] = json!(0);
-            let manager = &mut listener["filter_chains"][0]["filters"][0]["typed_config"];
-            let filters = manager["http_filters"].as_array_mut().expect("a list");
-            let position = filters.len() - 2;
-            filters[position] = gate.clone();
-        }
-        for cluster in resources["clusters"].as_array_mut().expect("a list") {
-            cluster["type"] = json!("STATIC");
-            cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]["address"] =
-                socket(upstream.address());
-        }
-        Envoy::start(&document)
+    fn managers(&self) -> impl Iterator<Item = &Value> {
+        let listeners = self.document["static_resources"]["listeners"].as_array().expect("a list");
+        listeners.iter().map(|listener| &listener["filter_chains"][0]["filters"][0]["typed_config"])
     }
 }
 
+/// Starts one Envoy with the listeners and clusters of all, on free ports, in front of `upstream`, with the policy of
+/// this suite. Returns the names of the listeners, too.
+fn start(configurations: &[Configuration], upstream: SocketAddr) -> (Envoy, Vec<String>) {
+    let listeners = vec![listener("main", Kind::Edge, &policy())];
+    let mut document = Bootstrap { listeners, upstream, module: paths::module(), environment: Vec::new() }.document();
+    let own = document["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"].take();
+    let gate = own["http_filters"].as_array().expect("a list").iter().find(|filter| filter["name"] == "portcullis");
+    let (mut listeners, mut clusters, mut names) = (Vec::new(), Vec::new(), Vec::new());
+    for Configuration { place, document } in configurations {
+        let mut resources = document["static_resources"].clone();
+        for listener in resources["listeners"].as_array_mut().expect("a list") {
+            let name = format!("{place} {}", names.len());
+            listener["name"] = json!(name);
+            listener["address"]["socket_address"]["port_value"] = json!(0);
+            let manager = &mut listener["filter_chains"][0]["filters"][0]["typed_config"];
+            let filters = manager["http_filters"].as_array_mut().expect("a list");
+            let before_the_router = filters.len() - 2;
+            filters[before_the_router] = gate.expect("the gate of this suite").clone();
+            for host in manager["route_config"]["virtual_hosts"].as_array_mut().expect("a list") {
+                for route in host["routes"].as_array_mut().expect("a list") {
+                    route["route"]["cluster"] = json!(place);
+                }
+            }
+            names.push(name);
+            listeners.push(listener.take());
+        }
+        let [cluster] = &mut resources["clusters"].as_array_mut().expect("a list")[..] else {
+            panic!("{place}: one cluster")
+        };
+        (cluster["name"], cluster["type"]) = (json!(place), json!("STATIC"));
+        cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]["address"] = socket(upstream);
+        clusters.push(cluster.take());
+    }
+    document["static_resources"] = json!({"listeners": listeners, "clusters": clusters});
+    (Envoy::start(&document), names)
+}
+
 /// The reply of a listener to a request from this machine.
-fn send(envoy: &Envoy, listener: usize, path: &str, headers: &[(&str, &str)]) -> Reply {
+fn send(envoy: &Envoy, listener: &str, path: &str, headers: &[(&str, &str)]) -> Reply {
     let bytes = request(b"GET", path.as_bytes(), b"127.0.0.1", &pairs(headers), None);
-    let stream = connect(V4, envoy.address(&listener.to_string(), V4)).expect("Envoy listens");
+    let stream = connect(V4, envoy.address(listener, V4)).expect("Envoy listens");
     Client::new(stream).send(&bytes).expect("Envoy replies")
 }
 
@@ -147,20 +161,18 @@ fn the_service_gets_the_address_of_the_connection_and_no_forged_one() {
     let peer = |name| (name, vec!["127.0.0.1".to_owned()]);
     let forged = FORGED.map(|name| (name, "10.6.6.6"));
     let with_key = [&forged[..], &[KEY, ("x-forwarded-for", "10.7.7.7")]].concat();
-    for configuration in configurations().into_iter().filter(|one| one.place != TRUSTS_FORWARDED) {
-        let upstream = Upstream::start();
-        let envoy = configuration.start(&upstream);
-        for number in 0..configuration.listeners().len() {
-            let place = format!("{}, listener {number}", configuration.place);
-            for (path, headers) in [("/x", &with_key[..]), ("/open", &forged[..]), ("/x", &[])] {
-                let reply = send(&envoy, number, path, headers);
-                let seen = upstream.seen(&reply).unwrap_or_else(|| panic!("{place}: {path}: {}", reply.status));
-                assert_eq!(clients(&seen), [peer("x-forwarded-for"), peer("x-envoy-external-address")], "{place}");
-            }
-            // The gate sees what the caller sent: a forwarded request is not local.
-            for header in forged.iter().filter(|header| header.0 != "x-envoy-external-address") {
-                assert_eq!(send(&envoy, number, "/x", &[*header]).status, 401, "{place}: {header:?}");
-            }
+    let configurations: Vec<_> = configurations().into_iter().filter(|one| one.place != TRUSTS_FORWARDED).collect();
+    let upstream = Upstream::start();
+    let (envoy, listeners) = start(&configurations, upstream.address());
+    for place in listeners {
+        for (path, headers) in [("/x", &with_key[..]), ("/open", &forged[..]), ("/x", &[])] {
+            let reply = send(&envoy, &place, path, headers);
+            let seen = upstream.seen(&reply).unwrap_or_else(|| panic!("{place}: {path}: {}", reply.status));
+            assert_eq!(clients(&seen), [peer("x-forwarded-for"), peer("x-envoy-external-address")], "{place}");
+        }
+        // The gate sees what the caller sent: a forwarded request is not local.
+        for header in forged.iter().filter(|header| header.0 != "x-envoy-external-address") {
+            assert_eq!(send(&envoy, &place, "/x", &[*header]).status, 401, "{place}: {header:?}");
         }
     }
 }
@@ -168,10 +180,45 @@ fn the_service_gets_the_address_of_the_connection_and_no_forged_one() {
 #[test]
 fn a_trusted_proxy_in_front_keeps_its_headers() {
     let upstream = Upstream::start();
-    let envoy = rendered(&["--keep-forwarded"]).start(&upstream);
+    let (envoy, listeners) = start(&[rendered(&["--keep-forwarded"])], upstream.address());
     let stated = [KEY, ("x-forwarded-for", "10.6.6.6"), ("forwarded", "for=10.6.6.6"), ("x-real-ip", "10.6.6.6")];
-    let seen = upstream.seen(&send(&envoy, 0, "/x", &stated)).expect("it reaches the service");
+    let seen = upstream.seen(&send(&envoy, &listeners[0], "/x", &stated)).expect("it reaches the service");
     for (name, value) in &stated[1..] {
         assert!(clients(&seen).contains(&(name, vec![(*value).to_owned()])), "{name}: {seen:?}");
+    }
+}
+
+/// Envoy's defaults would end a request after 15 seconds, and an idle one after five minutes.
+#[test]
+fn a_model_may_take_its_time_for_a_reply() {
+    for configuration in configurations() {
+        for manager in configuration.managers() {
+            assert_eq!(manager["stream_idle_timeout"], "3600s", "{}", configuration.place);
+            for route in routes(manager) {
+                assert_eq!(route["timeout"], "0s", "{}", configuration.place);
+            }
+        }
+    }
+}
+
+/// The actions of all routes.
+fn routes(manager: &Value) -> Vec<&Value> {
+    let hosts = manager["route_config"]["virtual_hosts"].as_array().expect("a list");
+    let routes = hosts.iter().flat_map(|host| host["routes"].as_array().expect("a list"));
+    let actions: Vec<&Value> = routes.map(|route| &route["route"]).collect();
+    assert!(!actions.is_empty());
+    actions
+}
+
+#[test]
+fn a_request_ends_after_the_given_time() {
+    // It accepts connections, and never replies.
+    let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    let upstream = silent.local_addr().expect("an address");
+    let renders = ["--timeout", "--idle-timeout"].map(|option| rendered(&[option, "1s"]));
+    let (envoy, listeners) = start(&renders, upstream);
+    for (listener, body) in listeners.iter().zip(["upstream request timeout", "stream timeout"]) {
+        let reply = send(&envoy, listener, "/open", &[]);
+        assert_eq!((reply.status, String::from_utf8_lossy(&reply.body).as_ref()), (504, body));
     }
 }

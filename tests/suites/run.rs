@@ -449,6 +449,8 @@ fn what_cannot_work_is_refused_before_anything_starts() {
         (&["--config", "a", "--upstream", "127.0.0.1:1"], "cannot be used with"),
         (&["--config", "a", "--policy", "policy.yaml"], "cannot be used with"),
         (&["--config", "a", "--keep-forwarded"], "cannot be used with"),
+        (&["--config", "a", "--timeout", "1s"], "cannot be used with"),
+        (&["--config", "a", "--idle-timeout", "1s"], "cannot be used with"),
         (&[], "<--upstream <HOST:PORT>|--config <FILE>>"),
     ] {
         let (status, text) = refused(arguments);

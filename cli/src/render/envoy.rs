@@ -156,6 +156,7 @@ fn connection_manager(proxy: &Proxy) -> Node {
     // address.
     manager["use_remote_address"] = json!(true);
     manager["skip_xff_append"] = json!(true);
+    manager["stream_idle_timeout"] = json!(forwarding::seconds(proxy.forwarding.idle_timeout));
     manager["upgrade_configs"] = json!([{"upgrade_type": "websocket"}]);
     manager["route_config"] = forwarding::routes("upstream", &proxy.forwarding);
     if let Some(format) = &proxy.access_log {

@@ -3,6 +3,8 @@
 use clap::Args;
 use serde_json::{Value, json};
 
+use crate::when::Span;
+
 /// Options for the requests that the service gets.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Forwarding {
@@ -10,6 +12,19 @@ pub(crate) struct Forwarding {
     /// Without it, the service gets the address of the connection
     #[arg(long)]
     pub keep_forwarded: bool,
+    /// End a request that has no complete reply after this time, such as 30s or 5min; 0: never
+    #[arg(long, value_name = "TIME", default_value = "0", value_parser = limit)]
+    pub timeout: Span,
+    /// End a request on which nothing is sent for this time, in either direction; 0: never
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = limit)]
+    pub idle_timeout: Span,
+}
+
+/// A model may need minutes for a reply. Envoy's defaults would end a request after 15 seconds, and an idle one after
+/// five minutes.
+fn limit(text: &str) -> Result<Span, String> {
+    let span = text.parse().ok().filter(|span: &Span| span.as_seconds() <= 366 * 86_400);
+    span.ok_or_else(|| "expected a time such as 30s, 5min or 1h, at most 366d, or 0 for none".to_owned())
 }
 
 /// Headers that name a client. Envoy itself overwrites X-Envoy-External-Address.
@@ -23,6 +38,11 @@ const CLIENT_HEADERS: [&str; 7] = [
     "fastly-client-ip",
 ];
 
+/// A time in Envoy's notation.
+pub(super) fn seconds(span: Span) -> String {
+    format!("{}s", span.as_seconds())
+}
+
 /// The routes of a connection manager: every request goes to the cluster of that name.
 pub(super) fn routes(cluster: &str, forwarding: &Forwarding) -> Value {
     let mut routes = json!({
@@ -30,9 +50,7 @@ pub(super) fn routes(cluster: &str, forwarding: &Forwarding) -> Value {
         "virtual_hosts": [{
             "name": cluster,
             "domains": ["*"],
-            // Envoy's default timeout would end a request after 15 seconds. An idle stream still ends after five
-            // minutes.
-            "routes": [{"match": {"prefix": "/"}, "route": {"cluster": cluster, "timeout": "0s"}}],
+            "routes": [{"match": {"prefix": "/"}, "route": {"cluster": cluster, "timeout": seconds(forwarding.timeout)}}],
         }],
     });
     if !forwarding.keep_forwarded {

@@ -78,7 +78,19 @@ fn cases() -> Vec<(&'static str, Vec<&'static str>)> {
             ],
         ),
         ("envoy-ecds.yaml", vec!["envoy", "--upstream", "127.0.0.1:5000", "--ecds", "gate.yaml"]),
-        ("envoy-forwarding.yaml", vec!["envoy", "--upstream", "127.0.0.1:5000", "--keep-forwarded"]),
+        (
+            "envoy-forwarding.yaml",
+            vec![
+                "envoy",
+                "--upstream",
+                "127.0.0.1:5000",
+                "--keep-forwarded",
+                "--timeout",
+                "5min",
+                "--idle-timeout",
+                "0",
+            ],
+        ),
         ("filter-ecds.yaml", vec!["filter", "--ecds", "/etc/portcullis/gate/gate.yaml", "--name", "second"]),
         ("ecds.yaml", vec!["ecds"]),
         ("ecds-token.yaml", vec!["ecds", "token/policy.yaml"]),
@@ -270,6 +282,7 @@ fn what_the_gate_would_refuse_is_not_rendered() {
             "portcullis: policy.yaml:1:30: consumers[0].keys[0] (id typo): invalid sha256",
         ),
         ("consumers: [{name: a, keys: [{plaintext: 'hunter2 hunter2'}]}]", 1, "invalid plaintext"),
+        ("consumers: [{name: a, keys: [{plaintext: '${hunter2}'}]}]", 1, "invalid plaintext: a placeholder"),
         ("consumers: [{name: a, keys: [{plaintext: hunter2}, {plaintext: hunter2}]}]", 1, "duplicate key, also at"),
         ("consumers: [hunter2]", 2, "portcullis: policy.yaml:1:13: the gate would refuse this policy"),
     ] {
@@ -282,7 +295,6 @@ fn what_the_gate_would_refuse_is_not_rendered() {
             assert!(said.contains(message) && !said.contains("hunter2"), "{policy}: {said}");
         }
     }
-        ("consumers: [{name: a, keys: [{plaintext: '${hunter2}'}]}]", 1, "invalid plaintext: a placeholder"),
     assert_eq!(fs::read_to_string(&output).expect("it is there"), "as it was");
 }
 

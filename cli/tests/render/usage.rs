@@ -15,6 +15,8 @@ fn what_cannot_be_meant_is_refused_with_the_fix() {
         (&["envoy", "--upstream", "http://127.0.0.1:5000"], "expected HOST:PORT"),
         (&["envoy", "--upstream", "::1:5000"], "expected HOST:PORT"),
         (&["envoy", "--upstream", "a:1", "--admin", "9901"], "expected ADDRESS:PORT"),
+        (&["envoy", "--upstream", "a:1", "--timeout", "30"], "expected a time such as 30s, 5min or 1h"),
+        (&["envoy", "--upstream", "a:1", "--idle-timeout", "367d"], "expected a time such as 30s, 5min or 1h"),
         (&["envoy", "--upstream", "a:1", "--tls-cert", "chain.pem"], "--tls-key <FILE>"),
         (&["filter", "--name", "Not A Name"], "expected lower-case letters"),
         (&["filter", "--watch"], "--output-file <FILE>"),
