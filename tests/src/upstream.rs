@@ -46,6 +46,20 @@ impl Upstream {
     /// # Panics
     /// If the loopback interface has no free port.
     pub fn start() -> Self {
+        Self::with_replies(usize::MAX)
+    }
+
+    /// Starts a server that replies once on each connection, and closes it when a second request arrives: like a server
+    /// that closes an idle connection at that moment.
+    ///
+    /// # Panics
+    /// As [`Upstream::start`].
+    pub fn impatient() -> Self {
+        Self::with_replies(1)
+    }
+
+    /// A server with that number of replies on each connection.
+    fn with_replies(replies: usize) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         let address = listener.local_addr().expect("a bound socket has an address");
         let records = Arc::new(Mutex::new(Vec::new()));
@@ -58,7 +72,7 @@ impl Upstream {
                 }
                 let shelf = Arc::clone(&shelf);
                 // A broken connection is not an error here; the client reports it.
-                thread::spawn(move || serve(stream, &shelf).ok());
+                thread::spawn(move || serve(stream, replies, &shelf).ok());
             }
         });
         Self { address, records, closing }
@@ -100,10 +114,12 @@ impl Drop for Upstream {
     }
 }
 
-fn serve(stream: TcpStream, records: &Mutex<Vec<Seen>>) -> io::Result<()> {
+fn serve(stream: TcpStream, replies: usize, records: &Mutex<Vec<Seen>>) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut inbox = Inbox::new(stream);
+    let mut requests = 0;
     while let Some(head) = inbox.head()? {
+        requests += 1;
         let (body, trailers) = inbox.body(&head.headers, false)?;
         let mut line = head.first.splitn(2, |&byte| byte == b' ');
         let method = line.next().unwrap_or_default().to_vec();
@@ -117,6 +133,9 @@ fn serve(stream: TcpStream, records: &Mutex<Vec<Seen>>) -> io::Result<()> {
             records.push(seen);
             records.len() - 1
         };
+        if requests > replies {
+            return Ok(());
+        }
         let length = text.len();
         let head = format!(
             "HTTP/1.1 {status} Seen\r\ncontent-type: application/json\r\n{SEEN}: {number}\r\ncontent-length: {length}\r\n\r\n"

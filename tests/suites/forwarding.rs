@@ -14,9 +14,9 @@ use portcullis_tests::http1::{Client, request};
 use portcullis_tests::listener::Kind;
 use portcullis_tests::message::{Reply, pairs, values};
 use portcullis_tests::net::connect;
-use portcullis_tests::paths;
 use portcullis_tests::stage::listener;
 use portcullis_tests::upstream::{Seen, Upstream};
+use portcullis_tests::{paths, poll};
 use serde_json::{Value, json};
 
 const KEY: (&str, &str) = ("x-api-key", "forwarding-suite-key");
@@ -115,8 +115,8 @@ fn start(configurations: &[Configuration], upstream: SocketAddr) -> (Envoy, Vec<
     let (mut listeners, mut clusters, mut names) = (Vec::new(), Vec::new(), Vec::new());
     for Configuration { place, document } in configurations {
         let mut resources = document["static_resources"].clone();
-        for listener in resources["listeners"].as_array_mut().expect("a list") {
-            let name = format!("{place} {}", names.len());
+        for (number, listener) in resources["listeners"].as_array_mut().expect("a list").iter_mut().enumerate() {
+            let name = format!("{place} {number}");
             listener["name"] = json!(name);
             listener["address"]["socket_address"]["port_value"] = json!(0);
             let manager = &mut listener["filter_chains"][0]["filters"][0]["typed_config"];
@@ -199,6 +199,47 @@ fn a_model_may_take_its_time_for_a_reply() {
             }
         }
     }
+}
+
+/// A request on a connection that the service closes at this moment gets 503, and it may have been processed.
+#[test]
+fn envoy_closes_an_idle_connection_before_the_service_does() {
+    let (configurations, upstream) = (configurations(), Upstream::impatient());
+    let (envoy, listeners) = start(&configurations, upstream.address());
+    // The first listener of each: two of one configuration have the same connections.
+    let firsts = listeners.iter().filter(|name| name.ends_with(" 0"));
+    let ask_all = || firsts.clone().map(|name| send(&envoy, name, "/open", &[]).status).collect::<Vec<_>>();
+    assert_eq!(ask_all(), vec![200; configurations.len()]);
+    poll::until("Envoy closes all connections", || upstream.is_alone().then_some(()));
+    assert_eq!(ask_all(), vec![200; configurations.len()]);
+    // Control: on a connection that is still open.
+    let count = upstream.count();
+    assert_eq!(ask_all(), vec![503; configurations.len()]);
+    assert_eq!(upstream.count() - count, configurations.len(), "a request that was sent is not repeated");
+}
+
+/// Nothing listens there: each request is certain not to have arrived.
+#[test]
+fn a_request_that_was_not_sent_is_repeated_once() {
+    let (envoy, listeners) = start(&configurations(), (Ipv4Addr::LOCALHOST, 1).into());
+    for listener in &listeners {
+        assert_eq!(send(&envoy, listener, "/open", &[]).status, 503, "{listener}");
+    }
+    let retries = envoy.admin().stats("cluster.").expect("the admin interface answers");
+    let retries = retries.iter().filter(|(name, _)| name.ends_with(".upstream_rq_retry")).map(|(_, count)| count);
+    assert_eq!(retries.sum::<u64>(), listeners.len() as u64);
+}
+
+/// Envoy keeps at most 1 MiB of a body for a second attempt.
+#[test]
+fn a_long_body_reaches_the_service() {
+    let upstream = Upstream::start();
+    let (envoy, listeners) = start(&[rendered(&[])], upstream.address());
+    let body = vec![b'b'; 3 << 20];
+    let bytes = request(b"POST", b"/open", b"gate.test", &[], Some(&body));
+    let reply = Client::new(connect(V4, envoy.address(&listeners[0], V4)).expect("Envoy listens")).send(&bytes);
+    let seen = upstream.seen(&reply.expect("Envoy replies")).expect("it reaches the service");
+    assert!(seen.body == body, "{} bytes", seen.body.len());
 }
 
 /// The actions of all routes.

@@ -235,6 +235,7 @@ fn cluster(upstream: &Upstream) -> Value {
         "name": "upstream",
         "type": "STATIC",
         "connect_timeout": "1s",
+        "typed_extension_protocol_options": forwarding::connections(),
         "load_assignment": {"cluster_name": "upstream", "endpoints": [{"lb_endpoints": [endpoint]}]},
     });
     if upstream.host.parse::<IpAddr>().is_err() {
