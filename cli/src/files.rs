@@ -1,6 +1,7 @@
 //! The policy (`policy.yaml`, written by people), the key store (`keys.json`, written by the command), and the
 //! effective policy that the gate gets: both merged into one document.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
@@ -33,7 +34,8 @@ impl PolicyFile {
 
     /// The path of the store, if there is one: as given, or beside the policy.
     pub(crate) fn store_path(&self) -> Option<PathBuf> {
-        self.store.clone().or_else(|| Some(self.file.with_file_name(Store::NAME)).filter(|beside| beside.is_file()))
+        // Not `is_file`: a broken link is not a policy without a store.
+        self.store.clone().or_else(|| Some(self.file.with_file_name(Store::NAME)).filter(|beside| is_there(beside)))
     }
 
     /// Reads both files, and merges them.
@@ -44,6 +46,26 @@ impl PolicyFile {
         let policy = read_policy(&self.file)?;
         let store = self.store_path().map(|path| Store::read(&path)).transpose()?;
         merge(policy, store.as_ref(), &self.file)
+    }
+
+    /// Reads files that are read again whenever they change. `had_store` is whether the store existed the last time.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read), or if the store has vanished: without it, all of its keys would be revoked.
+    pub(crate) fn read_again(&self, had_store: &Cell<bool>) -> Result<EffectivePolicy> {
+        let read = self.read();
+        let path = self.store.clone().unwrap_or_else(|| self.file.with_file_name(Store::NAME));
+        let is_gone = read.as_ref().map_or_else(|_| !is_there(&path), |merged| !merged.has_store);
+        if had_store.get() && is_gone {
+            let store = path.display();
+            bail!(
+                "the key store {store} has vanished: restore it. Its keys are still valid; to revoke them all, use \
+                 `portcullis keys remove --all --store {store}`"
+            );
+        }
+        let merged = read?;
+        had_store.set(merged.has_store);
+        Ok(merged)
     }
 
     /// Reads both files, and compiles the effective policy as the gate does.
@@ -61,6 +83,11 @@ impl PolicyFile {
         let store = self.store.clone().unwrap_or_else(|| self.file.with_file_name(Store::NAME));
         vec![self.file.clone(), store]
     }
+}
+
+/// Whether there is something of this name, even if it cannot be read.
+fn is_there(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
 }
 
 /// The options that select a key store and its policy.
@@ -105,6 +132,8 @@ pub(crate) struct EffectivePolicy {
     pub(crate) node: Node,
     /// The mode of the policy itself, if the store overrides it.
     pub(crate) overridden_mode: Option<String>,
+    /// Whether it includes a store.
+    pub(crate) has_store: bool,
     file: PathBuf,
 }
 
@@ -136,13 +165,24 @@ impl EffectivePolicy {
 /// Reads a policy without its store.
 ///
 /// # Errors
-/// If it cannot be read, is not YAML, or is a whole configuration of Envoy or Kubernetes.
+/// If it cannot be read, is not YAML, is empty, or is a whole configuration of Envoy or Kubernetes.
 pub(crate) fn read_policy(file: &Path) -> Result<Node> {
     let place = file.display();
     let text = read_text(file)?;
     let node = Node::parse(&text).map_err(|error| anyhow!("{place} is not valid YAML: {error}"))?;
+    if node.tree == Tree::Null {
+        let (message, fix) = EMPTY;
+        bail!("{place} {message}: {fix}");
+    }
     policy_alone(node, file)
 }
+
+/// The message for a file without a policy, and what to do. A command that failed has probably emptied it, and `{}` in its
+/// place would drop all rules.
+pub(crate) const EMPTY: (&str, &str) = (
+    "is empty, perhaps because a command that should write it has failed",
+    "restore it, or write {} for a policy without any settings",
+);
 
 /// The text of a policy.
 ///
@@ -155,15 +195,12 @@ pub(crate) fn read_text(file: &Path) -> Result<String> {
     })
 }
 
-/// Checks that a file contains only a policy. An empty file is the policy `{}`.
+/// Checks that a file contains only a policy.
 ///
 /// # Errors
 /// If it is a whole configuration of Envoy or Kubernetes.
-pub(crate) fn policy_alone(mut node: Node, file: &Path) -> Result<Node> {
+pub(crate) fn policy_alone(node: Node, file: &Path) -> Result<Node> {
     let place = file.display();
-    if node.tree == Tree::Null {
-        node.tree = Tree::Map(Vec::new());
-    }
     if ["static_resources", "dynamic_resources", "apiVersion"].iter().any(|member| node.get(member).is_some()) {
         bail!(
             "{place} is a whole configuration: give only the policy, which is the value of the filter's \
@@ -219,7 +256,7 @@ pub(crate) fn merge(mut policy: Node, store: Option<&Store>, file: &Path) -> Res
             }
         }
     }
-    Ok(EffectivePolicy { node: policy, overridden_mode, file: file.to_owned() })
+    Ok(EffectivePolicy { node: policy, overridden_mode, has_store: store.is_some(), file: file.to_owned() })
 }
 
 /// The environment of this process, for `env:` keys.

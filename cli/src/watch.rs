@@ -17,6 +17,9 @@ use signal_hook::iterator::Signals;
 /// How long a file must be unchanged before a change is reported, so that a write in place has finished.
 const QUIET: Duration = Duration::from_millis(100);
 
+/// How often a command repeats that it does not use the changed files.
+pub(crate) const REMINDER: Duration = Duration::from_secs(30);
+
 /// Sends `event` whenever one of the files has changed; a file may not exist yet. Changes in quick succession are sent
 /// as one. Watching ends when the returned value is dropped.
 ///

@@ -46,6 +46,50 @@ fn without_a_policy_every_command_says_how_to_come_by_one() {
     }
 }
 
+/// As a failed `sops -d policy.enc > policy.yaml` leaves it.
+#[test]
+fn an_empty_policy_is_an_error_and_says_what_to_do() {
+    for policy in ["", "\n", "# a policy\n", "---\n# a policy\n", "\u{feff}", "null\n"] {
+        let files = [("policy.yaml", policy), ("other.yaml", POLICY)];
+        for arguments in [
+            &["check", "--path", "/"][..],
+            &["diff", "policy.yaml", "other.yaml"],
+            &["diff", "other.yaml", "policy.yaml"],
+            &["render", "filter"],
+            &["render", "policy"],
+            &["keys", "generate", "--consumer", "ci"],
+        ] {
+            let (code, output, error) = common::run(&files, arguments, "");
+            let message = "portcullis: policy.yaml is empty, perhaps because a command that should write it has failed: \
+                           restore it, or write {} for a policy without any settings";
+            assert_eq!((code, output.as_str()), (2, ""), "{arguments:?}");
+            assert!(error.starts_with(message), "{policy:?} {arguments:?}: {error}");
+        }
+        let (code, output, _) = common::run(&files, &["lint"], "");
+        let finding = "policy.yaml:1:1: error[refused]: the policy is empty, perhaps because a command that should write \
+                       it has failed\n  fix: restore it, or write {} for a policy without any settings\n";
+        assert!(code == 1 && output.starts_with(finding), "{policy:?}: {output}");
+    }
+    for arguments in [&["lint"][..], &["render", "policy"]] {
+        let (code, output, error) = common::run(&[("policy.yaml", "{}")], arguments, "");
+        assert_eq!(code, 0, "an empty policy that is meant: {output}{error}");
+    }
+}
+
+/// A broken link is not a policy without a store.
+#[test]
+fn a_store_that_cannot_be_reached_is_an_error() {
+    let directory = tempfile::TempDir::new().unwrap();
+    std::fs::write(directory.path().join("policy.yaml"), POLICY).unwrap();
+    std::os::unix::fs::symlink("nowhere.json", directory.path().join("keys.json")).unwrap();
+    for arguments in [&["lint"][..], &["check", "--path", "/"], &["render", "filter"]] {
+        let mut command = assert_cmd::Command::cargo_bin("portcullis").unwrap();
+        let output = command.args(arguments).current_dir(directory.path()).output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(2) && error.contains("key store keys.json"), "{error}");
+    }
+}
+
 #[test]
 fn run_is_not_open_by_accident() {
     let run = ["run", "--upstream", "127.0.0.1:1", "--listen", "127.0.0.1:0", "--envoy", "./nowhere"];

@@ -123,6 +123,42 @@ fn a_change_of_a_file_is_live_and_a_refused_one_is_told_and_changes_nothing() {
 }
 
 #[test]
+fn an_emptied_policy_and_a_vanished_store_are_told_and_change_nothing() {
+    let upstream = Upstream::start();
+    let files = [("policy.yaml", policy(KEY)), ("keys.json", store(SECOND))];
+    let gate =
+        Gate::start(folder(&files.each_ref().map(|(name, text)| (*name, &**text))), upstream.address(), &[], &[]);
+    let statuses = || [KEY, SECOND].map(|key| gate.status("/v2", &[("x-api-key", key)]));
+    let told = |words: &str| gate.said().matches(words).count();
+    let is_told_again = |words: &str, change: &dyn Fn()| {
+        let before = told(words);
+        change();
+        poll::until(words, || (told(words) > before).then_some(()));
+    };
+    for text in ["", "# a policy\n", "---\n"] {
+        is_told_again("refused: policy.yaml is empty", &|| gate.write("policy.yaml", text));
+        assert_eq!(statuses(), [200, 200], "{text}");
+        gate.write("policy.yaml", &policy(KEY));
+    }
+    let here = gate.temporary().parent().expect("the folder").to_owned();
+    fs::remove_file(here.join("keys.json")).expect("it is there");
+    gate.waits_for("refused: the key store keys.json has vanished: restore it.");
+    gate.waits_for("`portcullis keys remove --all --store keys.json`. The previous policy stays active");
+    assert_eq!(statuses(), [200, 200]);
+    // A change of the policy waits for the store too.
+    is_told_again("has vanished", &|| gate.write("policy.yaml", &policy(KEY).replace("/healthz", "/v2")));
+    assert_eq!(gate.status("/v2", &[]), 401);
+    // It is repeated without a change, too.
+    is_told_again("has vanished", &|| ());
+    gate.write("policy.yaml", &policy(KEY));
+    let removed = Command::new(paths::command()).args(["keys", "remove", "--all", "--yes"]).current_dir(&here).output();
+    assert!(removed.is_ok_and(|output| output.status.success()));
+    poll::until("the key of the store is revoked", || (statuses() == [200, 401]).then_some(()));
+    gate.write("policy.yaml", "{}");
+    gate.waits_for("mode enforce, 0 keys");
+}
+
+#[test]
 fn a_placeholder_admits_nobody() {
     let upstream = Upstream::start();
     let placeholder = "${RUN_SUITE_KEY}";
@@ -391,6 +427,7 @@ fn what_cannot_work_is_refused_before_anything_starts() {
         ("policy.yaml", &policy(KEY)),
         ("text", "no PEM\n"),
         ("bad.yaml", "mode: off\n"),
+        ("nothing.yaml", "# nothing\n"),
         ("empty.conf", "[DEFAULT]\n"),
     ]);
     for (name, version) in [("old", "1.33.9"), ("odd", "none")] {
@@ -420,6 +457,7 @@ fn what_cannot_work_is_refused_before_anything_starts() {
         (&[], &[("DEEPAAS_AUTH_BEARER_TOKEN", TOKEN), ("API_KEYS_FILE", "a")], "are both set"),
         (&["--policy", "missing.yaml"], &[], "cannot read the policy missing.yaml"),
         (&["--policy", "bad.yaml"], &[], "bad.yaml:1:7: "),
+        (&["--policy", "nothing.yaml"], &[], "nothing.yaml is empty, perhaps because a command that should write it"),
         (&["--api-keys", "missing.json"], &[], "cannot read missing.json"),
         (&["--public", "docs"], &[], "--public: "),
         (&["--tls-cert", "text"], &[], "--tls-key <FILE>"),

@@ -148,6 +148,20 @@ fn an_envoy_that_serves_another_policy_is_told_apart() {
     assert_eq!(status(&[], &[admin(&right), admin(&wrong)]).0, 0);
 }
 
+/// The keys of a store that has vanished are served until somebody delivers the policy without them.
+#[test]
+fn a_store_that_may_have_vanished_is_told() {
+    let mut more = first();
+    let keys = more["consumers"][0]["keys"].as_array_mut().expect("a list");
+    keys.push(json!({"id": "stored", "plaintext": "status-stored-key"}));
+    let more = serving(&more);
+    let (code, output, _) = status(&["policy.yaml"], &[admin(&more)]);
+    let hint = "render and deliver it again; there is no key store beside it: if it has vanished, restore it first";
+    assert!(code == 1 && output.contains(hint), "{output}");
+    let (_, output, _) = status(&["policy.yaml"], &[admin(&serving(&second()))]);
+    assert!(!output.contains("vanished"), "{output}");
+}
+
 #[test]
 fn a_gate_of_another_name_is_not_the_one() {
     let fleet = serving(&policy("other", "status-first-key"));

@@ -1,16 +1,22 @@
 //! `portcullis keys remove`, `disable`, `enable` and `expire`.
 
-use anyhow::{Context as _, Result};
+use std::io::{BufRead as _, IsTerminal as _};
+
+use anyhow::{Context as _, Result, bail};
 use clap::Args;
 
 use super::entry::check;
+use super::known::AllKeys;
 use super::selection::Selection;
 use crate::files::StoreFile;
+use crate::output::{count, note};
+use crate::store::{Locked, Store};
 use crate::when::{When, now, rfc3339};
 
 const REMOVE: &str = "Examples:
   portcullis keys remove 209c6ca829ca9a60
   portcullis keys remove - < leaked-keys.txt
+  portcullis keys remove --all
 
 Exit status: 0 done, 2 usage or input error.";
 
@@ -18,17 +24,57 @@ Exit status: 0 done, 2 usage or input error.";
 #[derive(Debug, Args)]
 #[command(after_help = REMOVE)]
 pub(crate) struct Remove {
-    #[command(flatten)]
-    selection: Selection,
+    /// The id of a key; `-` reads keys from standard input, one on each line
+    #[arg(required_unless_present = "all", value_name = "ID")]
+    ids: Vec<String>,
+    /// Remove all keys of the store, after asking on the terminal; a store that is missing is created, without keys
+    #[arg(long, conflicts_with = "ids")]
+    all: bool,
+    /// Do not ask
+    #[arg(long, conflicts_with = "ids")]
+    yes: bool,
 }
 
 impl Remove {
     pub(crate) fn run(self, files: &StoreFile) -> Result<bool> {
-        let mut selected = self.selection.open(files)?;
+        if self.all {
+            return remove_all(files, self.yes);
+        }
+        let mut selected = Selection { ids: self.ids }.open(files)?;
         selected.remove();
         selected.save("removed")?;
         Ok(true)
     }
+}
+
+/// Removes all keys of the store. A gate that keeps the keys of a store that has vanished then drops them.
+fn remove_all(files: &StoreFile, is_sure: bool) -> Result<bool> {
+    let store = files.path().display();
+    if !is_sure {
+        let mut input = std::io::stdin().lock();
+        if !input.is_terminal() {
+            bail!("--all: use --yes to remove all keys of {store} without being asked");
+        }
+        note(format_args!("remove all keys of {store}? Type yes to continue"));
+        let mut answer = String::new();
+        input.read_line(&mut answer)?;
+        if answer.trim() != "yes" {
+            bail!("no key was removed");
+        }
+    }
+    let mut locked = Locked::open(files.path())?;
+    let consumers = &mut locked.store.consumers;
+    let removed: usize = consumers.values_mut().map(|stored| stored.keys.drain(..).count()).sum();
+    consumers.retain(|_, stored| !stored.is_empty());
+    locked.save()?;
+    note(format_args!("{} removed: {store} has no key", count(removed, "key")));
+    let has_others = files.policy().map_or(true, |policy| {
+        policy.is_some_and(|policy| AllKeys::of(&Store::default(), Some(&policy)).is_ok_and(|all| !all.keys.is_empty()))
+    });
+    if let Some(policy) = files.policy_path().filter(|_| has_others) {
+        note(format_args!("keys in {} are not removed: change them there", policy.display()));
+    }
+    Ok(true)
 }
 
 const DISABLE: &str = "Examples:

@@ -18,7 +18,7 @@ use crate::store::{Locked, Store, StoredKey};
 pub(crate) struct Selection {
     /// The id of a key; `-` reads keys from standard input, one on each line
     #[arg(required = true, value_name = "ID")]
-    ids: Vec<String>,
+    pub(super) ids: Vec<String>,
 }
 
 /// The locked store, and the ids of the selected keys.

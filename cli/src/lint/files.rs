@@ -12,9 +12,9 @@ use super::Examined;
 use super::code::Code;
 use super::finding::Finding;
 use super::policy::{Subject, Variables};
-use crate::files::{PolicyFile, merge, policy_alone, read_text};
+use crate::files::{EMPTY, PolicyFile, merge, policy_alone, read_text};
 use crate::store::Store;
-use crate::yaml::{Node, Place, Position};
+use crate::yaml::{Node, Place, Position, Tree};
 
 /// Checks a policy with its store.
 ///
@@ -27,6 +27,12 @@ pub(super) fn examine(policy: PathBuf, store: Option<PathBuf>, times: (Timestamp
     let mut examined = Examined { file: file.clone(), findings: Vec::new(), policies: Vec::new() };
     let text = read_text(files.path())?;
     let own = match Node::parse(&text) {
+        Ok(Node { tree: Tree::Null, .. }) => {
+            let (message, fix) = EMPTY;
+            let place = Place { file, at: Some(Position { line: 1, column: 1 }) };
+            examined.findings.push(Finding::new(Code::Refused, place, format!("the policy {message}"), fix));
+            return Ok(examined);
+        }
         Ok(node) => policy_alone(node, files.path())?,
         Err(error) => {
             examined.findings.push(syntax(&file, &error));

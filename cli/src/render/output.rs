@@ -1,9 +1,11 @@
 //! Writes rendered documents, once or whenever something changes.
 
+use std::cell::Cell;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
 
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
@@ -33,6 +35,9 @@ pub(crate) struct Source {
     /// written
     #[arg(long, requires = "output_file")]
     watch: bool,
+    /// Whether there was a store the last time.
+    #[arg(skip)]
+    had_store: Cell<bool>,
 }
 
 /// The oldest filter that reads every field of a document: an older one would refuse it. A field that is added later
@@ -79,19 +84,23 @@ impl Source {
             return Ok(false);
         }
         note(format_args!("watching {}", self.names()));
-        for event in events {
-            let written = match event {
-                Event::End => return Ok(true),
-                Event::Changed => self.write(format, &documents),
-            };
+        let mut patience = Duration::MAX;
+        loop {
+            match events.recv_timeout(patience) {
+                Ok(Event::Changed) | Err(RecvTimeoutError::Timeout) => {}
+                Ok(Event::End) => return Ok(true),
+                Err(RecvTimeoutError::Disconnected) => bail!("the files can no longer be watched"),
+            }
+            let written = self.write(format, &documents);
             if let Err(error) = &written {
                 note(format_args!("{error:#}"));
             }
-            if !written.unwrap_or(false) {
+            let is_written = written.unwrap_or(false);
+            if !is_written {
                 note("nothing is written: the last rendered file is kept");
             }
+            patience = if is_written { Duration::MAX } else { watch::REMINDER };
         }
-        bail!("the files can no longer be watched")
     }
 
     /// Renders once. Returns false, without writing, if the gate would refuse a key entry.
@@ -121,7 +130,7 @@ impl Source {
         format: Format,
         documents: &impl Fn(&KeylessPolicy) -> Result<Vec<Node>>,
     ) -> Result<Option<Rendered>> {
-        let merged = self.policy.read()?;
+        let merged = self.policy.read_again(&self.had_store)?;
         let overridden = merged.overridden_mode.clone();
         let keyless = KeylessPolicy::new(merged, self.mode)?;
         if !keyless.refused.is_empty() {

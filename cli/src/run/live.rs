@@ -21,6 +21,7 @@ use crate::render::NAME;
 use crate::render::envoy::{self, Filter, Gate, Proxy, Tls, Upstream};
 use crate::render::forwarding::Forwarding;
 use crate::store::write_atomically;
+use crate::watch::REMINDER;
 
 /// Log messages that are not shown: a warning of Envoy at every start, which does not apply to a gate on one machine,
 /// and messages of the gate about its policy, which were already printed.
@@ -56,6 +57,8 @@ pub(super) struct Live {
     pending: Option<Pending>,
     /// Who gets in, as it was printed last.
     exposure: Option<[String; 3]>,
+    /// Whether the last change was refused.
+    is_refused: bool,
     is_started: bool,
 }
 
@@ -141,6 +144,7 @@ impl Live {
             written,
             pending: Some(pending),
             exposure: None,
+            is_refused: false,
             is_started: false,
         })
     }
@@ -151,7 +155,11 @@ impl Live {
     /// Only internal errors.
     pub(super) fn run_until_stopped(mut self, events: &Receiver<Event>) -> Result<bool> {
         loop {
-            let pulse = if self.pending.is_some() { PULSE } else { Duration::MAX };
+            let pulse = match (&self.pending, self.is_refused) {
+                (Some(_), _) => PULSE,
+                (None, true) => REMINDER,
+                (None, false) => Duration::MAX,
+            };
             match events.recv_timeout(pulse) {
                 Ok(Event::Changed) => self.change(),
                 Ok(Event::Stop) => {
@@ -162,6 +170,8 @@ impl Live {
                     self.envoy.ended(status);
                     return Ok(false);
                 }
+                // Repeats the message, unless the files are valid now.
+                Err(RecvTimeoutError::Timeout) if self.pending.is_none() => self.change(),
                 Err(RecvTimeoutError::Timeout) => {
                     if !self.check_pending() {
                         self.envoy.process.end();
@@ -176,6 +186,7 @@ impl Live {
     /// Delivers the changed policy to Envoy, unless the gate would refuse it.
     fn change(&mut self) {
         let changed = self.source.read(&self.overrides).and_then(|ready| self.write(&ready));
+        self.is_refused = changed.is_err();
         if let Err(error) = changed {
             note(format_args!("{RED}refused{RED:#}: {error:#}. The previous policy stays active"));
         }

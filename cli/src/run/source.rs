@@ -1,5 +1,6 @@
 //! The source of the policy, and overrides from the command line.
 
+use std::cell::Cell;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -53,8 +54,8 @@ pub(super) struct Options {
 /// The source of the policy.
 #[derive(Debug)]
 pub(super) enum Source {
-    /// `policy.yaml` and `keys.json`.
-    Files(PolicyFile),
+    /// `policy.yaml` and `keys.json`, and whether there was a `keys.json` the last time.
+    Files(PolicyFile, Cell<bool>),
     /// Orchestra's `api_keys.json`.
     ApiKeys(PathBuf),
     /// One token for every path.
@@ -104,7 +105,7 @@ impl Source {
                 }
                 return Ok(Self::DeepaasFile(file));
             }
-            Options { policy: Some(file), .. } => return Ok(Self::Files(file)),
+            Options { policy: Some(file), .. } => return Ok(Self::Files(file, Cell::default())),
             Options { bearer_token: Some(token), .. } => {
                 return digest(token.0.as_bytes(), "--bearer-token").map(Self::Token);
             }
@@ -123,7 +124,7 @@ impl Source {
             (Some(token), None) => Self::deepaas(&token, TOKEN),
             (None, Some(file)) => Ok(Self::ApiKeys(file.into())),
             (None, None) if Path::new(POLICY).exists() => {
-                Ok(Self::Files(PolicyFile { file: POLICY.into(), store: None }))
+                Ok(Self::Files(PolicyFile { file: POLICY.into(), store: None }, Cell::default()))
             }
             // If there are keys, the gate is not meant to be open.
             (None, None) if Path::new(Store::NAME).exists() => {
@@ -148,7 +149,7 @@ impl Source {
     /// The files of the source. One may not exist yet.
     pub(super) fn files(&self) -> Vec<PathBuf> {
         match self {
-            Self::Files(files) => files.files(),
+            Self::Files(files, _) => files.files(),
             Self::ApiKeys(file) | Self::DeepaasFile(file) => vec![file.clone()],
             Self::Token(_) | Self::Deepaas(..) | Self::Nowhere => Vec::new(),
         }
@@ -164,7 +165,7 @@ impl Source {
             bail!("{}: expected a regular file, because it is read again whenever it changes", file.display());
         }
         let (mut merged, mut remarks) = match self {
-            Self::Files(files) => (files.read()?, Vec::new()),
+            Self::Files(files, had_store) => (files.read_again(had_store)?, Vec::new()),
             Self::ApiKeys(file) => orchestra_as_policy(file)?,
             Self::Token(digest) => {
                 let policy = one_token("bearer-token", digest).with("key_sources", Node::list([Node::from("bearer")]));
@@ -238,7 +239,7 @@ fn deepaas_policy(token: &Digest) -> Node {
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Files(files) => match files.store_path() {
+            Self::Files(files, _) => match files.store_path() {
                 Some(store) => write!(f, "{} with the keys of {}", files.path().display(), store.display()),
                 None => write!(f, "{}", files.path().display()),
             },

@@ -114,12 +114,21 @@ impl Envoy {
             names.push("none");
         }
         match expected {
-            Some(ExpectedPolicy { file, gate, digest }) => match self.gates.get(gate) {
-                Some(serves) if serves.digest != *digest => findings.push(format!(
-                    "gate {gate} serves policy {:012x}, but {file} has policy {digest:012x}: render and deliver it \
-                     again",
-                    serves.digest
-                )),
+            Some(ExpectedPolicy { file, gate, digest, keys, has_store }) => match self.gates.get(gate) {
+                Some(serves) if serves.digest != *digest => {
+                    let has_lost_keys = !has_store && usize::try_from(serves.keys).is_ok_and(|served| served > *keys);
+                    let store = if has_lost_keys {
+                        "; there is no key store beside it: if it has vanished, restore it first (`portcullis keys \
+                         remove --all` revokes all keys)"
+                    } else {
+                        ""
+                    };
+                    findings.push(format!(
+                        "gate {gate} serves policy {:012x}, but {file} has policy {digest:012x}: render and deliver it \
+                         again{store}",
+                        serves.digest
+                    ));
+                }
                 Some(_) => {}
                 None => findings.push(format!("gate {gate} of {file} not found (gates: {})", names.join(", "))),
             },

@@ -55,6 +55,10 @@ pub(crate) struct ExpectedPolicy {
     gate: String,
     /// 48 bits of the policy's digest.
     digest: u64,
+    /// The number of its keys.
+    keys: usize,
+    /// Whether it includes a store.
+    has_store: bool,
 }
 
 /// The result of querying one Envoy.
@@ -100,8 +104,9 @@ impl Status {
 
     fn expected(&self) -> Result<Option<ExpectedPolicy>> {
         let Some(file) = &self.policy else { return Ok(None) };
-        let (_, loaded) = PolicyFile { file: file.clone(), store: self.store.clone() }.load()?;
+        let (merged, loaded) = PolicyFile { file: file.clone(), store: self.store.clone() }.load()?;
         let (gate, digest) = (loaded.policy.name().to_owned(), loaded.policy.digest().first_48_bits());
-        Ok(Some(ExpectedPolicy { file: file.display().to_string(), gate, digest }))
+        let keys = loaded.policy.keyring().len();
+        Ok(Some(ExpectedPolicy { file: file.display().to_string(), gate, digest, keys, has_store: merged.has_store }))
     }
 }

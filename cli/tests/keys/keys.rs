@@ -34,6 +34,33 @@ fn a_key_is_switched_off_and_on_expires_and_is_removed() {
 }
 
 #[test]
+fn all_keys_are_removed_at_once_if_that_is_confirmed() {
+    let place = Place::new();
+    place.generate(&["--consumer", "ci"]);
+    place.generate(&["--consumer", "ops", "--role", "admin"]);
+    let before = place.read("keys.json");
+    for (arguments, message) in [
+        (&["--all"][..], "--all: use --yes to remove all keys of keys.json without being asked"),
+        (&["--all", "ci"], "cannot be used with"),
+        (&["--yes", "ci"], "cannot be used with"),
+        (&["--yes"], "required"),
+        (&[], "required"),
+    ] {
+        place.run(&[&["keys", "remove"], arguments].concat(), "yes\n").says(2, message);
+        assert_eq!(place.read("keys.json"), before);
+    }
+    place.run(&["keys", "remove", "--all", "--yes"], "").says(0, "2 keys removed: keys.json has no key");
+    assert!(place.keys().is_empty() && place.read("keys.json").contains("\"ops\": {\"roles\": [\"admin\"], "));
+    // Where the store has vanished, a gate that runs keeps its keys until there is one without them.
+    fs::remove_file(place.path("keys.json")).expect("it is there");
+    place.write("policy.yaml", POLICY);
+    let done = place.run(&["keys", "remove", "--all", "--yes"], "");
+    done.says(0, "0 keys removed: keys.json has no key");
+    done.says(0, "keys in policy.yaml are not removed: change them there");
+    assert!(place.read("keys.json").contains("\"consumers\": {"));
+}
+
+#[test]
 fn keys_are_meant_by_id_or_by_themselves_on_standard_input() {
     let place = Place::new();
     let keys: Vec<_> =

@@ -173,6 +173,9 @@ fn a_change_of_the_files_reaches_a_running_envoy_and_a_refused_one_does_not() {
 
     replace(folder.path(), "policy.yaml", "public_path: []");
     watching.says("nothing is written");
+    replace(folder.path(), "policy.yaml", "# nothing\n");
+    watching.says("policy.yaml is empty");
+    watching.says("nothing is written");
     replace(folder.path(), "policy.yaml", &policy(KEY, ""));
     poll::until("the first key works again", || (asks(KEY) == 200).then_some(()));
     let counters = envoy.admin().stats("extension_config_discovery.http_filter.portcullis.").expect("it answers");
@@ -187,5 +190,10 @@ fn a_change_of_the_files_reaches_a_running_envoy_and_a_refused_one_does_not() {
         replace(folder.path(), "keys.json", text);
         poll::until("the store takes effect", || (asks(SECOND) == expected).then_some(()));
         assert_eq!(asks(KEY), 200);
+        // A store that has vanished revokes nothing.
+        fs::remove_file(file("keys.json")).expect("it is there");
+        watching.says("the key store keys.json has vanished: restore it");
+        watching.says("nothing is written");
+        assert_eq!((asks(KEY), asks(SECOND)), (200, expected));
     }
 }
