@@ -5,8 +5,8 @@ use crate::document::access::PublicPath;
 use crate::path::ambiguity::Ambiguity;
 use crate::path::budget::Budget;
 use crate::path::normalization::Normalization;
-use crate::path::restricted::{Lenience, RestrictedPatterns};
-use crate::path::target::{AmbiguousPath, Target};
+use crate::path::restricted::RestrictedPatterns;
+use crate::path::target::Target;
 use crate::path::trie::nodes::PatternTrie;
 use crate::path::variant::pages_of_data;
 use crate::value::names::Methods;
@@ -59,10 +59,7 @@ pub(super) fn decide(
         return Err(NotPublic::Nothing);
     }
     let decoded = target.unambiguous().map_err(NotPublic::Ambiguous)?;
-    let mut find = |path: &[u8]| {
-        let found = public.find(path, Some(method), budget);
-        found.map_err(|why| NotPublic::Ambiguous(AmbiguousPath::Anything(why)))
-    };
+    let mut find = |path: &[u8]| public.find(path, Some(method), budget).map_err(NotPublic::Ambiguous);
     if let Some(pattern) = find(target.path)?
         && (target.decoded.is_empty() || find(decoded)?.is_some())
     {
@@ -71,7 +68,7 @@ pub(super) fn decide(
             for page in pages_of_data(path) {
                 let bare = page.strip_suffix(b"/").filter(|bare| !bare.is_empty()).unwrap_or(&page);
                 if defence!("public-data-of-pages") && find(&page)?.is_none() && find(bare)?.is_none() {
-                    return Err(NotPublic::Ambiguous(AmbiguousPath::Structure));
+                    return Err(NotPublic::Ambiguous(Ambiguity::Structure));
                 }
             }
         }
@@ -79,10 +76,9 @@ pub(super) fn decide(
     }
     // A path that no pattern protects is public only if it is ASCII: other letters may look like, or fold to, protected
     // ones.
-    let lenience = Lenience { suffixes: defence!("protected-suffixes"), files: defence!("protected-files") };
     let is_unprotected = |protected: &RestrictedPatterns| {
         (target.scan.is_simple() || decoded.iter().all(u8::is_ascii_graphic))
-            && protected.check(target, budget, lenience, &|_| true, &mut |found, _| found.is_none()).unwrap_or(false)
+            && protected.check(target, budget, &|_| true, &mut |found, _| found.is_none()).unwrap_or(false)
     };
     if protected.is_some_and(is_unprotected) {
         return Ok(Public::Unprotected);

@@ -5,7 +5,7 @@ use crate::document::access::RuleEntry;
 use crate::keys::keyring::Consumer;
 use crate::path::ambiguity::Ambiguity;
 use crate::path::budget::Budget;
-use crate::path::restricted::{Lenience, RestrictedPatterns};
+use crate::path::restricted::RestrictedPatterns;
 use crate::path::target::{MAX_LENGTH, Target};
 use crate::request::message::Request;
 use crate::value::names::{Methods, RoleName};
@@ -105,8 +105,7 @@ impl Rules {
                 None => !permits(Some(number)),
             })
         };
-        let lenience = Lenience { suffixes: defence!("rule-suffixes"), files: defence!("rule-files") };
-        self.patterns.check(target, budget, lenience, &applies, &mut |rule, path| {
+        self.patterns.check(target, budget, &applies, &mut |rule, path| {
             let permitted = permits(rule);
             observer.observe(|| Event::Variant { path: path(), rule, permitted });
             permitted

@@ -3,7 +3,7 @@
 use super::answer::Endpoint;
 use crate::document::root::Mode;
 use crate::path::ambiguity::Ambiguity;
-use crate::path::target::{AmbiguousPath, BadTarget};
+use crate::path::target::BadTarget;
 
 /// Observes the steps of a decision, in order. `()` observes nothing and costs nothing: no event is built.
 pub trait Observer {
@@ -96,7 +96,7 @@ pub enum NotPublic {
     /// The policy has neither public nor protected paths.
     Nothing,
     /// The path is ambiguous.
-    Ambiguous(AmbiguousPath),
+    Ambiguous(Ambiguity),
     /// No public pattern matches it with this method, and it is not unprotected.
     Outside {
         /// A pattern that matches the path with another method.

@@ -1,9 +1,11 @@
-//! Reasons why a path may be anything.
+//! Reasons why a path is ambiguous.
 
-/// Why a path may be anything: how an upstream interprets it cannot be determined, or not at a bounded cost. Such a path is
-/// never public, and every rule applies to it.
+/// Why a path is ambiguous. Such a path is never public. Except for [`Structure`](Self::Structure), it may be anything: how
+/// an upstream interprets it cannot be determined, or not at a bounded cost. Then every rule applies to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ambiguity {
+    /// Decoding may change the structure of the path, or a script may receive a part of it.
+    Structure,
     /// The path is long, and not simple.
     TooLong,
     /// The path has too many variants.

@@ -21,7 +21,6 @@ pub(crate) struct Budget {
 }
 
 impl Budget {
-    /// Creates the budget of one request.
     pub(crate) const fn new() -> Self {
         Self { variants: MAX_VARIANTS, bytes: MAX_BYTES, visits: MAX_VISITS }
     }

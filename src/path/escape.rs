@@ -11,11 +11,6 @@ pub(crate) fn decode(text: &[u8]) -> Cow<'_, [u8]> {
     percent_decode(text).into()
 }
 
-/// Decodes one round lazily, byte by byte.
-pub(crate) fn decoded(text: &[u8]) -> impl Iterator<Item = u8> {
-    percent_decode(text)
-}
-
 /// Decodes one round; `None` if an escape is malformed.
 #[inline(never)]
 pub(crate) fn decode_well_formed(text: &[u8]) -> Option<Cow<'_, [u8]>> {
@@ -26,16 +21,15 @@ pub(crate) fn decode_well_formed(text: &[u8]) -> Option<Cow<'_, [u8]>> {
 /// Decodes one round except `%2F`, like a router that splits a path before it decodes.
 #[inline(never)]
 pub(crate) fn decode_segments(path: &[u8]) -> Vec<u8> {
-    let mut decoded = Vec::with_capacity(path.len());
-    let mut rest = path;
-    while let Some(slash) = rest.windows(3).position(|three| three.eq_ignore_ascii_case(b"%2F")) {
-        let (before, behind) = rest.split_at_checked(slash).unwrap_or_default();
-        let (escape, behind) = behind.split_at_checked(3).unwrap_or_default();
-        decoded.extend(percent_decode(before));
-        decoded.extend_from_slice(escape);
-        rest = behind;
+    let mut parts = path.split(|byte| *byte == b'%');
+    let mut decoded = parts.next().unwrap_or_default().to_vec();
+    for part in parts {
+        let escape = [b"%", part].concat();
+        match part {
+            [b'2', b'F' | b'f', ..] => decoded.extend(escape),
+            _ => decoded.extend(percent_decode(&escape)),
+        }
     }
-    decoded.extend(percent_decode(rest));
     decoded
 }
 

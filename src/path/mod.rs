@@ -14,4 +14,4 @@ pub(crate) mod variant;
 
 pub use ambiguity::Ambiguity;
 pub use pattern::PathPattern;
-pub use target::{AmbiguousPath, BadTarget, Target};
+pub use target::{BadTarget, Target};

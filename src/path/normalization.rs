@@ -7,7 +7,6 @@ use super::scan::{Feature, PathScan};
 /// The differences between paths that an upstream ignores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Normalization {
-    /// The ignored ends of paths and segments.
     pub(crate) ending: Ending,
     /// Whether letter case is ignored, by Unicode's rules: the Kelvin sign equals k.
     pub(crate) case: bool,
@@ -58,7 +57,6 @@ impl Normalization {
         Self { ending, case: defence!("letter-case") && self.case && !scan.is_lower_case() }
     }
 
-    /// Normalizes one segment.
     pub(crate) fn segment(self, segment: &[u8]) -> Cow<'_, [u8]> {
         match if self.case { fold_case(segment) } else { Cow::Borrowed(segment) } {
             Cow::Borrowed(segment) => Cow::Borrowed(self.ending.trimmed(segment)),
@@ -90,7 +88,6 @@ pub(crate) fn trim_dots(segment: &[u8]) -> &[u8] {
     trim(segment, is_dropped)
 }
 
-/// Removes blanks around a segment.
 pub(crate) fn trim_blanks(segment: &[u8]) -> &[u8] {
     trim(segment, is_blank)
 }

@@ -3,6 +3,7 @@
 use super::ambiguity::Ambiguity;
 use super::budget::Budget;
 use super::pattern::PathPattern;
+use super::scan::Feature;
 use super::target::Target;
 use super::trie::normalized::NormalizedTries;
 use super::trie::walk::Matching;
@@ -19,18 +20,10 @@ pub(crate) struct RestrictedPatterns {
     patterns_of_files: Vec<usize>,
 }
 
-/// Which parts of lenient matching are in place. All are, except in tests that take a defence out.
-#[derive(Clone, Copy)]
-pub(crate) struct Lenience {
-    pub(crate) suffixes: bool,
-    pub(crate) files: bool,
-}
-
 /// Checks the first pattern that matches a reading of the path, if any. The second argument builds that reading.
 type Check<'c> = &'c mut dyn FnMut(Option<usize>, &dyn Fn() -> Vec<u8>) -> bool;
 
 impl RestrictedPatterns {
-    /// Compiles patterns, which are numbered in their order.
     pub(crate) fn new<'p>(patterns: impl Iterator<Item = &'p PathPattern>) -> Self {
         let patterns: Vec<&PathPattern> = patterns.collect();
         let of_file =
@@ -50,7 +43,6 @@ impl RestrictedPatterns {
         &self,
         target: &Target<'_>,
         budget: &mut Budget,
-        lenience: Lenience,
         accept: &dyn Fn(usize) -> bool,
         check: Check<'_>,
     ) -> Result<bool, Ambiguity> {
@@ -58,19 +50,17 @@ impl RestrictedPatterns {
         let accept_file = |file: usize| pattern_of(file).is_none_or(accept);
         let mut variants = Variants::default();
         for variant in variants.find(target, budget)? {
-            let matching = match variant.may_have_other_names() {
-                _ if !lenience.suffixes => Matching::Exact,
-                true => Matching::LenientNames,
-                false => Matching::Lenient,
-            };
+            let lenient = |names| if defence!("suffixes") { Matching::Lenient { names } } else { Matching::Exact };
+            let matching = lenient(variant.scan.has(Feature::DOT | Feature::LIST));
             let holds = self.tries.all(variant, |trie, path, ending| {
                 trie.check(path, ending, matching, budget, accept, &mut |number, alteration| {
                     check(number, &|| alteration.apply(path, ending))
                 })
-            })? && (self.of_files.is_empty()
-                || !lenience.files
+            })? && (self.patterns_of_files.is_empty()
+                || !defence!("files")
+                // The other paths of a file are alternative names already, and have none.
                 || self.of_files.all(variant, |trie, path, ending| {
-                    trie.check(path, ending, matching.of_files(), budget, &accept_file, &mut |file, alteration| {
+                    trie.check(path, ending, lenient(false), budget, &accept_file, &mut |file, alteration| {
                         file.is_none() || check(file.and_then(pattern_of), &|| alteration.apply(path, ending))
                     })
                 })?);
@@ -83,7 +73,6 @@ impl RestrictedPatterns {
 
     /// Why the path may be anything, if it may: matches it against all patterns, which is the most expensive case.
     pub(crate) fn ambiguity(&self, target: &Target<'_>) -> Option<Ambiguity> {
-        let all = Lenience { suffixes: true, files: true };
-        self.check(target, &mut Budget::new(), all, &|_| false, &mut |_, _| true).err()
+        self.check(target, &mut Budget::new(), &|_| false, &mut |_, _| true).err()
     }
 }

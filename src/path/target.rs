@@ -40,15 +40,6 @@ pub enum BadTarget {
     Authority,
 }
 
-/// Why a path is ambiguous.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AmbiguousPath {
-    /// Decoding may change its structure, or a script may receive a part of the path.
-    Structure,
-    /// It may be anything.
-    Anything(Ambiguity),
-}
-
 /// A valid request target (RFC 9110, section 7.1).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target<'a> {
@@ -59,7 +50,6 @@ pub struct Target<'a> {
     /// The path after one round of percent-decoding, after two rounds, and so on, as long as it changes. Empty for a path
     /// that is [too long](MAX_LENGTH) to be compared decoded.
     pub(crate) decoded: Vec<Vec<u8>>,
-    /// The features of the path.
     pub(crate) scan: PathScan,
 }
 
@@ -106,27 +96,26 @@ impl<'a> Target<'a> {
     ///
     /// # Errors
     /// Why the path is ambiguous.
-    pub(crate) fn unambiguous(&self) -> Result<&[u8], AmbiguousPath> {
+    pub(crate) fn unambiguous(&self) -> Result<&[u8], Ambiguity> {
         if self.scan.is_simple() { Ok(self.path) } else { self.unambiguous_at_a_closer_look() }
     }
 
     #[inline(never)]
-    fn unambiguous_at_a_closer_look(&self) -> Result<&[u8], AmbiguousPath> {
+    fn unambiguous_at_a_closer_look(&self) -> Result<&[u8], Ambiguity> {
         if defence!("public-long-paths") && self.path.len() > MAX_LENGTH {
-            return Err(AmbiguousPath::Anything(Ambiguity::TooLong));
+            return Err(Ambiguity::TooLong);
         }
         let has_parameter = defence!("public-parameters") && self.scan.has(Feature::PARAMETER);
         let has_empty_segment = defence!("public-empty-segments") && self.scan.has(Feature::EMPTY_SEGMENT);
         if has_parameter || has_empty_segment || self.scan.has(Feature::FACES) {
-            return Err(AmbiguousPath::Structure);
+            return Err(Ambiguity::Structure);
         }
         let (decoded, scan) = match self.decoded.as_slice() {
             [] => (self.path, self.scan),
             [decoded, ..] => (decoded.as_slice(), PathScan::of(decoded)),
         };
-        alias::check(self.path, self.scan)
-            .and_then(|()| alias::check(decoded, scan))
-            .map_err(AmbiguousPath::Anything)?;
+        alias::check(self.path, self.scan)?;
+        alias::check(decoded, scan)?;
         let is_followed = |scan: PathScan, path: &[u8]| scan.script.is_some_and(|script| script.cut < path.len());
         let is_structural = |byte: u8| matches!(byte, b'/' | b'\\' | b'.' | b';' | b'%' | b'?' | b'#');
         if has_segment_of_dots(decoded)
@@ -136,7 +125,7 @@ impl<'a> Target<'a> {
                 && !scan.is_visible()
                 && String::from_utf8_lossy(decoded).chars().any(is_unstable))
         {
-            return Err(AmbiguousPath::Structure);
+            return Err(Ambiguity::Structure);
         }
         Ok(decoded)
     }
@@ -208,20 +197,14 @@ fn find_forbidden_part(path: &[u8]) -> bool {
 }
 
 fn is_dot_segment(segment: &[u8]) -> bool {
-    // Most segments begin with another byte, or continue after one or two dots.
-    let goes_on = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b';' | b'?' | b'#');
-    match *segment {
-        [b'.', b'.', third, ..] if goes_on(third) => return false,
-        [b'.', second, ..] if second != b'.' && goes_on(second) => return false,
-        [first, ..] if first != b'.' && goes_on(first) => return false,
-        _ => {}
-    }
-    let ends_name = |byte: &u8| match byte {
-        b';' => defence!("dot-segments-with-parameters"),
-        byte => matches!(byte, b'?' | b'#'),
+    let is_dot_or_blank = |byte: &u8| *byte == b'.' || !byte.is_ascii_graphic();
+    let length = segment.iter().position(|byte| !is_dot_or_blank(byte)).unwrap_or(segment.len());
+    let (name, rest) = segment.split_at_checked(length).unwrap_or_default();
+    let is_whole = match rest {
+        [b';', ..] => defence!("dot-segments-with-parameters"),
+        rest => matches!(rest, [] | [b'?' | b'#', ..]),
     };
-    let name = segment.split(ends_name).next().unwrap_or_default();
-    name.contains(&b'.') && matches!(trim_blanks(name), b"." | b"..")
+    is_whole && matches!(trim_blanks(name), b"." | b"..")
 }
 
 /// Whether any segment consists only of dots and blanks.

@@ -29,14 +29,52 @@ impl<'a> Variant<'a> {
         Self { path, scan, case_folded: OnceCell::new() }
     }
 
-    /// Whether segments may have alternative names: there is a dot, a comma or an `@`.
-    pub(crate) fn may_have_other_names(&self) -> bool {
-        self.scan.has(Feature::DOT | Feature::LIST)
-    }
-
-    /// Returns the path with letter case folded.
     pub(crate) fn case_folded(&self) -> &[u8] {
         self.case_folded.get_or_init(|| fold_case(&self.path).into_owned())
+    }
+
+    /// Applies each step that some upstream applies to a path before it looks for a resource; `None` if a step does not
+    /// apply.
+    #[inline(never)]
+    fn steps(&self) -> [Option<Cow<'a, [u8]>>; 20] {
+        let Self { path, scan, .. } = self;
+        let has = |feature: Feature| scan.has(feature);
+        let behind_script = scan.script.filter(|_| defence!("behind-a-script"));
+        let script_itself = scan.script.filter(|_| defence!("script-itself"));
+        let without_script = scan.script.filter(|_| defence!("without-the-script"));
+        [
+            (defence!("escapes-decoded") && has(Feature::ESCAPE)).then(|| decode(path).into_owned().into()),
+            // Decodes after splitting: a `%2F` remains inside its segment.
+            has(Feature::ESCAPE).then(|| decode_segments(path).into()),
+            // Cuts the path at a decoded `?` or `#`.
+            memchr2(b'?', b'#', path).filter(|_| defence!("cut-paths")).map(|end| part(path, 0, end)),
+            // A servlet container drops the parameters after a `;` (RFC 3986, section 3.3).
+            (defence!("dropped-parameters") && has(Feature::PARAMETER)).then(|| without_parameters(path).into()),
+            // Fastify 4 and restify treat everything after it as a query.
+            memchr(b';', path).filter(|_| defence!("cut-parameters")).map(|end| part(path, 0, end)),
+            (defence!("merged-slashes") && has(Feature::EMPTY_SEGMENT)).then(|| with_slashes_merged(path).into()),
+            // `http.server` and others merge only the slashes at the beginning.
+            behind_slashes(path).map(|start| part(path, start.saturating_sub(1), path.len())),
+            // A URL parser finds a host after two slashes (RFC 3986, section 4.2) or more (the URL standard).
+            behind_slashes(path).filter(|_| defence!("host-in-the-path")).map(|start| behind_host(path, start)),
+            // The URL standard and Python's urlsplit drop tabs and line breaks anywhere.
+            (defence!("dropped-lines") && has(Feature::LINE)).then(|| without_lines(path).into()),
+            // The path that a script receives, such as a front controller; and the script itself.
+            behind_script.map(|script| without(path, 0, script.end).into()),
+            behind_script.map(|script| without(path, 0, script.cut).into()),
+            script_itself.map(|script| part(path, 0, script.end)),
+            script_itself.map(|script| part(path, 0, script.cut)),
+            // The path without the script's name, and without the name of an index.
+            without_script.map(|script| without(path, script.start, script.end).into()),
+            without_script.map(|script| without(path, script.start, script.cut).into()),
+            scan.index.filter(|_| defence!("index-names")).map(|start| part(path, 0, start)),
+            // Jakarta Faces also serves all pages below the folder `/faces/`.
+            without_faces(path, true).filter(|_| defence!("faces")).map(Cow::Owned),
+            without_faces(path, false).filter(|_| defence!("behind-faces")).map(Cow::Owned),
+            // Next.js serves the data of pages below `/_next/data/`.
+            page_of_data(path).filter(|_| defence!("data-of-pages")).map(Cow::Owned),
+            (defence!("best-fit-letters") && has(Feature::NON_ASCII)).then(|| best_fit(path).into()),
+        ]
     }
 }
 
@@ -51,7 +89,6 @@ impl<'a> Variants<'a> {
     /// If the path may be anything.
     #[inline]
     pub(crate) fn find(&mut self, target: &Target<'a>, budget: &mut Budget) -> Result<&[Variant<'a>], Ambiguity> {
-        self.0.clear();
         let first = Variant { path: Cow::Borrowed(target.path), scan: target.scan, case_folded: OnceCell::new() };
         alias::check_namespaces(&first.path, first.scan)?;
         if first.scan.is_simple() && !first.scan.has(Feature::MANY_DOTS) {
@@ -98,85 +135,21 @@ impl<'a> Variants<'a> {
     }
 }
 
-impl<'a> Variant<'a> {
-    /// Applies each step that some upstream applies to a path before it looks for a resource; `None` if a step does not
-    /// apply.
-    #[inline(never)]
-    fn steps(&self) -> [Option<Cow<'a, [u8]>>; 20] {
-        let Self { path, scan, .. } = self;
-        let has = |feature: Feature| scan.has(feature);
-        let owned = |step: Option<Vec<u8>>| step.map(Cow::Owned);
-        let behind_script = scan.script.filter(|_| defence!("behind-a-script"));
-        let script_itself = scan.script.filter(|_| defence!("script-itself"));
-        let without_script = scan.script.filter(|_| defence!("without-the-script"));
-        [
-            owned((defence!("escapes-decoded") && has(Feature::ESCAPE)).then(|| decode(path).into_owned())),
-            // Decodes after splitting: a `%2F` remains inside its segment.
-            owned(has(Feature::ESCAPE).then(|| decode_segments(path))),
-            // Cuts the path at a decoded `?` or `#`.
-            (defence!("cut-paths") && has(Feature::CUT))
-                .then(|| part(path, 0, position(memchr2(b'?', b'#', path), path))),
-            // A servlet container drops the parameters after a `;` (RFC 3986, section 3.3).
-            owned((defence!("dropped-parameters") && has(Feature::PARAMETER)).then(|| without_parameters(path))),
-            // Fastify 4 and restify treat everything after it as a query.
-            (defence!("cut-parameters") && has(Feature::PARAMETER))
-                .then(|| part(path, 0, position(memchr(b';', path), path))),
-            owned((defence!("merged-slashes") && has(Feature::EMPTY_SEGMENT)).then(|| with_slashes_merged(path))),
-            // `http.server` and others merge only the slashes at the beginning.
-            behind_slashes(path).map(|start| part(path, start.saturating_sub(1), path.len())),
-            // A URL parser finds a host after two slashes (RFC 3986, section 4.2) or more (the URL standard).
-            behind_slashes(path).filter(|_| defence!("host-in-the-path")).map(|start| behind_host(path, start)),
-            // The URL standard and Python's urlsplit drop tabs and line breaks anywhere.
-            owned((defence!("dropped-lines") && has(Feature::LINE)).then(|| without_lines(path))),
-            // The path that a script receives, such as a front controller; and the script itself.
-            behind_script.map(|script| path_info(path, script.end)),
-            behind_script.map(|script| path_info(path, script.cut)),
-            script_itself.map(|script| part(path, 0, script.end)),
-            script_itself.map(|script| part(path, 0, script.cut)),
-            // The path without the script's name, and without the name of an index.
-            without_script.map(|script| without(path, script.start, script.end)),
-            without_script.map(|script| without(path, script.start, script.cut)),
-            scan.index().filter(|_| defence!("index-names")).map(|start| part(path, 0, start)),
-            // Jakarta Faces also serves all pages below the folder `/faces/`.
-            owned(if defence!("faces") && has(Feature::FACES) { without_faces(path, true) } else { None }),
-            owned(if defence!("behind-faces") && has(Feature::FACES) { without_faces(path, false) } else { None }),
-            // Next.js serves the data of pages below `/_next/data/`.
-            owned(if defence!("data-of-pages") && has(Feature::NEXT_DATA) { page_of_data(path) } else { None }),
-            owned(if defence!("best-fit-letters") && has(Feature::NON_ASCII) { best_fit(path) } else { None }),
-        ]
-    }
-}
-
-/// Returns a position in a path, or the end of the path.
-fn position(found: Option<usize>, path: &[u8]) -> usize {
-    found.unwrap_or(path.len())
-}
-
 /// Returns a part of a path; `/` if it is empty.
 fn part<'a>(path: &Cow<'a, [u8]>, start: usize, end: usize) -> Cow<'a, [u8]> {
-    let part = match path {
-        Cow::Borrowed(path) => path.get(start..end).map(Cow::Borrowed),
-        Cow::Owned(path) => path.get(start..end).map(|part| Cow::Owned(part.to_vec())),
-    };
-    part.filter(|part| !part.is_empty()).unwrap_or(Cow::Borrowed(b"/"))
-}
-
-/// Returns the path after a script that ends at `end`.
-fn path_info<'a>(path: &Cow<'a, [u8]>, end: usize) -> Cow<'a, [u8]> {
-    let rest = part(path, end, path.len());
-    if rest.starts_with(b"/") { rest } else { Cow::Owned([b"/", &*rest].concat()) }
-}
-
-/// Returns a path without the script from `start` to `end`, and without the slash before it.
-fn without<'a>(path: &Cow<'a, [u8]>, start: usize, end: usize) -> Cow<'a, [u8]> {
-    let before = part(path, 0, start.saturating_sub(1));
-    if end >= path.len() {
-        before
-    } else if start <= 1 {
-        path_info(path, end)
-    } else {
-        Cow::Owned([&*before, &*path_info(path, end)].concat())
+    match path {
+        _ if start >= end => b"/".into(),
+        Cow::Borrowed(path) => path.get(start..end).unwrap_or_default().into(),
+        Cow::Owned(path) => path.get(start..end).unwrap_or_default().to_vec().into(),
     }
+}
+
+/// Returns a path without the part from `start` to `end`, and without the slash before it.
+fn without(path: &[u8], start: usize, end: usize) -> Vec<u8> {
+    let before = path.get(..start.saturating_sub(1)).unwrap_or_default();
+    let behind = path.get(end..).unwrap_or_default();
+    let slash: &[u8] = if behind.starts_with(b"/") || (behind.is_empty() && !before.is_empty()) { b"" } else { b"/" };
+    [before, slash, behind].concat()
 }
 
 /// Returns a path without the folder of Jakarta Faces. `with_front` keeps the part before it, which may be an application's
@@ -189,11 +162,10 @@ fn without_faces(path: &[u8], with_front: bool) -> Option<Vec<u8>> {
 }
 
 /// Returns the pages whose data a path refers to.
-pub(crate) fn pages_of_data(path: &[u8]) -> impl Iterator<Item = Cow<'_, [u8]>> {
+pub(crate) fn pages_of_data(path: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     let start = memrchr(b'/', path).map_or(0, |slash| slash.saturating_add(1));
-    let folder =
-        path.split_at_checked(start).filter(|(_, name)| is_data_of_page(name)).map(|(folder, _)| folder.into());
-    folder.into_iter().chain(page_of_data(path).map(Cow::Owned))
+    let folder = path.split_at_checked(start).filter(|(_, name)| is_data_of_page(name));
+    folder.map(|(folder, _)| folder.to_vec()).into_iter().chain(page_of_data(path))
 }
 
 /// Returns the page whose data a path requests from Next.js: for `/_next/data/BUILD/admin.json`, that is `/admin.json`.
@@ -226,7 +198,6 @@ fn behind_host<'a>(path: &Cow<'a, [u8]>, start: usize) -> Cow<'a, [u8]> {
     part(path, slash.map_or(path.len(), |slash| start.saturating_add(slash)), path.len())
 }
 
-/// Returns a path with each run of slashes replaced by one slash.
 fn with_slashes_merged(path: &[u8]) -> Vec<u8> {
     let mut merged = path.to_vec();
     merged.dedup_by(|next, previous| *next == b'/' && *previous == b'/');
@@ -235,16 +206,15 @@ fn with_slashes_merged(path: &[u8]) -> Vec<u8> {
 
 /// Converts text to ASCII as a best-fit conversion does (CVE-2024-4577): full-width letters, and characters that look like
 /// a slash or a backslash. Upstreams with such a conversion treat a backslash as a slash.
-fn best_fit(path: &[u8]) -> Option<Vec<u8>> {
+fn best_fit(path: &[u8]) -> Vec<u8> {
     let ascii = |letter| match letter {
         '\u{2044}' | '\u{2215}' | '\u{2216}' | '\u{A5}' | '\u{20A9}' | '\u{FF3C}' => '/',
         '\u{FF01}'..='\u{FF5E}' => u32::from(letter).checked_sub(0xFEE0).and_then(char::from_u32).unwrap_or(letter),
         other => other,
     };
-    Some(core::str::from_utf8(path).ok()?.chars().map(ascii).collect::<String>().into_bytes())
+    String::from_utf8_lossy(path).chars().map(ascii).collect::<String>().into_bytes()
 }
 
-/// Returns a path without tabs, carriage returns and line feeds.
 fn without_lines(path: &[u8]) -> Vec<u8> {
     path.iter().copied().filter(|byte| !matches!(byte, b'\t' | b'\r' | b'\n')).collect()
 }

@@ -3,11 +3,11 @@
 
 use arrayvec::ArrayVec;
 use memchr::memmem;
+use percent_encoding::percent_decode;
 
 use super::header_names::{METHOD_OVERRIDES, is_one_of};
 use super::headers::trim;
 use super::query::{MAX_ITEMS, split_pair};
-use crate::path::escape::decoded;
 use crate::path::target::split_query;
 
 /// The query parameters from which some frameworks read the method: Laravel and WordPress (`_method`), Plack
@@ -44,7 +44,7 @@ fn is_method_parameter(is_post: bool, name: &[u8]) -> bool {
     }
     let is_blank = |byte: u8| matches!(byte, b'+' | b' ');
     let mut blanks = 0_usize;
-    let mut name = decoded(name).skip_while(|byte| {
+    let mut name = percent_decode(name).skip_while(|byte| {
         blanks = blanks.saturating_add(1);
         is_blank(*byte) && blanks <= MAX_BLANKS
     });

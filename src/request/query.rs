@@ -1,8 +1,7 @@
 //! Lists in a request: query parameters, cookies and comma-separated values.
 
 use memchr::memchr;
-
-use crate::path::escape::decoded;
+use percent_encoding::percent_decode;
 
 /// The maximum number of query parameters, or of cookies, that are inspected.
 pub(crate) const MAX_ITEMS: usize = 512;
@@ -18,7 +17,6 @@ pub(crate) fn parameters<'a>(query: Option<&'a [u8]>, name: &str) -> impl Iterat
     named(pairs, move |key| is_parameter(key, name))
 }
 
-/// Splits a list into its items.
 pub(crate) fn items(text: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
     let mut rest = Some(text);
     core::iter::from_fn(move || {
@@ -47,7 +45,7 @@ pub(crate) fn split_pair(pair: &[u8]) -> (&[u8], &[u8]) {
 }
 
 fn is_parameter(key: &[u8], name: &str) -> bool {
-    key == name.as_bytes() || (key.len() > name.len() && decoded(key).eq(name.bytes()))
+    key == name.as_bytes() || (key.len() > name.len() && percent_decode(key).eq(name.bytes()))
 }
 
 /// Returns a `:path` without the parameter `name`.

@@ -2,7 +2,7 @@
 
 use portcullis::decision::trace::{Event, NotPublic, Preflight, Public, Unidentified, Untrusted};
 use portcullis::document::Mode;
-use portcullis::path::{Ambiguity, AmbiguousPath, BadTarget};
+use portcullis::path::{Ambiguity, BadTarget};
 use portcullis::{Caller, Decision, Reason};
 use serde_json::{Value, json};
 
@@ -78,9 +78,10 @@ pub(super) fn as_json(steps: &[Step]) -> Value {
     steps.iter().map(step).collect()
 }
 
-/// The reason why a path is opaque.
+/// The reason why a path is ambiguous.
 fn in_words(why: Ambiguity) -> &'static str {
     match why {
+        Ambiguity::Structure => "backends may interpret it in several ways",
         Ambiguity::TooLong => "it is longer than 1024 bytes and has escapes, empty segments or the like",
         Ambiguity::TooManyVariants => "it has too many variants",
         Ambiguity::ManySuffixes => "a segment has more than 16 dots",
@@ -232,10 +233,10 @@ impl Explainer<'_> {
                 (StepResult::Allowed, why, self.place("protected_paths"))
             }
             Err(NotPublic::Nothing) => (StepResult::Continued, "no path is public".to_owned(), None),
-            Err(NotPublic::Ambiguous(AmbiguousPath::Structure)) => {
-                (StepResult::Continued, format!("{path} is ambiguous: backends may interpret it in several ways"), None)
+            Err(NotPublic::Ambiguous(why @ Ambiguity::Structure)) => {
+                (StepResult::Continued, format!("{path} is ambiguous: {}", in_words(*why)), None)
             }
-            Err(NotPublic::Ambiguous(AmbiguousPath::Anything(why))) => {
+            Err(NotPublic::Ambiguous(why)) => {
                 (StepResult::Continued, format!("{} is opaque: {}", shortened(&path), in_words(*why)), None)
             }
             Err(NotPublic::Outside { other_method: Some(index) }) => {

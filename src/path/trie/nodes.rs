@@ -16,7 +16,6 @@ use crate::path::pattern::{PathPattern, Segment};
 
 /// The index of no node and of no pattern: no list is that long.
 pub(super) const NONE: usize = usize::MAX;
-/// The index of the node where each path begins.
 pub(super) const ROOT: usize = 0;
 
 /// A trie of patterns in one normalization. Patterns are identified by their numbers.
@@ -33,7 +32,6 @@ pub(crate) struct PatternTrie {
 pub(super) struct Node {
     /// The child for any segment that is not empty.
     pub(super) any: usize,
-    /// Whether there are children for literals.
     pub(super) has_literals: bool,
     /// The first pattern that ends here.
     pub(super) exact: usize,
@@ -63,11 +61,6 @@ impl PatternTrie {
         }
         trie.nodes.shrink_to_fit();
         trie
-    }
-
-    /// Whether there is no pattern.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.next.is_empty()
     }
 
     fn add(&mut self, number: usize, pattern: &PathPattern, normalization: Normalization) {
@@ -100,16 +93,14 @@ impl PatternTrie {
     }
 
     fn child_for_any(&mut self, parent: usize) -> usize {
-        match self.nodes.get(parent).map(|node| node.any) {
-            Some(child) if child != NONE => child,
-            _ => {
-                let child = self.add_node();
-                if let Some(parent) = self.nodes.get_mut(parent) {
-                    parent.any = child;
-                }
-                child
+        let new = self.nodes.len();
+        if let Some(parent) = self.nodes.get_mut(parent) {
+            if parent.any != NONE {
+                return parent.any;
             }
+            parent.any = new;
         }
+        self.add_node()
     }
 
     /// Finds or adds the child for a literal. Two literals with the same normalized text have separate children if their
@@ -156,7 +147,6 @@ pub(super) fn hash(text: &[u8]) -> usize {
     text.iter().fold(0x811C_9DC5, |hash, byte| (hash ^ usize::from(*byte)).wrapping_mul(0x0100_0193))
 }
 
-/// Combines the hash of a text with its parent node.
 fn below(parent: usize, hash: usize) -> u64 {
     ((hash ^ parent) as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }

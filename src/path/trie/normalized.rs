@@ -1,5 +1,7 @@
 //! Tries of the same patterns, one for each normalization.
 
+use arrayvec::ArrayVec;
+
 use super::nodes::PatternTrie;
 use crate::path::ambiguity::Ambiguity;
 use crate::path::normalization::{Ending, Normalization};
@@ -17,7 +19,6 @@ pub(crate) struct NormalizedTries {
 }
 
 impl NormalizedTries {
-    /// Builds the tries of patterns, which are numbered in their order.
     pub(crate) fn new(patterns: &[&PathPattern]) -> Self {
         let mut distinct: Vec<Normalization> = Vec::new();
         let index = Normalization::ALL.map(|normalization| {
@@ -30,35 +31,23 @@ impl NormalizedTries {
         Self { tries: distinct.into_iter().map(|one| PatternTrie::new(patterns, one)).collect(), index }
     }
 
-    /// Whether there is no pattern.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.tries.iter().all(PatternTrie::is_empty)
-    }
-
     /// Whether `check` returns `true` for the path in every normalization that changes it. Stops at the first that fails.
     pub(crate) fn all(
         &self,
         variant: &Variant<'_>,
         mut check: impl FnMut(&PatternTrie, &[u8], Ending) -> Result<bool, Ambiguity>,
     ) -> Result<bool, Ambiguity> {
-        let scan = variant.scan;
-        if scan.is_normalized() {
-            for trie in &self.tries {
-                if !check(trie, &variant.path, Ending::Exact)? {
-                    return Ok(false);
-                }
-            }
-            return Ok(true);
-        }
-        let all = || Normalization::ALL.into_iter().map(|one| one.of(scan)).zip(self.index);
-        for (position, (normalization, number)) in all().enumerate() {
+        let mut checked: ArrayVec<_, { Normalization::ALL.len() }> = ArrayVec::new();
+        for pair in Normalization::ALL.into_iter().map(|one| one.of(variant.scan)).zip(self.index) {
+            let (normalization, number) = pair;
             let path = if normalization.case { variant.case_folded() } else { &variant.path };
-            if !all().take(position).any(|before| before == (normalization, number))
+            if !checked.contains(&pair)
                 && let Some(trie) = self.tries.get(number)
                 && !check(trie, path, normalization.ending)?
             {
                 return Ok(false);
             }
+            let _ = checked.try_push(pair);
         }
         Ok(true)
     }
@@ -97,7 +86,9 @@ mod tests {
     const NAMES: &str = "a A b b. ab * * {x} K \u{212a} k \u{e9} \u{c9} \u{17f} s \u{ff05}41";
     const PARTS: &str = "a A b b. ab abc   x k %E2%84%AA %e2%84%aa \u{e9} %C3%A9 %c3%a9 %C5%BF s %41";
 
-    /// Whether a pattern matches a path in the same normalization, segment by segment. `Lenient`: `*` also matches an empty
+    const LENIENT: Matching = Matching::Lenient { names: false };
+
+    /// Whether a pattern matches a path in the same normalization, segment by segment. `LENIENT`: `*` also matches an empty
     /// segment if more segments follow.
     fn covers(pattern: &PathPattern, normalization: Normalization, matching: Matching, path: &[u8]) -> bool {
         let mut names = path.strip_prefix(b"/").unwrap_or(path).split(|byte| *byte == b'/').peekable();
@@ -105,7 +96,7 @@ mod tests {
         let covered = segments.all(|segment| {
             let Some(name) = names.next() else { return false };
             match segment {
-                Segment::Any => !name.is_empty() || (matching == Matching::Lenient && names.peek().is_some()),
+                Segment::Any => !name.is_empty() || (matching != Matching::Exact && names.peek().is_some()),
                 Segment::Literal { text, encoded } => name == &*text || encoded.as_deref() == Some(name),
             }
         });
@@ -132,7 +123,7 @@ mod tests {
                 let mut lazy = BTreeSet::new();
                 let every = tries.all(&variant, |trie, path, ending| {
                     let accept = |number: usize| accepted[number];
-                    trie.check(path, ending, Matching::Lenient, &mut Budget::new(), &accept, &mut |first, _| {
+                    trie.check(path, ending, LENIENT, &mut Budget::new(), &accept, &mut |first, _| {
                         lazy.insert(first);
                         true
                     })
@@ -145,8 +136,7 @@ mod tests {
                     let dots = (name..path.len()).filter(|at| path[*at] == b'.').map(|dot| &path[..dot]);
                     let bare = path[name..].starts_with(b"/.").then(|| &path[..name]).filter(|bare| !bare.is_empty());
                     for path in std::iter::once(&path[..]).chain(dots).chain(bare) {
-                        let covers =
-                            |number: &usize| covers(&patterns[*number], normalization, Matching::Lenient, path);
+                        let covers = |number: &usize| covers(&patterns[*number], normalization, LENIENT, path);
                         let first = (0..count).filter(covers).find(|number| accepted[*number]);
                         eager.insert(first);
                         if first.is_none() { missed += 1 } else { found += 1 }

@@ -1,7 +1,7 @@
 //! Matches a path against a trie, depth by depth. Each segment is hashed once.
 
 use arrayvec::ArrayVec;
-use memchr::{memchr_iter, memchr2};
+use memchr::memchr_iter;
 
 use super::nodes::{NONE, PatternTrie, ROOT, hash};
 use super::segments::Segments;
@@ -24,17 +24,8 @@ pub(crate) enum Matching {
     ///
     /// * `*` matches an empty segment if more segments follow (Fastify, gin, Falcon).
     /// * The last segment also matches without each suffix: routers that serve several formats find `/a` for `/a.json`.
-    Lenient,
-    /// As [`Lenient`](Self::Lenient), and each segment may have [alternative names](alternative_names).
-    LenientNames,
-}
-
-impl Matching {
-    /// Returns how the [other paths of a file](crate::path::pattern::PathPattern::of_file) match. They are alternative
-    /// names already.
-    pub(crate) fn of_files(self) -> Self {
-        if self == Self::LenientNames { Self::Lenient } else { self }
-    }
+    /// * With `names`, each segment may have [alternative names](alternative_names).
+    Lenient { names: bool },
 }
 
 /// The changes to a path before it was matched.
@@ -47,7 +38,6 @@ pub(crate) struct Alteration<'a> {
 }
 
 impl Alteration<'_> {
-    /// Applies the changes to a path.
     pub(crate) fn apply(&self, path: &[u8], ending: Ending) -> Vec<u8> {
         let replaced = |depth: usize| self.names.iter().find(|(place, _)| *place == depth).map(|(_, name)| *name);
         let segments = Segments::of(path, ending).enumerate();
@@ -95,10 +85,11 @@ impl PatternTrie {
         accept: &dyn Fn(usize) -> bool,
         check: Check<'_>,
     ) -> Result<bool, Ambiguity> {
-        let mut walk = Walk { trie: self, matching, accept, budget, found: NONE, lookups: 0, replaced: Vec::new() };
+        let mut walk =
+            Walk { trie: self, matching, accept, check, budget, found: NONE, lookups: 0, replaced: Vec::new() };
         let mut start = Level::new();
         walk.enter(ROOT, &mut start)?;
-        walk.descend(Segments::of(path, ending), 0, start, check)
+        walk.descend(Segments::of(path, ending), 0, start)
     }
 }
 
@@ -106,6 +97,7 @@ struct Walk<'w> {
     trie: &'w PatternTrie,
     matching: Matching,
     accept: &'w dyn Fn(usize) -> bool,
+    check: Check<'w>,
     budget: &'w mut Budget,
     /// The first pattern that was accepted so far.
     found: usize,
@@ -118,17 +110,13 @@ struct Walk<'w> {
 /// The number of look-ups of alternative names that cost as much as one visit of a node.
 const LOOKUPS_PER_VISIT: usize = 8;
 
-fn may_have_alternatives(segment: &[u8]) -> bool {
-    memchr2(b'.', b',', segment).is_some() || segment.starts_with(b"@@")
-}
-
 /// Returns the names that some upstream uses instead of a segment:
 ///
 /// * the part after `@@` (Pyramid, Zope)
 /// * each item of a comma-separated list (tRPC, Elasticsearch, Solr)
 /// * the part before a dot (connect, `.git`)
 ///
-/// The suffixes of a last segment are not included: [`Walk::without_suffixes`] cuts them off.
+/// The suffixes of a last segment are not included: [`Walk::last`] cuts them off.
 fn alternative_names(segment: &[u8], is_last: bool) -> impl Iterator<Item = &[u8]> {
     let bare = segment.strip_prefix(b"@@").filter(|_| defence!("views")).unwrap_or(segment);
     let items = bare.split(|byte| *byte == b',' && defence!("lists"));
@@ -143,32 +131,23 @@ fn alternative_names(segment: &[u8], is_last: bool) -> impl Iterator<Item = &[u8
 
 impl<'w> Walk<'w> {
     /// Descends from the nodes of one depth to the end of the path, and checks the result.
-    fn descend(
-        &mut self,
-        mut segments: Segments<'w>,
-        mut depth: usize,
-        mut here: Level,
-        check: Check<'_>,
-    ) -> Result<bool, Ambiguity> {
-        let mut below = Level::new();
+    fn descend(&mut self, mut segments: Segments<'w>, mut depth: usize, mut here: Level) -> Result<bool, Ambiguity> {
         let mut next = self.next(&mut segments)?;
         while let Some(segment) = next.filter(|_| !here.is_empty()) {
-            if self.matching == Matching::LenientNames
-                && may_have_alternatives(segment)
-                && !self.check_alternatives(&here, segment, &segments, depth, check)?
+            if self.matching == (Matching::Lenient { names: true })
+                && !self.check_alternatives(&here, segment, &segments, depth)?
             {
                 return Ok(false);
             }
             next = self.next(&mut segments)?;
             if next.is_none() {
-                return self.last(&here, segment, check);
+                return self.last(&here, segment);
             }
-            self.step(&here, segment, self.matching != Matching::Exact, &mut below)?;
-            core::mem::swap(&mut here, &mut below);
-            below.clear();
+            here = self.step(&here, segment, self.matching != Matching::Exact)?;
             depth = depth.saturating_add(1);
         }
-        Ok(self.holds(0, check))
+        self.end_at(&here)?;
+        Ok(self.holds(0))
     }
 
     /// Returns the next segment. Charges the budget one visit for it, one for each segment that was left out before it, and
@@ -182,8 +161,8 @@ impl<'w> Walk<'w> {
         Ok(next)
     }
 
-    fn holds(&self, cut: usize, check: Check<'_>) -> bool {
-        check((self.found != NONE).then_some(self.found), Alteration { cut, names: &self.replaced })
+    fn holds(&mut self, cut: usize) -> bool {
+        (self.check)((self.found != NONE).then_some(self.found), Alteration { cut, names: &self.replaced })
     }
 
     /// Checks the path with each alternative name instead of this segment. A name is checked only if:
@@ -199,7 +178,6 @@ impl<'w> Walk<'w> {
         segment: &'w [u8],
         behind: &Segments<'w>,
         depth: usize,
-        check: Check<'_>,
     ) -> Result<bool, Ambiguity> {
         let trie = self.trie;
         let is_last = behind.clone().next().is_none();
@@ -221,7 +199,7 @@ impl<'w> Walk<'w> {
                 let Some(literal) = trie.literals(*index, hash, name).next() else { continue };
                 let is_matched = match *matches {
                     Some(is_matched) => is_matched,
-                    None => *matches.insert(self.matches_as_it_stands(*index, segment, behind, depth, is_last)?),
+                    None => *matches.insert(self.matches_unchanged(*index, segment, behind)?),
                 };
                 if !is_matched {
                     first = Some(literal.node);
@@ -230,15 +208,10 @@ impl<'w> Walk<'w> {
             }
             let Some(first) = first.filter(|first| !known.contains(first)) else { continue };
             let _ = known.try_push(first);
-            let (found, mut below) = (self.found, Level::new());
+            let found = self.found;
             self.replaced.push((depth, name));
-            self.step(from, name, false, &mut below)?;
-            let holds = if is_last {
-                self.end_at(&below)?;
-                self.holds(0, check)
-            } else {
-                self.descend(behind.clone(), depth.saturating_add(1), below, check)?
-            };
+            let below = self.step(from, name, false)?;
+            let holds = self.descend(behind.clone(), depth.saturating_add(1), below)?;
             self.replaced.pop();
             self.found = found;
             if !holds {
@@ -249,94 +222,77 @@ impl<'w> Walk<'w> {
     }
 
     /// Whether a pattern with this segment below this node matches the unchanged path.
-    fn matches_as_it_stands(
-        &mut self,
-        index: usize,
-        segment: &'w [u8],
-        behind: &Segments<'w>,
-        depth: usize,
-        is_last: bool,
-    ) -> Result<bool, Ambiguity> {
+    fn matches_unchanged(&mut self, index: usize, segment: &[u8], behind: &Segments<'w>) -> Result<bool, Ambiguity> {
         if segment.len() > self.trie.longest {
             return Ok(false);
         }
         let Some(literal) = self.trie.literals(index, hash(segment), segment).next() else { return Ok(false) };
-        let before =
-            (core::mem::replace(&mut self.found, NONE), core::mem::replace(&mut self.matching, Matching::Lenient));
-        let mut level = Level::new();
-        self.enter(literal.node, &mut level)?;
         let mut is_matched = false;
-        if is_last {
-            self.end_at(&level)?;
-            is_matched = self.found != NONE;
-        } else {
-            // The first check is of the unchanged path.
-            self.descend(behind.clone(), depth.saturating_add(1), level, &mut |found, _| {
-                is_matched = found.is_some();
-                false
-            })?;
-        }
-        (self.found, self.matching) = before;
+        // The first check is of the unchanged path.
+        let mut check = |found: Option<usize>, _: Alteration<'_>| {
+            is_matched = found.is_some();
+            false
+        };
+        let mut walk = Walk {
+            matching: Matching::Lenient { names: false },
+            check: &mut check,
+            budget: self.budget,
+            found: NONE,
+            replaced: Vec::new(),
+            ..*self
+        };
+        let mut level = Level::new();
+        walk.enter(literal.node, &mut level)?;
+        walk.descend(behind.clone(), 0, level)?;
         Ok(is_matched)
     }
 
     /// Enters the nodes that a segment leads to. `or_empty`: whether `*` also matches an empty segment.
-    fn step(&mut self, from: &[usize], segment: &[u8], or_empty: bool, below: &mut Level) -> Result<(), Ambiguity> {
-        let trie = self.trie;
+    fn step(&mut self, from: &[usize], segment: &[u8], or_empty: bool) -> Result<Level, Ambiguity> {
+        let (trie, mut below) = (self.trie, Level::new());
         let mut hashed = None;
         for index in from {
             let Some(node) = trie.nodes.get(*index) else { continue };
             if !defence!("whole-segments") {
                 for literal in trie.literals.iter().filter(|literal| literal.parent == *index) {
                     if segment.starts_with(&literal.text) {
-                        self.enter(literal.node, below)?;
+                        self.enter(literal.node, &mut below)?;
                     }
                 }
             }
             if node.has_literals && segment.len() <= trie.longest {
                 let hash = *hashed.get_or_insert_with(|| hash(segment));
                 for literal in trie.literals(*index, hash, segment) {
-                    self.enter(literal.node, below)?;
+                    self.enter(literal.node, &mut below)?;
                 }
             }
             if !segment.is_empty() || or_empty {
-                self.enter(node.any, below)?;
+                self.enter(node.any, &mut below)?;
             }
         }
-        Ok(())
+        Ok(below)
     }
 
     /// Checks the path at its last segment, then without each suffix.
-    fn last(&mut self, from: &[usize], segment: &[u8], check: Check<'_>) -> Result<bool, Ambiguity> {
+    fn last(&mut self, from: &[usize], segment: &[u8]) -> Result<bool, Ambiguity> {
         let before = self.found;
         self.end(from, segment)?;
-        if !self.holds(0, check) {
+        if !self.holds(0) {
             return Ok(false);
         }
-        if self.matching == Matching::Exact { Ok(true) } else { self.without_suffixes(before, from, segment, check) }
-    }
-
-    /// Checks the path without each suffix of its last segment. `before` is the pattern that was found above this segment.
-    #[inline(never)]
-    fn without_suffixes(
-        &mut self,
-        before: usize,
-        from: &[usize],
-        segment: &[u8],
-        check: Check<'_>,
-    ) -> Result<bool, Ambiguity> {
-        for dot in memchr_iter(b'.', segment) {
+        let is_lenient = self.matching != Matching::Exact;
+        for dot in memchr_iter(b'.', segment).filter(|_| is_lenient) {
             self.found = before;
             let rest = segment.get(..dot).unwrap_or_default();
             self.end(from, rest)?;
-            if !self.holds(segment.len().saturating_sub(dot), check) {
+            if !self.holds(segment.len().saturating_sub(dot)) {
                 return Ok(false);
             }
             // `/a/.json` is `/a` to some routers (Django REST framework).
             if rest.is_empty() {
                 self.found = before;
                 self.end_at(from)?;
-                if !self.holds(segment.len().saturating_add(1), check) {
+                if !self.holds(segment.len().saturating_add(1)) {
                     return Ok(false);
                 }
             }
@@ -344,15 +300,12 @@ impl<'w> Walk<'w> {
         Ok(true)
     }
 
-    /// Finds the patterns that end with this segment.
     fn end(&mut self, from: &[usize], segment: &[u8]) -> Result<(), Ambiguity> {
         self.budget.visit(1)?;
-        let mut below = Level::new();
-        self.step(from, segment, false, &mut below)?;
+        let below = self.step(from, segment, false)?;
         self.end_at(&below)
     }
 
-    /// Finds the patterns that end at these nodes.
     fn end_at(&mut self, level: &[usize]) -> Result<(), Ambiguity> {
         level.iter().try_for_each(|index| self.accept(self.trie.nodes.get(*index).map_or(NONE, |node| node.exact)))
     }
@@ -389,22 +342,6 @@ mod tests {
     use crate::path::pattern::PathPattern;
 
     #[test]
-    fn a_segment_has_alternative_names() {
-        let all = |segment: &str, is_last| {
-            let names = alternative_names(segment.as_bytes(), is_last).filter(|name| !name.is_empty());
-            names.map(|name| String::from_utf8_lossy(name).into_owned()).collect::<Vec<_>>().join(" ")
-        };
-        assert_eq!(all("a.b.c", false), "a a.b");
-        assert_eq!(all("a.b.c", true), "");
-        assert_eq!(all("a,b.c,,d", true), "a b.c b d");
-        assert_eq!(all("@@a.b", true), "a.b a");
-        assert_eq!(all("@@a,@@b", false), "a @@b");
-        for segment in ["", "@@", ",", ".", ".a", "abc", "a@b"] {
-            assert_eq!(all(segment, false), "", "{segment}");
-        }
-    }
-
-    #[test]
     fn alternative_names_count_where_patterns_have_them() {
         let patterns = ["/a/x", "/a.b/**", "/*/c/d"].map(|text| text.parse::<PathPattern>().unwrap());
         let trie = PatternTrie::new(&patterns.iter().collect::<Vec<_>>(), Normalization::EXACT);
@@ -416,7 +353,7 @@ mod tests {
             ("/m.c/x.y/d", &[(None, "/m.c/x.y/d")]),
         ] {
             let mut all = Vec::new();
-            let (path, matching, mut budget) = (path.as_bytes(), Matching::LenientNames, Budget::new());
+            let (path, matching, mut budget) = (path.as_bytes(), Matching::Lenient { names: true }, Budget::new());
             let check = trie.check(path, Ending::Exact, matching, &mut budget, &|_| true, &mut |found, alteration| {
                 all.push((found, String::from_utf8(alteration.apply(path, Ending::Exact)).unwrap()));
                 true
@@ -432,7 +369,7 @@ mod tests {
         let patterns: Vec<PathPattern> = (0..60).map(|number| format!("/a{number}/x").parse().unwrap()).collect();
         let trie = PatternTrie::new(&patterns.iter().collect::<Vec<_>>(), Normalization::EXACT);
         let check = |path: String| {
-            let (matching, mut budget) = (Matching::LenientNames, Budget::new());
+            let (matching, mut budget) = (Matching::Lenient { names: true }, Budget::new());
             trie.check(path.as_bytes(), Ending::Exact, matching, &mut budget, &|_| true, &mut |found, _| {
                 found.is_none()
             })
