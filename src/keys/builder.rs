@@ -121,8 +121,17 @@ impl<'a> KeyringBuilder<'a> {
         let names = self.keyring.owners.iter().zip(0..).map(|(owner, place)| (&*owner.name, place));
         let good = self.keyring.keys.iter().map(|row| (row.id.as_deref(), row.place));
         let refused = self.refused.iter().map(|(place, entry)| (entry.id.as_deref(), *place));
-        let ids = good.chain(refused).filter_map(|(id, place)| Some((id?, place)));
-        let (name, id) = (first_repeated(names.collect()), first_repeated(ids.collect()));
+        let mut ids: Vec<(&str, Place)> = good.chain(refused).filter_map(|(id, place)| Some((id?, place))).collect();
+        ids.sort_unstable();
+        // A default id can only be the same as an explicit one: digests differ.
+        let defaults = self.keyring.keys.iter().filter(|row| row.id.is_none()).filter_map(|row| {
+            let handle = row.digest.handle_digits();
+            let at = ids.binary_search_by(|(id, _)| id.as_bytes().cmp(&handle)).ok()?;
+            Some((ids.get(at)?.0, row.place))
+        });
+        let defaults: Vec<_> = defaults.collect();
+        ids.extend(defaults);
+        let (name, id) = (first_repeated(names.collect()), first_repeated(ids));
         // A consumer's name precedes the ids of its keys.
         let id = id.filter(|(_, place)| name.is_none_or(|(_, named)| place.0 < named));
         let (path, shown, why, fix) = match (id, name) {

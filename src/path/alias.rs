@@ -33,9 +33,10 @@ pub(crate) fn check_namespaces(path: &[u8], scan: PathScan) -> Result<(), Ambigu
 }
 
 fn is_alias(segment: &[u8]) -> bool {
+    let trimmed = trim_dots(segment);
     matches!(segment, b"VirtualHostBase" | b"VirtualHostRoot")
-        || is_session(segment)
-        || is_short_name(trim_dots(segment))
+        || (segment.starts_with(b"(") && is_session(trimmed))
+        || is_short_name(trimmed)
 }
 
 /// Whether ASP.NET treats a segment as a session, and drops it: `(S(x))`, `(A(x)F(y))`.
@@ -64,7 +65,7 @@ mod tests {
     fn aliases_are_told_from_other_names() {
         let is_found = |path: &&str| check(path.as_bytes(), PathScan::of(path.as_bytes())) == Err(Ambiguity::Alias);
         let aliases = "/ADMIN~1 /admini~1/x /a~123456 /REPORT~1.HTM /x/a~1. /admin::$DATA /a:$i30:$INDEX_ALLOCATION/x \
-                       /VirtualHostBase/http/h:80/admin/VirtualHostRoot/x /(S(x))/admin /(a(b)F(c)) /x/(S())";
+                       /VirtualHostBase/http/h:80/admin/VirtualHostRoot/x /(S(x))/admin /(a(b)F(c)) /x/(S()) /x/(S(x)).";
         assert_eq!(aliases.split(' ').chain(["/a~1 /x"]).find(|path| !is_found(path)), None);
         let others = "/~10 /~user /a~b /a~ /v1.0~1 /~1~ /longname~1 /abcdef~12 /a~1.html /a~1.b.c /Products(1) /(x) \
                       /(S(x) /(1(x)) /a:b$ /$batch";

@@ -24,7 +24,7 @@ bitflags! {
         const NON_ASCII = 1 << 7;
         const DOT = 1 << 8;
         const DOLLAR = 1 << 9;
-        /// A `,` or `@`.
+        /// A `,`, `|` or `@`.
         const LIST = 1 << 10;
         /// A slash after a slash.
         const EMPTY_SEGMENT = 1 << 11;
@@ -67,7 +67,7 @@ static FEATURES: [Feature; 256] = {
             b'.' => Feature::DOT,
             b'$' => Feature::DOLLAR,
             b'~' => Feature::ALIAS,
-            b',' | b'@' => Feature::LIST,
+            b',' | b'|' | b'@' => Feature::LIST,
             b'\t' | b'\r' | b'\n' => Feature::LINE.union(Feature::BLANK),
             0 => Feature::FORBIDDEN.union(Feature::BLANK),
             ..=b' ' | 0x7F => Feature::BLANK,
@@ -231,29 +231,36 @@ const fn packed(mut letters: &[u8]) -> u64 {
     number
 }
 
-/// The names that JavaScript frameworks give to the data of a page: SvelteKit, Nuxt, React Router, Qwik.
-const DATA_OF_PAGES: [&[u8]; 6] =
-    [b"__data.json", b"__route.js", b"_payload.json", b"_payload.js", b"_.data", b"q-data.json"];
+/// The names that JavaScript frameworks give to the data of a page: SvelteKit, React Router, Qwik.
+const DATA_OF_PAGES: [&[u8]; 4] = [b"__data.json", b"__route.js", b"_.data", b"q-data.json"];
 
-/// Whether a segment is the index of its folder: `index.html`, `default.aspx`, `index`, `__data.json`.
+/// Whether a segment is the index of its folder: `index.html`, `default.aspx`, `index`, `index_html` (Zope), `__data.json`.
 pub(crate) fn is_index(segment: &[u8]) -> bool {
     let begins = |with: &[u8]| segment.get(..with.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(with));
     match segment {
         [b'i' | b'I' | b'd' | b'D', ..] => {
-            begins(b"index.") || begins(b"default.") || segment.eq_ignore_ascii_case(b"index")
+            begins(b"index.")
+                || begins(b"default.")
+                || segment.eq_ignore_ascii_case(b"index")
+                || segment.eq_ignore_ascii_case(b"index_html")
         }
         _ => is_data_of_page(segment),
     }
 }
 
 /// Whether a segment is a name that a JavaScript framework gives to the data of a page. Next.js has several such names when
-/// it exports files: `__next._full.txt`, `__next.members.__PAGE__.txt`.
+/// it exports files: `__next._full.txt`, `__next.members.__PAGE__.txt`. So has Nuxt, which takes any byte for the dot:
+/// `_payload.json`, `_payload-js`, `_payload.abc123.json`.
 pub(crate) fn is_data_of_page(segment: &[u8]) -> bool {
     if !matches!(segment, [b'_' | b'q' | b'Q', ..]) {
         return false;
     }
     let name = segment.to_ascii_lowercase();
-    DATA_OF_PAGES.contains(&name.as_slice()) || (name.starts_with(b"__next.") && name.ends_with(b".txt"))
+    let is_between = |start: &[u8], end: &[u8]| name.starts_with(start) && name.ends_with(end);
+    DATA_OF_PAGES.contains(&name.as_slice())
+        || is_between(b"__next.", b".txt")
+        || is_between(b"_payload", b"json")
+        || is_between(b"_payload", b"js")
 }
 
 #[cfg(test)]

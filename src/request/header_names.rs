@@ -17,7 +17,7 @@
 //! Where no path is public, a CORS preflight needs a key too.
 
 /// Headers in which a proxy states its client's address or identity. With any of them, the peer is not the caller.
-pub(crate) const NAMES_A_CLIENT: [&str; 8] = [
+pub(crate) const NAMES_A_CLIENT: [&str; 15] = [
     "forwarded",
     "via",
     "x-real-ip",
@@ -26,6 +26,13 @@ pub(crate) const NAMES_A_CLIENT: [&str; 8] = [
     "x-client-ip",
     "x-cluster-client-ip",
     "fastly-client-ip",
+    "client-ip",
+    "forwarded-for",
+    "x-forwarded",
+    "x-forwarded-context",
+    "x-forwarded-host",
+    "x-forwarded-prefix",
+    "x-original-forwarded-for",
 ];
 
 /// Headers that contain the client's address, even if the client is the peer. Envoy writes the second one on its edge
@@ -33,7 +40,8 @@ pub(crate) const NAMES_A_CLIENT: [&str; 8] = [
 pub(crate) const HOLDS_THE_CLIENT: [&str; 2] = ["x-forwarded-for", "x-envoy-external-address"];
 
 /// Headers from which some upstreams read the method.
-pub(crate) const METHOD_OVERRIDES: [&str; 3] = ["x-http-method", "x-http-method-override", "x-method-override"];
+pub(crate) const METHOD_OVERRIDES: [&str; 4] =
+    ["x-http-method", "x-http-method-override", "x-method-override", "x-payload-http-method-override"];
 
 /// Headers from which some upstreams read the URL (CVE-2018-14773). `docs/security-model.md` lists the upstreams for each
 /// header.
@@ -45,10 +53,11 @@ pub(crate) const URL_OVERRIDES: [&str; 5] =
 /// * The root of all paths: `daphne-root-path`, `path-info`, `script-name`, `x-forwarded-script-name`, `x-script-name`,
 ///   `x-traversal-path`, `x-vhm-host`, `x-vhm-root`.
 /// * A second path, to which WebDAV copies or moves a whole tree: `destination` (RFC 4918, section 10.3), `new-uri`.
-/// * A server function of a JavaScript framework: `next-action`, `rsc-action-id`, `x-qrl`, `x-single-flight`.
+/// * A function of a framework: `next-action`, `rsc-action-id`, `x-orpc-batch`, `x-qrl`, `x-service-method` (Feathers),
+///   `x-single-flight`, `spring.cloud.function.definition` and `spring.cloud.function.routing-expression`.
 /// * The application behind a Dapr sidecar (`dapr-app-id`), or a model of Seldon (`seldon-internal-model`).
 /// * The location that nginx answers with: `x-accel-mapping`.
-pub(crate) const ROOT_OVERRIDES: [&str; 17] = [
+pub(crate) const ROOT_OVERRIDES: [&str; 21] = [
     "dapr-app-id",
     "daphne-root-path",
     "destination",
@@ -58,10 +67,14 @@ pub(crate) const ROOT_OVERRIDES: [&str; 17] = [
     "rsc-action-id",
     "script-name",
     "seldon-internal-model",
+    "spring-cloud-function-definition",
+    "spring-cloud-function-routing-expression",
     "x-accel-mapping",
     "x-forwarded-script-name",
+    "x-orpc-batch",
     "x-qrl",
     "x-script-name",
+    "x-service-method",
     "x-single-flight",
     "x-traversal-path",
     "x-vhm-host",

@@ -10,7 +10,9 @@ use super::header_names::{
     URL_OVERRIDES, is_one_of, same_name,
 };
 use super::headers::{Headers, trim};
-use super::overrides::{has_method_parameter, has_path, is_empty_host, path_in_query};
+use super::overrides::{
+    chooses_an_application, has_method_parameter, has_path, hides_a_segment, is_empty_host, path_in_query,
+};
 use super::peer::parse_address;
 use super::query::items;
 use crate::path::target::split_query;
@@ -48,8 +50,12 @@ const ROOT: HeaderNameFilter = HeaderNameFilter::of_all(&ROOT_OVERRIDES);
 const BEGINNING: HeaderNameFilter = HeaderNameFilter::of_all(&URL_BEGINNINGS);
 
 /// The names of interest in every request.
-const LOOKED_FOR: HeaderNameFilter =
-    HeaderNameFilter::of_all(&["content-type"]).union(CLIENT).union(METHOD).union(URL).union(ROOT).union(BEGINNING);
+const LOOKED_FOR: HeaderNameFilter = HeaderNameFilter::of_all(&["content-type", "authorization"])
+    .union(CLIENT)
+    .union(METHOD)
+    .union(URL)
+    .union(ROOT)
+    .union(BEGINNING);
 
 /// The maximum number of options of `Connection` that are inspected, and of parts of each option.
 const MAX_OPTIONS: usize = 64;
@@ -87,6 +93,9 @@ impl<'a> Request<'a> {
                 request.read_header(name, value, filter);
             }
         }
+        if hides_a_segment(request.authority) && defence!("short-authorities") {
+            (request.is_overridden, request.moves_the_root) = (true, true);
+        }
         if let Some(query) = request.path.and_then(|path| split_query(path).1) {
             request.read_query(query);
         }
@@ -115,7 +124,8 @@ impl<'a> Request<'a> {
         self.names_a_client |= one_of(CLIENT, &NAMES_A_CLIENT);
         let is_method = defence!("method-override-headers") && one_of(METHOD, &METHOD_OVERRIDES);
         let is_url = defence!("url-override-headers") && one_of(URL, &URL_OVERRIDES);
-        let is_root = defence!("root-override-headers") && one_of(ROOT, &ROOT_OVERRIDES);
+        let is_root = defence!("root-override-headers")
+            && (one_of(ROOT, &ROOT_OVERRIDES) || (name == b"authorization" && chooses_an_application(trim(value))));
         let begins_url = defence!("paths-in-hosts") && one_of(BEGINNING, &URL_BEGINNINGS);
         // Envoy writes X-Forwarded-Proto itself: `http` and `https` are its values.
         let holds_path = begins_url && !matches!(value, b"http" | b"https") && has_path(value);

@@ -10,9 +10,10 @@ use super::headers::trim;
 use super::query::{MAX_ITEMS, split_pair};
 use crate::path::target::split_query;
 
-/// The query parameters from which some frameworks read the method: Laravel and WordPress (`_method`), Plack
-/// (`x-tunneled-method`). ASP.NET MVC reads it from parameters with the names of the headers.
-const METHOD_PARAMETERS: [&str; 2] = ["_method", "x-tunneled-method"];
+/// The query parameters from which some frameworks read the method: Laravel and WordPress (`_method`), Masonite
+/// (`__method`), Alfresco (`alf_method`), wai-extra (`_method_override`), Plack (`x-tunneled-method`). ASP.NET MVC reads it
+/// from parameters with the names of the headers.
+const METHOD_PARAMETERS: [&str; 5] = ["_method", "__method", "alf_method", "_method_override", "x-tunneled-method"];
 
 /// The query parameter of Restlet. Only for POST: in other requests a parameter of this name is common.
 const METHOD_OF_POST: &str = "method";
@@ -71,6 +72,20 @@ pub(super) fn has_path(value: &[u8]) -> bool {
     let ends = [items.next(), items.next_back()];
     value.iter().any(|byte| matches!(byte, b'/' | b'?' | b'#' | b'\\' | b'@'))
         || (defence!("empty-hosts") && ends.into_iter().flatten().any(is_empty_host))
+}
+
+/// Whether an authority is so short that a router of Hono 4.8.0 to 4.9.5 looks for the path behind the first segment:
+/// it skips five bytes if the second or third one is a `:`, such as in `ab:1` and `[::1]`.
+pub(super) fn hides_a_segment(authority: &[u8]) -> bool {
+    authority.len() <= 5 && authority.iter().take(3).skip(1).any(|byte| *byte == b':')
+}
+
+/// Whether credentials are a Dapr application (`dapr-app-id:` of basic authentication), to which a Dapr sidecar forwards
+/// the request.
+pub(super) fn chooses_an_application(credentials: &[u8]) -> bool {
+    let basic =
+        credentials.split_at_checked(b"Basic ".len()).filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"Basic "));
+    basic.is_some_and(|(_, rest)| rest.starts_with(b"ZGFwci1hcHAtaWQ6"))
 }
 
 /// Whether a host is empty, with or without a port.

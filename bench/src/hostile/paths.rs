@@ -96,6 +96,18 @@ pub(super) const PATHS: &[Shape] = &[
     target("lists, then a long name", USUAL, text("/a,a,v2,a/", "a", "")),
     target("lists of services", USUAL, text("/", "service-1,service-2,service-3,", "/x/run")),
     target("suffixes of every name", DEEP, text("", "/a.b", "")),
+    target("suffixes like those of scripts", DEEP, text("", "/.ab", "")),
+    target("suffixes like those of scripts behind an escape", DEEP, text("/%41", "/.ab", "")),
+    target(
+        "suffixes like those of scripts, then a query",
+        DEEP,
+        text(
+            "/%25252541\
+        /.ab/.ab/.ab/.ab/.ab/.ab/.ab/.ab/.ab/.ab/.ab/.ab/.ab/.ab/.ab/.ab/.ab/.ab/.ab/.ab/.ab/.ab/.ab/.ab?",
+            "+++++++_methoe=&",
+            "",
+        ),
+    ),
     target("suffixes of every name, capitals", DEEP, text("", "/A.B", "")),
     target("suffixes of every name, escaped", DEEP, text("", "/a%2eb", "")),
     target("many suffixes of every name", DEEP, text("", "/a.b.c.d.e.f.g.h.i.j", "")),

@@ -113,13 +113,13 @@ const LOOKUPS_PER_VISIT: usize = 8;
 /// Returns the names that some upstream uses instead of a segment:
 ///
 /// * the part after `@@` (Pyramid, Zope)
-/// * each item of a comma-separated list (tRPC, Elasticsearch, Solr)
+/// * each item of a list, separated by commas (tRPC, Elasticsearch, Solr) or pipes (Spring Cloud Function)
 /// * the part before a dot (connect, `.git`)
 ///
 /// The suffixes of a last segment are not included: [`Walk::last`] cuts them off.
 fn alternative_names(segment: &[u8], is_last: bool) -> impl Iterator<Item = &[u8]> {
     let bare = segment.strip_prefix(b"@@").filter(|_| defence!("views")).unwrap_or(segment);
-    let items = bare.split(|byte| *byte == b',' && defence!("lists"));
+    let items = bare.split(|byte| matches!(byte, b',' | b'|') && defence!("lists"));
     items.flat_map(move |item| {
         let is_whole = item.len() == segment.len();
         let dots =
@@ -186,8 +186,8 @@ impl<'w> Walk<'w> {
         // The names that were already checked, since lists may repeat names. If this is full, a name may be checked again.
         let mut known: ArrayVec<usize, MAX_NODES> = ArrayVec::new();
         for name in alternative_names(segment, is_last) {
-            // Empty names are charged too: a caller may send thousands.
-            self.lookups = self.lookups.saturating_add(from.len());
+            // Empty names are charged too: a caller may send thousands. Hashing a long name costs as much as several look-ups.
+            self.lookups = self.lookups.saturating_add(from.len()).saturating_add(name.len().min(trie.longest) >> 4);
             self.budget.visit(self.lookups / LOOKUPS_PER_VISIT)?;
             self.lookups %= LOOKUPS_PER_VISIT;
             if name.is_empty() || name.len() > trie.longest {
@@ -301,7 +301,7 @@ impl<'w> Walk<'w> {
     }
 
     fn end(&mut self, from: &[usize], segment: &[u8]) -> Result<(), Ambiguity> {
-        self.budget.visit(1)?;
+        self.budget.visit((segment.len() >> 6).saturating_add(1))?;
         let below = self.step(from, segment, false)?;
         self.end_at(&below)
     }

@@ -5,14 +5,18 @@
 pub struct Request(pub Vec<(String, Vec<u8>)>);
 
 /// Headers from which some backends take the method.
-const METHODS: [&str; 3] = ["x-http-method", "x-http-method-override", "x-method-override"];
+const METHODS: [&str; 4] =
+    ["x-http-method", "x-http-method-override", "x-method-override", "x-payload-http-method-override"];
+
+/// Query parameters from which some backends take the method, besides these headers' names.
+const PARAMETERS: [&str; 5] = ["_method", "__method", "alf_method", "_method_override", "x-tunneled-method"];
 
 /// Headers from which some backends take the URL.
 const URLS: [&str; 5] = ["x-original-url", "x-rewrite-url", "x-ms-original-url", "x-matched-path", "x-invoke-path"];
 
 /// Headers that some backends cut off the path, or put before it; and those with a second URL, because COPY and MOVE
 /// affect whole trees.
-const ROOTS: [&str; 17] = [
+const ROOTS: [&str; 21] = [
     "script-name",
     "daphne-root-path",
     "x-vhm-root",
@@ -30,6 +34,10 @@ const ROOTS: [&str; 17] = [
     "seldon-internal-model",
     "x-accel-mapping",
     "x-traversal-path",
+    "x-orpc-batch",
+    "x-service-method",
+    "spring.cloud.function.definition",
+    "spring.cloud.function.routing-expression",
 ];
 
 /// Headers from which some backends build the beginning of the URL.
@@ -56,7 +64,7 @@ pub const MAX_URL_BYTES: usize = 1024;
 pub const MAX_PARTS: usize = 64;
 
 /// Headers that name another client.
-const NAMES_A_CLIENT: [&str; 8] = [
+const NAMES_A_CLIENT: [&str; 15] = [
     "forwarded",
     "via",
     "x-real-ip",
@@ -65,6 +73,13 @@ const NAMES_A_CLIENT: [&str; 8] = [
     "x-client-ip",
     "x-cluster-client-ip",
     "fastly-client-ip",
+    "client-ip",
+    "forwarded-for",
+    "x-forwarded",
+    "x-forwarded-context",
+    "x-forwarded-host",
+    "x-forwarded-prefix",
+    "x-original-forwarded-for",
 ];
 
 /// A name in the view of a backend that ignores letter case, and all characters except letters and digits.
@@ -163,14 +178,15 @@ impl Request {
             || in_query
             || self.url_in_query().is_some()
             || self.has_host_with_path()
+            || self.chooses_by_host_or_credentials()
             || headers.into_iter().any(|name| !self.alike(name).is_empty())
     }
 
     /// Whether some framework takes the method from a query parameter of that name: Laravel; Plack; ASP.NET MVC, whose
-    /// names are those of the headers; and, for POST, Restlet.
+    /// names are those of the headers; Masonite, Alfresco, wai-extra; and, for POST, Restlet.
     fn is_method_parameter(&self, name: &str) -> bool {
         let is_post = self.method().eq_ignore_ascii_case(b"post");
-        let mut names = METHODS.iter().chain(&["_method", "x-tunneled-method"]).copied();
+        let mut names = METHODS.iter().chain(&PARAMETERS).copied();
         names.any(|known| folded(known) == name) || (is_post && name == "method")
     }
 
@@ -212,7 +228,20 @@ impl Request {
 
     /// Whether some backends may cut off a part of the path, or put one before it.
     pub fn has_another_root(&self) -> bool {
-        ROOTS.iter().any(|name| !self.alike(name).is_empty()) || self.has_host_with_path()
+        ROOTS.iter().any(|name| !self.alike(name).is_empty())
+            || self.has_host_with_path()
+            || self.chooses_by_host_or_credentials()
+    }
+
+    /// Whether Hono passes over the first name of the path, because of a short host; or a Dapr sidecar takes its
+    /// application from the credentials.
+    fn chooses_by_host_or_credentials(&self) -> bool {
+        let authority = self.pseudo(":authority").unwrap_or_default();
+        let is_short = authority.len() < 6 && [1, 2].iter().any(|at| authority.get(*at) == Some(&b':'));
+        let is_an_application = |value: &Vec<u8>| {
+            value.len() > 6 && value[..6].eq_ignore_ascii_case(b"basic ") && value[6..].starts_with(b"ZGFwci1hcHAtaWQ6")
+        };
+        is_short || self.values("authorization").iter().any(is_an_application)
     }
 
     /// Whether `Connection` names one of these headers, in any spelling, or is too long to check.

@@ -112,7 +112,7 @@ fn forms(paths: &[&[u8]]) -> Option<Vec<Reading>> {
 fn others(name: &[u8], is_last: bool) -> Vec<Vec<u8>> {
     let bare = if name.starts_with(b"@@") { &name[2..] } else { name };
     let mut all = Vec::new();
-    for item in split(bare, b',') {
+    for item in split(bare, b',').iter().flat_map(|item| split(item, b'|')) {
         let is_another = item != name;
         if is_another || !is_last {
             all.extend((0..item.len()).filter(|at| item[*at] == b'.').map(|dot| item[..dot].to_vec()));

@@ -34,8 +34,8 @@ const ROOTS: [&str; 2] = ["VirtualHostBase", "VirtualHostRoot"];
 /// The beginning of the names of index files.
 const INDEXES: [&str; 2] = ["index.", "default."];
 
-/// Files with the data of the page of their folder, in SvelteKit, Nuxt, React Router and Qwik.
-const DATA: [&str; 6] = ["__data.json", "__route.js", "_payload.json", "_payload.js", "_.data", "q-data.json"];
+/// Files with the data of the page of their folder, in SvelteKit, React Router and Qwik.
+const DATA: [&str; 4] = ["__data.json", "__route.js", "_.data", "q-data.json"];
 
 /// The variants of several paths, one after the other; `None` if one of them is opaque, or there are too many.
 pub fn of_all(paths: &[&[u8]]) -> Option<Vec<Vec<u8>>> {
@@ -237,12 +237,20 @@ pub fn has_path_behind_script(path: &[u8]) -> bool {
 /// Whether a name is an index of its folder.
 pub fn is_an_index(name: &[u8]) -> bool {
     let lower = name.to_ascii_lowercase();
-    INDEXES.iter().any(|beginning| lower.starts_with(beginning.as_bytes())) || lower == b"index" || is_data(name)
+    INDEXES.iter().any(|beginning| lower.starts_with(beginning.as_bytes()))
+        || lower == b"index"
+        || lower == b"index_html"
+        || is_data(name)
 }
 
 fn is_data(name: &[u8]) -> bool {
     let name = name.to_ascii_lowercase();
-    DATA.iter().any(|file| name == file.as_bytes()) || (name.starts_with(b"__next.") && name.ends_with(b".txt"))
+    // Next, and Nuxt, whose dot is any byte.
+    let of = |start: &str, end: &str| name.starts_with(start.as_bytes()) && name.ends_with(end.as_bytes());
+    DATA.iter().any(|file| name == file.as_bytes())
+        || of("__next.", ".txt")
+        || of("_payload", "json")
+        || of("_payload", "js")
 }
 
 /// The pages whose data is at a path.
@@ -272,10 +280,12 @@ fn has_a_stream(path: &[u8]) -> bool {
     path.windows(2).any(|pair| pair == b":$")
 }
 
-/// `(S(...))`, where ASP.NET puts a cookieless session.
+/// `(S(...))`, where ASP.NET puts a cookieless session. Windows drops dots and blanks behind it.
 fn is_a_session(name: &[u8]) -> bool {
     let letter = name.get(1).is_some_and(u8::is_ascii_alphabetic);
-    name.len() >= 5 && letter && name[0] == b'(' && name[2] == b'(' && name.ends_with(b"))")
+    let text = String::from_utf8_lossy(name).into_owned();
+    let text = text.trim_end_matches(|letter| letter == '.' || is_blank(letter));
+    name.len() >= 5 && letter && name[0] == b'(' && name[2] == b'(' && text.ends_with("))")
 }
 
 /// `ADMINI~1.HTM`: at most eight bytes of name, ending in a number, and an extension of three.
