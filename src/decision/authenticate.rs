@@ -47,9 +47,10 @@ impl Policy {
         };
         observer.observe(|| Event::Credential(source));
         // 7. A key of the policy that is valid now, or a token for one. A key may have the form of a token, so it comes first.
-        let (caller, via, token_expires) = match self.find_caller(&presented) {
+        let digest = Digest::of(&presented);
+        let (caller, via, token_expires) = match self.find_caller(&digest) {
             Some(caller) => (caller, Reason::Key, None),
-            None => match self.find_caller_by_token(source, &presented, host) {
+            None => match self.find_caller_by_token(source, &presented, digest, host) {
                 Ok((caller, expires)) => (caller, Reason::Token, Some(expires)),
                 Err(unknown) => return Err(Decision::of_credential(unknown, source)),
             },
@@ -68,11 +69,12 @@ impl Policy {
         &self,
         source: usize,
         presented: &[u8],
+        digest: Digest,
         host: &impl Host,
     ) -> Result<(Caller<'_>, Timestamp), Reason> {
         let is_bearer = self.key_sources.get(source) == Some(&KeySource::Bearer) || !defence!("tokens-as-bearer-alone");
         let tokens = self.tokens.as_ref().filter(|_| is_bearer).ok_or(Reason::UnknownKey)?;
-        match tokens.verify(presented, &self.keyring, || host.now()) {
+        match tokens.verify(presented, digest, &self.keyring, || host.now()) {
             Ok((consumer, key, expires)) => Ok((Caller { consumer, key }, expires)),
             Err(TokenProblem::NoToken) => Err(Reason::UnknownKey),
             Err(TokenProblem::Unknown) => Err(Reason::UnknownToken),
@@ -81,8 +83,8 @@ impl Policy {
     }
 
     #[inline(never)]
-    fn find_caller(&self, presented: &[u8]) -> Option<Caller<'_>> {
-        self.keyring.find(&Digest::of(presented)).map(|(consumer, key)| Caller { consumer, key })
+    fn find_caller(&self, digest: &Digest) -> Option<Caller<'_>> {
+        self.keyring.find(digest).map(|(consumer, key)| Caller { consumer, key })
     }
 }
 

@@ -5,6 +5,9 @@
 //! `crit` to understand. The claims are read only after the signature has been verified.
 
 use core::fmt;
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, DefaultHasher};
+use std::sync::{Mutex, PoisonError};
 
 use base64ct::{Base64UrlUnpadded, Encoding as _};
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -24,6 +27,9 @@ pub(crate) const MAX_TOKEN_LENGTH: usize = 4096;
 /// The minimum length of a secret, in bytes: that of a hash (RFC 7518, section 3.2).
 const MIN_SECRET: usize = 32;
 
+/// The maximum number of tokens whose claims are kept.
+const MAX_VERIFIED: usize = 256;
+
 /// How far the clock of the gate that issued a token may be ahead, in seconds.
 const SKEW: i64 = 60;
 
@@ -35,6 +41,9 @@ pub(crate) struct Tokens {
     secrets: Vec<Secret>,
     /// In seconds.
     lifetime: i64,
+    /// The claims of tokens with a good signature, by the digest of the token: a token is used many times, and verifying
+    /// it takes longer than all else.
+    verified: Mutex<HashMap<Digest, Claims, BuildHasherDefault<DefaultHasher>>>,
 }
 
 /// A secret, in the form that HMAC needs.
@@ -121,7 +130,7 @@ impl Tokens {
                 }
             }
         }
-        (Self { issuer: issuer.to_owned(), secrets, lifetime }, refused)
+        (Self { issuer: issuer.to_owned(), secrets, lifetime, verified: Mutex::default() }, refused)
     }
 
     /// Issues a token for a key. `None` if there is no secret, or if the token would be too long to be accepted.
@@ -164,8 +173,8 @@ impl Tokens {
         }
     }
 
-    /// Finds the key that a token was issued for, and when the token expires. Whether the key is valid now is for the caller
-    /// to check.
+    /// Finds the key that a token with this digest was issued for, and when the token expires. Whether the key is valid now
+    /// is for the caller to check.
     ///
     /// # Errors
     /// Why the token is not accepted. `now` is asked for only if the signature is good; without a clock, no token is
@@ -173,20 +182,19 @@ impl Tokens {
     pub(crate) fn verify<'k>(
         &self,
         token: &[u8],
+        digest: Digest,
         keyring: &'k Keyring,
         now: impl FnOnce() -> Option<Timestamp>,
     ) -> Result<(Consumer<'k>, Key<'k>, Timestamp), TokenProblem> {
-        let text = core::str::from_utf8(token).map_err(|_| TokenProblem::NoToken)?;
-        let (signed, signature) = text.rsplit_once('.').ok_or(TokenProblem::NoToken)?;
-        let (header, claims) = signed.split_once('.').ok_or(TokenProblem::NoToken)?;
-        if claims.contains('.') {
-            return Err(TokenProblem::NoToken);
+        let mut verified = self.verified.lock().unwrap_or_else(PoisonError::into_inner);
+        if !verified.contains_key(&digest) {
+            let claims = self.read_claims(token)?;
+            if verified.len() >= MAX_VERIFIED {
+                verified.clear();
+            }
+            verified.insert(digest, claims);
         }
-        let known = self.secrets.iter().find(|secret| secret.header == header || !defence!("token-headers"));
-        let claims = known.and_then(|secret| secret.claims(signed, signature, claims)).ok_or(TokenProblem::Unknown)?;
-        let claims =
-            Json::read(&mut claims.as_slice(), claims.len(), Reader::Whole).map_err(|_| TokenProblem::Unknown)?;
-        let claims: Claims = claims.to(Vec::new()).map_err(|_| TokenProblem::Unknown)?;
+        let claims = verified.get(&digest).ok_or(TokenProblem::Unknown)?;
         let now = now().ok_or(TokenProblem::Unknown)?.0;
         let lasts = claims.exp.saturating_sub(claims.iat);
         let is_ours = !defence!("tokens-of-another-policy") || claims.iss == self.issuer;
@@ -202,6 +210,21 @@ impl Tokens {
         let same_owner = !defence!("tokens-of-a-moved-key") || consumer.name == claims.sub;
         let same_key = !defence!("tokens-of-a-replaced-key") || key_tie(&key.digest()) == claims.kd;
         if same_owner && same_key { Ok((consumer, key, Timestamp(claims.exp))) } else { Err(TokenProblem::Unknown) }
+    }
+
+    /// Verifies the signature, and returns the claims.
+    fn read_claims(&self, token: &[u8]) -> Result<Claims, TokenProblem> {
+        let text = core::str::from_utf8(token).map_err(|_| TokenProblem::NoToken)?;
+        let (signed, signature) = text.rsplit_once('.').ok_or(TokenProblem::NoToken)?;
+        let (header, claims) = signed.split_once('.').ok_or(TokenProblem::NoToken)?;
+        if claims.contains('.') {
+            return Err(TokenProblem::NoToken);
+        }
+        let known = self.secrets.iter().find(|secret| secret.header == header || !defence!("token-headers"));
+        let claims = known.and_then(|secret| secret.claims(signed, signature, claims)).ok_or(TokenProblem::Unknown)?;
+        let claims =
+            Json::read(&mut claims.as_slice(), claims.len(), Reader::Whole).map_err(|_| TokenProblem::Unknown)?;
+        claims.to(Vec::new()).map_err(|_| TokenProblem::Unknown)
     }
 }
 

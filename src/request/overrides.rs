@@ -2,7 +2,6 @@
 //! contain a path.
 
 use arrayvec::ArrayVec;
-use memchr::memmem;
 use percent_encoding::percent_decode;
 
 use super::header_names::{METHOD_OVERRIDES, is_one_of};
@@ -25,7 +24,8 @@ const MAX_BLANKS: usize = 64;
 /// Finds a path in the query: CodeIgniter interprets `/admin` as its route in `/?/admin`. A parameter before it may be a
 /// key, which the gate removes.
 pub(super) fn path_in_query(query: &[u8]) -> Option<&[u8]> {
-    let start = if query.first() == Some(&b'/') { 0 } else { memmem::find(query, b"&/")?.checked_add(1)? };
+    let behind_ampersand = || query.windows(2).position(|two| two == b"&/")?.checked_add(1);
+    let start = if query.first() == Some(&b'/') { 0 } else { behind_ampersand()? };
     Some(split_query(query.get(start..)?).0)
 }
 

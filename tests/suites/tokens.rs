@@ -95,6 +95,32 @@ fn a_token_of_one_envoy_passes_at_another_and_ends_with_its_key() {
     }
 }
 
+/// A gate keeps the claims of a token that it has verified: everything but the signature is checked at each use.
+#[test]
+fn a_token_that_was_accepted_expires() {
+    let (at, token) = (1_800_000_000, issued_at(1_800_000_000));
+    let document = policy(&json!([{"id": "lab-1", "plaintext": KEY}])).to_string();
+    let loaded = Policy::load(document.as_bytes(), &|_| Some(SECRET.as_bytes().to_vec())).expect("a policy");
+    let ask = |seconds: i64, token: &str| {
+        let credential = bearer(token);
+        let headers = [(":method", "GET"), (":path", "/"), (":authority", "gate"), ("authorization", &credential)];
+        let block = HeaderBlock::new(&headers);
+        loaded.policy.decide(&Request::new(block.headers()), &Clock(seconds), &mut ()).reason.name()
+    };
+    for (seconds, reason) in
+        [(0, "token"), (899, "token"), (900, "expired_token"), (0, "token"), (-61, "unknown_token"), (-60, "token")]
+    {
+        assert_eq!(ask(at + seconds, &token), reason, "{seconds} s after its issue");
+    }
+    let tampered = token.replacen("eyJ", "eyK", 2);
+    assert_eq!(ask(at, &tampered), "unknown_token");
+    // More tokens than claims are kept.
+    for second in 1..300 {
+        assert_eq!(ask(at + second, &issued_at(at + second)), "token");
+    }
+    assert_eq!((ask(at, &token), ask(at, &tampered)), ("token", "unknown_token"));
+}
+
 #[test]
 fn each_token_has_an_id_of_its_own() {
     let fleet = fleet();

@@ -9,7 +9,7 @@ use super::request::split;
 /// The maximum number of variants of a request, for its path and its override URLs together, without simple ones.
 const MAX_VARIANTS: usize = 32;
 /// Their maximum size in bytes.
-const MAX_BYTES: usize = 3072;
+const MAX_BYTES: usize = 2048;
 /// The maximum number of dots in a name.
 const MAX_DOTS: usize = 16;
 /// Only a simple path may be longer than this.
