@@ -141,7 +141,6 @@ fn is_request(text: &str) -> bool {
     WORDS.contains(&joined.as_str())
         || FIRST.contains(&first) && LAST.contains(&last)
         || joined.starts_with("your") && LAST.iter().any(|end| joined.ends_with(end))
-        || first != last && last == "here"
         || hidden.len() >= 3 && ["x", "*"].iter().any(|letter| hidden.split(letter).all(str::is_empty))
 }
 
@@ -164,7 +163,7 @@ mod tests {
                  [KEY]\n{KEY}\n((key))\n#{KEY}\n#{KEY}#\n@key@\n@@KEY@@\n__API_KEY__\n  ${VAR}  \n\"${VAR}\"\n'$VAR'\n\
                  REPLACE_ME\nreplace-me\nReplaceMe\nREPLACE_WITH_YOUR_KEY\nreplace-this-key\nchangeme\nCHANGEME\nChange_Me\n\
                  changeme123\nchange-this\nchangeit\nTODO\nTBD\nFIXME\nplaceholder\n[REDACTED]\nREDACTED\nyour-api-key\n\
-                 YOUR_API_KEY_HERE\nyourtoken\nyour_secret_key\ninsert-key-here\nenter your key\nmy-key-goes-here\nnull\nNone\n\
+                 YOUR_API_KEY_HERE\nyourtoken\nyour_secret_key\ninsert-key-here\nenter your key\nnull\nNone\n\
                  undefined\nxxx\nxxxx-xxxx-xxxx\nsk-XXXXXXXX\n****\nsk-****\nsk-abc...",
             ),
             (
@@ -221,6 +220,7 @@ mod tests {
             "changelog-token-12345",
             "where",
             "here",
+            "my-key-goes-here",
             "yours-9b2c1d",
             "AgBy3i4OJSWK+PiTySYZZA9rO43cGDEq",
             &long,

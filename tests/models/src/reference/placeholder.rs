@@ -92,8 +92,7 @@ fn is_said(text: &str) -> bool {
         return true;
     }
     if let [first, .., last] = words[..] {
-        let is_request = is_one_of("change enter insert replace", first) && is_one_of(LAST, last);
-        if is_request || (last == "here" && first != "here") {
+        if is_one_of("change enter insert replace", first) && is_one_of(LAST, last) {
             return true;
         }
     }
