@@ -176,7 +176,7 @@ impl HeaderNameFilter {
     pub(crate) const fn of(name: &[u8]) -> Self {
         match (name.first(), name.last()) {
             (Some(first), Some(last)) => {
-                let ends = (fold(*first) as u32).wrapping_mul(40).wrapping_add((fold(*last) as u32).wrapping_mul(29));
+                let ends = (fold(*first) as u32).wrapping_mul(30).wrapping_add((fold(*last) as u32).wrapping_mul(11));
                 Self(1_u64.wrapping_shl((name.len() as u32).wrapping_add(ends)))
             }
             _ => Self::NONE,

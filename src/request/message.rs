@@ -93,9 +93,6 @@ impl<'a> Request<'a> {
                 request.read_header(name, value, filter);
             }
         }
-        if hides_a_segment(request.authority) && defence!("short-authorities") {
-            (request.is_overridden, request.moves_the_root) = (true, true);
-        }
         if let Some(query) = request.path.and_then(|path| split_query(path).1) {
             request.read_query(query);
         }
@@ -107,13 +104,27 @@ impl<'a> Request<'a> {
         match name {
             b":method" => self.method = value,
             b":path" => self.path = Some(value),
-            b":authority" => self.authority = value,
+            b":authority" => {
+                self.authority = value;
+                let is_root = defence!("short-authorities") && hides_a_segment(value);
+                (self.moves_the_root, self.is_overridden) =
+                    (self.moves_the_root | is_root, self.is_overridden | is_root);
+            }
             _ => {}
         }
     }
 
     #[inline(never)]
     fn read_header(&mut self, name: &[u8], value: &[u8], filter: HeaderNameFilter) {
+        if name == b"authorization" {
+            let is_root = defence!("root-override-headers") && chooses_an_application(value);
+            (self.moves_the_root, self.is_overridden) = (self.moves_the_root | is_root, self.is_overridden | is_root);
+            return;
+        }
+        // Envoy writes X-Forwarded-Proto itself: these are its values.
+        if name == b"x-forwarded-proto" && matches!(value, b"http" | b"https") {
+            return;
+        }
         // Envoy joins several lines, and then the request is not gRPC.
         if name == b"content-type" {
             self.is_grpc = !self.has_content_type && is_grpc(value);
@@ -124,11 +135,9 @@ impl<'a> Request<'a> {
         self.names_a_client |= one_of(CLIENT, &NAMES_A_CLIENT);
         let is_method = defence!("method-override-headers") && one_of(METHOD, &METHOD_OVERRIDES);
         let is_url = defence!("url-override-headers") && one_of(URL, &URL_OVERRIDES);
-        let is_root = defence!("root-override-headers")
-            && (one_of(ROOT, &ROOT_OVERRIDES) || (name == b"authorization" && chooses_an_application(trim(value))));
+        let is_root = defence!("root-override-headers") && one_of(ROOT, &ROOT_OVERRIDES);
         let begins_url = defence!("paths-in-hosts") && one_of(BEGINNING, &URL_BEGINNINGS);
-        // Envoy writes X-Forwarded-Proto itself: `http` and `https` are its values.
-        let holds_path = begins_url && !matches!(value, b"http" | b"https") && has_path(value);
+        let holds_path = begins_url && has_path(value);
         self.moves_the_root |= is_root || holds_path;
         self.is_overridden |= is_method || is_url || is_root || holds_path;
     }

@@ -82,10 +82,12 @@ pub(super) fn hides_a_segment(authority: &[u8]) -> bool {
 
 /// Whether credentials are a Dapr application (`dapr-app-id:` of basic authentication), to which a Dapr sidecar forwards
 /// the request.
+#[inline]
 pub(super) fn chooses_an_application(credentials: &[u8]) -> bool {
-    let basic =
-        credentials.split_at_checked(b"Basic ".len()).filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"Basic "));
-    basic.is_some_and(|(_, rest)| rest.starts_with(b"ZGFwci1hcHAtaWQ6"))
+    // Most credentials are `Bearer`.
+    let [_, b'a' | b'A', ..] = credentials else { return false };
+    let Some((scheme, user)) = credentials.split_at_checked(b"Basic ".len()) else { return false };
+    user.starts_with(b"ZGFwci1hcHAtaWQ6") && scheme.eq_ignore_ascii_case(b"Basic ")
 }
 
 /// Whether a host is empty, with or without a port.
