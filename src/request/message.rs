@@ -106,9 +106,7 @@ impl<'a> Request<'a> {
             b":path" => self.path = Some(value),
             b":authority" => {
                 self.authority = value;
-                let is_root = defence!("short-authorities") && hides_a_segment(value);
-                (self.moves_the_root, self.is_overridden) =
-                    (self.moves_the_root | is_root, self.is_overridden | is_root);
+                self.add_root(defence!("short-authorities") && hides_a_segment(value));
             }
             _ => {}
         }
@@ -117,8 +115,7 @@ impl<'a> Request<'a> {
     #[inline(never)]
     fn read_header(&mut self, name: &[u8], value: &[u8], filter: HeaderNameFilter) {
         if name == b"authorization" {
-            let is_root = defence!("root-override-headers") && chooses_an_application(value);
-            (self.moves_the_root, self.is_overridden) = (self.moves_the_root | is_root, self.is_overridden | is_root);
+            self.add_root(defence!("applications-as-users") && chooses_an_application(value));
             return;
         }
         // Envoy writes X-Forwarded-Proto itself: these are its values.
@@ -140,6 +137,11 @@ impl<'a> Request<'a> {
         let holds_path = begins_url && has_path(value);
         self.moves_the_root |= is_root || holds_path;
         self.is_overridden |= is_method || is_url || is_root || holds_path;
+    }
+
+    fn add_root(&mut self, moves_it: bool) {
+        self.moves_the_root |= moves_it;
+        self.is_overridden |= moves_it;
     }
 
     #[inline(never)]

@@ -91,10 +91,11 @@ fn is_said(text: &str) -> bool {
     if is_one_of(WORDS, &joined) || (joined.starts_with("your") && LAST.split(' ').any(|end| joined.ends_with(end))) {
         return true;
     }
-    if let [first, .., last] = words[..] {
-        if is_one_of("change enter insert replace", first) && is_one_of(LAST, last) {
-            return true;
-        }
+    if let [first, .., last] = words[..]
+        && is_one_of("change enter insert replace", first)
+        && is_one_of(LAST, last)
+    {
+        return true;
     }
     let end = text.split(['-', '_', '.']).next_back().unwrap_or_default();
     end.len() >= 3 && (end.chars().all(|c| c == 'x') || end.chars().all(|c| c == '*'))
