@@ -204,7 +204,7 @@ mod tests {
             "the-value-of-KEY",
             "209c6ca829ca9a6046ee97478da9a5a5ad2dc5c502730d3d8209341f1380b853",
             "3b0e7c1e-58ad-4d3b-9a50-5b1b2d6a1f01",
-            "$2b$10$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy",
+            "$2b$10$N9qo8uLOickgx2ZMRZo1234567890fl7p92ldGxad68LJZdL17lh",
             "$argon2id$v=19$m=65536,t=3,p=4$c2FsdA",
             "{not-for-a-bearer-12345}",
             "[12ab-34cd]",
