@@ -134,11 +134,11 @@ impl<'a> Request<'a> {
         let is_url = defence!("url-override-headers") && one_of(URL, &URL_OVERRIDES);
         let is_root = defence!("root-override-headers") && one_of(ROOT, &ROOT_OVERRIDES);
         let begins_url = defence!("paths-in-hosts") && one_of(BEGINNING, &URL_BEGINNINGS);
-        let holds_path = begins_url && has_path(value);
-        self.moves_the_root |= is_root || holds_path;
-        self.is_overridden |= is_method || is_url || is_root || holds_path;
+        self.add_root(is_root || (begins_url && has_path(value)));
+        self.is_overridden |= is_method || is_url;
     }
 
+    /// Notes a header that moves the root. It also overrides the path.
     fn add_root(&mut self, moves_it: bool) {
         self.moves_the_root |= moves_it;
         self.is_overridden |= moves_it;

@@ -77,7 +77,7 @@ pub(super) fn has_path(value: &[u8]) -> bool {
 /// Whether an authority is so short that a router of Hono 4.8.0 to 4.9.5 looks for the path behind the first segment:
 /// it skips five bytes if the second or third one is a `:`, such as in `ab:1` and `[::1]`.
 pub(super) fn hides_a_segment(authority: &[u8]) -> bool {
-    authority.len() <= 5 && authority.iter().take(3).skip(1).any(|byte| *byte == b':')
+    authority.len() <= 5 && matches!(authority, [_, b':', ..] | [_, _, b':', ..])
 }
 
 /// Whether credentials are a Dapr application (`dapr-app-id:` of basic authentication), to which a Dapr sidecar forwards
