@@ -35,7 +35,12 @@ impl PolicyFile {
     /// The path of the store, if there is one: as given, or beside the policy.
     pub(crate) fn store_path(&self) -> Option<PathBuf> {
         // Not `is_file`: a broken link is not a policy without a store.
-        self.store.clone().or_else(|| Some(self.file.with_file_name(Store::NAME)).filter(|beside| is_there(beside)))
+        Some(self.expected_store()).filter(|path| self.store.is_some() || is_there(path))
+    }
+
+    /// The path of the store, which may not exist yet.
+    fn expected_store(&self) -> PathBuf {
+        self.store.clone().unwrap_or_else(|| self.file.with_file_name(Store::NAME))
     }
 
     /// Reads both files, and merges them.
@@ -54,7 +59,7 @@ impl PolicyFile {
     /// As [`read`](Self::read), or if the store has vanished: without it, all of its keys would be revoked.
     pub(crate) fn read_again(&self, had_store: &Cell<bool>) -> Result<EffectivePolicy> {
         let read = self.read();
-        let path = self.store.clone().unwrap_or_else(|| self.file.with_file_name(Store::NAME));
+        let path = self.expected_store();
         let is_gone = read.as_ref().map_or_else(|_| !is_there(&path), |merged| !merged.has_store);
         if had_store.get() && is_gone {
             let store = path.display();
@@ -80,8 +85,7 @@ impl PolicyFile {
 
     /// Every file that [`read`](Self::read) uses, including those that do not exist yet.
     pub(crate) fn files(&self) -> Vec<PathBuf> {
-        let store = self.store.clone().unwrap_or_else(|| self.file.with_file_name(Store::NAME));
-        vec![self.file.clone(), store]
+        vec![self.file.clone(), self.expected_store()]
     }
 }
 
