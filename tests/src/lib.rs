@@ -23,6 +23,7 @@ pub mod front;
 pub mod gateway;
 pub mod http1;
 pub mod http2;
+pub mod issued;
 pub mod istio;
 pub mod leash;
 pub mod listener;

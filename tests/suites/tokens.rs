@@ -3,11 +3,12 @@
 use std::net::Ipv4Addr;
 
 use base64ct::{Base64UrlUnpadded, Encoding as _};
-use portcullis::{HeaderBlock, Host, Outcome, Policy, Request, Timestamp};
+use portcullis::{HeaderBlock, Policy, Request, Timestamp};
 use portcullis_tests::bootstrap::{Gate, socket};
 use portcullis_tests::envoy::{Envoy, V4};
 use portcullis_tests::fleet::{Fleet, text};
 use portcullis_tests::http1;
+use portcullis_tests::issued::{self, Clock};
 use portcullis_tests::message::Reply;
 use portcullis_tests::net::connect;
 use portcullis_tests::poll;
@@ -159,30 +160,9 @@ fn verifier(kid: &Value) -> Envoy {
     }))
 }
 
-/// A host whose clock stands at a time.
-struct Clock(i64);
-
-impl Host for Clock {
-    fn now(&self) -> Option<Timestamp> {
-        Some(Timestamp(self.0))
-    }
-
-    fn random(&self) -> Option<[u8; 16]> {
-        Some([1; 16])
-    }
-}
-
 /// The token that a gate issued at this time.
 fn issued_at(seconds: i64) -> String {
-    let document = policy(&json!([{"id": "lab-1", "plaintext": KEY}])).to_string();
-    let loaded = Policy::load(document.as_bytes(), &|_| Some(SECRET.as_bytes().to_vec())).expect("a policy");
-    let headers = [(":method", "POST"), (":path", "/v1/token/generate"), (":authority", "gate"), ("x-api-key", KEY)];
-    let block = HeaderBlock::new(&headers);
-    let request = Request::new(block.headers());
-    let decision = loaded.policy.decide(&request, &Clock(seconds), &mut ());
-    let Outcome::Reply(reply) = loaded.policy.outcome(&request, &decision) else { panic!("the gate answers") };
-    let answer: Value = serde_json::from_str(&reply.body).expect("JSON");
-    answer["token"].as_str().expect("a token").to_owned()
+    issued::token(&policy(&json!([{"id": "lab-1", "plaintext": KEY}])), SECRET, KEY, Clock(seconds))
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The gate, in each of its cases.
 
 use portcullis::keys::Digest;
-use portcullis::{HeaderBlock, Host, Outcome as Answered, Policy, Request, Timestamp};
+use portcullis_tests::issued::{self, Clock};
 use serde_json::{Value, json};
 
 use super::lua::{LUA_KEY, LUA_NO_CREDENTIAL, LUA_PUBLIC, LUA_UNKNOWN, LUA_X_API_KEY};
@@ -54,8 +54,8 @@ pub fn cases() -> Vec<Case> {
         keyed(case("key that expires", expiring, None)),
         keyed(case("key, access_log", with("access_log", json!(true)), None)),
         then(case("token", with_tokens(), None), |one| {
-            let token = token(&with_tokens());
-            bearer(one, &token).so(Outcome::Seen(IDENTITY.to_vec()))
+            let clock = Clock(i64::try_from(now()).unwrap_or_default());
+            bearer(one, &issued::token(&with_tokens(), SECRET, KEY, clock)).so(Outcome::Seen(IDENTITY.to_vec()))
         }),
         then(case("public path", policy(), Some(LUA_PUBLIC)), |one| one.at("/health")),
         case("trusted network", with("trusted_networks", json!({"ranges": ["127.0.0.1"]})), None),
@@ -106,31 +106,4 @@ fn with_tokens() -> Value {
     let mut policy = with("tokens", json!({"secrets": [{"env": VARIABLE}], "lifetime": "24h"}));
     policy["endpoints"] = json!({"token": "/token"});
     policy
-}
-
-/// A host with a clock.
-struct Clock;
-
-impl Host for Clock {
-    fn now(&self) -> Option<Timestamp> {
-        Some(Timestamp(i64::try_from(now()).unwrap_or_default()))
-    }
-
-    fn random(&self) -> Option<[u8; 16]> {
-        Some([1; 16])
-    }
-}
-
-/// A token that the gate issues now under this policy; empty if it issues none.
-fn token(policy: &Value) -> String {
-    let Ok(loaded) = Policy::load(policy.to_string().as_bytes(), &|_| Some(SECRET.into())) else {
-        return String::new();
-    };
-    let block =
-        HeaderBlock::new(&[(":method", "POST"), (":path", "/token"), (":authority", "gate"), ("x-api-key", KEY)]);
-    let request = Request::new(block.headers());
-    let decision = loaded.policy.decide(&request, &Clock, &mut ());
-    let Answered::Reply(reply) = loaded.policy.outcome(&request, &decision) else { return String::new() };
-    let answer: Value = serde_json::from_str(&reply.body).unwrap_or_default();
-    answer["token"].as_str().unwrap_or_default().to_owned()
 }
