@@ -121,8 +121,15 @@ fn the_loading_of_a_policy_is_seen() {
 }
 
 /// Two requests of each to find its result, and one in the single round.
-const ONE: hostile_race::Plan =
-    hostile_race::Plan { rounds: 1, rounds_near: 1, slice: 1.0, requests: 1, warm_up: 10, connections: 1 };
+const ONE: hostile_race::Plan = hostile_race::Plan {
+    rounds: 1,
+    rounds_near: 1,
+    rounds_above: 1,
+    slice: 1.0,
+    requests: 1,
+    warm_up: 10,
+    connections: 1,
+};
 
 #[test]
 fn every_hostile_request_comes_to_the_gate_and_gets_a_row() {

@@ -17,7 +17,11 @@ pub const SILENCE: Duration = Duration::from_secs(20);
 /// The error of a socket call: for example if the address is not on this machine, or nothing listens.
 pub fn connect(from: IpAddr, to: SocketAddr) -> io::Result<TcpStream> {
     let socket = Socket::new(Domain::for_address(to), Type::STREAM, None)?;
-    socket.bind(&SocketAddr::new(from, 0).into())?;
+    // The kernel would choose this address too, but with a port that differs from those of all connections that have
+    // just ended: thousands of them would use up the ports.
+    if from != to.ip() {
+        socket.bind(&SocketAddr::new(from, 0).into())?;
+    }
     socket.connect_timeout(&to.into(), SILENCE)?;
     let stream = TcpStream::from(socket);
     stream.set_read_timeout(Some(SILENCE))?;

@@ -76,9 +76,10 @@ impl Report {
     fn cells(&self, text: &mut String, table: &Table) {
         let _ = writeln!(
             text,
-            "{} rounds ({} near a bound) of about {} ms of each; medians.",
+            "{} rounds ({} near a bound, {} above one) of about {} ms of each; medians.",
             table.plan.rounds,
             table.plan.rounds_near,
+            table.plan.rounds_above,
             table.plan.slice / 1_000.0
         );
         for (module, usual) in &table.usual {
