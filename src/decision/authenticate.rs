@@ -42,7 +42,9 @@ impl Policy {
         let (source, presented) = match credential::find(request, target.query, &self.key_sources, max_bearer) {
             Presented::Nothing => return Err(Decision::without_credential(Reason::NoCredential)),
             Presented::Several => return Err(Decision::without_credential(Reason::MultipleCredentials)),
-            Presented::Malformed(source) => return Err(Decision::of_credential(Reason::MalformedCredential, source)),
+            Presented::Empty(source) | Presented::Malformed(source) => {
+                return Err(Decision::of_credential(Reason::MalformedCredential, source));
+            }
             Presented::Key(source, key) => (source, key),
         };
         observer.observe(|| Event::Credential(source));

@@ -141,7 +141,8 @@ fn check_headers(document: &Document) -> Result<(), Refusal> {
         }
         if let KeySource::Header(name) = source {
             if is_reserved(name.as_str()) {
-                let help = "use a header of its own such as x-api-key, or `bearer` for Authorization";
+                let help =
+                    "use a header of its own such as x-api-key, `bearer` for Authorization, or `websocket_protocol`";
                 let invalid = Invalid::new("reserved header name", help);
                 return Err(Refusal::invalid(format!("{path}.header"), Some(name.as_str()), invalid));
             }

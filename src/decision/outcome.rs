@@ -8,10 +8,10 @@ use super::reason::{Caller, Decision, Reason};
 use super::reply::Reply;
 use crate::document::root::Mode;
 use crate::path::target::split_query;
-use crate::request::credential::without_cookie;
+use crate::request::credential::{PROTOCOL, is_in, without_cookies, without_protocols};
 use crate::request::key_source::KeySource;
 use crate::request::message::Request;
-use crate::request::query::without_parameter;
+use crate::request::query::without_parameters;
 
 /// The result of a decision.
 #[derive(Debug, Clone)]
@@ -131,6 +131,64 @@ impl Policy {
         HeaderMutations { policy: self, request: *request, caller: None }
     }
 
+    /// Removes the credential from every key source that contains it.
+    fn remove_credential<'a, E>(
+        &'a self,
+        source: usize,
+        request: &Request<'a>,
+        apply: &mut impl FnMut(HeaderMutation<'a>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let has_key = |index: usize, place: &KeySource| {
+            index == source || (defence!("every-copy-taken-out") && is_in(request, place))
+        };
+        let mut has_lists = false;
+        for (index, place) in self.key_sources.iter().enumerate() {
+            match place {
+                KeySource::Bearer if has_key(index, place) => apply(HeaderMutation::Remove(b"authorization"))?,
+                KeySource::Header(name) if has_key(index, place) => {
+                    apply(HeaderMutation::Remove(name.as_str().as_bytes()))?;
+                }
+                KeySource::Bearer | KeySource::Header(_) => {}
+                KeySource::Query(_) | KeySource::Cookie(_) | KeySource::WebsocketProtocol(_) => has_lists = true,
+            }
+        }
+        if has_lists { self.remove_from_lists(has_key, request, apply) } else { Ok(()) }
+    }
+
+    /// Removes the credential from the query, the cookies and the subprotocols, each of which may contain several.
+    #[inline(never)]
+    fn remove_from_lists<'a, E>(
+        &'a self,
+        has_key: impl Fn(usize, &KeySource) -> bool,
+        request: &Request<'a>,
+        apply: &mut impl FnMut(HeaderMutation<'a>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let (mut parameters, mut cookies, mut markers) = (Vec::new(), Vec::new(), Vec::new());
+        for (_, place) in self.key_sources.iter().enumerate().filter(|(index, place)| has_key(*index, place)) {
+            match place {
+                KeySource::Query(name) => parameters.push(name.as_str()),
+                KeySource::Cookie(name) => cookies.push(name.as_str()),
+                KeySource::WebsocketProtocol(marker) => markers.push(marker.as_str()),
+                KeySource::Bearer | KeySource::Header(_) => {}
+            }
+        }
+        if !parameters.is_empty() {
+            let (path, query) = split_query(request.path.unwrap_or_default());
+            let kept = without_parameters(path, query.unwrap_or_default(), &parameters);
+            apply(HeaderMutation::Set(b":path", kept.into()))?;
+        }
+        let mut replace = |names: &[&str], header: &'static str, kept: fn(&Request<'a>, &[&str]) -> Vec<u8>| {
+            if names.is_empty() {
+                return Ok(());
+            }
+            apply(HeaderMutation::Remove(header.as_bytes()))?;
+            let kept = kept(request, names);
+            if kept.is_empty() { Ok(()) } else { apply(HeaderMutation::Add(header.as_bytes(), kept.into())) }
+        };
+        replace(&cookies, "cookie", without_cookies)?;
+        replace(&markers, PROTOCOL, without_protocols)
+    }
+
     /// Removes the credential, and adds the headers that identify the consumer.
     fn identify<'a, E>(
         &'a self,
@@ -141,23 +199,7 @@ impl Policy {
     ) -> Result<(), E> {
         let upstream = &self.upstream;
         if defence!("credential-taken-out") && !upstream.forward_credential {
-            match self.key_sources.get(source) {
-                Some(KeySource::Bearer) => apply(HeaderMutation::Remove(b"authorization"))?,
-                Some(KeySource::Header(name)) => apply(HeaderMutation::Remove(name.as_str().as_bytes()))?,
-                Some(KeySource::Query(name)) => {
-                    let (path, query) = split_query(request.path.unwrap_or_default());
-                    let kept = without_parameter(path, query.unwrap_or_default(), name.as_str());
-                    apply(HeaderMutation::Set(b":path", kept.into()))?;
-                }
-                Some(KeySource::Cookie(name)) => {
-                    apply(HeaderMutation::Remove(b"cookie"))?;
-                    let kept = without_cookie(request, name.as_str());
-                    if !kept.is_empty() {
-                        apply(HeaderMutation::Add(b"cookie", kept.into()))?;
-                    }
-                }
-                None => {}
-            }
+            self.remove_credential(source, request, apply)?;
         }
         // `Add` is enough: the copies that the caller sent were removed before.
         let Caller { consumer, key } = caller;

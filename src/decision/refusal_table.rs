@@ -27,7 +27,7 @@ const REFUSED: &str = r##"
 {"version": "1"}
   version: found text ("1"), expected a whole number
 {"version": 1.5}
-  version: found a number (1.5), expected a whole number
+  version: found a fractional or very large number, expected a whole number
 {"version": -1}
   version: found a number (-1), expected a whole number
 {"name": 12345678}
@@ -49,15 +49,19 @@ const REFUSED: &str = r##"
 {"key_sources": []}
   key_sources: empty list: no key could be presented; name a source, or remove the field
 {"key_sources": ["basic"]}
-  key_sources[0]: invalid key source "basic": expected bearer, {header: NAME}, {query: NAME} or {cookie: NAME}
+  key_sources[0]: invalid key source "basic": expected bearer, {header: NAME}, {query: NAME}, {cookie: NAME} or {websocket_protocol: MARKER}
 {"key_sources": [{"header": "a", "query": "b"}]}
-  key_sources[0]: invalid key source: expected bearer, {header: NAME}, {query: NAME} or {cookie: NAME}
+  key_sources[0]: invalid key source: expected bearer, {header: NAME}, {query: NAME}, {cookie: NAME} or {websocket_protocol: MARKER}
 {"key_sources": ["bearer", "bearer"]}
   key_sources[1]: duplicate key source: keep one
 {"key_sources": [{"header": "X-API-Key"}]}
   key_sources[0].header: invalid header name "X-API-Key": expected 1 to 64 characters of a header name, in lower case
 {"key_sources": [{"header": "authorization"}]}
-  key_sources[0].header: reserved header name "authorization": use a header of its own such as x-api-key, or `bearer` for Authorization
+  key_sources[0].header: reserved header name "authorization": use a header of its own such as x-api-key, `bearer` for Authorization, or `websocket_protocol`
+{"key_sources": [{"header": "sec-websocket-protocol"}]}
+  key_sources[0].header: reserved header name "sec-websocket-protocol": use a header of its own such as x-api-key, `bearer` for Authorization, or `websocket_protocol`
+{"key_sources": [{"websocket_protocol": "a,b"}]}
+  key_sources[0].websocket_protocol: invalid parameter name (value not shown, it may be a key): expected 1 to 64 characters of a name, such as letters, digits, - and _
 {"upstream": {"consumer_header": "x_api_key"}}
   upstream.consumer_header: reserved header name "x_api_key": use a header of its own, since the gate removes every copy that a caller sends
 {"upstream": {"roles_header": "x_portcullis_consumer"}}

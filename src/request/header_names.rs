@@ -94,7 +94,7 @@ pub(crate) const URL_BEGINNINGS: [&str; 7] = [
 ];
 
 /// Other headers that have a meaning in HTTP, for Envoy or for the gate, and that are in none of the lists above.
-const RESERVED: [&str; 18] = [
+const RESERVED: [&str; 19] = [
     "accept",
     "access-control-request-method",
     "authorization",
@@ -108,6 +108,7 @@ const RESERVED: [&str; 18] = [
     "origin",
     "proxy-authorization",
     "sec-fetch-site",
+    "sec-websocket-protocol",
     "te",
     "trailer",
     "transfer-encoding",

@@ -18,6 +18,10 @@ pub enum KeySource {
     Query(ParameterName),
     /// A cookie.
     Cookie(ParameterName),
+    /// A subprotocol of a WebSocket handshake, after this marker: `MARKER, KEY` or `MARKER.KEY` in `Sec-WebSocket-Protocol`
+    /// (RFC 6455, section 11.3.4).
+    #[serde(rename = "websocket_protocol")]
+    WebsocketProtocol(ParameterName),
 }
 
 /// A source that has a name.
@@ -26,7 +30,8 @@ pub enum KeySource {
 #[cfg_attr(
     feature = "schema",
     derive(schemars::JsonSchema),
-    schemars(extend("oneOf" = [{"required": ["header"]}, {"required": ["query"]}, {"required": ["cookie"]}]))
+    schemars(extend("oneOf" = [{"required": ["header"]}, {"required": ["query"]}, {"required": ["cookie"]},
+        {"required": ["websocket_protocol"]}]))
 )]
 struct Named {
     /// A header whose whole value is the key.
@@ -35,23 +40,27 @@ struct Named {
     query: Option<ParameterName>,
     /// A cookie.
     cookie: Option<ParameterName>,
+    /// The marker of the key among the subprotocols of a WebSocket handshake.
+    websocket_protocol: Option<ParameterName>,
 }
 
 impl TryFrom<Named> for KeySource {
     type Error = Invalid;
 
     fn try_from(named: Named) -> Result<Self, Invalid> {
-        match (named.header, named.query, named.cookie) {
-            (Some(header), None, None) => Ok(Self::Header(header)),
-            (None, Some(query), None) => Ok(Self::Query(query)),
-            (None, None, Some(cookie)) => Ok(Self::Cookie(cookie)),
+        match (named.header, named.query, named.cookie, named.websocket_protocol) {
+            (Some(header), None, None, None) => Ok(Self::Header(header)),
+            (None, Some(query), None, None) => Ok(Self::Query(query)),
+            (None, None, Some(cookie), None) => Ok(Self::Cookie(cookie)),
+            (None, None, None, Some(marker)) => Ok(Self::WebsocketProtocol(marker)),
             _ => Err(Invalid::new("invalid key source", format!("expected {}", Self::EXPECTED))),
         }
     }
 }
 
 impl Text for KeySource {
-    const EXPECTED: &'static str = "bearer, {header: NAME}, {query: NAME} or {cookie: NAME}";
+    const EXPECTED: &'static str =
+        "bearer, {header: NAME}, {query: NAME}, {cookie: NAME} or {websocket_protocol: MARKER}";
     const CHOICES: &'static [&'static str] = &["bearer"];
 
     fn from_text(text: &str) -> Result<Self, Invalid> {

@@ -240,6 +240,11 @@ impl<'a> Request<'a> {
         !defence!("empty-authorities") || !(is_empty_host(self.authority) || memchr(b'@', self.authority).is_some())
     }
 
+    /// Whether this is a WebSocket handshake (RFC 6455, section 4.1).
+    pub(crate) fn is_websocket(&self) -> bool {
+        self.values("upgrade").any(|protocol| protocol.eq_ignore_ascii_case(b"websocket"))
+    }
+
     /// Whether this is a CORS preflight: OPTIONS with `Origin` and `Access-Control-Request-Method`.
     pub fn is_cors_preflight(&self) -> bool {
         let has = |name: &str| self.values(name).next().is_some();

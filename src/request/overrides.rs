@@ -2,6 +2,7 @@
 //! contain a path.
 
 use arrayvec::ArrayVec;
+use memchr::memchr2;
 use percent_encoding::percent_decode;
 
 use super::header_names::{METHOD_OVERRIDES, is_one_of};
@@ -33,7 +34,13 @@ pub(super) fn path_in_query(query: &[u8]) -> Option<&[u8]> {
 /// `&` or `;`. Also true if there are more parameters than are inspected.
 pub(super) fn has_method_parameter(method: &[u8], query: &[u8]) -> bool {
     let is_post = method.eq_ignore_ascii_case(b"POST");
-    query.split(|byte| matches!(byte, b'&' | b';')).enumerate().any(|(index, pair)| {
+    let mut rest = Some(query);
+    let pairs = core::iter::from_fn(|| {
+        let (pair, after) = rest?.split_at_checked(memchr2(b'&', b';', rest?).unwrap_or(rest?.len()))?;
+        rest = after.get(1..);
+        Some(pair)
+    });
+    pairs.enumerate().any(|(index, pair)| {
         let name = split_pair(pair).0;
         (defence!("many-parameters") && index == MAX_ITEMS) || is_method_parameter(is_post, name)
     })

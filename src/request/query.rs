@@ -45,12 +45,15 @@ pub(crate) fn split_pair(pair: &[u8]) -> (&[u8], &[u8]) {
 }
 
 fn is_parameter(key: &[u8], name: &str) -> bool {
-    key == name.as_bytes() || (key.len() > name.len() && percent_decode(key).eq(name.bytes()))
+    // Percent-encoding makes a name at most three times as long.
+    let may_be_encoded = key.len() > name.len() && key.len() <= name.len().saturating_mul(3);
+    key == name.as_bytes() || (may_be_encoded && percent_decode(key).eq(name.bytes()))
 }
 
-/// Returns a `:path` without the parameter `name`.
-pub(crate) fn without_parameter(path: &[u8], query: &[u8], name: &str) -> Vec<u8> {
-    let pairs = query.split(|byte| *byte == b'&');
-    let kept: Vec<&[u8]> = pairs.filter(|pair| !is_parameter(split_pair(pair).0, name)).collect();
+/// Returns a `:path` without the parameters with one of `names`.
+pub(crate) fn without_parameters(path: &[u8], query: &[u8], names: &[&str]) -> Vec<u8> {
+    let pairs = items(query, b'&');
+    let is_key = |pair: &[u8]| names.iter().any(|name| is_parameter(split_pair(pair).0, name));
+    let kept: Vec<&[u8]> = pairs.filter(|pair| !is_key(pair)).collect();
     if kept.is_empty() { path.to_vec() } else { [path, b"?", &kept.join(&b'&')].concat() }
 }

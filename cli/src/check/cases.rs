@@ -206,6 +206,11 @@ impl<'a> StandIns<'a> {
             Some(KeySource::Header(name)) => spec.header(name.as_str(), &key)?,
             Some(KeySource::Cookie(name)) => spec.header("cookie", &format!("{}={key}", name.as_str()))?,
             Some(KeySource::Query(name)) => spec.query(name.as_str(), &key),
+            Some(KeySource::WebsocketProtocol(marker)) => {
+                spec.header("upgrade", "websocket")?;
+                spec.header("connection", "upgrade")?;
+                spec.header("sec-websocket-protocol", &format!("{}, {key}", marker.as_str()))?;
+            }
             Some(KeySource::Bearer) | None => spec.header("authorization", &format!("Bearer {key}"))?,
         }
         Ok(())

@@ -67,6 +67,7 @@ fn sources(old: &[KeySource], new: &[KeySource], changes: &mut Vec<Change>) {
         KeySource::Header(name) => format!("header {}", name.as_str()),
         KeySource::Query(name) => format!("query {}", name.as_str()),
         KeySource::Cookie(name) => format!("cookie {}", name.as_str()),
+        KeySource::WebsocketProtocol(marker) => format!("WebSocket subprotocol {}", marker.as_str()),
     };
     for source in new.iter().filter(|source| !old.contains(source)) {
         let name = name(source);

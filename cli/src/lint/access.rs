@@ -51,7 +51,7 @@ fn sources(subject: &Subject<'_>, document: &Document, findings: &mut Vec<Findin
                 "browsers also send cookies with requests that pages of other sites make",
                 "use a header, or make sure that the service rejects cross-site requests",
             ),
-            KeySource::Bearer | KeySource::Header(_) => continue,
+            KeySource::Bearer | KeySource::Header(_) | KeySource::WebsocketProtocol(_) => continue,
         };
         findings.push(subject.finding(code, &format!("key_sources[{index}]"), message, fix));
     }

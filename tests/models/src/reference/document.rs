@@ -34,6 +34,8 @@ pub enum KeySource {
     Header(String),
     Query(String),
     Cookie(String),
+    #[serde(rename = "websocket_protocol")]
+    WebSocketProtocol(String),
 }
 
 #[derive(Debug, Clone, Deserialize)]
