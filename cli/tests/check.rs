@@ -103,7 +103,7 @@ fn each_step_says_why_it_passed_on_or_answered() {
             &["--path", "/", "-H", "Connection: upgrade, x-portcullis-roles"],
             "2",
             "connection",
-            "denied: the Connection header names an identity header",
+            "denied: the Connection header names an identity header, or one that names the client",
         ),
         (&["--path", "/"], "3", "cors_preflight", "continue: preflights need a key"),
         (

@@ -30,7 +30,7 @@ pub enum Reason {
     TokenIssued,
     /// Denied: the request target is invalid or suspicious.
     BadRequestTarget,
-    /// Denied: a `Connection` header names an identity header.
+    /// Denied: a `Connection` header names an identity header, or one that names the client.
     IdentityHeaderNamed,
     /// Denied: more than one credential.
     MultipleCredentials,

@@ -29,7 +29,7 @@ pub enum Event {
     Mode(Mode),
     /// Step 2: whether the request target is valid.
     Target(Result<(), BadTarget>),
-    /// Step 2: whether a `Connection` header names an identity header.
+    /// Step 2: whether a `Connection` header names an identity header, or one that names the client.
     Connection {
         /// It does, so the request is denied.
         names_identity: bool,

@@ -44,6 +44,8 @@ bitflags! {
         const NEXT_DATA = 1 << 18;
         /// The folder below which Jakarta Faces also serves all pages.
         const FACES = 1 << 19;
+        /// The folder of Astro's actions.
+        const ACTIONS = 1 << 20;
         /// The features that a [simple](PathScan::is_simple) path may have.
         const SIMPLE = Self::UPPER_CASE.bits() | Self::DOT.bits() | Self::DOLLAR.bits() | Self::LIST.bits()
             | Self::SLASH_LAST.bits() | Self::DOT_FIRST.bits() | Self::MANY_DOTS.bits() | Self::NAMESPACE.bits();
@@ -78,6 +80,24 @@ static FEATURES: [Feature; 256] = {
     }
     table
 };
+
+impl Feature {
+    /// The feature of a segment by its beginning, and by what follows.
+    #[inline(never)]
+    fn of_beginning(rest: Option<&[u8]>) -> Self {
+        const BEGINNINGS: [(&[u8], Feature); 7] = [
+            (b".", Feature::DOT_FIRST),
+            (b"(", Feature::ALIAS),
+            (b"++", Feature::NAMESPACE),
+            (b"VirtualHost", Feature::ALIAS),
+            (b"_next/data/", Feature::NEXT_DATA),
+            (b"_actions/", Feature::ACTIONS),
+            (b"faces/", Feature::FACES),
+        ];
+        let found = BEGINNINGS.iter().find(|(beginning, _)| rest.is_some_and(|rest| rest.starts_with(beginning)));
+        found.map_or(Self::empty(), |(_, feature)| *feature)
+    }
+}
 
 /// A segment that some server treats as a script.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,16 +136,10 @@ impl PathScan {
     }
 
     fn add_segment(&mut self, path: &[u8], start: usize, segment: &[u8]) {
-        let begins = |with: &[u8]| path.get(start..).is_some_and(|rest| rest.starts_with(with));
-        self.features |= match segment {
-            [] if start > 1 && start == path.len() => Feature::SLASH_LAST,
-            [] if start > 0 && start < path.len() => Feature::EMPTY_SEGMENT,
-            [b'.', ..] => Feature::DOT_FIRST,
-            [b'(', ..] => Feature::ALIAS,
-            [b'+', b'+', ..] => Feature::NAMESPACE,
-            [b'V', ..] if begins(b"VirtualHost") => Feature::ALIAS,
-            b"_next" if begins(b"_next/data/") => Feature::NEXT_DATA,
-            b"faces" if begins(b"faces/") => Feature::FACES,
+        self.features |= match segment.first() {
+            None if start > 1 && start == path.len() => Feature::SLASH_LAST,
+            None if start > 0 && start < path.len() => Feature::EMPTY_SEGMENT,
+            Some(b'(' | b'+' | b'.' | b'V' | b'_' | b'f') => Feature::of_beginning(path.get(start..)),
             _ => Feature::empty(),
         };
         if let [.., b'.' | b':'] = segment {
@@ -232,7 +246,7 @@ const fn packed(mut letters: &[u8]) -> u64 {
 }
 
 /// The names that JavaScript frameworks give to the data of a page: SvelteKit, React Router, Qwik.
-const DATA_OF_PAGES: [&[u8]; 4] = [b"__data.json", b"__route.js", b"_.data", b"q-data.json"];
+const DATA_OF_PAGES: [&[u8]; 6] = [b"__data.json", b"__route.js", b"_.data", b"_.rsc", b"_root.rsc", b"q-data.json"];
 
 /// Whether a segment is the index of its folder: `index.html`, `default.aspx`, `index`, `index_html` (Zope), `__data.json`.
 pub(crate) fn is_index(segment: &[u8]) -> bool {
@@ -250,7 +264,7 @@ pub(crate) fn is_index(segment: &[u8]) -> bool {
 
 /// Whether a segment is a name that a JavaScript framework gives to the data of a page. Next.js has several such names when
 /// it exports files: `__next._full.txt`, `__next.members.__PAGE__.txt`. So has Nuxt, which takes any byte for the dot:
-/// `_payload.json`, `_payload-js`, `_payload.abc123.json`.
+/// `_payload.json`, `_payload-js`, `_payload.abc123.json`; and Qwik: `q-loader-ID.HASH.json`.
 pub(crate) fn is_data_of_page(segment: &[u8]) -> bool {
     if !matches!(segment, [b'_' | b'q' | b'Q', ..]) {
         return false;
@@ -261,6 +275,17 @@ pub(crate) fn is_data_of_page(segment: &[u8]) -> bool {
         || is_between(b"__next.", b".txt")
         || is_between(b"_payload", b"json")
         || is_between(b"_payload", b"js")
+        || is_between(b"q-loader-", b".json")
+}
+
+/// Returns the path of the action that Astro runs, if there are several: it ignores all but the last.
+pub(crate) fn last_action(path: &[u8], scan: PathScan) -> Option<Vec<u8>> {
+    const FOLDER: &[u8] = b"/_actions/";
+    if !scan.has(Feature::ACTIONS) {
+        return None;
+    }
+    let (first, last) = (memmem::find(path, FOLDER)?, memmem::rfind(path, FOLDER)?);
+    (first < last).then_some([path.get(..first)?, path.get(last..)?].concat())
 }
 
 #[cfg(test)]

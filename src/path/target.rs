@@ -8,7 +8,7 @@ use super::alias;
 use super::ambiguity::Ambiguity;
 use super::escape::{decode, decode_well_formed, escaped_bytes};
 use super::normalization::{is_blank, trim_blanks, trim_dots};
-use super::scan::{Feature, PathScan};
+use super::scan::{Feature, PathScan, last_action};
 
 /// The maximum number of rounds of percent-decoding that may change a path. No usual resource needs more.
 const MAX_ROUNDS: usize = 4;
@@ -107,13 +107,14 @@ impl<'a> Target<'a> {
         }
         let has_parameter = defence!("public-parameters") && self.scan.has(Feature::PARAMETER);
         let has_empty_segment = defence!("public-empty-segments") && self.scan.has(Feature::EMPTY_SEGMENT);
-        if has_parameter || has_empty_segment || self.scan.has(Feature::FACES) {
-            return Err(Ambiguity::Structure);
-        }
         let (decoded, scan) = match self.decoded.as_slice() {
             [] => (self.path, self.scan),
             [decoded, ..] => (decoded.as_slice(), PathScan::of(decoded)),
         };
+        let has_folder = scan.has(Feature::FACES) || last_action(decoded, scan).is_some();
+        if has_parameter || has_empty_segment || has_folder {
+            return Err(Ambiguity::Structure);
+        }
         alias::check(self.path, self.scan)?;
         alias::check(decoded, scan)?;
         let is_followed = |scan: PathScan, path: &[u8]| scan.script.is_some_and(|script| script.cut < path.len());

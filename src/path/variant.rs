@@ -12,7 +12,7 @@ use super::ambiguity::Ambiguity;
 use super::budget::{Budget, MAX_VARIANTS};
 use super::escape::{decode, decode_segments};
 use super::normalization::fold_case;
-use super::scan::{Feature, PathScan, is_data_of_page};
+use super::scan::{Feature, PathScan, is_data_of_page, last_action};
 use super::target::{MAX_LENGTH, Target, has_forbidden_part};
 
 /// One variant, before normalization.
@@ -36,7 +36,7 @@ impl<'a> Variant<'a> {
     /// Applies each step that some upstream applies to a path before it looks for a resource; `None` if a step does not
     /// apply.
     #[inline(never)]
-    fn steps(&self) -> [Option<Cow<'a, [u8]>>; 20] {
+    fn steps(&self) -> [Option<Cow<'a, [u8]>>; 21] {
         let Self { path, scan, .. } = self;
         let has = |feature: Feature| scan.has(feature);
         let behind_script = scan.script.filter(|_| defence!("behind-a-script"));
@@ -71,6 +71,7 @@ impl<'a> Variant<'a> {
             // Jakarta Faces also serves all pages below the folder `/faces/`.
             without_faces(path, true).filter(|_| defence!("faces")).map(Cow::Owned),
             without_faces(path, false).filter(|_| defence!("behind-faces")).map(Cow::Owned),
+            last_action(path, *scan).filter(|_| defence!("last-of-actions")).map(Cow::Owned),
             // Next.js serves the data of pages below `/_next/data/`.
             page_of_data(path).filter(|_| defence!("data-of-pages")).map(Cow::Owned),
             (defence!("best-fit-letters") && has(Feature::NON_ASCII)).then(|| best_fit(path).into()),

@@ -11,7 +11,7 @@ use super::header_names::{
 };
 use super::headers::{Headers, trim};
 use super::overrides::{
-    chooses_an_application, has_method_parameter, has_path, hides_a_segment, is_empty_host, path_in_query,
+    chooses_an_application, has_path, hides_a_segment, is_empty_host, overrides_in_query, path_in_query,
 };
 use super::peer::parse_address;
 use super::query::items;
@@ -44,6 +44,7 @@ pub struct Request<'a> {
 }
 
 const CLIENT: HeaderNameFilter = HeaderNameFilter::of_all(&NAMES_A_CLIENT);
+const CLIENT_OR_HELD: HeaderNameFilter = CLIENT.union(HeaderNameFilter::of_all(&HOLDS_THE_CLIENT));
 const METHOD: HeaderNameFilter = HeaderNameFilter::of_all(&METHOD_OVERRIDES);
 const URL: HeaderNameFilter = HeaderNameFilter::of_all(&URL_OVERRIDES);
 const ROOT: HeaderNameFilter = HeaderNameFilter::of_all(&ROOT_OVERRIDES);
@@ -147,7 +148,9 @@ impl<'a> Request<'a> {
     #[inline(never)]
     fn read_query(&mut self, query: &'a [u8]) {
         self.query_url = path_in_query(query).filter(|_| defence!("path-in-the-query"));
-        let is_method = defence!("method-override-parameter") && has_method_parameter(self.method, query);
+        let found = overrides_in_query(self.method, query);
+        self.add_root(found.root);
+        let is_method = defence!("method-override-parameter") && found.method;
         self.is_overridden |= self.query_url.is_some() || is_method;
     }
 
@@ -212,8 +215,9 @@ impl<'a> Request<'a> {
         pairs.map(|(_, value)| trim(value)).chain(self.query_url)
     }
 
-    /// Whether a `Connection` header names one of `names`, so that the next hop drops that header (RFC 9110, section
-    /// 7.6.1). Envoy forwards `Connection` for upgrade requests only.
+    /// Whether a `Connection` header names one of `names`, or a header that names the client, so that the next hop drops
+    /// that header (RFC 9110, section 7.6.1), even if Envoy has written it. Envoy forwards `Connection` for upgrade requests
+    /// only.
     pub fn connection_names(&self, names: [&str; 3]) -> bool {
         self.may_have("connection") && self.find_in_connection(names)
     }
@@ -221,13 +225,18 @@ impl<'a> Request<'a> {
     #[inline(never)]
     fn find_in_connection(&self, names: [&str; 3]) -> bool {
         let values = self.values_in_any_case("connection");
+        let is_client = |part: &[u8]| {
+            CLIENT_OR_HELD.intersects(HeaderNameFilter::of(part))
+                && (is_one_of(part, &HOLDS_THE_CLIENT) || is_one_of(part, &NAMES_A_CLIENT))
+        };
         let mut options = values.flat_map(|value| items(value, b',')).enumerate();
         // An option that is not inspected may be one of them. httpd also splits at semicolons and blanks.
         options.any(|(index, option)| {
             let mut parts = option.split(|byte| !is_token_byte(*byte)).enumerate();
             let is_too_much = |index, most| defence!("many-options") && index == most;
             is_too_much(index, MAX_OPTIONS)
-                || parts.any(|(index, part)| is_too_much(index, MAX_PARTS) || is_one_of(part, &names))
+                || parts
+                    .any(|(index, part)| is_too_much(index, MAX_PARTS) || is_one_of(part, &names) || is_client(part))
         })
     }
 

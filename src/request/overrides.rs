@@ -1,8 +1,10 @@
 //! Parts of a request by which an upstream may interpret it as another method or path: query parameters, and hosts that
 //! contain a path.
 
+use std::borrow::Cow;
+
 use arrayvec::ArrayVec;
-use memchr::memchr2;
+use memchr::{memchr2, memmem};
 use percent_encoding::percent_decode;
 
 use super::header_names::{METHOD_OVERRIDES, is_one_of};
@@ -22,6 +24,9 @@ const METHOD_OF_POST: &str = "method";
 const MAX_METHOD_LENGTH: usize = 24;
 const MAX_BLANKS: usize = 64;
 
+/// The maximum total length of the names of parameters that are decoded, in bytes.
+const MAX_DECODED: usize = 8192;
+
 /// Finds a path in the query: CodeIgniter interprets `/admin` as its route in `/?/admin`. A parameter before it may be a
 /// key, which the gate removes.
 pub(super) fn path_in_query(query: &[u8]) -> Option<&[u8]> {
@@ -30,20 +35,47 @@ pub(super) fn path_in_query(query: &[u8]) -> Option<&[u8]> {
     Some(split_query(query.get(start..)?).0)
 }
 
-/// Whether the query may override the method. The parameter is `_method` or a spelling that PHP treats as the same, between
-/// `&` or `;`. Also true if there are more parameters than are inspected.
-pub(super) fn has_method_parameter(method: &[u8], query: &[u8]) -> bool {
+/// What the parameters of a query may override.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct QueryOverrides {
+    pub(super) method: bool,
+    /// The path, by which part of it or whole.
+    pub(super) root: bool,
+}
+
+/// Finds the parameters, between `&` or `;`, by which a query may override the method or the path. If there are more than
+/// are inspected, one of those may.
+pub(super) fn overrides_in_query(method: &[u8], query: &[u8]) -> QueryOverrides {
     let is_post = method.eq_ignore_ascii_case(b"POST");
-    let mut rest = Some(query);
-    let pairs = core::iter::from_fn(|| {
-        let (pair, after) = rest?.split_at_checked(memchr2(b'&', b';', rest?).unwrap_or(rest?.len()))?;
+    let mut found = QueryOverrides::default();
+    let (mut rest, mut count, mut decoded) = (Some(query), 0_usize, 0_usize);
+    while let Some(all) = rest {
+        let (pair, after) = all.split_at_checked(memchr2(b'&', b';', all).unwrap_or(all.len())).unwrap_or_default();
         rest = after.get(1..);
-        Some(pair)
-    });
-    pairs.enumerate().any(|(index, pair)| {
         let name = split_pair(pair).0;
-        (defence!("many-parameters") && index == MAX_ITEMS) || is_method_parameter(is_post, name)
-    })
+        found.method |= is_method_parameter(is_post, name);
+        count = count.saturating_add(1);
+        if name == b"/remote" || memchr2(b':', b'%', name).is_some() {
+            decoded = decoded.saturating_add(name.len());
+            found.root |= defence!("path-parameters") && is_path_parameter(name);
+        }
+        found.root |= defence!("many-parameters") && (count > MAX_ITEMS || decoded > MAX_DECODED);
+        if found.root {
+            break;
+        }
+    }
+    found
+}
+
+/// Whether an upstream may read a path from a parameter with this name:
+///
+/// * Zope and Plone append the name of `admin:method`, or its value, to the path. So do `:action` and both with `default_`.
+/// * SvelteKit runs the function that `/remote` names, and decodes names. Other names with a slash are a
+///   [path](path_in_query) in clear text.
+fn is_path_parameter(name: &[u8]) -> bool {
+    let decoded: Cow<'_, [u8]> = percent_decode(name).into();
+    matches!(name, b"/remote" | [b'%', b'2', b'f' | b'F', ..])
+        || [&b":method"[..], b":action", b":default_"].iter().any(|kind| memmem::find(&decoded, kind).is_some())
 }
 
 fn is_method_parameter(is_post: bool, name: &[u8]) -> bool {

@@ -138,9 +138,12 @@ impl Explainer<'_> {
             Event::Target(Ok(())) => step(2, "request_target", Continued, "valid".to_owned()),
             Event::Target(Err(bad)) => step(2, "request_target", Denied, bad_target(*bad).to_owned()),
             Event::Connection { names_identity: false } => return None,
-            Event::Connection { names_identity: true } => {
-                step(2, "connection", Denied, "the Connection header names an identity header".to_owned())
-            }
+            Event::Connection { names_identity: true } => step(
+                2,
+                "connection",
+                Denied,
+                "the Connection header names an identity header, or one that names the client".to_owned(),
+            ),
             Event::Overridden => {
                 let why = "a header or parameter may override the method or the path in a backend";
                 step(4, "public_paths", Skipped, format!("together with cors_preflight: {why}"))

@@ -54,6 +54,9 @@ const HOSTS: [&str; 7] = [
 /// How many items of a query, and cookies, are checked.
 pub const MAX_ITEMS: usize = 512;
 
+/// How many bytes of the names of all parameters, if they have an escape or a colon, are checked.
+const MAX_NAMES: usize = 8192;
+
 /// How many blanks before the name of a parameter are skipped.
 const MAX_BLANKS: usize = 64;
 
@@ -166,20 +169,42 @@ impl Request {
     /// query, or the query parameter `_method`, which PHP also finds after blanks, before a NUL and as `.method`. If
     /// the query is too long to check, the answer is yes.
     pub fn is_overridden(&self) -> bool {
-        let items: Vec<Vec<u8>> = split(&self.query(), b'&').iter().flat_map(|part| split(part, b';')).collect();
-        let in_query = items.iter().any(|item| {
-            let name = split(&super::path::decode(&pair(item).0), 0).swap_remove(0);
+        let in_query = self.parameters().iter().any(|name| {
+            let name = split(name, 0).swap_remove(0);
             let blanks = name.iter().take_while(|byte| b"+ ".contains(byte)).count();
             let name = String::from_utf8(name[blanks..].to_vec());
             blanks > MAX_BLANKS || name.is_ok_and(|name| self.is_method_parameter(&folded(&name)))
         });
         let headers = METHODS.iter().chain(&URLS).chain(&ROOTS);
-        items.len() > MAX_ITEMS
-            || in_query
+        in_query
             || self.url_in_query().is_some()
+            || self.has_path_parameter()
             || self.has_host_with_path()
             || self.chooses_by_host_or_credentials()
             || headers.into_iter().any(|name| !self.alike(name).is_empty())
+    }
+
+    /// The decoded names of the query's parameters.
+    fn parameters(&self) -> Vec<Vec<u8>> {
+        let items: Vec<Vec<u8>> = split(&self.query(), b'&').iter().flat_map(|part| split(part, b';')).collect();
+        items.iter().map(|item| super::path::decode(&pair(item).0)).collect()
+    }
+
+    /// Whether some backend adds a parameter's name to the path (Zope), or takes one with a slash for a path (SvelteKit).
+    /// Also if there are too many to check.
+    fn has_path_parameter(&self) -> bool {
+        let query = self.query();
+        let items: Vec<Vec<u8>> = split(&query, b'&').iter().flat_map(|part| split(part, b';')).collect();
+        let names = items.iter().map(|item| pair(item).0);
+        let bytes: usize =
+            names.filter(|name| name.iter().any(|byte| b":%".contains(byte))).map(|name| name.len()).sum();
+        let of_svelte =
+            items.iter().any(|item| item.to_ascii_lowercase().starts_with(b"%2f") || pair(item).0 == b"/remote");
+        let of_zope = self.parameters().iter().any(|name| {
+            let name = String::from_utf8_lossy(name);
+            [":method", ":action", ":default_"].iter().any(|kind| name.contains(kind))
+        });
+        items.len() > MAX_ITEMS || bytes > MAX_NAMES || of_svelte || of_zope
     }
 
     /// Whether some framework takes the method from a query parameter of that name: Laravel; Plack; ASP.NET MVC, whose
@@ -229,6 +254,7 @@ impl Request {
     /// Whether some backends may cut off a part of the path, or put one before it.
     pub fn has_another_root(&self) -> bool {
         ROOTS.iter().any(|name| !self.alike(name).is_empty())
+            || self.has_path_parameter()
             || self.has_host_with_path()
             || self.chooses_by_host_or_credentials()
     }
@@ -244,12 +270,15 @@ impl Request {
         is_short || self.values("authorization").iter().any(is_an_application)
     }
 
-    /// Whether `Connection` names one of these headers, in any spelling, or is too long to check.
+    /// Whether `Connection` names one of these headers or one that names the client, in any spelling, or is too long to
+    /// check.
     pub fn connection_names(&self, names: &[&str]) -> bool {
         let options: Vec<_> = self.values("connection").into_iter().flat_map(|value| split(&value, b',')).collect();
         // Characters that are not allowed in a name (RFC 9110, section 5.6.2) separate two names.
         let is_in_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
         let mut parts = options.iter().map(|option| option.split(|byte| !is_in_name(byte)).collect::<Vec<_>>());
+        let client = ["x-forwarded-for", "x-envoy-external-address"].iter().chain(&NAMES_A_CLIENT);
+        let names: Vec<&str> = names.iter().chain(client).copied().collect();
         let is_one = |part: &[u8]| names.iter().any(|name| folded(&String::from_utf8_lossy(part)) == folded(name));
         options.len() > MAX_PARTS || parts.any(|parts| parts.len() > 16 || parts.into_iter().any(is_one))
     }

@@ -35,7 +35,7 @@ const ROOTS: [&str; 2] = ["VirtualHostBase", "VirtualHostRoot"];
 const INDEXES: [&str; 2] = ["index.", "default."];
 
 /// Files with the data of the page of their folder, in SvelteKit, React Router and Qwik.
-const DATA: [&str; 4] = ["__data.json", "__route.js", "_.data", "q-data.json"];
+const DATA: [&str; 6] = ["__data.json", "__route.js", "_.data", "_.rsc", "_root.rsc", "q-data.json"];
 
 /// The variants of several paths, one after the other; `None` if one of them is opaque, or there are too many.
 pub fn of_all(paths: &[&[u8]]) -> Option<Vec<Vec<u8>>> {
@@ -110,6 +110,7 @@ fn is_simple(path: &[u8]) -> bool {
         && !above.iter().any(Vec::is_empty)
         && !names.iter().any(odd)
         && !is_below_faces(path)
+        && find(path, ACTIONS).is_none()
         && !is_an_index(names.iter().rfind(|name| !name.is_empty()).unwrap_or(last))
 }
 
@@ -126,6 +127,16 @@ fn without_faces(path: &[u8]) -> Vec<Vec<u8>> {
     let Some(at) = find(path, FACES) else { return Vec::new() };
     let behind = path[at + FACES.len() - 1..].to_vec();
     vec![[&path[..at], &behind].concat(), behind]
+}
+
+/// Astro runs the action after the last of these.
+const ACTIONS: &str = "/_actions/";
+
+/// The path with the last of several actions alone.
+pub fn last_action(path: &[u8]) -> Option<Vec<u8>> {
+    let first = find(path, ACTIONS)?;
+    let last = (first + 1..path.len()).rev().find(|at| path[*at..].starts_with(ACTIONS.as_bytes()))?;
+    Some([&path[..first], &path[last..]].concat())
 }
 
 /// Whether a path is UTF-8 after any number of decodings.
@@ -163,6 +174,7 @@ fn read_otherwise(path: &[u8]) -> Vec<Vec<u8>> {
     all.extend(folder_of_the_index(path));
     all.extend(page_of_the_data(path));
     all.extend(without_faces(path));
+    all.extend(last_action(path));
     all
 }
 
@@ -251,6 +263,7 @@ fn is_data(name: &[u8]) -> bool {
         || of("__next.", ".txt")
         || of("_payload", "json")
         || of("_payload", "js")
+        || of("q-loader-", ".json")
 }
 
 /// The pages whose data is at a path.
