@@ -55,6 +55,7 @@ pub(crate) enum Code {
     GateAfterRouter,
     AnswersBeforeGate,
     TranslatesAfterGate,
+    CorsAfterGate,
     ConditionalGate,
     UngatedListener,
     UngatedUpgrade,
@@ -68,6 +69,8 @@ pub(crate) enum Code {
     NobodyLocal,
     PathNormalization,
     LoosePrefix,
+    InternalRedirect,
+    OldConnections,
     Underscores,
     // Istio.
     MatchMissing,

@@ -27,6 +27,11 @@ pub(super) fn translates(filter: &Node) -> Option<&'static str> {
     }
 }
 
+/// Whether a filter adds the headers that let pages of other sites read a reply.
+pub(super) fn is_cors(filter: &Node) -> bool {
+    kind(filter).ends_with(".cors.v3.Cors") || text_of(filter, "name") == Some("envoy.filters.http.cors")
+}
+
 /// Whether a filter can answer a request itself, or let another program answer it.
 pub(super) fn may_answer(filter: &Node) -> bool {
     const ANSWER: [&str; 9] = [

@@ -2,7 +2,7 @@
 
 use super::code::Code;
 use super::configuration::{Source, field, is_off, text_of, typed, walk};
-use super::filters::{may_answer, router_of, translates};
+use super::filters::{is_cors, may_answer, router_of, translates};
 use super::finding::Finding;
 use super::gate::Gate;
 use super::normalization;
@@ -62,6 +62,8 @@ pub(super) fn examine(
     for manager in &gated {
         manager.chain(manager.filters(), gates, findings);
         manager.upgrade_chains(sources, gates, findings);
+        manager.internal_redirects(gates, findings);
+        manager.updates(gates, findings);
         normalization::examine_manager(manager, findings);
         let policies = gates.iter().filter(|gate| manager.has(gate, gates)).filter_map(|gate| gate.accepted.as_ref());
         for accepted in policies.filter(|accepted| !accepted.document.trusted_networks.ranges.is_empty()) {
@@ -158,6 +160,44 @@ impl<'a> Manager<'a> {
         }
     }
 
+    /// Finds routes with internal redirects, which run the filters again, but without the key.
+    fn internal_redirects(&self, gates: &[Gate<'a>], findings: &mut Vec<Finding>) {
+        if self.gates(self.filters(), gates).all(|(_, gate)| gate.is_some_and(Gate::forwards)) {
+            return;
+        }
+        walk(self.node, &mut |node| {
+            let policy = field(node, "route").and_then(|route| field(route, "internal_redirect_policy"));
+            if let Some(policy) = policy {
+                let message = "an internal redirect runs the gate again, which has removed the key: the redirected request \
+                               is denied, unless its path is public";
+                let fix =
+                    "let the client follow redirects (remove internal_redirect_policy), or make the targets public";
+                findings.push(self.find(Code::InternalRedirect, Some(policy), message, fix));
+            }
+        });
+    }
+
+    /// Finds a gate whose policy is a part of a listener that Envoy receives: an update then leaves the connections that
+    /// are open with the old policy.
+    fn updates(&self, gates: &[Gate<'a>], findings: &mut Vec<Finding>) {
+        let limit = field(self.node, "common_http_protocol_options")
+            .and_then(|options| field(options, "max_connection_duration"));
+        let is_received = |document: &Node| field(document, "resources").is_some_and(|all| holds(all, self.node));
+        if limit.is_some() || !self.source.documents.iter().any(is_received) {
+            return;
+        }
+        for (number, gate) in self.gates(self.filters(), gates) {
+            let filter = self.filters().get(number);
+            if gate.is_some() && filter.is_some_and(|filter| field(filter, "config_discovery").is_none()) {
+                let message = "when this listener is replaced, open connections keep the old policy until they are drained \
+                               (after up to 10 minutes): there, a removed key still works";
+                let fix = "load the gate with config_discovery (portcullis render filter --ecds), or set \
+                           max_connection_duration and Envoy's --drain-time-s";
+                findings.push(self.find(Code::OldConnections, filter, message, fix));
+            }
+        }
+    }
+
     /// The clusters that its routes name, as far as the routes are in this file.
     fn clusters(&self) -> Vec<&'a str> {
         let mut found = Vec::new();
@@ -239,6 +279,11 @@ impl<'a> Manager<'a> {
                 let fix = "move it before the gate, or also write protected paths and rules (without methods) for \
                            /package.Service/Method";
                 find(Code::TranslatesAfterGate, filter, message, fix);
+            }
+            if first < number && is_cors(filter) {
+                let message = "the CORS filter is after the gate: it does not add its headers to the gate's replies, so web \
+                               pages cannot read a 401, and preflights need a key";
+                find(Code::CorsAfterGate, filter, message.into(), "move it before the gate");
             }
             let is_inside = |(_, gate): &&(usize, Option<&Gate<'_>>)| {
                 gate.is_some_and(|gate| !std::ptr::eq(gate.entry, filter) && holds(filter, gate.entry))
