@@ -27,15 +27,26 @@ fn limit(text: &str) -> Result<Span, String> {
     span.ok_or_else(|| "expected a time such as 30s, 5min or 1h, at most 366d, or 0 for none".to_owned())
 }
 
-/// Headers that name a client. Envoy itself overwrites X-Envoy-External-Address.
-const CLIENT_HEADERS: [&str; 7] = [
-    "forwarded",
-    "x-real-ip",
-    "true-client-ip",
+/// Headers that name a client: those that proxies, content networks and clouds set, and frameworks believe. Envoy itself
+/// overwrites X-Envoy-External-Address.
+const CLIENT_HEADERS: [&str; 17] = [
     "cf-connecting-ip",
+    "cf-connecting-ipv6",
+    "client-ip",
+    "fastly-client-ip",
+    "fly-client-ip",
+    "forwarded",
+    "forwarded-for",
+    "true-client-ip",
+    "x-appengine-user-ip",
+    "x-azure-clientip",
     "x-client-ip",
     "x-cluster-client-ip",
-    "fastly-client-ip",
+    "x-forwarded",
+    "x-original-forwarded-for",
+    "x-proxyuser-ip",
+    "x-real-ip",
+    "x-remote-addr",
 ];
 
 /// When a request is sent a second time: only if the service certainly did not get it.
