@@ -1,7 +1,7 @@
 //! Envoy configuration: the filter, the file for live updates, and a whole bootstrap.
 
 use std::borrow::Cow;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::NAME;
 use super::forwarding::{self, Forwarding};
+use super::service::{CLUSTER, Service};
 use crate::yaml::Node;
 
 /// The configuration of an Envoy with the gate in front of one upstream.
@@ -17,7 +18,7 @@ pub(crate) struct Proxy {
     /// Where it listens.
     pub listen: SocketAddr,
     /// The service that requests are forwarded to.
-    pub upstream: Upstream,
+    pub service: Service,
     /// Envoy's admin interface, which shows the policy and can stop Envoy, if there is one.
     pub admin: Option<Admin>,
     /// The certificate. `None` means plain text.
@@ -56,15 +57,6 @@ pub(crate) struct Filter {
     pub policy: Node,
     /// The variables of Envoy's environment that the policy names.
     pub variables: Vec<String>,
-}
-
-/// A host and its port.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Upstream {
-    /// An address, or a name.
-    pub host: String,
-    /// The port.
-    pub port: u16,
 }
 
 /// Where the admin interface listens.
@@ -135,7 +127,7 @@ pub(crate) fn bootstrap(proxy: &Proxy) -> Node {
         Admin::Socket(file) => json!({"pipe": {"path": path(file), "mode": 0o600}}),
     });
     let bootstrap = address.map_or_else(|| json!({}), |address| json!({"admin": {"address": address}}));
-    let resources = Node::from(json!({"clusters": [cluster(&proxy.upstream)]}));
+    let resources = Node::from(json!({"clusters": [proxy.service.cluster()]}));
     Node::from(bootstrap).with("static_resources", resources.with("listeners", Node::list([listener(proxy)])))
 }
 
@@ -158,7 +150,7 @@ fn connection_manager(proxy: &Proxy) -> Node {
     manager["skip_xff_append"] = json!(true);
     manager["stream_idle_timeout"] = json!(forwarding::seconds(proxy.forwarding.idle_timeout));
     manager["upgrade_configs"] = json!([{"upgrade_type": "websocket"}]);
-    manager["route_config"] = forwarding::routes("upstream", &proxy.forwarding);
+    manager["route_config"] = forwarding::routes(CLUSTER, &proxy.forwarding, proxy.service.host());
     if let Some(format) = &proxy.access_log {
         manager["access_log"] = json!([{
             "name": "envoy.access_loggers.stdout",
@@ -229,52 +221,12 @@ fn transport_socket(tls: &Tls) -> Value {
     })
 }
 
-fn cluster(upstream: &Upstream) -> Value {
-    let endpoint = json!({"endpoint": {"address": socket(&upstream.host, upstream.port)}});
-    let mut cluster = json!({
-        "name": "upstream",
-        "type": "STATIC",
-        "connect_timeout": "1s",
-        "typed_extension_protocol_options": forwarding::connections(),
-        "load_assignment": {"cluster_name": "upstream", "endpoints": [{"lb_endpoints": [endpoint]}]},
-    });
-    if upstream.host.parse::<IpAddr>().is_err() {
-        // One host with all of its addresses: if `localhost` is also ::1, and the service is not there, the next one is
-        // tried.
-        cluster["type"] = json!("LOGICAL_DNS");
-        cluster["dns_lookup_family"] = json!("ALL");
-    }
-    cluster
-}
-
-fn socket(host: &str, port: u16) -> Value {
+pub(super) fn socket(host: &str, port: u16) -> Value {
     json!({"socket_address": {"address": host, "port_value": port}})
 }
 
-fn path(path: &Path) -> Cow<'_, str> {
+pub(super) fn path(path: &Path) -> Cow<'_, str> {
     path.to_string_lossy()
-}
-
-impl FromStr for Upstream {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let fix = "expected HOST:PORT, such as 127.0.0.1:5000 or [::1]:5000";
-        let (host, port) = text.rsplit_once(':').ok_or(fix)?;
-        let port = port.parse().ok().filter(|port| *port > 0).ok_or(fix)?;
-        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-        let is_name = |name: &str| {
-            let sign = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
-            !name.is_empty() && name.bytes().all(sign)
-        };
-        match bare {
-            Some(address) if address.parse::<std::net::Ipv6Addr>().is_ok() => {
-                Ok(Self { host: address.to_owned(), port })
-            }
-            None if is_name(host) => Ok(Self { host: host.to_owned(), port }),
-            _ => Err(fix.to_owned()),
-        }
-    }
 }
 
 impl FromStr for Admin {

@@ -3,6 +3,7 @@
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::upstream::Protocol;
 use crate::when::Span;
 
 /// Options for the requests that the service gets.
@@ -61,21 +62,23 @@ pub(super) fn seconds(span: Span) -> String {
     format!("{}s", span.as_seconds())
 }
 
-/// The routes of a connection manager: every request goes to the cluster of that name.
-pub(super) fn routes(cluster: &str, forwarding: &Forwarding) -> Value {
+/// The routes of a connection manager: every request goes to the cluster of that name, with this host in the place of the
+/// caller's, if there is one.
+pub(super) fn routes(cluster: &str, forwarding: &Forwarding, host: Option<String>) -> Value {
+    let mut action = json!({
+        "cluster": cluster,
+        "timeout": seconds(forwarding.timeout),
+        "retry_policy": {"retry_on": RETRY_ON},
+    });
+    if let Some(host) = host {
+        action["host_rewrite_literal"] = json!(host);
+    }
     let mut routes = json!({
         "name": "main",
         "virtual_hosts": [{
             "name": cluster,
             "domains": ["*"],
-            "routes": [{
-                "match": {"prefix": "/"},
-                "route": {
-                    "cluster": cluster,
-                    "timeout": seconds(forwarding.timeout),
-                    "retry_policy": {"retry_on": RETRY_ON},
-                },
-            }],
+            "routes": [{"match": {"prefix": "/"}, "route": action}],
         }],
     });
     if !forwarding.keep_forwarded {
@@ -89,12 +92,20 @@ pub(super) fn routes(cluster: &str, forwarding: &Forwarding) -> Value {
     routes
 }
 
-/// The options of a cluster for its connections.
-pub(super) fn connections() -> Value {
+/// The options of a cluster for its connections, with that protocol.
+pub(super) fn connections(protocol: Protocol) -> Value {
     let kind = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
+    let (http1, http2) = (json!({}), json!({"allow_connect": true}));
+    let (member, config) = match protocol {
+        Protocol::Http1 => ("explicit_http_config", json!({"http_protocol_options": http1})),
+        Protocol::Http2 => ("explicit_http_config", json!({"http2_protocol_options": http2})),
+        Protocol::Negotiated => {
+            ("auto_config", json!({"http_protocol_options": http1, "http2_protocol_options": http2}))
+        }
+    };
     json!({kind: {
         "@type": format!("type.googleapis.com/{kind}"),
         "common_http_protocol_options": {"idle_timeout": IDLE_CONNECTION},
-        "explicit_http_config": {"http_protocol_options": {}},
+        member: config,
     }})
 }

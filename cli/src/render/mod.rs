@@ -7,6 +7,8 @@ mod gateway;
 mod istio;
 mod output;
 mod remote;
+pub(crate) mod service;
+pub(crate) mod upstream;
 
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
@@ -20,9 +22,11 @@ use crate::module;
 use crate::output::{note, print_bytes};
 use crate::yaml::Node;
 use document::KeylessPolicy;
-use envoy::{Admin, Filter, Gate, Proxy, Tls, Upstream};
+use envoy::{Admin, Filter, Gate, Proxy, Tls};
 use forwarding::Forwarding;
 use output::{Format, Source};
+use service::{Service, Trust, TrustOptions};
+use upstream::{Upstream, UpstreamParser};
 
 macro_rules! examples {
     ($($example:literal),+) => {
@@ -33,6 +37,9 @@ macro_rules! examples {
 
 /// The default name of the filter, its VM and the resource; also the `root_id`.
 pub(crate) const NAME: &str = "portcullis";
+
+/// Where Debian, Ubuntu and the official image of Envoy have the certificate authorities of the system.
+const SYSTEM_AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 /// Write the policy and its keys as configuration for Envoy, Istio or Envoy Gateway. It contains digests, never keys
 #[derive(Debug, Args)]
@@ -63,7 +70,10 @@ enum What {
         "portcullis render envoy --upstream models:8000 --listen 0.0.0.0:8443 \\
       --tls-cert chain.pem --tls-key key.pem",
         "portcullis render envoy --upstream 127.0.0.1:5000 \\
-      --ecds /etc/portcullis/gate/gate.yaml > envoy.yaml"
+      --ecds /etc/portcullis/gate/gate.yaml > envoy.yaml",
+        "portcullis render envoy --upstream https://models.example.com > envoy.yaml",
+        "portcullis render envoy --upstream grpc://127.0.0.1:8001 > envoy.yaml",
+        "portcullis render envoy --upstream unix:/run/models/service.sock > envoy.yaml"
     ))]
     Envoy {
         #[command(flatten)]
@@ -147,9 +157,12 @@ struct GateArguments {
 
 #[derive(Debug, Args)]
 struct ProxyArguments {
-    /// The service that requests are forwarded to
-    #[arg(long, value_name = "HOST:PORT")]
+    /// The service that requests are forwarded to: HOST:PORT, http://HOST, https://HOST, h2c://HOST:PORT,
+    /// grpc://HOST:PORT, grpcs://HOST or unix:/PATH
+    #[arg(long, value_name = "HOST:PORT", value_parser = UpstreamParser)]
     upstream: Upstream,
+    #[command(flatten)]
+    trust: TrustOptions,
     /// Where Envoy listens
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
@@ -176,6 +189,7 @@ impl Render {
                 source.run(Format::Yaml, |policy| Ok(vec![envoy::discovery_response(&filter.with(policy))]))
             }
             What::Envoy { source, gate, proxy } => {
+                proxy.trust.check(&proxy.upstream)?;
                 source.run(Format::Yaml, |policy| Ok(vec![envoy::bootstrap(&proxy.around(gate.with(policy)))]))
             }
             What::Istio { source, mesh } => source.run(Format::Yaml, |policy| {
@@ -223,11 +237,19 @@ impl GateArguments {
 }
 
 impl ProxyArguments {
+    fn trust(&self) -> Trust {
+        match &self.trust {
+            TrustOptions { upstream_ca: Some(file), .. } => Trust::Authorities(file.clone()),
+            TrustOptions { upstream_insecure: true, .. } => Trust::Any,
+            TrustOptions { .. } => Trust::Authorities(SYSTEM_AUTHORITIES.into()),
+        }
+    }
+
     fn around(&self, gate: Gate) -> Proxy {
         let tls = self.tls_cert.clone().zip(self.tls_key.clone());
         Proxy {
             listen: self.listen,
-            upstream: self.upstream.clone(),
+            service: Service::new(self.upstream.clone(), self.trust()),
             admin: self.admin.clone(),
             tls: tls.map(|(certificate, key)| Tls { certificate, key }),
             gate,

@@ -18,8 +18,9 @@ use crate::import::deepaas::VARIABLE as TOKEN;
 use crate::module;
 use crate::output::{GREEN, RED, YELLOW, count, note};
 use crate::render::NAME;
-use crate::render::envoy::{self, Filter, Gate, Proxy, Tls, Upstream};
+use crate::render::envoy::{self, Filter, Gate, Proxy, Tls};
 use crate::render::forwarding::Forwarding;
+use crate::render::service::Service;
 use crate::store::write_atomically;
 use crate::watch::REMINDER;
 
@@ -35,7 +36,7 @@ const EXPECTED: [&str; 3] = [
 #[derive(Debug)]
 pub(super) struct ProxySpec {
     pub(super) listen: SocketAddr,
-    pub(super) upstream: Upstream,
+    pub(super) service: Service,
     pub(super) tls: Option<Tls>,
     pub(super) forwarding: Forwarding,
     /// The admin interface. `None` means a private socket.
@@ -112,7 +113,7 @@ impl Live {
         let written = envoy::discovery_response(&filter).to_json()?;
         let proxy = Proxy {
             listen: spec.listen,
-            upstream: spec.upstream.clone(),
+            service: spec.service.clone(),
             admin: Some(address),
             tls: spec.tls.clone(),
             gate: Gate::Discovered { name: NAME.to_owned(), file: file.clone() },
@@ -233,7 +234,7 @@ impl Live {
         let scheme = if self.spec.tls.is_some() { "https" } else { "http" };
         let listeners = self.envoy.admin.listeners().unwrap_or_default();
         let listen = listeners.first().map_or(self.spec.listen, |(_, address)| *address);
-        let place = upstream::name(&self.spec.upstream);
+        let place = self.spec.service.upstream();
         note(format_args!("{GREEN}listening on {scheme}://{listen}{GREEN:#}, in front of {place}. Ctrl-C stops it"));
         if let (None, Ok(admin)) = (&self.envoy.admin.socket, self.envoy.admin.listens()) {
             note(format_args!("Envoy's admin interface is at http://{admin}: whoever can reach it can stop the gate"));
@@ -243,7 +244,13 @@ impl Live {
                 "{YELLOW}warning:{YELLOW:#} keys are sent over the network in plain text: use --tls-cert and --tls-key"
             ));
         }
-        upstream::watch(self.spec.upstream.clone(), listen);
+        if self.spec.service.is_unchecked() {
+            note(format_args!(
+                "{YELLOW}warning:{YELLOW:#} the certificate of {place} is not checked: whoever is on the way to it can read \
+                 and change every request. Use --upstream-ca FILE instead of --upstream-insecure"
+            ));
+        }
+        upstream::watch(place.clone(), listen);
     }
 
     /// Prints that the pending policy is live, who gets in unless that is as before, and a warning if it does not enforce.
@@ -254,7 +261,7 @@ impl Live {
             exposure.iter().for_each(note);
             self.exposure = Some(exposure.clone());
         }
-        let place = upstream::name(&self.spec.upstream);
+        let place = self.spec.service.upstream();
         match (mode, &self.source) {
             (Mode::Enforce, _) => {}
             (Mode::Report, _) => note(format_args!(

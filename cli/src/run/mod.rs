@@ -2,6 +2,7 @@
 
 mod access;
 mod admin;
+mod certificates;
 mod configuration;
 mod exposure;
 mod install;
@@ -12,18 +13,20 @@ mod source;
 mod upstream;
 
 use std::net::{SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::mpsc;
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, bail};
 use clap::{ArgGroup, Args};
 use portcullis::document::Mode;
 
 use crate::files::PolicyFile;
 use crate::import::rxinfer;
 use crate::mode;
-use crate::render::envoy::{Admin, Tls, Upstream};
+use crate::render::envoy::Admin;
 use crate::render::forwarding::Forwarding;
+use crate::render::service::TrustOptions;
+use crate::render::upstream::{Upstream, UpstreamParser};
 use crate::watch;
 use live::Live;
 use source::{Options, Overrides, Source, Token};
@@ -40,6 +43,9 @@ const EXAMPLES: &str = "Examples:
       --public /health
   portcullis run --upstream 127.0.0.1:5000 --listen 0.0.0.0:8443 \\
       --tls-cert cert.pem --tls-key key.pem
+  portcullis run --upstream https://models.example.com
+  portcullis run --upstream grpc://127.0.0.1:8001
+  portcullis run --upstream unix:/run/models/service.sock
   portcullis run --config envoy.yaml
 
 The policy comes from --policy, --bearer-token, --auth-bearer-token or --api-keys; otherwise from \
@@ -52,9 +58,12 @@ Exit status: 0 stopped by Ctrl-C or SIGTERM, 1 Envoy ended by itself or did not 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES, group(ArgGroup::new("what").required(true).args(["upstream", "config"])))]
 pub(crate) struct Run {
-    /// The service that requests are forwarded to
-    #[arg(long, value_name = "HOST:PORT")]
+    /// The service that requests are forwarded to: HOST:PORT, http://HOST, https://HOST, h2c://HOST:PORT,
+    /// grpc://HOST:PORT, grpcs://HOST or unix:/PATH
+    #[arg(long, value_name = "HOST:PORT", value_parser = UpstreamParser)]
     upstream: Option<Upstream>,
+    #[command(flatten)]
+    trust: TrustOptions,
     /// Where to listen; port 0 means any free port
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080", value_parser = listen_address)]
     listen: SocketAddr,
@@ -98,7 +107,7 @@ pub(crate) struct Run {
     /// Run this Envoy configuration unchanged, instead of a generated one
     #[arg(long, value_name = "FILE", conflicts_with_all = [
         "listen", "policy", "store", "bearer_token", "auth_bearer_token", "api_keys", "public", "mode", "tls_cert", "tls_key",
-        "keep_forwarded", "timeout", "idle_timeout", "admin", "quiet",
+        "keep_forwarded", "timeout", "idle_timeout", "admin", "quiet", "upstream_ca", "upstream_insecure",
     ])]
     config: Option<PathBuf>,
     /// Where Envoy's admin interface listens, for `portcullis status` [default: a private socket]
@@ -127,7 +136,7 @@ const ADMIN_ADDRESS: &str = "admin-address";
 impl Run {
     pub(crate) fn run(self) -> Result<bool> {
         let (sender, events) = mpsc::channel();
-        let Some(service) = self.upstream else {
+        let Some(upstream) = self.upstream else {
             let configuration = self.config.context("give --upstream HOST:PORT, or --config FILE")?;
             watch::on_signal(sender.clone(), Event::Stop)?;
             let envoy = install::find(self.envoy.as_deref(), &events)?;
@@ -151,13 +160,12 @@ impl Run {
             deepaas_token: self.auth_bearer_token,
             api_keys: self.api_keys,
         })?;
-        let tls = self.tls_cert.zip(self.tls_key).map(|(certificate, key)| tls(&certificate, &key)).transpose()?;
-        if upstream::is_the_gate(&service, self.listen) {
-            bail!(
-                "--upstream {0}: the gate itself listens there: give one of them another port",
-                upstream::name(&service)
-            );
+        let tls = self.tls_cert.zip(self.tls_key);
+        let tls = tls.map(|(certificate, key)| certificates::listener(&certificate, &key)).transpose()?;
+        if upstream::is_the_gate(&upstream, self.listen) {
+            bail!("--upstream {upstream}: the gate itself listens there: give one of them another port");
         }
+        let service = certificates::service(upstream, &self.trust)?;
         watch::on_signal(sender.clone(), Event::Stop)?;
         // Before the files are read, so that no change is missed.
         let files = source.files();
@@ -168,13 +176,8 @@ impl Run {
         let envoy = install::find(self.envoy.as_deref(), &events)?;
         // Again: installing Envoy takes time, and changes were not handled meanwhile.
         let ready = source.read(&overrides)?;
-        let proxy = live::ProxySpec {
-            listen: self.listen,
-            upstream: service,
-            tls,
-            forwarding: self.forwarding,
-            admin: self.admin,
-        };
+        let proxy =
+            live::ProxySpec { listen: self.listen, service, tls, forwarding: self.forwarding, admin: self.admin };
         Live::start(&envoy, proxy, source, overrides, ready, self.quiet, sender)?.run_until_stopped(&events)
     }
 }
@@ -191,19 +194,4 @@ fn is_free(listen: SocketAddr) -> Result<()> {
 
 fn listen_address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| "expected ADDRESS:PORT, such as 127.0.0.1:8080, 0.0.0.0:8080 or [::1]:0".to_owned())
-}
-
-/// Checks both files, for a clearer message than Envoy's.
-fn tls(certificate: &Path, key: &Path) -> Result<Tls> {
-    for (option, file, label, what) in [
-        ("--tls-cert", certificate, "CERTIFICATE-----", "certificate"),
-        ("--tls-key", key, "PRIVATE KEY-----", "private key"),
-    ] {
-        let text =
-            std::fs::read_to_string(file).with_context(|| format!("{option} {}: cannot read it", file.display()))?;
-        if !text.lines().any(|line| line.starts_with("-----BEGIN ") && line.trim_end().ends_with(label)) {
-            return Err(anyhow!("{option} {}: expected a {what} in PEM format", file.display()));
-        }
-    }
-    Ok(Tls { certificate: std::path::absolute(certificate)?, key: std::path::absolute(key)? })
 }

@@ -12,7 +12,26 @@ fn what_cannot_be_meant_is_refused_with_the_fix() {
     for (arguments, message) in [
         (&["envoy"][..], "--upstream <HOST:PORT>"),
         (&["envoy", "--upstream", "127.0.0.1"], "expected HOST:PORT"),
-        (&["envoy", "--upstream", "http://127.0.0.1:5000"], "expected HOST:PORT"),
+        (&["envoy", "--upstream", "http://127.0.0.1:5000/v1"], "a path is not allowed, because the gate forwards"),
+        (&["envoy", "--upstream", "ftp://127.0.0.1"], "unknown scheme \"ftp\": expected http, https, h2c,"),
+        (
+            &["envoy", "--upstream", "https://ci:hunter2@a"],
+            "(not shown) for '--upstream <HOST:PORT>': user and password",
+        ),
+        (
+            &["envoy", "--upstream", "https://a/?key=hunter2"],
+            "(not shown) for '--upstream <HOST:PORT>': a query is not",
+        ),
+        (&["envoy", "--upstream", "grpc://a"], "grpc:// has no default port"),
+        (
+            &["envoy", "--upstream", "a:1", "--upstream-ca", "ca.pem"],
+            "--upstream-ca: no effect, because a:1 has no TLS",
+        ),
+        (
+            &["envoy", "--upstream", "h2c://a:1", "--upstream-insecure"],
+            "--upstream-insecure: no effect, because h2c://a:1",
+        ),
+        (&["envoy", "--upstream", "https://a", "--upstream-insecure", "--upstream-ca", "a"], "cannot be used with"),
         (&["envoy", "--upstream", "::1:5000"], "expected HOST:PORT"),
         (&["envoy", "--upstream", "a:1", "--admin", "9901"], "expected ADDRESS:PORT"),
         (&["envoy", "--upstream", "a:1", "--timeout", "30"], "expected a time such as 30s, 5min or 1h"),
