@@ -54,8 +54,21 @@ impl Authority {
 
     /// A certificate for a server.
     pub fn server(&self) -> Identity {
-        let name = SanType::DnsName(SERVER.try_into().expect("a DNS name is ASCII"));
-        self.issue(vec![name], ExtendedKeyUsagePurpose::ServerAuth)
+        self.server_for(&[SERVER])
+    }
+
+    /// A certificate for a server with these names and addresses.
+    pub fn server_for(&self, names: &[&str]) -> Identity {
+        let name = |name: &&str| match name.parse() {
+            Ok(address) => SanType::IpAddress(address),
+            Err(_) => SanType::DnsName((*name).try_into().expect("a DNS name is ASCII")),
+        };
+        self.issue(names.iter().map(name).collect(), ExtendedKeyUsagePurpose::ServerAuth)
+    }
+
+    /// The certificate of the authority itself, as PEM.
+    pub fn pem(&self) -> String {
+        self.issuer.pem()
     }
 
     fn issue(&self, names: Vec<SanType>, usage: ExtendedKeyUsagePurpose) -> Identity {

@@ -4,6 +4,8 @@
 mod gate;
 #[path = "run/sources.rs"]
 mod sources;
+#[path = "run/upstreams.rs"]
+mod upstreams;
 
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, TcpListener};
@@ -267,6 +269,32 @@ fn what_cannot_work_is_refused_before_anything_starts() {
         (&["--tls-cert", "text"], &[], "--tls-key <FILE>"),
         (&["--tls-cert", "text", "--tls-key", "text"], &[], "--tls-cert text: expected a certificate in PEM format"),
         (&["--tls-cert", "gone", "--tls-key", "text"], &[], "--tls-cert gone: cannot read it"),
+        (
+            &["--upstream", "https://a/v1"],
+            &[],
+            "a path is not allowed, because the gate forwards each request with the",
+        ),
+        (&["--upstream", "https://ci:run-suite-no-token@a"], &[], "(not shown) for '--upstream <HOST:PORT>': user and"),
+        (&["--upstream", "tcp://a:1"], &[], "unknown scheme \"tcp\": expected http, https, h2c, grpc, grpcs or unix"),
+        (&["--upstream", "h2c://127.0.0.1:1", "--listen", "127.0.0.1:1"], &[], "the gate itself listens there"),
+        (&["--upstream-insecure"], &[], "--upstream-insecure: no effect, because 127.0.0.1:1 has no TLS: use https://"),
+        (
+            &["--upstream", "unix:/a", "--upstream-ca", "text"],
+            &[],
+            "--upstream-ca: no effect, because unix:/a has no TLS",
+        ),
+        (&["--upstream", "https://a", "--upstream-ca", "gone"], &[], "--upstream-ca gone: cannot read it"),
+        (
+            &["--upstream", "https://a", "--upstream-ca", "text"],
+            &[],
+            "--upstream-ca text: expected a certificate in PEM format",
+        ),
+        (
+            &["--upstream", "https://a"],
+            &[("SSL_CERT_FILE", "text")],
+            "the system's list of certificate authorities, text: expected a certificate in PEM format",
+        ),
+        (&["--upstream", "https://a", "--upstream-ca", "text", "--upstream-insecure"], &[], "cannot be used with"),
         (&["--envoy", "gone"], &[], "--envoy gone: not an executable"),
         (&["--envoy", "./old"], &[], "too old for the gate: expected 1.34.0 or later"),
         (&["--envoy", "./odd"], &[], "shows no version of Envoy"),
@@ -276,7 +304,8 @@ fn what_cannot_work_is_refused_before_anything_starts() {
     let port: Case = (&listen, &[], "cannot listen at 127.0.0.1:");
     for (arguments, environment, told) in cases.iter().chain([&port]) {
         let environment = [&[("XDG_CACHE_HOME", "/nowhere-either")], *environment].concat();
-        let arguments = [&["--upstream", "127.0.0.1:1"], *arguments].concat();
+        let upstream: &[&str] = if arguments.contains(&"--upstream") { &[] } else { &["--upstream", "127.0.0.1:1"] };
+        let arguments = [upstream, *arguments].concat();
         let output = command(files.path(), &arguments, &environment).output().expect("it starts");
         let text = said(&output);
         assert_eq!((output.status.code(), text.contains(told)), (Some(2), true), "{arguments:?}: {told}: {text}");
@@ -293,6 +322,8 @@ fn what_cannot_work_is_refused_before_anything_starts() {
         (&["--config", "a", "--keep-forwarded"], "cannot be used with"),
         (&["--config", "a", "--timeout", "1s"], "cannot be used with"),
         (&["--config", "a", "--idle-timeout", "1s"], "cannot be used with"),
+        (&["--config", "a", "--upstream-ca", "ca.pem"], "cannot be used with"),
+        (&["--config", "a", "--upstream-insecure"], "cannot be used with"),
         (&[], "<--upstream <HOST:PORT>|--config <FILE>>"),
     ] {
         let (status, text) = refused(arguments);

@@ -1,0 +1,39 @@
+"""A gRPC server: it prints its port, and answers with what it gets, without any schema."""
+
+from concurrent import futures
+
+import grpc
+
+TRAILER = (("x-trailer", "after the message"),)
+
+
+def unary(request, context):
+    context.set_trailing_metadata(TRAILER)
+    return request
+
+
+def stream(requests, context):
+    context.set_trailing_metadata(TRAILER)
+    yield from requests
+
+
+def fail(request, context):
+    context.abort(grpc.StatusCode.NOT_FOUND, "no such model")
+
+
+handlers = grpc.method_handlers_generic_handler(
+    "test.Echo",
+    {
+        "Unary": grpc.unary_unary_rpc_method_handler(unary),
+        "Stream": grpc.stream_stream_rpc_method_handler(stream),
+        "Fail": grpc.unary_unary_rpc_method_handler(fail),
+    },
+)
+
+if __name__ == "__main__":
+    server = grpc.server(futures.ThreadPoolExecutor(4))
+    server.add_generic_rpc_handlers((handlers,))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    print(f"port {port}", flush=True)
+    server.wait_for_termination()
