@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::NAME;
 use super::forwarding::{self, Forwarding};
-use super::service::{CLUSTER, Service};
+use super::service::Service;
 use crate::yaml::Node;
 
 /// The configuration of an Envoy with the gate in front of one upstream.
@@ -127,7 +127,7 @@ pub(crate) fn bootstrap(proxy: &Proxy) -> Node {
         Admin::Socket(file) => json!({"pipe": {"path": path(file), "mode": 0o600}}),
     });
     let bootstrap = address.map_or_else(|| json!({}), |address| json!({"admin": {"address": address}}));
-    let resources = Node::from(json!({"clusters": [proxy.service.cluster()]}));
+    let resources = Node::from(json!({"clusters": proxy.service.clusters()}));
     Node::from(bootstrap).with("static_resources", resources.with("listeners", Node::list([listener(proxy)])))
 }
 
@@ -150,7 +150,7 @@ fn connection_manager(proxy: &Proxy) -> Node {
     manager["skip_xff_append"] = json!(true);
     manager["stream_idle_timeout"] = json!(forwarding::seconds(proxy.forwarding.idle_timeout));
     manager["upgrade_configs"] = json!([{"upgrade_type": "websocket"}]);
-    manager["route_config"] = forwarding::routes(CLUSTER, &proxy.forwarding, proxy.service.host());
+    manager["route_config"] = forwarding::routes(&proxy.service.target(), &proxy.forwarding);
     if let Some(format) = &proxy.access_log {
         manager["access_log"] = json!([{
             "name": "envoy.access_loggers.stdout",

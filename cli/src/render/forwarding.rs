@@ -62,23 +62,42 @@ pub(super) fn seconds(span: Span) -> String {
     format!("{}s", span.as_seconds())
 }
 
-/// The routes of a connection manager: every request goes to the cluster of that name, with this host in the place of the
-/// caller's, if there is one.
-pub(super) fn routes(cluster: &str, forwarding: &Forwarding, host: Option<String>) -> Value {
-    let mut action = json!({
-        "cluster": cluster,
-        "timeout": seconds(forwarding.timeout),
-        "retry_policy": {"retry_on": RETRY_ON},
+/// Where requests go.
+pub(super) struct Target {
+    /// The name of the cluster.
+    pub cluster: &'static str,
+    /// The name of the cluster for WebSockets, if that is another.
+    pub websockets: Option<&'static str>,
+    /// What takes the place of the caller's `Host`, if anything does.
+    pub host: Option<String>,
+}
+
+/// The routes of a connection manager.
+pub(super) fn routes(target: &Target, forwarding: &Forwarding) -> Value {
+    let action = |cluster: &str| {
+        let mut action = json!({
+            "cluster": cluster,
+            "timeout": seconds(forwarding.timeout),
+            "retry_policy": {"retry_on": RETRY_ON},
+        });
+        if let Some(host) = &target.host {
+            action["host_rewrite_literal"] = json!(host);
+        }
+        action
+    };
+    let websockets = target.websockets.map(|cluster| {
+        let matcher = json!({"exact": "websocket", "ignore_case": true});
+        let matcher = json!({"prefix": "/", "headers": [{"name": "upgrade", "string_match": matcher}]});
+        json!({"match": matcher, "route": action(cluster)})
     });
-    if let Some(host) = host {
-        action["host_rewrite_literal"] = json!(host);
-    }
+    let every = json!({"match": {"prefix": "/"}, "route": action(target.cluster)});
+    let own: Vec<Value> = websockets.into_iter().chain([every]).collect();
     let mut routes = json!({
         "name": "main",
         "virtual_hosts": [{
-            "name": cluster,
+            "name": target.cluster,
             "domains": ["*"],
-            "routes": [{"match": {"prefix": "/"}, "route": action}],
+            "routes": own,
         }],
     });
     if !forwarding.keep_forwarded {
@@ -95,13 +114,11 @@ pub(super) fn routes(cluster: &str, forwarding: &Forwarding, host: Option<String
 /// The options of a cluster for its connections, with that protocol.
 pub(super) fn connections(protocol: Protocol) -> Value {
     let kind = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
-    let (http1, http2) = (json!({}), json!({"allow_connect": true}));
     let (member, config) = match protocol {
-        Protocol::Http1 => ("explicit_http_config", json!({"http_protocol_options": http1})),
-        Protocol::Http2 => ("explicit_http_config", json!({"http2_protocol_options": http2})),
-        Protocol::Negotiated => {
-            ("auto_config", json!({"http_protocol_options": http1, "http2_protocol_options": http2}))
-        }
+        Protocol::Http1 => ("explicit_http_config", json!({"http_protocol_options": {}})),
+        // For WebSockets (RFC 8441), if the service takes them.
+        Protocol::Http2 => ("explicit_http_config", json!({"http2_protocol_options": {"allow_connect": true}})),
+        Protocol::Negotiated => ("auto_config", json!({"http_protocol_options": {}, "http2_protocol_options": {}})),
     };
     json!({kind: {
         "@type": format!("type.googleapis.com/{kind}"),

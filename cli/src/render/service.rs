@@ -7,11 +7,14 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::envoy::{path, socket};
-use super::forwarding;
+use super::forwarding::{self, Target};
 use super::upstream::{Protocol, Upstream, certified_name};
 
 /// The name of the cluster.
-pub(crate) const CLUSTER: &str = "upstream";
+const CLUSTER: &str = "upstream";
+/// The name of the cluster for WebSockets, if the protocol of the other is negotiated: few services take a WebSocket over
+/// HTTP/2 (RFC 8441), and Envoy does not know before it has chosen.
+const WEBSOCKETS: &str = "upstream-websockets";
 
 /// The service that requests are forwarded to.
 #[derive(Debug, Clone)]
@@ -74,26 +77,36 @@ impl Service {
         self.trust == Some(Trust::Any)
     }
 
-    /// The value of `Host` that it gets, if that is not the caller's: a server with TLS usually serves only its own
-    /// names.
-    pub(super) fn host(&self) -> Option<String> {
-        self.trust.as_ref().and_then(|_| self.upstream.authority())
+    /// Where requests for it go.
+    pub(super) fn target(&self) -> Target {
+        let is_negotiated = self.upstream.protocol() == Protocol::Negotiated;
+        Target {
+            cluster: CLUSTER,
+            websockets: is_negotiated.then_some(WEBSOCKETS),
+            // A server with TLS usually serves only its own names.
+            host: self.trust.as_ref().and_then(|_| self.upstream.authority()),
+        }
     }
 
-    /// The cluster.
-    pub(super) fn cluster(&self) -> Value {
+    /// Its clusters.
+    pub(super) fn clusters(&self) -> Vec<Value> {
+        let websockets = self.target().websockets.map(|name| self.cluster(name, Protocol::Http1));
+        [self.cluster(CLUSTER, self.upstream.protocol())].into_iter().chain(websockets).collect()
+    }
+
+    fn cluster(&self, name: &str, protocol: Protocol) -> Value {
         let address = match &self.upstream {
             Upstream::Host { host, port, .. } => socket(host, *port),
             Upstream::Socket(file) => json!({"pipe": {"path": path(file)}}),
         };
         let endpoint = json!({"endpoint": {"address": address}});
         let mut cluster = json!({
-            "name": CLUSTER,
+            "name": name,
             "type": "STATIC",
             // With TLS, the handshake is included, and the service may be far away.
             "connect_timeout": if self.trust.is_some() { "5s" } else { "1s" },
-            "typed_extension_protocol_options": forwarding::connections(self.upstream.protocol()),
-            "load_assignment": {"cluster_name": CLUSTER, "endpoints": [{"lb_endpoints": [endpoint]}]},
+            "typed_extension_protocol_options": forwarding::connections(protocol),
+            "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [endpoint]}]},
         });
         if let Upstream::Host { host, .. } = &self.upstream {
             if certified_name(host).is_ok() {
@@ -103,7 +116,7 @@ impl Service {
                 cluster["dns_lookup_family"] = json!("ALL");
             }
             if let Some(trust) = &self.trust {
-                cluster["transport_socket"] = transport_socket(host, self.upstream.protocol(), trust);
+                cluster["transport_socket"] = transport_socket(host, protocol, trust);
             }
         }
         cluster
@@ -113,9 +126,11 @@ impl Service {
 fn transport_socket(host: &str, protocol: Protocol, trust: &Trust) -> Value {
     let name = certified_name(host);
     let mut common = json!({});
-    // For `Negotiated`, Envoy offers both protocols by itself.
-    if protocol == Protocol::Http2 {
-        common["alpn_protocols"] = json!(["h2"]);
+    match protocol {
+        Protocol::Http1 => common["alpn_protocols"] = json!(["http/1.1"]),
+        Protocol::Http2 => common["alpn_protocols"] = json!(["h2"]),
+        // Envoy offers both by itself.
+        Protocol::Negotiated => {}
     }
     if let Trust::Authorities(file) = trust {
         let (kind, exact) = match name {

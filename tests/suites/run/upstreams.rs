@@ -203,16 +203,22 @@ fn a_websocket_gets_through_if_the_service_takes_it_over_its_protocol() {
                 with_websockets(on_a_port("not-over-2", "AUTO", Some((&identity, BOTH))), false),
                 with_websockets(on_a_port("only-1", "AUTO", Some((&identity, &["http/1.1"]))), false),
                 with_websockets(on_a_port("h2c", "HTTP2", None), true),
+                with_websockets(on_a_port("h2c-without", "HTTP2", None), false),
             ],
         },
     }));
-    for (scheme, name, status) in
-        [("https", "both", 101), ("https", "only-1", 101), ("h2c", "h2c", 101), ("https", "not-over-2", 503)]
-    {
+    for (scheme, name, status) in [
+        ("https", "both", 101),
+        ("https", "not-over-2", 101),
+        ("https", "only-1", 101),
+        ("grpcs", "both", 101),
+        ("h2c", "h2c", 101),
+        ("h2c", "h2c-without", 503),
+    ] {
         let upstream = format!("{scheme}://localhost:{}", service.address(name, V4).port());
-        let options: &[&str] = if scheme == "https" { &["--upstream-ca", "ca.pem"] } else { &[] };
+        let options: &[&str] = if scheme == "h2c" { &[] } else { &["--upstream-ca", "ca.pem"] };
         let gate = gate(&authority, &upstream, options, &[]);
-        let headers = [("connection", "upgrade"), ("upgrade", "websocket"), ("x-api-key", KEY)];
+        let headers = [("connection", "upgrade"), ("upgrade", "WebSocket"), ("x-api-key", KEY)];
         let mut stream = connect(V4, gate.address("listening on http://")).expect("it listens");
         stream.write_all(&get("/chat", &headers)).expect("it is sent");
         let mut inbox = Inbox::new(stream);
