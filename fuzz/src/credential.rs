@@ -1,7 +1,7 @@
 //! The credential of a request, compared with the reference; and a token that is changed.
 //!
-//! Input: header [lines](crate::lines). Keys may be in `Authorization`, `X-API-Key`, the query parameter `api_key` and
-//! the cookie `session`. The bytes of `X-Change` are added to a token, from the place that its first byte names.
+//! Input: header [lines](crate::lines). Keys may be in `Authorization`, `X-API-Key`, the query parameter `api_key`, the
+//! cookie `session` and, after `gate`, in a subprotocol. The bytes of `X-Change` are added to a token, from the place that its first byte names.
 
 use std::sync::LazyLock;
 
@@ -12,9 +12,11 @@ use serde_json::{Value, json};
 
 use crate::lines::Lines;
 
-static DOCUMENT: LazyLock<Value> = LazyLock::new(
-    || json!({"key_sources": ["bearer", {"header": "x-api-key"}, {"query": "api_key"}, {"cookie": "session"}]}),
-);
+static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
+    json!({"key_sources": [
+        "bearer", {"header": "x-api-key"}, {"query": "api_key"}, {"cookie": "session"}, {"websocket_protocol": "gate"},
+    ]})
+});
 static POLICY: LazyLock<Policy> =
     LazyLock::new(|| Policy::load(DOCUMENT.to_string().as_bytes(), &|_| None).expect("the policy stands").policy);
 static REFERENCE: LazyLock<Document> =
@@ -83,7 +85,7 @@ pub fn run(input: &[u8]) {
     let presented = match find(&request, query, POLICY.key_sources(), MAX_KEY_LENGTH) {
         Presented::Nothing => credential::Presented::Nothing,
         Presented::Several => credential::Presented::Several,
-        Presented::Malformed(source) => credential::Presented::Malformed(source),
+        Presented::Empty(source) | Presented::Malformed(source) => credential::Presented::Malformed(source),
         Presented::Key(source, key) => credential::Presented::Key(source, key.into_owned()),
     };
     let expected = credential::present(&REFERENCE.key_sources, &request::Request(headers.clone()), path::query(target));

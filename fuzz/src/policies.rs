@@ -146,6 +146,7 @@ fn key_sources(bytes: &mut Unstructured<'_>) -> Result<Value> {
         json!({"query": "a.b"}),
         json!({"cookie": "session"}),
         json!({"cookie": "api_key"}),
+        json!({"websocket_protocol": "gate"}),
     ];
     let count = bytes.int_in_range(1..=4)?;
     let mut chosen = Vec::new();

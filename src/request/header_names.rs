@@ -17,7 +17,7 @@
 //! Where no path is public, a CORS preflight needs a key too.
 
 /// Headers in which a proxy states its client's address or identity. With any of them, the peer is not the caller.
-pub(crate) const NAMES_A_CLIENT: [&str; 15] = [
+pub(crate) const NAMES_A_CLIENT: [&str; 21] = [
     "forwarded",
     "via",
     "x-real-ip",
@@ -33,6 +33,12 @@ pub(crate) const NAMES_A_CLIENT: [&str; 15] = [
     "x-forwarded-host",
     "x-forwarded-prefix",
     "x-original-forwarded-for",
+    "cf-connecting-ipv6",
+    "fly-client-ip",
+    "x-appengine-user-ip",
+    "x-azure-clientip",
+    "x-proxyuser-ip",
+    "x-remote-addr",
 ];
 
 /// Headers that contain the client's address, even if the client is the peer. Envoy writes the second one on its edge

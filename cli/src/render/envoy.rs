@@ -148,6 +148,8 @@ fn connection_manager(proxy: &Proxy) -> Node {
     // address.
     manager["use_remote_address"] = json!(true);
     manager["skip_xff_append"] = json!(true);
+    // The gate decides when all headers are there: a caller who sends them slowly may not hold a connection.
+    manager["request_headers_timeout"] = json!("10s");
     manager["stream_idle_timeout"] = json!(forwarding::seconds(proxy.forwarding.idle_timeout));
     manager["upgrade_configs"] = json!([{"upgrade_type": "websocket"}]);
     manager["route_config"] = forwarding::routes(&proxy.service.target(), &proxy.forwarding);

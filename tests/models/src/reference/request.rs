@@ -67,7 +67,7 @@ pub const MAX_URL_BYTES: usize = 1024;
 pub const MAX_PARTS: usize = 64;
 
 /// Headers that name another client.
-const NAMES_A_CLIENT: [&str; 15] = [
+const NAMES_A_CLIENT: [&str; 21] = [
     "forwarded",
     "via",
     "x-real-ip",
@@ -83,6 +83,12 @@ const NAMES_A_CLIENT: [&str; 15] = [
     "x-forwarded-host",
     "x-forwarded-prefix",
     "x-original-forwarded-for",
+    "cf-connecting-ipv6",
+    "fly-client-ip",
+    "x-appengine-user-ip",
+    "x-azure-clientip",
+    "x-proxyuser-ip",
+    "x-remote-addr",
 ];
 
 /// A name in the view of a backend that ignores letter case, and all characters except letters and digits.
