@@ -1,12 +1,20 @@
 //! Policy updates by filesystem ECDS: a valid one takes effect without a restart; a refused one leaves the old policy
 //! active and shows in Envoy's counters and log.
 
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use portcullis_tests::bootstrap::Gate;
+use portcullis_tests::bootstrap::{Gate, replace};
+use portcullis_tests::envoy::{Envoy, V4};
 use portcullis_tests::fleet::Fleet;
+use portcullis_tests::http1::{Client, request};
+use portcullis_tests::listener::Kind;
 use portcullis_tests::load::Load;
+use portcullis_tests::message::pairs;
+use portcullis_tests::net::connect;
 use portcullis_tests::poll;
+use portcullis_tests::stage::{bootstrap, listener};
+use portcullis_tests::upstream::Upstream;
 use serde_json::{Value, json};
 
 /// Updates to a policy that must be refused, and checks that only the counters change.
@@ -169,4 +177,39 @@ fn no_request_is_lost_while_policies_change_and_a_revoked_key_stops_at_once() {
     // The first hundred are a warm-up.
     let (first, last) = (resident[0], resident[resident.len() - 1]);
     assert!(last < first + GROWTH, "resident memory grows: {resident:?} KiB");
+}
+
+/// With LDS, the policy is a part of the listener.
+#[test]
+fn with_lds_an_open_connection_keeps_the_old_policy() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let upstream = Upstream::start();
+    let with = |policy: &Value| bootstrap(vec![listener("main", Kind::Edge, policy)], &upstream).document();
+    let deliver = |policy: &Value| {
+        let mut listener = with(policy)["static_resources"]["listeners"][0].take();
+        listener["@type"] = json!("type.googleapis.com/envoy.config.listener.v3.Listener");
+        replace(directory.path(), "listeners.json", &json!({"resources": [listener]}).to_string());
+    };
+    deliver(&old_policy());
+    let mut document = with(&old_policy());
+    document["static_resources"]["listeners"] = json!([]);
+    let source =
+        json!({"path": directory.path().join("listeners.json"), "watched_directory": {"path": directory.path()}});
+    document["dynamic_resources"] = json!({"lds_config": {"resource_api_version": "V3", "path_config_source": source}});
+    let envoy = Envoy::start(&document);
+    let address = poll::until("the listener is there", || {
+        let all = envoy.admin().stats("listener_manager.total_listeners_active").expect("the admin interface answers");
+        all.values().any(|count| *count == 1).then(|| envoy.address("main", V4))
+    });
+    let ask = |client: &mut Client<TcpStream>, key: &str| {
+        let bytes = request(b"GET", b"/v2/models", b"gate.test", &pairs(&[("x-api-key", key)]), None);
+        client.send(&bytes).expect("Envoy replies").status
+    };
+    let open = || Client::new(connect(V4, address).expect("Envoy listens"));
+    let mut old = open();
+    assert_eq!(ask(&mut old, "ecds-old-key"), 200);
+    deliver(&new_policy());
+    poll::until("a new connection has the new policy", || (ask(&mut open(), "ecds-new-key") == 200).then_some(()));
+    assert_eq!(ask(&mut open(), "ecds-old-key"), 401);
+    assert_eq!((ask(&mut old, "ecds-old-key"), ask(&mut old, "ecds-new-key")), (200, 401), "until it is drained");
 }

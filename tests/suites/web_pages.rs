@@ -97,7 +97,7 @@ fn a_key_in_the_query_is_logged_only_if_it_was_denied() {
     assert_eq!(send(&envoy, "GET", &format!("/a?b=1&api_key={KEY}"), &[]).status, 200);
     assert_eq!(send(&envoy, "GET", "/a?api_key=a-key-with-a-typo", &[]).status, 401);
     let lines = |file: &Path| fs::read_to_string(file).unwrap_or_default();
-    // Envoy writes its logs every ten seconds.
+    // Envoy writes its logs with a delay.
     poll::until("both lines", || (lines(&whole).lines().count() == 2).then_some(()));
     assert_eq!(lines(&whole), "/a?b=1\n/a?api_key=a-key-with-a-typo\n");
     assert_eq!(lines(&without_query), "/a\n/a\n");
