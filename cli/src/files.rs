@@ -1,7 +1,7 @@
 //! The policy (`policy.yaml`, written by people), the key store (`keys.json`, written by the command), and the
 //! effective policy that the gate gets: both merged into one document.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
@@ -48,20 +48,26 @@ impl PolicyFile {
     /// # Errors
     /// If a file cannot be read, or where the two contradict each other.
     pub(crate) fn read(&self) -> Result<EffectivePolicy> {
-        let policy = read_policy(&self.file)?;
+        self.with_store(read_policy(&self.file)?)
+    }
+
+    fn with_store(&self, policy: Node) -> Result<EffectivePolicy> {
         let store = self.store_path().map(|path| Store::read(&path)).transpose()?;
         merge(policy, store.as_ref(), &self.file)
     }
 
-    /// Reads files that are read again whenever they change. `had_store` is whether the store existed the last time.
+    /// Reads files that are read again whenever they change.
     ///
     /// # Errors
     /// As [`read`](Self::read), or if the store has vanished: without it, all of its keys would be revoked.
-    pub(crate) fn read_again(&self, had_store: &Cell<bool>) -> Result<EffectivePolicy> {
-        let read = self.read();
+    pub(crate) fn read_again(&self, followed: &Followed) -> Result<EffectivePolicy> {
+        let read = read_policy(&self.file).and_then(|policy| {
+            followed.read.replace(Some(policy.clone()));
+            self.with_store(policy)
+        });
         let path = self.expected_store();
         let is_gone = read.as_ref().map_or_else(|_| !is_there(&path), |merged| !merged.has_store);
-        if had_store.get() && is_gone {
+        if followed.had_store.get() && is_gone {
             let store = path.display();
             bail!(
                 "the key store {store} has vanished: restore it. Its keys are still valid; to revoke them all, use \
@@ -69,8 +75,16 @@ impl PolicyFile {
             );
         }
         let merged = read?;
-        had_store.set(merged.has_store);
+        followed.had_store.set(merged.has_store);
         Ok(merged)
+    }
+
+    /// Returns the last policy that was accepted, with the keys as they are now: a key can be revoked while the policy is
+    /// invalid. `None` if there is none, or if the keys are not valid either.
+    pub(crate) fn accepted_with_new_keys(&self, followed: &Followed) -> Option<EffectivePolicy> {
+        let policy = followed.accepted.borrow().clone()?;
+        let has_store = self.store_path().is_some();
+        self.with_store(policy).ok().filter(|_| has_store)
     }
 
     /// Reads both files, and compiles the effective policy as the gate does.
@@ -86,6 +100,25 @@ impl PolicyFile {
     /// Every file that [`read`](Self::read) uses, including those that do not exist yet.
     pub(crate) fn files(&self) -> Vec<PathBuf> {
         vec![self.file.clone(), self.expected_store()]
+    }
+}
+
+/// What was read of files that are read again whenever they change.
+#[derive(Debug, Default)]
+pub(crate) struct Followed {
+    /// Whether the store existed the last time.
+    had_store: Cell<bool>,
+    /// The policy that was read last, without its store.
+    read: RefCell<Option<Node>>,
+    /// The last one that was accepted.
+    accepted: RefCell<Option<Node>>,
+}
+
+impl Followed {
+    /// Notes that the gate would accept what was read last.
+    pub(crate) fn accept(&self) {
+        let read = self.read.take();
+        self.accepted.replace(read);
     }
 }
 

@@ -1,6 +1,6 @@
 //! `portcullis init`: writes a starter policy and an empty key store.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
@@ -31,22 +31,23 @@ impl Init {
     pub(crate) fn run(self) -> Result<bool> {
         let directory = self.directory.unwrap_or_default();
         let (policy, store) = (directory.join(POLICY), directory.join(Store::NAME));
-        for file in [&policy, &store] {
-            if file.is_symlink() || file.exists() {
-                bail!(
-                    "{} already exists and is not overwritten: move it away, or use another --directory",
-                    file.display()
-                );
-            }
+        let is_there = |file: &Path| file.is_symlink() || file.exists();
+        if is_there(&policy) {
+            bail!(
+                "{} already exists and is not overwritten: move it away, or use another --directory",
+                policy.display()
+            );
         }
         std::fs::create_dir_all(&directory).with_context(|| format!("cannot create {}", directory.display()))?;
-        Locked::open(&store)?.save()?;
+        // `portcullis keys` may have created it before.
+        let has_store = is_there(&store);
+        if !has_store {
+            Locked::open(&store)?.save()?;
+        }
         write_atomically(&policy, STARTER.as_bytes(), 0o644)?;
-        note(format_args!(
-            "created {} (edit it) and {} (`portcullis keys` writes it)",
-            policy.display(),
-            store.display()
-        ));
+        let (and, about_store) =
+            if has_store { (";", "was there already, and is kept") } else { (" and", "(`portcullis keys` writes it)") };
+        note(format_args!("created {} (edit it){and} {} {about_store}", policy.display(), store.display()));
         note("next:");
         note("  portcullis keys generate --consumer ci --expires 90d");
         note("  portcullis lint");

@@ -1,6 +1,5 @@
 //! Writes rendered documents, once or whenever something changes.
 
-use std::cell::Cell;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -13,7 +12,7 @@ use portcullis::document::Mode;
 use portcullis::value::VariableName;
 
 use super::document::KeylessPolicy;
-use crate::files::PolicyFile;
+use crate::files::{Followed, PolicyFile};
 use crate::mode;
 use crate::output::{note, print};
 use crate::store::write_atomically;
@@ -35,9 +34,9 @@ pub(crate) struct Source {
     /// written
     #[arg(long, requires = "output_file")]
     watch: bool,
-    /// Whether there was a store the last time.
+    /// What was read before.
     #[arg(skip)]
-    had_store: Cell<bool>,
+    followed: Followed,
 }
 
 /// The oldest filter that reads every field of a document: an older one would refuse it. A field that is added later
@@ -97,7 +96,9 @@ impl Source {
             }
             let is_written = written.unwrap_or(false);
             if !is_written {
-                note("nothing is written: the last rendered file is kept");
+                note(
+                    "nothing is written: the last rendered file is kept, and keys that were revoked since are valid there",
+                );
             }
             patience = if is_written { Duration::MAX } else { watch::REMINDER };
         }
@@ -130,7 +131,7 @@ impl Source {
         format: Format,
         documents: &impl Fn(&KeylessPolicy) -> Result<Vec<Node>>,
     ) -> Result<Option<Rendered>> {
-        let merged = self.policy.read_again(&self.had_store)?;
+        let merged = self.policy.read_again(&self.followed)?;
         let overridden = merged.overridden_mode.clone();
         let keyless = KeylessPolicy::new(merged, self.mode)?;
         if !keyless.refused.is_empty() {

@@ -186,10 +186,19 @@ impl Live {
 
     /// Delivers the changed policy to Envoy, unless the gate would refuse it.
     fn change(&mut self) {
+        let was_refused = self.is_refused;
         let changed = self.source.read(&self.overrides).and_then(|ready| self.write(&ready));
         self.is_refused = changed.is_err();
-        if let Err(error) = changed {
-            note(format_args!("{RED}refused{RED:#}: {error:#}. The previous policy stays active"));
+        match changed {
+            Ok(()) if was_refused && self.pending.is_none() => note("the files are valid again, and as what is live"),
+            Ok(()) => {}
+            Err(error) => {
+                // A key can be revoked even now.
+                let keys = self.source.read_keys_alone(&self.overrides);
+                let has_keys = keys.is_some_and(|ready| self.write(&ready).is_ok());
+                let keys = if has_keys { ", with the keys of the store as they are now" } else { "" };
+                note(format_args!("{RED}refused{RED:#}: {error:#}. The previous policy stays active{keys}"));
+            }
         }
     }
 

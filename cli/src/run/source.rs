@@ -1,6 +1,5 @@
 //! The source of the policy, and overrides from the command line.
 
-use std::cell::Cell;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -12,7 +11,7 @@ use portcullis::{Document, Loaded};
 use serde_json::json;
 
 use super::exposure;
-use crate::files::{EffectivePolicy, POLICY, PolicyFile, environment, merge};
+use crate::files::{EffectivePolicy, Followed, POLICY, PolicyFile, environment, merge};
 use crate::import::deepaas::{self, VARIABLE as TOKEN};
 use crate::import::orchestra::VARIABLE as API_KEYS;
 use crate::import::orchestra_as_policy;
@@ -54,8 +53,8 @@ pub(super) struct Options {
 /// The source of the policy.
 #[derive(Debug)]
 pub(super) enum Source {
-    /// `policy.yaml` and `keys.json`, and whether there was a `keys.json` the last time.
-    Files(PolicyFile, Cell<bool>),
+    /// `policy.yaml` and `keys.json`.
+    Files(PolicyFile, Followed),
     /// Orchestra's `api_keys.json`.
     ApiKeys(PathBuf),
     /// One token for every path.
@@ -105,7 +104,7 @@ impl Source {
                 }
                 return Ok(Self::DeepaasFile(file));
             }
-            Options { policy: Some(file), .. } => return Ok(Self::Files(file, Cell::default())),
+            Options { policy: Some(file), .. } => return Ok(Self::Files(file, Followed::default())),
             Options { bearer_token: Some(token), .. } => {
                 return digest(token.0.as_bytes(), "--bearer-token").map(Self::Token);
             }
@@ -124,13 +123,13 @@ impl Source {
             (Some(token), None) => Self::deepaas(&token, TOKEN),
             (None, Some(file)) => Ok(Self::ApiKeys(file.into())),
             (None, None) if Path::new(POLICY).exists() => {
-                Ok(Self::Files(PolicyFile { file: POLICY.into(), store: None }, Cell::default()))
+                Ok(Self::Files(PolicyFile { file: POLICY.into(), store: None }, Followed::default()))
             }
             // If there are keys, the gate is not meant to be open.
             (None, None) if Path::new(Store::NAME).exists() => {
                 bail!(
-                    "found {}, but no {POLICY}: write the policy that its keys belong to (docs/configuration.md), or \
-                     use --policy FILE",
+                    "found {}, but no {POLICY}: write the policy that its keys belong to (`portcullis init` writes one), \
+                     or use --policy FILE",
                     Store::NAME
                 )
             }
@@ -164,8 +163,8 @@ impl Source {
         if let Some(file) = self.files().iter().find(|file| file.exists() && !file.is_file()) {
             bail!("{}: expected a regular file, because it is read again whenever it changes", file.display());
         }
-        let (mut merged, mut remarks) = match self {
-            Self::Files(files, had_store) => (files.read_again(had_store)?, Vec::new()),
+        let (merged, remarks) = match self {
+            Self::Files(files, followed) => (files.read_again(followed)?, Vec::new()),
             Self::ApiKeys(file) => orchestra_as_policy(file)?,
             Self::Token(digest) => {
                 let policy = one_token("bearer-token", digest).with("key_sources", Node::list([Node::from("bearer")]));
@@ -182,6 +181,22 @@ impl Source {
                 (merge(open, None, Path::new("no policy"))?, Vec::new())
             }
         };
+        let ready = Ready::new(merged, remarks, overrides)?;
+        if let Self::Files(_, followed) = self {
+            followed.accept();
+        }
+        Ok(ready)
+    }
+
+    /// Reads and compiles the last policy that was accepted, with the keys as they are now.
+    pub(super) fn read_keys_alone(&self, overrides: &Overrides) -> Option<Ready> {
+        let Self::Files(files, followed) = self else { return None };
+        Ready::new(files.accepted_with_new_keys(followed)?, Vec::new(), overrides).ok()
+    }
+}
+
+impl Ready {
+    fn new(mut merged: EffectivePolicy, mut remarks: Vec<String>, overrides: &Overrides) -> Result<Self> {
         overrides.add_to(&mut merged);
         if overrides.dev_token {
             let (token, _) = DEV_TOKEN;
@@ -197,7 +212,7 @@ impl Source {
         remarks
             .extend(refused.map(|entry| format!("{}: invalid key entry skipped: {entry}", merged.place(&entry.path))));
         let exposure = exposure::lines(&merged.document()?);
-        Ok(Ready { keyless: KeylessPolicy::new(merged, None)?, loaded, exposure, remarks })
+        Ok(Self { keyless: KeylessPolicy::new(merged, None)?, loaded, exposure, remarks })
     }
 }
 
@@ -209,6 +224,9 @@ fn is_of_deepaas(file: &Path) -> bool {
 /// The digest of a token, which must be one that a bearer can present.
 fn digest(token: &[u8], from: &str) -> Result<Digest> {
     let token = token.strip_suffix(b"\n").unwrap_or(token);
+    if token.is_empty() {
+        bail!("{from}: the token is empty: is the variable set that it comes from?");
+    }
     if let Some(why) = NotAKey::of(token) {
         bail!("{from}: invalid token (not shown): {why}: expected the token itself");
     }

@@ -114,8 +114,8 @@ impl Envoy {
             names.push("none");
         }
         match expected {
-            Some(ExpectedPolicy { file, gate, digest, keys, has_store }) => match self.gates.get(gate) {
-                Some(serves) if serves.digest != *digest => {
+            Some(ExpectedPolicy { file, gate, digest, digest_in_run, keys, has_store }) => match self.gates.get(gate) {
+                Some(serves) if ![*digest, *digest_in_run].contains(&serves.digest) => {
                     let has_lost_keys = !has_store && usize::try_from(serves.keys).is_ok_and(|served| served > *keys);
                     let store = if has_lost_keys {
                         "; there is no key store beside it: if it has vanished, restore it first (`portcullis keys \

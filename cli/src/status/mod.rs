@@ -10,7 +10,7 @@ use anyhow::{Result, anyhow, bail};
 use clap::Args;
 
 use crate::admin::Client;
-use crate::files::PolicyFile;
+use crate::files::{PolicyFile, environment};
 use crate::output::Output;
 use envoy::Envoy;
 
@@ -55,6 +55,8 @@ pub(crate) struct ExpectedPolicy {
     gate: String,
     /// 48 bits of the policy's digest.
     digest: u64,
+    /// The same with `access_log`, which `portcullis run` sets.
+    digest_in_run: u64,
     /// The number of its keys.
     keys: usize,
     /// Whether it includes a store.
@@ -104,9 +106,12 @@ impl Status {
 
     fn expected(&self) -> Result<Option<ExpectedPolicy>> {
         let Some(file) = &self.policy else { return Ok(None) };
-        let (merged, loaded) = PolicyFile { file: file.clone(), store: self.store.clone() }.load()?;
+        let (mut merged, loaded) = PolicyFile { file: file.clone(), store: self.store.clone() }.load()?;
         let (gate, digest) = (loaded.policy.name().to_owned(), loaded.policy.digest().first_48_bits());
         let keys = loaded.policy.keyring().len();
-        Ok(Some(ExpectedPolicy { file: file.display().to_string(), gate, digest, keys, has_store: merged.has_store }))
+        merged.node.set("access_log", true.into());
+        let digest_in_run = merged.compile(&environment)?.policy.digest().first_48_bits();
+        let (file, has_store) = (file.display().to_string(), merged.has_store);
+        Ok(Some(ExpectedPolicy { file, gate, digest, digest_in_run, keys, has_store }))
     }
 }

@@ -1,10 +1,11 @@
 //! Where the policy comes from: files and tokens, live, and never opened by an accident.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use portcullis::keys::Digest;
-use portcullis_tests::bytes::contains;
+use portcullis_tests::bytes::{contains, said};
 use portcullis_tests::envoy::V4;
 use portcullis_tests::http1::{Client, get};
 use portcullis_tests::net::connect;
@@ -43,6 +44,48 @@ fn a_change_of_a_file_is_live_and_a_refused_one_is_told_and_changes_nothing() {
     gate.write("policy.yaml", &policy(SECOND));
     gate.write("keys.json", r#"{"version": 1, "consumers": {}}"#);
     poll::until("the first key is revoked", || (statuses() == [401, 200]).then_some(()));
+}
+
+/// Somebody edits the policy, while somebody else revokes a key.
+#[test]
+fn a_key_is_revoked_while_the_policy_is_invalid() {
+    let upstream = Upstream::start();
+    let (valid, invalid) = (policy(KEY), format!("{}colour: red\n", policy(KEY)));
+    let files = [("policy.yaml", valid.as_str()), ("keys.json", &store(SECOND))];
+    let gate = Gate::start(folder(&files), upstream.address(), &[], &[]);
+    let status = |key| gate.status("/v2", &[("x-api-key", key)]);
+    assert_eq!((status(KEY), status(SECOND)), (200, 200));
+    gate.write("policy.yaml", &invalid);
+    gate.waits_for("The previous policy stays active, with the keys of the store as they are now");
+    assert_eq!((status(KEY), status(SECOND)), (200, 200));
+    gate.write("keys.json", r#"{"version": 1, "consumers": {}}"#);
+    poll::until("the key is revoked", || (status(SECOND) == 401).then_some(()));
+    assert_eq!(status(KEY), 200);
+    gate.write("policy.yaml", &valid);
+    gate.waits_for("the files are valid again, and as what is live");
+    assert_eq!((status(KEY), status(SECOND)), (200, 401));
+}
+
+/// `run` sets `access_log`, which changes the digest.
+#[test]
+fn status_compares_with_the_policy_of_run() {
+    let upstream = Upstream::start();
+    let folder = folder(&[("policy.yaml", &policy(KEY))]);
+    let file = folder.path().join("policy.yaml");
+    let gate = Gate::start(folder, upstream.address(), &["--admin", "127.0.0.1:0"], &[]);
+    let admin = gate.address("admin interface is at http://").to_string();
+    let status = || {
+        let command = [Path::new("status"), &file, Path::new("--admin"), Path::new(&admin)];
+        Command::new(paths::command()).args(command).output().expect("the command starts")
+    };
+    let output = status();
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    // Another policy in the same file is another one for it, too: this one is refused, and never live.
+    gate.write("policy.yaml", &format!("{}public_paths: [/x]\n", policy(KEY)));
+    gate.waits_for("refused");
+    gate.write("policy.yaml", &policy(SECOND));
+    poll::until("the other policy is live", || (gate.status("/v2", &[("x-api-key", SECOND)]) == 200).then_some(()));
+    assert_eq!(status().status.code(), Some(0));
 }
 
 #[test]
