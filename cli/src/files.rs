@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::Args;
+use portcullis::document::{Problem, Refusal};
 use portcullis::{Document, Loaded, Policy};
 
 use crate::store::Store;
-use crate::yaml::{Node, Place, Tree};
+use crate::yaml::{Node, Place, Position, Tree};
 
 /// The default file name of the policy.
 pub(crate) const POLICY: &str = "policy.yaml";
@@ -181,7 +182,7 @@ impl EffectivePolicy {
     /// The first thing that the gate would refuse.
     pub(crate) fn document(&self) -> Result<Document> {
         let json = self.node.to_json()?;
-        Document::read(&json).map_err(|refusal| anyhow!("{}: {refusal}", self.place(&refusal.path)))
+        Document::read(&json).map_err(|refusal| anyhow!("{}: {refusal}", self.place_of(&refusal)))
     }
 
     /// Compiles the document with the same core as the filter.
@@ -190,12 +191,25 @@ impl EffectivePolicy {
     /// The first thing that the gate would refuse.
     pub(crate) fn compile(&self, environment: &dyn Fn(&str) -> Option<Vec<u8>>) -> Result<Loaded> {
         Policy::load(&self.node.to_json()?, environment)
-            .map_err(|refusal| anyhow!("{}: the gate would refuse this policy: {refusal}", self.place(&refusal.path)))
+            .map_err(|refusal| anyhow!("{}: the gate would refuse this policy: {refusal}", self.place_of(&refusal)))
+    }
+
+    fn place_of(&self, refusal: &Refusal) -> Place {
+        Place::new(&self.file, refused_at(&self.node, refusal))
     }
 
     /// The place of `path`, as `FILE:LINE:COLUMN`.
     pub(crate) fn place(&self, path: &str) -> String {
         Place::new(&self.file, self.node.position(path)).to_string()
+    }
+}
+
+/// The position of what the gate refuses. Of a field of the whole document whose name is not shown, there is none.
+pub(crate) fn refused_at(policy: &Node, refusal: &Refusal) -> Option<Position> {
+    match &refusal.problem {
+        Problem::UnknownField { name: Some(name), .. } => policy.name_position(&refusal.path, name),
+        Problem::UnknownField { name: None, .. } if refusal.path.is_empty() => None,
+        _ => policy.position(&refusal.path),
     }
 }
 

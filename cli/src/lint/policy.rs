@@ -8,6 +8,7 @@ use portcullis::{Policy, Timestamp};
 use super::code::Code;
 use super::finding::Finding;
 use super::{access, keys};
+use crate::files::refused_at;
 use crate::yaml::{Node, Place, Tree};
 
 /// The maximum number of refusals that are reported.
@@ -133,9 +134,7 @@ impl Subject<'_> {
             _ => (why, last.to_owned()),
         };
         let mut place = (self.place)(&refusal.path);
-        if let Problem::UnknownField { name: Some(name), .. } = &refusal.problem {
-            place.at = self.node.name_position(&refusal.path, name).or(place.at);
-        }
+        place.at = refused_at(self.node, refusal);
         Finding::new(Code::Refused, place, message, fix)
     }
 
