@@ -39,7 +39,7 @@ pub(super) fn path_in_query(query: &[u8]) -> Option<&[u8]> {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct QueryOverrides {
     pub(super) method: bool,
-    /// The path, by which part of it or whole.
+    /// The path, or a part of it.
     pub(super) root: bool,
 }
 
