@@ -53,8 +53,11 @@ impl PolicyFile {
     }
 
     fn with_store(&self, policy: Node) -> Result<EffectivePolicy> {
-        let store = self.store_path().map(|path| Store::read(&path)).transpose()?;
-        merge(policy, store.as_ref(), &self.file)
+        merge(policy, self.read_store()?.as_ref(), &self.file)
+    }
+
+    fn read_store(&self) -> Result<Option<Store>> {
+        self.store_path().map(|path| Store::read(&path)).transpose()
     }
 
     /// Reads files that are read again whenever they change.
@@ -63,8 +66,10 @@ impl PolicyFile {
     /// As [`read`](Self::read), or if the store has vanished: without it, all of its keys would be revoked.
     pub(crate) fn read_again(&self, followed: &Followed) -> Result<EffectivePolicy> {
         let read = read_policy(&self.file).and_then(|policy| {
-            followed.read.replace(Some(policy.clone()));
-            self.with_store(policy)
+            let store = self.read_store()?;
+            let merged = merge(policy.clone(), store.as_ref(), &self.file);
+            followed.read.replace(Some((policy, store)));
+            merged
         });
         let path = self.expected_store();
         let is_gone = read.as_ref().map_or_else(|_| !is_there(&path), |merged| !merged.has_store);
@@ -80,12 +85,15 @@ impl PolicyFile {
         Ok(merged)
     }
 
-    /// Returns the last policy that was accepted, with the keys as they are now: a key can be revoked while the policy is
-    /// invalid. `None` if there is none, or if the keys are not valid either.
-    pub(crate) fn accepted_with_new_keys(&self, followed: &Followed) -> Option<EffectivePolicy> {
-        let policy = followed.accepted.borrow().clone()?;
-        let has_store = self.store_path().is_some();
-        self.with_store(policy).ok().filter(|_| has_store)
+    /// Returns what was accepted last, without what the store has revoked since: a key can be revoked while the policy is
+    /// invalid. What the store has added waits for a valid policy, whose roles and rules may differ. `None` if there was no
+    /// store, or if it cannot be read.
+    pub(crate) fn accepted_without_revoked(&self, followed: &Followed) -> Option<EffectivePolicy> {
+        let (policy, Some(accepted)) = followed.accepted.borrow().clone()? else { return None };
+        let path = self.expected_store();
+        // A pipe would be waited for.
+        let now = path.is_file().then(|| Store::read(&path).ok())??;
+        merge(policy, Some(&accepted.without_revoked(&now)), &self.file).ok()
     }
 
     /// Reads both files, and compiles the effective policy as the gate does.
@@ -109,10 +117,10 @@ impl PolicyFile {
 pub(crate) struct Followed {
     /// Whether the store existed the last time.
     had_store: Cell<bool>,
-    /// The policy that was read last, without its store.
-    read: RefCell<Option<Node>>,
-    /// The last one that was accepted.
-    accepted: RefCell<Option<Node>>,
+    /// The policy and the store that were read last.
+    read: RefCell<Option<(Node, Option<Store>)>>,
+    /// The last ones that were accepted.
+    accepted: RefCell<Option<(Node, Option<Store>)>>,
 }
 
 impl Followed {

@@ -41,6 +41,7 @@ impl Init {
         std::fs::create_dir_all(&directory).with_context(|| format!("cannot create {}", directory.display()))?;
         // `portcullis keys` may have created it before.
         let has_store = is_there(&store);
+        let mode = if has_store { Store::read(&store)?.mode_override } else { None };
         if !has_store {
             Locked::open(&store)?.save()?;
         }
@@ -48,6 +49,9 @@ impl Init {
         let (and, about_store) =
             if has_store { (";", "was there already, and is kept") } else { (" and", "(`portcullis keys` writes it)") };
         note(format_args!("created {} (edit it){and} {} {about_store}", policy.display(), store.display()));
+        if let Some(mode) = mode {
+            note(format_args!("{} overrides the mode of the policy: {}", store.display(), mode.as_str()));
+        }
         note("next:");
         note("  portcullis keys generate --consumer ci --expires 90d");
         note("  portcullis lint");

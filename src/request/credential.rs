@@ -84,6 +84,10 @@ pub(crate) fn is_in(request: &Request<'_>, place: &KeySource) -> bool {
     if is_absent(request, place) {
         return false;
     }
+    // Also outside of a handshake: nobody else may read it there.
+    if let KeySource::WebsocketProtocol(marker) = place {
+        return keys_and_others(request, &[marker.as_str()]).any(|protocol| protocol.is_ok());
+    }
     let query = request.path.and_then(|path| split_query(path).1);
     !matches!(in_source(request, query, place, 0, MAX_KEY_LENGTH), Presented::Nothing)
 }
@@ -139,7 +143,13 @@ fn in_protocols<'a>(request: &Request<'a>, marker: &str, source: usize) -> Prese
     }
     let marker = [marker];
     let keys = keys_and_others(request, &marker).filter_map(Result::ok).map(Some);
-    only_one(source, keys, |key| Some(key.into()))
+    let is_alone = request.values_alike(PROTOCOL).all(|(is_exact, _)| is_exact);
+    match only_one(source, keys, |key| Some(key.into())) {
+        Presented::Nothing => Presented::Nothing,
+        // As for a header: another spelling is a second credential.
+        _ if defence!("second-protocol-header") && !is_alone => Presented::Several,
+        found => found,
+    }
 }
 
 /// Returns the only value of a source. If not all values were inspected, the result is [`Presented::Several`].

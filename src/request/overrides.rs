@@ -74,7 +74,8 @@ pub(super) fn overrides_in_query(method: &[u8], query: &[u8]) -> QueryOverrides 
 ///   [path](path_in_query) in clear text.
 fn is_path_parameter(name: &[u8]) -> bool {
     let decoded: Cow<'_, [u8]> = percent_decode(name).into();
-    matches!(name, b"/remote" | [b'%', b'2', b'f' | b'F', ..])
+    &*decoded == b"/remote"
+        || matches!(name, [b'%', b'2', b'f' | b'F', ..])
         || [&b":method"[..], b":action", b":default_"].iter().any(|kind| memmem::find(&decoded, kind).is_some())
 }
 

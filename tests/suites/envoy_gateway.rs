@@ -15,12 +15,13 @@ const DEMO: &str = "pk_demo_ci_not_a_secret";
 /// the upstream is not reached.
 type Promise = (&'static str, &'static str, &'static [(&'static str, &'static str)], u16, &'static str);
 
-const PROMISES: [Promise; 16] = [
+const PROMISES: [Promise; 17] = [
     ("GET", "/v2/models", &[], 401, ""),
     ("GET", "/v2/models", &[("x-api-key", "gateway-suite-unknown")], 401, ""),
     ("GET", "/v2/models", &[("x-api-key", TOKEN)], 200, "ci"),
     ("GET", "/v2/models", &[("authorization", "Bearer gateway-suite-token")], 200, "ci"),
-    ("GET", "/v2/models", &[("authorization", "Bearer gateway-suite-token"), ("x-api-key", TOKEN)], 400, ""),
+    ("GET", "/v2/models", &[("authorization", "Bearer gateway-suite-token"), ("x-api-key", TOKEN)], 200, "ci"),
+    ("GET", "/v2/models", &[("authorization", "Bearer gateway-suite-token"), ("x-api-key", DEMO)], 400, ""),
     ("POST", "/v2/models/iris/predict", &[("x-api-key", TOKEN)], 200, "ci"),
     ("GET", "/healthz", &[], 200, "-"),
     ("GET", "/healthz", &[("x-portcullis-consumer", "forged")], 200, "-"),

@@ -194,10 +194,10 @@ impl Live {
             Ok(()) => {}
             Err(error) => {
                 // A key can be revoked even now.
-                let keys = self.source.read_keys_alone(&self.overrides);
-                let has_keys = keys.is_some_and(|ready| self.write(&ready).is_ok());
-                let keys = if has_keys { ", with the keys of the store as they are now" } else { "" };
-                note(format_args!("{RED}refused{RED:#}: {error:#}. The previous policy stays active{keys}"));
+                let rest = self.source.without_revoked(&self.overrides);
+                let is_revoked = rest.is_some_and(|ready| self.write(&ready).is_ok());
+                let but = if is_revoked { ", without the keys that the store revokes" } else { "" };
+                note(format_args!("{RED}refused{RED:#}: {error:#}. The previous policy stays active{but}"));
             }
         }
     }
@@ -265,7 +265,8 @@ impl Live {
     /// Prints that the pending policy is live, who gets in unless that is as before, and a warning if it does not enforce.
     fn announce(&mut self) {
         let Some(Pending { digest, summary, mode, exposure, .. }) = &self.pending else { return };
-        note(format_args!("policy {digest:012x} is live: {summary}; from {}", self.source));
+        let valid = if self.is_refused { "the last valid " } else { "" };
+        note(format_args!("policy {digest:012x} is live: {summary}; from {valid}{}", self.source));
         if *mode != Mode::Disabled && self.exposure.as_ref() != Some(exposure) {
             exposure.iter().for_each(note);
             self.exposure = Some(exposure.clone());

@@ -188,10 +188,10 @@ impl Source {
         Ok(ready)
     }
 
-    /// Reads and compiles the last policy that was accepted, with the keys as they are now.
-    pub(super) fn read_keys_alone(&self, overrides: &Overrides) -> Option<Ready> {
+    /// Compiles what was accepted last, without what the store has revoked since.
+    pub(super) fn without_revoked(&self, overrides: &Overrides) -> Option<Ready> {
         let Self::Files(files, followed) = self else { return None };
-        Ready::new(files.accepted_with_new_keys(followed)?, Vec::new(), overrides).ok()
+        Ready::new(files.accepted_without_revoked(followed)?, Vec::new(), overrides).ok()
     }
 }
 
@@ -225,7 +225,7 @@ fn is_of_deepaas(file: &Path) -> bool {
 fn digest(token: &[u8], from: &str) -> Result<Digest> {
     let token = token.strip_suffix(b"\n").unwrap_or(token);
     if token.is_empty() {
-        bail!("{from}: the token is empty: is the variable set that it comes from?");
+        bail!("{from}: invalid token: it is empty: is the variable set that it comes from?");
     }
     if let Some(why) = NotAKey::of(token) {
         bail!("{from}: invalid token (not shown): {why}: expected the token itself");

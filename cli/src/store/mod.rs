@@ -11,6 +11,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow};
+use portcullis::Timestamp;
 use portcullis::document::Mode;
 use portcullis::keys::Digest;
 use serde::{Deserialize, Serialize};
@@ -47,6 +48,39 @@ impl TryFrom<u64> for Version {
 
     fn try_from(number: u64) -> Result<Self, Self::Error> {
         if number == 1 { Ok(Self) } else { Err("unknown version of the format") }
+    }
+}
+
+impl Store {
+    /// Returns this store without the access that a later version of it has taken away: keys that are removed or disabled
+    /// there, or that end earlier; and a mode other than enforce, if it has that.
+    pub(crate) fn without_revoked(&self, later: &Self) -> Self {
+        let mut kept = self.clone();
+        for (name, consumer) in &mut kept.consumers {
+            let now = later.consumers.get(name).map(|consumer| consumer.keys.as_slice()).unwrap_or_default();
+            consumer.keys.retain_mut(|key| {
+                let Some(now) = now.iter().find(|one| one.sha256 == key.sha256) else { return false };
+                key.disabled |= now.disabled;
+                if ends_earlier(now, key) {
+                    key.expires.clone_from(&now.expires);
+                }
+                true
+            });
+        }
+        if later.mode_override == Some(Mode::Enforce) {
+            kept.mode_override = later.mode_override;
+        }
+        kept
+    }
+}
+
+/// Whether a key ends earlier than another one. A time that is invalid makes the gate skip the key.
+fn ends_earlier(one: &StoredKey, other: &StoredKey) -> bool {
+    let time = |text: &String| Timestamp::from_rfc3339(text);
+    match (&one.expires, &other.expires) {
+        (None, _) => false,
+        (Some(_), None) => true,
+        (Some(one), Some(other)) => time(one).is_none() || time(one) < time(other),
     }
 }
 

@@ -50,10 +50,18 @@ fn a_start_overwrites_nothing_and_makes_its_directory() {
     assert!(!place.path("keys.json").exists());
     // The store may have been created by `keys` before.
     let place = Place::new();
-    place.write("keys.json", "mine");
-    place.run(&["init"], "").says(0, "created policy.yaml (edit it); keys.json was there already, and is kept");
-    assert_eq!(place.read("keys.json"), "mine");
+    let store = r#"{"version": 1, "mode_override": "disabled"}"#;
+    place.write("keys.json", store);
+    let done = place.run(&["init"], "");
+    done.says(0, "created policy.yaml (edit it); keys.json was there already, and is kept");
+    done.says(0, "keys.json overrides the mode of the policy: disabled");
+    assert_eq!(place.read("keys.json"), store);
     assert!(place.path("policy.yaml").exists());
+    // One that cannot be read is not a beginning.
+    let place = Place::new();
+    place.write("keys.json", "mine");
+    place.run(&["init"], "").says(2, "keys.json");
+    assert!(!place.path("policy.yaml").exists());
 }
 
 #[test]

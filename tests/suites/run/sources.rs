@@ -56,14 +56,24 @@ fn a_key_is_revoked_while_the_policy_is_invalid() {
     let status = |key| gate.status("/v2", &[("x-api-key", key)]);
     assert_eq!((status(KEY), status(SECOND)), (200, 200));
     gate.write("policy.yaml", &invalid);
-    gate.waits_for("The previous policy stays active, with the keys of the store as they are now");
+    gate.waits_for("The previous policy stays active, without the keys that the store revokes");
     assert_eq!((status(KEY), status(SECOND)), (200, 200));
-    gate.write("keys.json", r#"{"version": 1, "consumers": {}}"#);
+    // What it adds waits for a valid policy: another key, and a mode that denies less.
+    let other = store(TOKEN).replace(r#""version""#, r#""mode_override": "report", "version""#);
+    gate.write("keys.json", &other);
     poll::until("the key is revoked", || (status(SECOND) == 401).then_some(()));
-    assert_eq!(status(KEY), 200);
+    assert_eq!((status(KEY), status(TOKEN)), (200, 401));
+    gate.waits_for("from the last valid policy.yaml with the keys of keys.json");
+    gate.write("keys.json", &store(TOKEN));
+    gate.write("policy.yaml", &valid);
+    poll::until("the new key is live", || (status(TOKEN) == 200).then_some(()));
+    assert_eq!((status(KEY), status(SECOND)), (200, 401));
+    let told = || gate.said().matches("refused").count();
+    let before = told();
+    gate.write("policy.yaml", &invalid);
+    poll::until("it is refused", || (told() > before).then_some(()));
     gate.write("policy.yaml", &valid);
     gate.waits_for("the files are valid again, and as what is live");
-    assert_eq!((status(KEY), status(SECOND)), (200, 401));
 }
 
 /// `run` sets `access_log`, which changes the digest.

@@ -106,7 +106,13 @@ fn at(source: &KeySource, request: &Request, query: &[u8]) -> Vec<Found> {
             match offered.len() > MAX_ITEMS {
                 _ if !is_websocket => Vec::new(),
                 true => vec![Found::Several],
-                false => take_keys(offered, &[marker]).0.into_iter().map(judge).collect(),
+                // CGI and WSGI see another spelling as the same header.
+                false => match take_keys(offered, &[marker]).0 {
+                    keys if !keys.is_empty() && request.has_look_alike("sec-websocket-protocol") => {
+                        vec![Found::Several]
+                    }
+                    keys => keys.into_iter().map(judge).collect(),
+                },
             }
         }
     }

@@ -13,8 +13,11 @@ pub fn forwarded(document: &Document, request: &Request, decision: &Decision) ->
     let ("key", Some(owner)) = (decision.reason, &decision.owner) else { return headers };
     if !document.upstream.forward_credential {
         let query = path::query(request.path().unwrap_or_default());
-        let has_key =
-            |source: &&KeySource| present(std::slice::from_ref(*source), request, query.clone()) != Presented::Nothing;
+        let has_key = |source: &&KeySource| match source {
+            // Also outside of a handshake.
+            KeySource::WebSocketProtocol(marker) => !take_keys(protocols(request), &[marker]).0.is_empty(),
+            _ => present(std::slice::from_ref(*source), request, query.clone()) != Presented::Nothing,
+        };
         let used: Vec<&KeySource> = document.key_sources.iter().filter(has_key).collect();
         without_keys(&used, request, &mut headers);
     }

@@ -204,8 +204,8 @@ impl Request {
         let names = items.iter().map(|item| pair(item).0);
         let bytes: usize =
             names.filter(|name| name.iter().any(|byte| b":%".contains(byte))).map(|name| name.len()).sum();
-        let of_svelte =
-            items.iter().any(|item| item.to_ascii_lowercase().starts_with(b"%2f") || pair(item).0 == b"/remote");
+        let of_svelte = items.iter().any(|item| item.to_ascii_lowercase().starts_with(b"%2f"))
+            || self.parameters().iter().any(|name| name == b"/remote");
         let of_zope = self.parameters().iter().any(|name| {
             let name = String::from_utf8_lossy(name);
             [":method", ":action", ":default_"].iter().any(|kind| name.contains(kind))
