@@ -54,7 +54,7 @@ pub(super) struct Options {
 #[derive(Debug)]
 pub(super) enum Source {
     /// `policy.yaml` and `keys.json`.
-    Files(PolicyFile, Followed),
+    Files(PolicyFile, Box<Followed>),
     /// Orchestra's `api_keys.json`.
     ApiKeys(PathBuf),
     /// One token for every path.
@@ -104,7 +104,7 @@ impl Source {
                 }
                 return Ok(Self::DeepaasFile(file));
             }
-            Options { policy: Some(file), .. } => return Ok(Self::Files(file, Followed::default())),
+            Options { policy: Some(file), .. } => return Ok(Self::Files(file, Box::default())),
             Options { bearer_token: Some(token), .. } => {
                 return digest(token.0.as_bytes(), "--bearer-token").map(Self::Token);
             }
@@ -123,7 +123,7 @@ impl Source {
             (Some(token), None) => Self::deepaas(&token, TOKEN),
             (None, Some(file)) => Ok(Self::ApiKeys(file.into())),
             (None, None) if Path::new(POLICY).exists() => {
-                Ok(Self::Files(PolicyFile { file: POLICY.into(), store: None }, Followed::default()))
+                Ok(Self::Files(PolicyFile { file: POLICY.into(), store: None }, Box::default()))
             }
             // If there are keys, the gate is not meant to be open.
             (None, None) if Path::new(Store::NAME).exists() => {
