@@ -203,7 +203,7 @@ impl EffectivePolicy {
     }
 
     fn place_of(&self, refusal: &Refusal) -> Place {
-        Place::new(&self.file, refused_at(&self.node, refusal))
+        Place::new(&self.file, refused_at(&self.node, refusal, self.node.position(&refusal.path)))
     }
 
     /// The place of `path`, as `FILE:LINE:COLUMN`.
@@ -212,12 +212,13 @@ impl EffectivePolicy {
     }
 }
 
-/// The position of what the gate refuses. Of a field of the whole document whose name is not shown, there is none.
-pub(crate) fn refused_at(policy: &Node, refusal: &Refusal) -> Option<Position> {
+/// The position of what the gate refuses, if `path` of the refusal is at `otherwise`: an unknown field has one of its own. Of a
+/// field of the whole document whose name is not shown, there is none.
+pub(crate) fn refused_at(policy: &Node, refusal: &Refusal, otherwise: Option<Position>) -> Option<Position> {
     match &refusal.problem {
-        Problem::UnknownField { name: Some(name), .. } => policy.name_position(&refusal.path, name),
+        Problem::UnknownField { name: Some(name), .. } => policy.name_position(&refusal.path, name).or(otherwise),
         Problem::UnknownField { name: None, .. } if refusal.path.is_empty() => None,
-        _ => policy.position(&refusal.path),
+        _ => otherwise,
     }
 }
 

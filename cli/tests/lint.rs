@@ -208,6 +208,12 @@ fn a_finding_is_told_where_the_key_stands() {
     assert!(!output.contains("hunter2"), "{output}");
     assert_eq!(lint(directory.path(), &["--strict"], "").0, 1, "a warning fails where the command is strict");
 
+    // What the gate refuses may stand in the store.
+    fs::write(directory.path().join("odd.json"), "{\"version\": 1,\n \"consumers\": {\n  \"a,b\": {\"keys\": []}}}\n")
+        .expect("the file is written");
+    let (code, output, _) = lint(directory.path(), &["policy.yaml", "--store", "odd.json"], "");
+    assert!(code == 1 && output.contains("odd.json:3:10: error[refused]: consumers["), "{output}");
+
     // In the text of a StringValue: line and column of the file around it.
     edit("gate.yaml", "\"consumers\":", "\"mode\": \"of\",\n            \"consumers\":");
     let (code, output, _) = lint(directory.path(), arguments("gate.yaml"), "");

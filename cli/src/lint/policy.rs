@@ -134,7 +134,7 @@ impl Subject<'_> {
             _ => (why, last.to_owned()),
         };
         let mut place = (self.place)(&refusal.path);
-        place.at = refused_at(self.node, refusal);
+        place.at = refused_at(self.node, refusal, place.at);
         Finding::new(Code::Refused, place, message, fix)
     }
 
