@@ -5,7 +5,7 @@
 //!
 //! | headers | what they contain | effect in the gate |
 //! |---|---|---|
-//! | [`NAMES_A_CLIENT`] | the client of a proxy | the peer is not trusted by its address (1) |
+//! | [`CLIENT_ADDRESSES`], [`ADDED_BY_A_PROXY`] | the client of a proxy | the peer is not trusted by its address (1) |
 //! | [`HOLDS_THE_CLIENT`] | the client's address | the peer is trusted only if this is its own address (1) |
 //! | [`METHOD_OVERRIDES`] | the method | no path is public; rules of every method apply |
 //! | [`URL_OVERRIDES`] | the URL | no path is public; rules are checked for this URL too |
@@ -16,30 +16,35 @@
 //!
 //! Where no path is public, a CORS preflight needs a key too.
 
-/// Headers in which a proxy states its client's address or identity. With any of them, the peer is not the caller.
-pub(crate) const NAMES_A_CLIENT: [&str; 21] = [
-    "forwarded",
-    "via",
-    "x-real-ip",
-    "true-client-ip",
+/// Headers in which a proxy, a content network or a cloud states its client's address. With any of them, the peer is not the
+/// caller. Behind the gate, they could name any client to the service.
+pub const CLIENT_ADDRESSES: [&str; 17] = [
     "cf-connecting-ip",
-    "x-client-ip",
-    "x-cluster-client-ip",
-    "fastly-client-ip",
-    "client-ip",
-    "forwarded-for",
-    "x-forwarded",
-    "x-forwarded-context",
-    "x-forwarded-host",
-    "x-forwarded-prefix",
-    "x-original-forwarded-for",
     "cf-connecting-ipv6",
+    "client-ip",
+    "fastly-client-ip",
     "fly-client-ip",
+    "forwarded",
+    "forwarded-for",
+    "true-client-ip",
     "x-appengine-user-ip",
     "x-azure-clientip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-forwarded",
+    "x-original-forwarded-for",
     "x-proxyuser-ip",
+    "x-real-ip",
     "x-remote-addr",
 ];
+
+/// Headers that a proxy adds to what it forwards. With any of them, the peer is not the caller either.
+pub(crate) const ADDED_BY_A_PROXY: [&str; 4] = ["via", "x-forwarded-context", "x-forwarded-host", "x-forwarded-prefix"];
+
+/// Whether a header shows that the peer forwards requests of others.
+pub(crate) fn names_a_client(name: &[u8]) -> bool {
+    is_one_of(name, &CLIENT_ADDRESSES) || is_one_of(name, &ADDED_BY_A_PROXY)
+}
 
 /// Headers that contain the client's address, even if the client is the peer. Envoy writes the second one on its edge
 /// listeners, also with `skip_xff_append`.
@@ -124,10 +129,11 @@ const RESERVED: [&str; 19] = [
 
 /// Whether a header already has a meaning in HTTP, for Envoy or for the gate, so that a policy cannot use it.
 pub(crate) fn is_reserved(name: &str) -> bool {
-    let lists: [&[&str]; 7] = [
+    let lists: [&[&str]; 8] = [
         &RESERVED,
         &HOLDS_THE_CLIENT,
-        &NAMES_A_CLIENT,
+        &CLIENT_ADDRESSES,
+        &ADDED_BY_A_PROXY,
         &METHOD_OVERRIDES,
         &URL_OVERRIDES,
         &ROOT_OVERRIDES,

@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use memchr::memchr;
 
 use super::header_names::{
-    HOLDS_THE_CLIENT, HeaderNameFilter, METHOD_OVERRIDES, NAMES_A_CLIENT, ROOT_OVERRIDES, URL_BEGINNINGS,
-    URL_OVERRIDES, is_one_of, same_name,
+    ADDED_BY_A_PROXY, CLIENT_ADDRESSES, HOLDS_THE_CLIENT, HeaderNameFilter, METHOD_OVERRIDES, ROOT_OVERRIDES,
+    URL_BEGINNINGS, URL_OVERRIDES, is_one_of, names_a_client, same_name,
 };
 use super::headers::{Headers, trim};
 use super::overrides::{
@@ -43,7 +43,8 @@ pub struct Request<'a> {
     query_url: Option<&'a [u8]>,
 }
 
-const CLIENT: HeaderNameFilter = HeaderNameFilter::of_all(&NAMES_A_CLIENT);
+const CLIENT: HeaderNameFilter =
+    HeaderNameFilter::of_all(&CLIENT_ADDRESSES).union(HeaderNameFilter::of_all(&ADDED_BY_A_PROXY));
 const CLIENT_OR_HELD: HeaderNameFilter = CLIENT.union(HeaderNameFilter::of_all(&HOLDS_THE_CLIENT));
 const METHOD: HeaderNameFilter = HeaderNameFilter::of_all(&METHOD_OVERRIDES);
 const URL: HeaderNameFilter = HeaderNameFilter::of_all(&URL_OVERRIDES);
@@ -130,7 +131,7 @@ impl<'a> Request<'a> {
             return;
         }
         let one_of = |of_all: HeaderNameFilter, known: &[&str]| of_all.intersects(filter) && is_one_of(name, known);
-        self.names_a_client |= one_of(CLIENT, &NAMES_A_CLIENT);
+        self.names_a_client |= CLIENT.intersects(filter) && names_a_client(name);
         let is_method = defence!("method-override-headers") && one_of(METHOD, &METHOD_OVERRIDES);
         let is_url = defence!("url-override-headers") && one_of(URL, &URL_OVERRIDES);
         let is_root = defence!("root-override-headers") && one_of(ROOT, &ROOT_OVERRIDES);
@@ -227,7 +228,7 @@ impl<'a> Request<'a> {
         let values = self.values_in_any_case("connection");
         let is_client = |part: &[u8]| {
             CLIENT_OR_HELD.intersects(HeaderNameFilter::of(part))
-                && (is_one_of(part, &HOLDS_THE_CLIENT) || is_one_of(part, &NAMES_A_CLIENT))
+                && (is_one_of(part, &HOLDS_THE_CLIENT) || names_a_client(part))
         };
         let mut options = values.flat_map(|value| items(value, b',')).enumerate();
         // An option that is not inspected may be one of them. httpd also splits at semicolons and blanks.

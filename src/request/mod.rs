@@ -11,6 +11,7 @@ pub(crate) mod query;
 pub(crate) mod spiffe;
 
 pub use credential::{MAX_KEY_LENGTH, Presented, find, is_presentable, is_token68};
+pub use header_names::CLIENT_ADDRESSES;
 pub use headers::{HeaderBlock, Headers};
 pub use key_source::KeySource;
 pub use message::Request;

@@ -1,6 +1,7 @@
 //! How requests are forwarded to the service.
 
 use clap::Args;
+use portcullis::request::CLIENT_ADDRESSES;
 use serde_json::{Value, json};
 
 use super::upstream::Protocol;
@@ -27,28 +28,6 @@ fn limit(text: &str) -> Result<Span, String> {
     let span = text.parse().ok().filter(|span: &Span| span.as_seconds() <= 366 * 86_400);
     span.ok_or_else(|| "expected a time such as 30s, 5min or 1h, at most 366d, or 0 for none".to_owned())
 }
-
-/// Headers that name a client: those that proxies, content networks and clouds set, and frameworks believe. Envoy itself
-/// overwrites X-Envoy-External-Address.
-const CLIENT_HEADERS: [&str; 17] = [
-    "cf-connecting-ip",
-    "cf-connecting-ipv6",
-    "client-ip",
-    "fastly-client-ip",
-    "fly-client-ip",
-    "forwarded",
-    "forwarded-for",
-    "true-client-ip",
-    "x-appengine-user-ip",
-    "x-azure-clientip",
-    "x-client-ip",
-    "x-cluster-client-ip",
-    "x-forwarded",
-    "x-original-forwarded-for",
-    "x-proxyuser-ip",
-    "x-real-ip",
-    "x-remote-addr",
-];
 
 /// When a request is sent a second time: only if the service certainly did not get it.
 const RETRY_ON: &str = "connect-failure,refused-stream,reset-before-request";
@@ -106,7 +85,8 @@ pub(super) fn routes(target: &Target, forwarding: &Forwarding) -> Value {
             "header": {"key": "x-forwarded-for", "value": "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%"},
             "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
         }]);
-        routes["request_headers_to_remove"] = json!(CLIENT_HEADERS);
+        // Envoy itself overwrites X-Envoy-External-Address.
+        routes["request_headers_to_remove"] = json!(CLIENT_ADDRESSES);
     }
     routes
 }
