@@ -9,7 +9,7 @@ use percent_encoding::percent_decode;
 
 use super::header_names::{METHOD_OVERRIDES, is_one_of};
 use super::headers::trim;
-use super::query::{MAX_ITEMS, split_pair};
+use super::query::{MAX_ITEMS, pieces, split_pair};
 use crate::path::target::split_query;
 
 /// The query parameters from which some frameworks read the method: Laravel and WordPress (`_method`), Masonite
@@ -48,18 +48,15 @@ pub(super) struct QueryOverrides {
 pub(super) fn overrides_in_query(method: &[u8], query: &[u8]) -> QueryOverrides {
     let is_post = method.eq_ignore_ascii_case(b"POST");
     let mut found = QueryOverrides::default();
-    let (mut rest, mut count, mut decoded) = (Some(query), 0_usize, 0_usize);
-    while let Some(all) = rest {
-        let (pair, after) = all.split_at_checked(memchr2(b'&', b';', all).unwrap_or(all.len())).unwrap_or_default();
-        rest = after.get(1..);
+    let mut decoded = 0_usize;
+    for (index, pair) in pieces(query, |rest| memchr2(b'&', b';', rest)).enumerate() {
         let name = split_pair(pair).0;
         found.method |= is_method_parameter(is_post, name);
-        count = count.saturating_add(1);
         if name == b"/remote" || memchr2(b':', b'%', name).is_some() {
             decoded = decoded.saturating_add(name.len());
             found.root |= defence!("path-parameters") && is_path_parameter(name);
         }
-        found.root |= defence!("many-parameters") && (count > MAX_ITEMS || decoded > MAX_DECODED);
+        found.root |= defence!("many-parameters") && (index >= MAX_ITEMS || decoded > MAX_DECODED);
         if found.root {
             break;
         }

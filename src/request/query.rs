@@ -18,9 +18,14 @@ pub(crate) fn parameters<'a>(query: Option<&'a [u8]>, name: &str) -> impl Iterat
 }
 
 pub(crate) fn items(text: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
+    pieces(text, move |rest| memchr(separator, rest))
+}
+
+/// Splits a text at each separator that `find` finds.
+pub(crate) fn pieces(text: &[u8], find: impl Fn(&[u8]) -> Option<usize>) -> impl Iterator<Item = &[u8]> {
     let mut rest = Some(text);
     core::iter::from_fn(move || {
-        let (item, after) = rest?.split_at_checked(memchr(separator, rest?).unwrap_or(rest?.len()))?;
+        let (item, after) = rest?.split_at_checked(find(rest?).unwrap_or(rest?.len()))?;
         rest = after.get(1..);
         Some(item)
     })
