@@ -49,11 +49,7 @@ impl PolicyFile {
     /// # Errors
     /// If a file cannot be read, or where the two contradict each other.
     pub(crate) fn read(&self) -> Result<EffectivePolicy> {
-        self.with_store(read_policy(&self.file)?)
-    }
-
-    fn with_store(&self, policy: Node) -> Result<EffectivePolicy> {
-        merge(policy, self.read_store()?.as_ref(), &self.file)
+        merge(read_policy(&self.file)?, self.read_store()?.as_ref(), &self.file)
     }
 
     fn read_store(&self) -> Result<Option<Store>> {
@@ -132,7 +128,7 @@ impl Followed {
 }
 
 /// Whether there is something of this name, even if it cannot be read.
-fn is_there(path: &Path) -> bool {
+pub(crate) fn is_there(path: &Path) -> bool {
     path.symlink_metadata().is_ok()
 }
 
@@ -204,6 +200,11 @@ impl EffectivePolicy {
 
     fn place_of(&self, refusal: &Refusal) -> Place {
         Place::new(&self.file, refused_at(&self.node, refusal, self.node.position(&refusal.path)))
+    }
+
+    /// Makes it the policy of `portcullis run`, whose line for each request needs the decision.
+    pub(crate) fn set_access_log(&mut self) {
+        self.node.set("access_log", true.into());
     }
 
     /// The place of `path`, as `FILE:LINE:COLUMN`.

@@ -1,11 +1,11 @@
 //! `portcullis init`: writes a starter policy and an empty key store.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 
-use crate::files::POLICY;
+use crate::files::{POLICY, is_there};
 use crate::output::note;
 use crate::store::{Locked, Store, write_atomically};
 
@@ -31,7 +31,6 @@ impl Init {
     pub(crate) fn run(self) -> Result<bool> {
         let directory = self.directory.unwrap_or_default();
         let (policy, store) = (directory.join(POLICY), directory.join(Store::NAME));
-        let is_there = |file: &Path| file.is_symlink() || file.exists();
         if is_there(&policy) {
             bail!(
                 "{} already exists and is not overwritten: move it away, or use another --directory",
@@ -40,16 +39,17 @@ impl Init {
         }
         std::fs::create_dir_all(&directory).with_context(|| format!("cannot create {}", directory.display()))?;
         // `portcullis keys` may have created it before.
-        let has_store = is_there(&store);
-        let mode = if has_store { Store::read(&store)?.mode_override } else { None };
-        if !has_store {
+        let kept = is_there(&store).then(|| Store::read(&store)).transpose()?;
+        if kept.is_none() {
             Locked::open(&store)?.save()?;
         }
         write_atomically(&policy, STARTER.as_bytes(), 0o644)?;
-        let (and, about_store) =
-            if has_store { (";", "was there already, and is kept") } else { (" and", "(`portcullis keys` writes it)") };
+        let (and, about_store) = match &kept {
+            Some(_) => (";", "was there already, and is kept"),
+            None => (" and", "(`portcullis keys` writes it)"),
+        };
         note(format_args!("created {} (edit it){and} {} {about_store}", policy.display(), store.display()));
-        if let Some(mode) = mode {
+        if let Some(mode) = kept.and_then(|kept| kept.mode_override) {
             note(format_args!("{} overrides the mode of the policy: {}", store.display(), mode.as_str()));
         }
         note("next:");

@@ -202,8 +202,7 @@ impl Ready {
             let (token, _) = DEV_TOKEN;
             remarks.push(format!("the development token `{token}` is a valid key, because {ENABLE} is true"));
         }
-        // The printed line of a request needs each decision.
-        merged.node.set("access_log", true.into());
+        merged.set_access_log();
         let loaded = merged.compile(&environment)?;
         if let (Some(own), None) = (&merged.overridden_mode, overrides.mode) {
             remarks.push(format!("the store overrides the mode of the policy, which is {own}"));

@@ -55,7 +55,7 @@ pub(crate) struct ExpectedPolicy {
     gate: String,
     /// 48 bits of the policy's digest.
     digest: u64,
-    /// The same with `access_log`, which `portcullis run` sets.
+    /// The same as `portcullis run` serves it.
     digest_in_run: u64,
     /// The number of its keys.
     keys: usize,
@@ -109,7 +109,7 @@ impl Status {
         let (mut merged, loaded) = PolicyFile { file: file.clone(), store: self.store.clone() }.load()?;
         let (gate, digest) = (loaded.policy.name().to_owned(), loaded.policy.digest().first_48_bits());
         let keys = loaded.policy.keyring().len();
-        merged.node.set("access_log", true.into());
+        merged.set_access_log();
         let digest_in_run = merged.compile(&environment)?.policy.digest().first_48_bits();
         let (file, has_store) = (file.display().to_string(), merged.has_store);
         Ok(Some(ExpectedPolicy { file, gate, digest, digest_in_run, keys, has_store }))
