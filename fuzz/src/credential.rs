@@ -1,7 +1,8 @@
 //! The credential of a request, compared with the reference; and a token that is changed.
 //!
 //! Input: header [lines](crate::lines). Keys may be in `Authorization`, `X-API-Key`, the query parameter `api_key`, the
-//! cookie `session` and, after `gate`, in a subprotocol. The bytes of `X-Change` are added to a token, from the place that its first byte names.
+//! cookie `session` and, after `gate`, in a subprotocol. The bytes of `X-Change` are added to a token, from the place that
+//! its first byte names.
 
 use std::sync::LazyLock;
 

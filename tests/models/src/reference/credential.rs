@@ -130,10 +130,10 @@ pub fn take_keys(mut offered: Vec<Vec<u8>>, markers: &[&String]) -> (Vec<Vec<u8>
     offered.reverse();
     let (mut keys, mut others) = (Vec::new(), Vec::new());
     while let Some(protocol) = offered.pop() {
-        let with_dot = markers.iter().map(|marker| format!("{marker}.").into_bytes());
+        let mut with_dot = markers.iter().map(|marker| format!("{marker}.").into_bytes());
         if markers.iter().any(|marker| marker.as_bytes() == protocol) {
             keys.push(offered.pop().unwrap_or_default());
-        } else if let Some(dotted) = with_dot.clone().find(|dotted| protocol.starts_with(dotted)) {
+        } else if let Some(dotted) = with_dot.find(|dotted| protocol.starts_with(dotted)) {
             keys.push(protocol[dotted.len()..].to_vec());
         } else {
             others.push(protocol);

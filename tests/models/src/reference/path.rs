@@ -109,9 +109,8 @@ pub fn is_plain(path: &[u8]) -> bool {
         !name.is_empty() && String::from_utf8_lossy(name).chars().all(|letter| letter == '.' || is_blank(letter))
     });
     let run = [path, decoded.as_slice()].iter().any(|path| variants::has_path_behind_script(path));
-    let shaped =
-        !empty && !escaped && !shapeless && !run && !path.contains(&b';') && !variants::is_below_faces(&decoded);
-    let shaped = shaped && variants::last_action(&decoded).is_none();
+    let moved = variants::is_below_faces(&decoded) || variants::last_action(&decoded).is_some();
+    let shaped = !empty && !escaped && !shapeless && !run && !path.contains(&b';') && !moved;
     shaped && !text.chars().any(is_unstable) && !variants::is_too_odd_to_be_public(path)
 }
 

@@ -176,7 +176,7 @@ impl Request {
     /// the query is too long to check, the answer is yes.
     pub fn is_overridden(&self) -> bool {
         let in_query = self.parameters().iter().any(|name| {
-            let name = split(name, 0).swap_remove(0);
+            let name = split(&super::path::decode(name), 0).swap_remove(0);
             let blanks = name.iter().take_while(|byte| b"+ ".contains(byte)).count();
             let name = String::from_utf8(name[blanks..].to_vec());
             blanks > MAX_BLANKS || name.is_ok_and(|name| self.is_method_parameter(&folded(&name)))
@@ -190,27 +190,25 @@ impl Request {
             || headers.into_iter().any(|name| !self.alike(name).is_empty())
     }
 
-    /// The decoded names of the query's parameters.
+    /// The names of the query's parameters, as sent.
     fn parameters(&self) -> Vec<Vec<u8>> {
-        let items: Vec<Vec<u8>> = split(&self.query(), b'&').iter().flat_map(|part| split(part, b';')).collect();
-        items.iter().map(|item| super::path::decode(&pair(item).0)).collect()
+        let items = split(&self.query(), b'&').into_iter().flat_map(|part| split(&part, b';'));
+        items.map(|item| pair(&item).0).collect()
     }
 
     /// Whether some backend adds a parameter's name to the path (Zope), or takes one with a slash for a path (SvelteKit).
     /// Also if there are too many to check.
     fn has_path_parameter(&self) -> bool {
-        let query = self.query();
-        let items: Vec<Vec<u8>> = split(&query, b'&').iter().flat_map(|part| split(part, b';')).collect();
-        let names = items.iter().map(|item| pair(item).0);
-        let bytes: usize =
-            names.filter(|name| name.iter().any(|byte| b":%".contains(byte))).map(|name| name.len()).sum();
-        let of_svelte = items.iter().any(|item| item.to_ascii_lowercase().starts_with(b"%2f"))
-            || self.parameters().iter().any(|name| name == b"/remote");
-        let of_zope = self.parameters().iter().any(|name| {
-            let name = String::from_utf8_lossy(name);
-            [":method", ":action", ":default_"].iter().any(|kind| name.contains(kind))
-        });
-        items.len() > MAX_ITEMS || bytes > MAX_NAMES || of_svelte || of_zope
+        let names = self.parameters();
+        let long = names.iter().filter(|name| name.iter().any(|byte| b":%".contains(byte)));
+        let bytes: usize = long.map(Vec::len).sum();
+        let is_path = |name: &Vec<u8>| {
+            let decoded = super::path::decode(name);
+            let text = String::from_utf8_lossy(&decoded);
+            let of_zope = [":method", ":action", ":default_"].iter().any(|kind| text.contains(kind));
+            of_zope || text == "/remote" || name.to_ascii_lowercase().starts_with(b"%2f")
+        };
+        names.len() > MAX_ITEMS || bytes > MAX_NAMES || names.iter().any(is_path)
     }
 
     /// Whether some framework takes the method from a query parameter of that name: Laravel; Plack; ASP.NET MVC, whose
