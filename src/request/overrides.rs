@@ -52,12 +52,14 @@ pub(super) fn overrides_in_query(method: &[u8], query: &[u8]) -> QueryOverrides 
     for (index, pair) in pieces(query, |rest| memchr2(b'&', b';', rest)).enumerate() {
         let name = split_pair(pair).0;
         found.method |= is_method_parameter(is_post, name);
-        if name == b"/remote" || memchr2(b':', b'%', name).is_some() {
+        let may_be_path = name == b"/remote" || memchr2(b':', b'%', name).is_some();
+        if may_be_path {
             decoded = decoded.saturating_add(name.len());
-            found.root |= defence!("path-parameters") && is_path_parameter(name);
         }
-        found.root |= defence!("many-parameters") && (index >= MAX_ITEMS || decoded > MAX_DECODED);
-        if found.root {
+        let is_too_much = defence!("many-parameters") && (index >= MAX_ITEMS || decoded > MAX_DECODED);
+        // In this order: a name beyond the limit is not decoded.
+        if is_too_much || (may_be_path && defence!("path-parameters") && is_path_parameter(name)) {
+            found.root = true;
             break;
         }
     }
