@@ -23,22 +23,32 @@ pub(crate) enum When {
     At(Timestamp),
 }
 
-/// Seconds of each unit, the longest first.
-const UNITS: [(&str, i64); 6] = [("w", 7 * 86_400), ("d", 86_400), ("h", 3_600), ("m", 60), ("min", 60), ("s", 1)];
+/// Seconds of each unit, the longest first. A year has 365 days, and a month 30.
+const UNITS: [(&str, i64); 7] =
+    [("y", 365 * 86_400), ("mo", 30 * 86_400), ("w", 7 * 86_400), ("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)];
+
+/// The units in which a span is shown: a month and a year would hide days.
+const SHOWN: [&str; 4] = ["d", "h", "min", "s"];
+
+/// What a span may be.
+const SPANS: &str = "a number with s, min, h, d, w, mo (30 days) or y (365 days), such as 7d";
 
 impl FromStr for Span {
     type Err = anyhow::Error;
 
     fn from_str(text: &str) -> Result<Self> {
+        let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         let seconds = || {
             let (number, unit) = match text {
                 "0" => ("0", 1),
                 _ => UNITS.iter().find_map(|(name, unit)| Some((text.strip_suffix(name)?, *unit)))?,
             };
-            let digits = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
-            digits.then(|| number.parse().ok()).flatten().and_then(|number: i64| number.checked_mul(unit))
+            is_number(number).then(|| number.parse().ok()).flatten().and_then(|number: i64| number.checked_mul(unit))
         };
-        seconds().map(Self).ok_or_else(|| anyhow!("expected a number with s, min, h, d or w, such as 7d"))
+        match text.strip_suffix('m').filter(|number| is_number(number)) {
+            Some(number) => bail!("m may be minutes or months: write {number}min or {number}mo"),
+            None => seconds().map(Self).ok_or_else(|| anyhow!("expected {SPANS}")),
+        }
     }
 }
 
@@ -49,9 +59,10 @@ impl FromStr for When {
         match (point(text), text.parse()) {
             (Some(at), _) => Ok(Self::At(at)),
             (None, Ok(span)) => Ok(Self::In(span)),
+            (None, Err(error)) if text.ends_with('m') => Err(error),
             (None, Err(_)) => bail!(
-                "expected a span such as 90d, a date such as 2027-02-01 (its first second in UTC), or a date-time \
-                 such as 2027-02-01T12:00:00Z"
+                "expected a span such as 90d, 3mo or 1y, a date such as 2027-02-01 (its first second in UTC), or a \
+                 date-time such as 2027-02-01T12:00:00Z"
             ),
         }
     }
@@ -82,7 +93,8 @@ impl Span {
 /// Prints the span in the longest unit that fits.
 impl std::fmt::Display for Span {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (name, unit) = UNITS.iter().skip(1).find(|(_, unit)| self.0 >= *unit).unwrap_or(&("s", 1));
+        let mut shown = UNITS.iter().filter(|(name, _)| SHOWN.contains(name));
+        let (name, unit) = shown.find(|(_, unit)| self.0 >= *unit).unwrap_or(&("s", 1));
         write!(f, "{}{name}", self.0 / unit)
     }
 }
@@ -131,8 +143,9 @@ mod tests {
             ("90d", 1_000 + 90 * 86_400),
             ("2w", 1_000 + 14 * 86_400),
             ("12h", 1_000 + 43_200),
-            ("5m", 1_300),
             ("5min", 1_300),
+            ("3mo", 1_000 + 90 * 86_400),
+            ("1y", 1_000 + 365 * 86_400),
             ("1s", 1_001),
             ("0", 1_000),
             ("99999999999999d", RANGE.1),
@@ -159,6 +172,12 @@ mod tests {
         ] {
             assert!(text.parse::<When>().is_err(), "{text}");
         }
+        for text in ["3m", "0m"] {
+            let number = text.trim_end_matches('m');
+            let message = format!("m may be minutes or months: write {number}min or {number}mo");
+            assert_eq!(text.parse::<When>().unwrap_err().to_string(), message);
+            assert_eq!(text.parse::<Span>().unwrap_err().to_string(), message);
+        }
     }
 
     #[test]
@@ -171,7 +190,7 @@ mod tests {
         ] {
             assert_eq!(rfc3339(Timestamp(seconds)), text);
         }
-        for (seconds, text) in [(0, "0s"), (59, "59s"), (3_599, "59m"), (86_399, "23h"), (14 * 86_400, "14d")] {
+        for (seconds, text) in [(0, "0s"), (59, "59s"), (3_599, "59min"), (86_399, "23h"), (400 * 86_400, "400d")] {
             assert_eq!(Span::seconds(seconds).to_string(), text);
         }
     }

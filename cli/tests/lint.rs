@@ -278,7 +278,7 @@ fn what_cannot_be_read_or_allowed_is_an_input_error() {
         (&["--allow", "no-such-code"], "error: invalid value 'no-such-code' for '--allow <CODE>'"),
         (
             &["--soon", "14"],
-            "error: invalid value '14' for '--soon <SPAN>': expected a number with s, min, h, d or w, such as 7d",
+            "error: invalid value '14' for '--soon <SPAN>': expected a number with s, min, h, d, w, mo (30 days) or y (365 days), such as 7d",
         ),
     ] {
         let (code, output, error) = lint(directory.path(), arguments, "");

@@ -25,8 +25,8 @@ pub(crate) struct Forwarding {
 /// A model may need minutes for a reply. Envoy's defaults would end a request after 15 seconds, and an idle one after
 /// five minutes.
 fn limit(text: &str) -> Result<Span, String> {
-    let span = text.parse().ok().filter(|span: &Span| span.as_seconds() <= 366 * 86_400);
-    span.ok_or_else(|| "expected a time such as 30s, 5min or 1h, at most 366d, or 0 for none".to_owned())
+    let span: Span = text.parse().map_err(|error| format!("{error:#}, or 0 for none"))?;
+    if span.as_seconds() <= 366 * 86_400 { Ok(span) } else { Err("expected at most 366d, or 0 for none".to_owned()) }
 }
 
 /// When a request is sent a second time: only if the service certainly did not get it.
