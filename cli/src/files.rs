@@ -10,6 +10,8 @@ use clap::Args;
 use portcullis::document::{Problem, Refusal};
 use portcullis::{Document, Loaded, Policy};
 
+use crate::import::orchestra::NAME as ORCHESTRA;
+use crate::similar::did_you_mean;
 use crate::store::Store;
 use crate::yaml::{Node, Place, Position, Tree};
 
@@ -158,6 +160,19 @@ impl StoreFile {
         self.policy_path().map(|file| merge(read_policy(&file)?, None, &file)).transpose()
     }
 
+    /// A note if keys of the store are probably not used: beside it is Orchestra's file, and no policy.
+    pub(crate) fn unused(&self) -> Option<String> {
+        let beside = self.store.with_file_name(ORCHESTRA);
+        let is_alone = self.policy_path().is_none() && beside.is_file();
+        let (store, beside) = (self.store.display(), beside.display());
+        is_alone.then(|| {
+            format!(
+                "`portcullis run --api-keys {beside}` does not use the keys of {store}: `portcullis import orchestra \
+                 {beside}` takes its keys into the store, for `portcullis run` with a policy"
+            )
+        })
+    }
+
     /// The path of the policy, if there is one.
     pub(crate) fn policy_path(&self) -> Option<PathBuf> {
         self.policy.clone().or_else(|| {
@@ -186,7 +201,8 @@ impl EffectivePolicy {
     /// The first thing that the gate would refuse.
     pub(crate) fn document(&self) -> Result<Document> {
         let json = self.node.to_json()?;
-        Document::read(&json).map_err(|refusal| anyhow!("{}: {refusal}", self.place_of(&refusal)))
+        Document::read(&json)
+            .map_err(|refusal| anyhow!("{}: {refusal}{}", self.place_of(&refusal), meant(&refusal.problem)))
     }
 
     /// Compiles the document with the same core as the filter.
@@ -194,8 +210,10 @@ impl EffectivePolicy {
     /// # Errors
     /// The first thing that the gate would refuse.
     pub(crate) fn compile(&self, environment: &dyn Fn(&str) -> Option<Vec<u8>>) -> Result<Loaded> {
-        Policy::load(&self.node.to_json()?, environment)
-            .map_err(|refusal| anyhow!("{}: the gate would refuse this policy: {refusal}", self.place_of(&refusal)))
+        Policy::load(&self.node.to_json()?, environment).map_err(|refusal| {
+            let (place, hint) = (self.place_of(&refusal), meant(&refusal.problem));
+            anyhow!("{place}: the gate would refuse this policy: {refusal}{hint}")
+        })
     }
 
     fn place_of(&self, refusal: &Refusal) -> Place {
@@ -207,9 +225,24 @@ impl EffectivePolicy {
         self.node.set("access_log", true.into());
     }
 
+    /// The place of a consumer, as `FILE:LINE:COLUMN`, if the policy defines it.
+    pub(crate) fn place_of_consumer(&self, name: &str) -> Option<String> {
+        let is_it = |one: &Node| one.get("name").and_then(Node::text) == Some(name);
+        let index = self.node.items_of("consumers").iter().position(is_it)?;
+        Some(self.place(&format!("consumers[{index}]")))
+    }
+
     /// The place of `path`, as `FILE:LINE:COLUMN`.
     pub(crate) fn place(&self, path: &str) -> String {
         Place::new(&self.file, self.node.position(path)).to_string()
+    }
+}
+
+/// `: did you mean NAME?` for an unknown field, if one is like it.
+pub(crate) fn meant(problem: &Problem) -> String {
+    match problem {
+        Problem::UnknownField { name: Some(name), known } => did_you_mean(name, known.iter().copied()),
+        _ => String::new(),
     }
 }
 

@@ -3,6 +3,7 @@
 mod admin;
 mod check;
 mod completions;
+mod consumers;
 mod diff;
 mod files;
 #[cfg(test)]
@@ -17,6 +18,7 @@ mod output;
 mod render;
 mod run;
 mod schema;
+mod similar;
 mod status;
 mod store;
 mod watch;
@@ -52,6 +54,8 @@ enum Command {
     Init(init::Init),
     /// Create, list, change and remove keys
     Keys(keys::Keys),
+    /// List, change and remove the consumers of the key store
+    Consumers(consumers::Consumers),
     /// Override the mode of the policy: enforce, report or disabled
     Mode(mode::ModeCommand),
     /// Import keys and settings from another system
@@ -94,6 +98,7 @@ fn main() -> ExitCode {
     let result = match parse().command {
         Command::Init(init) => init.run(),
         Command::Keys(keys) => keys.run(),
+        Command::Consumers(consumers) => consumers.run(),
         Command::Mode(mode) => mode.run(),
         Command::Import(import) => import.run(),
         Command::Render(render) => render.run(),

@@ -253,6 +253,46 @@ fn json_has_all_of_it() {
 }
 
 #[test]
+fn a_key_may_be_meant_by_its_id() {
+    let path = ["--method", "POST", "--path", "/v2/models/a"];
+    for (id, status, start) in [
+        ("one", 0, "allow key\nconsumer ci, key one\n"),
+        ("of-ops", 1, "deny missing_role\nconsumer ops, key of-ops\n"),
+    ] {
+        let (code, output) = check(POLICY, &[&path[..], &["--key", id]].concat());
+        assert!(code == status && output.starts_with(start), "{output}");
+        assert!(!output.contains("stand-in"), "{output}");
+    }
+    let late = ["check", "--path", "/x", "--key", "one", "--now", "2027-01-01"];
+    let (code, output, _) = common::run(&[("policy.yaml", POLICY)], &late, "");
+    assert!(code == 1 && output.starts_with("deny expired"), "{output}");
+    for (arguments, message) in [
+        (&["--path", "/", "--key", "onee"][..], "--key: unknown key id \"onee\""),
+        (&["--path", "/", "--key", "onee"], "did you mean one?"),
+        (&["--cases", "cases.yaml", "--key", "one"], "cannot be used with"),
+    ] {
+        let (code, _, error) = common::run(&[("policy.yaml", POLICY)], &[&["check"], arguments].concat(), "");
+        assert!(code == 2 && error.contains(message), "{error}");
+    }
+}
+
+#[test]
+fn an_unknown_field_is_told_with_the_one_that_was_meant() {
+    for (policy, hint) in [
+        ("public_path: [/x]", ": did you mean public_paths?"),
+        ("consumers: [{name: a, role: [b]}]", ": did you mean roles?"),
+    ] {
+        let (code, _, error) = common::run(&[("policy.yaml", policy)], &["check", "--path", "/"], "");
+        assert!(code == 2 && error.trim_end().ends_with(hint), "{error}");
+        let (_, output, _) = common::run(&[("policy.yaml", policy)], &["lint"], "");
+        let name = hint.trim_start_matches(": did you mean ").trim_end_matches('?');
+        assert!(output.contains(&format!("fix: did you mean `{name}`? Otherwise remove it")), "{output}");
+    }
+    let (_, _, error) = common::run(&[("policy.yaml", "nonsense: 1")], &["check", "--path", "/"], "");
+    assert!(!error.contains("did you mean"), "{error}");
+}
+
+#[test]
 fn what_is_not_enforced_is_told_as_if_it_were() {
     for mode in ["report", "disabled"] {
         let (code, output) = check(&format!("mode: {mode}\n{POLICY}"), &["--path", "/v2"]);

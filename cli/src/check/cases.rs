@@ -4,19 +4,16 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use portcullis::document::Document;
-use portcullis::keys::Digest;
-use portcullis::keys::EntryProblem;
-use portcullis::keys::Secret;
-use portcullis::request::KeySource;
 use portcullis::{HeaderBlock, Timestamp};
 use serde_json::json;
 
 use super::expectation::Expectation;
 use super::request_spec::{self, RequestSpec};
+use super::stand_ins::StandIns;
 use super::{Checked, load, trace};
 use crate::files::EffectivePolicy;
 use crate::output::{GREEN, Output, RED, count, print};
+use crate::similar::did_you_mean;
 use crate::when::When;
 use crate::yaml::{Node, Place, Tree};
 
@@ -42,8 +39,8 @@ impl InFile<'_> {
             if known.contains(&name.text.as_str()) {
                 return Ok((name.text.as_str(), value));
             }
-            let (place, known) = (Place::new(self.0, name.at), known.join(", "));
-            bail!("{place}: unknown field `{}`: expected {known}", name.text)
+            let (place, like) = (Place::new(self.0, name.at), did_you_mean(&name.text, known.iter().copied()));
+            bail!("{place}: unknown field `{}`: expected {}{like}", name.text, known.join(", "))
         };
         node.members().iter().map(member).collect()
     }
@@ -148,78 +145,4 @@ fn read(place: InFile<'_>, row: &Node, now: Timestamp, keys: &mut StandIns<'_>) 
     }
     let expected = members.get("expect").ok_or_else(|| missing("expect"))?;
     Ok(Case { place: place.of(row), name, spec, expected: Expectation::read(place, expected)? })
-}
-
-/// Keys of the policy that cases present by id. The keys themselves are unknown here, so during the run such an entry
-/// has the digest of a substitute key. Everything else about the entry stays the same.
-struct StandIns<'a> {
-    merged: &'a mut EffectivePolicy,
-    /// The position of the entry of each id: consumer and key.
-    places: BTreeMap<String, (usize, usize)>,
-    source: Option<KeySource>,
-}
-
-impl<'a> StandIns<'a> {
-    fn new(merged: &'a mut EffectivePolicy) -> Result<Self> {
-        let Document { consumers, key_sources, .. } = merged.document()?;
-        // An invalid entry stays refused. Whether a variable is set depends on where Envoy runs.
-        let loaded = merged.compile(&|_| None)?;
-        let unset = |problem: &EntryProblem| matches!(problem, EntryProblem::UnsetVariable(_));
-        let refused: Vec<_> =
-            loaded.refused_entries.iter().filter(|one| !unset(&one.problem)).map(|one| one.path.as_str()).collect();
-        let mut places = BTreeMap::new();
-        for (index, consumer) in consumers.iter().enumerate() {
-            for (number, key) in consumer.keys.iter().enumerate() {
-                let handle = match &key.secret {
-                    Secret::Sha256(digest) => digest.map(|digest| digest.handle()),
-                    Secret::Plaintext(key) => Some(Digest::of(key.expose().as_bytes()).handle()),
-                    Secret::Env(_) => None,
-                };
-                let id = key.id.as_ref().map(|id| id.as_str().to_owned()).or(handle);
-                if let Some(id) =
-                    id.filter(|_| !refused.contains(&format!("consumers[{index}].keys[{number}]").as_str()))
-                {
-                    places.insert(id, (index, number));
-                }
-            }
-        }
-        Ok(Self { merged, places, source: key_sources.into_iter().next() })
-    }
-
-    /// Makes a request present the key with this id, in the first key source of the policy.
-    fn present(&mut self, id: &str, spec: &mut RequestSpec) -> Result<()> {
-        let Some((consumer, number)) = self.places.get(id) else {
-            bail!(
-                "unknown key id {id:?}: expected the id of a valid key (`portcullis keys list` shows all, `portcullis \
-                 lint` shows invalid entries)"
-            )
-        };
-        let key = format!("stand-in-{}", Digest::of(id.as_bytes()).to_hex());
-        let consumer = self.merged.node.get_mut("consumers").and_then(|list| item(list, *consumer));
-        let entry = consumer.and_then(|consumer| consumer.get_mut("keys")).and_then(|keys| item(keys, *number));
-        if let Some(Node { tree: Tree::Map(members), .. }) = entry {
-            members.retain(|(name, _)| !matches!(name.text.as_str(), "sha256" | "plaintext" | "env" | "id"));
-            members.push(("id".to_owned().into(), id.into()));
-            members.push(("sha256".to_owned().into(), Digest::of(key.as_bytes()).to_hex().into()));
-        }
-        match &self.source {
-            Some(KeySource::Header(name)) => spec.header(name.as_str(), &key)?,
-            Some(KeySource::Cookie(name)) => spec.header("cookie", &format!("{}={key}", name.as_str()))?,
-            Some(KeySource::Query(name)) => spec.query(name.as_str(), &key),
-            Some(KeySource::WebsocketProtocol(marker)) => {
-                spec.header("upgrade", "websocket")?;
-                spec.header("connection", "upgrade")?;
-                spec.header("sec-websocket-protocol", &format!("{}, {key}", marker.as_str()))?;
-            }
-            Some(KeySource::Bearer) | None => spec.header("authorization", &format!("Bearer {key}"))?,
-        }
-        Ok(())
-    }
-}
-
-fn item(list: &mut Node, index: usize) -> Option<&mut Node> {
-    match &mut list.tree {
-        Tree::List(items) => items.get_mut(index),
-        _ => None,
-    }
 }

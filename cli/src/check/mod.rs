@@ -3,6 +3,7 @@
 mod cases;
 mod expectation;
 pub(crate) mod request_spec;
+mod stand_ins;
 pub(crate) mod trace;
 mod wire;
 
@@ -15,6 +16,7 @@ use portcullis::{Decision, HeaderBlock, Policy, Request};
 use serde_json::{Value, json};
 
 use self::request_spec::RequestSpec;
+use self::stand_ins::StandIns;
 use crate::files::{EffectivePolicy, PolicyFile, environment};
 use crate::mode;
 use crate::output::{GREEN, Output, RED, YELLOW, note, print};
@@ -22,6 +24,7 @@ use crate::when::When;
 
 const EXAMPLES: &str = "Examples:
   portcullis check --path /v2/models
+  portcullis check --path /v2/models --key ci-2026-11
   printf 'X-API-Key: %s' \"$KEY\" |
       portcullis check --path /v2/models --header-file -
   portcullis check policy.yaml --method DELETE --path /v2/models/iris \\
@@ -53,6 +56,9 @@ pub(crate) struct Check {
     /// A file with headers, one on each line; - is standard input. Use this for keys
     #[arg(long, value_name = "FILE")]
     header_file: Option<PathBuf>,
+    /// Present the key with this id, in the first key source of the policy: the key itself is not needed
+    #[arg(long, value_name = "ID")]
+    key: Option<String>,
     /// The value of Envoy's source.address (port 0: taken from X-Forwarded-For)
     #[arg(long, value_name = "ADDRESS:PORT")]
     peer: Option<String>,
@@ -64,7 +70,7 @@ pub(crate) struct Check {
     identity: Option<String>,
     /// A file with test cases (requests and expected decisions), instead of one request
     #[arg(long, value_name = "FILE", conflicts_with_all = [
-        "path", "method", "authority", "headers", "header_file", "peer", "filter_state", "identity",
+        "path", "method", "authority", "headers", "header_file", "key", "peer", "filter_state", "identity",
     ])]
     cases: Option<PathBuf>,
     /// The time, instead of now: 30d, 2027-02-01, or a date-time
@@ -91,8 +97,11 @@ impl Check {
         if let Some(file) = &self.cases {
             return cases::run(file, merged, now, self.output);
         }
+        let mut spec = self.spec(now)?;
+        if let Some(id) = &self.key {
+            StandIns::new(&mut merged)?.present(id, &mut spec).context("--key")?;
+        }
         let policy = load(&merged)?;
-        let spec = self.spec(now)?;
         let block = HeaderBlock::new(&spec.pairs);
         let checked = Checked::of(&policy, &merged, &spec, &block);
         // In the other modes: also what `enforce` would decide.

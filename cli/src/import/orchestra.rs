@@ -14,6 +14,9 @@ use crate::yaml::{Node, Tree};
 /// The consumer of the keys: Orchestra has no names for them.
 const CONSUMER: &str = "orchestra";
 
+/// The default name of the file.
+pub(crate) const NAME: &str = "api_keys.json";
+
 /// The variable of the environment with the name of the file.
 pub(crate) const VARIABLE: &str = "API_KEYS_FILE";
 
@@ -27,7 +30,7 @@ pub(super) fn source(file: Option<&Path>) -> Result<Source> {
     match (file, std::env::var_os(VARIABLE).filter(|value| !value.is_empty())) {
         (Some(file), _) => Source::read(file),
         (None, Some(file)) => Source::read(Path::new(&file)),
-        (None, None) => Source::read(Path::new("api_keys.json")),
+        (None, None) => Source::read(Path::new(NAME)),
     }
 }
 

@@ -29,7 +29,7 @@ Keys are read from standard input or a file, one on each line. Either all of the
 
 Exit status: 0 done, 2 usage or input error.";
 
-/// Add existing keys: only their digests are stored
+/// Add existing keys from standard input or a file: only their digests are stored
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Add {
@@ -64,7 +64,7 @@ impl Add {
         }
         let added = self.entry.put(&mut locked.store, policy.as_ref(), digests, now())?;
         locked.save()?;
-        added.notes.iter().for_each(note);
+        added.notes.iter().cloned().chain(files.unused()).for_each(note);
         match added.keys.as_slice() {
             [one] => note(format_args!("key {} of {} added", one.key.id, one.consumer)),
             all => note(format_args!("{} of {} added", count(all.len(), "key"), self.entry.consumer)),

@@ -7,15 +7,16 @@ use clap::Args;
 
 use super::entry::check;
 use super::known::AllKeys;
-use super::selection::Selection;
+use super::selection::{Selected, Selection};
 use crate::files::StoreFile;
-use crate::output::{count, note};
-use crate::store::{Locked, Store};
+use crate::output::{count, note, print};
+use crate::store::{Locked, Store, StoredKey};
 use crate::when::{When, now, rfc3339};
 
 const REMOVE: &str = "Examples:
   portcullis keys remove 209c6ca829ca9a60
   portcullis keys remove - < leaked-keys.txt
+  portcullis keys remove --consumer alice
   portcullis keys remove --all
 
 Exit status: 0 done, 2 usage or input error.";
@@ -25,13 +26,16 @@ Exit status: 0 done, 2 usage or input error.";
 #[command(after_help = REMOVE)]
 pub(crate) struct Remove {
     /// The id of a key; `-` reads keys from standard input, one on each line
-    #[arg(required_unless_present = "all", value_name = "ID")]
+    #[arg(required_unless_present_any = ["all", "consumer"], value_name = "ID")]
     ids: Vec<String>,
+    /// All keys of this consumer
+    #[arg(long, value_name = "NAME", conflicts_with = "ids")]
+    consumer: Option<String>,
     /// Remove all keys of the store, after asking on the terminal; a store that is missing is created, without keys
-    #[arg(long, conflicts_with = "ids")]
+    #[arg(long, conflicts_with_all = ["ids", "consumer"])]
     all: bool,
     /// Do not ask
-    #[arg(long, conflicts_with = "ids")]
+    #[arg(long, conflicts_with_all = ["ids", "consumer"])]
     yes: bool,
 }
 
@@ -40,7 +44,7 @@ impl Remove {
         if self.all {
             return remove_all(files, self.yes);
         }
-        let mut selected = Selection { ids: self.ids }.open(files)?;
+        let mut selected = Selection { ids: self.ids, consumer: self.consumer }.open(files)?;
         selected.remove();
         selected.save("removed")?;
         Ok(true)
@@ -80,6 +84,7 @@ fn remove_all(files: &StoreFile, is_sure: bool) -> Result<bool> {
 const DISABLE: &str = "Examples:
   portcullis keys disable ci-2026-11
   portcullis keys disable - < key.txt
+  portcullis keys disable --consumer alice
 
 Exit status: 0 done, 2 usage or input error.";
 
@@ -93,6 +98,7 @@ pub(crate) struct Disable {
 
 const ENABLE: &str = "Examples:
   portcullis keys enable ci-2026-11
+  portcullis keys enable --consumer alice
 
 Exit status: 0 done, 2 usage or input error.";
 
@@ -129,7 +135,7 @@ fn set_disabled(selection: &Selection, files: &StoreFile, disabled: bool) -> Res
 const EXPIRE: &str = "Examples:
   portcullis keys expire ci-2026-11
   portcullis keys expire ci-2026-11 --at 7d
-  portcullis keys expire ci-2026-11 --at 2027-02-01
+  portcullis keys expire --consumer alice --at 2027-02-01
 
 Exit status: 0 done, 2 usage or input error.";
 
@@ -148,12 +154,52 @@ impl Expire {
     pub(crate) fn run(self, files: &StoreFile) -> Result<bool> {
         let mut selected = self.selection.open(files)?;
         let now = now();
-        let at = rfc3339(self.at.map_or(now, |when| when.from(now)));
+        let at = self.at.map_or(now, |when| when.from(now));
         selected.change(|consumer, key| {
-            key.expires = Some(at.clone());
+            key.expire_at(at);
             check(consumer, &[], key).context("`disable` or `remove` it instead")
         })?;
-        selected.save(&format!("set to expire at {at}"))?;
+        selected.save(&format!("set to expire at {}", rfc3339(at)))?;
+        Ok(true)
+    }
+}
+
+const PRUNE: &str = "Examples:
+  portcullis keys prune --expired
+  portcullis keys prune --expired --dry-run
+
+Exit status: 0 done, 2 usage or input error.";
+
+/// Remove expired keys from the store
+#[derive(Debug, Args)]
+#[command(after_help = PRUNE)]
+pub(crate) struct Prune {
+    /// Remove the keys that have expired
+    // So that it is written, and other kinds can follow.
+    #[arg(long, required = true)]
+    #[allow(dead_code, reason = "it is always true")]
+    expired: bool,
+    /// Remove nothing, only show which keys would be removed
+    #[arg(long)]
+    dry_run: bool,
+}
+
+impl Prune {
+    pub(crate) fn run(self, files: &StoreFile) -> Result<bool> {
+        let mut selected = Selected::expired(files, now())?;
+        let row = |(consumer, key): (&String, &StoredKey)| {
+            format!("{} of {consumer}, expired at {}\n", key.id, key.expires.as_deref().unwrap_or_default())
+        };
+        let rows: Vec<String> = selected.keys().map(row).collect();
+        print(&rows.concat())?;
+        match rows.len() {
+            0 => note(format_args!("no key in {} has expired", files.path().display())),
+            number if self.dry_run => note(format_args!("{} would be removed", count(number, "key"))),
+            _ => {
+                selected.remove();
+                selected.save("removed")?;
+            }
+        }
         Ok(true)
     }
 }

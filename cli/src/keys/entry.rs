@@ -10,6 +10,8 @@ use serde_json::json;
 
 use super::known::AllKeys;
 use crate::files::EffectivePolicy;
+use crate::output::YELLOW;
+use crate::similar::similar;
 use crate::store::{Store, StoredKey};
 use crate::when::{When, rfc3339};
 use crate::yaml::Node;
@@ -93,15 +95,7 @@ impl Entry {
     /// Adds the roles of the consumer to the store, unless the policy defines them. Returns notes for the user.
     fn put_roles(&self, store: &mut Store, policy: Option<&EffectivePolicy>) -> Result<Vec<String>> {
         let name = &self.consumer;
-        let in_policy = policy.and_then(|policy| {
-            let index = policy
-                .node
-                .get("consumers")?
-                .items()
-                .iter()
-                .position(|one| one.get("name").and_then(Node::text) == Some(name))?;
-            Some(policy.place(&format!("consumers[{index}]")))
-        });
+        let in_policy = policy.and_then(|policy| policy.place_of_consumer(name));
         let is_new = !store.consumers.contains_key(name);
         if let Some(place) = in_policy.as_ref().filter(|_| !self.roles.is_empty()) {
             bail!("--role: the policy defines the consumer {name}: write its roles there ({place})");
@@ -109,6 +103,16 @@ impl Entry {
         let mut notes = Vec::new();
         if is_new && in_policy.is_none() {
             notes.push(format!("{name} is a new consumer"));
+            let named = policy.iter().flat_map(|policy| policy.node.items_of("consumers"));
+            let named = named.filter_map(|one| one.get("name").and_then(Node::text));
+            if let Some(like) = similar(name, named.chain(store.consumers.keys().map(String::as_str)))
+                && !differ_in_digits(name, like)
+            {
+                notes.push(format!(
+                    "{YELLOW}warning:{YELLOW:#} there is a consumer {like} already: if that was meant, `portcullis \
+                     consumers remove {name}`, and start again"
+                ));
+            }
         }
         let stored = store.consumers.entry(name.clone()).or_default();
         let before = stored.roles.len();
@@ -122,6 +126,12 @@ impl Entry {
         }
         Ok(notes)
     }
+}
+
+/// Whether two names are those of a series, such as `edge-1` and `edge-2`.
+fn differ_in_digits(one: &str, other: &str) -> bool {
+    let letters = |name: &str| name.replace(|letter: char| letter.is_ascii_digit(), "");
+    letters(one) == letters(other)
 }
 
 /// The keys that were added, and notes for the user.

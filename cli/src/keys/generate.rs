@@ -47,7 +47,7 @@ impl Generate {
         let added = self.entry.put(&mut locked.store, policy.as_ref(), digests, now())?;
         drop(progress);
         hand_over(&locked, &added.keys, &secrets, self.output)?;
-        added.notes.iter().for_each(note);
+        added.notes.into_iter().chain(files.unused()).for_each(note);
         Ok(true)
     }
 }

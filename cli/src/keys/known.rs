@@ -1,6 +1,6 @@
 //! All keys: those of the store, and those of its policy.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
 use anyhow::Result;
@@ -237,6 +237,11 @@ impl AllKeys {
     /// The roles of a consumer, if it exists.
     pub(crate) fn roles(&self, consumer: &str) -> Option<&[String]> {
         self.consumers.get(consumer).map(|owner| &*owner.roles)
+    }
+
+    /// All consumers by name, with their roles, and whether the policy defines them.
+    pub(crate) fn consumers(&self) -> BTreeMap<&str, (&[String], bool)> {
+        self.consumers.iter().map(|(name, owner)| (&**name, (&*owner.roles, owner.in_policy))).collect()
     }
 
     /// Whether the policy defines a consumer.

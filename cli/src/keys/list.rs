@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Args;
 use comfy_table::{Table, presets};
 use serde_json::{Value, json};
@@ -12,6 +12,7 @@ use super::known::{AllKeys, KnownKey, State};
 use crate::files::{EffectivePolicy, StoreFile};
 use crate::mode::Modes;
 use crate::output::{Output, RED, YELLOW, note, print};
+use crate::similar::did_you_mean;
 use crate::store::Store;
 use crate::when::{Span, now, rfc3339};
 
@@ -49,6 +50,9 @@ impl List {
             note(format_args!("keys in the policy are not listed: {error:#}"));
             together(None)
         })?;
+        if let Some(name) = self.consumer.as_deref().filter(|name| all.roles(name).is_none()) {
+            bail!("unknown consumer {name}{}", did_you_mean(name, all.consumers().into_keys()));
+        }
         let now = now();
         let chosen = all.keys.iter().filter(|key| self.consumer.as_deref().is_none_or(|name| *key.consumer == *name));
         let keys: Vec<_> = chosen.map(|key| (key, key.state(now, self.soon))).collect();
@@ -59,7 +63,10 @@ impl List {
         }
         let mut text = if store.mode_override.is_some() { format!("{modes}\n") } else { String::new() };
         if keys.is_empty() {
-            note("no keys: `portcullis keys generate --consumer NAME` creates one");
+            let (whose, name) = self
+                .consumer
+                .map_or_else(|| ("no key".to_owned(), "NAME".to_owned()), |name| (format!("{name} has no key"), name));
+            note(format_args!("{whose}: `portcullis keys generate --consumer {name}` creates one"));
         } else {
             text.push_str(&as_table(&keys, &files.path().display().to_string())?);
         }
@@ -78,21 +85,27 @@ fn style(state: State) -> Style {
     }
 }
 
+/// The table has room in 80 columns: days without a time of the day, and the place of a key only if some are in the
+/// policy. JSON has all of it.
 fn as_table(keys: &[(&KnownKey, State)], store: &str) -> Result<String> {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING);
-    table.set_header(["ID", "CONSUMER", "ROLES", "STATE", "CREATED", "EXPIRES", "WHERE"]);
+    let columns = ["ID", "CONSUMER", "ROLES", "STATE", "EXPIRES", "WHERE"];
+    let has_places = keys.iter().any(|(key, _)| key.place.is_some());
+    let shown = if has_places { columns.len() } else { columns.len() - 1 };
+    table.set_header(columns.iter().take(shown));
     for (key, state) in keys {
         let expires = key.expires.map(rfc3339);
-        table.add_row([
+        let day = expires.as_deref().and_then(|expires| expires.split('T').next());
+        let cells = [
             key.id.as_str(),
             &key.consumer,
             &key.roles.join(","),
             &state.to_string(),
-            key.created.as_deref().unwrap_or("-"),
-            expires.as_deref().unwrap_or("never"),
+            day.unwrap_or("never"),
             key.place.as_deref().unwrap_or(store),
-        ]);
+        ];
+        table.add_row(cells.iter().take(shown));
     }
     let mut text = String::new();
     let styles = std::iter::once(Style::new().bold()).chain(keys.iter().map(|(_, state)| style(*state)));

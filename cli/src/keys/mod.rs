@@ -22,6 +22,7 @@ const EXAMPLES: &str = "Examples:
   portcullis keys list
   portcullis keys rotate 209c6ca829ca9a60 --overlap 7d
   portcullis keys disable 209c6ca829ca9a60
+  portcullis keys remove --consumer alice
 
 A change takes effect when the policy is rendered and delivered again. `portcullis run` and `portcullis render \
 --watch` do that automatically.
@@ -44,6 +45,7 @@ enum Command {
     Add(add::Add),
     List(list::List),
     Remove(change::Remove),
+    Prune(change::Prune),
     Disable(change::Disable),
     Enable(change::Enable),
     Expire(change::Expire),
@@ -59,6 +61,7 @@ impl Keys {
             Command::Add(add) => add.run(files),
             Command::List(list) => list.run(files),
             Command::Remove(remove) => remove.run(files),
+            Command::Prune(prune) => prune.run(files),
             Command::Disable(disable) => disable.run(files),
             Command::Enable(enable) => enable.run(files),
             Command::Expire(expire) => expire.run(files),

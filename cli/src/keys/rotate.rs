@@ -9,7 +9,7 @@ use super::generate::hand_over;
 use super::key_format::NewKey;
 use super::selection::Selection;
 use crate::files::StoreFile;
-use crate::output::{Output, Progress, note};
+use crate::output::{Output, Progress, count, note};
 use crate::store::StoredKey;
 use crate::when::{Span, When, now, rfc3339};
 
@@ -18,8 +18,8 @@ const EXAMPLES: &str = "Examples:
   KEY=$(portcullis keys rotate ci-2026-11 --id ci-2027-02 --overlap 14d)
   portcullis keys rotate - --overlap 0 < leaked-key.txt
 
-Both keys are valid during the overlap. The old key never lives longer than before. The new key gets the lifetime of \
-the old one, unless --expires is given. If the old key has expired, --expires is required.
+Both keys are valid during the overlap. The old key never lives longer than before. The new key lives as long as the \
+old one was made for. If that is over or not known, --expires is required.
 
 Exit status: 0 done, 2 usage or input error.";
 
@@ -27,8 +27,9 @@ Exit status: 0 done, 2 usage or input error.";
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Rotate {
-    #[command(flatten)]
-    selection: Selection,
+    /// The id of a key; `-` reads keys from standard input, one on each line
+    #[arg(required = true, value_name = "ID")]
+    ids: Vec<String>,
     /// How long the old key stays valid
     #[arg(long, value_name = "SPAN", default_value = "7d")]
     overlap: Span,
@@ -45,7 +46,7 @@ pub(crate) struct Rotate {
 
 impl Rotate {
     pub(crate) fn run(self, files: &StoreFile) -> Result<bool> {
-        let mut selected = self.selection.open(files)?;
+        let mut selected = Selection { ids: self.ids.clone(), consumer: None }.open(files)?;
         let policy = files.policy()?;
         let now = now();
         let old: Vec<_> = selected.keys().map(|(consumer, key)| (consumer.clone(), key.clone())).collect();
@@ -63,14 +64,24 @@ impl Rotate {
         drop(progress);
         let end = self.overlap.after(now);
         selected.change(|consumer, key| {
-            let own = key.expires.as_deref().and_then(Timestamp::from_rfc3339);
-            key.expires = Some(rfc3339(own.map_or(end, |own| own.min(end))));
+            let own = time(&key.expires);
+            key.expire_at(own.map_or(end, |own| own.min(end)));
             check(consumer, &[], key).context("the old key is not valid yet: `remove` it, and `generate` a new one")
         })?;
         add_unique(&mut selected.locked.store, policy.as_ref(), &new)?;
         hand_over(&selected.locked, &new, &secrets, self.output)?;
-        for (_, key) in old.iter().filter(|_| old.len() == 1) {
-            note(format_args!("key {} is valid until {} at the latest", key.id, rfc3339(end)));
+        let ends: Vec<_> = selected.keys().filter_map(|(_, key)| Some((&key.id, time(&key.expires)?))).collect();
+        match ends.as_slice() {
+            [(id, end)] if *end <= now => note(format_args!("key {id} expired at {}", rfc3339(*end))),
+            [(id, end)] => note(format_args!("key {id} is valid until {}", rfc3339(*end))),
+            all => {
+                let last = all.iter().map(|(_, end)| *end).max().unwrap_or(now);
+                note(format_args!(
+                    "the old {} are valid until {} at the latest",
+                    count(all.len(), "key"),
+                    rfc3339(last)
+                ));
+            }
         }
         Ok(true)
     }
@@ -80,15 +91,16 @@ impl Rotate {
         if old.disabled {
             bail!("{} is disabled: `enable` it first, or `generate` a key for {consumer}", old.id);
         }
-        let time = |text: &Option<String>| text.as_deref().and_then(Timestamp::from_rfc3339);
-        let lifetime = time(&old.expires).zip(time(&old.created)).map(|(end, start)| end.0.saturating_sub(start.0));
-        let expires = match (self.expires, lifetime) {
-            (Some(when), _) => Some(when.from(now)),
-            _ if time(&old.expires).is_some_and(|end| end <= now) => {
+        let expires = match (self.expires, time(&old.expires), time(&old.created)) {
+            (Some(when), ..) => Some(when.from(now)),
+            (None, None, _) => None,
+            (None, Some(end), _) if end <= now => {
                 bail!("{} has expired: give --expires for the new key, such as 90d", old.id)
             }
-            (None, Some(seconds)) => Some(Span::seconds(seconds).after(now)),
-            (None, None) => None,
+            (None, Some(end), Some(start)) if !old.expiry_changed => Some(Span::between(start, end).after(now)),
+            (None, Some(_), _) => {
+                bail!("it is not known how long {} was made for: give --expires for the new key, such as 90d", old.id)
+            }
         };
         let blueprint = StoredKey {
             description: old.description.clone(),
@@ -103,4 +115,8 @@ impl Rotate {
         check(consumer, &[], &new.key)?;
         Ok(new)
     }
+}
+
+fn time(text: &Option<String>) -> Option<Timestamp> {
+    text.as_deref().and_then(Timestamp::from_rfc3339)
 }

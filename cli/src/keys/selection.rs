@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use anyhow::{Result, anyhow, bail};
 use clap::Args;
+use portcullis::Timestamp;
 use portcullis::keys::Digest;
 
 use super::input::{Line, read_keys};
@@ -11,14 +12,18 @@ use super::key_format::is_typo;
 use super::known::AllKeys;
 use crate::files::StoreFile;
 use crate::output::{count, note};
+use crate::similar::{did_you_mean, similar};
 use crate::store::{Locked, Store, StoredKey};
 
-/// The selected ids, or `-` for keys on standard input.
+/// The selected ids, `-` for keys on standard input, or all keys of a consumer.
 #[derive(Debug, Args)]
 pub(crate) struct Selection {
     /// The id of a key; `-` reads keys from standard input, one on each line
-    #[arg(required = true, value_name = "ID")]
+    #[arg(required_unless_present = "consumer", value_name = "ID")]
     pub(super) ids: Vec<String>,
+    /// All keys of this consumer
+    #[arg(long, value_name = "NAME", conflicts_with = "ids")]
+    pub(super) consumer: Option<String>,
 }
 
 /// The locked store, and the ids of the selected keys.
@@ -26,6 +31,8 @@ pub(crate) struct Selected {
     /// The store.
     pub(crate) locked: Locked,
     ids: HashSet<String>,
+    /// What is not selected, although it belongs to the same consumer.
+    note: Option<String>,
 }
 
 impl Selection {
@@ -36,13 +43,12 @@ impl Selection {
     pub(crate) fn open(&self, files: &StoreFile) -> Result<Selected> {
         // Read before the lock is taken: reading from a terminal may take long.
         let lines = if self.ids.iter().any(|id| id == "-") { read_keys(None)? } else { Vec::new() };
-        if !files.path().exists() {
-            // Report a missing store instead of creating a lock for it.
-            Store::read(files.path())?;
-        }
-        let locked = Locked::open(files.path())?;
+        let locked = lock(files)?;
         // Only the store: a key can be disabled even if the policy is invalid.
         let stored = AllKeys::of(&locked.store, None)?;
+        if let Some(name) = &self.consumer {
+            return Selected::of_consumer(name, locked, files);
+        }
         let by_key = lines.iter().map(|line| find_key(&stored, line, files));
         let by_id = self
             .ids
@@ -51,11 +57,54 @@ impl Selection {
             .filter(|(id, _)| *id != "-")
             .map(|(id, number)| find_id(&stored, id, number, files));
         let ids = by_key.chain(by_id).collect::<Result<_>>()?;
-        Ok(Selected { locked, ids })
+        Ok(Selected { locked, ids, note: None })
     }
 }
 
+/// Locks a store that exists.
+fn lock(files: &StoreFile) -> Result<Locked> {
+    if !files.path().exists() {
+        // Report a missing store instead of creating a lock for it.
+        Store::read(files.path())?;
+    }
+    Locked::open(files.path())
+}
+
 impl Selected {
+    /// Locks the store, and selects the keys that have expired.
+    ///
+    /// # Errors
+    /// If there is no store.
+    pub(crate) fn expired(files: &StoreFile, now: Timestamp) -> Result<Self> {
+        let locked = lock(files)?;
+        let all = AllKeys::of(&locked.store, None)?;
+        let expired = all.keys.iter().filter(|key| key.expires.is_some_and(|at| at <= now));
+        let ids = expired.map(|key| key.id.clone()).collect();
+        Ok(Self { locked, ids, note: None })
+    }
+
+    /// All keys of a consumer that are in the store. Those in the policy are named: they stay as they are.
+    fn of_consumer(name: &str, locked: Locked, files: &StoreFile) -> Result<Self> {
+        let stored = locked.store.consumers.get(name);
+        let ids: HashSet<String> = stored.iter().flat_map(|stored| &stored.keys).map(|key| key.id.clone()).collect();
+        let note = match files.policy() {
+            Ok(policy) => policy.and_then(|policy| {
+                let all = AllKeys::of(&Store::default(), Some(&policy)).ok()?;
+                let own = all.keys.iter().filter(|known| *known.consumer == *name).count();
+                let place = policy.place_of_consumer(name).filter(|_| own > 0)?;
+                Some(format!("{name} also has {} in the policy, at {place}: change them there", count(own, "key")))
+            }),
+            Err(error) => Some(format!("keys that {name} has in the policy are not changed: {error:#}")),
+        };
+        if ids.is_empty() {
+            let store = files.path().display();
+            let hint = did_you_mean(name, locked.store.consumers.keys().map(String::as_str));
+            let place = note.map(|note| format!("; {note}")).unwrap_or_default();
+            bail!("{name} has no key in {store}{hint}{place}");
+        }
+        Ok(Self { locked, ids, note })
+    }
+
     /// The selected keys, with their consumers.
     pub(crate) fn keys(&self) -> impl Iterator<Item = (&String, &StoredKey)> {
         let all = self
@@ -99,6 +148,7 @@ impl Selected {
             Some(id) if self.ids.len() == 1 => note(format_args!("key {id} {done}")),
             _ => note(format_args!("{} {done}", count(self.ids.len(), "key"))),
         }
+        self.note.iter().for_each(note);
         Ok(())
     }
 }
@@ -134,7 +184,12 @@ fn find_id(stored: &AllKeys, id: &str, number: usize, files: &StoreFile) -> Resu
     let mut like = stored.keys.iter().filter(|known| known.id.starts_with(id) && !id.is_empty());
     match (like.next(), like.next()) {
         (Some(one), None) => bail!("key id {id} not found: did you mean {}?", one.id),
-        _ => bail!("argument {number}: key id not found in {}: see `portcullis keys list`", files.path().display()),
+        _ => {
+            let store = files.path().display();
+            let like = similar(id, stored.keys.iter().map(|known| known.id.as_str()));
+            let hint = like.map_or("see `portcullis keys list`".to_owned(), |like| format!("did you mean {like}?"));
+            bail!("argument {number}: key id not found in {store}: {hint}")
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use super::code::Code;
 use super::finding::Finding;
 use super::{access, keys};
 use crate::files::refused_at;
+use crate::similar::similar;
 use crate::yaml::{Node, Place, Tree};
 
 /// The maximum number of refusals that are reported.
@@ -130,7 +131,11 @@ impl Subject<'_> {
             // Its message ends with the fix.
             Problem::WrongType { quotable: true, found: "a number" | "a boolean", .. } => (why, last.to_owned()),
             Problem::WrongType { expected, .. } => (text.as_str(), format!("write {expected}")),
-            Problem::UnknownField { .. } => (text.as_str(), "use one of the expected fields, or remove it".into()),
+            Problem::UnknownField { name, known } => {
+                let like = name.as_deref().and_then(|name| similar(name, known.iter().copied()));
+                let fix = like.map(|like| format!("did you mean `{like}`? Otherwise remove it"));
+                (text.as_str(), fix.unwrap_or_else(|| "use one of the expected fields, or remove it".into()))
+            }
             _ => (why, last.to_owned()),
         };
         let mut place = (self.place)(&refusal.path);

@@ -19,6 +19,7 @@ use serde_json::{Map, Value};
 
 pub(crate) use self::locked::Locked;
 pub(crate) use self::replace::write_atomically;
+use crate::when::rfc3339;
 use crate::yaml::Node;
 
 /// The contents of the key store.
@@ -117,6 +118,9 @@ pub(crate) struct StoredKey {
     /// Not valid from this time on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) expires: Option<String>,
+    /// Whether `expires` was changed since the key was made, so that nothing says how long it was made for.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) expiry_changed: bool,
     /// Whether it is disabled.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) disabled: bool,
@@ -133,6 +137,13 @@ impl Stored {
 }
 
 impl StoredKey {
+    /// Lets it expire at another time.
+    pub(crate) fn expire_at(&mut self, at: Timestamp) {
+        let at = Some(rfc3339(at));
+        self.expiry_changed |= self.expires != at;
+        self.expires = at;
+    }
+
     /// The digest, if the text is valid, in either letter case.
     pub(crate) fn digest(&self) -> Option<Digest> {
         Digest::from_hex(&self.sha256)

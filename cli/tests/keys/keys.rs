@@ -165,8 +165,19 @@ fn the_list_has_every_key_wherever_it_stands_and_its_state() {
     assert!(table.contains("policy.yaml:6:9") && table.contains("keys.json"), "{table}");
     assert!(!table.contains("example-key"), "{table}");
     assert_eq!(place.must(&["keys", "list", "--consumer", "ci"]).lines().count(), 3);
+    let table = place.must(&["keys", "list", "--consumer", "ops"]);
+    assert!(!table.contains("WHERE"), "the place is only for keys of the policy: {table}");
     let table = place.must(&["keys", "list", "--soon", "1d"]);
     assert!(table.lines().any(|line| line.starts_with("soon ") && line.contains(" active ")), "{table}");
+}
+
+#[test]
+fn a_list_of_generated_keys_fits_eighty_columns() {
+    let place = Place::new();
+    place.generate(&["--consumer", "models-frontend", "--role", "predict", "--role", "train", "--expires", "3d"]);
+    place.generate(&["--consumer", "ci", "--expires", "1y"]);
+    let table = place.must(&["keys", "list"]);
+    assert!(table.lines().all(|line| line.chars().count() <= 80), "{table}");
 }
 
 #[test]

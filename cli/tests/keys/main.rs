@@ -1,5 +1,6 @@
 //! The commands that change the store: what they print, what they keep, and what they leave when they are killed.
 
+mod consumers;
 mod crash;
 mod keys;
 mod new;

@@ -108,7 +108,10 @@ fn a_key_that_cannot_be_kept_is_not_printed() {
             &["--consumer", "a", "--expires", "1d", "--not-before", "2d"],
             "invalid key entry: expected `expires` to be after `not_before`",
         ),
-        (&["--consumer", "a", "--expires", "soon"], "expected a span such as 90d, a date such as 2027-02-01"),
+        (
+            &["--consumer", "a", "--expires", "soon"],
+            "expected a span such as 90d, 3mo or 1y, a date such as 2027-02-01",
+        ),
         (&["--consumer", "a", "--count", "0"], "0 is not in 1..=1000000"),
         (&["--consumer", "a", "--store", "nowhere/keys.json"], "cannot lock the store nowhere/keys.json"),
         (&["--consumer", "a", "--policy", "nowhere.yaml"], "cannot read the policy nowhere.yaml"),
@@ -246,6 +249,73 @@ fn after_a_rotation_both_keys_pass_until_the_overlap_ends() {
     assert!(new_key["expires"].is_null() && new_key["roles"][0] == "predict", "{new_key}");
     let newest = place.run(&["keys", "rotate", "-", "--overlap", "0"], new.trim()).output;
     assert_eq!((place.verify(new.trim()), place.verify(newest.trim())), ("expired".to_owned(), "active".to_owned()));
+}
+
+#[test]
+fn what_is_said_of_a_rotated_key_is_true() {
+    let place = Place::new();
+    place.generate(&["--consumer", "ci", "--id", "soon", "--expires", "1d"]);
+    let end = place.key("soon")["expires"].as_str().expect("text").to_owned();
+    place.run(&["keys", "rotate", "soon"], "").says(0, &format!("key soon is valid until {end}"));
+    place.generate(&["--consumer", "ci", "--id", "past"]);
+    place.must(&["keys", "expire", "past"]);
+    let end = place.key("past")["expires"].as_str().expect("text").to_owned();
+    let done = place.run(&["keys", "rotate", "past", "--expires", "1y"], "");
+    done.says(0, &format!("key past expired at {end}"));
+    place.generate(&["--consumer", "ci", "--id", "one"]);
+    place.generate(&["--consumer", "ci", "--id", "two"]);
+    place.run(&["keys", "rotate", "one", "two"], "").says(0, "the old 2 keys are valid until 2");
+}
+
+#[test]
+fn a_new_key_lives_as_long_as_the_old_one_was_made_for_or_is_asked_about() {
+    let place = Place::new();
+    place.generate(&["--consumer", "ci", "--id", "moved", "--expires", "90d"]);
+    place.must(&["keys", "expire", "moved", "--at", "3d"]);
+    place.generate(&["--consumer", "ci", "--id", "endless"]);
+    place.must(&["keys", "rotate", "endless", "--id", "successor"]);
+    assert!(place.key("successor")["expires"].is_null(), "its predecessor had no end when it was rotated");
+    let undated = r#"{"id": "undated", "sha256": "00", "expires": "2100-01-01T00:00:00Z"}"#;
+    place.write("keys.json", &place.read("keys.json").replacen("\"keys\": [", &format!("\"keys\": [{undated},"), 1));
+    for id in ["moved", "endless", "undated"] {
+        let done = place.run(&["keys", "rotate", id], "");
+        done.says(
+            2,
+            &format!("it is not known how long {id} was made for: give --expires for the new key, such as 90d"),
+        );
+        place.must(&["keys", "rotate", id, "--expires", "1y"]);
+    }
+}
+
+#[test]
+fn a_span_in_m_is_refused_wherever_there_is_one() {
+    let place = Place::new();
+    place.generate(&["--consumer", "ci", "--id", "one"]);
+    place.write("policy.yaml", "{}");
+    for arguments in [
+        &["keys", "generate", "--consumer", "ci", "--expires", "3m"][..],
+        &["keys", "generate", "--consumer", "ci", "--not-before", "3m"],
+        &["keys", "rotate", "one", "--overlap", "3m"],
+        &["keys", "expire", "one", "--at", "3m"],
+        &["keys", "list", "--soon", "3m"],
+        &["lint", "--soon", "3m"],
+        &["check", "--path", "/", "--now", "3m"],
+        &["render", "envoy", "--upstream", "127.0.0.1:1", "--timeout", "3m"],
+    ] {
+        place.run(arguments, "").says(2, "m may be minutes or months: write 3min or 3mo");
+    }
+}
+
+#[test]
+fn keys_that_run_would_not_use_are_told() {
+    let place = Place::new();
+    place.write("api_keys.json", r#"{"valid_keys": []}"#);
+    let told = "`portcullis run --api-keys api_keys.json` does not use the keys of keys.json";
+    place.run(&["keys", "generate", "--consumer", "ci"], "").says(0, told);
+    place.run(&["keys", "add", "--consumer", "ci"], "example-key-number-00000001").says(0, told);
+    place.write("policy.yaml", "{}");
+    let done = place.run(&["keys", "generate", "--consumer", "ci"], "");
+    assert!(done.status == 0 && !done.error.contains("api_keys"), "{done:?}");
 }
 
 #[test]
