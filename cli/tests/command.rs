@@ -93,10 +93,13 @@ fn a_store_that_cannot_be_reached_is_an_error() {
 #[test]
 fn run_is_not_open_by_accident() {
     let run = ["run", "--upstream", "127.0.0.1:1", "--listen", "127.0.0.1:0", "--envoy", "./nowhere"];
+    let (code, _, error) = common::run(&[("api_keys.json", "{}")], &run, "");
+    let told = "portcullis: found api_keys.json, but no policy.yaml: use --api-keys api_keys.json, or name a policy";
+    assert!(code == 2 && error.starts_with(told), "{error}");
     for (variable, arguments, message) in [
         ("DEEPAAS_AUTH_BEARER_TOKEN", &[][..], "portcullis: DEEPAAS_AUTH_BEARER_TOKEN is set but empty: "),
         ("API_KEYS_FILE", &[], "portcullis: API_KEYS_FILE is set but empty: "),
-        ("UNSET", &["--policy", "."], "portcullis: .: expected a regular file"),
+        ("UNSET", &["."], "portcullis: .: expected a regular file"),
     ] {
         let directory = tempfile::TempDir::new().unwrap();
         let mut command = assert_cmd::Command::cargo_bin("portcullis").unwrap();

@@ -186,6 +186,19 @@ fn an_upstream_that_is_not_there_yet_is_told_and_awaited() {
 }
 
 #[test]
+fn an_upstream_without_an_address_is_told_and_so_is_a_store_that_is_not_used() {
+    let files = folder(&[("keys.json", r#"{"version": 1}"#)]);
+    // A name that never has an address (RFC 2606, section 2).
+    let arguments =
+        ["--upstream", "model.invalid:80", "--listen", "127.0.0.1:0", "--bearer-token", "run-suite-token-000001"];
+    let gate = Gate::run(files, &arguments, &[]);
+    gate.waits_for("the upstream model.invalid:80 cannot be found: model.invalid has no address yet, or is mistyped");
+    gate.waits_for("the keys of keys.json are not used: they need a policy, and the keys are from --bearer-token");
+    gate.waits_for("is live");
+    assert_eq!(gate.status("/", &[]), 401);
+}
+
+#[test]
 fn requests_that_are_under_way_end_before_it_does() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     let upstream = listener.local_addr().expect("an address");
@@ -252,18 +265,18 @@ fn what_cannot_work_is_refused_before_anything_starts() {
         (&["--bearer-token", "REPLACE_ME"], &[], "--bearer-token: invalid token (not shown): a placeholder"),
         (&[], &[("DEEPAAS_AUTH_BEARER_TOKEN", "${TOKEN}")], "invalid token (not shown): a placeholder"),
         (&[], &[("DEEPAAS_AUTH_BEARER_TOKEN", token)], "DEEPAAS_AUTH_BEARER_TOKEN: invalid token"),
-        (&["--bearer-token", TOKEN, "--policy", "policy.yaml"], &[], "cannot be used with"),
+        (&["--bearer-token", TOKEN, "policy.yaml"], &[], "cannot be used with"),
         (&["--auth-bearer-token", token], &[], "--auth-bearer-token: invalid token (not shown)"),
         (&["--auth-bearer-token", TOKEN, "--bearer-token", TOKEN], &[], "cannot be used with"),
-        (&["--policy", "empty.conf"], &[], "empty.conf: no auth_bearer_token in [DEFAULT]: add one, or run without"),
-        (&["--policy", "empty.conf", "--store", "keys.json"], &[], "--store keys.json: empty.conf is DEEPaaS's"),
-        (&["--policy", "missing.ini"], &[], "cannot read missing.ini"),
-        (&["--api-keys", "a", "--policy", "policy.yaml"], &[], "cannot be used with"),
-        (&["--store", "keys.json"], &[], "--policy <FILE>"),
+        (&["empty.conf"], &[], "empty.conf: no auth_bearer_token in [DEFAULT]: add one, or run without"),
+        (&["empty.conf", "--store", "keys.json"], &[], "--store keys.json: empty.conf is DEEPaaS's"),
+        (&["missing.ini"], &[], "cannot read missing.ini"),
+        (&["--api-keys", "a", "policy.yaml"], &[], "cannot be used with"),
+        (&["--store", "keys.json"], &[], "<POLICY>"),
         (&[], &[("DEEPAAS_AUTH_BEARER_TOKEN", TOKEN), ("API_KEYS_FILE", "a")], "are both set"),
-        (&["--policy", "missing.yaml"], &[], "cannot read the policy missing.yaml"),
-        (&["--policy", "bad.yaml"], &[], "bad.yaml:1:7: "),
-        (&["--policy", "nothing.yaml"], &[], "nothing.yaml is empty, perhaps because a command that should write it"),
+        (&["missing.yaml"], &[], "cannot read the policy missing.yaml"),
+        (&["bad.yaml"], &[], "bad.yaml:1:7: "),
+        (&["nothing.yaml"], &[], "nothing.yaml is empty, perhaps because a command that should write it"),
         (&["--api-keys", "missing.json"], &[], "cannot read missing.json"),
         (&["--public", "docs"], &[], "--public: "),
         (&["--tls-cert", "text"], &[], "--tls-key <FILE>"),
@@ -318,7 +331,7 @@ fn what_cannot_work_is_refused_before_anything_starts() {
     for (arguments, told) in [
         (&["--config", "gone.yaml"][..], "cannot read the configuration gone.yaml"),
         (&["--config", "a", "--upstream", "127.0.0.1:1"], "cannot be used with"),
-        (&["--config", "a", "--policy", "policy.yaml"], "cannot be used with"),
+        (&["--config", "a", "policy.yaml"], "cannot be used with"),
         (&["--config", "a", "--keep-forwarded"], "cannot be used with"),
         (&["--config", "a", "--timeout", "1s"], "cannot be used with"),
         (&["--config", "a", "--idle-timeout", "1s"], "cannot be used with"),

@@ -83,7 +83,7 @@ pub(crate) fn token_of(file: &Path) -> Result<(String, Vec<String>)> {
     let token = token(&source, &mut discovered)?;
     let left_out = discovered.left_out.iter().map(|remark| format!("{}: {}", source.place(remark.at), remark.message));
     let Some((token, _)) = token else {
-        bail!("{}: no {OPTION} in [DEFAULT]: add one, or run without --policy to leave every path open", source.name)
+        bail!("{}: no {OPTION} in [DEFAULT]: add one, or run without this file to leave every path open", source.name)
     };
     Ok((token, left_out.collect()))
 }

@@ -183,14 +183,19 @@ impl Render {
     pub(crate) fn run(self) -> Result<bool> {
         match self.what {
             What::Filter { source, gate } => {
-                source.run(Format::Yaml, |policy| Ok(vec![Node::list([envoy::filter(&gate.with(policy))])]))
+                let done =
+                    source.run(Format::Yaml, |policy| Ok(vec![Node::list([envoy::filter(&gate.with(policy))])]))?;
+                Ok(gate.say_how_to_get_the_module(done))
             }
             What::Ecds { source, filter } => {
-                source.run(Format::Yaml, |policy| Ok(vec![envoy::discovery_response(&filter.with(policy))]))
+                let done =
+                    source.run(Format::Yaml, |policy| Ok(vec![envoy::discovery_response(&filter.with(policy))]))?;
+                Ok(filter.say_how_to_get_the_module(done))
             }
             What::Envoy { source, gate, proxy } => {
                 proxy.trust.check(&proxy.upstream)?;
-                source.run(Format::Yaml, |policy| Ok(vec![envoy::bootstrap(&proxy.around(gate.with(policy)))]))
+                let write = |policy: &_| Ok(vec![envoy::bootstrap(&proxy.around(gate.with(policy)))]);
+                Ok(gate.say_how_to_get_the_module(source.run(Format::Yaml, write)?))
             }
             What::Istio { source, mesh } => source.run(Format::Yaml, |policy| {
                 let resource = mesh.resource(policy)?;
@@ -217,6 +222,18 @@ impl Render {
 }
 
 impl FilterArguments {
+    /// After a configuration is written, if it is: nothing but Envoy itself would say that the module is missing.
+    fn say_how_to_get_the_module(&self, is_done: bool) -> bool {
+        let module = self.module.display();
+        if is_done && !self.module.exists() {
+            note(format_args!(
+                "Envoy will load the module from {module}, which is not here: `portcullis render module > {module}` \
+                 writes it"
+            ));
+        }
+        is_done
+    }
+
     fn with(&self, policy: &KeylessPolicy) -> Filter {
         Filter {
             name: self.name.clone(),
@@ -228,6 +245,10 @@ impl FilterArguments {
 }
 
 impl GateArguments {
+    fn say_how_to_get_the_module(&self, is_done: bool) -> bool {
+        if self.ecds.is_none() { self.filter.say_how_to_get_the_module(is_done) } else { is_done }
+    }
+
     fn with(&self, policy: &KeylessPolicy) -> Gate {
         match &self.ecds {
             Some(file) => Gate::Discovered { name: self.filter.name.clone(), file: file.clone() },

@@ -280,7 +280,7 @@ impl Live {
             )),
             (Mode::Disabled, Source::Nowhere) => note(format_args!(
                 "{RED}WARNING: THE GATE IS OPEN.{RED:#} There is no key and no policy: every caller can reach every \
-                 path of {place}. To close it, set {TOKEN}, or use --api-keys FILE or --policy FILE (`portcullis \
+                 path of {place}. To close it, set {TOKEN}, or use --api-keys FILE or a policy (`portcullis \
                  init` writes one)"
             )),
             (Mode::Disabled, _) => note(format_args!(

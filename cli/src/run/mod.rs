@@ -23,6 +23,7 @@ use portcullis::document::Mode;
 use crate::files::PolicyFile;
 use crate::import::rxinfer;
 use crate::mode;
+use crate::output::note;
 use crate::render::envoy::Admin;
 use crate::render::forwarding::Forwarding;
 use crate::render::service::TrustOptions;
@@ -33,12 +34,12 @@ use source::{Options, Overrides, Source, Token};
 
 const EXAMPLES: &str = "Examples:
   portcullis run --upstream 127.0.0.1:5000
-  portcullis run --upstream 127.0.0.1:5000 --policy policy.yaml \\
+  portcullis run policy.yaml --upstream 127.0.0.1:5000 \\
       --listen 0.0.0.0:8080
   portcullis run --upstream 127.0.0.1:8000 --bearer-token \"$TOKEN\" \\
       --public /health
   DEEPAAS_AUTH_BEARER_TOKEN=\"$TOKEN\" portcullis run --upstream 127.0.0.1:5000
-  portcullis run --upstream 127.0.0.1:5000 --policy deepaas.conf
+  portcullis run deepaas.conf --upstream 127.0.0.1:5000
   portcullis run --upstream 127.0.0.1:8000 --api-keys api_keys.json \\
       --public /health
   portcullis run --upstream 127.0.0.1:5000 --listen 0.0.0.0:8443 \\
@@ -48,7 +49,7 @@ const EXAMPLES: &str = "Examples:
   portcullis run --upstream unix:/run/models/service.sock
   portcullis run --config envoy.yaml
 
-The policy comes from --policy, --bearer-token, --auth-bearer-token or --api-keys; otherwise from \
+The policy comes from POLICY, --bearer-token, --auth-bearer-token or --api-keys; otherwise from \
 DEEPAAS_AUTH_BEARER_TOKEN or API_KEYS_FILE; otherwise from policy.yaml, if it exists. Without any of them every \
 request passes. Changes of files take effect without a restart.
 
@@ -68,7 +69,7 @@ pub(crate) struct Run {
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080", value_parser = listen_address)]
     listen: SocketAddr,
     /// The policy, as YAML or JSON; or DEEPaaS's configuration, a .conf or .ini file [default: policy.yaml, if it exists]
-    #[arg(long, value_name = "FILE")]
+    #[arg(value_name = "POLICY")]
     policy: Option<PathBuf>,
     /// The key store [default: keys.json beside the policy, if it exists]
     #[arg(long, value_name = "FILE", requires = "policy")]
@@ -160,6 +161,12 @@ impl Run {
             deepaas_token: self.auth_bearer_token,
             api_keys: self.api_keys,
         })?;
+        if let Some(store) = source.unread_store() {
+            note(format_args!(
+                "the keys of {} are not used: they need a policy, and the keys are from {source}",
+                store.display()
+            ));
+        }
         let tls = self.tls_cert.zip(self.tls_key);
         let tls = tls.map(|(certificate, key)| certificates::listener(&certificate, &key)).transpose()?;
         if upstream::is_the_gate(&upstream, self.listen) {

@@ -13,7 +13,7 @@ use serde_json::json;
 use super::exposure;
 use crate::files::{EffectivePolicy, Followed, POLICY, PolicyFile, environment, merge};
 use crate::import::deepaas::{self, VARIABLE as TOKEN};
-use crate::import::orchestra::VARIABLE as API_KEYS;
+use crate::import::orchestra::{NAME as ORCHESTRA, VARIABLE as API_KEYS};
 use crate::import::orchestra_as_policy;
 use crate::import::rxinfer::{DEV_TOKEN, ENABLE};
 use crate::render::document::KeylessPolicy;
@@ -116,7 +116,7 @@ impl Source {
         match (set(TOKEN), std::env::var_os(API_KEYS).filter(|value| !value.is_empty())) {
             (Some(_), Some(_)) => {
                 bail!(
-                    "{TOKEN} and {API_KEYS} are both set: unset one, or choose with --policy, {DEEPAAS_OPTION} or \
+                    "{TOKEN} and {API_KEYS} are both set: unset one, or choose with POLICY, {DEEPAAS_OPTION} or \
                      --api-keys"
                 )
             }
@@ -129,9 +129,12 @@ impl Source {
             (None, None) if Path::new(Store::NAME).exists() => {
                 bail!(
                     "found {}, but no {POLICY}: write the policy that its keys belong to (`portcullis init` writes one), \
-                     or use --policy FILE",
+                     or name another: `portcullis run FILE`",
                     Store::NAME
                 )
+            }
+            (None, None) if Path::new(ORCHESTRA).exists() => {
+                bail!("found {ORCHESTRA}, but no {POLICY}: use --api-keys {ORCHESTRA}, or name a policy")
             }
             // A secret is probably missing.
             (None, None) if let Some(name) = [TOKEN, API_KEYS].into_iter().find(|name| environment(name).is_some()) => {
@@ -152,6 +155,16 @@ impl Source {
             Self::ApiKeys(file) | Self::DeepaasFile(file) => vec![file.clone()],
             Self::Token(_) | Self::Deepaas(..) | Self::Nowhere => Vec::new(),
         }
+    }
+
+    /// A key store that somebody may expect to be read: `portcullis keys` writes to it.
+    pub(super) fn unread_store(&self) -> Option<PathBuf> {
+        let store = match self {
+            Self::Files(..) | Self::Nowhere => return None,
+            Self::ApiKeys(file) | Self::DeepaasFile(file) => file.with_file_name(Store::NAME),
+            Self::Token(_) | Self::Deepaas(..) => PathBuf::from(Store::NAME),
+        };
+        store.exists().then_some(store)
     }
 
     /// Reads and compiles it.

@@ -28,9 +28,13 @@ pub(super) fn watch(upstream: Upstream, listen: SocketAddr) {
                 break warnings;
             }
             if !is_missed {
-                note(format_args!(
-                    "{YELLOW}warning:{YELLOW:#} the upstream {upstream} does not answer yet: callers get 503"
-                ));
+                let why = match &upstream {
+                    Upstream::Host { host, port, .. } if resolve(host, *port).is_empty() => {
+                        format!("cannot be found: {host} has no address yet, or is mistyped")
+                    }
+                    Upstream::Host { .. } | Upstream::Socket(_) => "does not answer yet".to_owned(),
+                };
+                note(format_args!("{YELLOW}warning:{YELLOW:#} the upstream {upstream} {why}: callers get 503"));
             }
             is_missed = true;
             thread::sleep(PAUSE);

@@ -18,8 +18,7 @@ use super::{ELSEWHERE, KEY, SECOND, TOKEN, policy, store, www_authenticate};
 #[test]
 fn a_change_of_a_file_is_live_and_a_refused_one_is_told_and_changes_nothing() {
     let upstream = Upstream::start();
-    let gate =
-        Gate::start(folder(&[("policy.yaml", &policy(KEY))]), upstream.address(), &["--policy", "policy.yaml"], &[]);
+    let gate = Gate::start(folder(&[("policy.yaml", &policy(KEY))]), upstream.address(), &["policy.yaml"], &[]);
     let statuses = || [KEY, SECOND].map(|key| gate.status("/v2", &[("x-api-key", key)]));
     assert_eq!(statuses(), [200, 401]);
     // The store is created after the policy.
@@ -157,7 +156,7 @@ fn one_token_protects_a_deepaas_as_its_own_flag_would() {
     for (arguments, environment) in [
         (&["--auth-bearer-token", TOKEN][..], &[][..]),
         (&[], &[("DEEPAAS_AUTH_BEARER_TOKEN", TOKEN)]),
-        (&["--policy", "deepaas.conf"], &[]),
+        (&["deepaas.conf"], &[]),
     ] {
         secrets::in_value(TOKEN);
         let upstream = Upstream::start();
@@ -221,7 +220,7 @@ fn the_file_of_a_deepaas_is_live_and_never_opens_by_a_change() {
     secrets::in_value(KEY);
     let upstream = Upstream::start();
     let first = ini(&format!("auth_bearer_token = {KEY}"));
-    let gate = Gate::start(folder(&[("deepaas.conf", &first)]), upstream.address(), &["--policy", "deepaas.conf"], &[]);
+    let gate = Gate::start(folder(&[("deepaas.conf", &first)]), upstream.address(), &["deepaas.conf"], &[]);
     let statuses =
         || [KEY, SECOND].map(|key| gate.status("/v2/models/", &[("authorization", &format!("Bearer {key}"))]));
     assert_eq!(statuses(), [200, 401]);
