@@ -37,6 +37,22 @@ fn the_module_stays_small() {
     const MAX_SIZE: u64 = 560 * 1024;
     let size = std::fs::metadata(module()).expect("the module is there").len();
     assert!(size <= MAX_SIZE, "{size} bytes, of {MAX_SIZE} at most");
+    // What the pages say of it.
+    let kib = size.div_ceil(1024);
+    let kib = if kib * 1024 - size > 512 { kib - 1 } else { kib };
+    for (page, words) in [
+        ("docs/performance.md", format!("The release module has {kib} KiB ({} bytes)", grouped(size))),
+        ("docs/adr/0002-serde.md", format!("| {kib} KiB, with the SDK |")),
+        ("README.md", format!("The filter itself has {kib} KiB.")),
+    ] {
+        let text = std::fs::read_to_string(workspace().join(page)).expect("the page is there");
+        assert!(text.contains(&words), "{page} does not say: {words}");
+    }
+}
+
+/// A number of six digits with a comma.
+fn grouped(number: u64) -> String {
+    format!("{},{:03}", number / 1000, number % 1000)
 }
 
 /// The same source gives the same module on every machine, without information about the build machine.
