@@ -8,6 +8,7 @@ mod istio;
 mod output;
 mod remote;
 pub(crate) mod service;
+mod size;
 pub(crate) mod upstream;
 
 use std::io::IsTerminal as _;
@@ -206,9 +207,11 @@ impl Render {
                           gate: docs/guides/istio.md",
                     );
                 }
-                Ok(vec![resource])
+                for_kubernetes(vec![resource])
             }),
-            What::EnvoyGateway { source, target } => source.run(Format::Yaml, |policy| target.resources(policy)),
+            What::EnvoyGateway { source, target } => {
+                source.run(Format::Yaml, |policy| for_kubernetes(target.resources(policy)?))
+            }
             What::Policy { source, format } => source.run(format, |policy| Ok(vec![policy.node.clone()])),
             What::Module => {
                 if std::io::stdout().is_terminal() {
@@ -219,6 +222,12 @@ impl Render {
             }
         }
     }
+}
+
+/// Says if an object is too large.
+fn for_kubernetes(objects: Vec<Node>) -> Result<Vec<Node>> {
+    size::warning(&objects)?.iter().for_each(note);
+    Ok(objects)
 }
 
 impl FilterArguments {

@@ -271,6 +271,32 @@ fn what_whoever_applies_it_should_know_is_said() {
 }
 
 #[test]
+fn an_object_that_kubernetes_would_refuse_is_told() {
+    let folder = folder();
+    fs::write(folder.path().join("many.yaml"), "{}").expect("a policy");
+    let istio = [&["istio", "many.yaml", "--store", "many.json"], &IMAGE[..]].concat();
+    let gateway = [&["envoy-gateway", "many.yaml", "--store", "many.json", "--gateway", "eg"], &IMAGE[..]].concat();
+    let apply = Some("`kubectl apply --server-side`");
+    // docs/configuration.md has these numbers.
+    for (keys, words) in [(1_400, None), (1_700, apply), (8_500, apply), (10_000, Some("at most 1.5 MiB"))] {
+        let consumer = |number| {
+            let key =
+                format!(r#"{{"id": "{number:016x}", "sha256": "{number:064x}", "expires": "2099-12-31T00:00:00Z"}}"#);
+            format!(r#""consumer-{number}": {{"keys": [{key}]}}"#)
+        };
+        let all = (1..=keys).map(consumer).collect::<Vec<_>>().join(",");
+        let store = format!(r#"{{"version": 1, "consumers": {{{all}}}}}"#);
+        fs::write(folder.path().join("many.json"), store).expect("a store");
+        for arguments in [&istio, &gateway] {
+            let (code, _, said) = render(folder.path(), arguments);
+            assert_eq!(code, 0, "{said}");
+            let told = words.unwrap_or("too large");
+            assert_eq!(said.contains(told), words.is_some(), "{keys}: {said}");
+        }
+    }
+}
+
+#[test]
 fn what_the_gate_would_refuse_is_not_rendered() {
     let folder = folder();
     let output = folder.path().join("gate.yaml");
