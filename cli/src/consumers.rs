@@ -61,6 +61,9 @@ Exit status: 0 done, 2 usage or input error.")]
         /// All of its roles; '' for none
         #[arg(long, value_name = "ROLES", value_delimiter = ',', required = true)]
         roles: Vec<String>,
+        /// A note for the log of the store, such as the number of a ticket
+        #[arg(long, value_name = "TEXT")]
+        note: Option<String>,
     },
     /// Remove a consumer with all of its keys
     #[command(after_help = "Examples:
@@ -70,6 +73,9 @@ Exit status: 0 done, 2 usage or input error.")]
     Remove {
         /// The name of a consumer of the store
         name: String,
+        /// A note for the log of the store, such as the number of a ticket
+        #[arg(long, value_name = "TEXT")]
+        note: Option<String>,
     },
 }
 
@@ -78,11 +84,11 @@ impl Consumers {
         let files = &self.files;
         match self.command {
             Command::List { output } => list(files, output),
-            Command::Set { name, roles } => {
+            Command::Set { name, roles, note } => {
                 let roles = roles.into_iter().map(|role| role.trim().to_owned()).filter(|role| !role.is_empty());
-                set(files, &name, roles.collect())
+                set(files, &name, roles.collect(), note)
             }
-            Command::Remove { name } => remove(files, &name),
+            Command::Remove { name, note } => remove(files, &name, note),
         }?;
         Ok(true)
     }
@@ -138,7 +144,7 @@ fn open(files: &StoreFile, name: &str, instead: &str) -> Result<Locked> {
     Ok(locked)
 }
 
-fn set(files: &StoreFile, name: &str, roles: Vec<String>) -> Result<()> {
+fn set(files: &StoreFile, name: &str, roles: Vec<String>, why: Option<String>) -> Result<()> {
     let document = json!({"consumers": [{"name": name, "roles": roles}]});
     Document::read(&serde_json::to_vec(&document)?).map_err(|mut refusal| {
         let is_role = refusal.path.contains("roles");
@@ -146,6 +152,7 @@ fn set(files: &StoreFile, name: &str, roles: Vec<String>) -> Result<()> {
         anyhow!("{refusal}")
     })?;
     let mut locked = open(files, name, "write its roles")?;
+    locked.why = why;
     let consumer = locked.store.consumers.entry(name.to_owned()).or_default();
     let said = if roles.is_empty() { "no role".to_owned() } else { roles.join(", ") };
     consumer.roles = roles;
@@ -155,9 +162,10 @@ fn set(files: &StoreFile, name: &str, roles: Vec<String>) -> Result<()> {
     Ok(())
 }
 
-fn remove(files: &StoreFile, name: &str) -> Result<()> {
+fn remove(files: &StoreFile, name: &str, why: Option<String>) -> Result<()> {
     let instead = format!("use `portcullis keys remove --consumer {name}` for keys in the store, and remove the rest");
     let mut locked = open(files, name, &instead)?;
+    locked.why = why;
     let removed = locked.store.consumers.remove(name).unwrap_or_default();
     locked.save()?;
     note(format_args!("{name} is removed, with {}", count(removed.keys.len(), "key")));

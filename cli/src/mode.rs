@@ -33,6 +33,9 @@ pub(crate) struct ModeCommand {
     action: Action,
     #[command(flatten)]
     files: StoreFile,
+    /// A note for the log of the store, such as the number of a ticket
+    #[arg(long, value_name = "TEXT")]
+    note: Option<String>,
     /// The output format of `status`
     #[arg(long, value_enum, default_value = "text")]
     output: Output,
@@ -109,6 +112,7 @@ impl ModeCommand {
             return Ok(true);
         }
         let mut locked = Locked::open(store)?;
+        locked.why = self.note;
         let before = Modes::of(&locked.store, policy.as_ref());
         locked.store.mode_override = match self.action {
             Action::Override(mode) => Some(mode),

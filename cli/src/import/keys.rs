@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::discovered::{Discovered, DiscoveredKey, Fits, refused};
 use crate::keys::known::{AllKeys, KnownKey};
+use crate::store::journal::user;
 use crate::store::{Store, StoredKey};
 use crate::when::rfc3339;
 use crate::yaml::{Node, Position};
@@ -56,6 +57,7 @@ pub(super) fn import(discovered: &mut Discovered, policy: &Document, store: &mut
     let unfit = Unfit::of(&keys);
     let mut seen: HashMap<Digest, Option<Position>> = HashMap::new();
     let mut taken = Imported::default();
+    let user = user();
     for key in keys {
         let at = key.at;
         let problem = unpresentable(key.fits, bearer_alone)
@@ -97,6 +99,7 @@ pub(super) fn import(discovered: &mut Discovered, policy: &Document, store: &mut
             sha256: key.digest.to_hex(),
             description,
             created: Some(rfc3339(key.created.unwrap_or(now))),
+            created_by: Some(user.clone()),
             expires: key.expires.map(rfc3339),
             disabled: key.disabled,
             ..StoredKey::default()

@@ -51,6 +51,7 @@ impl Add {
         // Read before the lock is taken: reading from a terminal may take long.
         let keys = if self.sha256.is_empty() { read_keys(self.file.as_deref())? } else { Vec::new() };
         let mut locked = Locked::open(files.path())?;
+        locked.why.clone_from(&self.entry.note);
         let policy = files.policy()?;
         let examiner = Examiner::new(policy.as_ref())?;
         let progress = Progress::new(keys.len(), "adding keys");

@@ -31,6 +31,9 @@ pub(crate) struct Remove {
     /// All keys of this consumer
     #[arg(long, value_name = "NAME", conflicts_with = "ids")]
     consumer: Option<String>,
+    /// A note for the log of the store, such as the number of a ticket
+    #[arg(long, value_name = "TEXT")]
+    note: Option<String>,
     /// Remove all keys of the store, after asking on the terminal; a store that is missing is created, without keys
     #[arg(long, conflicts_with_all = ["ids", "consumer"])]
     all: bool,
@@ -42,9 +45,9 @@ pub(crate) struct Remove {
 impl Remove {
     pub(crate) fn run(self, files: &StoreFile) -> Result<bool> {
         if self.all {
-            return remove_all(files, self.yes);
+            return remove_all(files, self.yes, self.note);
         }
-        let mut selected = Selection { ids: self.ids, consumer: self.consumer }.open(files)?;
+        let mut selected = Selection { ids: self.ids, consumer: self.consumer, note: self.note }.open(files)?;
         selected.remove();
         selected.save("removed")?;
         Ok(true)
@@ -52,7 +55,7 @@ impl Remove {
 }
 
 /// Removes all keys of the store. A gate that keeps the keys of a store that has vanished then drops them.
-fn remove_all(files: &StoreFile, is_sure: bool) -> Result<bool> {
+fn remove_all(files: &StoreFile, is_sure: bool, why: Option<String>) -> Result<bool> {
     let store = files.path().display();
     if !is_sure {
         let mut input = std::io::stdin().lock();
@@ -67,6 +70,7 @@ fn remove_all(files: &StoreFile, is_sure: bool) -> Result<bool> {
         }
     }
     let mut locked = Locked::open(files.path())?;
+    locked.why = why;
     let consumers = &mut locked.store.consumers;
     let removed: usize = consumers.values_mut().map(|stored| stored.keys.drain(..).count()).sum();
     consumers.retain(|_, stored| !stored.is_empty());

@@ -12,6 +12,7 @@ use super::known::AllKeys;
 use crate::files::EffectivePolicy;
 use crate::output::YELLOW;
 use crate::similar::similar;
+use crate::store::journal::user;
 use crate::store::{Store, StoredKey};
 use crate::when::{When, rfc3339};
 use crate::yaml::Node;
@@ -31,6 +32,9 @@ pub(crate) struct Entry {
     /// A description
     #[arg(long, value_name = "TEXT")]
     description: Option<String>,
+    /// A note for the store and its log, such as the number of a ticket
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) note: Option<String>,
     /// When the key expires: 90d, 2027-02-01, or a date-time [default: never]
     #[arg(long, value_name = "WHEN")]
     expires: Option<When>,
@@ -63,7 +67,9 @@ impl Entry {
         let time = |at: Option<Timestamp>| at.map(rfc3339);
         let blueprint = StoredKey {
             description: self.description.clone(),
+            note: self.note.clone(),
             created: Some(rfc3339(now)),
+            created_by: Some(user()),
             not_before: time(self.not_before.map(|when| when.from(now))),
             expires: time(expires),
             ..StoredKey::default()
@@ -80,7 +86,7 @@ impl Entry {
 
     /// Checks that no option is the key itself, since options are listed and logged.
     fn check_no_key(&self, digests: &[(String, Digest)]) -> Result<()> {
-        let options = [("--id", &self.id), ("--description", &self.description)];
+        let options = [("--id", &self.id), ("--description", &self.description), ("--note", &self.note)];
         let options = options.into_iter().filter_map(|(option, text)| Some((option, text.as_ref()?)));
         let roles = self.roles.iter().map(|role| ("--role", role));
         for (option, text) in options.chain(roles).chain([("--consumer", &self.consumer)]) {

@@ -39,6 +39,7 @@ pub(crate) struct Generate {
 impl Generate {
     pub(crate) fn run(self, files: &StoreFile) -> Result<bool> {
         let mut locked = Locked::open(files.path())?;
+        locked.why.clone_from(&self.entry.note);
         let policy = files.policy()?;
         let count = usize::try_from(self.count)?;
         let progress = Progress::new(count, "making keys");

@@ -25,8 +25,12 @@ pub(crate) struct KnownKey {
     pub(crate) id: String,
     /// A description.
     pub(crate) description: Option<String>,
+    /// A note.
+    pub(crate) note: Option<String>,
     /// When it was added to the store.
     pub(crate) created: Option<String>,
+    /// Who added it.
+    pub(crate) created_by: Option<String>,
     /// Not valid before.
     pub(crate) not_before: Option<Timestamp>,
     /// Not valid from this time on.
@@ -118,7 +122,9 @@ impl KnownKey {
             roles: Rc::clone(roles),
             id: key.id.clone(),
             description: key.description.clone(),
+            note: key.note.clone(),
             created: key.created.clone(),
+            created_by: key.created_by.clone(),
             not_before: not_before.flatten(),
             expires: expires.flatten(),
             place: None,
@@ -143,7 +149,9 @@ impl KnownKey {
                 (None, None) => String::from("?"),
             },
             description: key.description.as_ref().map(|text| text.as_str().to_owned()),
+            note: None,
             created: None,
+            created_by: None,
             not_before: key.not_before,
             expires: key.expires,
             place: Some(place),

@@ -8,6 +8,7 @@ mod input;
 mod key_format;
 pub(crate) mod known;
 mod list;
+mod log;
 mod rotate;
 mod selection;
 mod verify;
@@ -51,6 +52,7 @@ enum Command {
     Expire(change::Expire),
     Rotate(rotate::Rotate),
     Verify(verify::Verify),
+    Log(log::Log),
 }
 
 impl Keys {
@@ -67,6 +69,7 @@ impl Keys {
             Command::Expire(expire) => expire.run(files),
             Command::Rotate(rotate) => rotate.run(files),
             Command::Verify(verify) => verify.run(files),
+            Command::Log(log) => log.run(files),
         }
     }
 }

@@ -11,6 +11,7 @@ use super::selection::Selection;
 use crate::files::StoreFile;
 use crate::output::{Output, Progress, count, note};
 use crate::store::StoredKey;
+use crate::store::journal::user;
 use crate::when::{Span, When, now, rfc3339};
 
 const EXAMPLES: &str = "Examples:
@@ -39,6 +40,9 @@ pub(crate) struct Rotate {
     /// The id of the new key [default: the first 16 hex digits of the key's SHA-256]
     #[arg(long)]
     id: Option<String>,
+    /// A note for the store and its log, such as the number of a ticket
+    #[arg(long, value_name = "TEXT")]
+    note: Option<String>,
     /// The output format
     #[arg(long, value_enum, default_value = "text")]
     output: Output,
@@ -46,7 +50,7 @@ pub(crate) struct Rotate {
 
 impl Rotate {
     pub(crate) fn run(self, files: &StoreFile) -> Result<bool> {
-        let mut selected = Selection { ids: self.ids.clone(), consumer: None }.open(files)?;
+        let mut selected = Selection::of(self.ids.clone(), self.note.clone()).open(files)?;
         let policy = files.policy()?;
         let now = now();
         let old: Vec<_> = selected.keys().map(|(consumer, key)| (consumer.clone(), key.clone())).collect();
@@ -104,7 +108,9 @@ impl Rotate {
         };
         let blueprint = StoredKey {
             description: old.description.clone(),
+            note: self.note.clone(),
             created: Some(rfc3339(now)),
+            created_by: Some(user()),
             expires: expires.map(rfc3339),
             ..StoredKey::default()
         };

@@ -24,6 +24,9 @@ pub(crate) struct Selection {
     /// All keys of this consumer
     #[arg(long, value_name = "NAME", conflicts_with = "ids")]
     pub(super) consumer: Option<String>,
+    /// A note for the log of the store, such as the number of a ticket
+    #[arg(long, value_name = "TEXT")]
+    pub(super) note: Option<String>,
 }
 
 /// The locked store, and the ids of the selected keys.
@@ -36,6 +39,11 @@ pub(crate) struct Selected {
 }
 
 impl Selection {
+    /// Selects by ids.
+    pub(super) fn of(ids: Vec<String>, note: Option<String>) -> Self {
+        Self { ids, consumer: None, note }
+    }
+
     /// Locks the store, and finds all selected keys.
     ///
     /// # Errors
@@ -43,7 +51,8 @@ impl Selection {
     pub(crate) fn open(&self, files: &StoreFile) -> Result<Selected> {
         // Read before the lock is taken: reading from a terminal may take long.
         let lines = if self.ids.iter().any(|id| id == "-") { read_keys(None)? } else { Vec::new() };
-        let locked = lock(files)?;
+        let mut locked = lock(files)?;
+        locked.why.clone_from(&self.note);
         // Only the store: a key can be disabled even if the policy is invalid.
         let stored = AllKeys::of(&locked.store, None)?;
         if let Some(name) = &self.consumer {

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, anyhow, bail};
 
 use super::Store;
+use super::journal::Journal;
 use super::replace::{Staged, keep_owner};
 use crate::output::note;
 
@@ -17,7 +18,28 @@ pub(crate) struct Locked {
     path: PathBuf,
     /// Its contents.
     pub(crate) store: Store,
+    /// Why it is changed, for the log.
+    pub(crate) why: Option<String>,
+    before: Store,
     _lock: File,
+}
+
+/// A change that is ready: everything is done that can fail because of space or permissions.
+#[derive(Debug)]
+pub(crate) struct Change {
+    staged: Staged,
+    journal: Journal,
+}
+
+impl Change {
+    /// Logs the change, and replaces the store. In this order: a log may have a change that was not made, but lacks none.
+    ///
+    /// # Errors
+    /// If the file cannot be replaced, or if a change that gives access cannot be logged. The old file is then unchanged.
+    pub(crate) fn commit(self) -> Result<()> {
+        self.journal.write()?;
+        self.staged.commit()
+    }
 }
 
 impl Locked {
@@ -33,7 +55,7 @@ impl Locked {
         };
         let lock = lock(&path).with_context(|| format!("cannot lock the store {}", path.display()))?;
         let store = if path.try_exists()? { Store::read(&path)? } else { Store::default() };
-        Ok(Self { path, store, _lock: lock })
+        Ok(Self { path, before: store.clone(), store, why: None, _lock: lock })
     }
 
     /// Replaces the file atomically.
@@ -48,8 +70,9 @@ impl Locked {
     /// committed.
     ///
     /// # Errors
-    /// If it cannot be written.
-    pub(crate) fn stage(&self) -> Result<Staged> {
+    /// If it cannot be written, or cannot be logged.
+    pub(crate) fn stage(&self) -> Result<Change> {
+        let journal = Journal::open(&self.path, &self.before, &self.store, self.why.as_deref())?;
         let text = self.store.to_text()?;
         let stage = || {
             // Only the holder of the lock creates this file: an existing one was left by a crash.
@@ -61,7 +84,8 @@ impl Locked {
             let name = temporary.file_name().unwrap_or_default();
             Staged::new(tempfile::Builder::new().prefix(name).rand_bytes(0), &self.path, text.as_bytes(), 0o600)
         };
-        stage().with_context(|| format!("cannot write {}", self.path.display()))
+        let staged = stage().with_context(|| format!("cannot write {}", self.path.display()))?;
+        Ok(Change { staged, journal })
     }
 }
 
@@ -120,6 +144,6 @@ mod tests {
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(Locked::open(&path).unwrap().store.mode_override, Some(Mode::Report));
         let names: Vec<_> = fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-        assert_eq!(names.len(), 2, "the store and its lock: {names:?}");
+        assert_eq!(names.len(), 3, "the store, its lock and its log: {names:?}");
     }
 }

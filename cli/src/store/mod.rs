@@ -3,6 +3,7 @@
 //!
 //! It is sorted and has one key on each line, so that diffs are readable. Members that users add are kept.
 
+pub(crate) mod journal;
 mod locked;
 mod replace;
 
@@ -109,9 +110,15 @@ pub(crate) struct StoredKey {
     /// A description.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) description: Option<String>,
+    /// A note, such as the number of a ticket.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) note: Option<String>,
     /// When it was added to the store.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) created: Option<String>,
+    /// The user who added it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) created_by: Option<String>,
     /// Not valid before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) not_before: Option<String>,

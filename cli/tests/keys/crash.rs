@@ -89,7 +89,7 @@ fn whenever_a_command_is_killed_the_store_is_the_old_one_or_the_new_one() {
     assert!(killed.before > 0 && killed.within > 0 && killed.done > 0, "each window is reached: {killed:?}");
     fs::write(&temporary, "what a crash left").expect("it can be written");
     place.generate(&["--consumer", "ci", "--id", "after-all"]);
-    assert_eq!(place.names(), [".keys.json.lock", "keys.json"], "the next command cleans up");
+    assert_eq!(place.names(), [".keys.json.lock", "keys.json", "keys.json.log"], "the next command cleans up");
     assert_eq!(place.key("after-all")["state"], "active");
 }
 

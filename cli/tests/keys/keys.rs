@@ -355,5 +355,5 @@ fn a_disk_without_room_leaves_the_old_store() {
     let done = super::Done::of(output);
     done.says(2, "cannot write");
     assert_eq!((done.output.as_str(), place.read("keys.json")), ("", before));
-    assert_eq!(place.names(), [".keys.json.lock", "keys.json"]);
+    assert_eq!(place.names(), [".keys.json.lock", "keys.json", "keys.json.log"]);
 }

@@ -3,6 +3,7 @@
 mod consumers;
 mod crash;
 mod keys;
+mod log;
 mod new;
 mod start;
 
