@@ -18,13 +18,14 @@ use portcullis::document::{Document, Mode};
 use serde_json::json;
 
 use crate::files::{EffectivePolicy, PolicyFile};
-use crate::output::{GREEN, Output, RED, YELLOW, print};
+use crate::output::{GREEN, Output, RED, YELLOW, note, print};
 use crate::when::When;
 
 const EXAMPLES: &str = "Examples:
   portcullis diff old.yaml new.yaml
   git show main:policy.yaml > old.yaml
-  portcullis diff old.yaml policy.yaml --fail-on-open
+  git show main:keys.json > old.json
+  portcullis diff old.yaml policy.yaml --old-store old.json --fail-on-open
   portcullis diff policy.yaml policy.yaml \\
       --old-store before.json --new-store keys.json
 
@@ -130,8 +131,20 @@ fn stand_in(variable: &str) -> String {
 impl Diff {
     pub(crate) fn run(self) -> Result<bool> {
         let now = When::or_now(self.now);
-        let side = |file, store| Side::of(PolicyFile { file, store }.read()?);
-        let (old, new) = (side(self.old, self.old_store)?, side(self.new, self.new_store)?);
+        let (old, new) = (
+            PolicyFile { file: self.old, store: self.old_store },
+            PolicyFile { file: self.new, store: self.new_store },
+        );
+        let stores = [&old, &new].map(|side| side.store_path().and_then(|store| store.canonicalize().ok()));
+        if let [Some(store), Some(other)] = &stores
+            && store == other
+        {
+            note(format_args!(
+                "both policies are compared with the same keys, of {}: a change of keys does not show without --old-store",
+                store.display()
+            ));
+        }
+        let (old, new) = (Side::of(old.read()?)?, Side::of(new.read()?)?);
         let changes = compare(&old, &new, now)?;
         if self.output == Output::Json {
             let row = |change: &Change| {
