@@ -1,7 +1,7 @@
 //! `portcullis consumers`: the consumers of the key store and their roles. Those of the policy are listed too, and changed
 //! there.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use anyhow::{Result, anyhow, bail};
 use clap::{Args, Subcommand};
@@ -9,11 +9,12 @@ use comfy_table::{Table, presets};
 use portcullis::Document;
 use serde_json::json;
 
-use crate::files::StoreFile;
+use crate::files::{EffectivePolicy, StoreFile};
+use crate::keys::entry::check_no_key;
 use crate::keys::known::{AllKeys, State};
 use crate::output::{Output, count, note, print};
 use crate::similar::did_you_mean;
-use crate::store::{Locked, Store};
+use crate::store::Locked;
 use crate::when::{Span, now};
 
 const EXAMPLES: &str = "Examples:
@@ -59,7 +60,7 @@ Exit status: 0 done, 2 usage or input error.")]
         /// The name of a consumer of the store
         name: String,
         /// All of its roles; '' for none
-        #[arg(long, value_name = "ROLES", value_delimiter = ',', required = true)]
+        #[arg(long, alias = "role", value_name = "ROLES", value_delimiter = ',', required = true)]
         roles: Vec<String>,
         /// A note for the log of the store, such as the number of a ticket
         #[arg(long, value_name = "TEXT")]
@@ -86,7 +87,10 @@ impl Consumers {
             Command::List { output } => list(files, output),
             Command::Set { name, roles, note } => {
                 let roles = roles.into_iter().map(|role| role.trim().to_owned()).filter(|role| !role.is_empty());
-                set(files, &name, roles.collect(), note)
+                let mut roles: Vec<String> = roles.collect();
+                let mut seen = HashSet::new();
+                roles.retain(|role| seen.insert(role.clone()));
+                set(files, &name, roles, note)
             }
             Command::Remove { name, note } => remove(files, &name, note),
         }?;
@@ -95,9 +99,13 @@ impl Consumers {
 }
 
 fn list(files: &StoreFile, output: Output) -> Result<()> {
-    let store = Store::read(files.path())?;
-    let policy = files.policy()?;
-    let all = AllKeys::of(&store, policy.as_ref())?;
+    let store = files.store()?;
+    // Those of the store can be listed even if the policy is invalid.
+    let together = |policy: Option<EffectivePolicy>| Ok((AllKeys::of(&store, policy.as_ref())?, policy));
+    let (all, policy) = files.policy().and_then(together).or_else(|error| {
+        note(format_args!("consumers in the policy are not listed: {error:#}"));
+        together(None)
+    })?;
     let now = now();
     let mut states: HashMap<&str, Vec<State>> = HashMap::new();
     for key in &all.keys {
@@ -129,11 +137,7 @@ fn list(files: &StoreFile, output: Output) -> Result<()> {
 
 /// Locks the store, which must have the consumer.
 fn open(files: &StoreFile, name: &str, instead: &str) -> Result<Locked> {
-    if !files.path().exists() {
-        // Report a missing store instead of creating a lock for it.
-        Store::read(files.path())?;
-    }
-    let locked = Locked::open(files.path())?;
+    let locked = files.lock()?;
     if let Some(place) = files.policy()?.and_then(|policy| policy.place_of_consumer(name)) {
         bail!("the policy defines the consumer {name}: {instead} there ({place})");
     }
@@ -152,6 +156,8 @@ fn set(files: &StoreFile, name: &str, roles: Vec<String>, why: Option<String>) -
         anyhow!("{refusal}")
     })?;
     let mut locked = open(files, name, "write its roles")?;
+    let names = roles.iter().map(|role| ("--roles", role.as_str())).chain(why.as_deref().map(|note| ("--note", note)));
+    check_no_key(names, &AllKeys::of(&locked.store, files.policy()?.as_ref())?)?;
     locked.why = why;
     let consumer = locked.store.consumers.entry(name.to_owned()).or_default();
     let said = if roles.is_empty() { "no role".to_owned() } else { roles.join(", ") };

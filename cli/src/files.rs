@@ -3,6 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -12,7 +13,7 @@ use portcullis::{Document, Loaded, Policy};
 
 use crate::import::orchestra::NAME as ORCHESTRA;
 use crate::similar::did_you_mean;
-use crate::store::Store;
+use crate::store::{Locked, Store};
 use crate::yaml::{Node, Place, Position, Tree};
 
 /// The default file name of the policy.
@@ -137,19 +138,44 @@ pub(crate) fn is_there(path: &Path) -> bool {
 /// The options that select a key store and its policy.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct StoreFile {
-    /// The key store
+    /// The key store [default: keys.json, beside the policy if that is given]
     // Not called `file`: a subcommand with an argument of that name would get this one's value.
-    #[arg(long, value_name = "FILE", default_value = Store::NAME, global = true)]
-    store: PathBuf,
+    #[arg(long, value_name = "FILE", global = true)]
+    store: Option<PathBuf>,
     /// The policy [default: policy.yaml beside the store, if it exists]
     #[arg(long, value_name = "FILE", global = true)]
     policy: Option<PathBuf>,
 }
 
 impl StoreFile {
-    /// The path of the store as it was given.
-    pub(crate) fn path(&self) -> &Path {
-        &self.store
+    /// The path of the store.
+    pub(crate) fn path(&self) -> PathBuf {
+        let beside =
+            || self.policy.as_ref().map_or(PathBuf::from(Store::NAME), |file| file.with_file_name(Store::NAME));
+        self.store.clone().unwrap_or_else(beside)
+    }
+
+    /// Reads the store. If only the policy is there, the store has no key.
+    ///
+    /// # Errors
+    /// If it cannot be read, or if there is neither.
+    pub(crate) fn store(&self) -> Result<Store> {
+        let path = self.path();
+        let is_policy_alone = self.store.is_none() && !is_there(&path) && self.policy_path().is_some();
+        if is_policy_alone { Ok(Store::default()) } else { Store::read(&path) }
+    }
+
+    /// Locks a store that exists.
+    ///
+    /// # Errors
+    /// If it does not exist.
+    pub(crate) fn lock(&self) -> Result<Locked> {
+        let path = self.path();
+        if !path.exists() {
+            // Report a missing store instead of creating a lock for it.
+            Store::read(&path)?;
+        }
+        Locked::open(&path)
     }
 
     /// Reads only the policy, if there is one.
@@ -162,9 +188,10 @@ impl StoreFile {
 
     /// A note if keys of the store are probably not used: beside it is Orchestra's file, and no policy.
     pub(crate) fn unused(&self) -> Option<String> {
-        let beside = self.store.with_file_name(ORCHESTRA);
+        let store = self.path();
+        let beside = store.with_file_name(ORCHESTRA);
         let is_alone = self.policy_path().is_none() && beside.is_file();
-        let (store, beside) = (self.store.display(), beside.display());
+        let (store, beside) = (store.display(), beside.display());
         is_alone.then(|| {
             format!(
                 "`portcullis run --api-keys {beside}` does not use the keys of {store}: `portcullis import orchestra \
@@ -176,7 +203,7 @@ impl StoreFile {
     /// The path of the policy, if there is one.
     pub(crate) fn policy_path(&self) -> Option<PathBuf> {
         self.policy.clone().or_else(|| {
-            let beside = self.store.with_file_name(POLICY);
+            let beside = self.path().with_file_name(POLICY);
             beside.is_file().then_some(beside)
         })
     }
@@ -284,7 +311,10 @@ pub(crate) const EMPTY: (&str, &str) = (
 /// If it cannot be read. If it does not exist, the message says how to create one.
 pub(crate) fn read_text(file: &Path) -> Result<String> {
     std::fs::read_to_string(file).with_context(|| {
-        let remedy = if file.exists() { "" } else { " (`portcullis init` writes one)" };
+        // A file that somebody named is not the one that `init` writes.
+        let is_default = file.file_name().is_some_and(|name| name == POLICY);
+        let is_missing = file.symlink_metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound);
+        let remedy = if is_default && is_missing { " (`portcullis init` writes one)" } else { "" };
         format!("cannot read the policy {}{remedy}", file.display())
     })
 }

@@ -1,6 +1,6 @@
 //! `portcullis init`: writes a starter policy and an empty key store.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
@@ -29,33 +29,41 @@ pub(crate) struct Init {
 
 impl Init {
     pub(crate) fn run(self) -> Result<bool> {
-        let directory = self.directory.unwrap_or_default();
+        let directory = self.directory.clone().unwrap_or_default();
         let (policy, store) = (directory.join(POLICY), directory.join(Store::NAME));
-        if is_there(&policy) {
+        let is_new = |file: &Path| !is_there(file);
+        if !is_new(&policy) && !is_new(&store) {
             bail!(
-                "{} already exists and is not overwritten: move it away, or use another --directory",
-                policy.display()
+                "{} and {} already exist and are not overwritten: move them away, or use another --directory",
+                policy.display(),
+                store.display()
             );
         }
         std::fs::create_dir_all(&directory).with_context(|| format!("cannot create {}", directory.display()))?;
-        // `portcullis keys` may have created it before.
-        let kept = is_there(&store).then(|| Store::read(&store)).transpose()?;
-        if kept.is_none() {
+        // One of them may have been written before.
+        if is_new(&store) {
             Locked::open(&store)?.save()?;
+            note(format_args!("created {} (`portcullis keys` writes it)", store.display()));
+        } else {
+            note(format_args!("{} was there already, and is kept", store.display()));
+            if let Some(mode) = Store::read(&store)?.mode_override {
+                note(format_args!("{} overrides the mode of the policy: {}", store.display(), mode.as_str()));
+            }
         }
-        write_atomically(&policy, STARTER.as_bytes(), 0o644)?;
-        let (and, about_store) = match &kept {
-            Some(_) => (";", "was there already, and is kept"),
-            None => (" and", "(`portcullis keys` writes it)"),
+        if is_new(&policy) {
+            write_atomically(&policy, STARTER.as_bytes(), 0o644)?;
+            note(format_args!("created {} (edit it)", policy.display()));
+        } else {
+            note(format_args!("{} was there already, and is kept", policy.display()));
+        }
+        let (option, argument) = match self.directory {
+            Some(_) => (format!(" --store {}", store.display()), format!(" {}", policy.display())),
+            None => (String::new(), String::new()),
         };
-        note(format_args!("created {} (edit it){and} {} {about_store}", policy.display(), store.display()));
-        if let Some(mode) = kept.and_then(|kept| kept.mode_override) {
-            note(format_args!("{} overrides the mode of the policy: {}", store.display(), mode.as_str()));
-        }
         note("next:");
-        note("  portcullis keys generate --consumer ci --expires 90d");
-        note("  portcullis lint");
-        note("  portcullis run --upstream 127.0.0.1:5000");
+        note(format_args!("  portcullis keys{option} generate --consumer ci --expires 90d"));
+        note(format_args!("  portcullis lint{argument}"));
+        note(format_args!("  portcullis run{argument} --upstream 127.0.0.1:5000"));
         Ok(true)
     }
 }

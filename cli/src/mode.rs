@@ -2,16 +2,15 @@
 
 use std::fmt;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 use portcullis::document::Mode;
 use serde_json::json;
 
-use crate::files::{EffectivePolicy, StoreFile};
+use crate::files::{EffectivePolicy, StoreFile, is_there};
 use crate::output::{Output, RED, note, print};
 use crate::store::{Locked, Store};
-use crate::yaml::Node;
 
 const EXAMPLES: &str = "Examples:
   portcullis mode status
@@ -29,14 +28,14 @@ Exit status: 0 done, 2 usage or input error.";
 #[command(after_help = EXAMPLES)]
 pub(crate) struct ModeCommand {
     /// The mode to set, or another action
-    #[arg(value_enum)]
+    #[arg(value_enum, default_value = "status")]
     action: Action,
     #[command(flatten)]
     files: StoreFile,
     /// A note for the log of the store, such as the number of a ticket
     #[arg(long, value_name = "TEXT")]
     note: Option<String>,
-    /// The output format of `status`
+    /// The output format
     #[arg(long, value_enum, default_value = "text")]
     output: Output,
 }
@@ -91,59 +90,95 @@ fn possible_value(mode: Mode) -> PossibleValue {
 impl ModeCommand {
     pub(crate) fn run(self) -> Result<bool> {
         let (policy, store) = (self.files.policy(), self.files.path());
-        if matches!(policy, Ok(None)) && !store.is_symlink() && !store.exists() {
+        if matches!(policy, Ok(None)) && !is_there(&store) {
             // Without a policy and a store there is no gate whose mode could change: report the missing store.
-            Store::read(store)?;
+            Store::read(&store)?;
         }
-        // The mode can be changed even if the policy cannot be read.
-        let policy = policy.unwrap_or_else(|error| {
-            note(format_args!("cannot read the mode of the policy: {error:#}"));
-            None
-        });
-        if self.action == Action::Status {
-            let modes = Modes::of(&Store::read(store)?, policy.as_ref());
-            match self.output {
-                Output::Text => print(&format!("{modes}\n"))?,
-                Output::Json => print(&format!(
-                    "{:#}\n",
-                    json!({"mode": modes.effective(), "policy": modes.policy, "override": modes.store})
-                ))?,
+        let own = match policy {
+            Ok(None) => Own::Default,
+            Ok(Some(policy)) => Own::of(&policy),
+            // The mode can be changed even if the policy cannot be read.
+            Err(error) => {
+                note(format_args!("cannot read the mode of the policy: {error:#}"));
+                Own::Unknown
             }
+        };
+        if self.action == Action::Status {
+            let modes = Modes { own, store: self.files.store()?.mode_override };
+            print(&match self.output {
+                Output::Text => format!("{modes}\n"),
+                Output::Json => modes.as_json(),
+            })?;
             return Ok(true);
         }
-        let mut locked = Locked::open(store)?;
+        let mut locked = Locked::open(&store)?;
         locked.why = self.note;
-        let before = Modes::of(&locked.store, policy.as_ref());
-        locked.store.mode_override = match self.action {
-            Action::Override(mode) => Some(mode),
-            Action::Toggle if before.effective() == "disabled" => Some(Mode::Enforce),
-            Action::Toggle => Some(Mode::Disabled),
-            Action::Policy | Action::Status => None,
+        let before = Modes { own, store: locked.store.mode_override };
+        locked.store.mode_override = match (self.action, before.effective()) {
+            (Action::Override(mode), _) => Some(mode),
+            (Action::Toggle, None) => bail!("toggle: the mode of the policy is not known: give the mode to set"),
+            // Back to the policy, so that a later change of its mode has an effect.
+            (Action::Toggle, Some(Mode::Disabled)) if before.own.mode() == Some(Mode::Enforce) => None,
+            (Action::Toggle, Some(Mode::Disabled)) => Some(Mode::Enforce),
+            (Action::Toggle, Some(_)) => Some(Mode::Disabled),
+            (Action::Policy | Action::Status, _) => None,
         };
         locked.save()?;
-        note(Modes::of(&locked.store, policy.as_ref()));
+        let modes = Modes { own: before.own, store: locked.store.mode_override };
+        match self.output {
+            Output::Text => note(modes),
+            Output::Json => print(&modes.as_json())?,
+        }
         Ok(true)
+    }
+}
+
+/// The mode of the policy itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Own {
+    /// There is no policy: the default.
+    Default,
+    /// It has this one.
+    Mode(Mode),
+    /// It cannot be read, or is invalid.
+    Unknown,
+}
+
+impl Own {
+    /// The mode in a policy.
+    pub(crate) fn of(policy: &EffectivePolicy) -> Self {
+        let Some(mode) = policy.node.get("mode") else { return Self::Mode(Mode::Enforce) };
+        let mode = Mode::ALL.iter().copied().find(|known| Some(known.as_str()) == mode.text());
+        mode.map_or(Self::Unknown, Self::Mode)
+    }
+
+    fn mode(self) -> Option<Mode> {
+        match self {
+            Self::Default => Some(Mode::Enforce),
+            Self::Mode(mode) => Some(mode),
+            Self::Unknown => None,
+        }
     }
 }
 
 /// The mode of the policy, and its override in the store.
 #[derive(Debug)]
 pub(crate) struct Modes {
-    /// `None` if there is no policy, or if it cannot be read.
-    policy: Option<String>,
-    store: Option<Mode>,
+    /// That of the policy.
+    pub(crate) own: Own,
+    /// That of the store.
+    pub(crate) store: Option<Mode>,
 }
 
 impl Modes {
-    /// Reads the modes of a store and its policy.
-    pub(crate) fn of(store: &Store, policy: Option<&EffectivePolicy>) -> Self {
-        let own =
-            |policy: &EffectivePolicy| policy.node.get("mode").and_then(Node::text).unwrap_or("enforce").to_owned();
-        Self { policy: policy.map(own), store: store.mode_override }
+    fn effective(&self) -> Option<Mode> {
+        self.store.or(self.own.mode())
     }
 
-    fn effective(&self) -> &str {
-        self.store.map(Mode::as_str).or(self.policy.as_deref()).unwrap_or("enforce")
+    fn as_json(&self) -> String {
+        let name = |mode: Option<Mode>| mode.map(Mode::as_str);
+        let own = if self.own == Own::Default { None } else { self.own.mode() };
+        format!("{:#}\n", json!({"mode": name(self.effective()), "policy": name(own), "override": name(self.store)}))
     }
 }
 
@@ -151,16 +186,19 @@ impl Modes {
 impl fmt::Display for Modes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.effective() {
-            "disabled" => {
+            None => {
+                return f.write_str("mode: unknown (the policy cannot be read, and the store does not override it)");
+            }
+            Some(Mode::Disabled) => {
                 write!(f, "mode: {RED}disabled: THE GATE IS OPEN, every request passes without a key{RED:#}")?
             }
-            mode => write!(f, "mode: {mode}")?,
+            Some(mode) => write!(f, "mode: {}", mode.as_str())?,
         }
-        match (self.store, &self.policy) {
-            (Some(_), Some(own)) => write!(f, " (set in the store; the policy has {own})"),
-            (Some(_), None) => f.write_str(" (set in the store)"),
-            (None, Some(_)) => f.write_str(" (from the policy)"),
-            (None, None) => f.write_str(" (the default)"),
+        match (self.store, self.own) {
+            (Some(_), Own::Mode(own)) => write!(f, " (set in the store; the policy has {})", own.as_str()),
+            (Some(_), Own::Default | Own::Unknown) => f.write_str(" (set in the store)"),
+            (None, Own::Default) => f.write_str(" (the default)"),
+            (None, Own::Mode(_) | Own::Unknown) => f.write_str(" (from the policy)"),
         }
     }
 }

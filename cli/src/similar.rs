@@ -3,7 +3,11 @@
 /// Returns the known name that is nearly the given one: another letter case, or few letters that differ.
 pub(crate) fn similar<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let given = given.to_lowercase();
-    let most = (given.chars().count() / 4).max(1);
+    // Of short names, a single letter is too much.
+    let most = match given.chars().count() {
+        0..=2 => 0,
+        length => (length / 4).max(1),
+    };
     let distance = |name: &str| strsim::damerau_levenshtein(&given, &name.to_lowercase());
     let near = known.into_iter().map(|name| (distance(name), name)).filter(|(distance, _)| *distance <= most);
     near.min_by_key(|(distance, _)| *distance).map(|(_, name)| name)
@@ -27,6 +31,7 @@ mod tests {
             ("public-paths", Some("public_paths")),
             ("alcie", Some("alice")),
             ("bob", None),
+            ("co", None),
             ("paths", None),
             ("", None),
         ] {

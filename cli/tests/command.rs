@@ -117,7 +117,7 @@ fn input_errors_say_what_to_do_and_show_no_key() {
         (
             POLICY,
             &["check", "nowhere.yaml", "--path", "/"][..],
-            "portcullis: cannot read the policy nowhere.yaml (`portcullis init` writes one): No such file",
+            "portcullis: cannot read the policy nowhere.yaml: No such file",
         ),
         (
             POLICY,

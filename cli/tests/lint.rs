@@ -264,14 +264,8 @@ fn all_that_is_refused_is_told_at_once() {
 fn what_cannot_be_read_or_allowed_is_an_input_error() {
     let directory = directory();
     for (arguments, message) in [
-        (
-            &["nowhere.yaml"][..],
-            "portcullis: cannot read the policy nowhere.yaml (`portcullis init` writes one): No such file",
-        ),
-        (
-            &["--store", "nowhere.json"],
-            "portcullis: cannot read the key store nowhere.json (`portcullis init` creates one): No such",
-        ),
+        (&["nowhere.yaml"][..], "portcullis: cannot read the policy nowhere.yaml: No such file"),
+        (&["--store", "nowhere.json"], "portcullis: cannot read the key store nowhere.json: No such"),
         (&["--envoy", "nowhere.yaml"], "portcullis: cannot read the configuration nowhere.yaml: No such file"),
         (&["envoy.yaml"], "portcullis: envoy.yaml is a whole configuration: give only the policy"),
         (&["--allow", "fail-open"], "portcullis: --allow fail-open: errors cannot be hidden: fix it"),

@@ -50,7 +50,7 @@ impl Add {
     pub(crate) fn run(self, files: &StoreFile) -> Result<bool> {
         // Read before the lock is taken: reading from a terminal may take long.
         let keys = if self.sha256.is_empty() { read_keys(self.file.as_deref())? } else { Vec::new() };
-        let mut locked = Locked::open(files.path())?;
+        let mut locked = Locked::open(&files.path())?;
         locked.why.clone_from(&self.entry.note);
         let policy = files.policy()?;
         let examiner = Examiner::new(policy.as_ref())?;

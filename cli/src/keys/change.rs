@@ -2,8 +2,9 @@
 
 use std::io::{BufRead as _, IsTerminal as _};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use clap::Args;
+use portcullis::Timestamp;
 
 use super::entry::check;
 use super::known::AllKeys;
@@ -19,7 +20,10 @@ const REMOVE: &str = "Examples:
   portcullis keys remove --consumer alice
   portcullis keys remove --all
 
-Exit status: 0 done, 2 usage or input error.";
+Exit status: 0 done, 1 keys of the consumer remain in the policy, 2 usage or input error.";
+
+/// The number of notes that are shown. Further ones are only counted.
+const SHOWN: usize = 10;
 
 /// Remove keys from the store
 #[derive(Debug, Args)]
@@ -49,14 +53,14 @@ impl Remove {
         }
         let mut selected = Selection { ids: self.ids, consumer: self.consumer, note: self.note }.open(files)?;
         selected.remove();
-        selected.save("removed")?;
-        Ok(true)
+        selected.save("removed")
     }
 }
 
 /// Removes all keys of the store. A gate that keeps the keys of a store that has vanished then drops them.
 fn remove_all(files: &StoreFile, is_sure: bool, why: Option<String>) -> Result<bool> {
-    let store = files.path().display();
+    let store = files.path();
+    let store = store.display();
     if !is_sure {
         let mut input = std::io::stdin().lock();
         if !input.is_terminal() {
@@ -69,7 +73,7 @@ fn remove_all(files: &StoreFile, is_sure: bool, why: Option<String>) -> Result<b
             bail!("no key was removed");
         }
     }
-    let mut locked = Locked::open(files.path())?;
+    let mut locked = Locked::open(&files.path())?;
     locked.why = why;
     let consumers = &mut locked.store.consumers;
     let removed: usize = consumers.values_mut().map(|stored| stored.keys.drain(..).count()).sum();
@@ -90,7 +94,7 @@ const DISABLE: &str = "Examples:
   portcullis keys disable - < key.txt
   portcullis keys disable --consumer alice
 
-Exit status: 0 done, 2 usage or input error.";
+Exit status: 0 done, 1 keys of the consumer remain in the policy, 2 usage or input error.";
 
 /// Disable keys, but keep them in the store
 #[derive(Debug, Args)]
@@ -128,12 +132,34 @@ impl Enable {
 
 fn set_disabled(selection: &Selection, files: &StoreFile, disabled: bool) -> Result<bool> {
     let mut selected = selection.open(files)?;
+    let (now, word) = (now(), if disabled { "disabled" } else { "enabled" });
+    let (mut changed, mut notes) = (Vec::new(), Vec::new());
     selected.change(|_, key| {
+        if key.disabled == disabled {
+            notes.push(format!("key {} was {word} already", key.id));
+        } else {
+            changed.push(key.id.clone());
+        }
         key.disabled = disabled;
+        let end = key.expires.as_deref().and_then(Timestamp::from_rfc3339);
+        if let Some(end) = end.filter(|end| !disabled && *end <= now) {
+            notes.push(format!("key {} expired at {}", key.id, rfc3339(end)));
+        }
         Ok(())
     })?;
-    selected.save(if disabled { "disabled" } else { "enabled" })?;
-    Ok(true)
+    let changed: Vec<&str> = changed.iter().map(String::as_str).collect();
+    let is_whole = selected.save_some(&changed, word)?;
+    show(&notes);
+    // A key of the policy may stay as it is when others are enabled.
+    Ok(is_whole || !disabled)
+}
+
+/// Prints notes about single keys, unless there are many.
+fn show(notes: &[String]) {
+    notes.iter().take(SHOWN).for_each(note);
+    if let Some(more) = notes.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+        note(format_args!("and {} like these", count(more, "note")));
+    }
 }
 
 const EXPIRE: &str = "Examples:
@@ -141,7 +167,9 @@ const EXPIRE: &str = "Examples:
   portcullis keys expire ci-2026-11 --at 7d
   portcullis keys expire --consumer alice --at 2027-02-01
 
-Exit status: 0 done, 2 usage or input error.";
+No key gets a later end than it has, unless --extend is given. A key that is not valid before that time is disabled.
+
+Exit status: 0 done, 1 keys of the consumer remain in the policy, 2 usage or input error.";
 
 /// Let keys expire, now or at a given time
 #[derive(Debug, Args)]
@@ -152,6 +180,9 @@ pub(crate) struct Expire {
     /// When: 7d, 2027-02-01, or a date-time [default: now]
     #[arg(long, value_name = "WHEN")]
     at: Option<When>,
+    /// Also prolong keys that would expire before
+    #[arg(long, requires = "at")]
+    extend: bool,
 }
 
 impl Expire {
@@ -159,12 +190,30 @@ impl Expire {
         let mut selected = self.selection.open(files)?;
         let now = now();
         let at = self.at.map_or(now, |when| when.from(now));
+        let (mut changed, mut notes) = (Vec::new(), Vec::new());
         selected.change(|consumer, key| {
-            key.expire_at(at);
-            check(consumer, &[], key).context("`disable` or `remove` it instead")
+            let time = |text: &Option<String>| text.as_deref().and_then(Timestamp::from_rfc3339);
+            let id = &key.id;
+            match (time(&key.expires), time(&key.not_before)) {
+                (Some(end), _) if end < at && !self.extend => {
+                    let verb = if end <= now { "expired" } else { "expires" };
+                    notes.push(format!("key {id} {verb} before, at {}: --extend would prolong it", rfc3339(end)));
+                }
+                (_, Some(from)) if at <= from => {
+                    notes.push(format!("key {id} is disabled instead: it would be valid only from {}", rfc3339(from)));
+                    key.disabled = true;
+                }
+                _ => {
+                    changed.push(id.clone());
+                    key.expire_at(at);
+                }
+            }
+            check(consumer, &[], key)
         })?;
-        selected.save(&format!("set to expire at {}", rfc3339(at)))?;
-        Ok(true)
+        let changed: Vec<&str> = changed.iter().map(String::as_str).collect();
+        let is_whole = selected.save_some(&changed, &format!("set to expire at {}", rfc3339(at)))?;
+        show(&notes);
+        Ok(is_whole)
     }
 }
 

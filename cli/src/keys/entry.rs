@@ -1,6 +1,6 @@
 //! New entries of the store: their consumer and properties, and the check that the gate accepts them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use anyhow::{Result, anyhow, bail};
 use clap::Args;
@@ -8,6 +8,7 @@ use portcullis::keys::Digest;
 use portcullis::{Document, Timestamp};
 use serde_json::json;
 
+use super::key_format::is_generated;
 use super::known::AllKeys;
 use crate::files::EffectivePolicy;
 use crate::output::YELLOW;
@@ -23,8 +24,8 @@ pub(crate) struct Entry {
     /// The consumer that the key belongs to; created if it does not exist
     #[arg(long, value_name = "NAME")]
     pub(crate) consumer: String,
-    /// A role of the consumer, if the policy does not define the consumer; may be repeated
-    #[arg(long = "role", value_name = "ROLE")]
+    /// A role to add to the consumer, for all of its keys, if the policy does not define the consumer; may be repeated
+    #[arg(long = "role", alias = "roles", value_name = "ROLE", value_delimiter = ',')]
     roles: Vec<String>,
     /// The public id of the key [default: the first 16 hex digits of the key's SHA-256]
     #[arg(long)]
@@ -62,7 +63,12 @@ impl Entry {
         if expires.is_some_and(|expires| expires <= now) {
             bail!("--expires is in the past: the key would never be valid");
         }
-        self.check_no_key(&digests)?;
+        let given: HashSet<Digest> = digests.iter().map(|(_, digest)| *digest).collect();
+        let is_given = |text: &str| given.contains(&Digest::of(text.as_bytes()));
+        if let Some((option, _)) = self.names().find(|(_, text)| is_given(text)) {
+            bail!("{option} is the key itself, which is now in the shell's history: `generate` another key");
+        }
+        check_no_key(self.names(), &AllKeys::of(store, policy)?)?;
         let notes = self.put_roles(store, policy)?;
         let time = |at: Option<Timestamp>| at.map(rfc3339);
         let blueprint = StoredKey {
@@ -84,18 +90,12 @@ impl Entry {
         Ok(Added { keys, notes })
     }
 
-    /// Checks that no option is the key itself, since options are listed and logged.
-    fn check_no_key(&self, digests: &[(String, Digest)]) -> Result<()> {
+    /// The options whose values are not secret.
+    fn names(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let options = [("--id", &self.id), ("--description", &self.description), ("--note", &self.note)];
-        let options = options.into_iter().filter_map(|(option, text)| Some((option, text.as_ref()?)));
-        let roles = self.roles.iter().map(|role| ("--role", role));
-        for (option, text) in options.chain(roles).chain([("--consumer", &self.consumer)]) {
-            let own = Digest::of(text.as_bytes());
-            if digests.iter().any(|(_, digest)| *digest == own) {
-                bail!("{option} is the key itself, which is now in the shell's history: `generate` another key");
-            }
-        }
-        Ok(())
+        let options = options.into_iter().filter_map(|(option, text)| Some((option, text.as_deref()?)));
+        let roles = self.roles.iter().map(|role| ("--role", role.as_str()));
+        options.chain(roles).chain([("--consumer", self.consumer.as_str())])
     }
 
     /// Adds the roles of the consumer to the store, unless the policy defines them. Returns notes for the user.
@@ -134,6 +134,22 @@ impl Entry {
     }
 }
 
+/// Checks that no name is a key: names are listed, logged, rendered and sent to the service.
+///
+/// # Errors
+/// The first one that is. The message does not show it.
+pub(crate) fn check_no_key<'a>(names: impl Iterator<Item = (&'static str, &'a str)>, all: &AllKeys) -> Result<()> {
+    for (option, text) in names {
+        if all.by_digest(&Digest::of(text.as_bytes())).is_some() || is_generated(text) {
+            bail!("{option} is a key, which is now in the shell's history: rotate that key, and use another name");
+        }
+        if option == "--id" && text == "-" {
+            bail!("--id: `-` stands for keys on standard input: use another id");
+        }
+    }
+    Ok(())
+}
+
 /// Whether two names are those of a series, such as `edge-1` and `edge-2`.
 fn differ_in_digits(one: &str, other: &str) -> bool {
     let letters = |name: &str| name.replace(|letter: char| letter.is_ascii_digit(), "");
@@ -156,6 +172,8 @@ pub(crate) struct NewEntry {
     pub(crate) consumer: String,
     /// The entry.
     pub(crate) key: StoredKey,
+    /// The id of the key that it replaces.
+    pub(crate) replaces: Option<String>,
     /// Where it was given, for messages.
     place: String,
 }
@@ -165,7 +183,7 @@ impl NewEntry {
     pub(crate) fn new(consumer: &str, place: String, digest: Digest, id: Option<&str>, blueprint: &StoredKey) -> Self {
         let id = id.map_or_else(|| digest.handle(), str::to_owned);
         let key = StoredKey { id, sha256: digest.to_hex(), ..blueprint.clone() };
-        Self { consumer: consumer.to_owned(), key, place }
+        Self { consumer: consumer.to_owned(), key, replaces: None, place }
     }
 }
 
@@ -176,7 +194,7 @@ impl NewEntry {
 pub(crate) fn add_unique(store: &mut Store, policy: Option<&EffectivePolicy>, keys: &[NewEntry]) -> Result<()> {
     let all = AllKeys::of(store, policy)?;
     let mut given = HashMap::new();
-    for NewEntry { consumer, key, place } in keys {
+    for NewEntry { consumer, key, place, .. } in keys {
         let digest = key.digest();
         if let Some(known) = digest.and_then(|digest| all.by_digest(&digest)) {
             let at = known.place.as_ref().map(|at| format!(" ({at})")).unwrap_or_default();

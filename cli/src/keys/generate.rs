@@ -38,7 +38,7 @@ pub(crate) struct Generate {
 
 impl Generate {
     pub(crate) fn run(self, files: &StoreFile) -> Result<bool> {
-        let mut locked = Locked::open(files.path())?;
+        let mut locked = Locked::open(&files.path())?;
         locked.why.clone_from(&self.entry.note);
         let policy = files.policy()?;
         let count = usize::try_from(self.count)?;
@@ -62,8 +62,8 @@ pub(super) fn hand_over(locked: &Locked, keys: &[NewEntry], secrets: &[NewKey], 
     let text = match output {
         Output::Text => secrets.iter().flat_map(|secret| [secret.expose(), "\n"]).collect(),
         Output::Json => {
-            let row = |(NewEntry { consumer, key, .. }, secret): (&NewEntry, &NewKey)| {
-                json!({"id": key.id, "consumer": consumer, "key": secret.expose(), "description": key.description,
+            let row = |(NewEntry { consumer, key, replaces, .. }, secret): (&NewEntry, &NewKey)| {
+                json!({"id": key.id, "replaces": replaces, "consumer": consumer, "key": secret.expose(), "description": key.description,
                     "not_before": key.not_before, "expires": key.expires})
             };
             format!("{:#}\n", json!({"keys": keys.iter().zip(secrets).map(row).collect::<Vec<_>>()}))

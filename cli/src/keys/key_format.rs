@@ -68,6 +68,12 @@ pub(crate) fn is_typo(key: &[u8]) -> bool {
     random.len() < 30 || given != checksum(&format!("{PREFIX}{random}"))
 }
 
+/// Whether a text is a generated key.
+pub(crate) fn is_generated(text: &str) -> bool {
+    let parts = text.strip_prefix(PREFIX).and_then(|rest| rest.split_once('_'));
+    parts.is_some_and(|(random, given)| random.len() == RANDOM && given == checksum(&format!("{PREFIX}{random}")))
+}
+
 /// Why a key could be guessed, as the end of a sentence about the key; `None` for a random key of 20 characters.
 pub(crate) fn weakness(key: &[u8]) -> Option<String> {
     let mut different = key.to_vec();
@@ -91,6 +97,7 @@ mod tests {
         assert_eq!(parts.iter().map(|part| part.len()).collect::<Vec<_>>(), [2, 32, 6]);
         assert!(key.expose().strip_prefix("pk_").unwrap().bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'));
         assert!(!is_typo(key.expose().as_bytes()));
+        assert!(is_generated(key.expose()) && !is_generated(&key.expose()[1..]) && !is_generated("pk_"));
         assert_eq!(weakness(key.expose().as_bytes()), None);
         assert_eq!(format!("{key:?}"), "NewKey(...)");
         assert_ne!(NewKey::generate().unwrap().expose(), key.expose());

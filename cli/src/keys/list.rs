@@ -10,10 +10,9 @@ use serde_json::{Value, json};
 
 use super::known::{AllKeys, KnownKey, State};
 use crate::files::{EffectivePolicy, StoreFile};
-use crate::mode::Modes;
+use crate::mode::{Modes, Own};
 use crate::output::{Output, RED, YELLOW, note, print};
 use crate::similar::did_you_mean;
-use crate::store::Store;
 use crate::when::{Span, now, rfc3339};
 
 const EXAMPLES: &str = "Examples:
@@ -40,16 +39,17 @@ pub(crate) struct List {
 
 impl List {
     pub(crate) fn run(self, files: &StoreFile) -> Result<bool> {
-        let store = Store::read(files.path())?;
+        let store = files.store()?;
         // Keys can be listed even if the policy is invalid.
         let together = |policy: Option<EffectivePolicy>| {
             let all = AllKeys::of(&store, policy.as_ref())?;
-            Ok((all, Modes::of(&store, policy.as_ref())))
+            Ok((all, policy.as_ref().map_or(Own::Default, Own::of)))
         };
-        let (all, modes) = files.policy().and_then(together).or_else(|error| {
+        let (all, own) = files.policy().and_then(together).or_else(|error| {
             note(format_args!("keys in the policy are not listed: {error:#}"));
-            together(None)
+            together(None).map(|(all, _)| (all, Own::Unknown))
         })?;
+        let modes = Modes { own, store: store.mode_override };
         if let Some(name) = self.consumer.as_deref().filter(|name| all.roles(name).is_none()) {
             bail!("unknown consumer {name}{}", did_you_mean(name, all.consumers().into_keys()));
         }

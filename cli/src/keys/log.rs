@@ -35,7 +35,7 @@ pub(crate) struct Log {
 
 impl Log {
     pub(crate) fn run(self, files: &StoreFile) -> Result<bool> {
-        let file = journal::path(files.path());
+        let file = journal::path(&files.path());
         let text = fs::read_to_string(&file).with_context(|| {
             format!("cannot read the log {}, which every change of the store extends", file.display())
         })?;

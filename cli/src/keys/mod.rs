@@ -2,7 +2,7 @@
 
 mod add;
 mod change;
-mod entry;
+pub(crate) mod entry;
 mod generate;
 mod input;
 mod key_format;
@@ -42,9 +42,12 @@ pub(crate) struct Keys {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    #[command(alias = "create")]
     Generate(generate::Generate),
     Add(add::Add),
+    #[command(alias = "ls")]
     List(list::List),
+    #[command(aliases = ["delete", "rm"])]
     Remove(change::Remove),
     Prune(change::Prune),
     Disable(change::Disable),

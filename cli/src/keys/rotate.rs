@@ -1,12 +1,13 @@
 //! `portcullis keys rotate`: creates a new key, and lets the old one expire after an overlap.
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use clap::Args;
 use portcullis::Timestamp;
 
-use super::entry::{NewEntry, add_unique, check};
+use super::entry::{NewEntry, add_unique, check, check_no_key};
 use super::generate::hand_over;
 use super::key_format::NewKey;
+use super::known::AllKeys;
 use super::selection::Selection;
 use crate::files::StoreFile;
 use crate::output::{Output, Progress, count, note};
@@ -57,6 +58,9 @@ impl Rotate {
         if self.id.is_some() && old.len() != 1 {
             bail!("--id: expected a single key: the ids of several keys come from their digests");
         }
+        let names = [("--id", &self.id), ("--note", &self.note)];
+        let names = names.into_iter().filter_map(|(option, text)| Some((option, text.as_deref()?)));
+        check_no_key(names, &AllKeys::of(&selected.locked.store, policy.as_ref())?)?;
         let progress = Progress::new(old.len(), "making keys");
         let mut secrets = Vec::with_capacity(old.len());
         let mut new = Vec::with_capacity(old.len());
@@ -70,7 +74,7 @@ impl Rotate {
         selected.change(|consumer, key| {
             let own = time(&key.expires);
             key.expire_at(own.map_or(end, |own| own.min(end)));
-            check(consumer, &[], key).context("the old key is not valid yet: `remove` it, and `generate` a new one")
+            check(consumer, &[], key)
         })?;
         add_unique(&mut selected.locked.store, policy.as_ref(), &new)?;
         hand_over(&selected.locked, &new, &secrets, self.output)?;
@@ -95,6 +99,9 @@ impl Rotate {
         if old.disabled {
             bail!("{} is disabled: `enable` it first, or `generate` a key for {consumer}", old.id);
         }
+        if time(&old.not_before).is_some_and(|from| now < from) {
+            bail!("{} is not valid yet: `remove` it, and `generate` a new one", old.id);
+        }
         let expires = match (self.expires, time(&old.expires), time(&old.created)) {
             (Some(when), ..) => Some(when.from(now)),
             (None, None, _) => None,
@@ -114,11 +121,13 @@ impl Rotate {
             expires: expires.map(rfc3339),
             ..StoredKey::default()
         };
-        let new = NewEntry::new(consumer, String::from("the new key"), secret.digest(), self.id.as_deref(), &blueprint);
+        let mut new =
+            NewEntry::new(consumer, String::from("the new key"), secret.digest(), self.id.as_deref(), &blueprint);
         if expires.is_some_and(|expires| expires <= now) {
             bail!("--expires is in the past: the key would never be valid");
         }
         check(consumer, &[], &new.key)?;
+        new.replaces = Some(old.id.clone());
         Ok(new)
     }
 }

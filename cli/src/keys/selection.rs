@@ -35,7 +35,7 @@ pub(crate) struct Selected {
     pub(crate) locked: Locked,
     ids: HashSet<String>,
     /// What is not selected, although it belongs to the same consumer.
-    note: Option<String>,
+    remains: Option<String>,
 }
 
 impl Selection {
@@ -51,7 +51,7 @@ impl Selection {
     pub(crate) fn open(&self, files: &StoreFile) -> Result<Selected> {
         // Read before the lock is taken: reading from a terminal may take long.
         let lines = if self.ids.iter().any(|id| id == "-") { read_keys(None)? } else { Vec::new() };
-        let mut locked = lock(files)?;
+        let mut locked = files.lock()?;
         locked.why.clone_from(&self.note);
         // Only the store: a key can be disabled even if the policy is invalid.
         let stored = AllKeys::of(&locked.store, None)?;
@@ -66,17 +66,8 @@ impl Selection {
             .filter(|(id, _)| *id != "-")
             .map(|(id, number)| find_id(&stored, id, number, files));
         let ids = by_key.chain(by_id).collect::<Result<_>>()?;
-        Ok(Selected { locked, ids, note: None })
+        Ok(Selected { locked, ids, remains: None })
     }
-}
-
-/// Locks a store that exists.
-fn lock(files: &StoreFile) -> Result<Locked> {
-    if !files.path().exists() {
-        // Report a missing store instead of creating a lock for it.
-        Store::read(files.path())?;
-    }
-    Locked::open(files.path())
 }
 
 impl Selected {
@@ -85,18 +76,18 @@ impl Selected {
     /// # Errors
     /// If there is no store.
     pub(crate) fn expired(files: &StoreFile, now: Timestamp) -> Result<Self> {
-        let locked = lock(files)?;
+        let locked = files.lock()?;
         let all = AllKeys::of(&locked.store, None)?;
         let expired = all.keys.iter().filter(|key| key.expires.is_some_and(|at| at <= now));
         let ids = expired.map(|key| key.id.clone()).collect();
-        Ok(Self { locked, ids, note: None })
+        Ok(Self { locked, ids, remains: None })
     }
 
     /// All keys of a consumer that are in the store. Those in the policy are named: they stay as they are.
     fn of_consumer(name: &str, locked: Locked, files: &StoreFile) -> Result<Self> {
         let stored = locked.store.consumers.get(name);
         let ids: HashSet<String> = stored.iter().flat_map(|stored| &stored.keys).map(|key| key.id.clone()).collect();
-        let note = match files.policy() {
+        let remains = match files.policy() {
             Ok(policy) => policy.and_then(|policy| {
                 let all = AllKeys::of(&Store::default(), Some(&policy)).ok()?;
                 let own = all.keys.iter().filter(|known| *known.consumer == *name).count();
@@ -106,12 +97,13 @@ impl Selected {
             Err(error) => Some(format!("keys that {name} has in the policy are not changed: {error:#}")),
         };
         if ids.is_empty() {
-            let store = files.path().display();
+            let store = files.path();
+            let store = store.display();
             let hint = did_you_mean(name, locked.store.consumers.keys().map(String::as_str));
-            let place = note.map(|note| format!("; {note}")).unwrap_or_default();
+            let place = remains.map(|remains| format!("; {remains}")).unwrap_or_default();
             bail!("{name} has no key in {store}{hint}{place}");
         }
-        Ok(Self { locked, ids, note })
+        Ok(Self { locked, ids, remains })
     }
 
     /// The selected keys, with their consumers.
@@ -147,18 +139,29 @@ impl Selected {
         });
     }
 
-    /// Writes the store, and prints what was done.
+    /// Writes the store, and prints what was done to all of them. Returns whether nothing remains of the consumer, if one
+    /// was selected.
     ///
     /// # Errors
     /// If it cannot be written.
-    pub(crate) fn save(&self, done: &str) -> Result<()> {
+    pub(crate) fn save(&self, done: &str) -> Result<bool> {
+        let all: Vec<&str> = self.ids.iter().map(String::as_str).collect();
+        self.save_some(&all, done)
+    }
+
+    /// As [`save`](Self::save), for some of them.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub(crate) fn save_some(&self, ids: &[&str], done: &str) -> Result<bool> {
         self.locked.save()?;
-        match self.ids.iter().next() {
-            Some(id) if self.ids.len() == 1 => note(format_args!("key {id} {done}")),
-            _ => note(format_args!("{} {done}", count(self.ids.len(), "key"))),
+        match ids {
+            [] => {}
+            [id] => note(format_args!("key {id} {done}")),
+            ids => note(format_args!("{} {done}", count(ids.len(), "key"))),
         }
-        self.note.iter().for_each(note);
-        Ok(())
+        self.remains.iter().for_each(note);
+        Ok(self.remains.is_none())
     }
 }
 
@@ -193,8 +196,10 @@ fn find_id(stored: &AllKeys, id: &str, number: usize, files: &StoreFile) -> Resu
     let mut like = stored.keys.iter().filter(|known| known.id.starts_with(id) && !id.is_empty());
     match (like.next(), like.next()) {
         (Some(one), None) => bail!("key id {id} not found: did you mean {}?", one.id),
+        _ if stored.roles(id).is_some() => bail!("{id} is a consumer: use --consumer {id} for all of its keys"),
         _ => {
-            let store = files.path().display();
+            let store = files.path();
+            let store = store.display();
             let like = similar(id, stored.keys.iter().map(|known| known.id.as_str()));
             let hint = like.map_or("see `portcullis keys list`".to_owned(), |like| format!("did you mean {like}?"));
             bail!("argument {number}: key id not found in {store}: {hint}")

@@ -2,17 +2,16 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::Args;
 use portcullis::keys::Digest;
 use serde_json::json;
 
-use super::input::read_keys;
+use super::input::read_key;
 use super::key_format::is_typo;
 use super::known::AllKeys;
 use crate::files::StoreFile;
 use crate::output::{GREEN, Output, RED, print};
-use crate::store::Store;
 use crate::when::{Span, now};
 
 const EXAMPLES: &str = "Examples:
@@ -36,9 +35,8 @@ pub(crate) struct Verify {
 
 impl Verify {
     pub(crate) fn run(self, files: &StoreFile) -> Result<bool> {
-        let keys = read_keys(self.file.as_deref())?;
-        let [line] = keys.as_slice() else { bail!("found several keys: give one") };
-        let store = Store::read(files.path())?;
+        let line = read_key(self.file.as_deref())?;
+        let store = files.store()?;
         let all = AllKeys::of(&store, files.policy()?.as_ref())?;
         let known = all.by_digest(&Digest::of(&line.key));
         let state = known.map(|known| known.state(now(), Span::seconds(0)));

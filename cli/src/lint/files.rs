@@ -107,8 +107,7 @@ impl Stored {
 /// policy, which are removed.
 fn read_store(path: &Path, policy: &Node, policy_file: &str, findings: &mut Vec<Finding>) -> Result<Option<Stored>> {
     let file = path.display().to_string();
-    let text = fs::read_to_string(path)
-        .with_context(|| format!("cannot read the key store {file} (`portcullis init` creates one)"))?;
+    let text = fs::read_to_string(path).with_context(|| format!("cannot read the key store {file}"))?;
     let here = Place { file: file.clone(), at: None };
     if fs::metadata(path).is_ok_and(|data| data.permissions().mode() & 0o077 != 0) {
         let message = "users other than the owner can read or write the key store: it shows which digest belongs to \

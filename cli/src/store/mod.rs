@@ -9,6 +9,7 @@ mod replace;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow};
@@ -180,9 +181,11 @@ impl Store {
     /// If the file does not exist, or is invalid.
     pub(crate) fn read(path: &Path) -> Result<Self> {
         let place = path.display();
-        let text = fs::read_to_string(path).with_context(|| match path.exists() {
-            true => format!("cannot read the store {place}"),
-            false => format!("key store {place} not found (--store selects another, `portcullis init` creates one)"),
+        let text = fs::read_to_string(path).map_err(|error| match error.kind() {
+            ErrorKind::NotFound => {
+                anyhow!("key store {place} not found (--store selects another, `portcullis init` creates one)")
+            }
+            _ => anyhow!("cannot read the store {place}: {error}"),
         })?;
         Self::parse(&text).with_context(|| format!("invalid key store {place}"))
     }

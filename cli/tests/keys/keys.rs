@@ -22,8 +22,8 @@ fn a_key_is_switched_off_and_on_expires_and_is_removed() {
     for (arguments, state) in [
         (&["disable", "one"][..], "disabled"),
         (&["enable", "one"], "active"),
-        (&["expire", "one"], "expired"),
         (&["expire", "one", "--at", "30d"], "active"),
+        (&["expire", "one"], "expired"),
         (&["remove", "one"], "unknown"),
     ] {
         let done = place.run(&[&["keys"], arguments].concat(), "");
@@ -102,13 +102,72 @@ fn what_is_not_in_the_store_changes_nothing_and_no_key_is_shown() {
 }
 
 #[test]
-fn a_key_that_is_not_valid_yet_is_not_made_to_expire_before() {
+fn expire_ends_every_key_and_prolongs_none_unless_that_is_meant() {
     let place = Place::new();
-    place.generate(&["--consumer", "ci", "--id", "later", "--not-before", "2100-01-01"]);
-    place.run(&["keys", "expire", "later"], "").says(
-        2,
-        "`disable` or `remove` it instead: key later: invalid key entry: expected `expires` to be after `not_before`",
+    for (id, more) in
+        [("later", ["--not-before", "2100-01-01"]), ("short", ["--expires", "10d"]), ("past", ["--expires", "10d"])]
+    {
+        place.generate(&[&["--consumer", "ci", "--id", id][..], &more].concat());
+    }
+    place.must(&["keys", "expire", "past"]);
+    let (short, past) = (place.key("short")["expires"].clone(), place.key("past")["expires"].clone());
+    let done = place.run(&["keys", "expire", "--consumer", "ci", "--at", "30d"], "");
+    done.says(0, "key short expires before, at 2");
+    done.says(0, "key past expired before, at 2");
+    done.says(0, "key later is disabled instead: it would be valid only from 2100-01-01T00:00:00Z");
+    assert!(!done.error.contains("set to expire"), "{done:?}");
+    assert_eq!((&place.key("short")["expires"], &place.key("past")["expires"]), (&short, &past));
+    assert_eq!(place.key("later")["state"], "disabled");
+    let done = place.run(&["keys", "expire", "--consumer", "ci", "--at", "30d", "--extend"], "");
+    done.says(0, "2 keys set to expire at 2");
+    assert!(place.key("past")["state"] == "active" && place.key("short")["expires"] != short);
+    place.run(&["keys", "expire", "--consumer", "ci"], "").says(0, "2 keys set to expire at 2");
+    assert!(place.keys().iter().all(|key| key["state"] != "active"), "{:?}", place.keys());
+    place.run(&["keys", "expire", "past", "--extend"], "").says(2, "--at <WHEN>");
+}
+
+#[test]
+fn what_was_so_already_is_said() {
+    let place = Place::new();
+    place.generate(&["--consumer", "ci", "--id", "one"]);
+    place.run(&["keys", "enable", "one"], "").says(0, "key one was enabled already");
+    place.must(&["keys", "disable", "one"]);
+    let done = place.run(&["keys", "disable", "one"], "");
+    assert!(
+        done.error.contains("key one was disabled already") && !done.error.contains("key one disabled"),
+        "{done:?}"
     );
+    place.must(&["keys", "expire", "one"]);
+    place.run(&["keys", "enable", "one"], "").says(0, "key one expired at 2");
+    place.run(&["keys", "disable", "ci"], "").says(2, "ci is a consumer: use --consumer ci for all of its keys");
+}
+
+#[test]
+fn the_policy_alone_is_enough_to_list() {
+    let place = Place::with_policy(POLICY);
+    assert!(place.must(&["keys", "list"]).contains("in-policy"));
+    assert_eq!(place.verify("example-key-of-the-policy"), "active");
+    assert!(place.must(&["consumers", "list"]).contains("1 of 2"));
+    assert!(place.must(&["mode"]).contains("mode: report (from the policy)"));
+    place.run(&["keys", "list", "--store", "other.json"], "").says(2, "key store other.json not found");
+    // The store is beside the policy that is given.
+    fs::create_dir(place.path("conf")).expect("a folder");
+    place.write("conf/policy.yaml", POLICY);
+    place.generate(&["--consumer", "ci", "--id", "x", "--policy", "conf/policy.yaml"]);
+    assert!(place.read("conf/keys.json").contains("\"x\"") && !place.path("keys.json").exists());
+}
+
+#[test]
+fn commands_have_the_names_that_hands_expect() {
+    let place = Place::new();
+    place.must(&["keys", "create", "--consumer", "ci", "--id", "one", "--role", "a,b"]);
+    assert_eq!(place.key("one")["roles"], serde_json::json!(["a", "b"]));
+    assert!(place.must(&["keys", "ls"]).contains("one"));
+    for command in ["delete", "rm"] {
+        place.generate(&["--consumer", "ci", "--id", command]);
+        place.must(&["keys", command, command]);
+    }
+    assert_eq!(place.keys().len(), 1);
 }
 
 #[test]

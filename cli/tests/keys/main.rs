@@ -6,6 +6,7 @@ mod keys;
 mod log;
 mod new;
 mod start;
+mod terminal;
 
 use std::fs;
 use std::path::PathBuf;

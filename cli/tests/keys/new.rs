@@ -101,7 +101,7 @@ fn a_key_that_cannot_be_kept_is_not_printed() {
     let place = Place::new();
     for (arguments, message) in [
         (&["--consumer", "a b"][..], "--consumer: invalid consumer name \"a b\": expected"),
-        (&["--consumer", "a", "--role", "a,b"], "--role: invalid role name \"a,b\": expected"),
+        (&["--consumer", "a", "--role", "a b"], "--role: invalid role name \"a b\": expected"),
         (&["--consumer", "a", "--id", "ü"], "--id: invalid key id (value not shown, it may be a key): expected"),
         (&["--consumer", "a", "--expires", "2020-01-01"], "--expires is in the past"),
         (
@@ -192,6 +192,32 @@ fn nothing_that_is_said_of_a_key_is_the_key() {
         assert!(!done.error.contains(key), "{done:?}");
     }
     assert_eq!(place.names(), [".keys.json.lock"], "nothing is kept");
+    // Nor is it another key.
+    let known = place.generate(&["--consumer", "ci", "--id", "known"]);
+    place.run(&["keys", "add", "--consumer", "ci"], key).says(0, "added");
+    let foreign = Place::new().generate(&["--consumer", "ci"]);
+    let before = place.read("keys.json");
+    for name in [key, &known, &foreign] {
+        for arguments in [
+            &["keys", "generate", "--consumer", name][..],
+            &["keys", "generate", "--consumer", "ci", "--role", name],
+            &["keys", "generate", "--consumer", "ci", "--id", name],
+            &["keys", "generate", "--consumer", "ci", "--description", name],
+            &["keys", "generate", "--consumer", "ci", "--note", name],
+            &["keys", "rotate", "known", "--id", name],
+            &["keys", "rotate", "known", "--note", name],
+            &["consumers", "set", "ci", "--roles", name],
+            &["consumers", "set", "ci", "--roles", "a", "--note", name],
+        ] {
+            let done = place.run(arguments, "");
+            done.says(2, "is a key, which is now in the shell's history: rotate that key, and use another name");
+            assert!(!done.error.contains(name) && done.output.is_empty(), "{done:?}");
+        }
+    }
+    place
+        .run(&["keys", "generate", "--consumer", "ci", "--id", "-"], "")
+        .says(2, "--id: `-` stands for keys on standard");
+    assert_eq!(place.read("keys.json"), before);
 }
 
 #[test]
@@ -342,7 +368,7 @@ fn what_is_off_or_not_yet_valid_is_not_rotated() {
     for (id, message) in [
         ("past", "past has expired: give --expires for the new key"),
         ("off", "off is disabled: `enable` it first"),
-        ("later", "the old key is not valid yet"),
+        ("later", "later is not valid yet: `remove` it, and `generate` a new one"),
     ] {
         let done = place.run(&["keys", "rotate", id], "");
         done.says(2, message);

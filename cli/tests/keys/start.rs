@@ -45,15 +45,20 @@ fn a_start_overwrites_nothing_and_makes_its_directory() {
     assert!(place.read("a/b/keys.json").contains("\"consumers\": {"));
     let place = Place::new();
     place.write("policy.yaml", "mine");
-    place.run(&["init"], "").says(2, "policy.yaml already exists and is not overwritten: move it away");
+    place.run(&["init"], "").says(0, "policy.yaml was there already, and is kept");
     assert_eq!(place.read("policy.yaml"), "mine");
-    assert!(!place.path("keys.json").exists());
+    assert!(place.read("keys.json").contains("\"consumers\": {"));
+    place.run(&["init"], "").says(2, "policy.yaml and keys.json already exist and are not overwritten: move them away");
+    let done = place.run(&["init", "--directory", "conf"], "");
+    done.says(0, "  portcullis keys --store conf/keys.json generate --consumer ci --expires 90d");
+    done.says(0, "  portcullis lint conf/policy.yaml");
     // The store may have been created by `keys` before.
     let place = Place::new();
     let store = r#"{"version": 1, "mode_override": "disabled"}"#;
     place.write("keys.json", store);
     let done = place.run(&["init"], "");
-    done.says(0, "created policy.yaml (edit it); keys.json was there already, and is kept");
+    done.says(0, "keys.json was there already, and is kept");
+    done.says(0, "created policy.yaml (edit it)");
     done.says(0, "keys.json overrides the mode of the policy: disabled");
     assert_eq!(place.read("keys.json"), store);
     assert!(place.path("policy.yaml").exists());
