@@ -78,6 +78,9 @@ enum Command {
     Completions(completions::Completions),
 }
 
+/// How many valid values an error lists.
+const MAX_VALUES: usize = 20;
+
 /// Parses the arguments. An unexpected argument is not shown, since it may be a key, and the message may end up in a
 /// log.
 fn parse() -> Arguments {
@@ -90,8 +93,19 @@ fn parse() -> Arguments {
                 error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
             }
         }
+        abridge(&mut error);
         error.exit()
     })
+}
+
+/// Replaces a long list of valid values, such as the codes of lint, by a hint: the nearest value would be far below it.
+fn abridge(error: &mut clap::Error) {
+    let is_long = |values: &ContextValue| matches!(values, ContextValue::Strings(all) if all.len() > MAX_VALUES);
+    if error.kind() == ErrorKind::InvalidValue && error.get(ContextKind::ValidValue).is_some_and(is_long) {
+        let _ = error.remove(ContextKind::ValidValue);
+        let tip = "portcullis lint --explain lists all codes";
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
+    }
 }
 
 fn main() -> ExitCode {

@@ -30,10 +30,8 @@ impl Finding {
         let style = if self.code.is_error() { RED } else { YELLOW };
         let (place, severity, code) = (&self.place, self.code.severity(), self.code.name());
         format!(
-            "{place}: {style}{severity}[{code}]{style:#}: {}\n  fix: {}\n  see: {}\n",
-            self.message,
-            self.fix,
-            self.code.page()
+            "{place}: {style}{severity}[{code}]{style:#}: {}\n  fix: {}\n  see: portcullis lint --explain {code}\n",
+            self.message, self.fix,
         )
     }
 

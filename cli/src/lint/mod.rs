@@ -5,6 +5,7 @@ mod access;
 mod address;
 mod code;
 mod configuration;
+mod explain;
 mod files;
 mod filters;
 mod finding;
@@ -35,10 +36,10 @@ const EXAMPLES: &str = "Examples:
   portcullis lint --envoy bootstrap.yaml --envoy gate.yaml --allow underscores
   kubectl get wasmplugin -A -o yaml | portcullis lint --envoy -
   portcullis lint --output json
+  portcullis lint --explain plaintext-key
 
-docs/command/lint.md explains each code.
-
-Exit status: 0 no errors (perhaps warnings), 1 errors (with --strict also warnings), 2 a file cannot be read.";
+Exit status: 0 no errors (perhaps warnings), 1 errors (with --strict also warnings), 2 usage error, or a file cannot be \
+read.";
 
 /// Find errors and risky settings in a policy, and in the configuration around it
 #[derive(Debug, Args)]
@@ -66,6 +67,9 @@ pub(crate) struct Lint {
     /// The output format
     #[arg(long, value_enum, default_value = "text")]
     output: Output,
+    /// Explain this code; without one, list all codes
+    #[arg(long, value_name = "CODE", hide_possible_values = true, exclusive = true)]
+    explain: Option<Option<Code>>,
 }
 
 /// The findings in one file.
@@ -80,6 +84,10 @@ pub(crate) struct Examined {
 
 impl Lint {
     pub(crate) fn run(self) -> Result<bool> {
+        if let Some(code) = self.explain {
+            print(&code.map_or_else(explain::list, explain::text))?;
+            return Ok(true);
+        }
         if let Some(code) = self.allow.iter().find(|code| code.is_error()) {
             return Err(anyhow!("--allow {}: errors cannot be hidden: fix it", code.name()));
         }
