@@ -8,13 +8,15 @@ use assert_cmd::cargo::cargo_bin;
 use tempfile::TempDir;
 
 /// What each command prints, and with which status.
-const COMMANDS: [(&str, i32); 23] = [
+const COMMANDS: [(&str, i32); 25] = [
     ("--help", 0),
     ("keys list", 0),
     ("keys list --output json", 0),
     ("mode status", 0),
     ("lint", 0),
     ("lint --output json", 0),
+    ("lint --output sarif", 0),
+    ("lint --output github", 0),
     ("lint --explain", 0),
     ("lint --explain fail-open", 0),
     ("check --path /", 1),

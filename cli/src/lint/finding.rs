@@ -35,6 +35,11 @@ impl Finding {
         )
     }
 
+    /// What is wrong and the fix, for a format that has one text for both.
+    pub(crate) fn text(&self) -> String {
+        format!("{}\nfix: {}", self.message, self.fix)
+    }
+
     /// The same as JSON. Lines and columns count from 1.
     pub(crate) fn to_json(&self) -> Value {
         json!({

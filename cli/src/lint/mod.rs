@@ -10,24 +10,27 @@ mod files;
 mod filters;
 mod finding;
 mod gate;
+mod github;
 mod keys;
 mod listener;
 mod mesh;
 mod normalization;
 mod policy;
+mod report;
 mod routes;
+mod sarif;
 
 use std::path::PathBuf;
 
 use anyhow::{Result, anyhow};
 use clap::Args;
-use serde_json::json;
 
 use crate::files::POLICY;
-use crate::output::{Output, count, print};
+use crate::output::print;
 use crate::when::{Span, now};
 use code::Code;
 use finding::Finding;
+use report::Format;
 
 const EXAMPLES: &str = "Examples:
   portcullis lint
@@ -35,7 +38,7 @@ const EXAMPLES: &str = "Examples:
   portcullis lint --envoy envoy.yaml
   portcullis lint --envoy bootstrap.yaml --envoy gate.yaml --allow underscores
   kubectl get wasmplugin -A -o yaml | portcullis lint --envoy -
-  portcullis lint --output json
+  portcullis lint --output sarif > lint.sarif
   portcullis lint --explain plaintext-key
 
 Exit status: 0 no errors (perhaps warnings), 1 errors (with --strict also warnings), 2 usage error, or a file cannot be \
@@ -66,7 +69,7 @@ pub(crate) struct Lint {
     strict: bool,
     /// The output format
     #[arg(long, value_enum, default_value = "text")]
-    output: Output,
+    output: Format,
     /// Explain this code; without one, list all codes
     #[arg(long, value_name = "CODE", hide_possible_values = true, exclusive = true)]
     explain: Option<Option<Code>>,
@@ -103,32 +106,10 @@ impl Lint {
             one.findings.retain(|finding| !self.allow.contains(&finding.code));
             one.findings.sort_by(|one, other| one.place.cmp(&other.place));
         }
-        print(&self.report(&examined))?;
+        print(&report::report(self.output, &examined))?;
         let errors = examined.iter().map(Examined::errors).sum::<usize>();
         let findings = examined.iter().map(|one| one.findings.len()).sum::<usize>();
         Ok(errors == 0 && !(self.strict && findings > 0))
-    }
-
-    fn report(&self, examined: &[Examined]) -> String {
-        if self.output == Output::Json {
-            let errors = examined.iter().map(Examined::errors).sum::<usize>();
-            let findings: Vec<_> = examined.iter().flat_map(|one| &one.findings).map(Finding::to_json).collect();
-            let policies = examined.iter().flat_map(|one| one.policies.iter().map(|policy| (&one.file, policy)));
-            let policies: Vec<_> =
-                policies.map(|(file, (name, digest))| json!({"file": file, "name": name, "digest": digest})).collect();
-            let warnings = findings.len().saturating_sub(errors);
-            let all = json!({"errors": errors, "warnings": warnings, "policies": policies, "findings": findings});
-            return format!("{all:#}\n");
-        }
-        let mut report = String::new();
-        for one in examined {
-            report.extend(one.findings.iter().map(Finding::to_text));
-            let (errors, all) = (one.errors(), one.findings.len());
-            let (errors, warnings) = (count(errors, "error"), count(all.saturating_sub(errors), "warning"));
-            let digests: String = one.policies.iter().map(|(_, digest)| format!(", digest {digest}")).collect();
-            report.extend([format!("{}: {errors}, {warnings}{digests}\n", one.file)]);
-        }
-        report
     }
 }
 
