@@ -12,6 +12,7 @@ mod import;
 mod init;
 mod keys;
 mod lint;
+mod log;
 mod mode;
 mod module;
 mod output;
@@ -128,7 +129,7 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
         Err(error) => {
-            output::note(format_args!("{error:#}"));
+            log::tell(log::Level::Error, format_args!("{error:#}"));
             ExitCode::from(2)
         }
     }

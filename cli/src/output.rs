@@ -7,6 +7,8 @@ use anyhow::{Context as _, Result};
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::log::{self, Level};
+
 /// The output format.
 // The values need no description: with one, every help text would be twice as long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -34,7 +36,7 @@ pub(crate) fn printable(text: &str) -> String {
 
 /// Prints a message on standard error. Results go to standard output.
 pub(crate) fn note(message: impl std::fmt::Display) {
-    note_line(format_args!("portcullis: {message}"));
+    log::tell(Level::Info, message);
 }
 
 /// Prints a line on standard error without the name of the command.

@@ -11,7 +11,8 @@ use super::admin::Admin;
 use super::process::{Plan, Process, Requests};
 use super::running::{PATIENCE, PULSE, Running, private_directory};
 use super::{ADMIN_ADDRESS, Event};
-use crate::output::{GREEN, YELLOW, note};
+use crate::log::warn;
+use crate::output::{GREEN, note};
 
 /// Runs it until it is stopped (true), or Envoy ends by itself (false).
 ///
@@ -42,8 +43,8 @@ pub(super) fn run(envoy: &Path, configuration: &Path, sender: Sender<Event>, eve
                 is_up = welcome(&running.admin);
                 if !is_up && begin.elapsed() > PATIENCE {
                     is_up = true;
-                    note(format_args!(
-                        "{YELLOW}warning:{YELLOW:#} Envoy has not reported to be ready within a minute; without an \
+                    warn(format_args!(
+                        "Envoy has not reported to be ready within a minute; without an \
                          admin interface at an address it cannot"
                     ));
                 }

@@ -1,5 +1,6 @@
 //! The running gate: starts Envoy, and delivers policy changes.
 
+use std::fmt;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -15,8 +16,9 @@ use super::running::{PATIENCE, PULSE, Running, private_directory};
 use super::source::{Overrides, Ready, Source};
 use super::{ADMIN_ADDRESS, BOOTSTRAP, Event, access, upstream};
 use crate::import::deepaas::VARIABLE as TOKEN;
+use crate::log::{Level, tell, warn};
 use crate::module;
-use crate::output::{GREEN, RED, YELLOW, count, note};
+use crate::output::{GREEN, RED, count, note};
 use crate::render::NAME;
 use crate::render::envoy::{self, Filter, Gate, Proxy, Tls};
 use crate::render::forwarding::Forwarding;
@@ -134,7 +136,7 @@ impl Live {
         let process = Process::start(envoy, directory.path(), &plan, events)?;
         // From here on it is deleted when Envoy ends.
         let _ = directory.keep();
-        warn(&ready.remarks);
+        ready.remarks.iter().for_each(warn);
         Ok(Self {
             source,
             overrides,
@@ -197,7 +199,8 @@ impl Live {
                 let rest = self.source.without_revoked(&self.overrides);
                 let is_revoked = rest.is_some_and(|ready| self.write(&ready).is_ok());
                 let but = if is_revoked { ", without the keys that the store revokes" } else { "" };
-                note(format_args!("{RED}refused{RED:#}: {error:#}. The previous policy stays active{but}"));
+                let kept = format_args!("The previous policy stays active{but}");
+                tell(Level::Error, format_args!("{RED}refused{RED:#}: {error:#}. {kept}"));
             }
         }
     }
@@ -208,7 +211,7 @@ impl Live {
         if text == self.written {
             return Ok(());
         }
-        warn(&ready.remarks);
+        ready.remarks.iter().for_each(warn);
         write_atomically(&self.file, &text, 0o600)?;
         (self.written, self.pending) = (text, Some(pending));
         Ok(())
@@ -235,7 +238,7 @@ impl Live {
         self.pending = None;
         let Some(trouble) = trouble else { return true };
         let then = if self.is_started { ". The previous policy stays active" } else { "" };
-        note(format_args!("{RED}{trouble}{RED:#}{then}"));
+        tell(Level::Error, format_args!("{RED}{trouble}{RED:#}{then}"));
         self.is_started
     }
 
@@ -249,13 +252,11 @@ impl Live {
             note(format_args!("Envoy's admin interface is at http://{admin}: whoever can reach it can stop the gate"));
         }
         if self.spec.tls.is_none() && !listen.ip().is_loopback() {
-            note(format_args!(
-                "{YELLOW}warning:{YELLOW:#} keys are sent over the network in plain text: use --tls-cert and --tls-key"
-            ));
+            warn(format_args!("keys are sent over the network in plain text: use --tls-cert and --tls-key"));
         }
         if self.spec.service.is_unchecked() {
-            note(format_args!(
-                "{YELLOW}warning:{YELLOW:#} the certificate of {place} is not checked: whoever is on the way to it can read \
+            warn(format_args!(
+                "the certificate of {place} is not checked: whoever is on the way to it can read \
                  and change every request. Use --upstream-ca FILE instead of --upstream-insecure"
             ));
         }
@@ -274,18 +275,16 @@ impl Live {
         let place = self.spec.service.upstream();
         match (mode, &self.source) {
             (Mode::Enforce, _) => {}
-            (Mode::Report, _) => note(format_args!(
-                "{YELLOW}warning:{YELLOW:#} mode report: no request is denied; each line shows what enforce would \
+            (Mode::Report, _) => warn(format_args!(
+                "mode report: no request is denied; each line shows what enforce would \
                  have decided"
             )),
-            (Mode::Disabled, Source::Nowhere) => note(format_args!(
-                "{RED}WARNING: THE GATE IS OPEN.{RED:#} There is no key and no policy: every caller can reach every \
-                 path of {place}. To close it, set {TOKEN}, or use --api-keys FILE or a policy (`portcullis \
-                 init` writes one)"
+            (Mode::Disabled, Source::Nowhere) => warn_of_open(format_args!(
+                "There is no key and no policy: every caller can reach every path of {place}. To close it, use \
+                 --bearer-token TOKEN, --api-keys FILE or a policy (`portcullis init` writes one), or set {TOKEN}"
             )),
-            (Mode::Disabled, _) => note(format_args!(
-                "{RED}WARNING: THE GATE IS OPEN.{RED:#} Its mode is disabled: every caller can reach every path of \
-                 {place}. To close it, use mode enforce"
+            (Mode::Disabled, _) => warn_of_open(format_args!(
+                "Its mode is disabled: every caller can reach every path of {place}. To close it, use mode enforce"
             )),
         }
     }
@@ -312,8 +311,6 @@ fn describe(module: &Path, ready: &Ready, refused: u64) -> (Filter, Pending) {
     (filter, pending)
 }
 
-fn warn(remarks: &[String]) {
-    for remark in remarks {
-        note(format_args!("{YELLOW}warning:{YELLOW:#} {remark}"));
-    }
+fn warn_of_open(why: fmt::Arguments<'_>) {
+    tell(Level::Warning, format_args!("{RED}WARNING: THE GATE IS OPEN.{RED:#} {why}"));
 }

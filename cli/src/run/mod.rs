@@ -22,6 +22,7 @@ use portcullis::document::Mode;
 
 use crate::files::PolicyFile;
 use crate::import::rxinfer;
+use crate::log;
 use crate::mode;
 use crate::output::note;
 use crate::render::envoy::Admin;
@@ -117,6 +118,9 @@ pub(crate) struct Run {
     /// Do not print a line for each request
     #[arg(long, short)]
     quiet: bool,
+    /// The format of messages, and of the line for each request; JSON is one object on each line
+    #[arg(long, value_enum, value_name = "FORMAT", default_value = "text")]
+    log: log::Format,
 }
 
 /// An event while the gate runs.
@@ -136,6 +140,7 @@ const ADMIN_ADDRESS: &str = "admin-address";
 
 impl Run {
     pub(crate) fn run(self) -> Result<bool> {
+        log::set_format(self.log);
         let (sender, events) = mpsc::channel();
         let Some(upstream) = self.upstream else {
             let configuration = self.config.context("give --upstream HOST:PORT, or --config FILE")?;

@@ -9,7 +9,8 @@ use std::thread::{self, JoinHandle};
 use anyhow::{Context as _, Result};
 
 use super::{Event, access};
-use crate::output::{RED, YELLOW, note, printable};
+use crate::log::{Level, tell};
+use crate::output::{RED, YELLOW, printable};
 
 /// Runs a command, and kills it when the pipe on standard input is closed, which the kernel does if this process is
 /// killed. Then deletes the directory, and exits with the status of the command. It prints nothing: writing to a closed
@@ -118,7 +119,8 @@ fn print_log(log: impl Read, expected: &[&str]) {
         if expected.iter().any(|expected| message.contains(expected)) || message.trim().is_empty() {
             continue;
         }
-        let style = if matches!(level, "error" | "critical") { RED } else { YELLOW };
-        note(format_args!("{style}envoy{style:#}: {}", printable(message)));
+        let is_error = matches!(level, "error" | "critical");
+        let (level, style) = if is_error { (Level::Error, RED) } else { (Level::Warning, YELLOW) };
+        tell(level, format_args!("{style}envoy{style:#}: {}", printable(message)));
     }
 }

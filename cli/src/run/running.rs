@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use super::Event;
 use super::admin::Admin;
 use super::process::Process;
+use crate::log::{Level, tell};
 use crate::output::{RED, count, note};
 
 /// How long Envoy may take to start, which includes compiling the module, or to load a change.
@@ -41,7 +42,7 @@ impl Running {
     /// Prints that Envoy has ended by itself.
     pub(super) fn ended(self, status: Option<i32>) {
         self.process.end();
-        note(format_args!("{RED}Envoy ended by itself{RED:#} ({})", how(status)));
+        tell(Level::Error, format_args!("{RED}Envoy ended by itself{RED:#} ({})", how(status)));
     }
 
     /// Accepts no more requests, lets active ones finish, and stops Envoy.

@@ -7,7 +7,8 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use crate::output::{YELLOW, note};
+use crate::log::warn;
+use crate::output::note;
 use crate::render::upstream::Upstream;
 
 /// How long a connection may take.
@@ -34,7 +35,7 @@ pub(super) fn watch(upstream: Upstream, listen: SocketAddr) {
                     }
                     Upstream::Host { .. } | Upstream::Socket(_) => "does not answer yet".to_owned(),
                 };
-                note(format_args!("{YELLOW}warning:{YELLOW:#} the upstream {upstream} {why}: callers get 503"));
+                warn(format_args!("the upstream {upstream} {why}: callers get 503"));
             }
             is_missed = true;
             thread::sleep(PAUSE);
@@ -42,9 +43,7 @@ pub(super) fn watch(upstream: Upstream, listen: SocketAddr) {
         if is_missed {
             note(format_args!("the upstream {upstream} answers now"));
         }
-        for warning in warnings {
-            note(format_args!("{YELLOW}warning:{YELLOW:#} {warning}"));
-        }
+        warnings.iter().for_each(warn);
     });
 }
 
