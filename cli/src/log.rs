@@ -10,6 +10,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Iso8601;
 use time::format_description::well_known::iso8601::{Config, EncodedConfig, TimePrecision};
 
+use crate::mask::masked;
 use crate::output::{YELLOW, note_line};
 
 /// The format of messages, and of the line for each request.
@@ -64,9 +65,11 @@ pub(crate) fn warn(message: impl Display) {
 
 /// Prints a message of this level, which only JSON shows.
 pub(crate) fn tell(level: Level, message: impl Display) {
+    let message = message.to_string();
+    let message = masked(&message);
     match format() {
         Format::Text => note_line(format_args!("portcullis: {message}")),
-        Format::Json => note_line(object(level, &message.to_string())),
+        Format::Json => note_line(object(level, &message)),
     }
 }
 

@@ -13,6 +13,7 @@ mod init;
 mod keys;
 mod lint;
 mod log;
+mod mask;
 mod mode;
 mod module;
 mod output;
@@ -26,6 +27,7 @@ mod watch;
 mod when;
 mod yaml;
 
+use std::borrow::Cow;
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -95,8 +97,31 @@ fn parse() -> Arguments {
             }
         }
         abridge(&mut error);
-        error.exit()
+        show_tip(&mut error);
+        let text = error.render().ansi().to_string();
+        match mask::masked(&text) {
+            Cow::Borrowed(_) => error.exit(),
+            Cow::Owned(masked) => {
+                output::note_line(masked.trim_end());
+                std::process::exit(error.exit_code())
+            }
+        }
     })
+}
+
+/// Replaces the tip for options that other commands or tools have.
+fn show_tip(error: &mut clap::Error) {
+    let Some(ContextValue::String(option)) = error.get(ContextKind::InvalidArg) else { return };
+    let tip = match option.as_str() {
+        "--policy" => "the policy is an argument here: portcullis COMMAND POLICY",
+        "--id" => "the id of a key is an argument here",
+        "--json" => "--output json",
+        _ => return,
+    };
+    if error.kind() == ErrorKind::UnknownArgument {
+        let _ = error.remove(ContextKind::SuggestedArg);
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
+    }
 }
 
 /// Replaces a long list of valid values, such as the codes of lint, by a hint: the nearest value would be far below it.

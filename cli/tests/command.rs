@@ -111,6 +111,41 @@ fn run_is_not_open_by_accident() {
     }
 }
 
+/// Where a name is expected, a key may be given by mistake.
+#[test]
+fn no_message_shows_a_generated_key() {
+    let key = format!("pk_{}_{}", "a1".repeat(16), "0Zz9Aa");
+    let files = [("policy.yaml", POLICY), ("keys.json", r#"{"version": 1}"#)];
+    for arguments in [
+        &["check", "--path", "/x", "--key", &key][..],
+        &["keys", "list", "--consumer", &key],
+        &["keys", "verify", "--file", &key],
+        &["consumers", "remove", &key],
+        &["mode", &key],
+        &["status", &key],
+        &["keys", &key],
+        &[&key],
+        &["lint", &key, &key],
+        &["run", &key, "--upstream", "127.0.0.1:1"],
+    ] {
+        let (code, output, error) = common::run(&files, arguments, "");
+        assert!(code == 2 && output.is_empty() && !error.contains(&key), "{arguments:?}: {error}");
+    }
+}
+
+#[test]
+fn options_of_other_commands_are_explained() {
+    for (arguments, tip) in [
+        (&["run", "--policy", "p.yaml", "--upstream", "127.0.0.1:1"][..], "the policy is an argument here"),
+        (&["lint", "--policy", "p.yaml"], "the policy is an argument here"),
+        (&["keys", "disable", "--id", "x"], "the id of a key is an argument here"),
+        (&["keys", "list", "--json"], "tip: --output json"),
+    ] {
+        let (code, _, error) = common::run(&[], arguments, "");
+        assert!(code == 2 && error.contains(tip) && !error.contains("similar argument"), "{error}");
+    }
+}
+
 #[test]
 fn input_errors_say_what_to_do_and_show_no_key() {
     for (policy, arguments, message) in [

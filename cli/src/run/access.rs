@@ -1,12 +1,13 @@
 //! The line for each request: from Envoy's access log to the output, as text or as JSON.
 //!
-//! It contains no query, which may contain a key, and no header, which may contain anything.
+//! It contains no query, which may contain a key, no header, which may contain anything, and no generated key in a path.
 
 use std::io::{BufRead as _, BufReader, Read, Write as _};
 
 use serde::Serialize;
 
 use crate::log::{self, Format};
+use crate::mask::masked;
 use crate::output::{GREEN, RED, YELLOW};
 
 /// The format of Envoy's access log. Fields that the caller controls are last, so that they cannot imitate other
@@ -64,7 +65,7 @@ impl Entry {
             duration_ms: next()?.parse().ok(),
             details: next()?,
             method: next()?,
-            path: next()?,
+            path: masked(&next()?).into_owned(),
         })
     }
 
@@ -157,5 +158,8 @@ mod tests {
         let json: serde_json::Value = serde_json::from_str(&json(line)).unwrap();
         assert_eq!((&json["status"], &json["path"]), (&401.into(), &r"/\x1b[2J\x09200\x09allow\x20x".into()));
         assert!(Entry::read(b"anything else").is_none());
+        let key = format!("pk_{}_000000", "a".repeat(32));
+        let line = format!("T\t401\tdeny\tno_credential\t\t\tp\t0\tx\tGET\t/{key}/x");
+        assert!(plain(line.as_bytes()).contains(" /pk_…/x "), "{}", plain(line.as_bytes()));
     }
 }
