@@ -20,6 +20,7 @@ mod output;
 mod render;
 mod run;
 mod schema;
+mod served;
 mod similar;
 mod status;
 mod store;

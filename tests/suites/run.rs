@@ -1,5 +1,7 @@
 //! `portcullis run` on a real Envoy: its protection, its output, and its clean-up.
 
+#[path = "run/digest.rs"]
+mod digest;
 #[path = "run/gate.rs"]
 mod gate;
 #[path = "run/log.rs"]

@@ -23,8 +23,10 @@ use crate::render::NAME;
 use crate::render::envoy::{self, Filter, Gate, Proxy, Tls};
 use crate::render::forwarding::Forwarding;
 use crate::render::service::Service;
+use crate::served::Served;
 use crate::store::write_atomically;
 use crate::watch::REMINDER;
+use crate::yaml::Node;
 
 /// Log messages that are not shown: a warning of Envoy at every start, which does not apply to a gate on one machine,
 /// and messages of the gate about its policy, which were already printed.
@@ -75,6 +77,8 @@ struct Pending {
     summary: String,
     /// Who gets in then.
     exposure: [String; 3],
+    /// The policy of the file, if this one differs.
+    served: Option<Served>,
     mode: Mode,
     /// The number of policies that Envoy had refused before.
     refused: u64,
@@ -112,7 +116,7 @@ impl Live {
         };
         let admin = Admin { socket: on_socket, address_file: at(ADMIN_ADDRESS)? };
         let (filter, pending) = describe(&module, &ready, 0);
-        let written = envoy::discovery_response(&filter).to_json()?;
+        let written = delivered(&filter, &ready).to_json()?;
         let proxy = Proxy {
             listen: spec.listen,
             service: spec.service.clone(),
@@ -207,7 +211,7 @@ impl Live {
 
     fn write(&mut self, ready: &Ready) -> Result<()> {
         let (filter, pending) = describe(&self.module, ready, self.envoy.admin.stat(REFUSED).unwrap_or_default());
-        let text = envoy::discovery_response(&filter).to_json()?;
+        let text = delivered(&filter, ready).to_json()?;
         if text == self.written {
             return Ok(());
         }
@@ -265,9 +269,13 @@ impl Live {
 
     /// Prints that the pending policy is live, who gets in unless that is as before, and a warning if it does not enforce.
     fn announce(&mut self) {
-        let Some(Pending { digest, summary, mode, exposure, .. }) = &self.pending else { return };
+        let Some(Pending { digest, summary, mode, exposure, served, .. }) = &self.pending else { return };
         let valid = if self.is_refused { "the last valid " } else { "" };
-        note(format_args!("policy {digest:012x} is live: {summary}; from {valid}{}", self.source));
+        let changes = served.as_ref().map_or(String::new(), |served| {
+            format!("; served with {}, which Envoy shows as policy {digest:012x}", served.changes())
+        });
+        let digest = served.as_ref().map_or(*digest, |served| served.digest);
+        note(format_args!("policy {digest:012x} is live: {summary}; from {valid}{}{changes}", self.source));
         if *mode != Mode::Disabled && self.exposure.as_ref() != Some(exposure) {
             exposure.iter().for_each(note);
             self.exposure = Some(exposure.clone());
@@ -304,11 +312,21 @@ fn describe(module: &Path, ready: &Ready, refused: u64) -> (Filter, Pending) {
         digest: policy.digest().first_48_bits(),
         summary: format!("mode {}, {}", policy.mode().as_str(), count(policy.keyring().len(), "key")),
         exposure: ready.exposure.clone(),
+        served: ready.served.clone(),
         mode: policy.mode(),
         refused,
         since: Instant::now(),
     };
     (filter, pending)
+}
+
+/// What Envoy reads: the filter, and its version for `portcullis status`.
+fn delivered(filter: &Filter, ready: &Ready) -> Node {
+    let response = envoy::discovery_response(filter);
+    match &ready.served {
+        Some(served) => response.with("version_info", served.to_string().as_str().into()),
+        None => response,
+    }
 }
 
 fn warn_of_open(why: fmt::Arguments<'_>) {

@@ -17,6 +17,7 @@ use crate::import::orchestra::{NAME as ORCHESTRA, VARIABLE as API_KEYS};
 use crate::import::orchestra_as_policy;
 use crate::import::rxinfer::{DEV_TOKEN, ENABLE};
 use crate::render::document::KeylessPolicy;
+use crate::served::Served;
 use crate::store::Store;
 use crate::yaml::{Node, Tree};
 
@@ -89,6 +90,8 @@ pub(super) struct Ready {
     pub(super) exposure: [String; 3],
     /// Warnings for the user.
     pub(super) remarks: Vec<String>,
+    /// The policy of the file, if it is served with changes.
+    pub(super) served: Option<Served>,
 }
 
 impl Source {
@@ -194,7 +197,10 @@ impl Source {
                 (merge(open, None, Path::new("no policy"))?, Vec::new())
             }
         };
-        let ready = Ready::new(merged, remarks, overrides)?;
+        // What is made here from a token or from another system's file has no digest that the user knows.
+        let own = matches!(self, Self::Files(..)).then(|| merged.clone());
+        let ready =
+            Ready { served: own.and_then(|own| overrides.served(&own)), ..Ready::new(merged, remarks, overrides)? };
         if let Self::Files(_, followed) = self {
             followed.accept();
         }
@@ -204,7 +210,9 @@ impl Source {
     /// Compiles what was accepted last, without what the store has revoked since.
     pub(super) fn without_revoked(&self, overrides: &Overrides) -> Option<Ready> {
         let Self::Files(files, followed) = self else { return None };
-        Ready::new(files.accepted_without_revoked(followed)?, Vec::new(), overrides).ok()
+        let merged = files.accepted_without_revoked(followed)?;
+        let served = overrides.served(&merged);
+        Some(Ready { served, ..Ready::new(merged, Vec::new(), overrides).ok()? })
     }
 }
 
@@ -224,7 +232,7 @@ impl Ready {
         remarks
             .extend(refused.map(|entry| format!("{}: invalid key entry skipped: {entry}", merged.place(&entry.path))));
         let exposure = exposure::lines(&merged.document()?);
-        Ok(Self { keyless: KeylessPolicy::new(merged, None)?, loaded, exposure, remarks })
+        Ok(Self { keyless: KeylessPolicy::new(merged, None)?, loaded, exposure, remarks, served: None })
     }
 }
 
@@ -293,6 +301,25 @@ impl Overrides {
             Document::read(&document.to_json()?).map_err(|refusal| anyhow!("--public: {refusal}"))?;
         }
         Ok(())
+    }
+
+    /// What is served of the policy of a file. `None` if there is no change, or if the gate would refuse the file's own policy.
+    fn served(&self, own: &EffectivePolicy) -> Option<Served> {
+        let mut fixed = Vec::new();
+        if own.node.get("access_log").is_none_or(|value| value.tree != Tree::Bool(true)) {
+            fixed.push("access_log: true".to_owned());
+        }
+        let own_mode = own.node.get("mode").and_then(Node::text).unwrap_or("enforce");
+        let mode = self.mode.map(Mode::as_str).filter(|mode| *mode != own_mode);
+        let mode = mode.map(|mode| format!("mode: {mode} (--mode)"));
+        let public = (!self.public.is_empty()).then(|| format!("public_paths: {} (--public)", self.public.join(", ")));
+        let token = self.dev_token.then(|| format!("the development token ({ENABLE})"));
+        let chosen: Vec<String> = mode.into_iter().chain(public).chain(token).collect();
+        if fixed.is_empty() && chosen.is_empty() {
+            return None;
+        }
+        let digest = own.compile(&environment).ok()?.policy.digest().first_48_bits();
+        Some(Served { digest, fixed, chosen })
     }
 
     fn add_to(&self, merged: &mut EffectivePolicy) {

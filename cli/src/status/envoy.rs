@@ -15,6 +15,7 @@ use time::format_description::well_known::Rfc3339;
 use super::ExpectedPolicy;
 use crate::admin::Client;
 use crate::output::printable;
+use crate::served::Served;
 
 /// A running Envoy.
 #[derive(Debug)]
@@ -59,6 +60,9 @@ pub(super) struct Updates {
     taken: u64,
 }
 
+/// The hint if a store may have vanished.
+const VANISHED: &str = "; there is no key store beside it: if it has vanished, restore it first (`portcullis keys remove \
+                        --all` revokes all keys)";
 const GATE: &str = "wasmcustom.portcullis.";
 const UPDATES: &str = "extension_config_discovery.http_filter.";
 
@@ -116,18 +120,18 @@ impl Envoy {
         match expected {
             Some(ExpectedPolicy { file, gate, digest, digest_in_run, keys, has_store }) => match self.gates.get(gate) {
                 Some(serves) if ![*digest, *digest_in_run].contains(&serves.digest) => {
+                    let mut versions = self.updates.values().map(|updates| updates.version.as_str());
+                    let chosen = versions.find_map(|version| Served::chosen_in(version, *digest));
                     let has_lost_keys = !has_store && usize::try_from(serves.keys).is_ok_and(|served| served > *keys);
-                    let store = if has_lost_keys {
-                        "; there is no key store beside it: if it has vanished, restore it first (`portcullis keys \
-                         remove --all` revokes all keys)"
-                    } else {
-                        ""
-                    };
-                    findings.push(format!(
-                        "gate {gate} serves policy {:012x}, but {file} has policy {digest:012x}: render and deliver it \
-                         again{store}",
-                        serves.digest
-                    ));
+                    let store = if has_lost_keys { VANISHED } else { "" };
+                    findings.push(match chosen {
+                        Some(chosen) => format!("gate {gate} serves {file} with changes by `portcullis run`: {chosen}"),
+                        None => format!(
+                            "gate {gate} serves policy {:012x}, but {file} has policy {digest:012x}: render and deliver it \
+                             again{store}",
+                            serves.digest
+                        ),
+                    });
                 }
                 Some(_) => {}
                 None => findings.push(format!("gate {gate} of {file} not found (gates: {})", names.join(", "))),

@@ -22,7 +22,7 @@ const EXAMPLES: &str = "Examples:
 
 Envoy counts the uses of each key only with `key_metrics: true` in the policy.
 
-Exit status: 0 all is well, 1 an Envoy serves another policy, refused the last update or some keys, or has no such \
+Exit status: 0 all is well, 1 an Envoy serves another policy or a changed one, refused the last update or some keys, or has no such \
 gate, \
 2 usage or input error, or an Envoy does not answer.";
 

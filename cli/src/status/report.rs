@@ -51,7 +51,13 @@ pub(super) fn text(answers: &[Answer], expected: Option<&ExpectedPolicy>) -> Res
         }
     }
     if let Some(expected) = expected.filter(|_| is_well) {
-        print(&format!("{GREEN}ok{GREEN:#} all serve {}, policy {:012x}\n", expected.file, expected.digest))?;
+        let ExpectedPolicy { file, digest, digest_in_run, .. } = expected;
+        let envoys = answers.iter().flat_map(|answer| &answer.envoy);
+        let in_run = envoys.flat_map(|(envoy, _)| envoy.gates.get(&expected.gate));
+        let in_run = in_run.map(|gate| gate.digest).any(|served| served == *digest_in_run && served != *digest);
+        let shown =
+            if in_run { format!(" ({digest_in_run:012x} as `portcullis run` serves it)") } else { String::new() };
+        print(&format!("{GREEN}ok{GREEN:#} all serve {file}, policy {digest:012x}{shown}\n"))?;
     }
     Ok(())
 }
@@ -91,7 +97,9 @@ fn mode(gate: &Gate) -> &'static str {
 /// Prints the same as JSON.
 pub(super) fn json(answers: &[Answer], expected: Option<&ExpectedPolicy>) -> Result<()> {
     let expected = expected
-        .map(|expected| json!({"file": expected.file, "gate": expected.gate, "digest": digest(expected.digest)}));
+        .map(|ExpectedPolicy { file, gate, digest: own, digest_in_run, .. }| {
+            json!({"file": file, "gate": gate, "digest": digest(*own), "digest_in_run": digest(*digest_in_run)})
+        });
     let envoys: Vec<Value> = answers.iter().map(answer).collect();
     print(&format!("{:#}\n", json!({"policy": expected, "envoys": envoys})))
 }
