@@ -167,6 +167,37 @@ fn json_has_every_change() {
     );
 }
 
+/// With the option, only what opens or may open fails; without it, nothing does. An input error is one with both.
+#[test]
+fn the_exit_status_is_the_same_in_both_outputs() {
+    let networks = |address: &str| format!("trusted_networks: {{ranges: [10.0.0.0/8]{address}}}");
+    let (direct, state) = (networks(""), networks(", client_address: {filter_state: a}"));
+    for (old, new, effects, expected) in [
+        ("{}", "public_paths: [/]", &["opens"][..], 1),
+        ("{}", "mode: report", &["opens"], 1),
+        ("public_paths: [/a]", "public_paths: [/b]", &["opens", "closes"], 1),
+        (&direct, &state, &["may_open", "closes"], 1),
+        ("public_paths: [/]", "{}", &["closes"], 0),
+        ("{}", "name: edge", &["neither"], 0),
+        ("{}", "{}", &[], 0),
+    ] {
+        for format in ["text", "json"] {
+            let (code, _) = diff(old, new, &["--output", format]);
+            assert_eq!(code, 0, "{old} -> {new}, {format}");
+            let (code, output) = diff(old, new, &["--fail-on-open", "--output", format]);
+            assert_eq!(code, expected, "{old} -> {new}: {output}");
+            let (code, output) = diff(old, "mode: off", &["--fail-on-open", "--output", format]);
+            assert!(code == 2 && output.starts_with("portcullis: new.yaml:1:7: "), "{output}");
+        }
+        let (_, output) = diff(old, new, &["--fail-on-open", "--output", "json"]);
+        let json: serde_json::Value = serde_json::from_str(&output).expect("it is JSON");
+        let changes = json["changes"].as_array().expect("a list");
+        let mut found: Vec<&str> = changes.iter().filter_map(|change| change["effect"].as_str()).collect();
+        found.dedup();
+        assert_eq!(found, effects, "{old} -> {new}: those that open are first");
+    }
+}
+
 #[test]
 fn what_cannot_be_compared_is_told_with_its_place() {
     let (code, output) = diff("{}", "mode: off", &[]);
