@@ -320,7 +320,9 @@ fn what_cannot_work_is_refused_before_anything_starts() {
     ];
     let listen = ["--listen", &taken.0];
     let port: Case = (&listen, &[], "cannot listen at 127.0.0.1:");
-    for (arguments, environment, told) in cases.iter().chain([&port]) {
+    let admin = ["--admin", &taken.0];
+    let admin: Case = (&admin, &[], "or choose another with --admin");
+    for (arguments, environment, told) in cases.iter().chain([&port, &admin]) {
         let environment = [&[("XDG_CACHE_HOME", "/nowhere-either")], *environment].concat();
         let upstream: &[&str] = if arguments.contains(&"--upstream") { &[] } else { &["--upstream", "127.0.0.1:1"] };
         let arguments = [upstream, *arguments].concat();

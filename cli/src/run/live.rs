@@ -196,7 +196,9 @@ impl Live {
         let changed = self.source.read(&self.overrides).and_then(|ready| self.write(&ready));
         self.is_refused = changed.is_err();
         match changed {
-            Ok(()) if was_refused && self.pending.is_none() => note("the files are valid again, and as what is live"),
+            Ok(()) if was_refused && self.pending.is_none() => {
+                note("the files are valid again: the live policy has them already");
+            }
             Ok(()) => {}
             Err(error) => {
                 // A key can be revoked even now.
@@ -204,7 +206,9 @@ impl Live {
                 let is_revoked = rest.is_some_and(|ready| self.write(&ready).is_ok());
                 let but = if is_revoked { ", without the keys that the store revokes" } else { "" };
                 let kept = format_args!("The previous policy stays active{but}");
-                tell(Level::Error, format_args!("{RED}refused{RED:#}: {error:#}. {kept}"));
+                let error = format!("{error:#}");
+                let stop = if error.ends_with('?') { "" } else { "." };
+                tell(Level::Error, format_args!("{RED}refused{RED:#}: {error}{stop} {kept}"));
             }
         }
     }

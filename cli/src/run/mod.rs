@@ -184,7 +184,10 @@ impl Run {
         let _watcher =
             (!files.is_empty()).then(|| watch::on_change(files, sender.clone(), Event::Changed)).transpose()?;
         source.read(&overrides)?;
-        is_free(self.listen)?;
+        is_free(self.listen, "--listen")?;
+        if let Some(Admin::Address(admin)) = self.admin {
+            is_free(admin, "--admin")?;
+        }
         let envoy = install::find(self.envoy.as_deref(), &events)?;
         // Again: installing Envoy takes time, and changes were not handled meanwhile.
         let ready = source.read(&overrides)?;
@@ -196,10 +199,10 @@ impl Run {
 
 /// Checks that the address is free. Envoy would share a port with another Envoy, and half of the requests would go
 /// there.
-fn is_free(listen: SocketAddr) -> Result<()> {
+fn is_free(listen: SocketAddr, option: &str) -> Result<()> {
     TcpListener::bind(listen).map(drop).with_context(|| {
         format!(
-            "cannot listen at {listen}: stop what listens there, or choose another with --listen (port 0: any free one)"
+            "cannot listen at {listen}: stop what listens there, or choose another with {option} (port 0: any free one)"
         )
     })
 }

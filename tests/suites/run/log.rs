@@ -96,7 +96,7 @@ fn each_message_is_an_object_with_a_level() {
     assert_eq!((level(&gate, "envoy: "), level(&gate, "Envoy ended by itself")), ("error".into(), "error".into()));
 
     let files = folder(&[]);
-    let arguments = ["--upstream", "127.0.0.1:1", "--policy", "gone.yaml", "--log", "json"];
+    let arguments = ["--upstream", "127.0.0.1:1", "gone.yaml", "--log", "json"];
     let output = command(files.path(), &arguments, &[]).output().expect("it starts");
     let text = said(&output);
     let line: Value = serde_json::from_str(text.trim_end()).unwrap_or_else(|error| panic!("{error}: {text}"));

@@ -72,7 +72,7 @@ fn a_key_is_revoked_while_the_policy_is_invalid() {
     gate.write("policy.yaml", &invalid);
     poll::until("it is refused", || (told() > before).then_some(()));
     gate.write("policy.yaml", &valid);
-    gate.waits_for("the files are valid again, and as what is live");
+    gate.waits_for("the files are valid again: the live policy has them already");
 }
 
 /// `run` sets `access_log`, which changes the digest.
