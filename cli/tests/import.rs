@@ -4,6 +4,8 @@
 mod kong;
 #[path = "import/place.rs"]
 mod place;
+#[path = "import/text.rs"]
+mod text;
 
 use place::{OUTSIDE, Place, line_with};
 

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::Common;
 use super::discovered::{Discovered, DiscoveredKey, list, texts};
-use super::source::Source;
+use super::source::{Source, without_nulls};
 use crate::when::point;
 use crate::yaml::{Node, Position, Tree};
 
@@ -93,7 +93,7 @@ fn documents(source: &Source) -> Result<Vec<Node>> {
     let lines = source.text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     lines
         .map(|(index, line)| {
-            let mut node = Node::parse(line).map_err(|_| {
+            let mut node = Node::parse(line).map(without_nulls).map_err(|_| {
                 let number = index.saturating_add(1);
                 anyhow!("{}:{number}: invalid JSON: export the collection `tokens` with mongoexport", source.name)
             })?;

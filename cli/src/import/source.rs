@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 
-use crate::yaml::{Node, Place, Position};
+use crate::yaml::{Node, Place, Position, Tree};
 
 /// The maximum size, in bytes: more than 100,000 keys need in any format.
 const LARGEST: u64 = 64 * 1024 * 1024;
@@ -46,30 +46,50 @@ impl Source {
                 bail!("{name} is not UTF-8 (at byte {at}): save it as UTF-8")
             }
         };
-        let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
+        // Readers of lines, tables and YAML count lines of Windows in different ways.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(&text).replace("\r\n", "\n");
         Ok(Self { name, text })
     }
 
-    /// Parses the text as one document of YAML or JSON.
+    /// Parses the text as one document of YAML or JSON, without the members that are `null`: exports write them for what
+    /// is not set.
     ///
     /// # Errors
     /// If it is invalid.
     pub(super) fn node(&self) -> Result<Node> {
-        Node::parse(&self.text).map_err(|error| anyhow!("{} is not valid YAML or JSON: {error}", self.name))
+        Node::parse(&self.text).map(without_nulls).map_err(|error| self.invalid(&error))
     }
 
-    /// Parses the text as documents of YAML or JSON.
+    /// Parses the text as documents of YAML or JSON, each as [`node`](Self::node) reads it.
     ///
     /// # Errors
     /// If one of them is invalid.
     pub(super) fn nodes(&self) -> Result<Vec<Node>> {
-        Node::parse_all(&self.text).map_err(|error| anyhow!("{} is not valid YAML or JSON: {error}", self.name))
+        let nodes = Node::parse_all(&self.text).map_err(|error| self.invalid(&error))?;
+        Ok(nodes.into_iter().map(without_nulls).collect())
+    }
+
+    fn invalid(&self, error: &str) -> anyhow::Error {
+        anyhow!("{} is not valid YAML or JSON: {error}", self.name)
     }
 
     /// `FILE:LINE:COLUMN`.
     pub(super) fn place(&self, at: Option<Position>) -> String {
         Place { file: self.name.clone(), at }.to_string()
     }
+}
+
+/// Removes the members that are `null`. The parser limits the depth of the recursion.
+pub(super) fn without_nulls(node: Node) -> Node {
+    let tree = match node.tree {
+        Tree::Map(members) => {
+            let given = members.into_iter().filter(|(_, value)| value.tree != Tree::Null);
+            Tree::Map(given.map(|(name, value)| (name, without_nulls(value))).collect())
+        }
+        Tree::List(items) => Tree::List(items.into_iter().map(without_nulls).collect()),
+        tree => tree,
+    };
+    Node { at: node.at, tree }
 }
 
 /// The place of the start of a line, counted from 0.

@@ -42,10 +42,11 @@ pub(super) fn find(source: &Source) -> Result<Discovered> {
     for name in names.iter().filter(|name| !COLUMNS.contains(&name.as_str())) {
         discovered.leave(at(1, 1), format!("unknown column {}: expected {}", shown(name), COLUMNS.join(", ")));
     }
+    let mut lines = Lines { text: &source.text, byte: 0, number: 1 };
     for record in reader.records() {
         // The text is UTF-8 and rows may have any length, so no error is expected.
         let record = record.with_context(|| format!("{} is not a valid table", source.name))?;
-        let place = record.position().and_then(|place| at(place.line(), 1));
+        let place = record.position().and_then(|place| at(lines.of_row(place.byte())?, 1));
         let cell = |name: &str| {
             let cell = known(name).and_then(|column| record.get(column));
             cell.filter(|cell| !cell.is_empty()).map(str::to_owned)
@@ -53,6 +54,26 @@ pub(super) fn find(source: &Source) -> Result<Discovered> {
         row(&record, place, cell, known("roles").is_some(), names.len(), &mut discovered);
     }
     Ok(discovered)
+}
+
+/// Counts lines. The reader gives the position of a row before the empty lines above it.
+struct Lines<'a> {
+    text: &'a str,
+    byte: usize,
+    number: u64,
+}
+
+impl Lines<'_> {
+    /// The number of the line with the row that is read from this byte. Rows are asked for in their order.
+    fn of_row(&mut self, byte: u64) -> Option<u64> {
+        let from = usize::try_from(byte).ok()?;
+        let empty = self.text.get(from..)?.bytes().take_while(|byte| matches!(byte, b'\n' | b'\r')).count();
+        let start = from.checked_add(empty)?;
+        let breaks = self.text.get(self.byte..start)?.bytes().filter(|byte| *byte == b'\n').count();
+        self.number = self.number.checked_add(u64::try_from(breaks).ok()?)?;
+        self.byte = start;
+        Some(self.number)
+    }
 }
 
 fn row(
