@@ -4,6 +4,8 @@
 mod kong;
 #[path = "import/place.rs"]
 mod place;
+#[path = "import/rename.rs"]
+mod rename;
 #[path = "import/text.rs"]
 mod text;
 

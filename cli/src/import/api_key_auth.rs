@@ -3,6 +3,7 @@
 use anyhow::{Result, bail};
 
 use super::discovered::{Discovered, DiscoveredKey, PLACEHOLDER_ROLE, list, refused};
+use super::key_sources::{KeySources, Reads};
 use super::source::Source;
 use crate::yaml::{Node, Position, Tree};
 
@@ -133,35 +134,17 @@ pub(super) fn set_sources(
     comment: &str,
     discovered: &mut Discovered,
 ) {
-    let mut items: Vec<Node> = Vec::new();
+    let mut found = KeySources::new(Reads::WithoutBearer);
     for (kind, name, at) in sources {
-        let item = match kind {
-            "header" if name.eq_ignore_ascii_case("authorization") => {
-                discovered.note(
-                    at,
-                    "the header Authorization becomes the key source `bearer`: a key without the word \
-                                     Bearer is not accepted",
-                );
-                Node::from("bearer")
-            }
-            "header" => Node::map([(kind, Node::from(name.to_ascii_lowercase()))]),
-            _ => Node::map([(kind, Node::from(name))]),
-        };
-        match refused("key_sources", &Node::list([item.clone()])) {
-            Some(why) => discovered.leave(at, format!("key source not imported: {why}")),
-            None if items.contains(&item) => {}
-            None => items.push(item),
-        }
+        found.add(kind, &name, at, discovered);
     }
-    if items.iter().any(|item| item.get("header").is_some()) {
+    if found.has("header") {
         discovered.note(
             None,
             "Envoy removes the word Bearer before a key in any header; the gate does so only in Authorization",
         );
     }
-    if !items.is_empty() {
-        discovered.set("key_sources", Node::list(items), comment);
-    }
+    found.set(comment, discovered);
 }
 
 fn key_sources(filter: &Node, discovered: &mut Discovered) {

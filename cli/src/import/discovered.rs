@@ -34,8 +34,8 @@ pub(super) struct DiscoveredKey {
     pub(super) fits: Fits,
     /// Its consumer.
     pub(super) consumer: String,
-    /// Whether the name of the consumer, or of a role, contains the key.
-    pub(super) named_after: bool,
+    /// The names of the consumer and of roles that contain the key.
+    pub(super) named_after: Vec<String>,
     /// The roles of its consumer; `None` if the source has no roles.
     pub(super) roles: Option<Vec<String>>,
     /// Its id in the source.
@@ -104,7 +104,7 @@ impl DiscoveredKey {
             digest,
             fits,
             consumer: consumer.into(),
-            named_after: false,
+            named_after: Vec::new(),
             roles: None,
             id: None,
             description: None,
@@ -120,7 +120,8 @@ impl Discovered {
     pub(super) fn push(&mut self, text: &str, mut key: DiscoveredKey) {
         // A short key is part of other texts by chance. A name that equals the key is found later, by its digest.
         let holds = |other: &str| text.len() >= 8 && other.contains(text);
-        key.named_after = holds(&key.consumer) || key.roles.iter().flatten().any(|role| holds(role));
+        let names = key.roles.iter().flatten().chain([&key.consumer]);
+        key.named_after = names.filter(|name| holds(name)).cloned().collect();
         if key.id.take_if(|id| holds(id)).is_some() {
             self.note(key.at, "id not imported: it contains the key");
         }

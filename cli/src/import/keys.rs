@@ -9,6 +9,7 @@ use portcullis::request::KeySource;
 use serde_json::{Value, json};
 
 use super::discovered::{Discovered, DiscoveredKey, Fits, refused};
+use super::rename::advice;
 use crate::keys::known::{AllKeys, KnownKey};
 use crate::store::journal::user;
 use crate::store::{Store, StoredKey};
@@ -63,7 +64,7 @@ pub(super) fn import(discovered: &mut Discovered, policy: &Document, store: &mut
         let problem = unpresentable(key.fits, bearer_alone)
             .or_else(|| expired(key.expires, now))
             .or_else(|| contested(&key, &claims, &present))
-            .or_else(|| key.named_after.then(|| NAMED_AFTER.to_owned()))
+            .or_else(|| (!key.named_after.is_empty()).then(|| NAMED_AFTER.to_owned()))
             .or_else(|| unfit.names(&key, &is_key))
             .or_else(|| other_roles(&key, &present));
         if let Some(problem) = problem {
@@ -161,7 +162,9 @@ fn contested(key: &DiscoveredKey, claims: &HashMap<Digest, BTreeSet<String>>, pr
 
 /// The names and ids of a source that the gate refuses, and why.
 struct Unfit {
+    /// The reasons end with the option that renames.
     consumers: HashMap<String, String>,
+    /// As `consumers`.
     roles: HashMap<String, String>,
     ids: HashMap<String, String>,
 }
@@ -170,13 +173,15 @@ impl Unfit {
     fn of(keys: &[DiscoveredKey]) -> Self {
         let consumer = |member: &str, items: Value| Node::from(json!([{"name": "x", member: items}]));
         let digest = Digest::of(b"x").to_hex();
+        let consumers = || keys.iter().map(|key| &key.consumer);
+        let roles = || keys.iter().flat_map(|key| key.roles.iter().flatten());
+        let refused_consumers = refusals(consumers(), |names| {
+            Node::from(names.iter().map(|name| json!({"name": name})).collect::<Value>())
+        });
+        let refused_roles = refusals(roles(), |roles| consumer("roles", json!(roles)));
         Self {
-            consumers: refusals(keys.iter().map(|key| &key.consumer), |names| {
-                Node::from(names.iter().map(|name| json!({"name": name})).collect::<Value>())
-            }),
-            roles: refusals(keys.iter().flat_map(|key| key.roles.iter().flatten()), |roles| {
-                consumer("roles", json!(roles))
-            }),
+            consumers: with_advice(&refused_consumers, consumers()),
+            roles: with_advice(&refused_roles, roles()),
             ids: refusals(keys.iter().filter_map(|key| key.id.as_ref()), |ids| {
                 consumer("keys", ids.iter().map(|id| json!({"id": id, "sha256": digest})).collect())
             }),
@@ -193,6 +198,22 @@ impl Unfit {
         let role = || key.roles.iter().flatten().find_map(|role| self.roles.get(role));
         consumer.or_else(|| role().cloned())
     }
+}
+
+/// Adds to each reason the option that renames.
+fn with_advice<'a>(
+    reasons: &'a HashMap<String, String>,
+    there: impl Iterator<Item = &'a String>,
+) -> HashMap<String, String> {
+    if reasons.is_empty() {
+        return HashMap::new();
+    }
+    let advice = advice(reasons.keys(), there);
+    let with = |(name, why): (&String, &String)| match advice.get(name.as_str()) {
+        Some(option) => (name.clone(), format!("{why}: rename it with {option}")),
+        _ => (name.clone(), why.clone()),
+    };
+    reasons.iter().map(with).collect()
 }
 
 /// The texts that the gate refuses in a list of consumers. First all are tried together, since usually all are valid.

@@ -5,11 +5,13 @@ mod api_key_auth;
 pub(crate) mod deepaas;
 mod discovered;
 mod envoy_gateway;
+mod key_sources;
 mod keys;
 mod kong;
 mod lines;
 pub(crate) mod orchestra;
 mod policy;
+mod rename;
 mod report;
 pub(crate) mod rxinfer;
 mod source;
@@ -27,6 +29,7 @@ use crate::when::now;
 use crate::yaml::Node;
 use discovered::Discovered;
 use policy::Target;
+use rename::{Rename, Renames};
 use report::Report;
 use source::Source;
 
@@ -113,6 +116,9 @@ pub(super) struct Common {
     /// Write nothing, only show what would be written
     #[arg(long)]
     dry_run: bool,
+    /// Import the consumer OLD as NEW; also a role, if the gate refuses the name OLD. Repeatable
+    #[arg(long, value_name = "OLD=NEW")]
+    rename: Vec<Rename>,
     /// The output format of the report
     #[arg(long, value_enum, default_value = "text")]
     output: Output,
@@ -124,11 +130,11 @@ impl Import {
             Kind::Orchestra(common) => {
                 let source = orchestra::source(common.file.as_deref())?;
                 let discovered = orchestra::find(&source)?;
-                common.take(&source, discovered)
+                common.take(&source, &common.renames()?, discovered)
             }
             Kind::Deepaas(common) => {
                 let (source, discovered) = deepaas::find(common.file.as_deref())?;
-                common.take(&source, discovered)
+                common.take(&source, &common.renames()?, discovered)
             }
             Kind::Rxinfer(rxinfer) => {
                 let source = match rxinfer.common.file {
@@ -136,32 +142,33 @@ impl Import {
                     _ => rxinfer.common.source()?,
                 };
                 let discovered = rxinfer::find(&source, rxinfer.dev_token)?;
-                rxinfer.common.take(&source, discovered)
+                rxinfer.common.take(&source, &rxinfer.common.renames()?, discovered)
             }
             Kind::ApiKeyAuth(common) => {
                 let source = common.source()?;
                 let discovered = api_key_auth::find(&source)?;
-                common.take(&source, discovered)
+                common.take(&source, &common.renames()?, discovered)
             }
             Kind::EnvoyGateway(common) => {
                 let source = common.source()?;
                 let discovered = envoy_gateway::find(&source)?;
-                common.take(&source, discovered)
+                common.take(&source, &common.renames()?, discovered)
             }
             Kind::Kong(common) => {
                 let source = common.source()?;
-                let discovered = kong::find(&source, now())?;
-                common.take(&source, discovered)
+                let renames = common.renames()?;
+                let discovered = kong::find(&source, &renames, now())?;
+                common.take(&source, &renames, discovered)
             }
             Kind::List(lines) => {
                 let source = lines.common.source()?;
                 let discovered = lines::find(&source, &lines.consumer);
-                lines.common.take(&source, discovered)
+                lines.common.take(&source, &lines.common.renames()?, discovered)
             }
             Kind::Csv(common) => {
                 let source = common.source()?;
                 let discovered = table::find(&source)?;
-                common.take(&source, discovered)
+                common.take(&source, &common.renames()?, discovered)
             }
         }
     }
@@ -191,9 +198,14 @@ impl Common {
         }
     }
 
+    fn renames(&self) -> Result<Renames<'_>> {
+        Renames::of(&self.rename)
+    }
+
     /// Writes what was discovered, and prints the report. Returns whether everything was imported.
-    fn take(&self, source: &Source, mut discovered: Discovered) -> Result<bool> {
+    fn take(&self, source: &Source, renames: &Renames<'_>, mut discovered: Discovered) -> Result<bool> {
         let now = now();
+        renames.apply(&mut discovered);
         let mut locked = if self.dry_run { None } else { Some(Locked::open(&self.store)?) };
         let mut store = match &locked {
             Some(locked) => locked.store.clone(),

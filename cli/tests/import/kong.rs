@@ -257,6 +257,40 @@ fn kong_decides_as_before_or_stays_shut() {
     ]);
 }
 
+/// Kong compares the whole value of a header, so its keys have the word Bearer where callers send it.
+#[test]
+fn the_header_authorization_becomes_the_key_source_bearer() {
+    let take = |config: &str| {
+        let place = Place::new();
+        place.write(
+            "kong.yaml",
+            format!(
+                "plugins: [{{name: key-auth, config: {config}}}]\nconsumers:\n\
+                 - {{username: gw, keyauth_credentials: [{{key: Bearer kong-reader-1f2e3d}}]}}\n\
+                 - {{username: old, keyauth_credentials: [{{key: kong-admin-4c5b6a}}]}}\n"
+            ),
+        );
+        let (status, _, said) = place.run(&["import", "kong", "kong.yaml"], &[]);
+        (place, status, said)
+    };
+    let bearer = ("GET", "/", "Authorization: Bearer kong-reader-1f2e3d", OUTSIDE, "allow key");
+    let (place, status, said) = take("{key_names: [x-api-key, Authorization], key_in_query: false}");
+    assert!(status == 0 && said.contains("Kong compares the whole value of the header"), "{said}");
+    place.decides(&[bearer, ("GET", "/", "X-API-Key: kong-admin-4c5b6a", OUTSIDE, "allow key")]);
+    // Callers could send the second key only without the word.
+    let (place, status, said) = take("{key_names: [authorization], key_in_query: false}");
+    assert!(
+        status == 1 && line_with(&said, "kong.yaml:4:").contains("without the word Bearer, which the gate"),
+        "{said}"
+    );
+    place.decides(&[bearer, ("GET", "/", "Authorization: Bearer kong-admin-4c5b6a", OUTSIDE, "deny unknown_key")]);
+    let (place, _, said) = take("{key_names: [authorization]}");
+    assert!(said.contains("imported 2 keys") && place.read("policy.yaml").contains("query: 'authorization'"), "{said}");
+    // Elsewhere the word is a part of the value.
+    let (_, status, said) = take("{key_names: [apikey]}");
+    assert!(status == 1 && line_with(&said, "kong.yaml:3:").contains("no request can present it"), "{said}");
+}
+
 #[test]
 fn what_kong_restricts_by_more_than_paths_stays_shut() {
     let place = Place::new();

@@ -14,6 +14,8 @@ use portcullis::Timestamp;
 use portcullis::keys::NotAKey;
 
 use crate::import::discovered::{Discovered, DiscoveredKey};
+use crate::import::key_sources::Places;
+use crate::import::rename::Renames;
 use crate::import::source::Source;
 use crate::yaml::{Node, Tree};
 use routes::Routing;
@@ -22,8 +24,8 @@ use routes::Routing;
 ///
 /// # Errors
 /// If it is invalid.
-pub(super) fn find(source: &Source, now: Timestamp) -> Result<Discovered> {
-    let node = source.node()?;
+pub(super) fn find(source: &Source, renames: &Renames<'_>, now: Timestamp) -> Result<Discovered> {
+    let mut node = source.node()?;
     let entities = ["consumers", "services", "routes", "plugins", "keyauth_credentials"];
     if !entities.iter().any(|entity| node.get(entity).is_some()) {
         bail!(
@@ -35,14 +37,45 @@ pub(super) fn find(source: &Source, now: Timestamp) -> Result<Discovered> {
     let mut discovered = Discovered::default();
     let known = ["_format_version", "_transform", "_comment", "_info", "acls", "upstreams"];
     discovered.leave_unknown(&node, "", &[&entities[..], &known].concat());
+    rename_groups(&mut node, renames);
     let people = consumers(&node, &mut discovered);
+    let places = plugins::settings(&Routing::read(&node, &mut discovered), &mut discovered);
     for person in &people {
         for credential in &person.credentials {
-            key(credential, person, now, &mut discovered)?;
+            key(credential, person, places, now, &mut discovered);
         }
     }
-    plugins::settings(&Routing::read(&node, &mut discovered), &mut discovered);
     Ok(discovered)
+}
+
+/// Renames the groups of consumers and of the plugin `acl` alike, so that rules still mean the same callers. The parser
+/// limits the depth of the recursion.
+fn rename_groups(node: &mut Node, renames: &Renames<'_>) {
+    match &mut node.tree {
+        Tree::Map(members) => {
+            for (name, value) in members {
+                if ["group", "allow", "whitelist", "deny", "blacklist"].contains(&name.text.as_str()) {
+                    rename_group(value, renames);
+                }
+                rename_groups(value, renames);
+            }
+        }
+        Tree::List(items) => items.iter_mut().for_each(|item| rename_groups(item, renames)),
+        _ => {}
+    }
+}
+
+/// Renames one group, or those of a list.
+fn rename_group(node: &mut Node, renames: &Renames<'_>) {
+    match &mut node.tree {
+        Tree::Text(group) => {
+            if let Some(new) = renames.role(group) {
+                new.clone_into(group);
+            }
+        }
+        Tree::List(items) => items.iter_mut().for_each(|item| rename_group(item, renames)),
+        _ => {}
+    }
 }
 
 /// A consumer with its keys and groups, from its own entry and from the top level.
@@ -105,7 +138,7 @@ fn group(acl: &Node, person: &mut KongConsumer<'_>, discovered: &mut Discovered)
     }
 }
 
-fn key(credential: &Node, person: &KongConsumer<'_>, now: Timestamp, discovered: &mut Discovered) -> Result<()> {
+fn key(credential: &Node, person: &KongConsumer<'_>, places: Places, now: Timestamp, discovered: &mut Discovered) {
     discovered.leave_unknown(
         credential,
         "keyauth_credentials[]",
@@ -116,14 +149,17 @@ fn key(credential: &Node, person: &KongConsumer<'_>, now: Timestamp, discovered:
     let Some(text) = value.and_then(Node::text) else {
         let message =
             "key not imported: expected text: quote it, or if Kong generates the key, use `portcullis keys add`";
-        discovered.leave(at, message);
-        return Ok(());
+        return discovered.leave(at, message);
     };
     // decK also replaces a part of a value.
     if NotAKey::of(text.as_bytes()).is_none() && text.contains("${{") {
-        discovered.leave(at, "key not imported: a part of it is a template: add the key with `portcullis keys add`");
-        return Ok(());
+        let message = "key not imported: a part of it is a template: add the key with `portcullis keys add`";
+        return discovered.leave(at, message);
     }
+    let text = match places.key_in(text) {
+        Ok(text) => text,
+        Err(why) => return discovered.leave(at, format!("key not imported: {why}")),
+    };
     let mut key = DiscoveredKey::of(text, at, person.name);
     key.roles = Some(person.groups.clone());
     key.id = credential.get("id").and_then(Node::text).map(str::to_owned);
@@ -136,8 +172,7 @@ fn key(credential: &Node, person: &KongConsumer<'_>, now: Timestamp, discovered:
     if credential.get("ttl").is_some() {
         let end = number("ttl").and_then(|ttl| created.unwrap_or(now.0).checked_add(ttl));
         let Some(end) = end else {
-            discovered.leave(at, "key not imported: invalid ttl: expected a number of seconds");
-            return Ok(());
+            return discovered.leave(at, "key not imported: invalid ttl: expected a number of seconds");
         };
         key.expires = Some(Timestamp(end));
         if created.is_none() {
@@ -145,5 +180,4 @@ fn key(credential: &Node, person: &KongConsumer<'_>, now: Timestamp, discovered:
         }
     }
     discovered.push(text, key);
-    Ok(())
 }

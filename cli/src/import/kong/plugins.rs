@@ -5,10 +5,11 @@ use serde_json::json;
 use super::access;
 use super::routes::{Plugin, Routing};
 use crate::import::discovered::{Discovered, refused};
+use crate::import::key_sources::{KeySources, Places, Reads};
 use crate::yaml::{Node, Tree};
 
-/// Adds the settings that correspond to the plugins.
-pub(super) fn settings(routing: &Routing<'_>, discovered: &mut Discovered) {
+/// Adds the settings that correspond to the plugins. Returns where keys are read.
+pub(super) fn settings(routing: &Routing<'_>, discovered: &mut Discovered) -> Places {
     discovered.set("name", "kong".into(), "From Kong's declarative configuration.");
     let plugins: Vec<&Plugin<'_>> = routing.all("key-auth").collect();
     if plugins.is_empty() {
@@ -36,7 +37,7 @@ pub(super) fn settings(routing: &Routing<'_>, discovered: &mut Discovered) {
             discovered.leave(plugin.at, "key_in_body: the gate does not read bodies");
         }
     }
-    sources(&plugins, discovered);
+    let places = sources(&plugins, discovered);
     access::settings(routing, discovered);
     if let Some(first) = plugins.first() {
         preflights(routing, discovered);
@@ -49,6 +50,7 @@ pub(super) fn settings(routing: &Routing<'_>, discovered: &mut Discovered) {
         }
     }
     upstream(&plugins, discovered);
+    places
 }
 
 /// Allows preflights if every plugin on every route allows them in Kong, since here one setting applies to all paths.
@@ -65,8 +67,8 @@ fn preflights(routing: &Routing<'_>, discovered: &mut Discovered) {
     }
 }
 
-fn sources(plugins: &[&Plugin<'_>], discovered: &mut Discovered) {
-    let mut items: Vec<Node> = Vec::new();
+fn sources(plugins: &[&Plugin<'_>], discovered: &mut Discovered) -> Places {
+    let mut found = KeySources::new(Reads::Whole("Kong"));
     let default = Node::from(json!(["apikey"]));
     for plugin in plugins {
         let names = plugin.config("key_names").unwrap_or(&default);
@@ -75,31 +77,23 @@ fn sources(plugins: &[&Plugin<'_>], discovered: &mut Discovered) {
                 discovered.leave(name.at, "key_names: expected text");
                 continue;
             };
-            let header = ("header", text.to_ascii_lowercase(), plugin.is_on("key_in_header", true));
-            let query = ("query", text.to_owned(), plugin.is_on("key_in_query", true));
-            for (kind, text, _) in [header, query].into_iter().filter(|(_, _, on)| *on) {
-                let item = Node::from(json!({kind: text}));
-                match refused("key_sources", &Node::list([item.clone()])) {
-                    Some(why) => discovered.leave(name.at, format!("key_names: {why}")),
-                    None if items.contains(&item) => {}
-                    None => items.push(item),
+            for (kind, member) in [("header", "key_in_header"), ("query", "key_in_query")] {
+                if plugin.is_on(member, true) {
+                    found.add(kind, text, name.at, discovered);
                 }
             }
         }
     }
-    if items.is_empty() {
-        return;
-    }
-    if plugins.len() > 1 {
+    if plugins.len() > 1 && !found.is_empty() {
         discovered.note(None, "several plugins key-auth become one: every key source applies to every path");
     }
-    let comment = match items.iter().any(|item| item.get("query").is_some()) {
+    let comment = match found.has("query") {
         true => {
             "key_names of the plugin key-auth. Kong also reads the query: URLs end up in logs, so remove it if you can."
         }
         false => "key_names of the plugin key-auth.",
     };
-    discovered.set("key_sources", Node::list(items), comment);
+    found.set(comment, discovered)
 }
 
 /// Uses the names of Kong's headers, so that upstreams need no change.
