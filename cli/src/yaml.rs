@@ -146,6 +146,32 @@ impl Node {
         }
     }
 
+    /// Returns the value without the members that are `null`.
+    pub(crate) fn without_nulls(self) -> Self {
+        let tree = match self.tree {
+            Tree::Map(members) => {
+                let given = members.into_iter().filter(|(_, value)| value.tree != Tree::Null);
+                Tree::Map(given.map(|(name, value)| (name, value.without_nulls())).collect())
+            }
+            Tree::List(items) => Tree::List(items.into_iter().map(Self::without_nulls).collect()),
+            tree => tree,
+        };
+        Self { at: self.at, tree }
+    }
+
+    /// Changes the position of each value and name.
+    pub(crate) fn move_to(&mut self, moved: &impl Fn(Option<Position>) -> Option<Position>) {
+        self.at = moved(self.at);
+        match &mut self.tree {
+            Tree::Map(members) => members.iter_mut().for_each(|(name, value)| {
+                name.at = moved(name.at);
+                value.move_to(moved);
+            }),
+            Tree::List(items) => items.iter_mut().for_each(|item| item.move_to(moved)),
+            _ => {}
+        }
+    }
+
     /// The position of a path such as `consumers[2].keys[0].expires`, or of the nearest value around it that has one.
     pub(crate) fn position(&self, path: &str) -> Option<Position> {
         let mut node = self;

@@ -2,6 +2,8 @@
 
 #[path = "import/kong.rs"]
 mod kong;
+#[path = "import/kong_ingress.rs"]
+mod kong_ingress;
 #[path = "import/place.rs"]
 mod place;
 #[path = "import/rename.rs"]

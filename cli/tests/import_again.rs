@@ -16,6 +16,7 @@ fn what_is_imported_again_is_there_once() {
         (&["api-key-auth"], "api-key-auth.yaml"),
         (&["envoy-gateway"], "envoy-gateway.yaml"),
         (&["kong"], "kong.yaml"),
+        (&["kong-ingress"], "kong-ingress.yaml"),
         (&["list", "--consumer", "ci"], "list.txt"),
         (&["csv"], "keys.csv"),
     ] {
@@ -132,7 +133,9 @@ fn input_errors_say_what_to_do_and_show_no_key() {
 
 #[test]
 fn every_help_has_examples() {
-    for kind in ["orchestra", "deepaas", "rxinfer", "api-key-auth", "envoy-gateway", "kong", "list", "csv"] {
+    for kind in
+        ["orchestra", "deepaas", "rxinfer", "api-key-auth", "envoy-gateway", "kong", "kong-ingress", "list", "csv"]
+    {
         let (status, output, _) = Place::new().run(&["import", kind, "--help"], &[]);
         assert!(status == 0 && output.contains("Examples:\n") && output.contains("Exit status:"), "{output}");
     }

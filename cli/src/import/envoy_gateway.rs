@@ -1,24 +1,19 @@
 //! Imports from Envoy Gateway: Secrets with a key for each client, and the SecurityPolicy with the key sources.
 
 use anyhow::{Result, bail};
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 
 use super::api_key_auth::{set_sources, set_upstream};
 use super::discovered::{Discovered, DiscoveredKey};
+use super::kubernetes::{Reference, kind, metadata, objects, texts};
 use super::source::Source;
-use crate::yaml::{Node, Position, Tree};
+use crate::yaml::Node;
 
 /// Reads the documents.
 ///
 /// # Errors
 /// If there is neither a Secret nor a SecurityPolicy among them, or more than one policy.
 pub(super) fn find(source: &Source) -> Result<Discovered> {
-    let mut objects = Vec::new();
-    for document in source.nodes()? {
-        flatten(document, &mut objects);
-    }
-    let kind = |object: &Node| object.get("kind").and_then(Node::text).unwrap_or_default().to_owned();
+    let objects = objects(source)?;
     let policies: Vec<&Node> = objects.iter().filter(|object| kind(object) == "SecurityPolicy").collect();
     let (with_keys, others): (Vec<&Node>, Vec<&Node>) = policies.into_iter().partition(|policy| auth(policy).is_some());
     let mut discovered = Discovered::default();
@@ -40,7 +35,7 @@ pub(super) fn find(source: &Source) -> Result<Discovered> {
         bail!("{} has no Secret and no SecurityPolicy with apiKeyAuth", source.name);
     }
     for object in &objects {
-        if !matches!(kind(object).as_str(), "Secret" | "SecurityPolicy") {
+        if !matches!(kind(object), "Secret" | "SecurityPolicy") {
             discovered.leave(object.at, "neither a Secret nor a SecurityPolicy");
         }
     }
@@ -68,43 +63,8 @@ pub(super) fn find(source: &Source) -> Result<Discovered> {
     Ok(discovered)
 }
 
-/// `kubectl get -o yaml` wraps several objects into a List.
-fn flatten(document: Node, objects: &mut Vec<Node>) {
-    let is_list = document.get("kind").and_then(Node::text).is_some_and(|kind| kind.ends_with("List"));
-    match document.tree {
-        Tree::Null => {}
-        Tree::Map(members) if is_list => {
-            for (_, items) in members.into_iter().filter(|(name, _)| name.text == "items") {
-                if let Tree::List(items) = items.tree {
-                    objects.extend(items);
-                }
-            }
-        }
-        _ => objects.push(document),
-    }
-}
-
 fn auth(policy: &Node) -> Option<&Node> {
     policy.get("spec")?.get("apiKeyAuth")
-}
-
-/// A reference from a SecurityPolicy to a Secret.
-struct Reference<'a> {
-    at: Option<Position>,
-    name: &'a str,
-    namespace: Option<&'a str>,
-}
-
-impl Reference<'_> {
-    /// Whether the reference is to this Secret. If one of the two has no namespace, the name decides.
-    fn is_to(&self, secret: &Node) -> bool {
-        let namespaces = self.namespace.zip(metadata(secret, "namespace"));
-        metadata(secret, "name") == Some(self.name) && namespaces.is_none_or(|(this, its)| this == its)
-    }
-}
-
-fn metadata<'a>(object: &'a Node, member: &str) -> Option<&'a str> {
-    object.get("metadata")?.get(member)?.text()
 }
 
 /// The references of a SecurityPolicy: to Secrets in its own namespace, unless they name another.
@@ -140,15 +100,8 @@ fn keys(secret: &Node, clients: &mut Vec<String>, discovered: &mut Discovered) {
     if secret.get("type").is_some_and(|kind| kind.text() != Some("Opaque")) {
         return discovered.leave(secret.at, "a Secret that is not of the type Opaque");
     }
-    let members = |name| secret.get(name).map(Node::members).unwrap_or_default();
-    let plain = members("stringData");
-    // stringData overrides data.
-    let encoded = members("data").iter().filter(|(name, _)| !plain.iter().any(|(other, _)| other.text == name.text));
-    let decoded = encoded.map(|(name, value)| (name, value, value.text().and_then(decode)));
-    let plain = plain.iter().map(|(name, value)| (name, value, value.text().map(str::to_owned)));
-    let all: Vec<_> = plain.chain(decoded).collect();
     let mut own = Vec::new();
-    for (client, value, text) in all {
+    for (client, value, text) in texts(secret) {
         let Some(text) = text else {
             discovered.leave(value.at, "key not imported: it is not base64 of text");
             continue;
@@ -172,8 +125,4 @@ fn keys(secret: &Node, clients: &mut Vec<String>, discovered: &mut Discovered) {
         discovered.push(&text, key);
     }
     clients.extend(own);
-}
-
-fn decode(text: &str) -> Option<String> {
-    String::from_utf8(BASE64_STANDARD.decode(text.trim()).ok()?).ok()
 }

@@ -8,6 +8,7 @@ mod envoy_gateway;
 mod key_sources;
 mod keys;
 mod kong;
+mod kubernetes;
 mod lines;
 pub(crate) mod orchestra;
 mod policy;
@@ -92,6 +93,11 @@ enum Kind {
     #[command(after_help = examples!("  portcullis import kong kong.yaml
   portcullis import kong kong.yaml --dry-run"))]
     Kong(Common),
+    /// Import from Kong Ingress Controller: KongConsumers, the Secrets with their credentials, and KongPlugins
+    #[command(after_help = examples!("  portcullis import kong-ingress kong.yaml
+  kubectl get kongconsumer,kongplugin,kongclusterplugin,secret -o yaml |
+      portcullis import kong-ingress -"))]
+    KongIngress(Common),
     /// Import a list of keys, one on each line; lines that begin with # are comments
     #[command(after_help = examples!("  portcullis import list keys.txt --consumer ci
   pass show ci-key | portcullis import list - --consumer ci"))]
@@ -158,6 +164,12 @@ impl Import {
                 let source = common.source()?;
                 let renames = common.renames()?;
                 let discovered = kong::find(&source, &renames, now())?;
+                common.take(&source, &renames, discovered)
+            }
+            Kind::KongIngress(common) => {
+                let source = common.source()?;
+                let renames = common.renames()?;
+                let discovered = kong::ingress::find(&source, &renames, now())?;
                 common.take(&source, &renames, discovered)
             }
             Kind::List(lines) => {

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::Common;
 use super::discovered::{Discovered, DiscoveredKey, list, texts};
-use super::source::{Source, without_nulls};
+use super::source::Source;
 use crate::when::point;
 use crate::yaml::{Node, Position, Tree};
 
@@ -93,28 +93,16 @@ fn documents(source: &Source) -> Result<Vec<Node>> {
     let lines = source.text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     lines
         .map(|(index, line)| {
-            let mut node = Node::parse(line).map(without_nulls).map_err(|_| {
+            let mut node = Node::parse(line).map(Node::without_nulls).map_err(|_| {
                 let number = index.saturating_add(1);
                 anyhow!("{}:{number}: invalid JSON: export the collection `tokens` with mongoexport", source.name)
             })?;
-            move_down(&mut node, u64::try_from(index)?);
+            let lines = u64::try_from(index)?;
+            // It was parsed from a single line.
+            node.move_to(&|at| at.map(|at| Position { line: at.line.saturating_add(lines), column: at.column }));
             Ok(node)
         })
         .collect()
-}
-
-/// Moves the positions of a node, which was parsed from a single line, down to that line.
-fn move_down(node: &mut Node, lines: u64) {
-    let moved = |at: Position| Position { line: at.line.saturating_add(lines), column: at.column };
-    node.at = node.at.map(moved);
-    match &mut node.tree {
-        Tree::Map(members) => members.iter_mut().for_each(|(name, value)| {
-            name.at = name.at.map(moved);
-            move_down(value, lines);
-        }),
-        Tree::List(items) => items.iter_mut().for_each(|item| move_down(item, lines)),
-        _ => {}
-    }
 }
 
 fn token(document: &Node, discovered: &mut Discovered) {

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 
-use crate::yaml::{Node, Place, Position, Tree};
+use crate::yaml::{Node, Place, Position};
 
 /// The maximum size, in bytes: more than 100,000 keys need in any format.
 const LARGEST: u64 = 64 * 1024 * 1024;
@@ -57,7 +57,7 @@ impl Source {
     /// # Errors
     /// If it is invalid.
     pub(super) fn node(&self) -> Result<Node> {
-        Node::parse(&self.text).map(without_nulls).map_err(|error| self.invalid(&error))
+        Node::parse(&self.text).map(Node::without_nulls).map_err(|error| self.invalid(&error))
     }
 
     /// Parses the text as documents of YAML or JSON, each as [`node`](Self::node) reads it.
@@ -66,7 +66,7 @@ impl Source {
     /// If one of them is invalid.
     pub(super) fn nodes(&self) -> Result<Vec<Node>> {
         let nodes = Node::parse_all(&self.text).map_err(|error| self.invalid(&error))?;
-        Ok(nodes.into_iter().map(without_nulls).collect())
+        Ok(nodes.into_iter().map(Node::without_nulls).collect())
     }
 
     fn invalid(&self, error: &str) -> anyhow::Error {
@@ -77,19 +77,6 @@ impl Source {
     pub(super) fn place(&self, at: Option<Position>) -> String {
         Place { file: self.name.clone(), at }.to_string()
     }
-}
-
-/// Removes the members that are `null`. The parser limits the depth of the recursion.
-pub(super) fn without_nulls(node: Node) -> Node {
-    let tree = match node.tree {
-        Tree::Map(members) => {
-            let given = members.into_iter().filter(|(_, value)| value.tree != Tree::Null);
-            Tree::Map(given.map(|(name, value)| (name, without_nulls(value))).collect())
-        }
-        Tree::List(items) => Tree::List(items.into_iter().map(without_nulls).collect()),
-        tree => tree,
-    };
-    Node { at: node.at, tree }
 }
 
 /// The place of the start of a line, counted from 0.

@@ -1,6 +1,7 @@
 //! Imports Kong's declarative configuration: consumers and their keys, and the plugins `key-auth` and `acl`.
 
 mod access;
+pub(super) mod ingress;
 mod plugins;
 mod reference;
 mod route;
@@ -25,7 +26,7 @@ use routes::Routing;
 /// # Errors
 /// If it is invalid.
 pub(super) fn find(source: &Source, renames: &Renames<'_>, now: Timestamp) -> Result<Discovered> {
-    let mut node = source.node()?;
+    let node = source.node()?;
     let entities = ["consumers", "services", "routes", "plugins", "keyauth_credentials"];
     if !entities.iter().any(|entity| node.get(entity).is_some()) {
         bail!(
@@ -37,15 +38,20 @@ pub(super) fn find(source: &Source, renames: &Renames<'_>, now: Timestamp) -> Re
     let mut discovered = Discovered::default();
     let known = ["_format_version", "_transform", "_comment", "_info", "acls", "upstreams"];
     discovered.leave_unknown(&node, "", &[&entities[..], &known].concat());
+    read(node, renames, now, &mut discovered);
+    Ok(discovered)
+}
+
+/// Reads the entities of a configuration.
+fn read(mut node: Node, renames: &Renames<'_>, now: Timestamp, discovered: &mut Discovered) {
     rename_groups(&mut node, renames);
-    let people = consumers(&node, &mut discovered);
-    let places = plugins::settings(&Routing::read(&node, &mut discovered), &mut discovered);
+    let people = consumers(&node, discovered);
+    let places = plugins::settings(&Routing::read(&node, discovered), discovered);
     for person in &people {
         for credential in &person.credentials {
-            key(credential, person, places, now, &mut discovered);
+            key(credential, person, places, now, discovered);
         }
     }
-    Ok(discovered)
 }
 
 /// Renames the groups of consumers and of the plugin `acl` alike, so that rules still mean the same callers. The parser

@@ -10,7 +10,7 @@ use crate::yaml::{Node, Tree};
 
 /// Adds the settings that correspond to the plugins. Returns where keys are read.
 pub(super) fn settings(routing: &Routing<'_>, discovered: &mut Discovered) -> Places {
-    discovered.set("name", "kong".into(), "From Kong's declarative configuration.");
+    discovered.set("name", "kong".into(), "From Kong.");
     let plugins: Vec<&Plugin<'_>> = routing.all("key-auth").collect();
     if plugins.is_empty() {
         discovered.leave(None, "no plugin key-auth is enabled, so Kong requires no key; here every path needs one");

@@ -103,7 +103,8 @@ fn roles(acl: &Plugin<'_>, discovered: &mut Discovered) -> Vec<String> {
     if let (Some(allowed), None) = (allowed, groups("deny", "blacklist")) {
         return allowed;
     }
-    discovered.leave(acl.at, shut_until("an acl with deny"));
+    let what = if groups("deny", "blacklist").is_some() { "an acl with deny" } else { "an acl without groups" };
+    discovered.leave(acl.at, shut_until(what));
     placeholder()
 }
 
