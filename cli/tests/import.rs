@@ -1,5 +1,9 @@
 //! `portcullis import`: an imported policy decides like its source, or denies.
 
+#[path = "import/apisix.rs"]
+mod apisix;
+#[path = "import/higress.rs"]
+mod higress;
 #[path = "import/kong.rs"]
 mod kong;
 #[path = "import/kong_ingress.rs"]

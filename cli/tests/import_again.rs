@@ -17,6 +17,8 @@ fn what_is_imported_again_is_there_once() {
         (&["envoy-gateway"], "envoy-gateway.yaml"),
         (&["kong"], "kong.yaml"),
         (&["kong-ingress"], "kong-ingress.yaml"),
+        (&["apisix"], "apisix.yaml"),
+        (&["higress"], "higress.yaml"),
         (&["list", "--consumer", "ci"], "list.txt"),
         (&["csv"], "keys.csv"),
     ] {
@@ -111,6 +113,8 @@ fn input_errors_say_what_to_do_and_show_no_key() {
         ("kong", b"Stray-Secret-9: 1", "is not a declarative configuration of Kong"),
         ("api-key-auth", b"Stray-Secret-9: 1", "has no filter envoy.filters.http.api_key_auth"),
         ("envoy-gateway", b"kind: Stray-Secret-9", "has no Secret and no SecurityPolicy"),
+        ("apisix", b"Stray-Secret-9: 1", "is not a configuration of APISIX"),
+        ("higress", b"Stray-Secret-9: 1", "is not a configuration of Higress"),
         ("rxinfer", b"{\"token\": \"Stray-Secret-9\"", "source:1: invalid JSON: export the collection"),
         ("deepaas", b"Stray-Secret-9", "source:1: setting before the first section"),
         ("deepaas", b"[DEFAULT]\nStray-Secret-9", "source:2: invalid line: expected name = value"),
@@ -133,9 +137,19 @@ fn input_errors_say_what_to_do_and_show_no_key() {
 
 #[test]
 fn every_help_has_examples() {
-    for kind in
-        ["orchestra", "deepaas", "rxinfer", "api-key-auth", "envoy-gateway", "kong", "kong-ingress", "list", "csv"]
-    {
+    for kind in [
+        "orchestra",
+        "deepaas",
+        "rxinfer",
+        "api-key-auth",
+        "envoy-gateway",
+        "kong",
+        "kong-ingress",
+        "apisix",
+        "higress",
+        "list",
+        "csv",
+    ] {
         let (status, output, _) = Place::new().run(&["import", kind, "--help"], &[]);
         assert!(status == 0 && output.contains("Examples:\n") && output.contains("Exit status:"), "{output}");
     }

@@ -2,7 +2,8 @@
 
 use anyhow::{Result, bail};
 
-use super::discovered::{Discovered, DiscoveredKey, PLACEHOLDER_ROLE, list, refused};
+use super::blocked::{Blocked, fix};
+use super::discovered::{Discovered, DiscoveredKey, refused};
 use super::key_sources::{KeySources, Reads};
 use super::source::Source;
 use crate::yaml::{Node, Position, Tree};
@@ -78,7 +79,7 @@ fn search<'a>(
 
 /// Adds rules that block routes with their own keys or clients.
 fn routes(per_route: &[PerRoute<'_>], discovered: &mut Discovered) {
-    let mut rules = Vec::new();
+    let mut blocked = Blocked::default();
     for PerRoute { settings, matches } in per_route {
         let left = "settings of a single route are not imported: its keys, and which clients it allows";
         let is_given =
@@ -87,24 +88,10 @@ fn routes(per_route: &[PerRoute<'_>], discovered: &mut Discovered) {
             discovered.leave(settings.at, left);
             continue;
         }
-        let rule = |path: String| Node::map([("path", Node::from(path)), ("roles", list([PLACEHOLDER_ROLE]))]);
-        let path = matches.and_then(pattern);
-        let path = path.filter(|path| refused("rules", &Node::list([rule(path.clone())])).is_none());
-        let rule = rule(path.unwrap_or_else(|| "/**".to_owned()));
-        let fix =
-            format!("the route is blocked until you replace {PLACEHOLDER_ROLE} in its rule by roles of its clients");
-        discovered.leave(settings.at, format!("{left}: {fix}"));
-        if !rules.contains(&rule) {
-            rules.push(rule);
-        }
+        blocked.add(matches.and_then(pattern));
+        discovered.leave(settings.at, format!("{left}: {}", fix()));
     }
-    if !rules.is_empty() {
-        discovered.set(
-            "rules",
-            Node::list(rules),
-            "Routes with their own keys or clients: write which roles they allow.",
-        );
-    }
+    blocked.set("Routes with their own keys or clients: write which roles they allow.", discovered);
 }
 
 /// The pattern for the match of a route. An Envoy prefix can end anywhere, the pattern ends at a segment: `portcullis

@@ -2,9 +2,12 @@
 //! a new policy; if one exists, they are printed.
 
 mod api_key_auth;
+mod apisix;
+mod blocked;
 pub(crate) mod deepaas;
 mod discovered;
 mod envoy_gateway;
+mod higress;
 mod key_sources;
 mod keys;
 mod kong;
@@ -98,6 +101,16 @@ enum Kind {
   kubectl get kongconsumer,kongplugin,kongclusterplugin,secret -o yaml |
       portcullis import kong-ingress -"))]
     KongIngress(Common),
+    /// Import from APISIX: consumers with key-auth, from apisix.yaml, the Admin API, ADC or the ingress controller
+    #[command(after_help = examples!("  portcullis import apisix apisix.yaml
+  curl -H \"X-API-KEY: $ADMIN_KEY\" localhost:9180/apisix/admin/consumers |
+      portcullis import apisix -
+  kubectl get apisixconsumer,secret -o yaml | portcullis import apisix -"))]
+    Apisix(Common),
+    /// Import the plugin key-auth of Higress, from a WasmPlugin or from its plain configuration
+    #[command(after_help = examples!("  kubectl get wasmplugin -n higress-system key-auth.internal -o yaml |
+      portcullis import higress -"))]
+    Higress(Common),
     /// Import a list of keys, one on each line; lines that begin with # are comments
     #[command(after_help = examples!("  portcullis import list keys.txt --consumer ci
   pass show ci-key | portcullis import list - --consumer ci"))]
@@ -171,6 +184,16 @@ impl Import {
                 let renames = common.renames()?;
                 let discovered = kong::ingress::find(&source, &renames, now())?;
                 common.take(&source, &renames, discovered)
+            }
+            Kind::Apisix(common) => {
+                let source = common.source()?;
+                let discovered = apisix::find(&source)?;
+                common.take(&source, &common.renames()?, discovered)
+            }
+            Kind::Higress(common) => {
+                let source = common.source()?;
+                let discovered = higress::find(&source)?;
+                common.take(&source, &common.renames()?, discovered)
             }
             Kind::List(lines) => {
                 let source = lines.common.source()?;

@@ -73,6 +73,11 @@ impl Source {
         anyhow!("{} is not valid YAML or JSON: {error}", self.name)
     }
 
+    /// The error that the file is not of the kind that is imported.
+    pub(super) fn not_a(&self, expected: &str) -> anyhow::Error {
+        anyhow!("{} is not {expected}", self.name)
+    }
+
     /// `FILE:LINE:COLUMN`.
     pub(super) fn place(&self, at: Option<Position>) -> String {
         Place { file: self.name.clone(), at }.to_string()
