@@ -10,6 +10,8 @@ mod kong;
 mod kong_ingress;
 #[path = "import/place.rs"]
 mod place;
+#[path = "import/recognize.rs"]
+mod recognize;
 #[path = "import/rename.rs"]
 mod rename;
 #[path = "import/text.rs"]
@@ -212,6 +214,37 @@ fn a_route_with_settings_of_its_own_for_envoys_filter_stays_shut() {
                 ]);
             }
         }
+    }
+}
+
+/// The gate applies to every request, so routes without Envoy's filter are named.
+#[test]
+fn a_route_where_envoys_filter_is_off_is_told() {
+    const KIND: &str = "'@type': type.googleapis.com/envoy.extensions.filters.http.api_key_auth.v3.ApiKeyAuth";
+    const OFF: &str = "'@type': type.googleapis.com/envoy.config.route.v3.FilterConfig, disabled: true";
+    let filter = format!(
+        "typed_config: {{{KIND}, credentials: [{{key: envoy-mobile-31ab77, client: mobile}}], key_sources: [{{header: X-API-Key}}]}}"
+    );
+    for (name, member, disabled, routes, places) in [
+        (
+            "keys",
+            "typed_per_filter_config",
+            "false",
+            format!("{{keys: {{{OFF}}}}}"),
+            &[":4:60: the filter is off on this route"][..],
+        ),
+        ("keys", "typedPerFilterConfig", "false", format!("{{keys: {{{OFF}}}}}"), &["the filter is off on this route"]),
+        ("keys", "typed_per_filter_config", "false", format!("{{other: {{{OFF}}}}}"), &[]),
+        ("keys", "typed_per_filter_config", "true", "{}".to_owned(), &[":2:3: the filter is off unless a route"]),
+    ] {
+        let place = Place::new();
+        let filters = format!("http_filters:\n- {{name: {name}, disabled: {disabled}, {filter}}}\n");
+        let routes = format!("routes:\n- {{match: {{prefix: /open}}, {member}: {routes}}}\n");
+        place.write("envoy.yaml", filters + &routes);
+        let (status, _, said) = place.run(&["import", "api-key-auth", "envoy.yaml"], &[]);
+        assert_eq!(status, i32::from(!places.is_empty()), "{routes}: {said}");
+        places.iter().for_each(|part| assert!(said.contains(part), "{part}: {said}"));
+        place.decides(&[("GET", "/open", "", OUTSIDE, "deny no_credential")]);
     }
 }
 

@@ -8,6 +8,9 @@ use super::key_sources::{KeySources, Reads};
 use super::source::Source;
 use crate::yaml::{Node, Position, Tree};
 
+/// The usual name of the filter.
+const NAME: &str = "envoy.filters.http.api_key_auth";
+const FILTER_CONFIG: &str = "envoy.config.route.v3.FilterConfig";
 const FILTER: &str = "envoy.extensions.filters.http.api_key_auth.v3.ApiKeyAuth";
 
 /// Reads the filter.
@@ -16,13 +19,12 @@ const FILTER: &str = "envoy.extensions.filters.http.api_key_auth.v3.ApiKeyAuth";
 /// If there is no such filter, or more than one.
 pub(super) fn find(source: &Source) -> Result<Discovered> {
     let node = source.node()?;
-    let mut filters = Vec::new();
-    let mut per_route = Vec::new();
+    let mut found = Found::default();
     let mut discovered = Discovered::default();
-    search(&node, None, &mut filters, &mut per_route);
-    let filter = match filters.as_slice() {
+    search(&node, None, &mut found);
+    let filter = match found.filters.as_slice() {
         [] if node.get("credentials").is_some() || sources(&node).is_some() => &node,
-        [] => bail!("{} has no filter envoy.filters.http.api_key_auth", source.name),
+        [] => bail!("{} has no filter {NAME}", source.name),
         [one] => *one,
         [first, second, ..] => bail!(
             "{} has several filters envoy.filters.http.api_key_auth ({} and {}): a key of one would be valid for all, \
@@ -42,7 +44,8 @@ pub(super) fn find(source: &Source) -> Result<Discovered> {
     }
     key_sources(filter, &mut discovered);
     forwarding(filter, &mut discovered);
-    routes(&per_route, &mut discovered);
+    routes(&found.per_route, &mut discovered);
+    off(&found, &mut discovered);
     Ok(discovered)
 }
 
@@ -57,31 +60,74 @@ struct PerRoute<'a> {
     matches: Option<&'a Node>,
 }
 
+/// What was found in a configuration.
+#[derive(Default)]
+struct Found<'a> {
+    filters: Vec<&'a Node>,
+    /// The name of the filter in its list, which routes refer to.
+    name: Option<&'a str>,
+    /// The position of the filter, if it is off unless a route enables it.
+    off: Option<&'a Node>,
+    per_route: Vec<PerRoute<'a>>,
+    /// Where filters are off on a route, by their names.
+    off_routes: Vec<(&'a str, &'a Node)>,
+}
+
 /// Finds the filters, and settings for single routes. The parser limits the depth of the recursion.
-fn search<'a>(
-    node: &'a Node,
-    matches: Option<&'a Node>,
-    filters: &mut Vec<&'a Node>,
-    per_route: &mut Vec<PerRoute<'a>>,
-) {
-    let kind = node.get("@type").and_then(Node::text).unwrap_or_default();
-    let kind = kind.rsplit('/').next().unwrap_or_default();
-    if kind == FILTER {
-        return filters.push(node);
+fn search<'a>(node: &'a Node, matches: Option<&'a Node>, found: &mut Found<'a>) {
+    match kind(node) {
+        FILTER => return found.filters.push(node),
+        kind if kind.strip_prefix(FILTER) == Some("PerRoute") => {
+            return found.per_route.push(PerRoute { settings: node, matches });
+        }
+        _ => {}
     }
-    if kind.strip_prefix(FILTER) == Some("PerRoute") {
-        return per_route.push(PerRoute { settings: node, matches });
+    let config = ["typed_config", "typedConfig"].iter().find_map(|name| node.get(name));
+    if config.is_some_and(|config| kind(config) == FILTER) {
+        found.name = node.get("name").and_then(Node::text);
+        found.off = Some(node).filter(|node| is_disabled(node));
+    }
+    for member in ["typed_per_filter_config", "typedPerFilterConfig"] {
+        let settings = node.get(member).map(Node::members).unwrap_or_default().iter();
+        let off = settings.filter(|(_, settings)| kind(settings) == FILTER_CONFIG && is_disabled(settings));
+        found.off_routes.extend(off.map(|(name, settings)| (name.text.as_str(), settings)));
     }
     let matches = node.get("match").or(matches);
     let children = node.members().iter().map(|(_, value)| value).chain(node.items());
-    children.for_each(|child| search(child, matches, filters, per_route));
+    children.for_each(|child| search(child, matches, found));
+}
+
+/// The type of a message.
+fn kind(node: &Node) -> &str {
+    let kind = node.get("@type").and_then(Node::text).unwrap_or_default();
+    kind.rsplit('/').next().unwrap_or_default()
+}
+
+fn is_disabled(node: &Node) -> bool {
+    node.get("disabled").is_some_and(|disabled| disabled.tree == Tree::Bool(true))
+}
+
+/// Reports where Envoy does not run the filter: the gate applies to every request.
+fn off(found: &Found<'_>, discovered: &mut Discovered) {
+    if let Some(filter) = found.off {
+        let message = "the filter is off unless a route enables it; here every path needs a key: list those that need none \
+                       in public_paths";
+        discovered.leave(filter.at, message);
+    }
+    for (name, settings) in &found.off_routes {
+        if *name == found.name.unwrap_or(NAME) {
+            let message = "the filter is off on this route; here it needs a key: if it may stay open, add its path to \
+                           public_paths";
+            discovered.leave(settings.at, message);
+        }
+    }
 }
 
 /// Adds rules that block routes with their own keys or clients.
 fn routes(per_route: &[PerRoute<'_>], discovered: &mut Discovered) {
     let mut blocked = Blocked::default();
     for PerRoute { settings, matches } in per_route {
-        let left = "settings of a single route are not imported: its keys, and which clients it allows";
+        let left = "settings of a single route are not imported: its keys, key sources, and which clients it allows";
         let is_given =
             |names: &[&str]| names.iter().any(|name| settings.get(name).is_some_and(|node| !node.items().is_empty()));
         if !is_given(&["credentials", "allowed_clients", "allowedClients"]) {

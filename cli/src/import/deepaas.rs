@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::{Result, bail};
 
 use super::discovered::{Discovered, DiscoveredKey, list, shown};
+use super::recognize;
 use super::source::{Source, line};
 use crate::yaml::{Node, Position};
 
@@ -24,6 +25,7 @@ pub(super) fn find(file: Option<&Path>) -> Result<(Source, Discovered)> {
     let (source, token) = match (file, &variable) {
         (Some(file), variable) => {
             let source = Source::read(file)?;
+            recognize::check(&source, "deepaas")?;
             let token = token(&source, &mut discovered)?;
             let differs = |(token, _): &(String, _)| variable.as_ref().is_some_and(|value| value != token.as_str());
             if token.as_ref().is_none_or(differs) && variable.is_some() {

@@ -12,22 +12,22 @@ use crate::yaml::{Name, Node, Position, Tree};
 /// # Errors
 /// If a document is invalid.
 pub(super) fn objects(source: &Source) -> Result<Vec<Node>> {
-    let mut objects = Vec::new();
-    for document in source.nodes()? {
-        let is_list = kind(&document).ends_with("List");
-        match document.tree {
-            Tree::Null => {}
-            Tree::Map(members) if is_list => {
-                for (_, items) in members.into_iter().filter(|(name, _)| name.text == "items") {
-                    if let Tree::List(items) = items.tree {
-                        objects.extend(items);
-                    }
-                }
-            }
-            _ => objects.push(document),
+    Ok(source.nodes()?.into_iter().flat_map(flat).collect())
+}
+
+/// The objects of a document: its items, if it is a List.
+pub(super) fn flat(document: Node) -> Vec<Node> {
+    let is_list = kind(&document).ends_with("List");
+    match document.tree {
+        Tree::Null => Vec::new(),
+        Tree::Map(members) if is_list => {
+            let items = members.into_iter().filter(|(name, _)| name.text == "items");
+            let items =
+                items.filter_map(|(_, items)| if let Tree::List(items) = items.tree { Some(items) } else { None });
+            items.flatten().collect()
         }
+        _ => vec![document],
     }
-    Ok(objects)
 }
 
 /// The kind of an object.

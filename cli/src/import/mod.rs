@@ -15,6 +15,7 @@ mod kubernetes;
 mod lines;
 pub(crate) mod orchestra;
 mod policy;
+mod recognize;
 mod rename;
 mod report;
 pub(crate) mod rxinfer;
@@ -148,6 +149,7 @@ impl Import {
         match self.kind {
             Kind::Orchestra(common) => {
                 let source = orchestra::source(common.file.as_deref())?;
+                recognize::check(&source, "orchestra")?;
                 let discovered = orchestra::find(&source)?;
                 common.take(&source, &common.renames()?, discovered)
             }
@@ -158,50 +160,50 @@ impl Import {
             Kind::Rxinfer(rxinfer) => {
                 let source = match rxinfer.common.file {
                     None if rxinfer.dev_token => Source { name: "--dev-token".to_owned(), text: String::new() },
-                    _ => rxinfer.common.source()?,
+                    _ => rxinfer.common.source("rxinfer")?,
                 };
                 let discovered = rxinfer::find(&source, rxinfer.dev_token)?;
                 rxinfer.common.take(&source, &rxinfer.common.renames()?, discovered)
             }
             Kind::ApiKeyAuth(common) => {
-                let source = common.source()?;
+                let source = common.source("api-key-auth")?;
                 let discovered = api_key_auth::find(&source)?;
                 common.take(&source, &common.renames()?, discovered)
             }
             Kind::EnvoyGateway(common) => {
-                let source = common.source()?;
+                let source = common.source("envoy-gateway")?;
                 let discovered = envoy_gateway::find(&source)?;
                 common.take(&source, &common.renames()?, discovered)
             }
             Kind::Kong(common) => {
-                let source = common.source()?;
+                let source = common.source("kong")?;
                 let renames = common.renames()?;
                 let discovered = kong::find(&source, &renames, now())?;
                 common.take(&source, &renames, discovered)
             }
             Kind::KongIngress(common) => {
-                let source = common.source()?;
+                let source = common.source("kong-ingress")?;
                 let renames = common.renames()?;
                 let discovered = kong::ingress::find(&source, &renames, now())?;
                 common.take(&source, &renames, discovered)
             }
             Kind::Apisix(common) => {
-                let source = common.source()?;
+                let source = common.source("apisix")?;
                 let discovered = apisix::find(&source)?;
                 common.take(&source, &common.renames()?, discovered)
             }
             Kind::Higress(common) => {
-                let source = common.source()?;
+                let source = common.source("higress")?;
                 let discovered = higress::find(&source)?;
                 common.take(&source, &common.renames()?, discovered)
             }
             Kind::List(lines) => {
-                let source = lines.common.source()?;
+                let source = lines.common.source("list")?;
                 let discovered = lines::find(&source, &lines.consumer);
                 lines.common.take(&source, &lines.common.renames()?, discovered)
             }
             Kind::Csv(common) => {
-                let source = common.source()?;
+                let source = common.source("csv")?;
                 let discovered = table::find(&source)?;
                 common.take(&source, &common.renames()?, discovered)
             }
@@ -226,11 +228,12 @@ pub(crate) fn orchestra_as_policy(file: &Path) -> Result<(EffectivePolicy, Vec<S
 }
 
 impl Common {
-    fn source(&self) -> Result<Source> {
-        match &self.file {
-            Some(file) => Source::read(file),
-            None => bail!("missing FILE: give the file to import (`-` is standard input)"),
-        }
+    /// Reads the file, which must not be of another kind.
+    fn source(&self, kind: &str) -> Result<Source> {
+        let Some(file) = &self.file else { bail!("missing FILE: give the file to import (`-` is standard input)") };
+        let source = Source::read(file)?;
+        recognize::check(&source, kind)?;
+        Ok(source)
     }
 
     fn renames(&self) -> Result<Renames<'_>> {

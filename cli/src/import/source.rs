@@ -20,13 +20,16 @@ pub(super) struct Source {
 }
 
 impl Source {
+    /// The name of standard input in messages.
+    pub(super) const STDIN: &str = "standard input";
+
     /// Reads a file, or standard input for `-`.
     ///
     /// # Errors
     /// If it cannot be read, is very large, or is not UTF-8.
     pub(super) fn read(file: &Path) -> Result<Self> {
         let (name, mut reader): (String, Box<dyn std::io::Read>) = if file == Path::new("-") {
-            ("standard input".to_owned(), Box::new(std::io::stdin().lock()))
+            (Self::STDIN.to_owned(), Box::new(std::io::stdin().lock()))
         } else {
             let name = file.display().to_string();
             let file = File::open(file).with_context(|| format!("cannot read {name}"))?;
@@ -57,7 +60,12 @@ impl Source {
     /// # Errors
     /// If it is invalid.
     pub(super) fn node(&self) -> Result<Node> {
-        Node::parse(&self.text).map(Node::without_nulls).map_err(|error| self.invalid(&error))
+        Node::parse(&self.text).map(Node::without_nulls).map_err(|error| match self.nodes() {
+            Ok(documents) if documents.len() > 1 => {
+                anyhow!("{} has {} YAML documents, separated by ---: expected one", self.name, documents.len())
+            }
+            _ => self.invalid(&error),
+        })
     }
 
     /// Parses the text as documents of YAML or JSON, each as [`node`](Self::node) reads it.

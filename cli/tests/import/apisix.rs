@@ -8,12 +8,12 @@ fn apisix_decides_as_before_or_stays_shut() {
     let (status, _, said) = place.import(&["apisix"], "apisix.yaml");
     assert_eq!(status, 1, "{said}");
     for (part, left) in [
-        (":11:5:", "consumer-restriction: the route is blocked"),
+        (":11:5:", "only some consumers may use this route: the route is blocked"),
         (":22:5:", "plugins.limit-count of one consumer"),
         (":25:3:", "consumers[].labels: unknown setting"),
         (":30:29:", "a reference to a key in another place"),
         (":32:29:", "a reference to a key in another place"),
-        (":33:3:", "its plugin consumer-restriction limits where it may call"),
+        (":33:3:", "a plugin limits where it may call"),
     ] {
         assert!(line_with(&said, part).contains(left), "{part}: {said}");
     }
@@ -79,13 +79,13 @@ fn every_form_is_read() {
 fn a_consumer_that_is_restricted_gets_no_key() {
     for text in [
         "username: a\nplugins: {consumer-restriction: {whitelist: [b]}}\ncredentials: [{type: key-auth, config: {key: Stray-Secret-9}}]\n",
-        "kind: Consumer\nmetadata: {name: a}\nspec: {plugins: [{name: cors}, {name: consumer-restriction}], credentials: [{type: key-auth, config: {key: Stray-Secret-9}}]}\n",
+        "kind: Consumer\nmetadata: {name: a}\nspec: {plugins: [{name: cors}, {name: acl}], credentials: [{type: key-auth, config: {key: Stray-Secret-9}}]}\n",
     ] {
         let place = Place::new();
         place.write("source", format!("{text}---\nroutes: [{{plugins: {{key-auth: {{}}}}}}]\n"));
         let (status, _, said) = place.run(&["import", "apisix", "source"], &[]);
         assert!(
-            status == 1 && said.contains("imported 0 keys") && said.contains("consumer-restriction limits"),
+            status == 1 && said.contains("imported 0 keys") && said.contains("a plugin limits where it may call"),
             "{said}"
         );
     }

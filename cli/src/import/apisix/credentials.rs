@@ -4,6 +4,7 @@ use portcullis::Timestamp;
 use portcullis::keys::NotAKey;
 
 use super::entities::Entity;
+use super::plugins::RESTRICTIONS;
 use crate::import::discovered::{Discovered, DiscoveredKey, path, shown};
 use crate::import::key_sources::Places;
 use crate::import::kubernetes::{Reference, kind, metadata, text};
@@ -42,7 +43,7 @@ impl Credentials {
             ["username", "id", "desc", "description", "name", "create_time", "update_time", "plugins", "credentials"];
         discovered.leave_unknown(node, "consumers[]", &known);
         if let Some(plugins) = node.get("plugins") {
-            if plugins.get(RESTRICTION).is_some() {
+            if RESTRICTIONS.iter().any(|name| plugins.get(name).is_some()) {
                 return discovered.leave(node.at, RESTRICTED);
             }
             let id = of_credential.map(|(_, id)| id);
@@ -64,7 +65,7 @@ impl Credentials {
         let plugins =
             spec.items_of("plugins").iter().map(|plugin| (plugin.at, plugin.get("name").and_then(Node::text)));
         for (at, name) in plugins {
-            if name == Some(RESTRICTION) {
+            if name.is_some_and(|name| RESTRICTIONS.contains(&name)) {
                 return discovered.leave(at, RESTRICTED);
             }
             let message = format!("{} of one consumer", path("spec.plugins", &shown(name.unwrap_or_default())));
@@ -157,8 +158,7 @@ impl Credentials {
     }
 }
 
-const RESTRICTION: &str = "consumer-restriction";
-const RESTRICTED: &str = "keys of a consumer not imported: its plugin consumer-restriction limits where it may call";
+const RESTRICTED: &str = "keys of a consumer not imported: a plugin limits where it may call";
 const LOST: &str = "key not imported: secretRef names a Secret that is not in this file, or has no member `key`";
 
 /// The configuration in the Secret that `secretRef` names.

@@ -1,4 +1,5 @@
-//! `key-auth` on routes, services and globally, in each form; and `consumer-restriction`, whose paths are blocked.
+//! `key-auth` on routes, services and globally, in each form; and the plugins that restrict consumers, whose paths are
+//! blocked.
 
 use serde_json::json;
 
@@ -7,12 +8,15 @@ use crate::import::discovered::{Discovered, refused, texts};
 use crate::import::key_sources::{KeySources, Places, Reads};
 use crate::yaml::{Node, Position, Tree};
 
+/// The plugins that allow some consumers only.
+pub(super) const RESTRICTIONS: [&str; 2] = ["consumer-restriction", "acl"];
+
 /// What was found so far.
 #[derive(Default)]
 pub(super) struct Plugins<'a> {
     /// The configurations of `key-auth`; `None` for the defaults.
     uses: Vec<Option<&'a Node>>,
-    /// The places of `consumer-restriction`, and the route around each.
+    /// The places of plugins that restrict consumers, and the route around each.
     restricted: Vec<(Option<Position>, Option<&'a Node>)>,
 }
 
@@ -33,7 +37,7 @@ impl<'a> Plugins<'a> {
             let is_disabled = config.and_then(|config| config.get("_meta")).and_then(|meta| meta.get("disable"));
             !is(is_disabled, true) && !is(node.get("enable"), false)
         };
-        if let Some(name @ ("key-auth" | "consumer-restriction")) = text("name") {
+        if let Some(name) = text("name") {
             self.found(name, node.at, node.get("config"), route, &is_on);
         }
         if text("type") == Some("keyAuth") {
@@ -58,7 +62,7 @@ impl<'a> Plugins<'a> {
     ) {
         match name {
             "key-auth" if is_on(config) => self.uses.push(config),
-            "consumer-restriction" if is_on(config) => self.restricted.push((at, route)),
+            name if RESTRICTIONS.contains(&name) && is_on(config) => self.restricted.push((at, route)),
             _ => {}
         }
     }
@@ -69,14 +73,14 @@ impl<'a> Plugins<'a> {
         discovered.note(None, "routes stay in APISIX's configuration: here every path needs a key");
         let mut blocked = Blocked::default();
         for (at, route) in &self.restricted {
-            discovered.leave(*at, format!("consumer-restriction: {}", fix()));
+            discovered.leave(*at, format!("only some consumers may use this route: {}", fix()));
             let patterns = route.map(patterns).unwrap_or_default();
             if patterns.is_empty() {
                 blocked.add(None);
             }
             patterns.into_iter().for_each(|pattern| blocked.add(pattern));
         }
-        blocked.set("Routes with consumer-restriction: write which roles they allow.", discovered);
+        blocked.set("Routes for some consumers: write which roles they allow.", discovered);
         let places = self.sources(discovered);
         let config =
             |name: &str| self.uses.iter().map(|config| config.and_then(|config| config.get(name))).collect::<Vec<_>>();
