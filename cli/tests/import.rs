@@ -1,5 +1,7 @@
 //! `portcullis import`: an imported policy decides like its source, or denies.
 
+#[path = "import/agentgateway.rs"]
+mod agentgateway;
 #[path = "import/apisix.rs"]
 mod apisix;
 #[path = "import/higress.rs"]

@@ -19,6 +19,7 @@ fn what_is_imported_again_is_there_once() {
         (&["kong-ingress"], "kong-ingress.yaml"),
         (&["apisix"], "apisix.yaml"),
         (&["higress"], "higress.yaml"),
+        (&["agentgateway"], "agentgateway.yaml"),
         (&["list", "--consumer", "ci"], "list.txt"),
         (&["csv"], "keys.csv"),
     ] {
@@ -115,6 +116,7 @@ fn input_errors_say_what_to_do_and_show_no_key() {
         ("envoy-gateway", b"kind: Stray-Secret-9", "has no Secret and no SecurityPolicy"),
         ("apisix", b"Stray-Secret-9: 1", "is not a configuration of APISIX"),
         ("higress", b"Stray-Secret-9: 1", "is not a configuration of Higress"),
+        ("agentgateway", b"Stray-Secret-9: 1", "is not a configuration of agentgateway"),
         ("rxinfer", b"{\"token\": \"Stray-Secret-9\"", "source:1: invalid JSON: export the collection"),
         ("deepaas", b"Stray-Secret-9", "source:1: setting before the first section"),
         ("deepaas", b"[DEFAULT]\nStray-Secret-9", "source:2: invalid line: expected name = value"),
@@ -147,6 +149,7 @@ fn every_help_has_examples() {
         "kong-ingress",
         "apisix",
         "higress",
+        "agentgateway",
         "list",
         "csv",
     ] {

@@ -1,6 +1,7 @@
 //! `portcullis import`: imports keys and settings from another system. Keys go to the store, as digests. Settings go to
 //! a new policy; if one exists, they are printed.
 
+mod agentgateway;
 mod api_key_auth;
 mod apisix;
 mod blocked;
@@ -112,6 +113,9 @@ enum Kind {
     #[command(after_help = examples!("  kubectl get wasmplugin -n higress-system key-auth.internal -o yaml |
       portcullis import higress -"))]
     Higress(Common),
+    /// Import the policy apiKey of agentgateway, from its configuration file
+    #[command(after_help = examples!("  portcullis import agentgateway config.yaml"))]
+    Agentgateway(Common),
     /// Import a list of keys, one on each line; lines that begin with # are comments
     #[command(after_help = examples!("  portcullis import list keys.txt --consumer ci
   pass show ci-key | portcullis import list - --consumer ci"))]
@@ -195,6 +199,11 @@ impl Import {
             Kind::Higress(common) => {
                 let source = common.source("higress")?;
                 let discovered = higress::find(&source)?;
+                common.take(&source, &common.renames()?, discovered)
+            }
+            Kind::Agentgateway(common) => {
+                let source = common.source("agentgateway")?;
+                let discovered = agentgateway::find(&source)?;
                 common.take(&source, &common.renames()?, discovered)
             }
             Kind::List(lines) => {

@@ -23,7 +23,7 @@ struct File<'a> {
 }
 
 /// Each kind, with a test that is true only for files that are certainly of that kind.
-const KINDS: [Kind; 14] = [
+const KINDS: [Kind; 15] = [
     Kind { command: Some("orchestra"), words: "an api_keys.json of Orchestra", is: |file| file.has(&ORCHESTRA) },
     Kind { command: Some("deepaas"), words: "a configuration file of DEEPaaS", is: is_ini },
     Kind { command: Some("rxinfer"), words: "an export of RxInferServer's tokens", is: is_rxinfer },
@@ -42,7 +42,8 @@ const KINDS: [Kind; 14] = [
     Kind { command: Some("apisix"), words: "a configuration of APISIX", is: is_apisix },
     Kind { command: Some("higress"), words: "the plugin key-auth of Higress", is: is_higress },
     Kind { command: Some("csv"), words: "a table of keys", is: is_table },
-    Kind { command: None, words: "a configuration of agentgateway", is: is_agentgateway },
+    Kind { command: Some("agentgateway"), words: "a configuration of agentgateway", is: is_agentgateway },
+    Kind { command: None, words: "agentgateway's resources", is: |file| file.has_api("agentgateway.dev") },
     Kind { command: None, words: "a configuration of Traefik", is: is_traefik },
     Kind { command: None, words: "a key store of Portcullis", is: is_store },
     Kind { command: None, words: "a policy of Portcullis", is: is_policy },
@@ -156,7 +157,8 @@ fn is_table(file: &File<'_>) -> bool {
 }
 
 fn is_agentgateway(file: &File<'_>) -> bool {
-    file.has(&["binds"]) || file.has_api("agentgateway.dev")
+    let has_keys = |policies: &Node| policies.get("apiKey").is_some();
+    file.has(&["binds"]) || file.documents.iter().filter_map(|file| file.get("llm")?.get("policies")).any(has_keys)
 }
 
 fn is_traefik(file: &File<'_>) -> bool {

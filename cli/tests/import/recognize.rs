@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::place::Place;
 
-const FIXTURES: [(&str, &str); 10] = [
+const FIXTURES: [(&str, &str); 11] = [
     ("orchestra", "orchestra.json"),
     ("deepaas", "deepaas.conf"),
     ("rxinfer", "rxinfer.json"),
@@ -15,6 +15,7 @@ const FIXTURES: [(&str, &str); 10] = [
     ("kong-ingress", "kong-ingress.yaml"),
     ("apisix", "apisix.yaml"),
     ("higress", "higress.yaml"),
+    ("agentgateway", "agentgateway.yaml"),
     ("csv", "keys.csv"),
 ];
 
@@ -51,7 +52,7 @@ fn what_cannot_be_imported_is_named_too() {
         ("{\"consumers\": {\"ci\": {\"keys\": [{\"id\": \"a\", \"sha256\": \"\"}]}}}", "a key store of Portcullis"),
         ("http: {middlewares: {auth: {plugin: {apiKey: {}}}}}\n", "a configuration of Traefik"),
         ("apiVersion: traefik.io/v1alpha1\nkind: Middleware\n", "a configuration of Traefik"),
-        ("binds: [{port: 3000}]\n", "a configuration of agentgateway"),
+        ("apiVersion: agentgateway.dev/v1alpha1\nkind: AgentgatewayPolicy\n", "agentgateway's resources"),
     ] {
         for kind in ["kong", "csv", "list", "deepaas"] {
             let place = Place::new();
