@@ -68,14 +68,24 @@ struct Found<'a> {
 
 /// Finds the policies. The parser limits the depth of the recursion.
 fn search<'a>(node: &'a Node, found: &mut Found<'a>) {
+    let is_policy = |node: Option<&Node>| node.is_some_and(|node| node.get("keys").is_some());
+    let beside_keys = is_policy(node.get("apiKey"));
     for (name, value) in node.members() {
         match name.text.as_str() {
-            "apiKey" if value.get("keys").is_some() => found.policies.push(value),
-            "authorization" | "mcpAuthorization" if value.get("rules").is_some() => found.restrictions.push(name.at),
+            "apiKey" if is_policy(Some(value)) => found.policies.push(value),
+            "authorization" | "mcpAuthorization" if beside_keys || names_keys(value) => {
+                found.restrictions.push(name.at)
+            }
             _ => search(value, found),
         }
     }
     node.items().iter().for_each(|item| search(item, found));
+}
+
+/// Whether a rule is about the callers with keys: rules name them `apiKey`.
+fn names_keys(rules: &Node) -> bool {
+    let is_about = |node: &Node| node.text().is_some_and(|text| text.contains("apiKey")) || names_keys(node);
+    rules.items().iter().any(is_about) || rules.members().iter().any(|(_, value)| is_about(value))
 }
 
 /// The key source: by default `Authorization: Bearer`.

@@ -73,8 +73,15 @@ impl Source {
     /// # Errors
     /// If one of them is invalid.
     pub(super) fn nodes(&self) -> Result<Vec<Node>> {
-        let nodes = Node::parse_all(&self.text).map_err(|error| self.invalid(&error))?;
-        Ok(nodes.into_iter().map(Node::without_nulls).collect())
+        Ok(self.nodes_with_nulls()?.into_iter().map(Node::without_nulls).collect())
+    }
+
+    /// Parses the text as documents of YAML or JSON, with the members that are `null`.
+    ///
+    /// # Errors
+    /// If one of them is invalid.
+    pub(super) fn nodes_with_nulls(&self) -> Result<Vec<Node>> {
+        Node::parse_all(&self.text).map_err(|error| self.invalid(&error))
     }
 
     fn invalid(&self, error: &str) -> anyhow::Error {

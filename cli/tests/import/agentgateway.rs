@@ -66,6 +66,14 @@ fn what_agentgateway_restricts_stays_shut() {
     let (status, _, said) = place.run(&["import", "agentgateway", "config.yaml"], &[]);
     assert!(status == 1 && said.contains("authorization: rules for some callers"), "{said}");
     place.decides(&[("GET", "/", "Authorization: Bearer Stray-Secret-9", OUTSIDE, "deny missing_role")]);
+    let config =
+        "a: {apiKey: {mode: strict, keys: [{key: Stray-Secret-9}]}}\nb: {authorization: {rules: [{allow: 'RULE'}]}}\n";
+    for (rule, decision) in [("apiKey.group == \"a\"", "deny missing_role"), ("jwt.sub == \"a\"", "allow key")] {
+        let place = Place::new();
+        place.write("config.yaml", config.replace("RULE", rule));
+        place.run(&["import", "agentgateway", "config.yaml"], &[]);
+        place.decides(&[("GET", "/", "Authorization: Bearer Stray-Secret-9", OUTSIDE, decision)]);
+    }
     place.write(
         "two.yaml",
         "a: {apiKey: {keys: [{key: Stray-Secret-9}]}}\nb: {apiKey: {keys: [{key: kong-bob-55ee66ff}]}}\n",

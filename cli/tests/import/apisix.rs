@@ -50,6 +50,11 @@ fn every_form_is_read() {
             format!("consumers: [{{username: jack, credentials: [{{name: primary, type: key-auth, config: {{key: KEY}}}}]}}]\nservices: [{{name: s, routes: [{{name: r, uris: [/a], plugins: {{{in_header}}}}}]}}]\n"),
             "jack",
         ),
+        (
+            "a plugin without a configuration",
+            "routes: [{uri: /hello, plugins: {key-auth: }}]\nconsumers:\n- {id: jack/credentials/one, name: jack, plugins: {key-auth: {key: KEY}}}\n- {id: jack, username: jack, plugins: ~}\n#END\n".to_owned(),
+            "jack",
+        ),
         ("ADC, global", format!("consumers: [{{username: jack, credentials: [{{name: primary, type: key-auth, config: {{key: KEY}}}}]}}]\nglobal_rules: {{{in_header}}}\n"), "jack"),
         ("ApisixConsumer", "kind: ApisixConsumer\nmetadata: {name: jack, namespace: shop}\nspec: {authParameter: {keyAuth: {value: {key: KEY}}}}\n".to_owned(), "shop_jack"),
         (
@@ -69,6 +74,7 @@ fn every_form_is_read() {
         let place = Place::new();
         place.write("source", text.replace("KEY", "Stray-Secret-9"));
         let (_, _, said) = place.run(&["import", "apisix", "source"], &[]);
+        assert_eq!(said.contains("no plugin key-auth on a route"), !text.contains("outes") && !text.contains("x-api-key"), "{form}: {said}");
         assert!(said.contains("imported 1 key") && said.contains(&format!("key       {consumer} ")), "{form}: {said}");
         let header = if text.contains("x-api-key") { "X-API-Key" } else { "apikey" };
         place.decides(&[("GET", "/", &format!("{header}: Stray-Secret-9"), OUTSIDE, "allow key")]);

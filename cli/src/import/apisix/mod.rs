@@ -8,8 +8,9 @@ mod plugins;
 use anyhow::Result;
 
 use super::discovered::Discovered;
-use super::kubernetes::{kind, objects};
+use super::kubernetes::{flat, kind};
 use super::source::Source;
+use crate::yaml::{Node, Tree};
 use credentials::Credentials;
 use entities::Entities;
 use plugins::Plugins;
@@ -19,7 +20,8 @@ use plugins::Plugins;
 /// # Errors
 /// If a document is invalid, or if there is neither a consumer nor a plugin among them.
 pub(super) fn find(source: &Source) -> Result<Discovered> {
-    let objects = objects(source)?;
+    let documents = source.nodes_with_nulls()?.into_iter().map(|node| with_empty_plugins(node).without_nulls());
+    let objects: Vec<Node> = documents.flat_map(flat).collect();
     let mut discovered = Discovered::default();
     let mut credentials = Credentials::default();
     let mut plugins = Plugins::default();
@@ -41,4 +43,24 @@ pub(super) fn find(source: &Source) -> Result<Discovered> {
     let places = plugins.settings(&mut discovered);
     credentials.push(places, &mut discovered);
     Ok(discovered)
+}
+
+/// Gives plugins without a configuration an empty one: `key-auth:` in YAML is a plugin with its defaults. The parser limits
+/// the depth of the recursion.
+fn with_empty_plugins(mut node: Node) -> Node {
+    node.tree = match node.tree {
+        Tree::Map(members) => {
+            let members = members.into_iter().map(|(name, mut value)| {
+                if let ("plugins", Tree::Map(plugins)) = (name.text.as_str(), &mut value.tree) {
+                    let unset = plugins.iter_mut().filter(|(_, plugin)| plugin.tree == Tree::Null);
+                    unset.for_each(|(_, plugin)| plugin.tree = Tree::Map(Vec::new()));
+                }
+                (name, with_empty_plugins(value))
+            });
+            Tree::Map(members.collect())
+        }
+        Tree::List(items) => Tree::List(items.into_iter().map(with_empty_plugins).collect()),
+        tree => tree,
+    };
+    node
 }
