@@ -44,6 +44,9 @@ pub(super) fn find(source: &Source) -> Result<Discovered> {
             "global_auth: Higress requires a key only on the routes of its rules; here every path needs one",
         );
     }
+    if plugin.get("spec").is_some_and(|spec| is(spec, "defaultConfigDisable", true)) {
+        discovered.note(None, "defaultConfigDisable: the plugin is off outside its rules; here every path needs a key");
+    }
     let places = sources(config, &mut discovered);
     let names = consumers(config, places, &mut discovered);
     restrictions(plugin, &names, &mut discovered);

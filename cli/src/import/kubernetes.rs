@@ -1,5 +1,7 @@
 //! Objects of Kubernetes: their kinds, references between them, and the texts of Secrets.
 
+use std::collections::{BTreeSet, HashMap};
+
 use anyhow::Result;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -70,6 +72,35 @@ impl<'a> Reference<'a> {
     pub(super) fn is_to(&self, secret: &Node) -> bool {
         let namespaces = self.namespace.zip(metadata(secret, "namespace"));
         metadata(secret, "name") == Some(self.name) && namespaces.is_none_or(|(this, its)| this == its)
+    }
+}
+
+/// The Secrets of a file, by name.
+pub(super) struct Secrets<'a> {
+    by_name: HashMap<&'a str, Vec<&'a Node>>,
+    used: BTreeSet<Option<Position>>,
+}
+
+impl<'a> Secrets<'a> {
+    /// Those among the objects.
+    pub(super) fn of(objects: &'a [Node]) -> Self {
+        let mut by_name: HashMap<&str, Vec<&Node>> = HashMap::new();
+        for secret in objects.iter().filter(|object| kind(object) == "Secret") {
+            by_name.entry(metadata(secret, "name").unwrap_or_default()).or_default().push(secret);
+        }
+        Self { by_name, used: BTreeSet::new() }
+    }
+
+    /// The Secret that a reference is to, which is in use from then on.
+    pub(super) fn get(&mut self, reference: &Reference<'_>) -> Option<&'a Node> {
+        let secret = self.by_name.get(reference.name)?.iter().copied().find(|secret| reference.is_to(secret))?;
+        self.used.insert(secret.at);
+        Some(secret)
+    }
+
+    /// The Secrets that are not in use.
+    pub(super) fn unused(&self) -> impl Iterator<Item = &'a Node> {
+        self.by_name.values().flatten().copied().filter(|secret| !self.used.contains(&secret.at))
     }
 }
 

@@ -99,17 +99,20 @@ pub(super) fn advice<'a>(
     let mut names: Vec<&str> = refused_names.into_iter().map(String::as_str).filter(|name| is_shown(name)).collect();
     names.sort_unstable();
     let mut taken: HashSet<String> = there.into_iter().cloned().collect();
-    names
-        .into_iter()
-        .map(|name| {
-            let plain = plain(name);
-            let numbered = (2_usize..).map(|number| format!("{plain}-{number}"));
-            let new = std::iter::once(plain.clone()).chain(numbered).find(|new| !taken.contains(new));
-            let new = new.unwrap_or(plain);
-            taken.insert(new.clone());
-            (name, option(name, &new))
-        })
-        .collect()
+    // How often each plain name was used: many names may have the same.
+    let mut used: HashMap<String, usize> = HashMap::new();
+    let mut advice = HashMap::new();
+    for name in names {
+        let plain = plain(name);
+        let number = used.entry(plain.clone()).or_default();
+        let mut new = plain.clone();
+        while !taken.insert(new.clone()) {
+            *number = number.saturating_add(1);
+            new = format!("{plain}-{}", number.saturating_add(1));
+        }
+        advice.insert(name, option(name, &new));
+    }
+    advice
 }
 
 /// Whether a message can show the name: it has no character that controls a terminal or the direction of text.

@@ -41,6 +41,18 @@ fn what_some_consumers_may_use_stays_shut() {
 }
 
 #[test]
+fn a_plugin_that_is_off_outside_its_rules_is_told() {
+    let place = Place::new();
+    place.write(
+        "key-auth.yaml",
+        "kind: WasmPlugin\nspec: {defaultConfigDisable: true, defaultConfig: {keys: [x-api-key], consumers: [{name: a, credential: Stray-Secret-9}]}}\n",
+    );
+    let (status, _, said) = place.run(&["import", "higress", "key-auth.yaml"], &[]);
+    assert!(status == 0 && said.contains("defaultConfigDisable: the plugin is off outside its rules"), "{said}");
+    place.decides(&[("GET", "/", "", OUTSIDE, "deny no_credential")]);
+}
+
+#[test]
 fn several_plugins_are_not_one() {
     let place = Place::new();
     let plugin = "keys: [x-api-key]\nconsumers: [{name: a, credential: Stray-Secret-9}]\n";

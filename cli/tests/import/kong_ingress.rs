@@ -10,7 +10,7 @@ fn kong_ingress_decides_as_before_or_stays_shut() {
     for (part, left) in [
         (":16:36:", "a Secret that is not in this file"),
         (":35:3:", "a credential of the type basic-auth"),
-        (":39:3:", "names"),
+        (":39:3:", "a Secret that no KongConsumer and no KongPlugin of this file names"),
         (":55:3:", "a route with plugins"),
         (":59:3:", "neither a consumer, a plugin nor a Secret"),
         (":54:3: the plugin acl applies", "to every path here"),

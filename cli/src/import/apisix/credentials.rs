@@ -7,7 +7,7 @@ use super::entities::Entity;
 use super::plugins::RESTRICTIONS;
 use crate::import::discovered::{Discovered, DiscoveredKey, path, shown};
 use crate::import::key_sources::Places;
-use crate::import::kubernetes::{Reference, kind, metadata, text};
+use crate::import::kubernetes::{Reference, Secrets, metadata, text};
 use crate::yaml::{Node, Tree};
 
 /// The keys that were found so far.
@@ -58,7 +58,7 @@ impl Credentials {
     }
 
     /// Adds the keys of an `ApisixConsumer` or `Consumer` of the ingress controller.
-    pub(super) fn of_resource(&mut self, object: &Node, objects: &[Node], discovered: &mut Discovered) {
+    pub(super) fn of_resource(&mut self, object: &Node, secrets: &mut Secrets<'_>, discovered: &mut Discovered) {
         let (Some(name), Some(spec)) = (metadata(object, "name"), object.get("spec")) else {
             return discovered.leave(object.at, "a consumer without metadata.name or spec");
         };
@@ -79,14 +79,14 @@ impl Credentials {
             if name.text != "keyAuth" {
                 let message = format!("{} of one consumer", path("spec.authParameter", &shown(&name.text)));
                 discovered.leave(name.at, message);
-            } else if let Some(plugin) = parameter.get("value").cloned().or_else(|| secret(parameter, object, objects))
+            } else if let Some(plugin) = parameter.get("value").cloned().or_else(|| secret(parameter, object, secrets))
             {
                 self.add(&consumer, &plugin, None, None, discovered);
             } else {
                 discovered.leave(parameter.at, LOST);
             }
         }
-        self.of_list(&consumer, spec.items_of("credentials"), Some((object, objects)), discovered);
+        self.of_list(&consumer, spec.items_of("credentials"), Some((object, secrets)), discovered);
     }
 
     /// Adds the keys of a list of credentials, as ADC and the ingress controller have it, or as the Admin API.
@@ -94,7 +94,7 @@ impl Credentials {
         &mut self,
         consumer: &str,
         credentials: &[Node],
-        place: Option<(&Node, &[Node])>,
+        mut place: Option<(&Node, &mut Secrets<'_>)>,
         discovered: &mut Discovered,
     ) {
         for credential in credentials {
@@ -102,8 +102,8 @@ impl Credentials {
             let own = credential.get("plugins").and_then(|plugins| plugins.get("key-auth"));
             let is_key = credential.get("type").and_then(Node::text) == Some("key-auth");
             let config = own.or_else(|| credential.get("config").filter(|_| is_key)).cloned();
-            let in_secret = || place.and_then(|(object, objects)| secret(credential, object, objects));
-            match config.or_else(in_secret) {
+            let mut in_secret = || place.as_mut().and_then(|(object, secrets)| secret(credential, object, secrets));
+            match config.or_else(&mut in_secret) {
                 Some(config) if is_key || own.is_some() => {
                     self.add(consumer, &config, id, created(credential), discovered);
                 }
@@ -162,12 +162,11 @@ const RESTRICTED: &str = "keys of a consumer not imported: a plugin limits where
 const LOST: &str = "key not imported: secretRef names a Secret that is not in this file, or has no member `key`";
 
 /// The configuration in the Secret that `secretRef` names.
-fn secret(from: &Node, object: &Node, objects: &[Node]) -> Option<Node> {
+fn secret(from: &Node, object: &Node, secrets: &mut Secrets<'_>) -> Option<Node> {
     let own = from.get("secretRef")?;
     let mut reference = Reference::beside(object, own.get("name")?)?;
     reference.namespace = own.get("namespace").and_then(Node::text).or(reference.namespace);
-    let secret = objects.iter().find(|one| kind(one) == "Secret" && reference.is_to(one))?;
-    Some(Node::map([("key", text(secret, "key")?)]))
+    Some(Node::map([("key", text(secrets.get(&reference)?, "key")?)]))
 }
 
 fn created(node: &Node) -> Option<Timestamp> {

@@ -8,7 +8,7 @@ mod plugins;
 use anyhow::Result;
 
 use super::discovered::Discovered;
-use super::kubernetes::{flat, kind};
+use super::kubernetes::{Secrets, flat, kind};
 use super::source::Source;
 use crate::yaml::{Node, Tree};
 use credentials::Credentials;
@@ -23,6 +23,7 @@ pub(super) fn find(source: &Source) -> Result<Discovered> {
     let documents = source.nodes_with_nulls()?.into_iter().map(|node| with_empty_plugins(node).without_nulls());
     let objects: Vec<Node> = documents.flat_map(flat).collect();
     let mut discovered = Discovered::default();
+    let mut secrets = Secrets::of(&objects);
     let mut credentials = Credentials::default();
     let mut plugins = Plugins::default();
     for object in &objects {
@@ -33,7 +34,7 @@ pub(super) fn find(source: &Source) -> Result<Discovered> {
                 entities.others.into_iter().for_each(|other| plugins.search(other, None));
             }
             "Secret" => {}
-            "ApisixConsumer" | "Consumer" => credentials.of_resource(object, &objects, &mut discovered),
+            "ApisixConsumer" | "Consumer" => credentials.of_resource(object, &mut secrets, &mut discovered),
             _ => plugins.search(object, None),
         }
     }

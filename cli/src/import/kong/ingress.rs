@@ -5,7 +5,7 @@ use anyhow::{Result, bail};
 use portcullis::Timestamp;
 
 use crate::import::discovered::{Discovered, shown};
-use crate::import::kubernetes::{Reference, annotation, kind, label, metadata, objects, text};
+use crate::import::kubernetes::{Reference, Secrets, annotation, kind, label, metadata, objects, text};
 use crate::import::rename::Renames;
 use crate::import::source::Source;
 use crate::yaml::{Node, Tree};
@@ -20,13 +20,13 @@ const ROUTES: [&str; 7] = ["Ingress", "HTTPRoute", "GRPCRoute", "TCPRoute", "TLS
 pub(in crate::import) fn find(source: &Source, renames: &Renames<'_>, now: Timestamp) -> Result<Discovered> {
     let objects = objects(source)?;
     let mut discovered = Discovered::default();
-    let (mut consumers, mut plugins, mut secrets, mut legacy) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut consumers, mut plugins, mut older) = (Vec::new(), Vec::new(), Vec::new());
     for object in &objects {
         match kind(object) {
             CONSUMER => consumers.push(object),
             "KongPlugin" | "KongClusterPlugin" => plugins.push(object),
-            "KongCredential" => legacy.push(object),
-            "Secret" => secrets.push(object),
+            "KongCredential" => older.push(object),
+            "Secret" => {}
             kind if ROUTES.contains(&kind) => {
                 let plugins = annotation(object, "konghq.com/plugins").map_or("without plugins", |_| "with plugins");
                 let message = format!("a route {plugins}: routes are not imported, so every path needs a key");
@@ -38,50 +38,33 @@ pub(in crate::import) fn find(source: &Source, renames: &Renames<'_>, now: Times
     if consumers.is_empty() && plugins.is_empty() {
         bail!("{} has no KongConsumer and no KongPlugin", source.name);
     }
-    let mut credentials = Credentials { secrets, legacy, used: Vec::new() };
-    let people = consumers.into_iter().map(|consumer| person(consumer, &mut credentials, &mut discovered)).collect();
-    let plugins = plugins_of(&plugins, &mut credentials, &mut discovered);
-    credentials.leave_unused(&mut discovered);
+    let mut secrets = Secrets::of(&objects);
+    let person = |consumer| person(consumer, &mut secrets, &older, &mut discovered);
+    let people = consumers.into_iter().map(person).collect();
+    let plugins = plugins_of(&plugins, &mut secrets, &mut discovered);
+    for secret in secrets.unused() {
+        discovered.leave(secret.at, "a Secret that no KongConsumer and no KongPlugin of this file names");
+    }
     let node = Node::map([("consumers", Tree::List(people).into()), ("plugins", Tree::List(plugins).into())]);
     super::read(node, renames, now, &mut discovered);
     Ok(discovered)
 }
 
-/// The Secrets, and the older KongCredentials.
-struct Credentials<'a> {
-    secrets: Vec<&'a Node>,
-    legacy: Vec<&'a Node>,
-    /// The positions of those in use, among the Secrets.
-    used: Vec<usize>,
-}
-
-impl<'a> Credentials<'a> {
-    fn get(&mut self, reference: &Reference<'_>) -> Option<&'a Node> {
-        let (place, secret) = self.secrets.iter().enumerate().find(|(_, secret)| reference.is_to(secret))?;
-        self.used.push(place);
-        Some(secret)
-    }
-
-    fn leave_unused(&self, discovered: &mut Discovered) {
-        for (place, secret) in self.secrets.iter().enumerate() {
-            if !self.used.contains(&place) {
-                discovered.leave(secret.at, "a Secret that no KongConsumer and no KongPlugin of this file names");
-            }
-        }
-    }
-}
-
 /// A consumer of the declarative configuration.
-fn person(consumer: &Node, credentials: &mut Credentials<'_>, discovered: &mut Discovered) -> Node {
-    let known = ["apiVersion", "kind", "metadata", "status", "spec", "username", "custom_id", "credentials"];
+fn person(consumer: &Node, secrets: &mut Secrets<'_>, older: &[&Node], discovered: &mut Discovered) -> Node {
+    let known =
+        ["apiVersion", "kind", "metadata", "status", "spec", "username", "custom_id", "credentials", "consumerGroups"];
     discovered.leave_unknown(consumer, CONSUMER, &known);
+    if let Some(groups) = consumer.get("consumerGroups") {
+        discovered.leave(groups.at, "consumerGroups: only groups in credentials of the type acl become roles");
+    }
     if annotation(consumer, "konghq.com/plugins").is_some() {
         discovered.leave(consumer.at, "plugins of one consumer");
     }
     let mut keys = Vec::new();
     let mut groups = Vec::new();
     for name in consumer.items_of("credentials") {
-        let Some(secret) = Reference::beside(consumer, name).and_then(|reference| credentials.get(&reference)) else {
+        let Some(secret) = Reference::beside(consumer, name).and_then(|reference| secrets.get(&reference)) else {
             discovered.leave(name.at, "credentials names a Secret that is not in this file: its key is missing");
             continue;
         };
@@ -108,7 +91,7 @@ fn person(consumer: &Node, credentials: &mut Credentials<'_>, discovered: &mut D
         let owner = credential.get("consumerRef").and_then(Node::text);
         owner.is_some() && owner == metadata(consumer, "name")
     };
-    for credential in credentials.legacy.iter().filter(is_own) {
+    for credential in older.iter().filter(is_own) {
         match credential.get("type").and_then(Node::text) {
             Some("key-auth") => keys.extend(credential.get("config").cloned()),
             Some("acl") => groups.extend(credential.get("config").cloned()),
@@ -129,7 +112,7 @@ fn ttl(secret: &Node) -> Option<(&'static str, Node)> {
 }
 
 /// The plugins of the declarative configuration. Which routes use them is not read, so they apply to every path.
-fn plugins_of(objects: &[&Node], credentials: &mut Credentials<'_>, discovered: &mut Discovered) -> Vec<Node> {
+fn plugins_of(objects: &[&Node], secrets: &mut Secrets<'_>, discovered: &mut Discovered) -> Vec<Node> {
     let mut plugins = Vec::new();
     for object in objects {
         let Some(name) = object.get("plugin").filter(|name| name.text().is_some()) else {
@@ -138,7 +121,7 @@ fn plugins_of(objects: &[&Node], credentials: &mut Credentials<'_>, discovered: 
         };
         let is_off = object.get("disabled").is_some_and(|off| off.tree == Tree::Bool(true));
         let mut members = vec![("name", name.clone()), ("enabled", Node::from(!is_off))];
-        let config = config(object, credentials);
+        let config = config(object, secrets);
         if config.is_none() && !is_off {
             discovered.leave(object.at, "its configuration is in a Secret that is not in this file, or not readable");
             if name.text() == Some("key-auth") {
@@ -157,14 +140,14 @@ fn plugins_of(objects: &[&Node], credentials: &mut Credentials<'_>, discovered: 
 }
 
 /// The configuration of a plugin: its own, or the one in a Secret. An absent one is empty.
-fn config(object: &Node, credentials: &mut Credentials<'_>) -> Option<Node> {
+fn config(object: &Node, secrets: &mut Secrets<'_>) -> Option<Node> {
     let Some(from) = object.get("configFrom") else {
         return Some(object.get("config").cloned().unwrap_or_else(|| Tree::Map(Vec::new()).into()));
     };
     let from = from.get("secretKeyRef")?;
     let mut reference = Reference::beside(object, from.get("name")?)?;
     reference.namespace = from.get("namespace").and_then(Node::text).or(reference.namespace);
-    let secret = credentials.get(&reference)?;
+    let secret = secrets.get(&reference)?;
     let config = text(secret, from.get("key")?.text()?)?;
     // Positions in that text are not positions in the file.
     let mut parsed = Node::parse(config.text()?).ok()?.without_nulls();
