@@ -252,6 +252,12 @@ impl EffectivePolicy {
         self.node.set("access_log", true.into());
     }
 
+    /// The place of a key entry, as `FILE:LINE:COLUMN`, if it is not in the store.
+    pub(crate) fn place_of_key(&self, path: &str) -> String {
+        let own = self.node.at_path(path).and_then(|key| key.at);
+        own.map_or_else(|| "in the key store".to_owned(), |at| Place::new(&self.file, Some(at)).to_string())
+    }
+
     /// The place of a consumer, as `FILE:LINE:COLUMN`, if the policy defines it.
     pub(crate) fn place_of_consumer(&self, name: &str) -> Option<String> {
         let is_it = |one: &Node| one.get("name").and_then(Node::text) == Some(name);

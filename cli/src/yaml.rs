@@ -190,11 +190,15 @@ impl Node {
 
     /// The position of the name of a member, in the map at `path`.
     pub(crate) fn name_position(&self, path: &str, name: &str) -> Option<Position> {
-        let map = steps(path).try_fold(self, |node, step| match step {
+        self.at_path(path)?.members().iter().find(|(member, _)| member.text == name)?.0.at
+    }
+
+    /// The value at `path`.
+    pub(crate) fn at_path(&self, path: &str) -> Option<&Self> {
+        steps(path).try_fold(self, |node, step| match step {
             Step::Item(index) => node.items().get(index),
             Step::Member(name) => node.get(name),
-        })?;
-        map.members().iter().find(|(member, _)| member.text == name)?.0.at
+        })
     }
 
     /// The value at `path`.

@@ -143,6 +143,13 @@ fn the_stores_count_too() {
     let (code, output, _) = common::run(&files, &arguments, "");
     assert!(code == 0 && output.contains("mode: enforce -> disabled (set in the store): EVERY REQUEST"), "{output}");
     assert!(output.contains("  keys: one of ci is added"), "{output}");
+    assert!(output.contains(" (in the key store)\n"), "{output}");
+    // The same one on both sides shows no change of keys.
+    let files = [("a.yaml", "{}"), ("b.yaml", "{}"), ("keys.json", r#"{"version": 1}"#)];
+    let (code, _, error) = common::run(&files, &["diff", "a.yaml", "b.yaml"], "");
+    assert!(code == 0 && error.contains("a change of keys does not show without --old-store"), "{error}");
+    let (_, _, error) = common::run(&files, &["diff", "a.yaml", "b.yaml", "--old-store", "a.json"], "");
+    assert!(!error.contains("does not show"), "{error}");
 }
 
 #[test]

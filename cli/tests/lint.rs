@@ -198,7 +198,8 @@ fn a_finding_is_told_where_the_key_stands() {
     edit("policy.yaml", "env: PORTCULLIS_TOKEN", "plaintext: hunter2");
     edit("keys.json", "\"id\":\"ci-2\"", "\"id\":\"ci-2\",\"expires\":\"2020-01-01T00:00:00Z\"");
     let (code, output, _) = lint(directory.path(), &["policy.yaml", "--allow", "weak-key"], "");
-    let start = "keys.json:6:7: warning[expired-key]: consumers[0].keys[1]: the key has expired\n  fix: remove it";
+    let start =
+        "keys.json:6:7: warning[expired-key]: consumers[0].keys[1]: the key has expired (id ci-2)\n  fix: remove it";
     assert!(code == 0 && output.starts_with(start), "{output}");
     assert!(
         output.contains("\npolicy.yaml:13:5: warning[plaintext-key]: consumers[1].keys[0]: the key itself"),

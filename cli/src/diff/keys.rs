@@ -33,7 +33,7 @@ pub(super) fn compare(old: &Side, new: &Side, now: Timestamp) -> Vec<Change> {
     let (old_ids, new_ids) = (ids(&before), ids(&after));
     let add = |changes: &mut Vec<Change>, effect, side: &Side, key: &EffectiveKey<'_>, what: String| {
         let what = format!("{} of {} {what}", key.id, key.consumer.name.as_str());
-        changes.push(Change { place: Some(side.merged.place(&key.path)), ..Change::new(effect, "keys", what) });
+        changes.push(Change { place: Some(side.merged.place_of_key(&key.path)), ..Change::new(effect, "keys", what) });
     };
     for (digest, key) in &after {
         let was = before.get(digest);

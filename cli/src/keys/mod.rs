@@ -5,7 +5,7 @@ mod change;
 pub(crate) mod entry;
 mod generate;
 mod input;
-mod key_format;
+pub(crate) mod key_format;
 pub(crate) mod known;
 mod list;
 mod log;

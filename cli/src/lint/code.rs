@@ -19,6 +19,7 @@ pub(crate) enum Code {
     WeakKey,
     ShortKey,
     PlaintextKey,
+    KeyAsName,
     ExpiredKey,
     ExpiresSoon,
     NoKeys,

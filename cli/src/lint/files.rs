@@ -54,7 +54,11 @@ pub(super) fn examine(policy: PathBuf, store: Option<PathBuf>, times: (Timestamp
         has_listener: false,
         times,
     };
-    let (findings, accepted) = subject.examine();
+    let (mut findings, accepted) = subject.examine();
+    if examined.findings.iter().any(|finding| finding.code == Code::BrokenStore) {
+        // Its keys are not known.
+        findings.retain(|finding| !matches!(finding.code, Code::NoKeys | Code::IdleConsumer));
+    }
     examined.findings.extend(findings);
     if let Some((stored, mode)) = store.as_ref().and_then(|stored| Some((stored, stored.store.mode_override?))) {
         let mode = mode.as_str();

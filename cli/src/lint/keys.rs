@@ -1,6 +1,6 @@
 //! Lints of consumers and their keys.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::LazyLock;
 
 use portcullis::document::Document;
@@ -10,6 +10,7 @@ use super::code::Code;
 use super::finding::Finding;
 use super::policy::Subject;
 use crate::import::rxinfer::DEV_TOKEN;
+use crate::keys::key_format::is_generated;
 use crate::when::Span;
 
 /// The keys of `envoy/envoy.yaml`, which are publicly known.
@@ -96,6 +97,7 @@ pub(super) fn examine(subject: &Subject<'_>, document: &Document, findings: &mut
             "create a key: `portcullis keys generate --consumer NAME`",
         ));
     }
+    names(subject, consumers, findings);
     for (index, consumer) in consumers.iter().enumerate() {
         let path = format!("consumers[{index}]");
         for (number, key) in consumer.keys.iter().enumerate() {
@@ -119,8 +121,8 @@ fn idle(subject: &Subject<'_>, path: &str, consumer: &ConsumerEntry) -> Finding 
     subject.finding(Code::IdleConsumer, path, &format!("the consumer {name} {why}"), fix)
 }
 
-fn examine_key(subject: &Subject<'_>, path: &str, key: &KeyEntry, findings: &mut Vec<Finding>) {
-    let mut warn = |code, message: &str, fix: &str| findings.push(subject.finding(code, path, message, fix));
+/// The key itself, if it is known, and its digest.
+fn key_and_digest(subject: &Subject<'_>, key: &KeyEntry) -> (Option<Vec<u8>>, Option<Digest>) {
     let of_variable = |name: &str| subject.variables.get(name).map(|value| value.trim_ascii_end().to_vec());
     let (value, digest) = match &key.secret {
         Secret::Sha256(digest) => (None, *digest),
@@ -128,11 +130,48 @@ fn examine_key(subject: &Subject<'_>, path: &str, key: &KeyEntry, findings: &mut
         Secret::Env(variable) => (of_variable(variable.as_str()), None),
     };
     let value = value.filter(|value| !value.is_empty());
+    let digest = digest.or_else(|| value.as_deref().map(Digest::of));
+    (value, digest)
+}
+
+/// Finds keys in the place of names. The message does not show them.
+fn names(subject: &Subject<'_>, consumers: &[ConsumerEntry], findings: &mut Vec<Finding>) {
+    let keys = consumers.iter().flat_map(|consumer| &consumer.keys);
+    let digests: HashSet<Digest> = keys.filter_map(|key| key_and_digest(subject, key).1).collect();
+    let mut examine = |path: String, text: &str| {
+        if is_generated(text) || digests.contains(&Digest::of(text.as_bytes())) {
+            let message = "this is a key: names are logged, listed and sent to the service, and descriptions are shown";
+            let fix = "use another name, and replace the key: `portcullis keys rotate`";
+            findings.push(subject.finding(Code::KeyAsName, &path, message, fix));
+        }
+    };
+    for (index, consumer) in consumers.iter().enumerate() {
+        let path = format!("consumers[{index}]");
+        examine(format!("{path}.name"), consumer.name.as_str());
+        for (number, role) in consumer.roles.iter().enumerate() {
+            examine(format!("{path}.roles[{number}]"), role.as_str());
+        }
+        for (number, key) in consumer.keys.iter().enumerate() {
+            let id = key.id.as_ref().map(|id| ("id", id.as_str()));
+            let description = key.description.as_ref().map(|text| ("description", text.as_str()));
+            for (member, text) in id.into_iter().chain(description) {
+                examine(format!("{path}.keys[{number}].{member}"), text);
+            }
+        }
+    }
+}
+
+fn examine_key(subject: &Subject<'_>, path: &str, key: &KeyEntry, findings: &mut Vec<Finding>) {
+    let (value, digest) = key_and_digest(subject, key);
+    let id = key.id.as_ref().map(|id| id.as_str().to_owned()).or_else(|| digest.map(|digest| digest.handle()));
+    let id = id.filter(|id| !is_generated(id) && digest != Some(Digest::of(id.as_bytes())));
+    let name = id.as_ref().map(|id| format!(" (id {id})")).unwrap_or_default();
+    let mut warn =
+        |code, message: &str, fix: &str| findings.push(subject.finding(code, path, &format!("{message}{name}"), fix));
     // The gate skips the entry, which is reported already.
     if value.as_deref().and_then(NotAKey::of).is_some() {
         return;
     }
-    let digest = digest.or_else(|| value.as_deref().map(Digest::of));
     const NEW: &str = "create a new one with `portcullis keys generate`";
     match digest.and_then(|digest| KNOWN.get(&digest)) {
         Some(Code::EmptyKey) => {
@@ -172,8 +211,8 @@ fn examine_key(subject: &Subject<'_>, path: &str, key: &KeyEntry, findings: &mut
         }
         Some(expires) if expires <= soon => {
             let left = Span::between(now, expires);
-            let fix = "replace it: `portcullis keys rotate`";
-            warn(Code::ExpiresSoon, &format!("the key expires in {left}"), fix);
+            let fix = format!("replace it: `portcullis keys rotate {}`", id.as_deref().unwrap_or("ID"));
+            warn(Code::ExpiresSoon, &format!("the key expires in {left}"), &fix);
         }
         _ => {}
     }
