@@ -5,6 +5,7 @@ use portcullis::keys::{Digest, NotAKey};
 use portcullis::request::{is_presentable, is_token68};
 use portcullis::{Document, Timestamp};
 
+use crate::keys::key_format::weakness;
 use crate::yaml::{Node, Position, Tree};
 
 /// The role of rules that the user must complete. No consumer has it, so such a rule blocks its paths.
@@ -32,6 +33,8 @@ pub(super) struct DiscoveredKey {
     pub(super) digest: Digest,
     /// Where a request can present it.
     pub(super) fits: Fits,
+    /// Why it could be guessed, as the end of a sentence about it.
+    pub(super) weakness: Option<String>,
     /// Its consumer.
     pub(super) consumer: String,
     /// The names of the consumer and of roles that contain the key.
@@ -94,7 +97,8 @@ impl DiscoveredKey {
             key if !is_token68(key) => Fits::NoBearer,
             _ => Fits::Anywhere,
         };
-        Self::of_digest(Digest::of(text.as_bytes()), fits, at, consumer)
+        let weakness = weakness(text.as_bytes());
+        Self { weakness, ..Self::of_digest(Digest::of(text.as_bytes()), fits, at, consumer) }
     }
 
     /// Creates a key from its digest.
@@ -103,6 +107,7 @@ impl DiscoveredKey {
             at,
             digest,
             fits,
+            weakness: None,
             consumer: consumer.into(),
             named_after: Vec::new(),
             roles: None,

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::discovered::{Discovered, DiscoveredKey, Fits, refused};
 use super::rename::advice;
+use crate::keys::key_format::is_generated;
 use crate::keys::known::{AllKeys, KnownKey};
 use crate::store::journal::user;
 use crate::store::{Store, StoredKey};
@@ -42,10 +43,10 @@ pub(super) struct ImportedKey {
     pub(super) id: String,
 }
 
-/// Returns a function that tests whether a text is one of the keys of a source.
+/// Returns a function that tests whether a text is one of the keys of a source, or a generated key.
 pub(super) fn is_key(discovered: &Discovered) -> impl Fn(&str) -> bool + use<> {
     let digests: HashSet<Digest> = discovered.keys.iter().map(|key| key.digest).collect();
-    move |text: &str| digests.contains(&Digest::of(text.as_bytes()))
+    move |text: &str| is_generated(text) || digests.contains(&Digest::of(text.as_bytes()))
 }
 
 /// Adds the discovered keys to `store`, and reports why the others are left out.
@@ -58,6 +59,7 @@ pub(super) fn import(discovered: &mut Discovered, policy: &Document, store: &mut
     let unfit = Unfit::of(&keys);
     let mut seen: HashMap<Digest, Option<Position>> = HashMap::new();
     let mut taken = Imported::default();
+    let mut weak = Vec::new();
     let user = user();
     for key in keys {
         let at = key.at;
@@ -107,7 +109,16 @@ pub(super) fn import(discovered: &mut Discovered, policy: &Document, store: &mut
         };
         present.add(&key.consumer, key.roles.as_deref(), &entry);
         stored.keys.push(entry);
+        weak.extend(key.weakness.as_ref().map(|why| (at, why.clone())));
         taken.keys.push(ImportedKey { at, consumer: key.consumer, id });
+    }
+    if let Some((at, why)) = weak.first() {
+        let others = match weak.len() {
+            1 => String::new(),
+            number => format!("; so can {} more", number.saturating_sub(1)),
+        };
+        let message = format!("this key {why}, so it can be guessed{others}: `portcullis keys rotate` replaces it");
+        discovered.note(*at, message);
     }
     taken
 }

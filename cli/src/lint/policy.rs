@@ -172,6 +172,10 @@ fn take_out(node: &mut Node, refusal: &Refusal) -> bool {
     let path = match &refusal.problem {
         Problem::UnknownField { name: Some(name), .. } if refusal.path.is_empty() => name.clone(),
         Problem::UnknownField { name: Some(name), .. } => format!("{}.{name}", refusal.path),
+        // Whatever lacks a field goes as a whole.
+        Problem::MissingField(_) => refusal.path.rsplit_once('.').map_or("", |(holder, _)| holder).to_owned(),
+        // So does an entry with a field whose name is not shown.
+        Problem::UnknownField { name: None, .. } if !refusal.path.is_empty() => refusal.path.clone(),
         Problem::UnknownField { name: None, .. } | Problem::Syntax(_) => return false,
         _ => refusal.path.clone(),
     };
