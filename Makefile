@@ -132,7 +132,7 @@ SCHEMA = PYTHONPATH='$(TOOLS)/check-jsonschema' $(PYTHON) -m check_jsonschema --
 
 # In this order; each is also a target.
 TEST_PARTS := style deny build trap-module bench-sdk unit-tests suites
-.PHONY: unit-tests suites fuzz-runs two-builds
+.PHONY: unit-tests suites fuzz-runs two-builds many-keys
 test: cyclonedx python ## everything that must pass: lints, unit tests, suites on a real Envoy
 	@exec $(PYTHON) scripts/timed $(TEST_PARTS)
 
@@ -152,6 +152,10 @@ suites: components build trap-module bench-sdk cyclonedx python
 two-builds: module
 	@echo '==> a second build of the module, in another folder'
 	@$(CARGO) test --locked -p portcullis-tests --test module -- --ignored
+
+many-keys: module
+	@echo '==> the memory of 100,000 keys'
+	@$(CARGO) test --release --locked -p portcullis-bench --test memory -- --ignored --nocapture
 
 fuzz-runs: cargo-fuzz python ## the fuzz targets, from their seeds, some runs each (minutes)
 	@echo '==> fuzz targets, a few runs each'

@@ -78,6 +78,10 @@ const REFUSED: &str = r##"
   consumers[0].keys[1].id: duplicate key id "2c26b46b68ffc68f": give each key an id of its own
 {"consumers": [{"name": "a", "keys": [{"plaintext": "foo"}, {"id": "2c26b46b68ffc68f", "plaintext": "bar"}]}]}
   consumers[0].keys[1].id: duplicate key id "2c26b46b68ffc68f": give each key an id of its own
+{"consumers": [{"name": "a", "keys": [{"id": "2c26b46b68ffc68f", "plaintext": "foo"}, {"id": "2c26b46b68ffc68f", "plaintext": "bar"}]}]}
+  consumers[0].keys[1].id: duplicate key id "2c26b46b68ffc68f": give each key an id of its own
+{"consumers": [{"name": "a", "keys": [{"id": "2c26b46b68ffc68f", "plaintext": "foo"}, {"plaintext": "foo"}, {"id": "2c26b46b68ffc68f", "env": "A"}]}]}
+  consumers[0].keys[2].id: duplicate key id "2c26b46b68ffc68f": give each key an id of its own
 {"consumers": [{"name": "a", "keys": [{"env": "A", "expires": "2027-02-01"}]}]}
   consumers[0].keys[0].expires: invalid date-time "2027-02-01": expected RFC 3339, such as 2027-02-01T00:00:00Z
 {"consumers": [{"name": "a", "keys": [{"env": "A", "expires": "2027-sk_hunter2"}]}]}

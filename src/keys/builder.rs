@@ -54,17 +54,21 @@ impl<'a> KeyringBuilder<'a> {
         let KeyEntry { id, secret, not_before, expires, disabled, .. } = key;
         let place = Place(index(&self.keyring.owners), self.number);
         self.number = self.number.saturating_add(1);
-        let id = id.map(|id| id.as_str().into());
+        let id: Option<Box<str>> = id.map(|id| id.as_str().into());
         match secret.resolve(self.environment) {
             Err(problem) => self.refuse(place, id, problem),
-            Ok(digest) => self.add(Row {
-                digest,
-                id,
-                not_before: not_before.unwrap_or(Timestamp::MIN),
-                expires: expires.unwrap_or(Timestamp::MAX),
-                place,
-                disabled,
-            }),
+            Ok(digest) => {
+                let has_default_id = id.as_ref().is_some_and(|id| id.as_bytes() == digest.handle_digits());
+                self.add(Row {
+                    digest,
+                    id: id.filter(|_| !has_default_id),
+                    has_default_id,
+                    not_before: not_before.unwrap_or(Timestamp::MIN),
+                    expires: expires.unwrap_or(Timestamp::MAX),
+                    place,
+                    disabled,
+                });
+            }
         }
     }
 
@@ -74,12 +78,13 @@ impl<'a> KeyringBuilder<'a> {
             (Some(first), _) => first,
             (None, Some(other)) => {
                 self.duplicates.insert(row.digest, other.place);
-                self.refuse(other.place, other.id, EntryProblem::DuplicateDigest(row.place.path()));
-                other.place
+                let place = other.place;
+                self.refuse(place, written_id(*other), EntryProblem::DuplicateDigest(row.place.path()));
+                place
             }
             (None, None) => return self.keyring.insert(row),
         };
-        self.refuse(row.place, row.id, EntryProblem::DuplicateDigest(first.path()));
+        self.refuse(row.place, written_id(row), EntryProblem::DuplicateDigest(first.path()));
     }
 
     fn refuse(&mut self, place: Place, id: Option<Box<str>>, problem: EntryProblem) {
@@ -121,7 +126,10 @@ impl<'a> KeyringBuilder<'a> {
         let names = self.keyring.owners.iter().zip(0..).map(|(owner, place)| (&*owner.name, place));
         let good = self.keyring.keys.iter().map(|row| (row.id.as_deref(), row.place));
         let refused = self.refused.iter().map(|(place, entry)| (entry.id.as_deref(), *place));
-        let mut ids: Vec<(&str, Place)> = good.chain(refused).filter_map(|(id, place)| Some((id?, place))).collect();
+        let all = good.chain(refused).filter_map(|(id, place)| Some((id?, place)));
+        // Of the right size at once: what a growing list leaves behind stays in the memory of the VM.
+        let mut ids: Vec<(&str, Place)> = Vec::with_capacity(all.clone().count());
+        ids.extend(all);
         ids.sort_unstable();
         // A default id can only be the same as an explicit one: digests differ.
         let defaults = self.keyring.keys.iter().filter(|row| row.id.is_none()).filter_map(|row| {
@@ -145,6 +153,11 @@ impl<'a> KeyringBuilder<'a> {
         };
         Some(Duplicate { path, shown: shown.to_owned(), invalid: Invalid::new(why, fix) })
     }
+}
+
+/// Returns the id that the document has.
+fn written_id(row: Row) -> Option<Box<str>> {
+    row.id.or_else(|| row.has_default_id.then(|| row.digest.handle().into()))
 }
 
 /// Returns the first text that has an earlier copy, with its place.

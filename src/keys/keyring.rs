@@ -34,8 +34,10 @@ pub(super) struct Place(pub(super) u32, pub(super) u32);
 
 pub(super) struct Row {
     pub(super) digest: Digest,
-    /// `None` if the document has none.
+    /// `None` if the document has none, or the default one: that is what `portcullis keys` writes.
     pub(super) id: Option<Box<str>>,
+    /// Whether the document has the default id.
+    pub(super) has_default_id: bool,
     /// [`Timestamp::MIN`] if the document has none.
     pub(super) not_before: Timestamp,
     /// [`Timestamp::MAX`] if the document has none.
