@@ -63,6 +63,38 @@ fn an_admin_interface_at_a_socket_is_asked_as_any_other() {
     });
 }
 
+#[test]
+fn many_envoys_are_grouped_and_compared_with_each_other() {
+    let (one, other) = (serving(&first()), serving(&second()));
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    let list = |count: usize, more: &str| {
+        let lines = format!("# of the tests\n\n{}", format!("{}\n", admin(&one)).repeat(count));
+        std::fs::write(file.path(), format!("{lines}{more}\n")).expect("it is written");
+    };
+    let file = file.path().to_str().expect("its name is text");
+    list(12, "");
+    let (code, output, _) = status(&["policy.yaml", "--admin-file", file], &[]);
+    let row = output.lines().nth(1).unwrap_or_default();
+    assert!(
+        code == 0 && output.starts_with("ENVOYS ") && row.starts_with("12 ") && row.contains(" status "),
+        "{output}"
+    );
+    assert!(output.contains("ok all serve policy.yaml"), "{output}");
+    list(12, &admin(&other).to_string());
+    let (code, output, _) = status(&["--admin-file", file], &[]);
+    let told = "error gate status: the Envoys serve different policies: ";
+    assert!(code == 1 && output.contains(told) && output.contains(" and 11 more, "), "{output}");
+    let (code, json) = json_status(&["--admin-file", file], &[]);
+    assert_eq!((code, json["envoys"].as_array().map(Vec::len)), (1, Some(13)), "{json}");
+    assert!(json["differences"][0].as_str().is_some_and(|text| text.starts_with("gate status: ")), "{json}");
+    list(0, "");
+    let (code, _, error) = status(&["--admin-file", file], &[]);
+    assert!(code == 2 && error.contains("has no address: expected one on each line"), "{error}");
+    list(1, "tcp://a");
+    let (code, _, error) = status(&["--admin-file", file], &[]);
+    assert!(code == 2 && error.contains(":4: "), "{error}");
+}
+
 fn admin(fleet: &Fleet) -> SocketAddr {
     fleet.stage.envoy.admin().address()
 }
@@ -144,8 +176,10 @@ fn an_envoy_that_serves_another_policy_is_told_apart() {
     assert_eq!(code, 1, "{output}");
     assert!(output.contains(&finding), "{output}");
     assert!(!output.contains(&format!("error http://{}", admin(&right))), "{output}");
-    // Control: without a policy, nothing is compared.
-    assert_eq!(status(&[], &[admin(&right), admin(&wrong)]).0, 0);
+    // Without a policy, they are compared with each other.
+    let (code, output, _) = status(&[], &[admin(&right), admin(&wrong)]);
+    assert!(code == 1 && output.contains("the Envoys serve different policies"), "{output}");
+    assert_eq!(status(&[], &[admin(&wrong), admin(&wrong)]).0, 0);
 }
 
 /// The keys of a store that has vanished are served until somebody delivers the policy without them.

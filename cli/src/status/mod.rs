@@ -3,11 +3,14 @@
 mod envoy;
 mod report;
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use clap::Args;
+use clap::builder::ArgPredicate;
 
 use crate::admin::Client;
 use crate::files::{PolicyFile, environment};
@@ -19,10 +22,11 @@ const EXAMPLES: &str = "Examples:
   portcullis status policy.yaml --admin http://10.0.0.7:9901 \\
       --admin http://10.0.0.8:9901
   portcullis status policy.yaml --output json
+  portcullis status policy.yaml --admin-file envoys.txt
 
 Envoy counts the uses of each key only with `key_metrics: true` in the policy.
 
-Exit status: 0 all is well, 1 an Envoy serves another policy or a changed one, refused the last update or some keys, or has no such \
+Exit status: 0 all is well, 1 an Envoy serves another policy than POLICY or than the other Envoys, or a changed one, refused the last update or some keys, or has no such \
 gate, \
 2 usage or input error, or an Envoy does not answer.";
 
@@ -37,8 +41,16 @@ pub(crate) struct Status {
     #[arg(long, value_name = "FILE", requires = "policy")]
     store: Option<PathBuf>,
     /// The admin interface of an Envoy, or the path of its socket; may be repeated
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9901")]
+    #[arg(
+        long,
+        value_name = "URL",
+        default_value = "http://127.0.0.1:9901",
+        default_value_if("admin_file", ArgPredicate::IsPresent, None)
+    )]
     admin: Vec<String>,
+    /// A file with the admin interfaces of more Envoys, one on each line; - is standard input
+    #[arg(long, value_name = "FILE")]
+    admin_file: Option<PathBuf>,
     /// How long an Envoy may take to answer
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = clap::value_parser!(u64).range(1..=600))]
     timeout: u64,
@@ -73,7 +85,10 @@ struct Answer {
 impl Status {
     pub(crate) fn run(self) -> Result<bool> {
         let expected = self.expected()?;
-        let admins = self.admin.iter().map(|text| Client::parse(text)).collect::<Result<Vec<_>>>()?;
+        let mut admins = self.admin.iter().map(|text| Client::parse(text)).collect::<Result<Vec<_>>>()?;
+        if let Some(file) = &self.admin_file {
+            admins.extend(admins_in(file)?);
+        }
         let timeout = Duration::from_secs(self.timeout);
         // One thread for each, so that several that do not answer take no longer than one.
         let answers = std::thread::scope(|scope| {
@@ -94,12 +109,16 @@ impl Status {
             };
             asked.into_iter().map(answer).collect::<Vec<_>>()
         });
+        let differences = if expected.is_none() { differences(&answers) } else { Vec::new() };
         match self.output {
-            Output::Text => report::text(&answers, expected.as_ref())?,
-            Output::Json => report::json(&answers, expected.as_ref())?,
+            Output::Text => report::text(&answers, expected.as_ref(), &differences)?,
+            Output::Json => report::json(&answers, expected.as_ref(), &differences)?,
         }
         match answers.iter().filter(|answer| answer.envoy.is_err()).count() {
-            0 => Ok(answers.iter().flat_map(|answer| &answer.envoy).all(|(_, findings)| findings.is_empty())),
+            0 => {
+                let is_well = answers.iter().flat_map(|answer| &answer.envoy).all(|(_, findings)| findings.is_empty());
+                Ok(is_well && differences.is_empty())
+            }
             dead => bail!("{dead} of {} did not answer", crate::output::count(answers.len(), "Envoy")),
         }
     }
@@ -114,4 +133,49 @@ impl Status {
         let (file, has_store) = (file.display().to_string(), merged.has_store);
         Ok(Some(ExpectedPolicy { file, gate, digest, digest_in_run, keys, has_store }))
     }
+}
+
+/// The admin interfaces in a file, one on each line. Lines that begin with # are comments.
+fn admins_in(file: &Path) -> Result<Vec<Client>> {
+    let mut text = String::new();
+    let read = match file.as_os_str().as_encoded_bytes() {
+        b"-" => std::io::stdin().read_to_string(&mut text),
+        _ => std::fs::File::open(file).and_then(|mut file| file.read_to_string(&mut text)),
+    };
+    read.with_context(|| format!("--admin-file: cannot read {}", file.display()))?;
+    let lines = text.lines().zip(1_usize..).map(|(line, number)| (line.trim(), number));
+    let admins = lines.filter(|(line, _)| !line.is_empty() && !line.starts_with('#')).map(|(line, number)| {
+        Client::parse(line).with_context(|| format!("--admin-file: {}:{number}", file.display()))
+    });
+    let admins = admins.collect::<Result<Vec<_>>>()?;
+    if admins.is_empty() {
+        bail!("--admin-file: {} has no address: expected one on each line", file.display());
+    }
+    Ok(admins)
+}
+
+/// The gates of one name that serve different policies. Those of more Envoys come first.
+fn differences(answers: &[Answer]) -> Vec<String> {
+    let mut gates: BTreeMap<&str, BTreeMap<u64, Vec<String>>> = BTreeMap::new();
+    for Answer { admin, envoy } in answers {
+        for (name, gate) in envoy.iter().flat_map(|(envoy, _)| &envoy.gates) {
+            gates.entry(name).or_default().entry(gate.digest).or_default().push(admin.to_string());
+        }
+    }
+    let different = gates.into_iter().filter(|(_, policies)| policies.len() > 1);
+    different
+        .map(|(name, policies)| {
+            let mut policies: Vec<_> = policies.into_iter().collect();
+            policies.sort_by_key(|(_, admins)| std::cmp::Reverse(admins.len()));
+            let each = policies.iter().map(|(digest, admins)| {
+                let others = match admins.len() {
+                    1 => String::new(),
+                    number => format!(" and {} more", number.saturating_sub(1)),
+                };
+                let first = admins.first().map(String::as_str).unwrap_or_default();
+                format!("{digest:012x} at {first}{others}")
+            });
+            format!("gate {name}: the Envoys serve different policies: {}", each.collect::<Vec<_>>().join(", "))
+        })
+        .collect()
 }

@@ -1,16 +1,53 @@
 //! The report of `status`, as text and as JSON.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
 use anyhow::Result;
 use comfy_table::{Table, presets};
 use serde_json::{Value, json};
 
 use super::envoy::{Envoy, Gate};
 use super::{Answer, ExpectedPolicy};
+use crate::admin::Client;
 use crate::output::{GREEN, RED, print};
 use crate::when::Span;
 
+/// With more Envoys than this, those with the same state share a row.
+const ROWS: usize = 10;
+
 /// Prints a table of all gates, and the problems below it.
-pub(super) fn text(answers: &[Answer], expected: Option<&ExpectedPolicy>) -> Result<()> {
+pub(super) fn text(answers: &[Answer], expected: Option<&ExpectedPolicy>, differences: &[String]) -> Result<()> {
+    let table = if answers.len() > ROWS { grouped(answers) } else { single(answers) };
+    print(&table.lines().map(|line| format!("{}\n", line.trim())).collect::<String>())?;
+    let mut is_well = differences.is_empty();
+    for difference in differences {
+        print(&format!("{RED}error{RED:#} {difference}\n"))?;
+    }
+    for Answer { admin, envoy } in answers {
+        let wrong = match envoy {
+            Ok((_, findings)) => findings.clone(),
+            Err(error) => vec![format!("{error:#}")],
+        };
+        for finding in wrong {
+            is_well = false;
+            print(&format!("{RED}error{RED:#} {admin}: {finding}\n"))?;
+        }
+    }
+    if let Some(expected) = expected.filter(|_| is_well) {
+        let ExpectedPolicy { file, digest, digest_in_run, .. } = expected;
+        let envoys = answers.iter().flat_map(|answer| &answer.envoy);
+        let in_run = envoys.flat_map(|(envoy, _)| envoy.gates.get(&expected.gate));
+        let in_run = in_run.map(|gate| gate.digest).any(|served| served == *digest_in_run && served != *digest);
+        let shown =
+            if in_run { format!(" ({digest_in_run:012x} as `portcullis run` serves it)") } else { String::new() };
+        print(&format!("{GREEN}ok{GREEN:#} all serve {file}, policy {digest:012x}{shown}\n"))?;
+    }
+    Ok(())
+}
+
+/// A row for each gate of each Envoy.
+fn single(answers: &[Answer]) -> Table {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING);
     table.set_header([
@@ -38,28 +75,37 @@ pub(super) fn text(answers: &[Answer], expected: Option<&ExpectedPolicy>) -> Res
             table.add_row(begin);
         }
     }
-    print(&format!("{}\n", table.trim_fmt()))?;
-    let mut is_well = true;
+    table
+}
+
+/// A row for all Envoys whose gate has the same state, the largest group first.
+fn grouped(answers: &[Answer]) -> Table {
+    let mut groups: BTreeMap<[String; 5], Vec<String>> = BTreeMap::new();
+    let mut add = |state: [&str; 5], admin: &Client| {
+        groups.entry(state.map(str::to_owned)).or_default().push(admin.to_string());
+    };
     for Answer { admin, envoy } in answers {
-        let wrong = match envoy {
-            Ok((_, findings)) => findings.clone(),
-            Err(error) => vec![format!("{error:#}")],
-        };
-        for finding in wrong {
-            is_well = false;
-            print(&format!("{RED}error{RED:#} {admin}: {finding}\n"))?;
+        match envoy {
+            Err(_) => add(["-", "no answer", "-", "-", "-"], admin),
+            Ok((envoy, _)) if envoy.gates.is_empty() => add(["-", "no gate", "-", "-", &envoy.version], admin),
+            Ok((envoy, _)) => {
+                for (name, gate) in &envoy.gates {
+                    let keys = gate.keys.to_string();
+                    add([name, &digest(gate.digest), mode(gate), &keys, &envoy.version], admin);
+                }
+            }
         }
     }
-    if let Some(expected) = expected.filter(|_| is_well) {
-        let ExpectedPolicy { file, digest, digest_in_run, .. } = expected;
-        let envoys = answers.iter().flat_map(|answer| &answer.envoy);
-        let in_run = envoys.flat_map(|(envoy, _)| envoy.gates.get(&expected.gate));
-        let in_run = in_run.map(|gate| gate.digest).any(|served| served == *digest_in_run && served != *digest);
-        let shown =
-            if in_run { format!(" ({digest_in_run:012x} as `portcullis run` serves it)") } else { String::new() };
-        print(&format!("{GREEN}ok{GREEN:#} all serve {file}, policy {digest:012x}{shown}\n"))?;
+    let mut groups: Vec<_> = groups.into_iter().collect();
+    groups.sort_by_key(|(_, admins)| Reverse(admins.len()));
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING);
+    table.set_header(["ENVOYS", "GATE", "POLICY", "MODE", "KEYS", "ENVOY", "ONE OF THEM"]);
+    for (state, admins) in groups {
+        let first = admins.first().cloned().unwrap_or_default();
+        table.add_row([admins.len().to_string()].into_iter().chain(state).chain([first]));
     }
-    Ok(())
+    table
 }
 
 fn row(envoy: &Envoy, name: &str, gate: &Gate) -> [String; 7] {
@@ -95,13 +141,13 @@ fn mode(gate: &Gate) -> &'static str {
 }
 
 /// Prints the same as JSON.
-pub(super) fn json(answers: &[Answer], expected: Option<&ExpectedPolicy>) -> Result<()> {
+pub(super) fn json(answers: &[Answer], expected: Option<&ExpectedPolicy>, differences: &[String]) -> Result<()> {
     let expected = expected
         .map(|ExpectedPolicy { file, gate, digest: own, digest_in_run, .. }| {
             json!({"file": file, "gate": gate, "digest": digest(*own), "digest_in_run": digest(*digest_in_run)})
         });
     let envoys: Vec<Value> = answers.iter().map(answer).collect();
-    print(&format!("{:#}\n", json!({"policy": expected, "envoys": envoys})))
+    print(&format!("{:#}\n", json!({"policy": expected, "envoys": envoys, "differences": differences})))
 }
 
 fn answer(Answer { admin, envoy }: &Answer) -> Value {
