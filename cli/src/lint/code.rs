@@ -72,6 +72,7 @@ pub(crate) enum Code {
     LoosePrefix,
     InternalRedirect,
     OldConnections,
+    ShowsReason,
     Underscores,
     // Istio.
     MatchMissing,

@@ -2,6 +2,7 @@
 
 use super::code::Code;
 use super::configuration::{Source, field, is_off, text_of, typed, walk};
+use super::details;
 use super::filters::{is_cors, may_answer, router_of, translates};
 use super::finding::Finding;
 use super::gate::Gate;
@@ -65,6 +66,7 @@ pub(super) fn examine(
         manager.internal_redirects(gates, findings);
         manager.updates(gates, findings);
         normalization::examine_manager(manager, findings);
+        details::examine_manager(manager, findings);
         let policies = gates.iter().filter(|gate| manager.has(gate, gates)).filter_map(|gate| gate.accepted.as_ref());
         for accepted in policies.filter(|accepted| !accepted.document.trusted_networks.ranges.is_empty()) {
             manager.addresses(&accepted.document, findings);

@@ -5,6 +5,7 @@ mod access;
 mod address;
 mod code;
 mod configuration;
+mod details;
 mod explain;
 mod files;
 mod filters;
