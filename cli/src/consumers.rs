@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::files::{EffectivePolicy, StoreFile};
 use crate::keys::entry::check_no_key;
 use crate::keys::known::{AllKeys, State};
-use crate::output::{Output, count, note, print};
+use crate::output::{Output, count, note, print, print_table};
 use crate::similar::did_you_mean;
 use crate::store::Locked;
 use crate::when::{Span, now};
@@ -132,20 +132,20 @@ fn list(files: &StoreFile, output: Output) -> Result<()> {
     for (name, roles, valid, keys, place) in rows {
         table.add_row([name.to_owned(), roles.join(","), format!("{valid} of {keys}"), place.unwrap_or(own.clone())]);
     }
-    print(&table.lines().map(|line| format!("{}\n", line.trim())).collect::<String>())
+    print_table(&table)
 }
 
-/// Locks the store, which must have the consumer.
-fn open(files: &StoreFile, name: &str, instead: &str) -> Result<Locked> {
-    let locked = files.lock()?;
-    if let Some(place) = files.policy()?.and_then(|policy| policy.place_of_consumer(name)) {
+/// Locks the store, which must have the consumer, and reads the policy, which must not.
+fn open(files: &StoreFile, name: &str, instead: &str) -> Result<(Locked, Option<EffectivePolicy>)> {
+    let (locked, policy) = (files.lock()?, files.policy()?);
+    if let Some(place) = policy.as_ref().and_then(|policy| policy.place_of_consumer(name)) {
         bail!("the policy defines the consumer {name}: {instead} there ({place})");
     }
     if !locked.store.consumers.contains_key(name) {
         let hint = did_you_mean(name, locked.store.consumers.keys().map(String::as_str));
         bail!("unknown consumer {name}: it is not in {}{hint}", files.path().display());
     }
-    Ok(locked)
+    Ok((locked, policy))
 }
 
 fn set(files: &StoreFile, name: &str, roles: Vec<String>, why: Option<String>) -> Result<()> {
@@ -155,9 +155,9 @@ fn set(files: &StoreFile, name: &str, roles: Vec<String>, why: Option<String>) -
         refusal.path = if is_role { "--roles" } else { "NAME" }.to_owned();
         anyhow!("{refusal}")
     })?;
-    let mut locked = open(files, name, "write its roles")?;
+    let (mut locked, policy) = open(files, name, "write its roles")?;
     let names = roles.iter().map(|role| ("--roles", role.as_str())).chain(why.as_deref().map(|note| ("--note", note)));
-    check_no_key(names, &AllKeys::of(&locked.store, files.policy()?.as_ref())?)?;
+    check_no_key(names, &AllKeys::of(&locked.store, policy.as_ref())?)?;
     locked.why = why;
     let consumer = locked.store.consumers.entry(name.to_owned()).or_default();
     let said = if roles.is_empty() { "no role".to_owned() } else { roles.join(", ") };
@@ -170,7 +170,7 @@ fn set(files: &StoreFile, name: &str, roles: Vec<String>, why: Option<String>) -
 
 fn remove(files: &StoreFile, name: &str, why: Option<String>) -> Result<()> {
     let instead = format!("use `portcullis keys remove --consumer {name}` for keys in the store, and remove the rest");
-    let mut locked = open(files, name, &instead)?;
+    let (mut locked, _) = open(files, name, &instead)?;
     locked.why = why;
     let removed = locked.store.consumers.remove(name).unwrap_or_default();
     locked.save()?;

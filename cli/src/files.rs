@@ -3,7 +3,8 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::io::ErrorKind;
+use std::fs;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -128,6 +129,14 @@ impl Followed {
         let read = self.read.take();
         self.accepted.replace(read);
     }
+}
+
+/// The text of a file; `-` is standard input.
+///
+/// # Errors
+/// If it cannot be read as text.
+pub(crate) fn read_or_stdin(file: &Path) -> io::Result<String> {
+    if file == Path::new("-") { io::read_to_string(io::stdin()) } else { fs::read_to_string(file) }
 }
 
 /// Whether there is something of this name, even if it cannot be read.
@@ -316,7 +325,7 @@ pub(crate) const EMPTY: (&str, &str) = (
 /// # Errors
 /// If it cannot be read. If it does not exist, the message says how to create one.
 pub(crate) fn read_text(file: &Path) -> Result<String> {
-    std::fs::read_to_string(file).with_context(|| {
+    fs::read_to_string(file).with_context(|| {
         // A file that somebody named is not the one that `init` writes.
         let is_default = file.file_name().is_some_and(|name| name == POLICY);
         let is_missing = file.symlink_metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound);

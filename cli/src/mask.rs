@@ -2,12 +2,10 @@
 
 use std::borrow::Cow;
 
-const PREFIX: &str = "pk_";
+use crate::keys::key_format::{CHECKSUM, PREFIX, RANDOM};
+
 /// What is shown instead; one word, as paths in a line are.
 const HIDDEN: &str = "pk_…";
-
-/// The numbers of letters and digits after the prefix, and after the `_` that follows them.
-const LENGTHS: (usize, usize) = (32, 6);
 
 /// Replaces everything that has the form of a generated key, also with a wrong checksum.
 pub(crate) fn masked(text: &str) -> Cow<'_, str> {
@@ -35,10 +33,9 @@ pub(crate) fn masked(text: &str) -> Cow<'_, str> {
 fn key_at_start(text: &str) -> usize {
     let words = |text: &str| text.bytes().take_while(u8::is_ascii_alphanumeric).count();
     let random = text.get(PREFIX.len()..).unwrap_or_default();
-    let (first, second) = LENGTHS;
-    let checksum = random.get(first..).and_then(|rest| rest.strip_prefix('_')).unwrap_or_default();
-    let is_key = words(random) == first && words(checksum) >= second;
-    if is_key { PREFIX.len().saturating_add(first).saturating_add(1).saturating_add(second) } else { 0 }
+    let checksum = random.get(RANDOM..).and_then(|rest| rest.strip_prefix('_')).unwrap_or_default();
+    let is_key = words(random) == RANDOM && words(checksum) >= CHECKSUM;
+    if is_key { PREFIX.len() + RANDOM + 1 + CHECKSUM } else { 0 }
 }
 
 #[cfg(test)]

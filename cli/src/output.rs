@@ -5,6 +5,7 @@ use std::io::{ErrorKind, Write as _};
 use anstyle::{AnsiColor, Style};
 use anyhow::{Context as _, Result};
 use clap::ValueEnum;
+use comfy_table::Table;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::log::{self, Level};
@@ -23,6 +24,9 @@ pub(crate) const GREEN: Style = AnsiColor::Green.on_default().bold();
 pub(crate) const YELLOW: Style = AnsiColor::Yellow.on_default().bold();
 /// For errors.
 pub(crate) const RED: Style = AnsiColor::Red.on_default().bold();
+
+/// The number of messages of one kind that are shown. Further ones are only counted.
+const NOTED: usize = 10;
 
 /// `1 key`, `2 keys`.
 pub(crate) fn count(number: usize, what: &str) -> String {
@@ -51,6 +55,22 @@ pub(crate) fn note_line(line: impl std::fmt::Display) {
 /// If standard output cannot be written.
 pub(crate) fn print(text: &str) -> Result<()> {
     write(anstream::stdout().lock(), text.as_bytes())
+}
+
+/// Prints a table on standard output, without blanks at the ends of its lines.
+///
+/// # Errors
+/// If standard output cannot be written.
+pub(crate) fn print_table(table: &Table) -> Result<()> {
+    print(&table.lines().map(|line| format!("{}\n", line.trim())).collect::<String>())
+}
+
+/// Prints some messages on standard error, and the number of the others, which are of this kind.
+pub(crate) fn note_some(messages: &[String], kind: &str) {
+    messages.iter().take(NOTED).for_each(note);
+    if let Some(more) = messages.len().checked_sub(NOTED).filter(|more| *more > 0) {
+        note(format_args!("and {} like these", count(more, kind)));
+    }
 }
 
 /// Prints bytes on standard output.

@@ -1,11 +1,12 @@
 //! The request of a check: its headers, and the properties of its connection.
 
-use std::io::Read as _;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 use portcullis::request::Peer;
 use portcullis::{Host, Timestamp};
+
+use crate::files::read_or_stdin;
 
 /// A request, with the properties that the gate can read from its host.
 pub(super) struct RequestSpec {
@@ -91,13 +92,7 @@ pub(super) fn header(line: &str) -> Result<(&str, &str)> {
 /// # Errors
 /// If it cannot be read as text.
 pub(super) fn header_file(file: &Path) -> Result<String> {
-    let mut text = String::new();
-    let read = match file.as_os_str().as_encoded_bytes() {
-        b"-" => std::io::stdin().read_to_string(&mut text),
-        _ => std::fs::File::open(file).and_then(|mut file| file.read_to_string(&mut text)),
-    };
-    read.with_context(|| format!("cannot read the headers in {}", file.display()))?;
-    Ok(text)
+    read_or_stdin(file).with_context(|| format!("cannot read the headers in {}", file.display()))
 }
 
 impl Host for RequestSpec {

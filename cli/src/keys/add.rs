@@ -14,7 +14,7 @@ use super::entry::Entry;
 use super::input::{Line, read_keys};
 use super::key_format::{is_typo, weakness};
 use crate::files::{EffectivePolicy, StoreFile};
-use crate::output::{Progress, count, note};
+use crate::output::{Progress, count, note, note_some};
 use crate::store::Locked;
 use crate::when::now;
 
@@ -43,9 +43,6 @@ pub(crate) struct Add {
     sha256: Vec<String>,
 }
 
-/// The number of warnings that are shown. Further ones are only counted.
-const SHOWN: usize = 10;
-
 impl Add {
     pub(crate) fn run(self, files: &StoreFile) -> Result<bool> {
         // Read before the lock is taken: reading from a terminal may take long.
@@ -59,10 +56,7 @@ impl Add {
         let given = keys.iter().map(|line| progress.step(|| examiner.digest(line, &mut warnings)));
         let digests = given.chain(self.sha256.iter().zip(1..).map(read_digest)).collect::<Result<Vec<_>>>()?;
         drop(progress);
-        warnings.iter().take(SHOWN).for_each(note);
-        if let Some(more) = warnings.len().checked_sub(SHOWN).filter(|more| *more > 0) {
-            note(format_args!("and {} like these", count(more, "warning")));
-        }
+        note_some(&warnings, "warning");
         let added = self.entry.put(&mut locked.store, policy.as_ref(), digests, now())?;
         locked.save()?;
         added.notes.iter().cloned().chain(files.unused()).for_each(note);

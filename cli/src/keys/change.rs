@@ -4,13 +4,12 @@ use std::io::{BufRead as _, IsTerminal as _};
 
 use anyhow::{Result, bail};
 use clap::Args;
-use portcullis::Timestamp;
 
 use super::entry::check;
 use super::known::AllKeys;
 use super::selection::{Selected, Selection};
 use crate::files::StoreFile;
-use crate::output::{count, note, print};
+use crate::output::{count, note, note_some, print};
 use crate::store::{Locked, Store, StoredKey};
 use crate::when::{When, now, rfc3339};
 
@@ -21,9 +20,6 @@ const REMOVE: &str = "Examples:
   portcullis keys remove --all
 
 Exit status: 0 done, 1 keys of the consumer remain in the policy, 2 usage or input error.";
-
-/// The number of notes that are shown. Further ones are only counted.
-const SHOWN: usize = 10;
 
 /// Remove keys from the store
 #[derive(Debug, Args)]
@@ -141,25 +137,16 @@ fn set_disabled(selection: &Selection, files: &StoreFile, disabled: bool) -> Res
             changed.push(key.id.clone());
         }
         key.disabled = disabled;
-        let end = key.expires.as_deref().and_then(Timestamp::from_rfc3339);
-        if let Some(end) = end.filter(|end| !disabled && *end <= now) {
+        if let Some(end) = key.ends_at().filter(|end| !disabled && *end <= now) {
             notes.push(format!("key {} expired at {}", key.id, rfc3339(end)));
         }
         Ok(())
     })?;
     let changed: Vec<&str> = changed.iter().map(String::as_str).collect();
     let is_whole = selected.save_some(&changed, word)?;
-    show(&notes);
+    note_some(&notes, "note");
     // A key of the policy may stay as it is when others are enabled.
     Ok(is_whole || !disabled)
-}
-
-/// Prints notes about single keys, unless there are many.
-fn show(notes: &[String]) {
-    notes.iter().take(SHOWN).for_each(note);
-    if let Some(more) = notes.len().checked_sub(SHOWN).filter(|more| *more > 0) {
-        note(format_args!("and {} like these", count(more, "note")));
-    }
 }
 
 const EXPIRE: &str = "Examples:
@@ -192,9 +179,8 @@ impl Expire {
         let at = self.at.map_or(now, |when| when.from(now));
         let (mut changed, mut notes) = (Vec::new(), Vec::new());
         selected.change(|consumer, key| {
-            let time = |text: &Option<String>| text.as_deref().and_then(Timestamp::from_rfc3339);
             let id = &key.id;
-            match (time(&key.expires), time(&key.not_before)) {
+            match (key.ends_at(), key.begins_at()) {
                 (Some(end), _) if end < at && !self.extend => {
                     let verb = if end <= now { "expired" } else { "expires" };
                     notes.push(format!("key {id} {verb} before, at {}: --extend would prolong it", rfc3339(end)));
@@ -212,7 +198,7 @@ impl Expire {
         })?;
         let changed: Vec<&str> = changed.iter().map(String::as_str).collect();
         let is_whole = selected.save_some(&changed, &format!("set to expire at {}", rfc3339(at)))?;
-        show(&notes);
+        note_some(&notes, "note");
         Ok(is_whole)
     }
 }

@@ -68,7 +68,8 @@ impl Entry {
         if let Some((option, _)) = self.names().find(|(_, text)| is_given(text)) {
             bail!("{option} is the key itself, which is now in the shell's history: `generate` another key");
         }
-        check_no_key(self.names(), &AllKeys::of(store, policy)?)?;
+        let all = AllKeys::of(store, policy)?;
+        check_no_key(self.names(), &all)?;
         let notes = self.put_roles(store, policy)?;
         let time = |at: Option<Timestamp>| at.map(rfc3339);
         let blueprint = StoredKey {
@@ -86,7 +87,7 @@ impl Entry {
         for new in keys.iter().take(1) {
             check(&self.consumer, &self.roles, &new.key)?;
         }
-        add_unique(store, policy, &keys)?;
+        add_unique(store, &all, &keys)?;
         Ok(Added { keys, notes })
     }
 
@@ -187,12 +188,11 @@ impl NewEntry {
     }
 }
 
-/// Adds keys whose digests and ids are neither in the store nor in the policy.
+/// Adds keys whose digests and ids are not among `all`, which are those of the store and the policy.
 ///
 /// # Errors
 /// The first key that already exists, with its consumer.
-pub(crate) fn add_unique(store: &mut Store, policy: Option<&EffectivePolicy>, keys: &[NewEntry]) -> Result<()> {
-    let all = AllKeys::of(store, policy)?;
+pub(crate) fn add_unique(store: &mut Store, all: &AllKeys, keys: &[NewEntry]) -> Result<()> {
     let mut given = HashMap::new();
     for NewEntry { consumer, key, place, .. } in keys {
         let digest = key.digest();

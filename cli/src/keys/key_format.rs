@@ -12,11 +12,12 @@ use rand::distr::Alphanumeric;
 use rand::rngs::{StdRng, SysRng};
 use rand::{RngExt as _, SeedableRng as _};
 
-const PREFIX: &str = "pk_";
+/// The first characters of every generated key.
+pub(crate) const PREFIX: &str = "pk_";
 /// 32 characters of 62 are 190 bits.
-const RANDOM: usize = 32;
+pub(crate) const RANDOM: usize = 32;
 /// 62 to the power of 6 is more than 2 to the power of 32.
-const CHECKSUM: usize = 6;
+pub(crate) const CHECKSUM: usize = 6;
 
 /// A new key. Only `expose` shows it.
 pub(crate) struct NewKey(String);

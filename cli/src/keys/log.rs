@@ -8,7 +8,7 @@ use comfy_table::{Table, presets};
 use serde_json::json;
 
 use crate::files::StoreFile;
-use crate::output::{Output, note, print, printable};
+use crate::output::{Output, note, print, print_table, printable};
 use crate::store::journal::{self, Entry};
 
 const EXAMPLES: &str = "Examples:
@@ -70,7 +70,7 @@ impl Log {
                 cell(entry.note),
             ]);
         }
-        print(&table.lines().map(|line| format!("{}\n", line.trim())).collect::<String>())?;
+        print_table(&table)?;
         Ok(true)
     }
 }

@@ -60,7 +60,8 @@ impl Rotate {
         }
         let names = [("--id", &self.id), ("--note", &self.note)];
         let names = names.into_iter().filter_map(|(option, text)| Some((option, text.as_deref()?)));
-        check_no_key(names, &AllKeys::of(&selected.locked.store, policy.as_ref())?)?;
+        let all = AllKeys::of(&selected.locked.store, policy.as_ref())?;
+        check_no_key(names, &all)?;
         let progress = Progress::new(old.len(), "making keys");
         let mut secrets = Vec::with_capacity(old.len());
         let mut new = Vec::with_capacity(old.len());
@@ -72,13 +73,13 @@ impl Rotate {
         drop(progress);
         let end = self.overlap.after(now);
         selected.change(|consumer, key| {
-            let own = time(&key.expires);
+            let own = key.ends_at();
             key.expire_at(own.map_or(end, |own| own.min(end)));
             check(consumer, &[], key)
         })?;
-        add_unique(&mut selected.locked.store, policy.as_ref(), &new)?;
+        add_unique(&mut selected.locked.store, &all, &new)?;
         hand_over(&selected.locked, &new, &secrets, self.output)?;
-        let ends: Vec<_> = selected.keys().filter_map(|(_, key)| Some((&key.id, time(&key.expires)?))).collect();
+        let ends: Vec<_> = selected.keys().filter_map(|(_, key)| Some((&key.id, key.ends_at()?))).collect();
         match ends.as_slice() {
             [(id, end)] if *end <= now => note(format_args!("key {id} expired at {}", rfc3339(*end))),
             [(id, end)] => note(format_args!("key {id} is valid until {}", rfc3339(*end))),
@@ -99,10 +100,10 @@ impl Rotate {
         if old.disabled {
             bail!("{} is disabled: `enable` it first, or `generate` a key for {consumer}", old.id);
         }
-        if time(&old.not_before).is_some_and(|from| now < from) {
+        if old.begins_at().is_some_and(|from| now < from) {
             bail!("{} is not valid yet: `remove` it, and `generate` a new one", old.id);
         }
-        let expires = match (self.expires, time(&old.expires), time(&old.created)) {
+        let expires = match (self.expires, old.ends_at(), old.created.as_deref().and_then(Timestamp::from_rfc3339)) {
             (Some(when), ..) => Some(when.from(now)),
             (None, None, _) => None,
             (None, Some(end), _) if end <= now => {
@@ -130,8 +131,4 @@ impl Rotate {
         new.replaces = Some(old.id.clone());
         Ok(new)
     }
-}
-
-fn time(text: &Option<String>) -> Option<Timestamp> {
-    text.as_deref().and_then(Timestamp::from_rfc3339)
 }

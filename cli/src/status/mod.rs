@@ -4,7 +4,6 @@ mod envoy;
 mod report;
 
 use std::collections::BTreeMap;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,7 +12,7 @@ use clap::Args;
 use clap::builder::ArgPredicate;
 
 use crate::admin::Client;
-use crate::files::{PolicyFile, environment};
+use crate::files::{PolicyFile, environment, read_or_stdin};
 use crate::output::Output;
 use envoy::Envoy;
 
@@ -137,12 +136,7 @@ impl Status {
 
 /// The admin interfaces in a file, one on each line. Lines that begin with # are comments.
 fn admins_in(file: &Path) -> Result<Vec<Client>> {
-    let mut text = String::new();
-    let read = match file.as_os_str().as_encoded_bytes() {
-        b"-" => std::io::stdin().read_to_string(&mut text),
-        _ => std::fs::File::open(file).and_then(|mut file| file.read_to_string(&mut text)),
-    };
-    read.with_context(|| format!("--admin-file: cannot read {}", file.display()))?;
+    let text = read_or_stdin(file).with_context(|| format!("--admin-file: cannot read {}", file.display()))?;
     let lines = text.lines().zip(1_usize..).map(|(line, number)| (line.trim(), number));
     let admins = lines.filter(|(line, _)| !line.is_empty() && !line.starts_with('#')).map(|(line, number)| {
         Client::parse(line).with_context(|| format!("--admin-file: {}:{number}", file.display()))

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::envoy::{Envoy, Gate};
 use super::{Answer, ExpectedPolicy};
 use crate::admin::Client;
-use crate::output::{GREEN, RED, print};
+use crate::output::{GREEN, RED, print, print_table};
 use crate::when::Span;
 
 /// With more Envoys than this, those with the same state share a row.
@@ -19,7 +19,7 @@ const ROWS: usize = 10;
 /// Prints a table of all gates, and the problems below it.
 pub(super) fn text(answers: &[Answer], expected: Option<&ExpectedPolicy>, differences: &[String]) -> Result<()> {
     let table = if answers.len() > ROWS { grouped(answers) } else { single(answers) };
-    print(&table.lines().map(|line| format!("{}\n", line.trim())).collect::<String>())?;
+    print_table(&table)?;
     let mut is_well = differences.is_empty();
     for difference in differences {
         print(&format!("{RED}error{RED:#} {difference}\n"))?;

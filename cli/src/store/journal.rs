@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::replace::keep_owner;
 use super::{Store, StoredKey, ends_earlier};
-use crate::output::{YELLOW, note};
+use crate::log::warn;
 use crate::when::{now, rfc3339};
 
 /// One change.
@@ -96,7 +96,7 @@ fn or_warn<T: Default>(result: Result<T>, takes_away: bool) -> Result<T> {
         if !takes_away {
             return Err(error.context("nothing is changed, because it cannot be logged"));
         }
-        note(format_args!("{YELLOW}warning:{YELLOW:#} this change is not in the log: {error:#}"));
+        warn(format_args!("this change is not in the log: {error:#}"));
         Ok(T::default())
     })
 }

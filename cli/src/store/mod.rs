@@ -79,11 +79,10 @@ impl Store {
 
 /// Whether a key ends earlier than another one. A time that is invalid makes the gate skip the key.
 fn ends_earlier(one: &StoredKey, other: &StoredKey) -> bool {
-    let time = |text: &String| Timestamp::from_rfc3339(text);
     match (&one.expires, &other.expires) {
         (None, _) => false,
         (Some(_), None) => true,
-        (Some(one), Some(other)) => time(one).is_none() || time(one) < time(other),
+        (Some(_), Some(_)) => one.ends_at().is_none() || one.ends_at() < other.ends_at(),
     }
 }
 
@@ -145,6 +144,16 @@ impl Stored {
 }
 
 impl StoredKey {
+    /// When it becomes valid, if it has such a time that is valid.
+    pub(crate) fn begins_at(&self) -> Option<Timestamp> {
+        self.not_before.as_deref().and_then(Timestamp::from_rfc3339)
+    }
+
+    /// When it expires, if it has such a time that is valid.
+    pub(crate) fn ends_at(&self) -> Option<Timestamp> {
+        self.expires.as_deref().and_then(Timestamp::from_rfc3339)
+    }
+
     /// Lets it expire at another time.
     pub(crate) fn expire_at(&mut self, at: Timestamp) {
         let at = Some(rfc3339(at));
