@@ -4,18 +4,22 @@
 //! * `.reported.REASON`, instead of `.denied`, in `report` mode
 //! * `.key.ID`, if the policy has `key_metrics`
 //!
-//! States are gauges, not counters: a configuration is loaded once for each VM.
+//! States are gauges, not counters: a configuration is loaded once for each VM. The gauges `enforcing` and `keys` are of
+//! an earlier release, and go with the next one.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, DefaultHasher};
 
 use proxy_wasm::hostcalls::{define_metric, increment_metric, record_metric};
 use proxy_wasm::types::MetricType;
 
-use crate::decision::{Caller, Decision, Policy, Reason};
+use super::host::Envoy;
+use super::lease::Lease;
+use crate::decision::{Caller, Decision, Host as _, Policy, Reason};
 use crate::document::Mode;
-use crate::keys::Digest;
+use crate::keys::{Census, Digest, Keyring};
+use crate::value::Timestamp;
 
 thread_local! {
     /// The ids of the metrics that this VM has defined, by the digest of their names. Envoy stores an entry for each call
@@ -41,11 +45,37 @@ fn define(kind: MetricType, name: &str) -> Option<u32> {
     })
 }
 
-/// The ids of the counters.
+/// The metrics of a gate.
 pub(super) struct Metrics {
-    /// The ids by reason; `None` if a metric could not be defined.
+    /// The ids of the counters by reason; `None` if a metric could not be defined.
     reasons: Vec<Option<u32>>,
     keys: Option<RefCell<Keys>>,
+    states: States,
+}
+
+/// The gauges of the keys by state.
+struct States {
+    usable: Gauge,
+    disabled: Gauge,
+    expired: Gauge,
+    not_yet_valid: Gauge,
+    next_expiry: Gauge,
+    /// The time from which their values are no longer true.
+    valid_until: Cell<Timestamp>,
+}
+
+/// The id of a gauge, if it could be defined.
+#[derive(Clone, Copy)]
+struct Gauge(Option<u32>);
+
+impl Gauge {
+    fn define(gate: &str, name: &str) -> Self {
+        Self(define(MetricType::Gauge, &format!("portcullis.{gate}.{name}")))
+    }
+
+    fn set(self, value: u64) {
+        let _ = self.0.map(|gauge| record_metric(gauge, value));
+    }
 }
 
 /// The counters of the keys that have been used. Each is defined on first use, since most of many keys are never used.
@@ -54,29 +84,42 @@ struct Keys {
     ids: Ids,
 }
 
+/// Takes a lease for a gate: it counts as loaded in the gauge `instances` until the lease is dropped.
+pub(super) fn lease(gate: &str) -> Option<Lease> {
+    Lease::take(gate, Gauge::define(gate, "instances").0?)
+}
+
 impl Metrics {
     /// Defines every metric, so that each exists with value 0 from the start, and sets the gauges.
     pub(super) fn define(policy: &Policy, refused_entries: usize) -> Self {
-        let metric = |kind, name: &str| define(kind, &format!("portcullis.{}.{name}", policy.name()));
-        let gauge = |name: &str, value: u64| {
-            let _ = metric(MetricType::Gauge, name).map(|gauge| record_metric(gauge, value));
-        };
-        gauge("policy_digest", policy.digest().first_48_bits());
-        gauge("keys", policy.keyring().len() as u64);
-        gauge("refused_entries", refused_entries as u64);
-        gauge("enforcing", u64::from(policy.mode() == Mode::Enforce));
+        let gate = policy.name();
+        let set = |name: &str, value: u64| Gauge::define(gate, name).set(value);
+        set("policy_digest", policy.digest().first_48_bits());
+        set("refused_entries", refused_entries as u64);
+        set("mode", mode(policy.mode()));
+        set("loaded_at_seconds", seconds(Envoy.now()));
+        set("enforcing", u64::from(policy.mode() == Mode::Enforce));
+        set("keys", policy.keyring().len() as u64);
         let denied = if policy.mode() == Mode::Report { "reported" } else { "denied" };
         let counter = |reason: &Reason| {
             let group = if reason.is_allowed() { "allowed" } else { denied };
-            metric(MetricType::Counter, &format!("{group}.{}", reason.name()))
+            define(MetricType::Counter, &format!("portcullis.{gate}.{group}.{}", reason.name()))
         };
-        Self {
+        let metrics = Self {
             reasons: Reason::ALL.iter().map(counter).collect(),
             keys: policy.key_metrics().then(|| {
-                let prefix = format!("portcullis.{}.key.", policy.name());
+                let prefix = format!("portcullis.{gate}.key.");
                 RefCell::new(Keys { prefix, ids: Ids::default() })
             }),
-        }
+            states: States::define(gate),
+        };
+        metrics.refresh(policy.keyring());
+        metrics
+    }
+
+    /// Sets the gauges of the keys by state, if a key has changed its state since they were set.
+    pub(super) fn refresh(&self, keyring: &Keyring) {
+        self.states.refresh(keyring);
     }
 
     /// Counts a decision.
@@ -91,6 +134,45 @@ impl Metrics {
             keys.count(caller);
         }
     }
+}
+
+impl States {
+    fn define(gate: &str) -> Self {
+        let gauge = |name| Gauge::define(gate, name);
+        Self {
+            usable: gauge("policy_keys.usable"),
+            disabled: gauge("policy_keys.disabled"),
+            expired: gauge("policy_keys.expired"),
+            not_yet_valid: gauge("policy_keys.not_yet_valid"),
+            next_expiry: gauge("next_key_expiry_seconds"),
+            valid_until: Cell::new(Timestamp::MIN),
+        }
+    }
+
+    fn refresh(&self, keyring: &Keyring) {
+        let Some(now) = Envoy.now().filter(|now| *now >= self.valid_until.get()) else { return };
+        let Census { usable, disabled, expired, not_yet_valid, next_expiry, valid_until } = keyring.census(now);
+        self.usable.set(usable);
+        self.disabled.set(disabled);
+        self.expired.set(expired);
+        self.not_yet_valid.set(not_yet_valid);
+        self.next_expiry.set(seconds(next_expiry));
+        self.valid_until.set(valid_until);
+    }
+}
+
+/// The higher, the more is denied.
+fn mode(mode: Mode) -> u64 {
+    match mode {
+        Mode::Disabled => 0,
+        Mode::Report => 1,
+        Mode::Enforce => 2,
+    }
+}
+
+/// Seconds since 1970; 0 for no time.
+fn seconds(time: Option<Timestamp>) -> u64 {
+    time.and_then(|Timestamp(seconds)| u64::try_from(seconds).ok()).unwrap_or_default()
 }
 
 impl Keys {

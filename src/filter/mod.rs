@@ -3,9 +3,11 @@
 //! It uses the SDK, except for the calls in [`hostcalls`]. `scripts/link-filter` keeps only those exports of the SDK that
 //! are implemented here, since Envoy enters the VM for each export that it finds.
 
+mod access_log;
 mod configuration;
 mod host;
 mod hostcalls;
+mod lease;
 mod metrics;
 #[cfg(feature = "trap-switch")]
 mod trap;
@@ -16,16 +18,18 @@ use std::os::wasi::ffi::OsStringExt as _;
 use std::rc::Rc;
 
 use log::{error, info, warn};
-use proxy_wasm::hostcalls::set_property;
+use proxy_wasm::hostcalls::set_tick_period;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{Action, ContextType, LogLevel, MapType};
 
-use crate::decision::{Decision, HeaderMutation, HeaderMutations, Loaded, Outcome, Policy, Reply};
+use crate::decision::{HeaderMutation, HeaderMutations, Loaded, Outcome, Policy, Reply};
 use crate::document::Mode;
 use crate::request::headers::NO_HEADERS;
 use crate::request::{Headers, Request};
+use access_log::AccessLog;
 use configuration::Configuration;
 use host::Envoy;
+use lease::Lease;
 use metrics::Metrics;
 
 proxy_wasm::main! {{
@@ -37,6 +41,8 @@ proxy_wasm::main! {{
 #[derive(Default)]
 struct Plugin {
     gate: Option<Rc<Gate>>,
+    /// Counts the plugin as loaded until Envoy deletes it.
+    lease: Option<Lease>,
 }
 
 /// A policy in use, with its metrics. An update creates a new gate. The old one is dropped after the last request that
@@ -44,6 +50,7 @@ struct Plugin {
 struct Gate {
     policy: Policy,
     metrics: Metrics,
+    access_log: AccessLog,
 }
 
 /// A request, with the gate that was in use when it began.
@@ -59,13 +66,26 @@ impl RootContext for Plugin {
         let environment = |name: &str| std::env::var_os(name).map(OsString::into_vec);
         match Policy::load_from(&mut Configuration::new(size), &environment) {
             Ok(loaded) => {
-                self.gate = Some(Rc::new(start(loaded)));
+                let gate = start(loaded);
+                self.lease = metrics::lease(gate.policy.name());
+                let _ = set_tick_period(lease::PERIOD);
+                self.gate = Some(Rc::new(gate));
                 true
             }
             Err(refusal) => {
                 error!("portcullis: policy refused: {refusal}");
                 false
             }
+        }
+    }
+
+    /// Keeps the gauges true, by a timer.
+    fn on_tick(&mut self) {
+        if let Some(gate) = &self.gate {
+            gate.metrics.refresh(gate.policy.keyring());
+        }
+        if let Some(lease) = &self.lease {
+            lease.renew();
         }
     }
 
@@ -93,7 +113,7 @@ impl HttpContext for Exchange {
         let decision = gate.policy.decide(&request, &Envoy, &mut ());
         gate.metrics.count(&decision);
         if gate.policy.access_log() || gate.policy.only_reports(&decision) {
-            record(&gate.policy, &decision);
+            gate.access_log.write(gate.policy.verdict(&decision), &decision);
         }
         match gate.policy.outcome(&request, &decision) {
             Outcome::Forward(mutations) => {
@@ -134,7 +154,8 @@ fn start(loaded: Loaded) -> Gate {
         warn!("portcullis {name}: the policy has no usable key: only public paths and trusted callers pass");
     }
     let metrics = Metrics::define(&policy, refused_entries.len());
-    Gate { policy, metrics }
+    let access_log = AccessLog::new(policy.name());
+    Gate { policy, metrics, access_log }
 }
 
 /// The reply if a hostcall fails, or if the header pairs cannot be parsed.
@@ -163,20 +184,4 @@ fn forward(map: MapType, mutations: &HeaderMutations<'_>) -> Action {
         HeaderMutation::Set(name, value) => hostcalls::replace_header(map, name, &value),
     });
     if done.is_ok() { Action::Continue } else { send(HOST_FAILED) }
-}
-
-/// Writes the decision to filter state, where access logs read it as `%FILTER_STATE(wasm.portcullis.reason:PLAIN)%`. Used
-/// if the policy has `access_log`, and for requests that `report` mode would have denied.
-#[cold]
-fn record(policy: &Policy, decision: &Decision<'_>) {
-    let write = |name: &str, value: &str| {
-        // The SDK ends the VM if the host rejects the call.
-        let _ = set_property(vec![name], Some(value.as_bytes()));
-    };
-    write("portcullis.decision", policy.verdict(decision));
-    write("portcullis.reason", decision.reason.name());
-    // Written even if empty: a gate before this one may have written another consumer.
-    let caller = decision.caller;
-    write("portcullis.consumer", caller.map_or("", |caller| caller.consumer.name));
-    write("portcullis.key_id", caller.as_ref().map_or("", |caller| caller.key.id()));
 }

@@ -26,11 +26,13 @@ pub struct Options {
     pub wasm_log: &'static str,
     /// Environment variables, in addition to those of the suite.
     pub environment: &'static [(&'static str, &'static str)],
+    /// How long connections of a removed listener may go on, in seconds.
+    pub drain: u32,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { workers: 1, wasm_log: "debug", environment: &[] }
+        Self { workers: 1, wasm_log: "debug", environment: &[], drain: 600 }
     }
 }
 
@@ -88,6 +90,7 @@ impl Envoy {
             .arg("--admin-address-path")
             .arg(directory.path().join(ADMIN))
             .args(["--disable-hot-restart", "--concurrency", &options.workers.to_string()])
+            .args(["--drain-time-s", &options.drain.to_string()])
             .args(["--service-node", "node", "--service-cluster", "cluster", "--file-flush-interval-msec", "100"])
             .args(["--log-level", "warning", "--component-log-level", &format!("wasm:{}", options.wasm_log)]);
         let process = Leashed::start(&command, log);

@@ -18,6 +18,9 @@ use crate::paths;
 /// The hostcall statuses of the proxy-wasm ABI, except 0, which is success.
 pub const FAILURES: std::ops::RangeInclusive<u32> = 1..=12;
 
+/// The clock while a VM starts, in seconds since 1970.
+pub const START: u64 = 1_800_000_000;
+
 const CONTINUE: u32 = 0;
 /// The first root context. Requests and later roots get the following ids.
 const ROOT: u32 = 1;
@@ -84,8 +87,10 @@ struct Host {
     piece: Option<usize>,
     environment: Vec<u8>,
     variables: u32,
-    /// The names of the metrics; an id is an index here.
-    metrics: Vec<String>,
+    /// The names and values of the metrics; an id is an index here.
+    metrics: Vec<(String, u64)>,
+    /// The data that all VMs share, with its version.
+    shared: BTreeMap<String, (Vec<u8>, u32)>,
     stream: Stream,
     reply: Option<Reply>,
     filter_state: BTreeMap<String, String>,
@@ -175,6 +180,7 @@ impl Vm {
             environment: variables.collect::<String>().into_bytes(),
             variables: u32::try_from(environment.len()).expect("few variables"),
             fault,
+            stream: Stream { now: START, ..Stream::default() },
             ..Host::default()
         };
         let mut store = Store::new(program.module.engine(), host);
@@ -228,6 +234,21 @@ impl Vm {
             Ok(_) => Ok(()),
             Err(error) => Err(format!("trap: {error}: {}", self.log().join("\n"))),
         }
+    }
+
+    /// Calls the timer at a time, in seconds since 1970.
+    ///
+    /// # Errors
+    /// If there is a trap.
+    pub fn tick(&mut self, now: u64) -> Result<(), String> {
+        self.store.data_mut().stream.now = now;
+        self.store.data_mut().calls.clear();
+        self.call::<_, ()>("proxy_on_tick", self.root).map_err(|error| error.to_string())
+    }
+
+    /// The value of a metric, if it is defined.
+    pub fn metric(&self, name: &str) -> Option<u64> {
+        self.store.data().metrics.iter().find(|(other, _)| other == name).map(|(_, value)| *value)
     }
 
     /// The log lines since the VM was started, or since the last request began.

@@ -181,6 +181,7 @@ fn the_reference_has_every_metric_and_reason_and_no_other() {
     stage.ask("enforcing", "/", &[("x-api-key", "docs-of-metrics")]);
     let stats = stage.envoy.admin().stats("wasmcustom.").expect("the admin interface answers");
     let general = |name: &String| match name.rsplit_once('.') {
+        Some((group, _)) if group.ends_with(".policy_keys") => format!("{group}.STATE"),
         Some((group, reason)) if Reason::ALL.iter().any(|one| one.name() == reason) => format!("{group}.REASON"),
         _ => name.clone(),
     };

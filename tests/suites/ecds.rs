@@ -115,7 +115,10 @@ fn an_invalid_key_entry_is_skipped() {
     ]);
     fleet.update("main", &text(&document(&keys)));
     poll::until("the new key works", || (fleet.status("main", "ecds-new-key") == 200).then_some(()));
-    assert_eq!((fleet.metric("ecds", "refused_entries"), fleet.metric("ecds", "keys")), (Some(2), Some(1)));
+    assert_eq!(
+        (fleet.metric("ecds", "refused_entries"), fleet.metric("ecds", "policy_keys.usable")),
+        (Some(2), Some(1))
+    );
     assert_eq!(fleet.counters("main")["config_fail"], 0);
     let log = fleet.stage.envoy.log();
     for words in ["consumers[0].keys[1] (id typo)", "consumers[0].keys[2] (id unset)"] {

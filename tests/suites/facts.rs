@@ -256,16 +256,38 @@ fn prometheus_gets_the_documented_names_and_labels() {
     let tags = shown.lines().filter_map(|line| line.trim_start().strip_prefix("- {tag_name: "));
     let tags: Vec<Value> =
         tags.map(|tag| serde_saphyr::from_str(&format!("{{tag_name: {tag}")).expect("a tag is YAML")).collect();
-    assert_eq!(tags.len(), 2, "the reference shows a tag for the gate and one for the reason");
+    assert_eq!(tags.len(), 4, "the reference shows a tag for the gate, the reason, the state and the key");
     let page = |tags: &[Value]| {
-        let stage = changed(&policy("edge", "facts-key"), paths::module(), |document| {
+        let mut policy = policy("edge", "facts-key");
+        policy["key_metrics"] = json!(true);
+        // A state and a reason as ids.
+        for id in ["a-b", "a_b", "policy_keys.usable", "denied.no_credential"] {
+            policy["consumers"][0]["keys"]
+                .as_array_mut()
+                .expect("a list")
+                .push(json!({"id": id, "plaintext": format!("facts-{id}")}));
+        }
+        let stage = changed(&policy, paths::module(), |document| {
             document["stats_config"] = json!({"stats_tags": tags});
         });
         assert_eq!(stage.ask("main", "/x", &[]).0, 401);
+        for key in ["facts-a-b", "facts-a_b", "facts-policy_keys.usable", "facts-denied.no_credential"] {
+            assert_eq!(stage.ask("main", "/x", &[("x-api-key", key)]).0, 200, "{key}");
+        }
         let reply = stage.envoy.admin().get("/stats/prometheus").expect("the admin interface answers");
         String::from_utf8_lossy(&reply.body).into_owned()
     };
     let (plain, labelled) = (page(&[]), page(&tags));
     assert!(plain.contains("\nportcullis_edge_denied_no_credential{} 1\n"), "{plain}");
-    assert!(labelled.contains("\nportcullis_denied{gate=\"edge\",reason=\"no_credential\"} 1\n"), "{labelled}");
+    for line in [
+        r#"portcullis_denied{gate="edge",reason="no_credential"} 1"#,
+        r#"portcullis_mode{gate="edge"} 2"#,
+        r#"portcullis_policy_keys{gate="edge",state="usable"} 5"#,
+        r#"portcullis_key{gate="edge",key="a-b"} 1"#,
+        r#"portcullis_key{gate="edge",key="a_b"} 1"#,
+        r#"portcullis_key{gate="edge",key="policy_keys.usable"} 1"#,
+        r#"portcullis_key{gate="edge",key="denied.no_credential"} 1"#,
+    ] {
+        assert!(labelled.lines().any(|other| other == line), "{line}: {labelled}");
+    }
 }

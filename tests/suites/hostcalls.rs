@@ -220,8 +220,12 @@ fn a_call_that_fails_while_a_policy_is_loaded_opens_nothing() {
     let expected = [
         ("define_metric", &["trap"][..]),
         ("get_buffer_bytes", &["refused", "trap"]),
+        ("get_current_time_nanoseconds", &["trap"]),
+        ("get_shared_data", &["trap"]),
         ("log", &["trap"]),
         ("record_metric", &["trap"]),
+        ("set_shared_data", &["trap"]),
+        ("set_tick_period_milliseconds", &["trap"]),
     ];
     let expected = expected.map(|(name, how)| (name.to_owned(), how.iter().copied().collect()));
     assert_eq!(stopped_by, BTreeMap::from(expected));

@@ -184,7 +184,7 @@ fn a_first_gate_reports_and_denies_nobody() {
     let stats = proxy.envoy.admin().stats("wasmcustom.portcullis.shop.").expect("the admin interface answers");
     let count = |name: &str| stats[&format!("wasmcustom.portcullis.shop.{name}")];
     assert_eq!((count("reported.no_credential"), count("reported.unknown_key")), (1, 1));
-    assert_eq!((count("allowed.key"), count("enforcing")), (1, 0));
+    assert_eq!((count("allowed.key"), count("mode")), (1, 1));
 }
 
 /// The last step of the roll-out in the guide: the same plugin without its `mode` replaces the one that reports.

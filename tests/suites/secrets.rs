@@ -138,7 +138,10 @@ fn the_metrics_are_a_fixed_set_whatever_callers_send() {
                 let group = if reason.is_allowed() { "allowed" } else { denied };
                 format!("{group}.{}", reason.name())
             });
-            let gauges = ["policy_digest", "keys", "refused_entries", "enforcing"].map(str::to_owned);
+            let gauges = ["policy_digest", "refused_entries", "mode", "loaded_at_seconds", "instances"];
+            let states = ["usable", "disabled", "expired", "not_yet_valid"].map(|state| format!("policy_keys.{state}"));
+            let gauges = gauges.into_iter().chain(["next_key_expiry_seconds", "enforcing", "keys"]).map(str::to_owned);
+            let gauges = gauges.chain(states);
             counters.chain(gauges).map(move |name| format!("wasmcustom.portcullis.{mode}.{name}"))
         })
         .collect();

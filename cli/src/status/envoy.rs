@@ -35,12 +35,18 @@ pub(super) struct Envoy {
 pub(super) struct Gate {
     /// 48 bits of the digest of the policy that it serves.
     pub(super) digest: u64,
-    /// The number of keys that work.
-    pub(super) keys: u64,
+    /// The number of keys by state (`usable`, `disabled`, `expired`, `not_yet_valid`).
+    pub(super) keys: BTreeMap<String, u64>,
     /// The number of key entries that were refused.
     pub(super) refused_entries: u64,
-    /// Whether its mode is `enforce`.
-    pub(super) is_enforcing: bool,
+    /// Its mode: 0 for `disabled`, 1 for `report`, 2 for `enforce`. A gate of before 2026-12 does not tell.
+    pub(super) mode: Option<u64>,
+    /// How many of it are loaded: one for each worker, and one for the main thread.
+    pub(super) instances: u64,
+    /// When a policy was last loaded, in seconds since 1970.
+    pub(super) loaded_at: u64,
+    /// The next expiry of a key, in seconds since 1970; 0 for none.
+    pub(super) next_key_expiry: u64,
     /// Decisions since Envoy started, by outcome (`allowed`, `denied`, `reported`) and reason.
     pub(super) decisions: BTreeMap<String, BTreeMap<String, u64>>,
     /// Uses of each key since Envoy started, by its id; empty without `key_metrics`.
@@ -122,7 +128,8 @@ impl Envoy {
                 Some(serves) if ![*digest, *digest_in_run].contains(&serves.digest) => {
                     let mut versions = self.updates.values().map(|updates| updates.version.as_str());
                     let chosen = versions.find_map(|version| Served::chosen_in(version, *digest));
-                    let has_lost_keys = !has_store && usize::try_from(serves.keys).is_ok_and(|served| served > *keys);
+                    let has_lost_keys =
+                        !has_store && usize::try_from(serves.key_count()).is_ok_and(|served| served > *keys);
                     let store = if has_lost_keys { VANISHED } else { "" };
                     findings.push(match chosen {
                         Some(chosen) => format!("gate {gate} serves {file} with changes by `portcullis run`: {chosen}"),
@@ -166,13 +173,24 @@ impl Envoy {
 }
 
 impl Gate {
+    /// The number of its keys in all states.
+    pub(super) fn key_count(&self) -> u64 {
+        self.keys.values().fold(0, |sum, count| sum.saturating_add(*count))
+    }
+
     fn note(&mut self, name: &str, value: u64) {
         match name {
             "policy_digest" => self.digest = value,
-            "keys" => self.keys = value,
             "refused_entries" => self.refused_entries = value,
-            "enforcing" => self.is_enforcing = value == 1,
+            "mode" => self.mode = Some(value),
+            "instances" => self.instances = value,
+            "loaded_at_seconds" => self.loaded_at = value,
+            "next_key_expiry_seconds" => self.next_key_expiry = value,
             _ => {
+                if let Some(state) = name.strip_prefix("policy_keys.") {
+                    self.keys.insert(printable(state), value);
+                    return;
+                }
                 if let Some(id) = name.strip_prefix("key.").filter(|_| value > 0) {
                     self.key_uses.insert(printable(id), value);
                     return;

@@ -90,7 +90,7 @@ fn grouped(answers: &[Answer]) -> Table {
             Ok((envoy, _)) if envoy.gates.is_empty() => add(["-", "no gate", "-", "-", &envoy.version], admin),
             Ok((envoy, _)) => {
                 for (name, gate) in &envoy.gates {
-                    let keys = gate.keys.to_string();
+                    let keys = gate.key_count().to_string();
                     add([name, &digest(gate.digest), mode(gate), &keys, &envoy.version], admin);
                 }
             }
@@ -115,8 +115,6 @@ fn row(envoy: &Envoy, name: &str, gate: &Gate) -> [String; 7] {
     } else {
         envoy.updates.values().fold(0_u64, |sum, updates| sum.saturating_add(updates.refused)).to_string()
     };
-    let refused_entries = Some(gate.refused_entries).filter(|count| *count > 0);
-    let keys = refused_entries.map_or(String::new(), |count| format!(", {count} refused"));
     let decisions: Vec<String> = gate
         .decisions
         .iter()
@@ -127,7 +125,7 @@ fn row(envoy: &Envoy, name: &str, gate: &Gate) -> [String; 7] {
         name.to_owned(),
         format!("{:012x}", gate.digest),
         mode(gate).to_owned(),
-        format!("{}{keys}", gate.keys),
+        keys(gate),
         refused,
         if decisions.is_empty() { "none yet".to_owned() } else { decisions.join("\n") },
         // No key was used, or uses are not counted.
@@ -135,9 +133,21 @@ fn row(envoy: &Envoy, name: &str, gate: &Gate) -> [String; 7] {
     ]
 }
 
-/// The mode, as far as the gauge shows it.
+/// The number of keys, and of those that do not work.
+fn keys(gate: &Gate) -> String {
+    let broken = gate.keys.iter().filter(|(state, _)| *state != "usable");
+    let broken = broken.map(|(state, count)| (state.replace('_', " "), *count));
+    let broken = broken.chain([("refused".to_owned(), gate.refused_entries)]).filter(|(_, count)| *count > 0);
+    broken.fold(gate.key_count().to_string(), |text, (state, count)| format!("{text}, {count} {state}"))
+}
+
 fn mode(gate: &Gate) -> &'static str {
-    if gate.is_enforcing { "enforce" } else { "report or disabled" }
+    match gate.mode {
+        Some(0) => "disabled",
+        Some(1) => "report",
+        Some(_) => "enforce",
+        None => "-",
+    }
 }
 
 /// Prints the same as JSON.
@@ -157,8 +167,9 @@ fn answer(Answer { admin, envoy }: &Answer) -> Value {
     };
     let gates = envoy.gates.iter().map(|(name, gate)| {
         json!({
-            "name": name, "digest": digest(gate.digest), "mode": mode(gate), "keys": gate.keys,
-            "refused_entries": gate.refused_entries, "decisions": gate.decisions, "key_uses": gate.key_uses,
+            "name": name, "digest": digest(gate.digest), "mode": mode(gate), "keys": gate.key_count(),
+            "keys_by_state": gate.keys, "instances": gate.instances, "loaded_at": gate.loaded_at,
+            "next_key_expiry": gate.next_key_expiry, "refused_entries": gate.refused_entries, "decisions": gate.decisions, "key_uses": gate.key_uses,
         })
     });
     let updates = envoy.updates.iter().map(|(name, updates)| {

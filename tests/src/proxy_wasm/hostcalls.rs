@@ -9,6 +9,7 @@ use crate::message::{Pair, Reply};
 const OK: u32 = 0;
 const NOT_FOUND: u32 = 1;
 const BAD_ARGUMENT: u32 = 2;
+const CAS_MISMATCH: u32 = 8;
 const REQUEST_HEADERS: u32 = 0;
 const REQUEST_TRAILERS: u32 = 1;
 const PLUGIN_CONFIGURATION: u32 = 7;
@@ -26,10 +27,15 @@ pub(super) fn define(linker: &mut Linker<Host>) -> Result<(), LinkerError> {
     // Modules from before 2026-12, with which the benchmark compares, ask which contexts exist.
     linker.func_wrap("env", "proxy_set_effective_context", |_: Caller<'_, Host>, _: u32| OK)?;
     linker.func_wrap("env", "proxy_define_metric", define_metric)?;
-    linker.func_wrap("env", "proxy_record_metric", |host: Caller<'_, Host>, id, _: u64| metric(host, "record", id))?;
-    linker.func_wrap("env", "proxy_increment_metric", |host: Caller<'_, Host>, id, _: i64| {
-        metric(host, "increment", id)
+    linker.func_wrap("env", "proxy_record_metric", |host: Caller<'_, Host>, id, value: u64| {
+        metric(host, "record", id, |_| value)
     })?;
+    linker.func_wrap("env", "proxy_increment_metric", |host: Caller<'_, Host>, id, by: i64| {
+        metric(host, "increment", id, |value| value.wrapping_add_signed(by))
+    })?;
+    linker.func_wrap("env", "proxy_get_shared_data", get_shared_data)?;
+    linker.func_wrap("env", "proxy_set_shared_data", set_shared_data)?;
+    linker.func_wrap("env", "proxy_set_tick_period_milliseconds", set_tick_period)?;
     linker.func_wrap("env", "proxy_send_local_response", send_local_response)?;
     linker.func_wrap("wasi_snapshot_preview1", "environ_sizes_get", environ_sizes_get)?;
     linker.func_wrap("wasi_snapshot_preview1", "environ_get", environ_get)?;
@@ -136,17 +142,53 @@ fn define_metric(mut host: Caller<'_, Host>, _kind: u32, name: u32, name_size: u
     let name = text(&host, name, name_size)?;
     answer(&mut host, "define_metric", &name, |host| {
         let next = u32::try_from(host.data().metrics.len()).expect("few metrics");
-        host.data_mut().metrics.push(name.clone());
+        host.data_mut().metrics.push((name.clone(), 0));
         write(host, id, &next.to_le_bytes())?;
         Ok(OK)
     })
 }
 
-fn metric(mut host: Caller<'_, Host>, verb: &str, id: u32) -> Answer {
-    let name = host.data().metrics.get(index(id)).cloned();
-    answer(&mut host, &format!("{verb}_metric"), name.as_deref().unwrap_or("?"), |_| {
-        Ok(if name.is_some() { OK } else { NOT_FOUND })
+fn metric(mut host: Caller<'_, Host>, verb: &str, id: u32, change: impl FnOnce(u64) -> u64) -> Answer {
+    let name = host.data().metrics.get(index(id)).map(|(name, _)| name.clone());
+    answer(&mut host, &format!("{verb}_metric"), name.as_deref().unwrap_or("?"), |host| {
+        let Some((_, value)) = host.data_mut().metrics.get_mut(index(id)) else { return Ok(NOT_FOUND) };
+        *value = change(*value);
+        Ok(OK)
     })
+}
+
+fn get_shared_data(mut host: Caller<'_, Host>, key: u32, key_size: u32, data: u32, size: u32, version: u32) -> Answer {
+    let key = text(&host, key, key_size)?;
+    answer(&mut host, "get_shared_data", &key, |host| match host.data().shared.get(&key).cloned() {
+        Some((value, current)) => {
+            write(host, version, &current.to_le_bytes())?;
+            give(host, &value, data, size)
+        }
+        None => Ok(NOT_FOUND),
+    })
+}
+
+fn set_shared_data(
+    mut host: Caller<'_, Host>,
+    key: u32,
+    key_size: u32,
+    value: u32,
+    value_size: u32,
+    version: u32,
+) -> Answer {
+    let (key, value) = (text(&host, key, key_size)?, read(&host, value, value_size)?);
+    answer(&mut host, "set_shared_data", &key, |host| {
+        let current = host.data().shared.get(&key).map_or(0, |(_, version)| *version);
+        if version != 0 && version != current {
+            return Ok(CAS_MISMATCH);
+        }
+        host.data_mut().shared.insert(key.clone(), (value, current + 1));
+        Ok(OK)
+    })
+}
+
+fn set_tick_period(mut host: Caller<'_, Host>, milliseconds: u32) -> Answer {
+    answer(&mut host, "set_tick_period_milliseconds", &milliseconds.to_string(), |_| Ok(OK))
 }
 
 /// The gRPC status is always -1: Envoy derives it from the HTTP status.
