@@ -126,6 +126,9 @@ fn envoys_that_serve_the_policy_of_the_files_are_well() {
     ] {
         assert!(output.contains(&words), "no `{words}` in:\n{output}");
     }
+    // One worker, and the main thread.
+    poll::until("all instances are counted", || (one.metric("status", "instances") == Some(2)).then_some(()));
+    let loaded = one.metric("status", "loaded_at_seconds").expect("a gauge");
     let (code, answer) = json_status(&[], &[admin(&one)]);
     let envoy = &answer["envoys"][0];
     assert_eq!(
@@ -134,6 +137,8 @@ fn envoys_that_serve_the_policy_of_the_files_are_well() {
             0,
             &json!([{
                 "name": "status", "digest": digest, "mode": "enforce", "keys": 1, "refused_entries": 0,
+                "keys_by_state": {"usable": 1, "disabled": 0, "expired": 0, "not_yet_valid": 0},
+                "instances": 2, "loaded_at": loaded, "next_key_expiry": 0,
                 "decisions": {"allowed": {"key": 1}, "denied": {"unknown_key": 1}}, "key_uses": {},
             }])
         )
@@ -237,7 +242,7 @@ fn a_gate_without_a_policy_and_refused_keys_are_told() {
     let (code, output, _) = status(&[], &[admin(&fleet)]);
     assert_eq!(code, 1, "{output}");
     assert!(output.contains("gate status: 1 key entry is refused: Envoy's log says why"), "{output}");
-    assert!(output.contains("report or disabled") && output.contains("1, 1 refused"), "{output}");
+    assert!(output.contains(" report ") && output.contains(" 1, 1 refused "), "{output}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! HTTP client for Envoy's admin interface, at an address or on a Unix socket.
+//! HTTP client for Envoy's admin interface, at an address or on a Unix socket, and for Prometheus.
 
 mod socket;
 
@@ -21,12 +21,14 @@ pub(crate) enum Client {
     Url(String),
     /// At a Unix socket.
     Socket(PathBuf),
+    /// Prometheus, at a URL that may have a path.
+    Prometheus(String),
 }
 
 impl fmt::Display for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Url(url) => f.write_str(url),
+            Self::Url(url) | Self::Prometheus(url) => f.write_str(url),
             Self::Socket(path) => path.display().fmt(f),
         }
     }
@@ -63,13 +65,33 @@ impl Client {
         }
     }
 
+    /// Reads the URL of a Prometheus, such as `http://127.0.0.1:9090`.
+    ///
+    /// # Errors
+    /// If it is anything else. A possible password is not shown.
+    pub(crate) fn prometheus(text: &str) -> Result<Self> {
+        if text.contains('@') {
+            bail!("--prometheus: invalid URL (not shown): user and password are not supported");
+        }
+        let uri: Option<Uri> = text.parse().ok();
+        match uri.filter(|uri| uri.host().is_some() && uri.query().is_none()) {
+            Some(uri) if uri.scheme_str() == Some("http") => {
+                Ok(Self::Prometheus(text.trim_end_matches('/').to_owned()))
+            }
+            _ => bail!(
+                "--prometheus {text}: expected http://HOST:PORT, such as http://127.0.0.1:9090 (if it has TLS or a \
+                 password: kubectl port-forward, or an SSH tunnel)"
+            ),
+        }
+    }
+
     /// Gets a page as JSON.
     ///
     /// # Errors
     /// As [`text`](Self::text), and a page that is not JSON.
     pub(crate) fn json(&self, page: &str, query: &[(&str, &str)], timeout: Duration) -> Result<Value> {
         serde_json::from_str(&self.text(page, query, timeout)?)
-            .with_context(|| format!("its answer to {page} is not JSON: is this Envoy's admin interface?"))
+            .with_context(|| format!("its answer to {page} is not JSON: {}", self.is_this()))
     }
 
     /// Gets a page.
@@ -78,7 +100,7 @@ impl Client {
     /// If there is no connection, no answer in time, or a status other than 200.
     pub(crate) fn text(&self, page: &str, query: &[(&str, &str)], timeout: Duration) -> Result<String> {
         let request = self.agent(timeout).get(self.url(page)).query_pairs(query.iter().copied());
-        body(request.call(), page, timeout)
+        self.body(request.call(), page, timeout)
     }
 
     /// Sends a POST request to a page.
@@ -86,7 +108,7 @@ impl Client {
     /// # Errors
     /// As [`text`](Self::text).
     pub(crate) fn post(&self, page: &str, timeout: Duration) -> Result<()> {
-        body(self.agent(timeout).post(self.url(page)).send_empty(), page, timeout).map(drop)
+        self.body(self.agent(timeout).post(self.url(page)).send_empty(), page, timeout).map(drop)
     }
 
     fn agent(&self, timeout: Duration) -> Agent {
@@ -98,43 +120,56 @@ impl Client {
             .proxy(None)
             .build();
         match self {
-            Self::Url(_) => config.new_agent(),
+            Self::Url(_) | Self::Prometheus(_) => config.new_agent(),
             Self::Socket(path) => Agent::with_parts(config, Socket(path.clone()), DefaultResolver::default()),
         }
     }
 
     fn url(&self, page: &str) -> String {
         match self {
-            Self::Url(url) => format!("{url}{page}"),
+            Self::Url(url) | Self::Prometheus(url) => format!("{url}{page}"),
             // The address is not used.
             Self::Socket(_) => format!("http://127.0.0.1{page}"),
         }
     }
-}
 
-fn body(response: Result<Response<ureq::Body>, ureq::Error>, page: &str, timeout: Duration) -> Result<String> {
-    let mut response = response.map_err(|error| explain(error, timeout))?;
-    let body = response.body_mut().with_config().limit(LARGEST).read_to_string();
-    let body = body.map_err(|error| explain(error, timeout))?;
-    if response.status() != 200 {
-        bail!("it answers {page} with {}: is this Envoy's admin interface?", response.status());
+    fn body(
+        &self,
+        response: Result<Response<ureq::Body>, ureq::Error>,
+        page: &str,
+        timeout: Duration,
+    ) -> Result<String> {
+        let mut response = response.map_err(|error| self.explain(error, timeout))?;
+        let body = response.body_mut().with_config().limit(LARGEST).read_to_string();
+        let body = body.map_err(|error| self.explain(error, timeout))?;
+        if response.status() != 200 {
+            bail!("it answers {page} with {}: {}", response.status(), self.is_this());
+        }
+        Ok(body)
     }
-    Ok(body)
+
+    fn is_this(&self) -> &'static str {
+        match self {
+            Self::Prometheus(_) => "is this Prometheus?",
+            _ => "is this Envoy's admin interface?",
+        }
+    }
+
+    fn explain(&self, error: ureq::Error, timeout: Duration) -> anyhow::Error {
+        match error {
+            ureq::Error::Timeout(_) => anyhow!("it does not answer within {} s", timeout.as_secs()),
+            ureq::Error::Io(error) if matches!(self, Self::Prometheus(_)) => anyhow!("it cannot be reached: {error}"),
+            ureq::Error::Io(error) => anyhow!(
+                "it cannot be reached: {error} (`portcullis run` has an admin interface there with --admin ADDRESS:PORT)"
+            ),
+            ureq::Error::HostNotFound => anyhow!("host not found"),
+            error => anyhow!("its answer is not valid HTTP: {error}"),
+        }
+    }
 }
 
 /// The maximum size of a page, in bytes.
 const LARGEST: u64 = 64 << 20;
-
-fn explain(error: ureq::Error, timeout: Duration) -> anyhow::Error {
-    match error {
-        ureq::Error::Timeout(_) => anyhow!("it does not answer within {} s", timeout.as_secs()),
-        ureq::Error::Io(error) => anyhow!(
-            "it cannot be reached: {error} (`portcullis run` has an admin interface there with --admin ADDRESS:PORT)"
-        ),
-        ureq::Error::HostNotFound => anyhow!("host not found"),
-        error => anyhow!("its answer is not valid HTTP: {error}"),
-    }
-}
 
 #[cfg(test)]
 mod tests {

@@ -18,9 +18,9 @@ use crate::output::printable;
 use crate::served::Served;
 
 /// A running Envoy.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Envoy {
-    /// Its version, such as `1.40.0`.
+    /// Its version, such as `1.40.0`; empty if it is not known.
     pub(super) version: String,
     /// Its uptime in seconds.
     pub(super) uptime: i64,
@@ -110,10 +110,15 @@ impl Envoy {
 
     fn note(&mut self, name: &str, value: &Value) {
         if let Some((gate, name)) = name.strip_prefix(GATE).and_then(|rest| rest.split_once('.')) {
-            self.gates.entry(printable(gate)).or_default().note(name, value.as_u64().unwrap_or_default());
+            self.note_gate(gate, name, value.as_u64().unwrap_or_default());
         } else if let Some((filter, name)) = name.strip_prefix(UPDATES).and_then(|rest| rest.rsplit_once('.')) {
             self.updates.entry(printable(filter)).or_default().note(name, value);
         }
+    }
+
+    /// Notes a statistic of a gate.
+    pub(super) fn note_gate(&mut self, gate: &str, name: &str, value: u64) {
+        self.gates.entry(printable(gate)).or_default().note(name, value);
     }
 
     /// Returns the problems of this Envoy, as messages that follow its address.
@@ -124,14 +129,15 @@ impl Envoy {
             names.push("none");
         }
         match expected {
-            Some(ExpectedPolicy { file, gate, digest, digest_in_run, keys, has_store }) => match self.gates.get(gate) {
-                Some(serves) if ![*digest, *digest_in_run].contains(&serves.digest) => {
-                    let mut versions = self.updates.values().map(|updates| updates.version.as_str());
-                    let chosen = versions.find_map(|version| Served::chosen_in(version, *digest));
-                    let has_lost_keys =
-                        !has_store && usize::try_from(serves.key_count()).is_ok_and(|served| served > *keys);
-                    let store = if has_lost_keys { VANISHED } else { "" };
-                    findings.push(match chosen {
+            Some(ExpectedPolicy { file, gate, digest, digest_in_run, keys, has_store }) => {
+                match self.gates.get(gate).or_else(|| self.gates.get(&gate.replace('-', "_"))) {
+                    Some(serves) if ![*digest, *digest_in_run].contains(&serves.digest) => {
+                        let mut versions = self.updates.values().map(|updates| updates.version.as_str());
+                        let chosen = versions.find_map(|version| Served::chosen_in(version, *digest));
+                        let has_lost_keys =
+                            !has_store && usize::try_from(serves.key_count()).is_ok_and(|served| served > *keys);
+                        let store = if has_lost_keys { VANISHED } else { "" };
+                        findings.push(match chosen {
                         Some(chosen) => format!("gate {gate} serves {file} with changes by `portcullis run`: {chosen}"),
                         None => format!(
                             "gate {gate} serves policy {:012x}, but {file} has policy {digest:012x}: render and deliver it \
@@ -139,10 +145,11 @@ impl Envoy {
                             serves.digest
                         ),
                     });
+                    }
+                    Some(_) => {}
+                    None => findings.push(format!("gate {gate} of {file} not found (gates: {})", names.join(", "))),
                 }
-                Some(_) => {}
-                None => findings.push(format!("gate {gate} of {file} not found (gates: {})", names.join(", "))),
-            },
+            }
             None if self.gates.is_empty() => {
                 findings.push(
                     "no gate found: check that the filter is in Envoy's configuration, and that Envoy keeps its \

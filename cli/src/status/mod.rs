@@ -1,6 +1,7 @@
 //! `portcullis status`: shows which policy running Envoys serve, and what they refused.
 
 mod envoy;
+mod prometheus;
 mod report;
 
 use std::collections::BTreeMap;
@@ -22,6 +23,7 @@ const EXAMPLES: &str = "Examples:
       --admin http://10.0.0.8:9901
   portcullis status policy.yaml --output json
   portcullis status policy.yaml --admin-file envoys.txt
+  portcullis status policy.yaml --prometheus http://127.0.0.1:9090
 
 Envoy counts the uses of each key only with `key_metrics: true` in the policy.
 
@@ -50,7 +52,10 @@ pub(crate) struct Status {
     /// A file with the admin interfaces of more Envoys, one on each line; - is standard input
     #[arg(long, value_name = "FILE")]
     admin_file: Option<PathBuf>,
-    /// How long an Envoy may take to answer
+    /// Ask Prometheus about all Envoys that it scrapes, instead of the Envoys
+    #[arg(long, value_name = "URL", conflicts_with_all = ["admin", "admin_file"])]
+    prometheus: Option<String>,
+    /// How long an Envoy, or Prometheus, may take to answer
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = clap::value_parser!(u64).range(1..=600))]
     timeout: u64,
     /// The output format
@@ -76,7 +81,8 @@ pub(crate) struct ExpectedPolicy {
 
 /// The result of querying one Envoy.
 struct Answer {
-    admin: Client,
+    /// Its admin interface, or its `instance` in Prometheus.
+    admin: String,
     /// Its state and its problems, or why it did not answer.
     envoy: Result<(Envoy, Vec<String>)>,
 }
@@ -84,30 +90,10 @@ struct Answer {
 impl Status {
     pub(crate) fn run(self) -> Result<bool> {
         let expected = self.expected()?;
-        let mut admins = self.admin.iter().map(|text| Client::parse(text)).collect::<Result<Vec<_>>>()?;
-        if let Some(file) = &self.admin_file {
-            admins.extend(admins_in(file)?);
-        }
-        let timeout = Duration::from_secs(self.timeout);
-        // One thread for each, so that several that do not answer take no longer than one.
-        let answers = std::thread::scope(|scope| {
-            let asked: Vec<_> = admins
-                .into_iter()
-                .map(|admin| {
-                    let expected = expected.as_ref();
-                    let thread = scope.spawn({
-                        let admin = admin.clone();
-                        move || Envoy::ask(&admin, timeout).map(|envoy| envoy.examined(expected))
-                    });
-                    (admin, thread)
-                })
-                .collect();
-            let answer = |(admin, thread): (Client, std::thread::ScopedJoinHandle<'_, _>)| {
-                let envoy = thread.join().unwrap_or_else(|_| Err(anyhow!("internal error while querying it")));
-                Answer { admin, envoy }
-            };
-            asked.into_iter().map(answer).collect::<Vec<_>>()
-        });
+        let answers = match &self.prometheus {
+            Some(url) => self.answers_of_prometheus(url, expected.as_ref())?,
+            None => self.answers(expected.as_ref())?,
+        };
         let differences = if expected.is_none() { differences(&answers) } else { Vec::new() };
         match self.output {
             Output::Text => report::text(&answers, expected.as_ref(), &differences)?,
@@ -120,6 +106,36 @@ impl Status {
             }
             dead => bail!("{dead} of {} did not answer", crate::output::count(answers.len(), "Envoy")),
         }
+    }
+
+    /// Asks every Envoy.
+    fn answers(&self, expected: Option<&ExpectedPolicy>) -> Result<Vec<Answer>> {
+        let mut admins = self.admin.iter().map(|text| Client::parse(text)).collect::<Result<Vec<_>>>()?;
+        if let Some(file) = &self.admin_file {
+            admins.extend(admins_in(file)?);
+        }
+        let timeout = Duration::from_secs(self.timeout);
+        // One thread for each, so that several that do not answer take no longer than one.
+        Ok(std::thread::scope(|scope| {
+            let ask = |admin: Client| {
+                let name = admin.to_string();
+                (name, scope.spawn(move || Envoy::ask(&admin, timeout).map(|envoy| envoy.examined(expected))))
+            };
+            let asked: Vec<_> = admins.into_iter().map(ask).collect();
+            let answer = |(admin, thread): (String, std::thread::ScopedJoinHandle<'_, _>)| {
+                let envoy = thread.join().unwrap_or_else(|_| Err(anyhow!("internal error while querying it")));
+                Answer { admin, envoy }
+            };
+            asked.into_iter().map(answer).collect()
+        }))
+    }
+
+    fn answers_of_prometheus(&self, url: &str, expected: Option<&ExpectedPolicy>) -> Result<Vec<Answer>> {
+        let client = Client::prometheus(url)?;
+        let envoys = prometheus::ask(&client, Duration::from_secs(self.timeout));
+        let envoys = envoys.with_context(|| format!("--prometheus {client}"))?;
+        let answer = |(admin, envoy): (String, Envoy)| Answer { admin, envoy: Ok(envoy.examined(expected)) };
+        Ok(envoys.into_iter().map(answer).collect())
     }
 
     fn expected(&self) -> Result<Option<ExpectedPolicy>> {

@@ -9,7 +9,6 @@ use serde_json::{Value, json};
 
 use super::envoy::{Envoy, Gate};
 use super::{Answer, ExpectedPolicy};
-use crate::admin::Client;
 use crate::output::{GREEN, RED, print, print_table};
 use crate::when::Span;
 
@@ -67,7 +66,7 @@ fn single(answers: &[Answer]) -> Table {
             table.add_row([admin.to_string(), "-".to_owned()]);
             continue;
         };
-        let begin = [admin.to_string(), envoy.version.clone(), Span::seconds(envoy.uptime).to_string()];
+        let begin = [admin.to_string(), version(envoy).to_owned(), Span::seconds(envoy.uptime).to_string()];
         for (name, gate) in &envoy.gates {
             table.add_row(begin.iter().cloned().chain(row(envoy, name, gate)));
         }
@@ -81,17 +80,17 @@ fn single(answers: &[Answer]) -> Table {
 /// A row for all Envoys whose gate has the same state, the largest group first.
 fn grouped(answers: &[Answer]) -> Table {
     let mut groups: BTreeMap<[String; 5], Vec<String>> = BTreeMap::new();
-    let mut add = |state: [&str; 5], admin: &Client| {
+    let mut add = |state: [&str; 5], admin: &str| {
         groups.entry(state.map(str::to_owned)).or_default().push(admin.to_string());
     };
     for Answer { admin, envoy } in answers {
         match envoy {
             Err(_) => add(["-", "no answer", "-", "-", "-"], admin),
-            Ok((envoy, _)) if envoy.gates.is_empty() => add(["-", "no gate", "-", "-", &envoy.version], admin),
+            Ok((envoy, _)) if envoy.gates.is_empty() => add(["-", "no gate", "-", "-", version(envoy)], admin),
             Ok((envoy, _)) => {
                 for (name, gate) in &envoy.gates {
                     let keys = gate.key_count().to_string();
-                    add([name, &digest(gate.digest), mode(gate), &keys, &envoy.version], admin);
+                    add([name, &digest(gate.digest), mode(gate), &keys, version(envoy)], admin);
                 }
             }
         }
@@ -106,6 +105,10 @@ fn grouped(answers: &[Answer]) -> Table {
         table.add_row([admins.len().to_string()].into_iter().chain(state).chain([first]));
     }
     table
+}
+
+fn version(envoy: &Envoy) -> &str {
+    if envoy.version.is_empty() { "-" } else { &envoy.version }
 }
 
 fn row(envoy: &Envoy, name: &str, gate: &Gate) -> [String; 7] {
