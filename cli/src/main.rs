@@ -65,7 +65,7 @@ enum Command {
     /// Import keys and settings from another system
     Import(import::Import),
     /// Write the policy and its keys as configuration for Envoy, Istio or Envoy Gateway
-    Render(render::Render),
+    Render(Box<render::Render>),
     /// Decide a request, or a file of test cases, and explain the decision
     Check(Box<check::Check>),
     /// Find errors and risky settings in a policy, and in the configuration around it

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::NAME;
 use super::forwarding::{self, Forwarding};
+use super::limits::Limits;
 use super::service::Service;
 use crate::yaml::Node;
 
@@ -27,6 +28,8 @@ pub(crate) struct Proxy {
     pub gate: Gate,
     /// How requests reach the service.
     pub forwarding: Forwarding,
+    /// How many requests a consumer may make, if there is a limit.
+    pub limits: Option<Limits>,
     /// The format of Envoy's access log on standard output, if there is one.
     pub access_log: Option<String>,
 }
@@ -166,7 +169,12 @@ fn connection_manager(proxy: &Proxy) -> Node {
         "name": "envoy.filters.http.router",
         "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"},
     });
-    Node::from(manager).with("http_filters", Node::list([filter(&proxy.gate), router.into()]))
+    let limits = proxy.limits.as_ref().map(|limits| {
+        manager["local_reply_config"] = limits.replies();
+        Node::from(limits.filter())
+    });
+    let filters = [filter(&proxy.gate)].into_iter().chain(limits).chain([router.into()]);
+    Node::from(manager).with("http_filters", Node::list(filters))
 }
 
 /// The settings of a connection manager that normalize requests before the gate.

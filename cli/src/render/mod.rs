@@ -5,6 +5,8 @@ pub(crate) mod envoy;
 pub(crate) mod forwarding;
 mod gateway;
 mod istio;
+mod limit;
+pub(crate) mod limits;
 mod output;
 mod remote;
 pub(crate) mod service;
@@ -25,6 +27,7 @@ use crate::yaml::Node;
 use document::KeylessPolicy;
 use envoy::{Admin, Filter, Gate, Proxy, Tls};
 use forwarding::Forwarding;
+use limits::{LimitOptions, Limits};
 use output::{Format, Source};
 use service::{Service, Trust, TrustOptions};
 use upstream::{Upstream, UpstreamParser};
@@ -72,6 +75,8 @@ enum What {
       --tls-cert chain.pem --tls-key key.pem",
         "portcullis render envoy --upstream 127.0.0.1:5000 \\
       --ecds /etc/portcullis/gate/gate.yaml > envoy.yaml",
+        "portcullis render envoy --upstream 127.0.0.1:5000 --limit 60/min \\
+      --limit gold=600/min > envoy.yaml",
         "portcullis render envoy --upstream https://models.example.com > envoy.yaml",
         "portcullis render envoy --upstream grpc://127.0.0.1:8001 > envoy.yaml",
         "portcullis render envoy --upstream unix:/run/models/service.sock > envoy.yaml"
@@ -178,6 +183,8 @@ struct ProxyArguments {
     tls_key: Option<PathBuf>,
     #[command(flatten)]
     forwarding: Forwarding,
+    #[command(flatten)]
+    limits: LimitOptions,
 }
 
 impl Render {
@@ -195,7 +202,13 @@ impl Render {
             }
             What::Envoy { source, gate, proxy } => {
                 proxy.trust.check(&proxy.upstream)?;
-                let write = |policy: &_| Ok(vec![envoy::bootstrap(&proxy.around(gate.with(policy)))]);
+                let write = |policy: &_| {
+                    let limits = proxy.limits.of(policy)?;
+                    if let (Some(limits), Some(_)) = (&limits, &gate.ecds) {
+                        limits.say_what_they_depend_on();
+                    }
+                    Ok(vec![envoy::bootstrap(&proxy.around(gate.with(policy), limits))])
+                };
                 Ok(gate.say_how_to_get_the_module(source.run(Format::Yaml, write)?))
             }
             What::Istio { source, mesh } => source.run(Format::Yaml, |policy| {
@@ -275,7 +288,7 @@ impl ProxyArguments {
         }
     }
 
-    fn around(&self, gate: Gate) -> Proxy {
+    fn around(&self, gate: Gate, limits: Option<Limits>) -> Proxy {
         let tls = self.tls_cert.clone().zip(self.tls_key.clone());
         Proxy {
             listen: self.listen,
@@ -284,6 +297,7 @@ impl ProxyArguments {
             tls: tls.map(|(certificate, key)| Tls { certificate, key }),
             gate,
             forwarding: self.forwarding.clone(),
+            limits,
             access_log: None,
         }
     }

@@ -124,6 +124,7 @@ impl Live {
             tls: spec.tls.clone(),
             gate: Gate::Discovered { name: NAME.to_owned(), file: file.clone() },
             forwarding: spec.forwarding.clone(),
+            limits: None,
             access_log: Some(access::FORMAT.to_owned()),
         };
         fs::write(&module, module::BYTES)?;

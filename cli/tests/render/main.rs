@@ -91,6 +91,24 @@ fn cases() -> Vec<(&'static str, Vec<&'static str>)> {
                 "0",
             ],
         ),
+        ("envoy-limit.yaml", vec!["envoy", "--upstream", "127.0.0.1:5000", "--limit", "60/min"]),
+        (
+            "envoy-limits.yaml",
+            vec![
+                "envoy",
+                "token/policy.yaml",
+                "--upstream",
+                "127.0.0.1:5000",
+                "--limit",
+                "60/min",
+                "--limit",
+                "predict=100/min",
+                "--limit",
+                "a.b|c=5/s",
+                "--limit",
+                "trial=3/day",
+            ],
+        ),
         ("envoy-https.yaml", vec!["envoy", "--upstream", "https://models.example.com"]),
         ("envoy-https-ca.yaml", vec!["envoy", "--upstream", "HTTPS://[::1]:8443/", "--upstream-ca", "tls/chain.pem"]),
         ("envoy-h2c.yaml", vec!["envoy", "--upstream", "h2c://127.0.0.1:8001"]),
@@ -256,6 +274,12 @@ fn what_whoever_applies_it_should_know_is_said() {
             "portcullis: the gate reads PORTCULLIS_TOKEN, PORTCULLIS_TOKEN_2 from Envoy's environment",
             "portcullis: token/policy.yaml:4:74: plaintext key: only its SHA-256 is rendered",
         ],
+    );
+    let limits = ["envoy", "--upstream", "127.0.0.1:5000", "--limit", "predict=9/s", "--limit", "predicts=9/min"];
+    says(&limits, &["portcullis: --limit: no consumer has the role predicts: did you mean predict?"]);
+    says(
+        &[&limits[..], &["--ecds", "gate.yaml"]].concat(),
+        &["portcullis: the limits read the headers x-portcullis-consumer and x-portcullis-roles: if `upstream`"],
     );
     says(&["filter", "--mode", "disabled"], &["portcullis: mode disabled (from --mode)"]);
     says(

@@ -36,6 +36,22 @@ fn what_cannot_be_meant_is_refused_with_the_fix() {
         (&["envoy", "--upstream", "a:1", "--admin", "9901"], "expected ADDRESS:PORT"),
         (&["envoy", "--upstream", "a:1", "--timeout", "30"], "expected a number with s, min, h"),
         (&["envoy", "--upstream", "a:1", "--idle-timeout", "367d"], "expected at most 366d, or 0 for none"),
+        (
+            &["envoy", "--upstream", "a:1", "--limit", "60"],
+            "expected NUMBER/UNIT with s, min, h or day, such as 60/min",
+        ),
+        (&["envoy", "--upstream", "a:1", "--limit", "60/m"], "m may be minutes or months: write 60/min"),
+        (&["envoy", "--upstream", "a:1", "--limit", "0/s"], "expected 1 to 4294967295 requests"),
+        (&["envoy", "--upstream", "a:1", "--limit", "=60/s"], "invalid role name: expected 1 to 64 visible"),
+        (
+            &["envoy", "--upstream", "a:1", "--limit", "60/min", "--limit", "30/min"],
+            "--limit: two limits without a role, 60/min and 30/min: keep one",
+        ),
+        (
+            &["envoy", "--upstream", "a:1", "--limit", "gold=1/s", "--limit", "9/s", "--limit", "gold=1/s"],
+            "--limit: two limits for role gold, 1/s and 1/s: keep one",
+        ),
+        (&["filter", "--limit", "60/min"], "unexpected argument '--limit'"),
         (&["envoy", "--upstream", "a:1", "--tls-cert", "chain.pem"], "--tls-key <FILE>"),
         (&["filter", "--name", "Not A Name"], "expected lower-case letters"),
         (&["filter", "--watch"], "--output-file <FILE>"),
