@@ -73,7 +73,7 @@ fn filters(document: &mut Value) -> &mut Vec<Value> {
     manager["http_filters"].as_array_mut().expect("a list")
 }
 
-/// A limiting Envoy in front of an upstream. Two workers, so that a test sees whether they share what they count.
+/// A limiting Envoy in front of an upstream.
 struct Limited {
     envoy: Envoy,
     _upstream: Upstream,
@@ -82,25 +82,30 @@ struct Limited {
 impl Limited {
     /// With these limits in a rendered bootstrap.
     fn rendered(limits: &[&str]) -> Self {
-        Self::changed(limits, |_| ())
+        Self::rendered_for(1, limits)
+    }
+
+    /// As [`Limited::rendered`], with that number of workers.
+    fn rendered_for(workers: u32, limits: &[&str]) -> Self {
+        Self::start(&policy(), limits, workers, |_| ())
     }
 
     /// As [`Limited::rendered`], with more members in the policy.
     fn with_policy(more: &str, limits: &[&str]) -> Self {
-        Self::start(&format!("{}{more}", policy()), limits, |_| ())
+        Self::start(&format!("{}{more}", policy()), limits, 1, |_| ())
     }
 
     /// As [`Limited::rendered`], with a change of the bootstrap.
     fn changed(limits: &[&str], change: impl FnOnce(&mut Value)) -> Self {
-        Self::start(&policy(), limits, change)
+        Self::start(&policy(), limits, 1, change)
     }
 
-    fn start(policy: &str, limits: &[&str], change: impl FnOnce(&mut Value)) -> Self {
+    fn start(policy: &str, limits: &[&str], workers: u32, change: impl FnOnce(&mut Value)) -> Self {
         let upstream = Upstream::start();
         let mut document = bootstrap(policy, &upstream, limits);
         change(&mut document);
         CONSUMERS.iter().for_each(|(name, _)| secrets::in_value(&key(name)));
-        let options = Options { workers: 2, ..Options::default() };
+        let options = Options { workers, ..Options::default() };
         Self { envoy: Envoy::start_with(&document, options), _upstream: upstream }
     }
 

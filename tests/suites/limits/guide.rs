@@ -109,6 +109,8 @@ fn trap_requests_without_a_consumer_have_no_bucket() {
     let limited = Limited::with_policy("mode: report\n", &["1/day"]);
     assert_eq!(limited.ask("nobody", 3), [200; 3]);
     assert_eq!(limited.ask("alice", 2), [200, 429], "a control");
+    let limited = Limited::with_policy("mode: disabled\n", &["1/day"]);
+    assert_eq!(limited.ask_with("alice", 3, &[("x-portcullis-consumer", "alice")]), [200; 3], "no gate, no consumer");
 }
 
 #[test]

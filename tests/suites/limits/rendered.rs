@@ -12,8 +12,8 @@ fn body(reply: &Reply) -> Value {
 
 #[test]
 fn a_consumer_beyond_its_limit_gets_429_and_another_does_not() {
-    let limited = Limited::rendered(&["2/day"]);
-    assert_eq!(limited.ask("alice", 4), [200, 200, 429, 429]);
+    let limited = Limited::rendered_for(2, &["2/day"]);
+    assert_eq!(limited.ask("alice", 8), [200, 200, 429, 429, 429, 429, 429, 429], "the workers share its bucket");
     assert_eq!(limited.ask("bob", 3), [200, 200, 429]);
     let reply = limited.send("/v2", &[("x-api-key", &key("alice"))]);
     assert_eq!(reply.header("content-type").as_deref(), Some("application/problem+json"));
