@@ -9,12 +9,13 @@ use comfy_table::{Table, presets};
 use portcullis::Document;
 use serde_json::json;
 
-use crate::files::{EffectivePolicy, StoreFile};
+use crate::files::EffectivePolicy;
 use crate::keys::entry::check_no_key;
 use crate::keys::known::{AllKeys, State};
 use crate::output::{Output, count, note, print, print_table};
 use crate::similar::did_you_mean;
 use crate::store::Locked;
+use crate::store_file::StoreFile;
 use crate::when::{Span, now};
 
 const EXAMPLES: &str = "Examples:
@@ -82,7 +83,11 @@ Exit status: 0 done, 2 usage or input error.")]
 
 impl Consumers {
     pub(crate) fn run(self) -> Result<bool> {
-        let files = &self.files;
+        let named = match &self.command {
+            Command::List { .. } => None,
+            Command::Set { name, .. } | Command::Remove { name, .. } => Some(name.as_str()),
+        };
+        let files = &self.files.of_consumer(named)?;
         match self.command {
             Command::List { output } => list(files, output),
             Command::Set { name, roles, note } => {

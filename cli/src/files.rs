@@ -1,8 +1,8 @@
 //! The policy (`policy.yaml`, written by people), the key store (`keys.json`, written by the command), and the
 //! effective policy that the gate gets: both merged into one document.
 
-use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -12,9 +12,9 @@ use clap::Args;
 use portcullis::document::{Problem, Refusal};
 use portcullis::{Document, Loaded, Policy};
 
-use crate::import::orchestra::NAME as ORCHESTRA;
 use crate::similar::did_you_mean;
-use crate::store::{Locked, Store};
+use crate::store::{Located, Store};
+use crate::teams::{self, Member, Origin, Part, combine};
 use crate::yaml::{Node, Place, Position, Tree};
 
 /// The default file name of the policy.
@@ -23,80 +23,89 @@ pub(crate) const POLICY: &str = "policy.yaml";
 /// The options that select a policy and its key store.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct PolicyFile {
-    /// The policy, as YAML or JSON
-    #[arg(id = "policy", default_value = POLICY, value_name = "POLICY")]
-    pub(crate) file: PathBuf,
-    /// The key store [default: keys.json beside the policy, if it exists]
+    /// The policy, as YAML or JSON; of a platform and its teams: the platform's file first, or their folder
+    #[arg(id = "policy", default_value = POLICY, value_name = "POLICY", num_args = 1..)]
+    pub(crate) files: Vec<PathBuf>,
+    /// The key store of the (first) policy [default: keys.json beside it, if it exists]
     #[arg(long, value_name = "FILE")]
     pub(crate) store: Option<PathBuf>,
 }
 
 impl PolicyFile {
-    /// The path of the policy as it was given.
+    /// Selects one file, or a folder.
+    pub(crate) fn of(file: PathBuf, store: Option<PathBuf>) -> Self {
+        Self { files: vec![file], store }
+    }
+
+    /// The policy as it was given: the folder, or the first file.
     pub(crate) fn path(&self) -> &Path {
-        &self.file
+        self.files.first().map_or(Path::new(POLICY), PathBuf::as_path)
     }
 
-    /// The path of the store, if there is one: as given, or beside the policy.
-    pub(crate) fn store_path(&self) -> Option<PathBuf> {
-        // Not `is_file`: a broken link is not a policy without a store.
-        Some(self.expected_store()).filter(|path| self.store.is_some() || is_there(path))
-    }
-
-    /// The path of the store, which may not exist yet.
-    fn expected_store(&self) -> PathBuf {
-        self.store.clone().unwrap_or_else(|| self.file.with_file_name(Store::NAME))
-    }
-
-    /// Reads both files, and merges them.
+    /// The files, each with its store.
     ///
     /// # Errors
-    /// If a file cannot be read, or where the two contradict each other.
-    pub(crate) fn read(&self) -> Result<EffectivePolicy> {
-        merge(read_policy(&self.file)?, self.read_store()?.as_ref(), &self.file)
+    /// If a folder cannot be read, or if the files do not fit together.
+    pub(crate) fn members(&self) -> Result<Vec<Member>> {
+        teams::members(&self.files, self.store.as_deref())
     }
 
-    fn read_store(&self) -> Result<Option<Store>> {
-        self.store_path().map(|path| Store::read(&path)).transpose()
+    /// The stores that there are; those that were named, also if they do not exist.
+    pub(crate) fn store_paths(&self) -> Vec<PathBuf> {
+        let members = self.members().unwrap_or_default();
+        members.iter().filter_map(Member::store_path).map(Path::to_owned).collect()
+    }
+
+    /// Reads all files, and merges them.
+    ///
+    /// # Errors
+    /// If a file cannot be read, or where they contradict each other.
+    pub(crate) fn read(&self) -> Result<EffectivePolicy> {
+        combine(read_parts(&self.members()?)?)
     }
 
     /// Reads files that are read again whenever they change.
     ///
     /// # Errors
-    /// As [`read`](Self::read), or if the store has vanished: without it, all of its keys would be revoked.
+    /// As [`read`](Self::read), or if a store has vanished: without it, all of its keys would be revoked.
     pub(crate) fn read_again(&self, followed: &Followed) -> Result<EffectivePolicy> {
-        let read = read_policy(&self.file).and_then(|policy| {
-            let store = self.read_store()?;
-            let merged = merge(policy.clone(), store.as_ref(), &self.file);
-            followed.read.replace(Some((policy, store)));
-            merged
+        let members = self.members()?;
+        let read = read_parts(&members).and_then(|parts| {
+            followed.read.replace(Some(parts.clone()));
+            combine(parts)
         });
-        let path = self.expected_store();
-        let is_gone = read.as_ref().map_or_else(|_| !is_there(&path), |merged| !merged.has_store);
-        if followed.had_store.get() && is_gone {
-            let store = path.display();
+        let is_gone =
+            |store: &&PathBuf| read.as_ref().map_or_else(|_| !is_there(store), |merged| !merged.stores.contains(store));
+        let mut had = members.iter().map(|member| &member.store).filter(|store| followed.had(store));
+        if let Some(store) = had.find(is_gone) {
+            let store = store.display();
             bail!(
                 "the key store {store} has vanished: restore it. Its keys are still valid; to revoke them all, use \
                  `portcullis keys remove --all --store {store}`"
             );
         }
         let merged = read?;
-        followed.had_store.set(merged.has_store);
+        followed.had_stores.replace(merged.stores.iter().cloned().collect());
         Ok(merged)
     }
 
-    /// Returns what was accepted last, without what the store has revoked since: a key can be revoked while the policy is
-    /// invalid. What the store has added waits for a valid policy, whose roles and rules may differ. `None` if there was no
-    /// store, or if it cannot be read.
+    /// Returns what was accepted last, without what the stores have revoked since: a key can be revoked while the policy is
+    /// invalid. What they have added waits for a valid policy, whose roles and rules may differ. `None` if there was no
+    /// store, or if none can be read.
     pub(crate) fn accepted_without_revoked(&self, followed: &Followed) -> Option<EffectivePolicy> {
-        let (policy, Some(accepted)) = followed.accepted.borrow().clone()? else { return None };
-        let path = self.expected_store();
-        // A pipe would be waited for.
-        let now = path.is_file().then(|| Store::read(&path).ok())??;
-        merge(policy, Some(&accepted.without_revoked(&now)), &self.file).ok()
+        let mut parts = followed.accepted.borrow().clone()?;
+        let mut has_read = false;
+        for stored in parts.iter_mut().filter_map(|part| part.store.as_mut()) {
+            // A pipe would be waited for.
+            if let Some(now) = stored.file.is_file().then(|| Store::read(&stored.file).ok()).flatten() {
+                stored.store = stored.store.without_revoked(&now);
+                has_read = true;
+            }
+        }
+        if has_read { combine(parts).ok() } else { None }
     }
 
-    /// Reads both files, and compiles the effective policy as the gate does.
+    /// Reads all files, and compiles the effective policy as the gate does.
     ///
     /// # Errors
     /// If the gate would refuse it.
@@ -108,19 +117,30 @@ impl PolicyFile {
 
     /// Every file that [`read`](Self::read) uses, including those that do not exist yet.
     pub(crate) fn files(&self) -> Vec<PathBuf> {
-        vec![self.file.clone(), self.expected_store()]
+        let Ok(members) = self.members() else { return self.files.clone() };
+        members.into_iter().flat_map(|member| [member.file, member.store]).collect()
     }
+}
+
+/// Reads each file, and its store.
+fn read_parts(members: &[Member]) -> Result<Vec<Part>> {
+    let read = |member: &Member| {
+        let policy = read_policy(&member.file)?;
+        let store = member.store_path().map(Located::read).transpose()?;
+        Ok(Part { file: member.file.clone(), policy, store })
+    };
+    members.iter().map(read).collect()
 }
 
 /// What was read of files that are read again whenever they change.
 #[derive(Debug, Default)]
 pub(crate) struct Followed {
-    /// Whether the store existed the last time.
-    had_store: Cell<bool>,
-    /// The policy and the store that were read last.
-    read: RefCell<Option<(Node, Option<Store>)>>,
-    /// The last ones that were accepted.
-    accepted: RefCell<Option<(Node, Option<Store>)>>,
+    /// The stores that existed the last time.
+    had_stores: RefCell<BTreeSet<PathBuf>>,
+    /// What was read last.
+    read: RefCell<Option<Vec<Part>>>,
+    /// What was accepted last.
+    accepted: RefCell<Option<Vec<Part>>>,
 }
 
 impl Followed {
@@ -128,6 +148,10 @@ impl Followed {
     pub(crate) fn accept(&self) {
         let read = self.read.take();
         self.accepted.replace(read);
+    }
+
+    fn had(&self, store: &Path) -> bool {
+        self.had_stores.borrow().contains(store)
     }
 }
 
@@ -144,80 +168,6 @@ pub(crate) fn is_there(path: &Path) -> bool {
     path.symlink_metadata().is_ok()
 }
 
-/// The options that select a key store and its policy.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct StoreFile {
-    /// The key store [default: keys.json, beside the policy if that is given]
-    // Not called `file`: a subcommand with an argument of that name would get this one's value.
-    #[arg(long, value_name = "FILE", global = true)]
-    store: Option<PathBuf>,
-    /// The policy [default: policy.yaml beside the store, if it exists]
-    #[arg(long, value_name = "FILE", global = true)]
-    policy: Option<PathBuf>,
-}
-
-impl StoreFile {
-    /// The path of the store.
-    pub(crate) fn path(&self) -> PathBuf {
-        let beside =
-            || self.policy.as_ref().map_or(PathBuf::from(Store::NAME), |file| file.with_file_name(Store::NAME));
-        self.store.clone().unwrap_or_else(beside)
-    }
-
-    /// Reads the store. If only the policy is there, the store has no key.
-    ///
-    /// # Errors
-    /// If it cannot be read, or if there is neither.
-    pub(crate) fn store(&self) -> Result<Store> {
-        let path = self.path();
-        let is_policy_alone = self.store.is_none() && !is_there(&path) && self.policy_path().is_some();
-        if is_policy_alone { Ok(Store::default()) } else { Store::read(&path) }
-    }
-
-    /// Locks a store that exists.
-    ///
-    /// # Errors
-    /// If it does not exist.
-    pub(crate) fn lock(&self) -> Result<Locked> {
-        let path = self.path();
-        if !path.exists() {
-            // Report a missing store instead of creating a lock for it.
-            Store::read(&path)?;
-        }
-        Locked::open(&path)
-    }
-
-    /// Reads only the policy, if there is one.
-    ///
-    /// # Errors
-    /// If it cannot be read.
-    pub(crate) fn policy(&self) -> Result<Option<EffectivePolicy>> {
-        self.policy_path().map(|file| merge(read_policy(&file)?, None, &file)).transpose()
-    }
-
-    /// A note if keys of the store are probably not used: beside it is Orchestra's file, and no policy.
-    pub(crate) fn unused(&self) -> Option<String> {
-        let store = self.path();
-        let beside = store.with_file_name(ORCHESTRA);
-        let is_alone = self.policy_path().is_none() && beside.is_file();
-        let (store, beside) = (store.display(), beside.display());
-        is_alone.then(|| {
-            format!(
-                "`portcullis run --api-keys {beside}` does not use the keys of {store}: `portcullis import orchestra \
-                 {beside}` takes its keys into the store, for `portcullis run` with a policy"
-            )
-        })
-    }
-
-    /// The path of the policy, if there is one.
-    pub(crate) fn policy_path(&self) -> Option<PathBuf> {
-        self.policy.clone().or_else(|| {
-            let beside = self.path().with_file_name(POLICY);
-            beside.is_file().then_some(beside)
-        })
-    }
-}
-
 /// The document that the gate gets: the policy with the keys and the mode of the store.
 #[derive(Debug, Clone)]
 pub(crate) struct EffectivePolicy {
@@ -227,6 +177,10 @@ pub(crate) struct EffectivePolicy {
     pub(crate) overridden_mode: Option<String>,
     /// Whether it includes a store.
     pub(crate) has_store: bool,
+    /// The stores that it includes, as far as they are files.
+    pub(crate) stores: Vec<PathBuf>,
+    /// What the files of teams have brought.
+    pub(crate) origins: Vec<Origin>,
     file: PathBuf,
 }
 
@@ -253,7 +207,21 @@ impl EffectivePolicy {
     }
 
     fn place_of(&self, refusal: &Refusal) -> Place {
-        Place::new(&self.file, refused_at(&self.node, refusal, self.node.position(&refusal.path)))
+        let Place { file, at } = self.at(&refusal.path);
+        Place { file, at: refused_at(&self.node, refusal, at) }
+    }
+
+    /// The place of `path`: in the first file, or in the file or the store of the team that has brought it.
+    fn at(&self, path: &str) -> Place {
+        let Some(team) = self.origins.iter().find(|origin| origin.has(path)) else {
+            return Place::new(&self.file, self.node.position(path));
+        };
+        let item = path.split_inclusive(']').next().and_then(|item| self.node.at_path(item));
+        match (item.and_then(|item| item.at), &team.store) {
+            (Some(_), _) => Place::new(&team.file, self.node.position(path)),
+            (None, Some(store)) => Place::new(store, None),
+            (None, None) => Place::new(&team.file, None),
+        }
     }
 
     /// Makes it the policy of `portcullis run`, whose line for each request needs the decision.
@@ -263,8 +231,14 @@ impl EffectivePolicy {
 
     /// The place of a key entry, as `FILE:LINE:COLUMN`, if it is not in the store.
     pub(crate) fn place_of_key(&self, path: &str) -> String {
-        let own = self.node.at_path(path).and_then(|key| key.at);
-        own.map_or_else(|| "in the key store".to_owned(), |at| Place::new(&self.file, Some(at)).to_string())
+        if self.node.at_path(path).is_some_and(|key| key.at.is_some()) {
+            return self.place(path);
+        }
+        let team = self.origins.iter().find(|origin| origin.has(path));
+        match team.map_or_else(|| self.stores.first(), |team| team.store.as_ref()) {
+            Some(store) if !self.origins.is_empty() => format!("in the key store {}", store.display()),
+            _ => "in the key store".to_owned(),
+        }
     }
 
     /// The place of a consumer, as `FILE:LINE:COLUMN`, if the policy defines it.
@@ -276,7 +250,12 @@ impl EffectivePolicy {
 
     /// The place of `path`, as `FILE:LINE:COLUMN`.
     pub(crate) fn place(&self, path: &str) -> String {
-        Place::new(&self.file, self.node.position(path)).to_string()
+        self.at(path).to_string()
+    }
+
+    /// The same, if a file has this very value.
+    pub(crate) fn known_place(&self, path: &str) -> Option<String> {
+        self.node.at_path(path)?.at.map(|_| self.place(path))
     }
 }
 
@@ -395,7 +374,14 @@ pub(crate) fn merge(mut policy: Node, store: Option<&Store>, file: &Path) -> Res
             }
         }
     }
-    Ok(EffectivePolicy { node: policy, overridden_mode, has_store: store.is_some(), file: file.to_owned() })
+    Ok(EffectivePolicy {
+        node: policy,
+        overridden_mode,
+        has_store: store.is_some(),
+        stores: Vec::new(),
+        origins: Vec::new(),
+        file: file.to_owned(),
+    })
 }
 
 /// The environment of this process, for `env:` keys.

@@ -24,6 +24,8 @@ mod served;
 mod similar;
 mod status;
 mod store;
+mod store_file;
+mod teams;
 mod watch;
 mod when;
 mod yaml;

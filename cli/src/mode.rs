@@ -8,9 +8,10 @@ use clap::{Args, ValueEnum};
 use portcullis::document::Mode;
 use serde_json::json;
 
-use crate::files::{EffectivePolicy, StoreFile, is_there};
+use crate::files::{EffectivePolicy, is_there};
 use crate::output::{Output, RED, note, print};
 use crate::store::{Locked, Store};
+use crate::store_file::StoreFile;
 
 const EXAMPLES: &str = "Examples:
   portcullis mode status
@@ -89,7 +90,8 @@ fn possible_value(mode: Mode) -> PossibleValue {
 
 impl ModeCommand {
     pub(crate) fn run(self) -> Result<bool> {
-        let (policy, store) = (self.files.policy(), self.files.path());
+        let files = self.files.of_platform()?;
+        let (policy, store) = (files.policy(), files.path());
         if matches!(policy, Ok(None)) && !is_there(&store) {
             // Without a policy and a store there is no gate whose mode could change: report the missing store.
             Store::read(&store)?;
@@ -104,7 +106,7 @@ impl ModeCommand {
             }
         };
         if self.action == Action::Status {
-            let modes = Modes { own, store: self.files.store()?.mode_override };
+            let modes = Modes { own, store: files.store()?.mode_override };
             print(&match self.output {
                 Output::Text => format!("{modes}\n"),
                 Output::Json => modes.as_json(),

@@ -20,21 +20,23 @@ const QUIET: Duration = Duration::from_millis(100);
 /// How often a command repeats that it does not use the changed files.
 pub(crate) const REMINDER: Duration = Duration::from_secs(30);
 
-/// Sends `event` whenever one of the files has changed; a file may not exist yet. Changes in quick succession are sent
+/// Sends `event` whenever one of the files has changed; a file may not exist yet. Which files these are is asked whenever
+/// something happens in their directories. Changes in quick succession are sent
 /// as one. Watching ends when the returned value is dropped.
 ///
 /// # Errors
 /// If a directory cannot be watched.
 pub(crate) fn on_change<E: Clone + Send + 'static>(
-    files: Vec<PathBuf>,
+    files: impl Fn() -> Vec<PathBuf> + Send + 'static,
     sender: Sender<E>,
     event: E,
 ) -> Result<Debouncer<RecommendedWatcher>> {
-    let (watched, mut before) = (files.clone(), stamps(&files));
+    let watched = files();
+    let mut before = stamps(&watched);
     let mut debouncer = new_debouncer(QUIET, move |happened: DebounceEventResult| {
         // While changes keep coming, the file is still being written.
         let is_over = |events: Vec<DebouncedEvent>| events.iter().any(|event| event.kind == DebouncedEventKind::Any);
-        let now = stamps(&files);
+        let now = stamps(&files());
         if happened.map_or(true, is_over) && now != before {
             before = now;
             // The receiver is gone only when the command ends.

@@ -111,6 +111,13 @@ impl Node {
         }
     }
 
+    /// Takes a member out of a map.
+    pub(crate) fn take(&mut self, name: &str) -> Option<Self> {
+        let Tree::Map(members) = &mut self.tree else { return None };
+        let index = members.iter().position(|(member, _)| member.text == name)?;
+        Some(members.remove(index).1)
+    }
+
     /// Returns the map with a member, as [`set`](Self::set) does it.
     pub(crate) fn with(mut self, name: &str, value: Self) -> Self {
         self.set(name, value);

@@ -27,6 +27,8 @@ fn a_key_as_an_argument_is_refused_and_not_shown() {
         &["keys", "remove", "hunter2"],
         &["keys", "list", "hunter2"],
         &["check", "policy.yaml", "hunter2", "--path", "/"],
+        &["lint", "policy.yaml", "hunter2"],
+        &["status", "policy.yaml", "hunter2"],
     ] {
         let files = [("policy.yaml", POLICY), ("keys.json", "{\"version\": 1, \"consumers\": {}}")];
         let (code, output, error) = common::run(&files, arguments, "");
@@ -99,7 +101,8 @@ fn run_is_not_open_by_accident() {
     for (variable, arguments, message) in [
         ("DEEPAAS_AUTH_BEARER_TOKEN", &[][..], "portcullis: DEEPAAS_AUTH_BEARER_TOKEN is set but empty: "),
         ("API_KEYS_FILE", &[], "portcullis: API_KEYS_FILE is set but empty: "),
-        ("UNSET", &["."], "portcullis: .: expected a regular file"),
+        ("UNSET", &["/dev/null"], "portcullis: /dev/null: expected a regular file"),
+        ("UNSET", &["."], "portcullis: cannot read the policy ./policy.yaml (`portcullis init` writes one): "),
     ] {
         let directory = tempfile::TempDir::new().unwrap();
         let mut command = assert_cmd::Command::cargo_bin("portcullis").unwrap();

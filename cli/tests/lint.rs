@@ -50,6 +50,10 @@ fn directory() -> TempDir {
     for name in ["policy.yaml", "keys.json", "envoy.yaml", "gate.yaml", "istio.yaml", "envoy-gateway.yaml"] {
         fs::copy(here().join(name), directory.path().join(name)).expect("a file in it");
     }
+    fs::create_dir(directory.path().join("platform")).expect("a folder in it");
+    for name in ["platform/policy.yaml", "platform/team-a.yaml"] {
+        fs::copy(here().join(name), directory.path().join(name)).expect("a file in it");
+    }
     permit(directory.path(), 0o600);
     directory
 }
@@ -80,6 +84,7 @@ fn arguments(file: &str) -> &'static [&'static str] {
     match file {
         "policy.yaml" | "keys.json" => &["policy.yaml"],
         "envoy.yaml" | "gate.yaml" => &["--envoy", "envoy.yaml", "--envoy", "gate.yaml"],
+        "platform/policy.yaml" | "platform/team-a.yaml" => &["platform"],
         "istio.yaml" => &["--envoy", "istio.yaml"],
         _ => &["--envoy", "envoy-gateway.yaml"],
     }
@@ -88,7 +93,7 @@ fn arguments(file: &str) -> &'static [&'static str] {
 #[test]
 fn every_code_has_an_example_that_passes_and_one_that_does_not() {
     let directory = directory();
-    for file in ["policy.yaml", "envoy.yaml", "istio.yaml", "envoy-gateway.yaml"] {
+    for file in ["policy.yaml", "platform/policy.yaml", "envoy.yaml", "istio.yaml", "envoy-gateway.yaml"] {
         let (code, output, error) = lint(directory.path(), &[arguments(file), &["--strict"]].concat(), "");
         assert_eq!((code, error.as_str()), (0, ""), "{file}: {output}");
         assert!(output.lines().all(|line| line.contains(": 0 errors, 0 warnings")), "{file}: {output}");

@@ -31,6 +31,7 @@ const EXAMPLES: &str = "Examples:
       -H 'X-API-Key: my-test-key'
   portcullis check --path /v2 --peer 10.0.0.7:1234 --output json
   portcullis check --cases cases.yaml
+  portcullis check policies --path /team-a/models --key a-1
 
 Exit status: 0 the request is forwarded (in mode report too), or every case passes; 1 it is denied, or a case fails; \
 2 usage or input error.";

@@ -358,7 +358,7 @@ impl Explainer<'_> {
     }
 
     fn place(&self, path: &str) -> Option<String> {
-        self.merged.node.get(path.split(['.', '[']).next()?)?.at.map(|_| self.merged.place(path))
+        self.merged.known_place(path)
     }
 
     fn pair(&self, name: &str) -> String {

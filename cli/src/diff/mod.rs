@@ -28,6 +28,7 @@ const EXAMPLES: &str = "Examples:
   portcullis diff old.yaml policy.yaml --old-store old.json --fail-on-open
   portcullis diff policy.yaml policy.yaml \\
       --old-store before.json --new-store keys.json
+  portcullis diff old-policies policies
 
 Exit status: 0 compared, 1 with --fail-on-open: something opens, or may open; 2 usage or input error.";
 
@@ -35,9 +36,9 @@ Exit status: 0 compared, 1 with --fail-on-open: something opens, or may open; 2 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Diff {
-    /// The old policy
+    /// The old policy, or the folder of a platform and its teams
     old: PathBuf,
-    /// The new policy
+    /// The new policy, or such a folder
     new: PathBuf,
     /// The old key store [default: keys.json beside OLD, if it exists]
     #[arg(long, value_name = "FILE")]
@@ -131,14 +132,12 @@ fn stand_in(variable: &str) -> String {
 impl Diff {
     pub(crate) fn run(self) -> Result<bool> {
         let now = When::or_now(self.now);
-        let (old, new) = (
-            PolicyFile { file: self.old, store: self.old_store },
-            PolicyFile { file: self.new, store: self.new_store },
-        );
-        let stores = [&old, &new].map(|side| side.store_path().and_then(|store| store.canonicalize().ok()));
-        if let [Some(store), Some(other)] = &stores
-            && store == other
-        {
+        let (old, new) = (PolicyFile::of(self.old, self.old_store), PolicyFile::of(self.new, self.new_store));
+        let stores = |side: &PolicyFile| -> Vec<PathBuf> {
+            side.store_paths().iter().filter_map(|store| store.canonicalize().ok()).collect()
+        };
+        let (stores, others) = (stores(&old), stores(&new));
+        if let Some(store) = stores.iter().find(|store| others.contains(store)) {
             note(format_args!(
                 "both policies are compared with the same keys, of {}: a change of keys does not show without --old-store",
                 store.display()

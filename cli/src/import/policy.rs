@@ -11,6 +11,7 @@ use super::discovered::{Discovered, Setting, holds, refused};
 use super::keys::is_key;
 use crate::files::{POLICY, environment, merge, read_policy};
 use crate::store::{Store, write_atomically};
+use crate::teams::without_teams;
 use crate::yaml::{Node, Tree};
 
 /// The policy that goes with the store.
@@ -51,7 +52,7 @@ impl Target {
     pub(super) fn read(path: Option<&Path>, store: &Path, discovered: &mut Discovered) -> Result<Self> {
         let path = path.map_or_else(|| store.with_file_name(POLICY), Path::to_owned);
         if path.try_exists()? {
-            let node = read_policy(&path)?;
+            let node = without_teams(read_policy(&path)?);
             let document = document(&node).map_err(|error| anyhow!("{}: {error}", path.display()))?;
             let now = effective(&document)?;
             let mut to_do = Vec::new();

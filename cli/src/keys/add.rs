@@ -13,9 +13,10 @@ use portcullis::{HeaderBlock, Request};
 use super::entry::Entry;
 use super::input::{Line, read_keys};
 use super::key_format::{is_typo, weakness};
-use crate::files::{EffectivePolicy, StoreFile};
+use crate::files::EffectivePolicy;
 use crate::output::{Progress, count, note, note_some};
 use crate::store::Locked;
+use crate::store_file::StoreFile;
 use crate::when::now;
 
 const EXAMPLES: &str = "Examples:
@@ -34,7 +35,7 @@ Exit status: 0 done, 2 usage or input error.";
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Add {
     #[command(flatten)]
-    entry: Entry,
+    pub(super) entry: Entry,
     /// Read the keys from this file instead of standard input
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,

@@ -8,9 +8,9 @@ use clap::Args;
 use super::entry::check;
 use super::known::AllKeys;
 use super::selection::{Selected, Selection};
-use crate::files::StoreFile;
 use crate::output::{count, note, note_some, print};
 use crate::store::{Locked, Store, StoredKey};
+use crate::store_file::StoreFile;
 use crate::when::{When, now, rfc3339};
 
 const REMOVE: &str = "Examples:
@@ -30,7 +30,7 @@ pub(crate) struct Remove {
     ids: Vec<String>,
     /// All keys of this consumer
     #[arg(long, value_name = "NAME", conflicts_with = "ids")]
-    consumer: Option<String>,
+    pub(super) consumer: Option<String>,
     /// A note for the log of the store, such as the number of a ticket
     #[arg(long, value_name = "TEXT")]
     note: Option<String>,
@@ -97,7 +97,7 @@ Exit status: 0 done, 1 keys of the consumer remain in the policy, 2 usage or inp
 #[command(after_help = DISABLE)]
 pub(crate) struct Disable {
     #[command(flatten)]
-    selection: Selection,
+    pub(super) selection: Selection,
 }
 
 const ENABLE: &str = "Examples:
@@ -111,7 +111,7 @@ Exit status: 0 done, 2 usage or input error.";
 #[command(after_help = ENABLE)]
 pub(crate) struct Enable {
     #[command(flatten)]
-    selection: Selection,
+    pub(super) selection: Selection,
 }
 
 impl Disable {
@@ -163,7 +163,7 @@ Exit status: 0 done, 1 keys of the consumer remain in the policy, 2 usage or inp
 #[command(after_help = EXPIRE)]
 pub(crate) struct Expire {
     #[command(flatten)]
-    selection: Selection,
+    pub(super) selection: Selection,
     /// When: 7d, 2027-02-01, or a date-time [default: now]
     #[arg(long, value_name = "WHEN")]
     at: Option<When>,

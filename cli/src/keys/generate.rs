@@ -8,9 +8,9 @@ use serde_json::json;
 
 use super::entry::{Entry, NewEntry};
 use super::key_format::NewKey;
-use crate::files::StoreFile;
 use crate::output::{Output, Progress, count, note};
 use crate::store::Locked;
+use crate::store_file::StoreFile;
 use crate::when::now;
 
 const EXAMPLES: &str = "Examples:
@@ -27,7 +27,7 @@ Exit status: 0 done, 2 usage or input error.";
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Generate {
     #[command(flatten)]
-    entry: Entry,
+    pub(super) entry: Entry,
     /// The number of keys
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     count: u32,

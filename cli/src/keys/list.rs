@@ -9,10 +9,11 @@ use comfy_table::{Table, presets};
 use serde_json::{Value, json};
 
 use super::known::{AllKeys, KnownKey, State};
-use crate::files::{EffectivePolicy, StoreFile};
+use crate::files::EffectivePolicy;
 use crate::mode::{Modes, Own};
 use crate::output::{Output, RED, YELLOW, note, print};
 use crate::similar::did_you_mean;
+use crate::store_file::StoreFile;
 use crate::when::{Span, now, rfc3339};
 
 const EXAMPLES: &str = "Examples:
@@ -28,7 +29,7 @@ Exit status: 0 done, 2 usage or input error.";
 pub(crate) struct List {
     /// Only the keys of this consumer
     #[arg(long, value_name = "NAME")]
-    consumer: Option<String>,
+    pub(super) consumer: Option<String>,
     /// Mark keys that expire within this time
     #[arg(long, value_name = "SPAN", default_value = "14d")]
     soon: Span,

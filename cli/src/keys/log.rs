@@ -7,9 +7,9 @@ use clap::Args;
 use comfy_table::{Table, presets};
 use serde_json::json;
 
-use crate::files::StoreFile;
 use crate::output::{Output, note, print, print_table, printable};
 use crate::store::journal::{self, Entry};
+use crate::store_file::StoreFile;
 
 const EXAMPLES: &str = "Examples:
   portcullis keys log

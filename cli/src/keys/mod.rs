@@ -16,7 +16,7 @@ mod verify;
 use anyhow::Result;
 use clap::{Args, Subcommand};
 
-use crate::files::StoreFile;
+use crate::store_file::StoreFile;
 
 const EXAMPLES: &str = "Examples:
   KEY=$(portcullis keys generate --consumer ci --expires 90d)
@@ -24,6 +24,7 @@ const EXAMPLES: &str = "Examples:
   portcullis keys rotate 209c6ca829ca9a60 --overlap 7d
   portcullis keys disable 209c6ca829ca9a60
   portcullis keys remove --consumer alice
+  portcullis keys generate --policy policies --consumer a-batch
 
 A change takes effect when the policy is rendered and delivered again. `portcullis run` and `portcullis render \
 --watch` do that automatically.
@@ -58,9 +59,25 @@ enum Command {
     Log(log::Log),
 }
 
+impl Command {
+    /// The consumer whose keys are meant, if one is named.
+    fn consumer(&self) -> Option<&str> {
+        match self {
+            Self::Generate(generate) => Some(&generate.entry.consumer),
+            Self::Add(add) => Some(&add.entry.consumer),
+            Self::List(list) => list.consumer.as_deref(),
+            Self::Remove(remove) => remove.consumer.as_deref(),
+            Self::Disable(disable) => disable.selection.consumer.as_deref(),
+            Self::Enable(enable) => enable.selection.consumer.as_deref(),
+            Self::Expire(expire) => expire.selection.consumer.as_deref(),
+            Self::Prune(_) | Self::Rotate(_) | Self::Verify(_) | Self::Log(_) => None,
+        }
+    }
+}
+
 impl Keys {
     pub(crate) fn run(self) -> Result<bool> {
-        let files = &self.files;
+        let files = &self.files.of_consumer(self.command.consumer())?;
         match self.command {
             Command::Generate(generate) => generate.run(files),
             Command::Add(add) => add.run(files),

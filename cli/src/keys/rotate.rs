@@ -9,10 +9,10 @@ use super::generate::hand_over;
 use super::key_format::NewKey;
 use super::known::AllKeys;
 use super::selection::Selection;
-use crate::files::StoreFile;
 use crate::output::{Output, Progress, count, note};
 use crate::store::StoredKey;
 use crate::store::journal::user;
+use crate::store_file::StoreFile;
 use crate::when::{Span, When, now, rfc3339};
 
 const EXAMPLES: &str = "Examples:

@@ -10,10 +10,10 @@ use portcullis::keys::Digest;
 use super::input::{Line, read_keys};
 use super::key_format::is_typo;
 use super::known::AllKeys;
-use crate::files::StoreFile;
 use crate::output::{count, note};
 use crate::similar::{did_you_mean, similar};
 use crate::store::{Locked, Store, StoredKey};
+use crate::store_file::StoreFile;
 
 /// The selected ids, `-` for keys on standard input, or all keys of a consumer.
 #[derive(Debug, Args)]

@@ -10,8 +10,8 @@ use serde_json::json;
 use super::input::read_key;
 use super::key_format::is_typo;
 use super::known::AllKeys;
-use crate::files::StoreFile;
 use crate::output::{GREEN, Output, RED, print};
+use crate::store_file::StoreFile;
 use crate::when::{Span, now};
 
 const EXAMPLES: &str = "Examples:

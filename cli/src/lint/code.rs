@@ -12,6 +12,8 @@ pub(crate) enum Code {
     RefusedEntry,
     BrokenStore,
     RolesTwice,
+    TeamConflict,
+    OpenRest,
     UnsetVariable,
     EmptyKey,
     DemoKey,
@@ -96,6 +98,7 @@ impl Code {
                 | Self::RefusedEntry
                 | Self::BrokenStore
                 | Self::RolesTwice
+                | Self::TeamConflict
                 | Self::DevToken
                 | Self::LongToken
                 | Self::NoGate

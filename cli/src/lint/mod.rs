@@ -26,7 +26,7 @@ use std::path::PathBuf;
 use anyhow::{Result, anyhow};
 use clap::Args;
 
-use crate::files::POLICY;
+use crate::files::{POLICY, PolicyFile};
 use crate::output::print;
 use crate::when::{Span, now};
 use code::Code;
@@ -36,6 +36,7 @@ use report::Format;
 const EXAMPLES: &str = "Examples:
   portcullis lint
   portcullis lint policy.yaml --soon 30d --strict
+  portcullis lint policies
   portcullis lint --envoy envoy.yaml
   portcullis lint --envoy bootstrap.yaml --envoy gate.yaml --allow underscores
   kubectl get wasmplugin -A -o yaml | portcullis lint --envoy -
@@ -49,9 +50,10 @@ read.";
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Lint {
-    /// The policy, as YAML or JSON; - is standard input [default: policy.yaml, if no --envoy is given]
+    /// The policy, as YAML or JSON, or the folder of a platform and its teams; - is standard input [default: policy.yaml,
+    /// if no --envoy is given]
     #[arg(value_name = "POLICY")]
-    policy: Option<PathBuf>,
+    policy: Vec<PathBuf>,
     /// The key store [default: keys.json beside the policy, if it exists]
     #[arg(long, value_name = "FILE")]
     store: Option<PathBuf>,
@@ -98,9 +100,11 @@ impl Lint {
         let now = now();
         let times = (now, self.soon.after(now));
         let mut examined = Vec::new();
-        if self.policy.is_some() || self.envoy.is_empty() {
-            let policy = self.policy.clone().unwrap_or_else(|| POLICY.into());
-            examined.push(files::examine(policy, self.store.clone(), times)?);
+        if !self.policy.is_empty() || self.envoy.is_empty() {
+            let given = if self.policy.is_empty() { vec![POLICY.into()] } else { self.policy.clone() };
+            let file = |file: PathBuf| if file.as_os_str() == "-" { "/dev/stdin".into() } else { file };
+            let policy = PolicyFile { files: given.into_iter().map(file).collect(), store: self.store.clone() };
+            examined.push(files::examine(&policy, times)?);
         }
         examined.extend(configuration::examine(&self.envoy, times)?);
         for one in &mut examined {

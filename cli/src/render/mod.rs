@@ -50,6 +50,7 @@ const SYSTEM_AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
 #[command(after_help = examples!(
     "portcullis render envoy --upstream 127.0.0.1:5000 > envoy.yaml",
     "portcullis render ecds -o gate.yaml --watch",
+    "portcullis render ecds policies -o gate.yaml",
     "portcullis render istio --namespace shop --mode report \\
       --url oci://registry.example.com/portcullis:0.1.0 --sha256 \"$DIGEST\""
 ))]

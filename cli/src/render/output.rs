@@ -78,7 +78,8 @@ impl Source {
         let (sender, events) = mpsc::channel();
         watch::on_signal(sender.clone(), Event::End)?;
         // Before the files are read for the first time, so that no change is missed.
-        let _watcher = watch::on_change(self.policy.files(), sender, Event::Changed)?;
+        let policy = self.policy.clone();
+        let _watcher = watch::on_change(move || policy.files(), sender, Event::Changed)?;
         if !self.write(format, &documents)? {
             return Ok(false);
         }
@@ -179,9 +180,10 @@ impl Source {
 
     /// The names of the existing files, without directories, since these differ between machines.
     fn names(&self) -> String {
-        let there = [Some(self.policy.path().to_owned()), self.policy.store_path()].into_iter().flatten();
-        let name = |file: PathBuf| file.file_name().unwrap_or_default().to_string_lossy().escape_debug().to_string();
-        there.map(name).collect::<Vec<_>>().join(" and ")
+        let members = self.policy.members().unwrap_or_default();
+        let there = members.iter().flat_map(|member| [Some(member.file.as_path()), member.store_path()]);
+        let name = |file: &Path| file.file_name().unwrap_or_default().to_string_lossy().escape_debug().to_string();
+        there.flatten().map(name).collect::<Vec<_>>().join(" and ")
     }
 
     /// Checks that the output is neither an input file nor a device.

@@ -37,6 +37,7 @@ const EXAMPLES: &str = "Examples:
   portcullis run --upstream 127.0.0.1:5000
   portcullis run policy.yaml --upstream 127.0.0.1:5000 \\
       --listen 0.0.0.0:8080
+  portcullis run policies --upstream 127.0.0.1:5000
   portcullis run --upstream 127.0.0.1:8000 --bearer-token \"$TOKEN\" \\
       --public /health
   DEEPAAS_AUTH_BEARER_TOKEN=\"$TOKEN\" portcullis run --upstream 127.0.0.1:5000
@@ -69,9 +70,10 @@ pub(crate) struct Run {
     /// Where to listen; port 0 means any free port
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080", value_parser = listen_address)]
     listen: SocketAddr,
-    /// The policy, as YAML or JSON; or DEEPaaS's configuration, a .conf or .ini file [default: policy.yaml, if it exists]
+    /// The policy, as YAML or JSON, or the folder of a platform and its teams; or DEEPaaS's configuration, a .conf or .ini
+    /// file [default: policy.yaml, if it exists]
     #[arg(value_name = "POLICY")]
-    policy: Option<PathBuf>,
+    policy: Vec<PathBuf>,
     /// The key store [default: keys.json beside the policy, if it exists]
     #[arg(long, value_name = "FILE", requires = "policy")]
     store: Option<PathBuf>,
@@ -159,7 +161,7 @@ impl Run {
         }
         let overrides = Overrides { public: self.public, mode: self.mode, dev_token };
         overrides.check()?;
-        let policy = self.policy.map(|file| PolicyFile { file, store: self.store });
+        let policy = (!self.policy.is_empty()).then_some(PolicyFile { files: self.policy, store: self.store });
         let source = Source::choose(Options {
             policy,
             bearer_token: self.bearer_token,
@@ -180,9 +182,9 @@ impl Run {
         let service = certificates::service(upstream, &self.trust)?;
         watch::on_signal(sender.clone(), Event::Stop)?;
         // Before the files are read, so that no change is missed.
-        let files = source.files();
+        let files = source.watched();
         let _watcher =
-            (!files.is_empty()).then(|| watch::on_change(files, sender.clone(), Event::Changed)).transpose()?;
+            (!files().is_empty()).then(|| watch::on_change(files, sender.clone(), Event::Changed)).transpose()?;
         source.read(&overrides)?;
         is_free(self.listen, "--listen")?;
         if let Some(Admin::Address(admin)) = self.admin {

@@ -101,11 +101,15 @@ impl Source {
     /// An invalid token, or two sources in the environment.
     pub(super) fn choose(options: Options) -> Result<Self> {
         match options {
-            Options { policy: Some(PolicyFile { file, store }), .. } if is_of_deepaas(&file) => {
-                if let Some(store) = store {
+            Options { policy: Some(policy), .. } if is_of_deepaas(policy.path()) => {
+                let file = policy.path();
+                if let Some(store) = &policy.store {
                     bail!("--store {}: {} is DEEPaaS's, which has its own token", store.display(), file.display());
                 }
-                return Ok(Self::DeepaasFile(file));
+                if policy.files.len() > 1 {
+                    bail!("{} is DEEPaaS's, which is no part of a policy: give it alone", file.display());
+                }
+                return Ok(Self::DeepaasFile(file.to_owned()));
             }
             Options { policy: Some(file), .. } => return Ok(Self::Files(file, Box::default())),
             Options { bearer_token: Some(token), .. } => {
@@ -126,7 +130,7 @@ impl Source {
             (Some(token), None) => Self::deepaas(&token, TOKEN),
             (None, Some(file)) => Ok(Self::ApiKeys(file.into())),
             (None, None) if Path::new(POLICY).exists() => {
-                Ok(Self::Files(PolicyFile { file: POLICY.into(), store: None }, Box::default()))
+                Ok(Self::Files(PolicyFile::of(POLICY.into(), None), Box::default()))
             }
             // If there are keys, the gate is not meant to be open.
             (None, None) if Path::new(Store::NAME).exists() => {
@@ -160,6 +164,20 @@ impl Source {
         }
     }
 
+    /// The same, whenever they are asked for: a file may be added to a folder.
+    pub(super) fn watched(&self) -> Box<dyn Fn() -> Vec<PathBuf> + Send> {
+        match self {
+            Self::Files(files, _) => {
+                let files = files.clone();
+                Box::new(move || files.files())
+            }
+            _ => {
+                let files = self.files();
+                Box::new(move || files.clone())
+            }
+        }
+    }
+
     /// A key store that somebody may expect to be read: `portcullis keys` writes to it.
     pub(super) fn unread_store(&self) -> Option<PathBuf> {
         let store = match self {
@@ -175,6 +193,9 @@ impl Source {
     /// # Errors
     /// If a file cannot be read, or if the gate would refuse the policy.
     pub(super) fn read(&self, overrides: &Overrides) -> Result<Ready> {
+        if let Self::Files(files, _) = self {
+            files.members()?;
+        }
         // A pipe cannot be read again when something changes.
         if let Some(file) = self.files().iter().find(|file| file.exists() && !file.is_file()) {
             bail!("{}: expected a regular file, because it is read again whenever it changes", file.display());
@@ -277,10 +298,11 @@ fn deepaas_policy(token: &Digest) -> Node {
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Files(files, _) => match files.store_path() {
-                Some(store) => write!(f, "{} with the keys of {}", files.path().display(), store.display()),
-                None => write!(f, "{}", files.path().display()),
-            },
+            Self::Files(files, _) => {
+                write!(f, "{}", files.path().display())?;
+                let stores: Vec<String> = files.store_paths().iter().map(|store| store.display().to_string()).collect();
+                if stores.is_empty() { Ok(()) } else { write!(f, " with the keys of {}", stores.join(", ")) }
+            }
             Self::ApiKeys(file) => write!(f, "Orchestra's {}", file.display()),
             Self::Token(_) => f.write_str("--bearer-token"),
             Self::Deepaas(_, from) => f.write_str(from),

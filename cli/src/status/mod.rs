@@ -24,6 +24,7 @@ const EXAMPLES: &str = "Examples:
   portcullis status policy.yaml --output json
   portcullis status policy.yaml --admin-file envoys.txt
   portcullis status policy.yaml --prometheus http://127.0.0.1:9090
+  portcullis status policies
 
 Envoy counts the uses of each key only with `key_metrics: true` in the policy.
 
@@ -35,9 +36,10 @@ gate, \
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Status {
-    /// The policy that the Envoys should serve, as YAML or JSON [default: nothing is compared]
+    /// The policy that the Envoys should serve, as YAML or JSON, or the folder of a platform and its teams
+    /// [default: nothing is compared]
     #[arg(value_name = "POLICY")]
-    policy: Option<PathBuf>,
+    policy: Vec<PathBuf>,
     /// The key store [default: keys.json beside the policy, if it exists]
     #[arg(long, value_name = "FILE", requires = "policy")]
     store: Option<PathBuf>,
@@ -139,8 +141,8 @@ impl Status {
     }
 
     fn expected(&self) -> Result<Option<ExpectedPolicy>> {
-        let Some(file) = &self.policy else { return Ok(None) };
-        let (mut merged, loaded) = PolicyFile { file: file.clone(), store: self.store.clone() }.load()?;
+        let Some(file) = self.policy.first() else { return Ok(None) };
+        let (mut merged, loaded) = PolicyFile { files: self.policy.clone(), store: self.store.clone() }.load()?;
         let (gate, digest) = (loaded.policy.name().to_owned(), loaded.policy.digest().first_48_bits());
         let keys = loaded.policy.keyring().len();
         merged.set_access_log();

@@ -4,6 +4,7 @@
 //! It is sorted and has one key on each line, so that diffs are readable. Members that users add are kept.
 
 pub(crate) mod journal;
+mod located;
 mod locked;
 mod replace;
 
@@ -19,6 +20,7 @@ use portcullis::keys::Digest;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+pub(crate) use self::located::Located;
 pub(crate) use self::locked::Locked;
 pub(crate) use self::replace::write_atomically;
 use crate::when::rfc3339;
@@ -189,14 +191,7 @@ impl Store {
     /// # Errors
     /// If the file does not exist, or is invalid.
     pub(crate) fn read(path: &Path) -> Result<Self> {
-        let place = path.display();
-        let text = fs::read_to_string(path).map_err(|error| match error.kind() {
-            ErrorKind::NotFound => {
-                anyhow!("key store {place} not found (--store selects another, `portcullis init` creates one)")
-            }
-            _ => anyhow!("cannot read the store {place}: {error}"),
-        })?;
-        Self::parse(&text).with_context(|| format!("invalid key store {place}"))
+        Self::parse(&read_text(path)?).with_context(|| format!("invalid key store {}", path.display()))
     }
 
     /// Parses the text of a store. The message shows no part of it, since it may contain a key.
@@ -243,6 +238,17 @@ impl Store {
         text.push_str("\n  }\n}\n");
         Ok(text)
     }
+}
+
+/// The text of a store.
+fn read_text(path: &Path) -> Result<String> {
+    let place = path.display();
+    fs::read_to_string(path).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => {
+            anyhow!("key store {place} not found (--store selects another, `portcullis init` creates one)")
+        }
+        _ => anyhow!("cannot read the store {place}: {error}"),
+    })
 }
 
 #[cfg(test)]

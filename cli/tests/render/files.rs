@@ -58,8 +58,12 @@ struct Watching {
 
 impl Watching {
     fn start(folder: &Path) -> Self {
-        let mut child =
-            command(folder, &["ecds", "-o", "gate.yaml", "--watch"]).stderr(Stdio::piped()).spawn().expect("it runs");
+        Self::start_with(folder, &[])
+    }
+
+    fn start_with(folder: &Path, arguments: &[&str]) -> Self {
+        let arguments = [&["ecds", "-o", "gate.yaml", "--watch"], arguments].concat();
+        let mut child = command(folder, &arguments).stderr(Stdio::piped()).spawn().expect("it runs");
         let said = BufReader::new(child.stderr.take().expect("a pipe")).lines();
         let mut watching = Self { child, said };
         watching.says("watching policy.yaml");
@@ -124,6 +128,32 @@ fn watching_writes_what_changes_keeps_what_is_refused_and_ends_when_told_to() {
         assert!(told.success());
         assert_eq!(watching.child.wait().expect("it ends").code(), Some(0), "{signal}");
     }
+}
+
+/// Of a platform and its teams: a file that is added, a change in it, and a store that vanishes.
+#[test]
+fn watching_a_folder_sees_the_files_of_teams_that_are_added() {
+    let folder = folder();
+    let file = |name: &str| folder.path().join("p").join(name);
+    let gate = folder.path().join("gate.yaml");
+    fs::create_dir(folder.path().join("p")).expect("a folder");
+    fs::write(file("policy.yaml"), "name: edge\ndelegations: []\n").expect("a file");
+    let mut watching = Watching::start_with(folder.path(), &["p"]);
+
+    fs::write(file("team-a.yaml"), "consumers: [{name: a-one}]\n").expect("a file");
+    watching.writes(&gate, "'a-one'");
+    fs::write(file("team-a.yaml"), "consumers: [{name: a-two}]\n").expect("it is changed in place");
+    watching.writes(&gate, "'a-two'");
+    fs::write(file("team-a.keys.json"), STORE).expect("a store");
+    watching.writes(&gate, "'batch-1'");
+
+    fs::remove_file(file("team-a.keys.json")).expect("it is there");
+    watching.says("the key store p/team-a.keys.json has vanished");
+    fs::write(file("team-a.keys.json"), STORE.replace("batch-1", "batch-3")).expect("a store");
+    watching.writes(&gate, "'batch-3'");
+    fs::write(file("team-a.yaml"), "mode: disabled\n").expect("it is changed");
+    watching.says("p/team-a.yaml:1:1: mode: only p/policy.yaml may have this field");
+    watching.says("nothing is written: the last rendered file is kept");
 }
 
 /// As Kubernetes replaces a mounted ConfigMap: `policy.yaml` leads through a link, and it is the link that moves.
