@@ -66,9 +66,9 @@ pub(super) fn read(first: &Portion, teams: &[Portion], conflicts: &mut Vec<Confl
         let given = teams.iter().filter(|team| grant.is_for(&team.file)).count();
         let file = &grant.file;
         if given == 0 {
+            let endings = if Path::new(file).extension().is_some() { "" } else { ".yaml, .yml or .json" };
             let fix = format!(
-                "expected a file {file}.yaml, .yml or .json after the first one: give all files, or the folder that has \
-                 them"
+                "expected a file {file}{endings} after the first one: give all files, or the folder that has them"
             );
             let message = format!("{DELEGATIONS}: no policy file {file} is given");
             conflicts.push(Conflict::new(grant.place.clone(), message, fix));
@@ -89,11 +89,11 @@ pub(super) fn read(first: &Portion, teams: &[Portion], conflicts: &mut Vec<Confl
 
 fn grant(first: &Portion, index: usize, item: &Node, conflicts: &mut Vec<Conflict>) -> Option<Grant> {
     let path = format!("{DELEGATIONS}[{index}]");
-    let mut refuse = |at: &str, what: &str, fix: String| {
-        conflicts.push(Conflict::new(first.place(&format!("{path}{at}")), format!("{path}{at}: {what}"), fix));
+    let refused = |at: &str, what: &str, fix: &str| {
+        Conflict::new(first.place(&format!("{path}{at}")), format!("{path}{at}: {what}"), fix)
     };
     let Tree::Map(members) = &item.tree else {
-        refuse("", "wrong type", "expected {file: FILE, prefix: /PREFIX}".to_owned());
+        conflicts.push(refused("", "wrong type", "expected {file: FILE, prefix: /PREFIX}"));
         return None;
     };
     for (name, _) in members.iter().filter(|(name, _)| !MEMBERS.contains(&name.text.as_str())) {
@@ -102,26 +102,26 @@ fn grant(first: &Portion, index: usize, item: &Node, conflicts: &mut Vec<Conflic
         let fix = format!("expected {}{}", MEMBERS.join(", "), did_you_mean(&name.text, MEMBERS));
         conflicts.push(Conflict::new(place, format!("{path}: unknown field"), fix));
     }
-    let mut refuse = |at: &str, what: &str, fix: String| {
-        conflicts.push(Conflict::new(first.place(&format!("{path}{at}")), format!("{path}{at}: {what}"), fix));
-    };
-    let file = item.get("file").and_then(Node::text).filter(|file| !file.is_empty() && !file.contains('/'));
+    let file = item.get("file").and_then(Node::text).filter(|file| {
+        let is_of_name = |letter: char| letter != '/' && !letter.is_control();
+        !file.is_empty() && file.chars().all(is_of_name)
+    });
     if file.is_none() {
         let fix = "expected the name of the team's file, such as team-a or team-a.yaml, without its folder";
-        refuse(".file", "missing or invalid file", fix.to_owned());
+        conflicts.push(refused(".file", "missing or invalid file", fix));
     }
     let prefix = item.get("prefix").and_then(Node::text).and_then(segments);
     if prefix.is_none() {
         let fix = "expected a path such as /team-a: segments of letters, digits, -, _ and inner dots, without a slash at \
                    the end";
-        refuse(".prefix", "missing or invalid prefix", fix.to_owned());
+        conflicts.push(refused(".prefix", "missing or invalid prefix", fix));
     }
     let roles = item.get("roles");
     let is_list = roles.is_none_or(|roles| matches!(roles.tree, Tree::List(_)));
     let given = roles.map(Node::items).unwrap_or_default();
     let names: Vec<String> = given.iter().filter_map(Node::text).map(str::to_owned).collect();
     if !is_list || names.len() != given.len() || names.iter().any(|name| name.parse::<RoleName>().is_err()) {
-        refuse(".roles", "invalid roles", "expected a list of the names of roles".to_owned());
+        conflicts.push(refused(".roles", "invalid roles", "expected a list of the names of roles"));
     }
     Some(Grant { file: file?.to_owned(), prefix: prefix?, roles: names, place: first.place(&path) })
 }
