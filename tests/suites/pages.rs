@@ -1,5 +1,4 @@
-//! `docs/command/*.md` and the guides for DEEPaaS, Orchestra, RxInferServer, readiness and web pages, followed as a user does, on a real
-//! Envoy: the same Envoy rejects a revoked key within 2 seconds.
+//! `docs/command/*.md` and some of the guides, followed as a user does, on a real Envoy: the same Envoy rejects a revoked key within 2 seconds.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,8 +7,14 @@ use libtest_mimic::{Arguments, Trial};
 use portcullis_tests::follow::follow;
 use portcullis_tests::paths::workspace;
 
-const GUIDES: [&str; 5] =
-    ["guides/deepaas.md", "guides/orchestra.md", "guides/readiness.md", "guides/rxinfer.md", "guides/web-pages.md"];
+const GUIDES: [&str; 6] = [
+    "guides/deepaas.md",
+    "guides/orchestra.md",
+    "guides/readiness.md",
+    "guides/rxinfer.md",
+    "guides/teams.md",
+    "guides/web-pages.md",
+];
 
 fn main() {
     let docs = workspace().join("docs");

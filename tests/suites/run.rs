@@ -8,6 +8,8 @@ mod gate;
 mod log;
 #[path = "run/sources.rs"]
 mod sources;
+#[path = "run/teams.rs"]
+mod teams;
 #[path = "run/upstreams.rs"]
 mod upstreams;
 
