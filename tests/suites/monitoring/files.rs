@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use portcullis_tests::envoy::validate;
 use portcullis_tests::paths::workspace;
 use portcullis_tests::prometheus::{promtool, shipped, shipped_alerts, shipped_yaml};
 use serde_json::{Map, Value};
@@ -59,6 +60,12 @@ fn the_resources_of_the_operator_have_the_same_rules_and_relabeling() {
         Value::Object(members.map(|(name, value)| (camel(name), value.clone())).collect::<Map<_, _>>())
     });
     assert_eq!(monitor["spec"]["podMetricsEndpoints"][0]["metricRelabelings"], relabeling.collect::<Value>());
+}
+
+#[test]
+fn envoy_accepts_its_file_unchanged() {
+    let verdict = validate(&shipped("envoy.yaml"), &workspace(), &[]);
+    assert!(verdict.status.success() && !verdict.output.contains("deprecated"), "{}", verdict.output);
 }
 
 #[test]
