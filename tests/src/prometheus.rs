@@ -143,10 +143,15 @@ impl Prometheus {
         times
     }
 
-    /// The names of the alerts that are pending or firing.
-    pub fn active(&self) -> BTreeSet<String> {
+    /// The names of the alerts that are pending or firing, of this target or of all together.
+    ///
+    /// # Panics
+    /// If Prometheus does not answer.
+    pub fn active(&self, target: SocketAddr) -> BTreeSet<String> {
+        let is_meant =
+            |alert: &&Value| alert["labels"]["instance"].as_str().is_none_or(|own| own == target.to_string());
         let (_, body) = self.get("/api/v1/alerts", None);
-        let alerts = body["data"]["alerts"].as_array().expect("alerts").iter();
+        let alerts = body["data"]["alerts"].as_array().expect("alerts").iter().filter(is_meant);
         alerts.filter_map(|alert| Some(alert["labels"]["alertname"].as_str()?.to_owned())).collect()
     }
 }
