@@ -4,6 +4,7 @@ mod admin;
 mod check;
 mod completions;
 mod consumers;
+mod delivery;
 mod diff;
 mod files;
 #[cfg(test)]

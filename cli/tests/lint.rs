@@ -13,6 +13,10 @@ use tempfile::TempDir;
 /// The value of PORTCULLIS_TOKEN, which no output may hold.
 const TOKEN: &str = "pk_LintTestsOnly0123456789abcdefgh";
 
+fn once() -> usize {
+    1
+}
+
 /// A part of a file replaced, so that lint finds something.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -24,6 +28,9 @@ struct Example {
     replace: String,
     #[serde(default)]
     with: String,
+    /// How often `with` is put in, each time with another number of 64 digits for `NUMBER`.
+    #[serde(default = "once")]
+    times: usize,
     /// A second replacement.
     also: Option<(String, String)>,
     /// Whether each occurrence is replaced, and not the first alone.
@@ -103,7 +110,9 @@ fn every_code_has_an_example_that_passes_and_one_that_does_not() {
         let path = directory.path().join(&example.file);
         let mut text = fs::read_to_string(&path).expect("the file is there");
         let times = if example.everywhere { usize::MAX } else { 1 };
-        for (from, to) in example.also.iter().map(|(from, to)| (from, to)).chain([(&example.replace, &example.with)]) {
+        let with: String =
+            (0..example.times).map(|number| example.with.replace("NUMBER", &format!("{number:064}"))).collect();
+        for (from, to) in example.also.iter().map(|(from, to)| (from, to)).chain([(&example.replace, &with)]) {
             assert!(text.contains(from), "{example:?}: the part is there");
             text = text.replacen(from, to, times);
         }

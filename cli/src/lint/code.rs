@@ -66,6 +66,7 @@ pub(crate) enum Code {
     OptionalGate,
     UngatedDefault,
     SharedVm,
+    LargePolicy,
     ProxyProtocol,
     ForgedAddress,
     ClaimedAddress,

@@ -8,6 +8,7 @@ use super::code::Code;
 use super::configuration::{Source, field, is_enum, is_set, text_of, typed};
 use super::finding::Finding;
 use super::policy::{AcceptedPolicy, Subject, Variables};
+use crate::delivery::TooLarge;
 use crate::yaml::{Node, Place, Position, Tree};
 use portcullis::Timestamp;
 
@@ -170,6 +171,18 @@ impl<'a> Gate<'a> {
             accepted.as_ref().map(|accepted| (accepted.document.name.as_str().to_owned(), accepted.digest.clone())),
         );
         self.accepted = accepted;
+        examined.findings.extend(self.too_large());
+    }
+
+    /// A policy that is too large as a `Struct` in Envoy's own configuration. Others are in an object of Kubernetes.
+    fn too_large(&self) -> Option<Finding> {
+        let plugin = self.entry.get("typed_config").and_then(typed).and_then(|(_, body)| field(body, "config"))?;
+        let configuration = field(plugin, "configuration")?;
+        let is_struct = text_of(configuration, "@type")?.ends_with(".Struct");
+        let consumers = self.accepted.as_ref().filter(|_| is_struct)?.document.consumers.iter();
+        let keys = consumers.map(|consumer| consumer.keys.len()).fold(0, usize::saturating_add);
+        let TooLarge { message, fix } = TooLarge::structure(keys)?;
+        Some(Finding::new(Code::LargePolicy, self.place(Some(configuration)), message, fix))
     }
 
     fn module_findings(&self) -> Vec<Finding> {

@@ -7,6 +7,7 @@ use super::configuration::{Source, text_of};
 use super::finding::Finding;
 use super::gate::Gate;
 use super::listener::{self, Find};
+use crate::delivery::TooLarge;
 use crate::yaml::{Node, Place};
 
 /// Istio's root namespace, whose plugins apply to all namespaces.
@@ -40,6 +41,12 @@ pub(super) fn examine(source: &Source, findings: &mut Vec<Finding>) {
             Some("WasmPlugin" | "TrafficExtension") if !gates_of(source, document).is_empty() => istio(spec, &mut find),
             Some("EnvoyFilter") => patches(source, document, spec, &mut find),
             _ => {}
+        }
+        let size = document.to_json().map(|json| json.len()).unwrap_or_default();
+        if let Some(TooLarge { message, fix }) =
+            TooLarge::object(size).filter(|_| !gates_of(source, document).is_empty())
+        {
+            find(Code::LargePolicy, None, &message, fix);
         }
     }
 }

@@ -10,7 +10,6 @@ pub(crate) mod limits;
 mod output;
 mod remote;
 pub(crate) mod service;
-mod size;
 pub(crate) mod upstream;
 
 use std::io::IsTerminal as _;
@@ -21,6 +20,7 @@ use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
+use crate::delivery::TooLarge;
 use crate::module;
 use crate::output::{note, print_bytes};
 use crate::yaml::Node;
@@ -240,7 +240,10 @@ impl Render {
 
 /// Says if an object is too large.
 fn for_kubernetes(objects: Vec<Node>) -> Result<Vec<Node>> {
-    size::warning(&objects)?.iter().for_each(note);
+    let sizes = objects.iter().map(|object| Ok(object.to_json()?.len())).collect::<Result<Vec<_>>>()?;
+    if let Some(too_large) = sizes.into_iter().max().and_then(TooLarge::object) {
+        note(too_large.to_string());
+    }
     Ok(objects)
 }
 
