@@ -114,6 +114,11 @@ impl Prometheus {
         body["data"].clone()
     }
 
+    /// Its address.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// The value of an expression now: the elements of a vector, or a scalar without labels.
     ///
     /// # Panics

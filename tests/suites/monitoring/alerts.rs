@@ -12,8 +12,8 @@ use portcullis_tests::envoy::V4;
 use portcullis_tests::http1;
 use portcullis_tests::monitored::{KEY, Monitored};
 use portcullis_tests::net::connect;
-use portcullis_tests::poll;
 use portcullis_tests::prometheus::{Prometheus, Sample, shipped_alerts};
+use portcullis_tests::{paths, poll};
 use serde_json::{Value, json};
 
 use crate::dashboard::every_query_has_data;
@@ -125,6 +125,32 @@ fn same_metrics_by_tags_and_by_names(watch: &Watch) {
         }
         (is_complete && last == (0, 0)).then_some(())
     });
+}
+
+/// `portcullis status` has the gates of both Envoys.
+fn status_asks_prometheus(watch: &Watch) {
+    let mut command = Command::new(paths::workspace().join("target/release/portcullis"));
+    command.args(["status", "--output", "json", "--prometheus", &format!("http://{}", watch.prometheus.address())]);
+    let output = command.env("http_proxy", "http://127.0.0.1:1").output().expect("the command is built");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!((output.status.code(), &*error), (Some(0), ""), "{}", String::from_utf8_lossy(&output.stdout));
+    let status: Value = serde_json::from_slice(&output.stdout).expect("it is JSON");
+    let envoys = status["envoys"].as_array().expect("a list");
+    let found = envoys.iter().flat_map(|envoy| {
+        let gates = envoy["gates"].as_array().expect("a list").iter();
+        gates.map(|gate| (envoy["admin"].clone(), gate["name"].clone(), gate["mode"].clone(), gate["keys"].clone()))
+    });
+    let expected = [watch.edge.metrics(), watch.untagged.metrics()].into_iter().flat_map(|instance| {
+        [("canary", "report"), ("edge", "enforce")]
+            .map(|(gate, mode)| (json!(instance.to_string()), json!(gate), json!(mode), json!(1)))
+    });
+    let sorted = |gates: Vec<(Value, Value, Value, Value)>| {
+        gates.into_iter().map(|gate| format!("{gate:?}")).collect::<BTreeSet<_>>()
+    };
+    assert_eq!(sorted(found.collect()), sorted(expected.collect()), "{status}");
+    let digest = watch.edge.envoy.admin().count("wasmcustom.portcullis.edge.policy_digest").expect("a gauge");
+    let digests = envoys.iter().map(|envoy| &envoy["gates"][1]["digest"]);
+    assert!(digests.into_iter().all(|other| *other == format!("{digest:012x}")), "{status}");
 }
 
 /// A policy that only reports, skips an entry, and has keys that expire soon and that have expired.
@@ -239,6 +265,7 @@ fn alerts_after_a_trap(watch: &mut Watch) {
 fn every_alert_fires_and_ends() {
     let mut watch = Watch::start();
     same_metrics_by_tags_and_by_names(&watch);
+    status_asks_prometheus(&watch);
     states(&mut watch);
     removal_after_a_trap(&mut watch);
     surge(&mut watch);
