@@ -13,6 +13,8 @@ use crate::yaml::{Node, Tree};
 pub(crate) struct KeylessPolicy {
     /// The document.
     pub node: Node,
+    /// The name of the gate.
+    pub name: String,
     /// The environment variables that it names, in order.
     pub variables: Vec<String>,
     /// 48 bits of its digest, as the gate logs them.
@@ -38,7 +40,7 @@ impl KeylessPolicy {
         let refused = refused.filter(|entry| !matches!(entry.problem, EntryProblem::UnsetVariable(_)));
         let refused = refused.map(|entry| format!("{}: {entry}", merged.place(&entry.path))).collect();
         let (mut variables, mut places) = (Vec::new(), Vec::new());
-        let mut name = |entry: &Node| {
+        let mut note = |entry: &Node| {
             let variable = entry.get("env").and_then(Node::text).map(str::to_owned);
             if let Some(variable) = variable.filter(|variable| !variables.contains(variable)) {
                 variables.push(variable);
@@ -46,17 +48,18 @@ impl KeylessPolicy {
         };
         for (index, consumer) in items(merged.node.get_mut("consumers")).iter_mut().enumerate() {
             for (number, key) in items(consumer.get_mut("keys")).iter_mut().enumerate() {
-                name(key);
+                note(key);
                 if hash_plaintext(key) {
                     places.push(format!("consumers[{index}].keys[{number}]"));
                 }
             }
         }
         let secrets = merged.node.get_mut("tokens").and_then(|tokens| tokens.get_mut("secrets"));
-        items(secrets).iter().for_each(&mut name);
+        items(secrets).iter().for_each(&mut note);
         let plaintext = places.iter().map(|place| merged.place(place)).collect();
         let digest = format!("{:012x}", loaded.policy.digest().first_48_bits());
-        Ok(Self { node: merged.node, variables, digest, refused, plaintext })
+        let name = loaded.policy.name().to_owned();
+        Ok(Self { node: merged.node, name, variables, digest, refused, plaintext })
     }
 }
 

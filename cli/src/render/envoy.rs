@@ -16,6 +16,8 @@ use crate::yaml::Node;
 /// The configuration of an Envoy with the gate in front of one upstream.
 #[derive(Debug)]
 pub(crate) struct Proxy {
+    /// The name of the gate, by which alerts compare the requests of Envoy with the decisions of the gate.
+    pub name: String,
     /// Where it listens.
     pub listen: SocketAddr,
     /// The service that requests are forwarded to.
@@ -146,7 +148,7 @@ fn listener(proxy: &Proxy) -> Node {
 
 fn connection_manager(proxy: &Proxy) -> Node {
     let mut manager = normalization();
-    manager["stat_prefix"] = json!("main");
+    manager["stat_prefix"] = json!(proxy.name);
     // The client is the TCP peer, whatever X-Forwarded-For says. For a loopback peer Envoy would append its own
     // address.
     manager["use_remote_address"] = json!(true);

@@ -208,7 +208,7 @@ impl Render {
                     if let (Some(limits), Some(_)) = (&limits, &gate.ecds) {
                         limits.say_what_they_depend_on();
                     }
-                    Ok(vec![envoy::bootstrap(&proxy.around(gate.with(policy), limits))])
+                    Ok(vec![envoy::bootstrap(&proxy.around(policy.name.clone(), gate.with(policy), limits))])
                 };
                 Ok(gate.say_how_to_get_the_module(source.run(Format::Yaml, write)?))
             }
@@ -292,9 +292,10 @@ impl ProxyArguments {
         }
     }
 
-    fn around(&self, gate: Gate, limits: Option<Limits>) -> Proxy {
+    fn around(&self, name: String, gate: Gate, limits: Option<Limits>) -> Proxy {
         let tls = self.tls_cert.clone().zip(self.tls_key.clone());
         Proxy {
+            name,
             listen: self.listen,
             service: Service::new(self.upstream.clone(), self.trust()),
             admin: self.admin.clone(),

@@ -118,6 +118,7 @@ impl Live {
         let (filter, pending) = describe(&module, &ready, 0);
         let written = delivered(&filter, &ready).to_json()?;
         let proxy = Proxy {
+            name: ready.loaded.policy.name().to_owned(),
             listen: spec.listen,
             service: spec.service.clone(),
             admin: Some(address),
