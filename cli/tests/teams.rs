@@ -483,3 +483,37 @@ fn keys_go_to_the_store_of_the_file_that_has_the_consumer() {
     let (_, output, error) = run_in(here, &["check", "p", "--path", "/"]);
     assert!(output.starts_with("report"), "{output}{error}");
 }
+
+/// A file that another could be mistaken for, an id that another key may get, and a limit that a team gives itself.
+#[test]
+fn what_may_belong_to_another_is_refused() {
+    let intruder = "consumers: [{name: evil, roles: [predict]}]\n";
+    let delegated = PLATFORM.replace("file: team-a,", "file: team-a.yaml,");
+    let handle = "consumers: [{name: b-shop, keys: [{id: 89e1fa8725570a68, env: TEAMS_UNSET_KEY}]}]\n";
+    for (files, message) in [
+        (
+            with(&[("p/policy.yaml", &delegated), ("p/team-a.yaml.yml", intruder)]),
+            "p/policy.yaml:11:3: delegations: team-a.yaml may be p/team-a.yaml or p/team-a.yaml.yml: rename one",
+        ),
+        (
+            with(&[("p/team-b.yaml", handle), ("p/team-b.keys.json", "")]),
+            "p/team-b.yaml:1:35: consumers[0].keys[0].id: 16 hex digits are the default id of another key",
+        ),
+    ] {
+        let directory = directory(&files.into_iter().filter(|(_, text)| !text.is_empty()).collect::<Vec<_>>());
+        let (code, output, error) = run_in(directory.path(), &["render", "filter", "p"]);
+        assert!(code == 2 && output.is_empty() && error.contains(message), "{code} {message}: {error}");
+    }
+    let own = STORE_B.replace("\"b-1\"", &format!("\"{}\"", &SHOP[..16]));
+    let directory = directory(&with(&[("p/team-b.keys.json", &own)]));
+    let (code, _, error) = run_in(directory.path(), &["render", "filter", "p"]);
+    assert_eq!(code, 0, "its own default id: {error}");
+    let limited = |role: &str| {
+        let limit = format!("{role}=600/min");
+        run_in(directory.path(), &["render", "envoy", "p", "--upstream", "127.0.0.1:5000", "--limit", &limit])
+    };
+    assert_eq!(limited("predict").0, 0, "granted to a-batch");
+    let (code, output, error) = limited("b-user");
+    let message = "--limit b-user: consumer b-shop of p/team-b.yaml has this role, which no delegation grants";
+    assert!(code == 2 && output.is_empty() && error.contains(message), "{code}: {error}");
+}

@@ -6,6 +6,7 @@ use portcullis::keys::EntryProblem;
 use portcullis::value::Plaintext;
 
 use crate::files::EffectivePolicy;
+use crate::teams::Origin;
 use crate::yaml::{Node, Tree};
 
 /// A valid policy without keys.
@@ -23,6 +24,8 @@ pub(crate) struct KeylessPolicy {
     pub refused: Vec<String>,
     /// The places of plaintext keys, which were replaced by digests.
     pub plaintext: Vec<String>,
+    /// The parts that the files of teams have brought.
+    pub origins: Vec<Origin>,
 }
 
 impl KeylessPolicy {
@@ -59,7 +62,7 @@ impl KeylessPolicy {
         let plaintext = places.iter().map(|place| merged.place(place)).collect();
         let digest = format!("{:012x}", loaded.policy.digest().first_48_bits());
         let name = loaded.policy.name().to_owned();
-        Ok(Self { node: merged.node, name, variables, digest, refused, plaintext })
+        Ok(Self { node: merged.node, name, variables, digest, refused, plaintext, origins: merged.origins })
     }
 }
 

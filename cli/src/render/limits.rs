@@ -45,7 +45,7 @@ impl LimitOptions {
     /// The limits for the consumers of a policy, if there are any.
     ///
     /// # Errors
-    /// If there are two for the same consumers.
+    /// If there are two for the same consumers, or if a team has given itself one.
     pub(crate) fn of(&self, policy: &KeylessPolicy) -> Result<Option<Limits>> {
         let mut limits = self.limits.clone();
         for (index, Limit { role, rate }) in limits.iter().enumerate() {
@@ -74,6 +74,7 @@ impl LimitOptions {
             let role = role.as_str();
             note(format_args!("--limit: no consumer has the role {role}{}", did_you_mean(role, known())));
         }
+        found.check_teams(policy)?;
         Ok((!found.limits.is_empty()).then_some(found))
     }
 }
@@ -136,6 +137,22 @@ impl Limits {
             })
         };
         json!({"mappers": self.limits.iter().map(mapper).collect::<Value>()})
+    }
+
+    /// A team may not choose its limit, so the role of a limit must be granted to it.
+    fn check_teams(&self, policy: &KeylessPolicy) -> Result<()> {
+        for role in self.roles().map(RoleName::as_str) {
+            for origin in &policy.origins {
+                if let Some(name) = origin.takes(&policy.node, role) {
+                    bail!(
+                        "--limit {role}: consumer {name} of {} has this role, which no delegation grants: remove it there, \
+                         or add it to `roles` in a delegation",
+                        origin.file.display()
+                    );
+                }
+            }
+        }
+        Ok(())
     }
 
     fn roles(&self) -> impl Iterator<Item = &RoleName> {

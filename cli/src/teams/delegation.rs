@@ -63,9 +63,14 @@ pub(super) fn read(first: &Portion, teams: &[Portion], conflicts: &mut Vec<Confl
         grants.extend(grant(first, index, item, conflicts));
     }
     for (index, grant) in grants.iter().enumerate() {
-        let given = teams.iter().filter(|team| grant.is_for(&team.file)).count();
+        let given: Vec<&Portion> = teams.iter().filter(|team| grant.is_for(&team.file)).collect();
         let file = &grant.file;
-        if given == 0 {
+        if let [one, other, ..] = given.as_slice() {
+            let (one, other) = (one.file.display(), other.file.display());
+            let message = format!("{DELEGATIONS}: {file} may be {one} or {other}");
+            conflicts.push(Conflict::new(grant.place.clone(), message, "rename one of the files, or remove it"));
+        }
+        if given.is_empty() {
             let endings = if Path::new(file).extension().is_some() { "" } else { ".yaml, .yml or .json" };
             let fix = format!(
                 "expected a file {file}{endings} after the first one: give all files, or the folder that has them"

@@ -73,9 +73,23 @@ pub(crate) struct Origin {
     pub(crate) store: Option<PathBuf>,
     consumers: Range<usize>,
     rules: Range<usize>,
+    /// The roles of others that its consumers may have.
+    granted: Vec<String>,
 }
 
 impl Origin {
+    /// The name of a consumer that has a role without a grant.
+    pub(crate) fn takes<'a>(&self, document: &'a Node, role: &str) -> Option<&'a str> {
+        if self.granted.iter().any(|granted| granted == role) {
+            return None;
+        }
+        let consumers = document.items_of("consumers").iter().enumerate();
+        let mut own = consumers.filter(|(index, _)| self.consumers.contains(index));
+        let has_it = |consumer: &Node| consumer.items_of("roles").iter().any(|one| one.text() == Some(role));
+        let (_, consumer) = own.find(|(_, consumer)| has_it(consumer))?;
+        Some(consumer.get("name").and_then(Node::text).unwrap_or_default())
+    }
+
     /// Whether a path such as `rules[2].roles` is of this part.
     pub(crate) fn has(&self, path: &str) -> bool {
         numbered(path).is_some_and(|(list, index, _)| self.range(list).contains(&index))
@@ -131,7 +145,9 @@ impl Whole {
             let store = team.store.as_ref().map(|stored| stored.file.clone());
             merged.stores.extend(store.clone());
             merged.has_store |= store.is_some();
-            placed.push((team.clone(), Origin { file: team.file, store, consumers, rules }));
+            let granted = grants.iter().filter(|grant| grant.is_for(&team.file));
+            let granted = granted.flat_map(|grant| grant.roles.iter().cloned()).collect();
+            placed.push((team.clone(), Origin { file: team.file, store, consumers, rules, granted }));
         }
         append(&mut merged.node, "rules", final_rules.as_ref().map(Node::items).unwrap_or_default());
         merged.origins = placed.iter().map(|(_, origin)| origin.clone()).collect();

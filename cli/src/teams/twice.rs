@@ -1,10 +1,9 @@
 //! Consumers and keys that are in two files. The gate would skip both entries of a key, so that one team could take away
-//! the keys of another.
+//! the keys of another. And ids that may become that of another key: the gate would refuse the whole policy.
 
 use std::collections::HashMap;
 
-use portcullis::keys::Digest;
-use portcullis::value::Plaintext;
+use portcullis::keys::{Digest, Secret};
 
 use super::Conflict;
 use super::portion::Portion;
@@ -44,7 +43,12 @@ pub(super) fn check(first: &Portion, teams: &[Portion], conflicts: &mut Vec<Conf
             let name = consumer.get("name").and_then(Node::text).map(|name| Thing::Consumer(name.to_owned()));
             let mut things: Vec<(Thing, String)> = name.into_iter().map(|name| (name, path.clone())).collect();
             for (index, key) in consumer.items_of("keys").iter().enumerate() {
-                things.extend(of_key(key).into_iter().map(|thing| (thing, format!("{path}.keys[{index}]"))));
+                let path = format!("{path}.keys[{index}]");
+                if !teams.is_empty() && has_id_of_another(key) {
+                    let message = format!("{path}.id: 16 hex digits are the default id of another key");
+                    conflicts.push(Conflict::new(portion.place(&path), message, "use another id"));
+                }
+                things.extend(of_key(key).into_iter().map(|thing| (thing, path.clone())));
             }
             let mut reported = None;
             for (thing, path) in things {
@@ -65,13 +69,29 @@ pub(super) fn check(first: &Portion, teams: &[Portion], conflicts: &mut Vec<Conf
 /// What a key entry has that no other may have. An invalid entry is skipped by the gate.
 fn of_key(key: &Node) -> Vec<Thing> {
     let text = |name: &str| key.get(name).and_then(Node::text);
-    let variable = text("env");
-    let value = variable.and_then(environment).map(|value| value.strip_suffix(b"\n").unwrap_or(&value).to_vec());
-    let plaintext = text("plaintext").and_then(|text| text.parse::<Plaintext>().ok());
-    let digest = text("sha256").and_then(Digest::from_hex);
-    let digest = digest.or_else(|| plaintext.and_then(|key| key.digest().ok()));
-    let digest = digest.or_else(|| value.filter(|value| !value.is_empty()).map(|value| Digest::of(&value)));
+    let digest = digest(key);
     let id = text("id").map(str::to_owned).or_else(|| digest.map(|digest| digest.handle()));
-    let things = [digest.map(Thing::Key), variable.map(|name| Thing::Variable(name.to_owned())), id.map(Thing::Id)];
-    things.into_iter().flatten().collect()
+    let variable = text("env").map(|name| Thing::Variable(name.to_owned()));
+    [digest.map(Thing::Key), variable, id.map(Thing::Id)].into_iter().flatten().collect()
+}
+
+/// The digest of a key entry, as the gate has it; `None` for an invalid entry, and if a variable is not set here.
+fn digest(key: &Node) -> Option<Digest> {
+    let text = |name: &str| key.get(name).and_then(Node::text);
+    let secret = if let Some(digest) = text("sha256") {
+        Secret::Sha256(Digest::from_hex(digest))
+    } else if let Some(plaintext) = text("plaintext") {
+        Secret::Plaintext(plaintext.parse().ok()?)
+    } else {
+        Secret::Env(text("env")?.parse().ok()?)
+    };
+    secret.resolve(&environment).ok()
+}
+
+/// Whether the id of an entry looks like the default id of a key, and is not its own. An `env` key whose variable is not
+/// set here may have it.
+fn has_id_of_another(key: &Node) -> bool {
+    let is_handle = |id: &&str| id.len() == 16 && id.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    let id = key.get("id").and_then(Node::text).filter(is_handle);
+    id.is_some_and(|id| digest(key).is_none_or(|digest| digest.handle() != id))
 }
