@@ -17,14 +17,16 @@ use crate::value::Timestamp;
 pub(super) const PERIOD: Duration = Duration::from_secs(5);
 /// The length of a lease in seconds: two late renewals do not end it.
 const LENGTH: i64 = 15;
+/// That of a new one. The VM that only validates a configuration neither renews nor ends it.
+const FIRST_LENGTH: i64 = 8;
 /// Attempts to write while others write too. A renewal that fails is repeated a period later.
 const ATTEMPTS: usize = 64;
 /// The size of a row of the shared data: an id, and the end of the lease in seconds since 1970.
 const ROW: usize = 16;
 
 thread_local! {
-    /// The counts that this VM has left above 0. If the last lease is that of a VM that has trapped, another gate's
-    /// timer must end it.
+    /// The gates whose lease ended here while others were still counted, at most one for each name. If the last lease is
+    /// that of a VM that has trapped, another gate's timer must end it.
     static LEFT: RefCell<Vec<Count>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -45,7 +47,8 @@ struct Count {
 /// A change of the leases.
 enum Change {
     None,
-    Renew([u8; 8]),
+    /// For so many seconds from now.
+    Hold([u8; 8], i64),
     End([u8; 8]),
 }
 
@@ -54,16 +57,17 @@ impl Lease {
     pub(super) fn take(gate: &str, instances: u32) -> Option<Self> {
         let id = *Envoy.random()?.first_chunk()?;
         let lease = Self { id, count: Some(Count { key: format!("portcullis.{gate}.instances"), instances }) };
-        lease.renew();
+        lease.count.as_ref().map(|count| count.write(Change::Hold(id, FIRST_LENGTH)));
         Some(lease)
     }
 
     /// Renews the lease, and drops those that have ended.
     pub(super) fn renew(&self) {
-        self.count.as_ref().map(|count| count.write(Change::Renew(self.id)));
+        let Some(own) = &self.count else { return };
+        own.write(Change::Hold(self.id, LENGTH));
         LEFT.with(|left| {
             if let Ok(mut left) = left.try_borrow_mut() {
-                left.retain(|count| count.write(Change::None) > 0);
+                left.retain(|count| count.key != own.key && count.write(Change::None) > 0);
             }
         });
     }
@@ -71,8 +75,14 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        let count = self.count.take().filter(|count| count.write(Change::End(self.id)) > 0);
-        LEFT.with(|left| left.try_borrow_mut().map(|mut left| left.extend(count)).ok());
+        let Some(count) = self.count.take().filter(|count| count.write(Change::End(self.id)) > 0) else { return };
+        LEFT.with(|left| {
+            if let Ok(mut left) = left.try_borrow_mut()
+                && !left.iter().any(|other| other.key == count.key)
+            {
+                left.push(count);
+            }
+        });
     }
 }
 
@@ -82,15 +92,15 @@ impl Count {
         let Some(Timestamp(now)) = Envoy.now() else { return 0 };
         let (id, until) = match change {
             Change::None => (None, None),
-            Change::Renew(id) => (Some(id), Some(now.saturating_add(LENGTH))),
+            Change::Hold(id, length) => (Some(id), Some(now.saturating_add(length))),
             Change::End(id) => (Some(id), None),
         };
         let own: Vec<u8> = id.zip(until).map(|(id, until)| [id, until.to_le_bytes()].concat()).unwrap_or_default();
         for _ in 0..ATTEMPTS {
             let (rows, version) = self.read();
             let others = living(&rows, now).filter(|row| id.is_none_or(|id| !row.starts_with(&id)));
-            let rows: Vec<u8> = others.chain([own.as_slice()]).flatten().copied().collect();
-            if set_shared_data(&self.key, Some(&rows), version).is_ok() {
+            let next: Vec<u8> = others.chain([own.as_slice()]).flatten().copied().collect();
+            if next == rows || set_shared_data(&self.key, Some(&next), version).is_ok() {
                 break;
             }
         }

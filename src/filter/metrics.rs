@@ -3,13 +3,16 @@
 //! * `wasmcustom.portcullis.NAME.allowed.REASON` and `.denied.REASON`
 //! * `.reported.REASON`, instead of `.denied`, in `report` mode
 //! * `.key.ID`, if the policy has `key_metrics`
+//! * the gauges `.mode`, `.instances`, `.loaded_at_seconds`, `.policy_digest`, `.policy_keys.STATE`,
+//!   `.next_key_expiry_seconds` and `.refused_entries`; `.enforcing` and `.keys` are deprecated: the next release removes
+//!   them
 //!
-//! States are gauges, not counters: a configuration is loaded once for each VM. The gauges `enforcing` and `keys` are of
-//! an earlier release, and go with the next one.
+//! States are gauges, not counters: a configuration is loaded once for each VM.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, DefaultHasher};
+use std::rc::{Rc, Weak};
 
 use proxy_wasm::hostcalls::{define_metric, increment_metric, record_metric};
 use proxy_wasm::types::MetricType;
@@ -26,7 +29,17 @@ thread_local! {
     /// of `define_metric` as long as the VM lives, even for a name that is already defined. Without this map, an update
     /// that defined all metrics again cost Envoy some 2 KiB permanently.
     static DEFINED: RefCell<Ids> = RefCell::default();
+
+    /// The newest gate of each name. An older one stays until its last connection has ended, and must not set the gauges
+    /// of the keys: its keys are others.
+    static NEWEST: RefCell<Vec<(String, Weak<Counted>)>> = const { RefCell::new(Vec::new()) };
 }
+
+/// The time from which the gauges of the keys are true, and the time from which they are no longer.
+type Counted = Cell<(Timestamp, Timestamp)>;
+
+/// Gauges that are never true.
+const NOT_COUNTED: (Timestamp, Timestamp) = (Timestamp::MAX, Timestamp::MIN);
 
 /// The ids of metrics, by the digest of a name or of a key.
 type Ids = HashMap<Digest, u32, BuildHasherDefault<DefaultHasher>>;
@@ -60,8 +73,8 @@ struct States {
     expired: Gauge,
     not_yet_valid: Gauge,
     next_expiry: Gauge,
-    /// The time from which their values are no longer true.
-    valid_until: Cell<Timestamp>,
+    gate: String,
+    counted: Rc<Counted>,
 }
 
 /// The id of a gauge, if it could be defined.
@@ -139,29 +152,56 @@ impl Metrics {
 impl States {
     fn define(gate: &str) -> Self {
         let gauge = |name| Gauge::define(gate, name);
-        Self {
+        let states = Self {
             usable: gauge("policy_keys.usable"),
             disabled: gauge("policy_keys.disabled"),
             expired: gauge("policy_keys.expired"),
             not_yet_valid: gauge("policy_keys.not_yet_valid"),
             next_expiry: gauge("next_key_expiry_seconds"),
-            valid_until: Cell::new(Timestamp::MIN),
-        }
+            gate: gate.to_owned(),
+            counted: Rc::new(Cell::new(NOT_COUNTED)),
+        };
+        NEWEST.with(|newest| newest.try_borrow_mut().map(|mut newest| states.become_newest(&mut newest)).ok());
+        states
+    }
+
+    fn become_newest(&self, newest: &mut Vec<(String, Weak<Counted>)>) {
+        self.counted.set(NOT_COUNTED);
+        newest.retain(|(gate, _)| *gate != self.gate);
+        newest.push((self.gate.clone(), Rc::downgrade(&self.counted)));
     }
 
     fn refresh(&self, keyring: &Keyring) {
-        let Some(now) = Envoy.now().filter(|now| *now >= self.valid_until.get()) else { return };
+        let Some(now) = Envoy.now().filter(|_| self.is_newest()) else { return };
+        let (from, until) = self.counted.get();
+        // The clock may have been set back.
+        if (from..until).contains(&now) {
+            return;
+        }
         let Census { usable, disabled, expired, not_yet_valid, next_expiry, valid_until } = keyring.census(now);
         self.usable.set(usable);
         self.disabled.set(disabled);
         self.expired.set(expired);
         self.not_yet_valid.set(not_yet_valid);
         self.next_expiry.set(seconds(next_expiry));
-        self.valid_until.set(valid_until);
+        self.counted.set((now, valid_until));
+    }
+
+    /// Whether this is the newest gate of its name. It becomes that when the newest is gone.
+    fn is_newest(&self) -> bool {
+        NEWEST.with(|newest| {
+            let Ok(mut newest) = newest.try_borrow_mut() else { return false };
+            let found = newest.iter().find(|(gate, _)| *gate == self.gate).and_then(|(_, counted)| counted.upgrade());
+            let Some(counted) = found else {
+                self.become_newest(&mut newest);
+                return true;
+            };
+            Rc::ptr_eq(&counted, &self.counted)
+        })
     }
 }
 
-/// The higher, the more is denied.
+/// The value of the gauge `mode`.
 fn mode(mode: Mode) -> u64 {
     match mode {
         Mode::Disabled => 0,

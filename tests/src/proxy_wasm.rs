@@ -97,6 +97,8 @@ struct Host {
     calls: Vec<String>,
     log: Vec<String>,
     fault: Option<Fault>,
+    /// How many configurations were loaded after the first: each has its own random numbers.
+    updates: u8,
 }
 
 /// A compiled module, and its imports.
@@ -138,6 +140,8 @@ pub struct Vm {
     instance: Instance,
     memory: Memory,
     root: u32,
+    /// Older roots that are still there.
+    old: Vec<u32>,
     last: u32,
 }
 
@@ -190,7 +194,7 @@ impl Vm {
         let instance =
             program.linker.instantiate_and_start(&mut store, &program.module).expect("the module has its imports");
         let memory = instance.get_memory(&store, "memory").expect("the module exports its memory");
-        let mut vm = Self { store, instance, memory, root: ROOT, last: ROOT };
+        let mut vm = Self { store, instance, memory, root: ROOT, old: Vec::new(), last: ROOT };
         let size = u32::try_from(configuration.len()).expect("a configuration below 4 GiB");
         let configured = vm.call::<(), ()>("_initialize", ()).and_then(|()| {
             vm.call::<_, ()>("proxy_on_context_create", (ROOT, 0_u32))?;
@@ -219,16 +223,27 @@ impl Vm {
     /// # Panics
     /// If the configuration is larger than the memory of a VM.
     pub fn update(&mut self, configuration: &[u8]) -> Result<(), String> {
-        self.store.data_mut().configuration = configuration.to_vec();
+        self.add(configuration)?;
+        self.end_old()
+    }
+
+    /// Loads another configuration in a new root context, beside the old one, which still has connections.
+    ///
+    /// # Errors
+    /// If there is a trap, or the module refuses the configuration; with the log.
+    ///
+    /// # Panics
+    /// If the configuration is larger than the memory of a VM.
+    pub fn add(&mut self, configuration: &[u8]) -> Result<(), String> {
+        let host = self.store.data_mut();
+        (host.configuration, host.updates) = (configuration.to_vec(), host.updates.wrapping_add(1));
         let size = u32::try_from(configuration.len()).expect("a configuration below 4 GiB");
-        let (before, root) = (self.root, self.last.checked_add(1).expect("fewer than 2^32 contexts"));
+        let root = self.last.checked_add(1).expect("fewer than 2^32 contexts");
+        self.old.push(self.root);
         (self.root, self.last) = (root, root);
-        let configured = self.call::<_, ()>("proxy_on_context_create", (root, 0_u32)).and_then(|()| {
-            let answer = self.call::<_, u32>("proxy_on_configure", (root, size))?;
-            self.call::<_, u32>("proxy_on_done", before)?;
-            self.call::<_, ()>("proxy_on_delete", before)?;
-            Ok(answer)
-        });
+        let configured = self
+            .call::<_, ()>("proxy_on_context_create", (root, 0_u32))
+            .and_then(|()| self.call::<_, u32>("proxy_on_configure", (root, size)));
         match configured {
             Ok(0) => Err(format!("refused: {}", self.log().join("\n"))),
             Ok(_) => Ok(()),
@@ -236,14 +251,30 @@ impl Vm {
         }
     }
 
-    /// Calls the timer at a time, in seconds since 1970.
+    /// Deletes the older root contexts.
+    ///
+    /// # Errors
+    /// If there is a trap; with the log.
+    pub fn end_old(&mut self) -> Result<(), String> {
+        for root in std::mem::take(&mut self.old) {
+            let ended =
+                self.call::<_, u32>("proxy_on_done", root).and_then(|_| self.call::<_, ()>("proxy_on_delete", root));
+            ended.map_err(|error| format!("trap: {error}: {}", self.log().join("\n")))?;
+        }
+        Ok(())
+    }
+
+    /// Calls the timer of every root context at a time, in seconds since 1970.
     ///
     /// # Errors
     /// If there is a trap.
     pub fn tick(&mut self, now: u64) -> Result<(), String> {
         self.store.data_mut().stream.now = now;
         self.store.data_mut().calls.clear();
-        self.call::<_, ()>("proxy_on_tick", self.root).map_err(|error| error.to_string())
+        let roots: Vec<u32> = self.old.iter().copied().chain([self.root]).collect();
+        roots
+            .into_iter()
+            .try_for_each(|root| self.call::<_, ()>("proxy_on_tick", root).map_err(|error| error.to_string()))
     }
 
     /// The value of a metric, if it is defined.

@@ -40,11 +40,53 @@ fn the_states_of_keys_are_kept_true_by_a_timer() {
         (105, ([3, 1, 0, 0], START + 200), false),
         (201, ([2, 1, 1, 0], 0), true),
         (1_000_000, ([2, 1, 1, 0], 0), false),
+        // The clock was set back.
+        (5, ([2, 1, 0, 1], START + 200), true),
     ] {
         vm.tick(START + after).expect("the timer runs");
         assert_eq!(states(&vm), expected, "{after} seconds later");
         assert_eq!(set(&vm) > 0, changes, "keys are counted only if one has changed: {:?}", vm.calls());
     }
+}
+
+/// Envoy keeps a gate until its last connection has ended. Its timer goes on.
+#[test]
+fn an_old_gate_does_not_overwrite_the_gauges_of_the_new_one() {
+    let document = |keys: Value| json!({"name": "edge", "consumers": [{"name": "ci", "keys": keys}]}).to_string();
+    let old = document(json!([{"plaintext": "gauges-old", "expires": "2027-01-15T08:00:50Z"}]));
+    let new = document(json!([{"plaintext": "gauges-new"}, {"plaintext": "gauges-other"}]));
+    let mut vm = Vm::start(old.as_bytes(), &BTreeMap::new(), None).expect("the policy stands");
+    let states = |vm: &Vm| {
+        ["policy_keys.usable", "policy_keys.expired", "next_key_expiry_seconds", "instances"]
+            .map(|name| vm.metric(&format!("portcullis.edge.{name}")).expect("a gauge"))
+    };
+    assert_eq!(states(&vm), [1, 0, START + 50, 1]);
+    vm.add(new.as_bytes()).expect("the policy stands");
+    assert_eq!(states(&vm), [2, 0, 0, 2]);
+    for after in [5, 49, 50, 55, 100] {
+        vm.tick(START + after).expect("the timer runs");
+        assert_eq!(states(&vm)[..3], [2, 0, 0], "after {after} seconds");
+    }
+    vm.end_old().expect("it ends");
+    vm.tick(START + 105).expect("the timer runs");
+    assert_eq!(states(&vm), [2, 0, 0, 1]);
+}
+
+/// The leases of old gates end while others are still counted.
+#[test]
+fn the_timer_costs_the_same_after_many_updates() {
+    let document = |number: usize| json!({"name": "edge", "reply": {"realm": format!("r{number}")}}).to_string();
+    let mut vm = Vm::start(document(0).as_bytes(), &BTreeMap::new(), None).expect("the policy stands");
+    let mut after = |updates: std::ops::Range<usize>| {
+        for number in updates {
+            vm.add(document(number).as_bytes()).expect("the policy stands");
+        }
+        vm.end_old().expect("they end");
+        vm.tick(START + 5).expect("the timer runs");
+        vm.calls().len()
+    };
+    let (few, many) = (after(1..3), after(3..50));
+    assert_eq!(few, many);
 }
 
 /// The lease ends if the timer does not renew it. A VM that has trapped is like that.

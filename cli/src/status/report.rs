@@ -148,8 +148,9 @@ fn mode(gate: &Gate) -> &'static str {
     match gate.mode {
         Some(0) => "disabled",
         Some(1) => "report",
-        Some(_) => "enforce",
-        None => "-",
+        Some(2) => "enforce",
+        // Not known, or a hot restart: Envoy adds the gauges of both processes.
+        _ => "-",
     }
 }
 

@@ -231,9 +231,10 @@ fn environ_get(mut host: Caller<'_, Host>, pointers: u32, to: u32) -> Answer {
     Ok(OK)
 }
 
-/// Always the same bytes, so that a row can be repeated.
+/// The same bytes for all requests of a configuration, so that a row can be repeated.
 fn random_get(mut host: Caller<'_, Host>, to: u32, size: u32) -> Answer {
-    write(&mut host, to, &vec![7; index(size)])?;
+    let byte = host.data().updates.wrapping_add(7);
+    write(&mut host, to, &vec![byte; index(size)])?;
     Ok(OK)
 }
 
