@@ -79,7 +79,7 @@ fn compare(options: &Options, machine: Machine) -> Result<(), String> {
     }
     if !options.quick && options.only.is_empty() {
         for module in &options.modules {
-            for &keys in sizes.loaded {
+            for &keys in sizes.keys {
                 eprintln!("loading {} keys: {}", scale::grouped(keys), module.name);
                 reloads.push(reload(module, keys, &shop)?);
             }

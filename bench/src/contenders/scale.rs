@@ -19,20 +19,16 @@ use crate::options::Module;
 pub struct Sizes {
     /// How many keys.
     pub keys: &'static [usize],
-    /// How many keys, for the cost of loading them.
-    pub loaded: &'static [usize],
     /// The numbers of patterns, of public paths and of rules.
     pub patterns: &'static [usize],
 }
 
 /// The sizes to measure.
-pub const FULL: Sizes =
-    Sizes { keys: &[1, 1_000, 100_000], loaded: &[1, 1_000, 10_000, 100_000], patterns: &[10, 1_000, 10_000] };
+pub const FULL: Sizes = Sizes { keys: &[1, 1_000, 100_000], patterns: &[10, 1_000, 10_000] };
 /// Small sizes, for tests.
-pub const SMALL: Sizes = Sizes { keys: &[1, 1_000], loaded: &[1, 1_000], patterns: &[10, 100] };
+pub const SMALL: Sizes = Sizes { keys: &[1, 1_000], patterns: &[10, 100] };
 /// Sizes to find the limits.
-pub const MILLION: Sizes =
-    Sizes { keys: &[1, 1_000, 100_000, 1_000_000], loaded: &[1, 1_000, 10_000, 100_000, 1_000_000], ..FULL };
+pub const MILLION: Sizes = Sizes { keys: &[1, 1_000, 100_000, 1_000_000], ..FULL };
 
 /// The numbers of headers that the client sends, including the host, and the baseline and the Lua contender with as
 /// many. Five is the usual request. A filter reads six more: three pseudo-headers, and three that Envoy adds.
