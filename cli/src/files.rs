@@ -117,7 +117,9 @@ impl PolicyFile {
 
     /// Every file that [`read`](Self::read) uses, including those that do not exist yet.
     pub(crate) fn files(&self) -> Vec<PathBuf> {
-        let Ok(members) = self.members() else { return self.files.clone() };
+        // Of a folder that is wrong, its own directory is watched.
+        let inside = self.files.iter().map(|file| file.join(POLICY)).filter(|_| self.path().is_dir());
+        let Ok(members) = self.members() else { return self.files.iter().cloned().chain(inside).collect() };
         members.into_iter().flat_map(|member| [member.file, member.store]).collect()
     }
 }

@@ -39,9 +39,9 @@ impl Member {
 /// # Errors
 /// If a folder cannot be read, or two files would have the same store.
 pub(crate) fn members(given: &[PathBuf], store: Option<&Path>) -> Result<Vec<Member>> {
-    let files = match given {
-        [folder] if folder.is_dir() => in_folder(folder)?,
-        _ => given.to_vec(),
+    let (files, is_folder) = match given {
+        [folder] if folder.is_dir() => (in_folder(folder)?, true),
+        _ => (given.to_vec(), false),
     };
     if let Some(folder) = files.iter().find(|file| file.is_dir()) {
         bail!("{} is a folder: give it alone, or give the files in it", folder.display());
@@ -76,9 +76,21 @@ pub(crate) fn members(given: &[PathBuf], store: Option<&Path>) -> Result<Vec<Mem
                 Member { file: file.clone(), store: own, is_named: false }
             }
         };
+        if is_folder {
+            check_regular(&member.store)?;
+        }
         members.push(member);
     }
     Ok(members)
+}
+
+/// Checks that a file of a folder can be read to its end: a pipe would be waited for, and a device may have no end. What is
+/// missing, also a broken link, is reported when it is read.
+fn check_regular(file: &Path) -> Result<()> {
+    if fs::metadata(file).is_ok_and(|file| !file.is_file()) {
+        bail!("{}: expected a regular file: remove it from the folder", file.display());
+    }
+    Ok(())
 }
 
 /// The policy files of a folder: `policy.yaml`, then the others by name.
@@ -95,7 +107,9 @@ fn in_folder(folder: &Path) -> Result<Vec<PathBuf>> {
         }
     }
     others.sort();
-    Ok(std::iter::once(folder.join(POLICY)).chain(others).collect())
+    let files: Vec<PathBuf> = std::iter::once(folder.join(POLICY)).chain(others).collect();
+    files.iter().try_for_each(|file| check_regular(file))?;
+    Ok(files)
 }
 
 fn has_name_of_policy(file: &Path) -> bool {
@@ -117,7 +131,8 @@ pub(crate) fn is_of_team(file: &Path) -> bool {
     if file.file_name().is_none_or(|name| name == POLICY) {
         return false;
     }
-    let Ok(text) = fs::read_to_string(platform) else { return false };
+    // A pipe would be waited for.
+    let Some(Ok(text)) = platform.is_file().then(|| fs::read_to_string(platform)) else { return false };
     // A file with an error in it still says whose keys these are.
     Node::parse(&text).map_or_else(|_| text.contains(DELEGATIONS), |node| node.get(DELEGATIONS).is_some())
 }

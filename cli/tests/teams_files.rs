@@ -1,0 +1,112 @@
+//! The files of a folder with a platform and its teams: which of them are refused, and what `keys` writes into them.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::Command as System;
+use std::time::Duration;
+
+use assert_cmd::Command;
+use tempfile::TempDir;
+
+const PLATFORM: &str = r#"version: 1
+consumers:
+- {name: ops, roles: [admin], keys: [{id: ops-1, sha256: "23d03c2795e224bf2698538831fcff795e9735b18ec4a178bcb134327fbec67e"}]}
+delegations:
+- {file: team-a, prefix: /team-a}
+- {file: team-b, prefix: /team-b}
+final_rules:
+- {path: "/**", roles: [admin]}
+"#;
+
+const TEAM_A: &str = r#"consumers:
+- {name: a-batch, roles: [a-user], keys: [{id: a-1, sha256: "5d7369b9888f88631a5dc6590150bbb1e52ffcf7e78a8b6ecf909a413c8fbd4a"}]}
+rules:
+- {path: "/team-a/**", roles: [a-user]}
+"#;
+
+const TEAM_B: &str = r#"consumers:
+- {name: b-shop, roles: [b-user]}
+rules:
+- {path: "/team-b/**", roles: [b-user]}
+"#;
+
+const STORE_B: &str = r#"{"version": 1, "mode_override": null, "consumers": {
+  "b-shop": {"keys": [
+    {"id":"b-1","sha256":"60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752"}]}}}
+"#;
+
+/// A directory with the folder `p`.
+fn directory() -> TempDir {
+    let directory = TempDir::new().expect("a directory");
+    let folder = directory.path().join("p");
+    fs::create_dir(&folder).expect("a folder");
+    let files =
+        [("policy.yaml", PLATFORM), ("team-a.yaml", TEAM_A), ("team-b.yaml", TEAM_B), ("team-b.keys.json", STORE_B)];
+    for (name, text) in files {
+        fs::write(folder.join(name), text).expect("a file in it");
+    }
+    directory
+}
+
+/// Exit status, standard output and standard error.
+fn run_in(directory: &Path, arguments: &[&str]) -> (i32, String, String) {
+    let output = Command::cargo_bin("portcullis")
+        .expect("the command is built")
+        .args(arguments)
+        .current_dir(directory)
+        .timeout(Duration::from_secs(30))
+        .output()
+        .expect("it runs");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("its output is text");
+    (output.status.code().expect("it ends by itself"), text(output.stdout), text(output.stderr))
+}
+
+#[track_caller]
+fn assert_refused(directory: &Path, message: &str) {
+    let run = ["run", "p", "--upstream", "127.0.0.1:1"];
+    for arguments in [&["lint", "p"][..], &["check", "p", "--path", "/"], &["render", "policy", "p"], &run] {
+        let (code, output, error) = run_in(directory, arguments);
+        assert!(code == 2 && error.contains(message), "{arguments:?}: {output}{error}\ninstead of {message}");
+    }
+}
+
+#[test]
+fn only_regular_files_are_read() {
+    for name in ["policy.yaml", "keys.json", "team-b.yaml", "team-b.keys.json", "team-c.yaml"] {
+        let directory = directory();
+        let file = directory.path().join("p").join(name);
+        let _ = fs::remove_file(&file);
+        assert!(System::new("mkfifo").arg(&file).status().expect("it runs").success());
+        let message = format!("p/{name}: expected a regular file: remove it from the folder");
+        assert_refused(directory.path(), &message);
+        // A link to it, or to a device without an end, is the same.
+        let pipe = directory.path().join("pipe");
+        fs::rename(&file, &pipe).expect("it is moved");
+        for target in [pipe.as_path(), Path::new("/dev/zero")] {
+            let _ = fs::remove_file(&file);
+            symlink(target, &file).expect("a link");
+            assert_refused(directory.path(), &message);
+        }
+        fs::remove_file(&file).expect("it is removed");
+        symlink("nothing", &file).expect("a link");
+        let (code, _, error) = run_in(directory.path(), &["lint", "p"]);
+        assert!(code == 2 && error.contains(&format!("p/{name}")), "{error}");
+        // A link to a regular file, as in a mounted ConfigMap, is read.
+        let directory = self::directory();
+        let file = directory.path().join("p").join(name);
+        if file.exists() {
+            fs::rename(&file, directory.path().join("data")).expect("it is moved");
+            symlink("../data", &file).expect("a link");
+            let (code, output, error) = run_in(directory.path(), &["lint", "p"]);
+            assert_eq!(code, 0, "{output}{error}");
+        }
+    }
+    // A team's file is read with a glance at the platform's.
+    let directory = directory();
+    let file = directory.path().join("p/policy.yaml");
+    fs::remove_file(&file).expect("it is removed");
+    assert!(System::new("mkfifo").arg(&file).status().expect("it runs").success());
+    let (code, output, error) = run_in(directory.path(), &["keys", "list", "--policy", "p/team-a.yaml"]);
+    assert!(code == 0 && output.contains("a-1"), "{output}{error}");
+}
