@@ -54,7 +54,8 @@ impl StoreFile {
         if let Some(folder) = self.policy.clone().filter(|policy| policy.is_dir()) {
             self.policy = Some(folder.join(POLICY));
         }
-        if let Some(team) = self.policy_path().filter(|policy| teams::is_of_team(policy)) {
+        let named = [self.policy_path(), teams::policy_of_store(&self.path())];
+        if let Some(team) = named.into_iter().flatten().find(|policy| teams::is_of_team(policy)) {
             let platform = team.with_file_name(POLICY);
             bail!("{} is the file of a team: the mode is that of {}", team.display(), platform.display());
         }
