@@ -1,9 +1,12 @@
 //! The files of a folder with a platform and its teams: which of them are refused, and what `keys` writes into them.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::process::Command as System;
+use std::process::{Command as System, Stdio};
 use std::time::Duration;
 
 use assert_cmd::Command;
@@ -109,4 +112,76 @@ fn only_regular_files_are_read() {
     assert!(System::new("mkfifo").arg(&file).status().expect("it runs").success());
     let (code, output, error) = run_in(directory.path(), &["keys", "list", "--policy", "p/team-a.yaml"]);
     assert!(code == 0 && output.contains("a-1"), "{output}{error}");
+}
+
+#[test]
+fn a_store_without_a_policy_file_is_refused_and_nothing_is_written() {
+    let directory = directory();
+    let folder = directory.path().join("p");
+    let mut watching = System::new(assert_cmd::cargo::cargo_bin("portcullis"))
+        .args(["render", "ecds", "p", "-o", "gate.yaml", "--watch"])
+        .current_dir(directory.path())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it runs");
+    let mut said = BufReader::new(watching.stderr.take().expect("a pipe")).lines().map_while(Result::ok);
+    assert!(said.any(|line| line.contains("watching policy.yaml")), "it ended");
+    let gate = || fs::read_to_string(directory.path().join("gate.yaml")).expect("it is there");
+    let before = gate();
+    assert!(before.contains("b-1"), "{before}");
+    fs::write(folder.join("policy.yaml"), PLATFORM.replace("team-b,", "shop,")).expect("a file");
+    fs::rename(folder.join("team-b.yaml"), folder.join("shop.yaml")).expect("it is renamed");
+    let message = "p/team-b.keys.json: this key store belongs to no policy file: rename it, or remove it";
+    assert!(said.any(|line| line.contains(message)), "it ended");
+    assert!(said.any(|line| line.contains("nothing is written")), "it ended");
+    assert_eq!(gate(), before);
+    assert_refused(directory.path(), message);
+    fs::rename(folder.join("team-b.keys.json"), folder.join("shop.keys.json")).expect("it is renamed");
+    // The renamed store is another one to the command: it writes the policy with its keys.
+    assert!(said.any(|line| line.contains("gate.yaml")), "it ended");
+    assert!(gate().contains("b-1"), "{}", gate());
+    watching.kill().expect("it runs");
+    watching.wait().expect("it ends");
+    // The platform's keys are in keys.json.
+    fs::write(folder.join("policy.keys.json"), "{\"version\": 1}").expect("a file");
+    assert_refused(directory.path(), "p/policy.keys.json: this key store belongs to no policy file");
+}
+
+#[test]
+fn the_mode_is_not_written_into_the_store_of_a_team() {
+    let directory = directory();
+    let before = STORE_B.to_owned();
+    for arguments in [
+        &["mode", "report", "--policy", "p/policy.yaml", "--store", "p/team-b.keys.json"][..],
+        &["mode", "report", "--policy", "p", "--store", "p/team-b.keys.json"],
+        &["mode", "report", "--store", "p/team-b.keys.json"],
+    ] {
+        let (code, _, error) = run_in(directory.path(), arguments);
+        let message = "p/team-b.yaml is the file of a team: the mode is that of p/policy.yaml";
+        assert!(code == 2 && error.contains(message), "{arguments:?}: {error}");
+        assert_eq!(fs::read_to_string(directory.path().join("p/team-b.keys.json")).expect("it is there"), before);
+    }
+}
+
+#[test]
+fn the_name_of_the_platforms_file_is_required() {
+    for name in ["policy.yml", "policy.json"] {
+        let directory = directory();
+        let folder = directory.path().join("p");
+        fs::rename(folder.join("policy.yaml"), folder.join(name)).expect("it is renamed");
+        assert_refused(directory.path(), &format!("p/{name}: expected policy.yaml: rename it to policy.yaml"));
+    }
+}
+
+#[test]
+fn names_that_cannot_be_shown_are_refused() {
+    for (name, shown) in [(&b"team\n-c.yaml"[..], r#""team\n-c.yaml""#), (b"team-\xff.yml", r#""team-\xFF.yml""#)] {
+        let directory = directory();
+        fs::write(directory.path().join("p").join(OsStr::from_bytes(name)), "{}").expect("a file");
+        let message = format!("p: a file name with control characters, or not UTF-8: rename {shown}");
+        assert_refused(directory.path(), &message);
+    }
+    let directory = directory();
+    fs::write(directory.path().join("p").join(OsStr::from_bytes(b"notes-\xff.txt")), "").expect("a file");
+    assert_eq!(run_in(directory.path(), &["lint", "p"]).0, 0);
 }

@@ -96,15 +96,36 @@ fn check_regular(file: &Path) -> Result<()> {
 /// The policy files of a folder: `policy.yaml`, then the others by name.
 fn in_folder(folder: &Path) -> Result<Vec<PathBuf>> {
     let cannot = || format!("cannot read the folder {}", folder.display());
-    let mut others = Vec::new();
+    let (mut others, mut stores) = (Vec::new(), Vec::new());
     for entry in fs::read_dir(folder).with_context(cannot)? {
-        let file = folder.join(entry.with_context(cannot)?.file_name());
-        let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let is_store = name == Store::NAME || name.ends_with(STORE_ENDING);
+        let name = entry.with_context(cannot)?.file_name();
+        let file = folder.join(&name);
         // Editors and Kubernetes have files of their own, whose names begin with a dot.
-        if has_name_of_policy(&file) && !is_store && !name.starts_with('.') && name != POLICY && !file.is_dir() {
-            others.push(file);
+        if !has_name_of_policy(&file) || name.as_encoded_bytes().starts_with(b".") {
+            continue;
         }
+        let Some(name) = name.to_str().filter(|name| !name.contains(char::is_control)) else {
+            bail!("{}: a file name with control characters, or not UTF-8: rename {name:?}", folder.display());
+        };
+        if name == Store::NAME || name == POLICY {
+            continue;
+        }
+        match name.strip_suffix(STORE_ENDING) {
+            Some(team) => stores.push((team.to_owned(), file)),
+            None if !file.is_dir() => others.push(file),
+            None => {}
+        }
+    }
+    if !is_there(&folder.join(POLICY)) {
+        let stem = Path::new(POLICY).with_extension("");
+        if let Some(other) = others.iter().find(|other| other.file_stem() == stem.file_name()) {
+            bail!("{}: expected {POLICY}: rename it to {POLICY}", other.display());
+        }
+    }
+    stores.sort();
+    // Its policy was renamed, and the keys in it would be lost without a word.
+    if let Some((_, store)) = stores.iter().find(|(team, _)| others.iter().all(|other| stem(other) != *team)) {
+        bail!("{}: this key store belongs to no policy file: rename it, or remove it", store.display());
     }
     others.sort();
     let files: Vec<PathBuf> = std::iter::once(folder.join(POLICY)).chain(others).collect();
