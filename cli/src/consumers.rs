@@ -168,6 +168,7 @@ fn set(files: &StoreFile, name: &str, roles: Vec<String>, why: Option<String>) -
     let said = if roles.is_empty() { "no role".to_owned() } else { roles.join(", ") };
     consumer.roles = roles;
     let keys = count(consumer.keys.len(), "key");
+    files.check_with_others(&locked)?;
     locked.save()?;
     note(format_args!("{name} now has {said}; this applies to {keys}"));
     Ok(())

@@ -125,7 +125,10 @@ impl PolicyFile {
 }
 
 /// Reads each file, and its store.
-fn read_parts(members: &[Member]) -> Result<Vec<Part>> {
+///
+/// # Errors
+/// If one of them cannot be read.
+pub(crate) fn read_parts(members: &[Member]) -> Result<Vec<Part>> {
     let read = |member: &Member| {
         let policy = read_policy(&member.file)?;
         let store = member.store_path().map(Located::read).transpose()?;

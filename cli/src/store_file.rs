@@ -1,14 +1,16 @@
 //! The key store that a command changes, and its policy.
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use clap::Args;
 
-use crate::files::{EffectivePolicy, POLICY, is_there, merge, read_policy};
+use crate::files::{EffectivePolicy, POLICY, is_there, merge, read_parts, read_policy};
 use crate::import::orchestra::NAME as ORCHESTRA;
-use crate::store::{Locked, Store};
-use crate::teams::{self, Member};
+use crate::output::note;
+use crate::store::{Located, Locked, Store};
+use crate::teams::{self, Conflict, Member, Whole};
 use crate::yaml::Node;
 
 /// The options that select a key store and its policy.
@@ -33,9 +35,13 @@ impl StoreFile {
     /// Selects the file that has a consumer, if the policy is the folder of a platform and its teams.
     ///
     /// # Errors
-    /// If no file in the folder has the consumer.
+    /// If no file in the folder has the consumer, or if a store is named too.
     pub(crate) fn of_consumer(mut self, consumer: Option<&str>) -> Result<Self> {
         let Some(folder) = self.policy.clone().filter(|policy| policy.is_dir()) else { return Ok(self) };
+        if let Some(store) = &self.store {
+            let (folder, store) = (folder.display(), store.display());
+            bail!("--store {store}: {folder} is a folder, whose files have their own stores: give only one of them");
+        }
         let members = teams::members(std::slice::from_ref(&folder), None)?;
         let Some(member) = members.iter().find(|member| consumer.is_some_and(|name| has_consumer(member, name))) else {
             let files: Vec<String> = members.iter().map(|member| member.file.display().to_string()).collect();
@@ -60,6 +66,47 @@ impl StoreFile {
             bail!("{} is the file of a team: the mode is that of {}", team.display(), platform.display());
         }
         Ok(self)
+    }
+
+    /// Checks a change of the store against the other files of its folder, if that is one of a platform and its teams. What
+    /// was wrong before does not matter here.
+    ///
+    /// # Errors
+    /// If the files would not make one policy any more.
+    pub(crate) fn check_with_others(&self, changed: &Locked) -> Result<()> {
+        let Some(policy) = self.policy_path() else { return Ok(()) };
+        let Some(folder) = teams::folder_of(&policy) else { return Ok(()) };
+        let store = self.path();
+        let read = || {
+            let members = teams::members(std::slice::from_ref(&folder), None)?;
+            let own = members.iter().position(|member| is_same(&member.store, &store));
+            let own = own.or_else(|| members.iter().position(|member| is_same(&member.file, &policy)));
+            let parts = read_parts(&members)?;
+            let with = |new: &Store| {
+                let mut parts = parts.clone();
+                if let Some(part) = own.and_then(|own| parts.get_mut(own)) {
+                    // Without a text, so that no place is told in a file that is not written.
+                    part.store = Some(Located::new(new.clone(), &store, String::new()));
+                }
+                Whole::of(parts)
+            };
+            Ok::<_, anyhow::Error>((with(&changed.before)?, with(&changed.store)?))
+        };
+        match read() {
+            Ok((before, after)) => {
+                let is_new = |one: &&Conflict| before.conflicts.iter().all(|other| other.message != one.message);
+                match after.conflicts.iter().find(is_new) {
+                    Some(conflict) => {
+                        bail!("nothing is changed, because {} would be refused: {conflict}", folder.display())
+                    }
+                    None => Ok(()),
+                }
+            }
+            Err(error) => {
+                note(format_args!("not checked against the other files of {}: {error:#}", folder.display()));
+                Ok(())
+            }
+        }
     }
 
     /// Reads the store. If only the policy is there, the store has no key.
@@ -114,6 +161,16 @@ impl StoreFile {
             beside.is_file().then_some(beside)
         })
     }
+}
+
+/// Whether two paths lead to the same file, which may not exist.
+fn is_same(one: &Path, other: &Path) -> bool {
+    let whole = |path: &Path| {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let made = || Some(fs::canonicalize(folder).ok()?.join(path.file_name()?));
+        fs::canonicalize(path).ok().or_else(made)
+    };
+    one == other || whole(one).is_some_and(|one| whole(other) == Some(one))
 }
 
 /// Whether a policy file or its store has a consumer.

@@ -185,3 +185,70 @@ fn names_that_cannot_be_shown_are_refused() {
     fs::write(directory.path().join("p").join(OsStr::from_bytes(b"notes-\xff.txt")), "").expect("a file");
     assert_eq!(run_in(directory.path(), &["lint", "p"]).0, 0);
 }
+
+#[test]
+fn keys_are_not_written_that_the_folder_would_refuse() {
+    let directory = directory();
+    let here = directory.path();
+    let folder = here.join("p");
+    let stores = || {
+        let read = |name: &str| fs::read_to_string(folder.join(name)).unwrap_or_default();
+        ["keys.json", "team-a.keys.json", "team-b.keys.json"].map(read)
+    };
+    let before = stores();
+    let a_1 = "5d7369b9888f88631a5dc6590150bbb1e52ffcf7e78a8b6ecf909a413c8fbd4a";
+    let of_a = ["keys", "generate", "--policy", "p/team-a.yaml", "--consumer"];
+    let role = "a rule of another file names this role: p/policy.yaml:8:25";
+    for (arguments, message) in [
+        ([&of_a[..], &["a-new", "--role", "admin"]].concat(), role),
+        ([&of_a[..], &["ops"]].concat(), "this consumer is also in another file: p/policy.yaml:3:3"),
+        ([&of_a[..], &["b-shop"]].concat(), "this consumer is also in another file"),
+        ([&of_a[..], &["a-batch", "--id", "ops-1"]].concat(), "a key in another file has the same id: p/policy.yaml"),
+        ([&of_a[..], &["a-batch", "--id", "b-1"]].concat(), "a key in another file has the same id"),
+        (
+            vec!["keys", "generate", "--policy", "p", "--consumer", "ops", "--id", "b-1"],
+            "a key in another file has the same id",
+        ),
+        (
+            vec!["keys", "add", "--store", "p/team-b.keys.json", "--consumer", "b-shop", "--sha256", a_1, "--id", "x"],
+            "this key is also in another file",
+        ),
+        (
+            vec!["keys", "generate", "--policy", "p/policy.yaml", "--store", "p/team-b.keys.json", "--consumer", "ops"],
+            "this consumer is also in another file",
+        ),
+        (
+            vec!["keys", "rotate", "b-1", "--overlap", "1d", "--store", "p/team-b.keys.json", "--id", "a-1"],
+            "a key in another file has the same id",
+        ),
+    ] {
+        let (code, output, error) = run_in(here, &arguments);
+        assert_eq!((code, output.as_str()), (2, ""), "{arguments:?}: {error}");
+        let refused = "nothing is changed, because p would be refused: ";
+        assert!(error.contains(refused) && error.contains(message), "{arguments:?}: {error}\ninstead of {message}");
+        assert_eq!(stores(), before, "{arguments:?}");
+    }
+    // Also in the folder itself.
+    let (code, output, error) = run_in(&folder, &["keys", "generate", "--policy", "team-a.yaml", "--consumer", "ops"]);
+    assert!(code == 2 && output.is_empty() && error.contains("because . would be refused"), "{error}");
+    // A folder has its own stores.
+    let with_store = ["keys", "generate", "--policy", "p", "--store", "p/team-b.keys.json", "--consumer", "a-batch"];
+    let (code, output, error) = run_in(here, &with_store);
+    assert!(code == 2 && output.is_empty() && error.contains("give only one of them"), "{error}");
+    assert_eq!(stores(), before);
+    // Roles of a consumer of the store.
+    let (code, _, error) = run_in(here, &[&of_a[..], &["a-new", "--role", "a-user"]].concat());
+    assert_eq!(code, 0, "{error}");
+    let (code, _, error) = run_in(here, &["consumers", "set", "a-new", "--roles", "admin", "--policy", "p"]);
+    assert!(code == 2 && error.contains(role), "{error}");
+    // What is wrong already, and in the file of another team, stops nobody.
+    fs::write(folder.join("team-b.yaml"), "consumers: [{name: b, roles: [admin]}]\n").expect("a file");
+    let (code, key, error) = run_in(here, &[&of_a[..], &["a-batch"]].concat());
+    assert!(code == 0 && key.starts_with("pk_"), "{error}");
+    fs::write(folder.join("team-b.yaml"), "a: [").expect("a file");
+    let (code, key, error) = run_in(here, &[&of_a[..], &["a-batch"]].concat());
+    assert!(
+        code == 0 && key.starts_with("pk_") && error.contains("not checked against the other files of p"),
+        "{error}"
+    );
+}

@@ -59,6 +59,7 @@ impl Add {
         drop(progress);
         note_some(&warnings, "warning");
         let added = self.entry.put(&mut locked.store, policy.as_ref(), digests, now())?;
+        files.check_with_others(&locked)?;
         locked.save()?;
         added.notes.iter().cloned().chain(files.unused()).for_each(note);
         match added.keys.as_slice() {

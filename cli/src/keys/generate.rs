@@ -47,6 +47,7 @@ impl Generate {
         let digests = secrets.iter().map(|secret| (String::from("a new key"), secret.digest())).collect();
         let added = self.entry.put(&mut locked.store, policy.as_ref(), digests, now())?;
         drop(progress);
+        files.check_with_others(&locked)?;
         hand_over(&locked, &added.keys, &secrets, self.output)?;
         added.notes.into_iter().chain(files.unused()).for_each(note);
         Ok(true)

@@ -78,6 +78,7 @@ impl Rotate {
             check(consumer, &[], key)
         })?;
         add_unique(&mut selected.locked.store, &all, &new)?;
+        files.check_with_others(&selected.locked)?;
         hand_over(&selected.locked, &new, &secrets, self.output)?;
         let ends: Vec<_> = selected.keys().filter_map(|(_, key)| Some((&key.id, key.ends_at()?))).collect();
         match ends.as_slice() {

@@ -20,7 +20,8 @@ pub(crate) struct Locked {
     pub(crate) store: Store,
     /// Why it is changed, for the log.
     pub(crate) why: Option<String>,
-    before: Store,
+    /// What they were when it was locked.
+    pub(crate) before: Store,
     _lock: File,
 }
 

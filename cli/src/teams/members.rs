@@ -148,10 +148,16 @@ pub(crate) fn store_beside(file: &Path) -> PathBuf {
 
 /// Whether the platform's file of the same folder makes this file one of a team.
 pub(crate) fn is_of_team(file: &Path) -> bool {
-    let platform = file.with_file_name(POLICY);
-    if file.file_name().is_none_or(|name| name == POLICY) {
-        return false;
-    }
+    file.file_name().is_some_and(|name| name != POLICY) && has_delegations(&file.with_file_name(POLICY))
+}
+
+/// The folder of a policy file, if it is that of a platform and its teams.
+pub(crate) fn folder_of(file: &Path) -> Option<PathBuf> {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    has_delegations(&folder.join(POLICY)).then(|| folder.to_owned())
+}
+
+fn has_delegations(platform: &Path) -> bool {
     // A pipe would be waited for.
     let Some(Ok(text)) = platform.is_file().then(|| fs::read_to_string(platform)) else { return false };
     // A file with an error in it still says whose keys these are.
