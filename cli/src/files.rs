@@ -6,6 +6,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::Args;
@@ -14,7 +15,7 @@ use portcullis::{Document, Loaded, Policy};
 
 use crate::similar::did_you_mean;
 use crate::store::{Located, Store};
-use crate::teams::{self, Member, Origin, Part, combine};
+use crate::teams::{self, Member, Origin, Part, Parts, combine};
 use crate::yaml::{Node, Place, Position, Tree};
 
 /// The default file name of the policy.
@@ -186,6 +187,8 @@ pub(crate) struct EffectivePolicy {
     pub(crate) stores: Vec<PathBuf>,
     /// What the files of teams have brought.
     pub(crate) origins: Vec<Origin>,
+    /// The files and stores that it is made of.
+    pub(crate) parts: Option<Rc<Parts>>,
     file: PathBuf,
 }
 
@@ -216,17 +219,10 @@ impl EffectivePolicy {
         Place { file, at: refused_at(&self.node, refusal, at) }
     }
 
-    /// The place of `path`: in the first file, or in the file or the store of the team that has brought it.
-    fn at(&self, path: &str) -> Place {
-        let Some(team) = self.origins.iter().find(|origin| origin.has(path)) else {
-            return Place::new(&self.file, self.node.position(path));
-        };
-        let item = path.split_inclusive(']').next().and_then(|item| self.node.at_path(item));
-        match (item.and_then(|item| item.at), &team.store) {
-            (Some(_), _) => Place::new(&team.file, self.node.position(path)),
-            (None, Some(store)) => Place::new(store, None),
-            (None, None) => Place::new(&team.file, None),
-        }
+    /// The place of `path`: in a policy file, or in a store.
+    pub(crate) fn at(&self, path: &str) -> Place {
+        let alone = || Place::new(&self.file, self.node.position(path));
+        self.parts.as_ref().map_or_else(alone, |parts| parts.place(path))
     }
 
     /// Makes it the policy of `portcullis run`, whose line for each request needs the decision.
@@ -385,6 +381,7 @@ pub(crate) fn merge(mut policy: Node, store: Option<&Store>, file: &Path) -> Res
         has_store: store.is_some(),
         stores: Vec::new(),
         origins: Vec::new(),
+        parts: None,
         file: file.to_owned(),
     })
 }

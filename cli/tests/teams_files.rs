@@ -252,3 +252,34 @@ fn keys_are_not_written_that_the_folder_would_refuse() {
         "{error}"
     );
 }
+
+#[test]
+fn what_the_gate_refuses_in_a_store_has_its_place_there() {
+    let directory = directory();
+    let here = directory.path();
+    let broken = STORE_B.replace("\"id\":\"b-1\"", "\"id\":\"b 1\"");
+    fs::write(here.join("p/team-b.keys.json"), &broken).expect("a file");
+    for (name, text) in [
+        ("alone/policy.yaml", "consumers:\n- {name: b-shop, keys: [{id: x, env: B}]}\n"),
+        ("alone/keys.json", &broken),
+        ("new/policy.yaml", "rules: []\n"),
+        ("new/keys.json", &STORE_B.replace("b-shop", "b shop")),
+    ] {
+        let file = here.join(name);
+        fs::create_dir_all(file.parent().expect("a folder")).expect("a folder");
+        fs::write(file, text).expect("a file");
+    }
+    for (policy, place) in [
+        ("p", "p/team-b.keys.json:3:"),
+        ("alone/policy.yaml", "alone/keys.json:3:"),
+        ("new/policy.yaml", "new/keys.json:2:"),
+    ] {
+        let (_, output, error) = run_in(here, &["lint", policy]);
+        assert!(output.contains(place), "{place}: {output}{error}");
+        let place = output.lines().find_map(|line| line.split_once(": error[refused]")).expect("it is refused").0;
+        for arguments in [&["check", policy, "--path", "/"][..], &["render", "policy", policy]] {
+            let (_, output, error) = run_in(here, arguments);
+            assert!(error.contains(&format!("{place}: ")), "{arguments:?}: {output}{error}\ninstead of {place}");
+        }
+    }
+}

@@ -48,7 +48,7 @@ pub(super) fn examine(files: &PolicyFile, times: (Timestamp, Timestamp)) -> Resu
     let subject = Subject {
         node: &merged.node,
         bytes: &bytes,
-        place: &|path: &str| whole.place(path),
+        place: &|path: &str| merged.at(path),
         variables: &Variables::Here,
         has_listener: false,
         times,

@@ -20,6 +20,7 @@ mod twice;
 use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use anyhow::{Result, bail};
 
@@ -107,8 +108,16 @@ pub(crate) struct Whole {
     pub(crate) merged: EffectivePolicy,
     /// Why these files do not make one policy.
     pub(crate) conflicts: Vec<Conflict>,
+    parts: Rc<Parts>,
+}
+
+/// What a merged document is made of: where each path of it is.
+#[derive(Debug)]
+pub(crate) struct Parts {
     first: Portion,
     teams: Vec<(Portion, Origin)>,
+    /// The number of the first of the final rules in the merged document, if there is one.
+    first_final_rule: Option<usize>,
 }
 
 impl Whole {
@@ -128,7 +137,7 @@ impl Whole {
         let mut teams = parts.map(Portion::of).collect::<Result<Vec<_>>>()?;
         let mut conflicts = Vec::new();
         if delegations.is_none() && final_rules.is_none() && teams.is_empty() {
-            return Ok(Self { merged, conflicts, first, teams: Vec::new() });
+            return Ok(Self::new(merged, conflicts, first, Vec::new(), None));
         }
         let grants = delegation::read(&first, &teams, &mut conflicts);
         // Stable, whatever the order of the arguments.
@@ -147,34 +156,30 @@ impl Whole {
             merged.has_store |= store.is_some();
             let granted = grants.iter().filter(|grant| grant.is_for(&team.file));
             let granted = granted.flat_map(|grant| grant.roles.iter().cloned()).collect();
-            placed.push((team.clone(), Origin { file: team.file, store, consumers, rules, granted }));
+            let file = team.file.clone();
+            placed.push((team, Origin { file, store, consumers, rules, granted }));
         }
-        append(&mut merged.node, "rules", final_rules.as_ref().map(Node::items).unwrap_or_default());
+        let last = append(&mut merged.node, "rules", final_rules.as_ref().map(Node::items).unwrap_or_default());
         merged.origins = placed.iter().map(|(_, origin)| origin.clone()).collect();
-        Ok(Self { merged, conflicts, first, teams: placed })
+        let first_final_rule = (!last.is_empty()).then_some(last.start);
+        Ok(Self::new(merged, conflicts, first, placed, first_final_rule))
     }
 
-    /// The place of a path of the merged document: in a policy file, or in a store.
-    pub(crate) fn place(&self, path: &str) -> Place {
-        let Some((list, index, rest)) = numbered(path) else { return self.first.place(path) };
-        if let Some((team, origin)) = self.teams.iter().find(|(_, origin)| origin.range(list).contains(&index)) {
-            return team.place(&format!("{list}[{}]{rest}", index.saturating_sub(origin.range(list).start)));
-        }
-        match self.first_final_rule().and_then(|start| index.checked_sub(start)) {
-            Some(index) if list == "rules" => self.first.place(&format!("{FINAL_RULES}[{index}]{rest}")),
-            _ => self.first.place(path),
-        }
-    }
-
-    /// The number of the first of the final rules in the merged document, if there is one.
-    fn first_final_rule(&self) -> Option<usize> {
-        let count = self.first.own.items_of(FINAL_RULES).len();
-        self.merged.node.items_of("rules").len().checked_sub(count).filter(|_| count > 0)
+    fn new(
+        mut merged: EffectivePolicy,
+        conflicts: Vec<Conflict>,
+        first: Portion,
+        teams: Vec<(Portion, Origin)>,
+        first_final_rule: Option<usize>,
+    ) -> Self {
+        let parts = Rc::new(Parts { first, teams, first_final_rule });
+        merged.parts = Some(Rc::clone(&parts));
+        Self { merged, conflicts, parts }
     }
 
     /// The store of the first file.
     pub(crate) fn first_store(&self) -> Option<&Located> {
-        self.first.store.as_ref()
+        self.parts.first.store.as_ref()
     }
 
     /// The place of `delegations`, if there are teams, and if a path may match none of the platform's rules: any valid
@@ -182,8 +187,22 @@ impl Whole {
     pub(crate) fn open_rest(&self) -> Option<Place> {
         let all = |rule: &Node| rule.get("path").and_then(Node::text) == Some("/**") && rule.get("methods").is_none();
         let lists = ["rules", FINAL_RULES];
-        let is_closed = lists.iter().any(|list| self.first.own.items_of(list).iter().any(all));
-        (!is_closed && !self.teams.is_empty()).then(|| self.first.place(DELEGATIONS))
+        let is_closed = lists.iter().any(|list| self.parts.first.own.items_of(list).iter().any(all));
+        (!is_closed && !self.parts.teams.is_empty()).then(|| self.parts.first.place(DELEGATIONS))
+    }
+}
+
+impl Parts {
+    /// The place of a path of the merged document: in a policy file, or in a store.
+    pub(crate) fn place(&self, path: &str) -> Place {
+        let Some((list, index, rest)) = numbered(path) else { return self.first.place(path) };
+        if let Some((team, origin)) = self.teams.iter().find(|(_, origin)| origin.range(list).contains(&index)) {
+            return team.place(&format!("{list}[{}]{rest}", index.saturating_sub(origin.range(list).start)));
+        }
+        match self.first_final_rule.and_then(|start| index.checked_sub(start)) {
+            Some(index) if list == "rules" => self.first.place(&format!("{FINAL_RULES}[{index}]{rest}")),
+            _ => self.first.place(path),
+        }
     }
 }
 
