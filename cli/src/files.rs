@@ -13,6 +13,7 @@ use clap::Args;
 use portcullis::document::{Problem, Refusal};
 use portcullis::{Document, Loaded, Policy};
 
+use crate::output::note;
 use crate::similar::did_you_mean;
 use crate::store::{Located, Store};
 use crate::teams::{self, Member, Origin, Part, Parts, combine};
@@ -55,6 +56,13 @@ impl PolicyFile {
     pub(crate) fn store_paths(&self) -> Vec<PathBuf> {
         let members = self.members().unwrap_or_default();
         members.iter().filter_map(Member::store_path).map(Path::to_owned).collect()
+    }
+
+    /// Says so, if this is the file of a team alone.
+    pub(crate) fn note_if_part(&self) {
+        if let [file] = self.files.as_slice() {
+            teams::part_of_folder(file).iter().for_each(note);
+        }
     }
 
     /// Reads all files, and merges them.

@@ -68,7 +68,7 @@ impl Node {
     /// If the text is not valid YAML. The message is one line and shows no part of the text, since it may contain a
     /// key.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        serde_saphyr::from_str_with_options(text, limits()).map_err(|error| brief(&error.to_string()).to_owned())
+        serde_saphyr::from_str_with_options(text, limits()).map_err(|error| brief(&error.to_string()))
     }
 
     /// Parses several documents, separated by `---`.
@@ -76,7 +76,7 @@ impl Node {
     /// # Errors
     /// As [`parse`](Self::parse).
     pub(crate) fn parse_all(text: &str) -> Result<Vec<Self>, String> {
-        serde_saphyr::from_multiple_with_options(text, limits()).map_err(|error| brief(&error.to_string()).to_owned())
+        serde_saphyr::from_multiple_with_options(text, limits()).map_err(|error| brief(&error.to_string()))
     }
 
     /// Creates a map without positions.
@@ -330,13 +330,16 @@ fn limits() -> serde_saphyr::Options {
 }
 
 /// The parser's message without its excerpt of the file, which may contain a key, and without advice for programmers.
-fn brief(message: &str) -> &str {
+fn brief(message: &str) -> String {
     let line = message.lines().next().unwrap_or(message);
     let line = line.strip_prefix("error: ").unwrap_or(line);
     let line = line.split(", set ").next().unwrap_or(line);
+    if let Some(before) = line.find("multiple YAML documents").and_then(|at| line.get(..at)) {
+        return format!("{before}there is a second document after `---`: keep one document");
+    }
     // The duplicate name follows. In a map of keys it is a key.
     let twice = "duplicate mapping key";
-    line.find(twice).and_then(|at| line.get(..at.saturating_add(twice.len()))).unwrap_or(line)
+    line.find(twice).and_then(|at| line.get(..at.saturating_add(twice.len()))).unwrap_or(line).to_owned()
 }
 
 fn position(location: serde_saphyr::Location) -> Option<Position> {

@@ -283,3 +283,38 @@ fn what_the_gate_refuses_in_a_store_has_its_place_there() {
         }
     }
 }
+
+#[test]
+fn the_file_of_a_team_alone_is_told_to_be_a_part() {
+    let directory = directory();
+    fs::write(directory.path().join("p/other.yaml"), "{}").expect("a file");
+    let note = |file: &str| format!("{file} is the file of a team, and only a part of the policy: give the folder, p");
+    for (file, is_part) in [("p/team-a.yaml", true), ("p/policy.yaml", false), ("p/other.yaml", false)] {
+        for arguments in [&["lint", file][..], &["check", file, "--path", "/"], &["render", "policy", file]] {
+            let (_, output, error) = run_in(directory.path(), arguments);
+            assert_eq!(error.contains(&note(file)), is_part, "{arguments:?}: {output}{error}");
+        }
+    }
+    let (_, output, error) = run_in(directory.path(), &["lint", "p"]);
+    assert!(!error.contains("only a part"), "{output}{error}");
+}
+
+#[test]
+fn messages_say_what_to_do() {
+    let directory = directory();
+    let file = |name: &str| directory.path().join("p").join(name);
+    let refused = |message: &str| {
+        let (code, output, error) = run_in(directory.path(), &["render", "policy", "p"]);
+        assert!(code == 2 && error.contains(message) && !error.contains("from_str"), "{output}{error}");
+    };
+    fs::write(file("team-b.yaml"), "consumers: [{name: b, roles: [admin]}]\n").expect("a file");
+    refused("let the platform grant it: `roles` in a delegation of team-b, or remove it from that rule");
+    fs::write(file("team-b.yaml"), "rules: []\n---\nrules: []\n").expect("a file");
+    refused(
+        "p/team-b.yaml is not valid YAML: line 3 column 1: there is a second document after `---`: keep one document",
+    );
+    fs::write(file("team-b.yaml"), TEAM_B).expect("a file");
+    let platform = PLATFORM.replace("prefix: /team-b", "prefix: /team-b, description: [1]");
+    fs::write(file("policy.yaml"), platform).expect("a file");
+    refused("p/policy.yaml:6:48: delegations[1].description: invalid description: expected text");
+}

@@ -87,6 +87,7 @@ pub(crate) struct Check {
 
 impl Check {
     pub(crate) fn run(self) -> Result<bool> {
+        self.policy.note_if_part();
         let mut merged = self.policy.read()?;
         if let Some(mode) = self.mode {
             merged = in_mode(&merged, mode);

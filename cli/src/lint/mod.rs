@@ -104,6 +104,7 @@ impl Lint {
             let given = if self.policy.is_empty() { vec![POLICY.into()] } else { self.policy.clone() };
             let file = |file: PathBuf| if file.as_os_str() == "-" { "/dev/stdin".into() } else { file };
             let policy = PolicyFile { files: given.into_iter().map(file).collect(), store: self.store.clone() };
+            policy.note_if_part();
             examined.push(files::examine(&policy, times)?);
         }
         examined.extend(configuration::examine(&self.envoy, times)?);

@@ -72,6 +72,7 @@ impl Source {
     /// # Errors
     /// If something cannot be read, rendered, or written.
     pub(crate) fn run(&self, format: Format, documents: impl Fn(&KeylessPolicy) -> Result<Vec<Node>>) -> Result<bool> {
+        self.policy.note_if_part();
         if !self.watch {
             return self.write(format, &documents);
         }

@@ -128,6 +128,9 @@ fn grant(first: &Portion, index: usize, item: &Node, conflicts: &mut Vec<Conflic
     if !is_list || names.len() != given.len() || names.iter().any(|name| name.parse::<RoleName>().is_err()) {
         conflicts.push(refused(".roles", "invalid roles", "expected a list of the names of roles"));
     }
+    if item.get("description").is_some_and(|description| description.text().is_none()) {
+        conflicts.push(refused(".description", "invalid description", "expected text"));
+    }
     Some(Grant { file: file?.to_owned(), prefix: prefix?, roles: names, place: first.place(&path) })
 }
 

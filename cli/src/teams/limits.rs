@@ -135,7 +135,8 @@ fn roles(team: &Portion, number: usize, grants: &[&Grant], named: &Named, confli
                 let path = format!("consumers[{index}].roles[{position}]");
                 let message = format!("{path}: a rule of another file names this role: {other}");
                 let fix = format!(
-                    "use a role of your own, or let the platform grant it: `roles` in a delegation of {}",
+                    "use a role of your own, or let the platform grant it: `roles` in a delegation of {}, or remove it from that \
+                     rule",
                     stem(&team.file)
                 );
                 conflicts.push(Conflict::new(team.place(&path), message, fix));

@@ -157,9 +157,24 @@ pub(crate) fn folder_of(file: &Path) -> Option<PathBuf> {
     has_delegations(&folder.join(POLICY)).then(|| folder.to_owned())
 }
 
+/// Says that a file is only a part of a policy, if the platform's file beside it names it.
+pub(crate) fn part_of_folder(file: &Path) -> Option<String> {
+    let folder = folder_of(file).filter(|_| is_of_team(file))?;
+    let platform = Node::parse(&read_regular(&folder.join(POLICY))?).ok()?;
+    let names = |name: &str| name == stem(file) || file.file_name().is_some_and(|own| own == name);
+    let is_named = |one: &Node| one.get("file").and_then(Node::text).is_some_and(names);
+    let (file, folder) = (file.display(), folder.display());
+    let note = || format!("{file} is the file of a team, and only a part of the policy: give the folder, {folder}");
+    platform.items_of(DELEGATIONS).iter().any(is_named).then(note)
+}
+
+/// The text of a file, unless it is a pipe or the like, which would be waited for.
+fn read_regular(file: &Path) -> Option<String> {
+    file.is_file().then(|| fs::read_to_string(file).ok()).flatten()
+}
+
 fn has_delegations(platform: &Path) -> bool {
-    // A pipe would be waited for.
-    let Some(Ok(text)) = platform.is_file().then(|| fs::read_to_string(platform)) else { return false };
+    let Some(text) = read_regular(platform) else { return false };
     // A file with an error in it still says whose keys these are.
     Node::parse(&text).map_or_else(|_| text.contains(DELEGATIONS), |node| node.get(DELEGATIONS).is_some())
 }

@@ -25,7 +25,7 @@ use std::rc::Rc;
 use anyhow::{Result, bail};
 
 pub(crate) use self::delegation::{DELEGATIONS, FINAL_RULES};
-pub(crate) use self::members::{Member, folder_of, is_of_team, members, policy_of_store, store_beside};
+pub(crate) use self::members::{Member, folder_of, is_of_team, members, part_of_folder, policy_of_store, store_beside};
 use self::portion::Portion;
 use crate::files::{EffectivePolicy, merge};
 use crate::store::Located;
