@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::process::Command;
 use std::sync::mpsc::{TryRecvError, channel};
 use std::thread;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use portcullis_tests::envoy::V4;
 use portcullis_tests::http1;
@@ -204,6 +204,15 @@ fn with_callers(address: SocketAddr, run: impl FnOnce()) {
     });
 }
 
+/// After a policy was loaded, the alert for requests waits a minute.
+fn a_minute_after_the_last_load(watch: &Watch, envoy: &Monitored) {
+    let loads = format!("changes(portcullis_loaded_at_seconds{{instance=\"{}\"}}[1m]) > 0", envoy.metrics());
+    let minute_and_more = Duration::from_secs(90);
+    poll::within(minute_and_more, "no policy was loaded in the last minute", || {
+        watch.prometheus.query(&loads).is_empty().then_some(())
+    });
+}
+
 /// Removes the gate `edge` by LDS; the other gate stays. Returns since when requests pass.
 fn remove(envoy: &mut Monitored) -> f64 {
     envoy.remove(&["portcullis"]);
@@ -216,6 +225,7 @@ fn remove(envoy: &mut Monitored) -> f64 {
 fn removal(watch: &mut Watch) {
     let count = |envoy: &Monitored| envoy.envoy.admin().count("wasmcustom.portcullis.edge.instances");
     poll::until("the worker and the main thread have an instance", || (count(&watch.edge) == Some(2)).then_some(()));
+    a_minute_after_the_last_load(watch, &watch.edge);
     let since = remove(&mut watch.edge);
     with_callers(watch.edge.envoy.address("main", V4), || {
         watch.expect(&["RequestsWithoutDecision"]);
@@ -244,6 +254,7 @@ fn removal_after_a_trap(watch: &mut Watch) {
     assert_eq!(watch.untagged.status("/v2/models", &trap), 503);
     remove(&mut watch.untagged);
     with_callers(watch.untagged.envoy.address("main", V4), || {
+        a_minute_after_the_last_load(watch, &watch.untagged);
         poll::until("the alert for requests fires", || fires(watch, "RequestsWithoutDecision").then_some(()));
     });
 }
