@@ -253,23 +253,25 @@ fn removal_after_a_trap(watch: &mut Watch) {
     let trap = [("x-api-key", KEY), ("x-portcullis-trap", "undecided")];
     assert_eq!(watch.untagged.status("/v2/models", &trap), 503);
     remove(&mut watch.untagged);
-    with_callers(watch.untagged.envoy.address("main", V4), || {
-        a_minute_after_the_last_load(watch, &watch.untagged);
-        poll::until("the alert for requests fires", || fires(watch, "RequestsWithoutDecision").then_some(()));
-    });
 }
 
 /// The other gate's timer ends the lease of the VM. Envoy drops all metrics of the gates with the last VM.
 fn alerts_after_a_trap(watch: &mut Watch) {
-    poll::until("the alert for the gate fires", || fires(watch, "GateGone").then_some(()));
+    let address = watch.untagged.envoy.address("main", V4);
+    let both_fire = |watch: &Watch| {
+        with_callers(address, || {
+            poll::until("both alerts fire", || {
+                ["GateGone", "RequestsWithoutDecision"].iter().all(|alert| fires(watch, alert)).then_some(())
+            });
+        });
+    };
+    both_fire(watch);
+    watch.untagged.remove(&["portcullis", "portcullis.canary"]);
+    let metrics = format!("portcullis_instances{{instance=\"{}\"}}", watch.untagged.metrics());
+    poll::until("the metrics are gone", || watch.prometheus.query(&metrics).is_empty().then_some(()));
+    both_fire(watch);
     watch.untagged.remove(&[]);
     poll::until("the alert for the gate ends", || (!fires(watch, "GateGone")).then_some(()));
-    watch.untagged.remove(&["portcullis", "portcullis.canary"]);
-    with_callers(watch.untagged.envoy.address("main", V4), || {
-        poll::until("both alerts fire", || {
-            ["GateGone", "RequestsWithoutDecision"].iter().all(|alert| fires(watch, alert)).then_some(())
-        });
-    });
 }
 
 #[test]
