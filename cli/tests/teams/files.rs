@@ -7,10 +7,8 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Command as System, Stdio};
-use std::time::Duration;
 
-use assert_cmd::Command;
-use tempfile::TempDir;
+use crate::{STORE_B, TEAM_B, run_in};
 
 const PLATFORM: &str = r#"version: 1
 consumers:
@@ -28,42 +26,13 @@ rules:
 - {path: "/team-a/**", roles: [a-user]}
 "#;
 
-const TEAM_B: &str = r#"consumers:
-- {name: b-shop, roles: [b-user]}
-rules:
-- {path: "/team-b/**", roles: [b-user]}
-"#;
-
-const STORE_B: &str = r#"{"version": 1, "mode_override": null, "consumers": {
-  "b-shop": {"keys": [
-    {"id":"b-1","sha256":"60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752"}]}}}
-"#;
-
-/// A directory with the folder `p`.
-fn directory() -> TempDir {
-    let directory = TempDir::new().expect("a directory");
-    let folder = directory.path().join("p");
-    fs::create_dir(&folder).expect("a folder");
-    let files =
-        [("policy.yaml", PLATFORM), ("team-a.yaml", TEAM_A), ("team-b.yaml", TEAM_B), ("team-b.keys.json", STORE_B)];
-    for (name, text) in files {
-        fs::write(folder.join(name), text).expect("a file in it");
-    }
-    directory
-}
-
-/// Exit status, standard output and standard error.
-fn run_in(directory: &Path, arguments: &[&str]) -> (i32, String, String) {
-    let output = Command::cargo_bin("portcullis")
-        .expect("the command is built")
-        .args(arguments)
-        .current_dir(directory)
-        .timeout(Duration::from_secs(30))
-        .output()
-        .expect("it runs");
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("its output is text");
-    (output.status.code().expect("it ends by itself"), text(output.stdout), text(output.stderr))
-}
+/// The folder `p`.
+const ALL: [(&str, &str); 4] = [
+    ("p/policy.yaml", PLATFORM),
+    ("p/team-a.yaml", TEAM_A),
+    ("p/team-b.yaml", TEAM_B),
+    ("p/team-b.keys.json", STORE_B),
+];
 
 #[track_caller]
 fn assert_refused(directory: &Path, message: &str) {
@@ -77,7 +46,7 @@ fn assert_refused(directory: &Path, message: &str) {
 #[test]
 fn only_regular_files_are_read() {
     for name in ["policy.yaml", "keys.json", "team-b.yaml", "team-b.keys.json", "team-c.yaml"] {
-        let directory = directory();
+        let directory = crate::directory(&ALL);
         let file = directory.path().join("p").join(name);
         let _ = fs::remove_file(&file);
         assert!(System::new("mkfifo").arg(&file).status().expect("it runs").success());
@@ -96,7 +65,7 @@ fn only_regular_files_are_read() {
         let (code, _, error) = run_in(directory.path(), &["lint", "p"]);
         assert!(code == 2 && error.contains(&format!("p/{name}")), "{error}");
         // A link to a regular file, as in a mounted ConfigMap, is read.
-        let directory = self::directory();
+        let directory = crate::directory(&ALL);
         let file = directory.path().join("p").join(name);
         if file.exists() {
             fs::rename(&file, directory.path().join("data")).expect("it is moved");
@@ -106,7 +75,7 @@ fn only_regular_files_are_read() {
         }
     }
     // A team's file is read with a glance at the platform's.
-    let directory = directory();
+    let directory = crate::directory(&ALL);
     let file = directory.path().join("p/policy.yaml");
     fs::remove_file(&file).expect("it is removed");
     assert!(System::new("mkfifo").arg(&file).status().expect("it runs").success());
@@ -116,7 +85,7 @@ fn only_regular_files_are_read() {
 
 #[test]
 fn a_store_without_a_policy_file_is_refused_and_nothing_is_written() {
-    let directory = directory();
+    let directory = crate::directory(&ALL);
     let folder = directory.path().join("p");
     let mut watching = System::new(assert_cmd::cargo::cargo_bin("portcullis"))
         .args(["render", "ecds", "p", "-o", "gate.yaml", "--watch"])
@@ -149,7 +118,7 @@ fn a_store_without_a_policy_file_is_refused_and_nothing_is_written() {
 
 #[test]
 fn the_mode_is_not_written_into_the_store_of_a_team() {
-    let directory = directory();
+    let directory = crate::directory(&ALL);
     let before = STORE_B.to_owned();
     for arguments in [
         &["mode", "report", "--policy", "p/policy.yaml", "--store", "p/team-b.keys.json"][..],
@@ -166,7 +135,7 @@ fn the_mode_is_not_written_into_the_store_of_a_team() {
 #[test]
 fn the_name_of_the_platforms_file_is_required() {
     for name in ["policy.yml", "policy.json"] {
-        let directory = directory();
+        let directory = crate::directory(&ALL);
         let folder = directory.path().join("p");
         fs::rename(folder.join("policy.yaml"), folder.join(name)).expect("it is renamed");
         assert_refused(directory.path(), &format!("p/{name}: expected policy.yaml: rename it to policy.yaml"));
@@ -176,19 +145,19 @@ fn the_name_of_the_platforms_file_is_required() {
 #[test]
 fn names_that_cannot_be_shown_are_refused() {
     for (name, shown) in [(&b"team\n-c.yaml"[..], r#""team\n-c.yaml""#), (b"team-\xff.yml", r#""team-\xFF.yml""#)] {
-        let directory = directory();
+        let directory = crate::directory(&ALL);
         fs::write(directory.path().join("p").join(OsStr::from_bytes(name)), "{}").expect("a file");
         let message = format!("p: a file name with control characters, or not UTF-8: rename {shown}");
         assert_refused(directory.path(), &message);
     }
-    let directory = directory();
+    let directory = crate::directory(&ALL);
     fs::write(directory.path().join("p").join(OsStr::from_bytes(b"notes-\xff.txt")), "").expect("a file");
     assert_eq!(run_in(directory.path(), &["lint", "p"]).0, 0);
 }
 
 #[test]
 fn keys_are_not_written_that_the_folder_would_refuse() {
-    let directory = directory();
+    let directory = crate::directory(&ALL);
     let here = directory.path();
     let folder = here.join("p");
     let stores = || {
@@ -255,7 +224,7 @@ fn keys_are_not_written_that_the_folder_would_refuse() {
 
 #[test]
 fn what_the_gate_refuses_in_a_store_has_its_place_there() {
-    let directory = directory();
+    let directory = crate::directory(&ALL);
     let here = directory.path();
     let broken = STORE_B.replace("\"id\":\"b-1\"", "\"id\":\"b 1\"");
     fs::write(here.join("p/team-b.keys.json"), &broken).expect("a file");
@@ -286,7 +255,7 @@ fn what_the_gate_refuses_in_a_store_has_its_place_there() {
 
 #[test]
 fn the_file_of_a_team_alone_is_told_to_be_a_part() {
-    let directory = directory();
+    let directory = crate::directory(&ALL);
     fs::write(directory.path().join("p/other.yaml"), "{}").expect("a file");
     let note = |file: &str| format!("{file} is the file of a team, and only a part of the policy: give the folder, p");
     for (file, is_part) in [("p/team-a.yaml", true), ("p/policy.yaml", false), ("p/other.yaml", false)] {
@@ -301,7 +270,7 @@ fn the_file_of_a_team_alone_is_told_to_be_a_part() {
 
 #[test]
 fn messages_say_what_to_do() {
-    let directory = directory();
+    let directory = crate::directory(&ALL);
     let file = |name: &str| directory.path().join("p").join(name);
     let refused = |message: &str| {
         let (code, output, error) = run_in(directory.path(), &["render", "policy", "p"]);

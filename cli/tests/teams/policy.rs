@@ -1,11 +1,11 @@
-//! Several policy files: what a platform's file and those of its teams make together, and what a team cannot do.
+//! What a platform's file and those of its teams make together, and what a team cannot do.
 
 use std::fs;
 use std::path::Path;
 
-use assert_cmd::Command;
 use serde_json::Value;
-use tempfile::TempDir;
+
+use crate::{STORE_B, TEAM_B, directory, run_in};
 
 /// The digests of three keys, which no test presents as such.
 const OPS: &str = "23d03c2795e224bf2698538831fcff795e9735b18ec4a178bcb134327fbec67e";
@@ -34,45 +34,12 @@ rules:
 - {path: "/team-a/**", roles: [a-user]}
 "#;
 
-const TEAM_B: &str = r#"consumers:
-- {name: b-shop, roles: [b-user]}
-rules:
-- {path: "/team-b/**", roles: [b-user]}
-"#;
-
-const STORE_B: &str = r#"{"version": 1, "mode_override": null, "consumers": {
-  "b-shop": {"keys": [
-    {"id":"b-1","sha256":"60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752"}]}}}
-"#;
-
 const ALL: [(&str, &str); 4] = [
     ("p/policy.yaml", PLATFORM),
     ("p/team-a.yaml", TEAM_A),
     ("p/team-b.yaml", TEAM_B),
     ("p/team-b.keys.json", STORE_B),
 ];
-
-fn directory(files: &[(&str, &str)]) -> TempDir {
-    let directory = TempDir::new().expect("a directory");
-    for (name, text) in files {
-        let path = directory.path().join(name);
-        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
-        fs::write(&path, text).expect("a file in it");
-    }
-    directory
-}
-
-/// Exit status, standard output and standard error.
-fn run_in(directory: &Path, arguments: &[&str]) -> (i32, String, String) {
-    let output = Command::cargo_bin("portcullis")
-        .expect("the command is built")
-        .args(arguments)
-        .current_dir(directory)
-        .output()
-        .expect("it runs");
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("its output is text");
-    (output.status.code().expect("it ends by itself"), text(output.stdout), text(output.stderr))
-}
 
 /// The files, of which some are replaced or added.
 fn with<'a>(others: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
