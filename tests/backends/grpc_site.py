@@ -1,8 +1,7 @@
 """A gRPC server: it prints its port, and answers with what it gets, without any schema."""
 
-from concurrent import futures
-
 import grpc
+from serving import serve
 
 TRAILER = (("x-trailer", "after the message"),)
 
@@ -31,9 +30,4 @@ handlers = grpc.method_handlers_generic_handler(
 )
 
 if __name__ == "__main__":
-    server = grpc.server(futures.ThreadPoolExecutor(4))
-    server.add_generic_rpc_handlers((handlers,))
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    print(f"port {port}", flush=True)
-    server.wait_for_termination()
+    serve(handlers)

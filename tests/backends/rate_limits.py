@@ -7,9 +7,9 @@ with this value. Other descriptors have no limit. Counters are never reset.
 import collections
 import sys
 import threading
-from concurrent import futures
 
 import grpc
+from serving import serve
 
 OK, OVER_LIMIT = 1, 2
 
@@ -78,9 +78,4 @@ handlers = grpc.method_handlers_generic_handler(
 )
 
 if __name__ == "__main__":
-    server = grpc.server(futures.ThreadPoolExecutor(4))
-    server.add_generic_rpc_handlers((handlers,))
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    print(f"port {port}", flush=True)
-    server.wait_for_termination()
+    serve(handlers)

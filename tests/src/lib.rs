@@ -21,6 +21,7 @@ pub mod follow;
 pub mod forms;
 pub mod front;
 pub mod gateway;
+pub mod grpc_program;
 pub mod http1;
 pub mod http2;
 pub mod issued;

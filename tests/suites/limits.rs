@@ -11,8 +11,6 @@ mod guide;
 mod many;
 #[path = "limits/rendered.rs"]
 mod rendered;
-#[path = "limits/service.rs"]
-mod service;
 
 use std::fs;
 use std::net::{IpAddr, TcpStream};
@@ -23,6 +21,7 @@ use portcullis::keys::Digest;
 use portcullis_tests::bytes::said;
 use portcullis_tests::crd::documents;
 use portcullis_tests::envoy::{Envoy, Options, V4};
+use portcullis_tests::grpc_program::GrpcProgram;
 use portcullis_tests::http1::{Client, get};
 use portcullis_tests::message::Reply;
 use portcullis_tests::net::connect;
@@ -33,6 +32,11 @@ use serde_json::Value;
 /// Consumers and their roles, each with [a key](key).
 const CONSUMERS: [(&str, &str); 5] =
     [("alice", ""), ("bob", ""), ("gold", "gold"), ("silver", "silver"), ("both", "silver, x.gold, gold")];
+
+/// The rate limit service, with these limits, such as `consumer=3`.
+fn rate_limits(limits: &[&str]) -> GrpcProgram {
+    GrpcProgram::start(include_str!("../backends/rate_limits.py"), limits)
+}
 
 /// The key of a consumer.
 fn key(consumer: &str) -> String {

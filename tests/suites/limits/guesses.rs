@@ -2,17 +2,18 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use portcullis_tests::grpc_program::GrpcProgram;
 use portcullis_tests::poll;
 
 use super::guide::{add_cluster, file, patient};
-use super::service::Service;
+use super::rate_limits;
 use super::{Limited, filters, key};
 
 /// Another caller.
 const ANOTHER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 
 /// An Envoy that asks the service before the gate.
-fn guarded(service: &Service) -> Limited {
+fn guarded(service: &GrpcProgram) -> Limited {
     Limited::changed(&[], |document| {
         filters(document).insert(0, patient(file("guesses.yaml")[0].take()));
         add_cluster(document, service.address);
@@ -21,7 +22,7 @@ fn guarded(service: &Service) -> Limited {
 
 #[test]
 fn an_address_that_fails_too_often_gets_429_and_others_do_not() {
-    let service = Service::start(&["failed:true=3"]);
+    let service = rate_limits(&["failed:true=3"]);
     let limited = guarded(&service);
     assert_eq!(limited.ask("alice", 8), [200; 8], "requests with a valid key do not count");
     for (path, expected) in [("/healthz", 200), ("/v2", 401)] {
@@ -49,7 +50,7 @@ fn an_address_that_fails_too_often_gets_429_and_others_do_not() {
 
 #[test]
 fn guesses_of_grpc_callers_count_too() {
-    let service = Service::start(&["failed:true=1"]);
+    let service = rate_limits(&["failed:true=1"]);
     let limited = guarded(&service);
     let guess = [("x-api-key", "limits-suite-guess"), ("content-type", "application/grpc")];
     poll::until("the address has failed too often", || {

@@ -9,7 +9,7 @@ use portcullis_tests::paths::workspace;
 use portcullis_tests::report::not_checked;
 use serde_json::{Value, json};
 
-use super::service::Service;
+use super::rate_limits;
 use super::{Limited, filters, key};
 
 /// A file of the guide.
@@ -129,7 +129,7 @@ fn trap_without_the_two_fractions_nothing_is_limited() {
 
 #[test]
 fn several_envoys_count_together() {
-    let service = Service::start(&["consumer=3"]);
+    let service = rate_limits(&["consumer=3"]);
     let shared = || {
         Limited::changed(&[], |document| {
             filters(document).insert(1, patient(filter("shared.yaml")));

@@ -1,20 +1,19 @@
 //! The forms of `--upstream`: what Envoy speaks to the service, and which certificates of it are accepted.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::Write as _;
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::process::Command;
+use std::net::{Ipv4Addr, TcpStream};
 
 use portcullis_tests::bootstrap::{cluster, socket};
 use portcullis_tests::envoy::{Envoy, V4};
+use portcullis_tests::grpc_program::GrpcProgram;
 use portcullis_tests::http1::get;
 use portcullis_tests::http2::{Client, What};
-use portcullis_tests::leash::Leashed;
 use portcullis_tests::message::{Inbox, Pair, Reply, pairs};
 use portcullis_tests::net::connect;
 use portcullis_tests::streaming::Streaming;
 use portcullis_tests::tls::{Authority, Identity};
-use portcullis_tests::{paths, poll, websocket};
+use portcullis_tests::websocket;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -233,22 +232,6 @@ fn a_websocket_gets_through_if_the_service_takes_it_over_its_protocol() {
     }
 }
 
-/// The server in `tests/backends/grpc_site.py`, and its address.
-fn grpc_server(folder: &TempDir) -> (Leashed, SocketAddr) {
-    let (program, log) = (folder.path().join("grpc_site.py"), folder.path().join("log"));
-    fs::write(&program, include_str!("../../backends/grpc_site.py")).expect("a file in it");
-    let mut command = Command::new(paths::backends().join("python"));
-    command.arg(program).current_dir(folder.path()).env("PYTHONDONTWRITEBYTECODE", "1");
-    let mut server = Leashed::start(&command, File::create(&log).expect("a file in it"));
-    let address = poll::until("the server prints its port", || {
-        let said = fs::read_to_string(&log).expect("it is there");
-        assert_eq!(server.ended(), None, "{said}");
-        let port = said.lines().find_map(|line| line.strip_prefix("port "))?.parse().ok()?;
-        Some((Ipv4Addr::LOCALHOST, port).into())
-    });
-    (server, address)
-}
-
 /// The header fields of a call.
 fn call(method: &str, key: Option<&str>) -> Vec<Pair> {
     let path = format!("/test.Echo/{method}");
@@ -265,8 +248,8 @@ fn message(text: &str) -> Vec<u8> {
 
 #[test]
 fn grpc_calls_get_through_with_streams_and_trailers() {
-    let files = tempfile::tempdir().expect("a temporary directory");
-    let (_server, address) = grpc_server(&files);
+    let server = GrpcProgram::start(include_str!("../../backends/grpc_site.py"), &[]);
+    let address = server.address;
     let gate = gate(&Authority::new(), &format!("grpc://{address}"), &[], &[]);
     let stream = connect(V4, gate.address("listening on http://")).expect("it listens");
     let mut client = Client::new(stream).expect("a connection");
