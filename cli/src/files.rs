@@ -16,7 +16,7 @@ use portcullis::{Document, Loaded, Policy};
 use crate::output::note;
 use crate::similar::did_you_mean;
 use crate::store::{Located, Store};
-use crate::teams::{self, Member, Origin, Part, Parts, combine};
+use crate::teams::{self, Member, Part, Parts, combine};
 use crate::yaml::{Node, Place, Position, Tree};
 
 /// The default file name of the policy.
@@ -189,12 +189,8 @@ pub(crate) struct EffectivePolicy {
     pub(crate) node: Node,
     /// The mode of the policy itself, if the store overrides it.
     pub(crate) overridden_mode: Option<String>,
-    /// Whether it includes a store.
-    pub(crate) has_store: bool,
     /// The stores that it includes, as far as they are files.
     pub(crate) stores: Vec<PathBuf>,
-    /// What the files of teams have brought.
-    pub(crate) origins: Vec<Origin>,
     /// The files and stores that it is made of.
     pub(crate) parts: Option<Rc<Parts>>,
     file: PathBuf,
@@ -243,10 +239,9 @@ impl EffectivePolicy {
         if self.node.at_path(path).is_some_and(|key| key.at.is_some()) {
             return self.place(path);
         }
-        let team = self.origins.iter().find(|origin| origin.has(path));
-        match team.map_or_else(|| self.stores.first(), |team| team.store.as_ref()) {
-            Some(store) if !self.origins.is_empty() => format!("in the key store {}", store.display()),
-            _ => "in the key store".to_owned(),
+        match self.parts.as_ref().filter(|parts| parts.origins().next().is_some()) {
+            Some(parts) => format!("in the key store {}", parts.place(path).file),
+            None => "in the key store".to_owned(),
         }
     }
 
@@ -383,15 +378,7 @@ pub(crate) fn merge(mut policy: Node, store: Option<&Store>, file: &Path) -> Res
             }
         }
     }
-    Ok(EffectivePolicy {
-        node: policy,
-        overridden_mode,
-        has_store: store.is_some(),
-        stores: Vec::new(),
-        origins: Vec::new(),
-        parts: None,
-        file: file.to_owned(),
-    })
+    Ok(EffectivePolicy { node: policy, overridden_mode, stores: Vec::new(), parts: None, file: file.to_owned() })
 }
 
 /// The environment of this process, for `env:` keys.

@@ -21,8 +21,8 @@ const QUIET: Duration = Duration::from_millis(100);
 pub(crate) const REMINDER: Duration = Duration::from_secs(30);
 
 /// Sends `event` whenever one of the files has changed; a file may not exist yet. Which files these are is asked whenever
-/// something happens in their directories. Changes in quick succession are sent
-/// as one. Watching ends when the returned value is dropped.
+/// something happens in their directories. Changes in quick succession are sent as one. Watching ends when the returned
+/// value is dropped.
 ///
 /// # Errors
 /// If a directory cannot be watched.

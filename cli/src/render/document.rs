@@ -1,12 +1,14 @@
 //! The policy in a rendered file. Others can read it (version control, admin interfaces), so it contains no key.
 
+use std::rc::Rc;
+
 use anyhow::Result;
 use portcullis::document::Mode;
 use portcullis::keys::EntryProblem;
 use portcullis::value::Plaintext;
 
 use crate::files::EffectivePolicy;
-use crate::teams::Origin;
+use crate::teams::Parts;
 use crate::yaml::{Node, Tree};
 
 /// A valid policy without keys.
@@ -24,8 +26,8 @@ pub(crate) struct KeylessPolicy {
     pub refused: Vec<String>,
     /// The places of plaintext keys, which were replaced by digests.
     pub plaintext: Vec<String>,
-    /// The parts that the files of teams have brought.
-    pub origins: Vec<Origin>,
+    /// The files that it is made of.
+    pub parts: Option<Rc<Parts>>,
 }
 
 impl KeylessPolicy {
@@ -62,7 +64,7 @@ impl KeylessPolicy {
         let plaintext = places.iter().map(|place| merged.place(place)).collect();
         let digest = format!("{:012x}", loaded.policy.digest().first_48_bits());
         let name = loaded.policy.name().to_owned();
-        Ok(Self { node: merged.node, name, variables, digest, refused, plaintext, origins: merged.origins })
+        Ok(Self { node: merged.node, name, variables, digest, refused, plaintext, parts: merged.parts })
     }
 }
 

@@ -142,7 +142,7 @@ impl Limits {
     /// A team may not choose its limit, so the role of a limit must be granted to it.
     fn check_teams(&self, policy: &KeylessPolicy) -> Result<()> {
         for role in self.roles().map(RoleName::as_str) {
-            for origin in &policy.origins {
+            for origin in policy.parts.iter().flat_map(|parts| parts.origins()) {
                 if let Some(name) = origin.takes(&policy.node, role) {
                     bail!(
                         "--limit {role}: consumer {name} of {} has this role, which no delegation grants: remove it there, \

@@ -147,7 +147,7 @@ impl Status {
         let keys = loaded.policy.keyring().len();
         merged.set_access_log();
         let digest_in_run = merged.compile(&environment)?.policy.digest().first_48_bits();
-        let (file, has_store) = (file.display().to_string(), merged.has_store);
+        let (file, has_store) = (file.display().to_string(), !merged.stores.is_empty());
         Ok(Some(ExpectedPolicy { file, gate, digest, digest_in_run, keys, has_store }))
     }
 }

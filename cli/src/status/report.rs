@@ -173,7 +173,8 @@ fn answer(Answer { admin, envoy }: &Answer) -> Value {
         json!({
             "name": name, "digest": digest(gate.digest), "mode": mode(gate), "keys": gate.key_count(),
             "keys_by_state": gate.keys, "instances": gate.instances, "loaded_at": gate.loaded_at,
-            "next_key_expiry": gate.next_key_expiry, "refused_entries": gate.refused_entries, "decisions": gate.decisions, "key_uses": gate.key_uses,
+            "next_key_expiry": gate.next_key_expiry, "refused_entries": gate.refused_entries,
+            "decisions": gate.decisions, "key_uses": gate.key_uses,
         })
     });
     let updates = envoy.updates.iter().map(|(name, updates)| {

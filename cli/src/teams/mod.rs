@@ -66,12 +66,10 @@ impl fmt::Display for Conflict {
 }
 
 /// The part of a merged document that a team's file has brought.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Origin {
     /// The file.
     pub(crate) file: PathBuf,
-    /// Its store, if there is one.
-    pub(crate) store: Option<PathBuf>,
     consumers: Range<usize>,
     rules: Range<usize>,
     /// The roles of others that its consumers may have.
@@ -89,11 +87,6 @@ impl Origin {
         let has_it = |consumer: &Node| consumer.items_of("roles").iter().any(|one| one.text() == Some(role));
         let (_, consumer) = own.find(|(_, consumer)| has_it(consumer))?;
         Some(consumer.get("name").and_then(Node::text).unwrap_or_default())
-    }
-
-    /// Whether a path such as `rules[2].roles` is of this part.
-    pub(crate) fn has(&self, path: &str) -> bool {
-        numbered(path).is_some_and(|(list, index, _)| self.range(list).contains(&index))
     }
 
     fn range(&self, list: &str) -> &Range<usize> {
@@ -151,16 +144,13 @@ impl Whole {
         for team in teams {
             let consumers = append(&mut merged.node, "consumers", team.merged.items_of("consumers"));
             let rules = append(&mut merged.node, "rules", team.merged.items_of("rules"));
-            let store = team.store.as_ref().map(|stored| stored.file.clone());
-            merged.stores.extend(store.clone());
-            merged.has_store |= store.is_some();
+            merged.stores.extend(team.store.iter().map(|stored| stored.file.clone()));
             let granted = grants.iter().filter(|grant| grant.is_for(&team.file));
             let granted = granted.flat_map(|grant| grant.roles.iter().cloned()).collect();
             let file = team.file.clone();
-            placed.push((team, Origin { file, store, consumers, rules, granted }));
+            placed.push((team, Origin { file, consumers, rules, granted }));
         }
         let last = append(&mut merged.node, "rules", final_rules.as_ref().map(Node::items).unwrap_or_default());
-        merged.origins = placed.iter().map(|(_, origin)| origin.clone()).collect();
         let first_final_rule = (!last.is_empty()).then_some(last.start);
         Ok(Self::new(merged, conflicts, first, placed, first_final_rule))
     }
@@ -193,6 +183,11 @@ impl Whole {
 }
 
 impl Parts {
+    /// What the files of teams have brought.
+    pub(crate) fn origins(&self) -> impl Iterator<Item = &Origin> {
+        self.teams.iter().map(|(_, origin)| origin)
+    }
+
     /// The place of a path of the merged document: in a policy file, or in a store.
     pub(crate) fn place(&self, path: &str) -> Place {
         let Some((list, index, rest)) = numbered(path) else { return self.first.place(path) };
