@@ -54,7 +54,7 @@ pub(crate) const HOLDS_THE_CLIENT: [&str; 2] = ["x-forwarded-for", "x-envoy-exte
 pub(crate) const METHOD_OVERRIDES: [&str; 4] =
     ["x-http-method", "x-http-method-override", "x-method-override", "x-payload-http-method-override"];
 
-/// Headers from which some upstreams read the URL (CVE-2018-14773). `docs/security-model.md` lists the upstreams for each
+/// Headers from which some upstreams read the URL (CVE-2018-14773). `docs/servers.md` lists the upstreams for each
 /// header.
 pub(crate) const URL_OVERRIDES: [&str; 5] =
     ["x-invoke-path", "x-matched-path", "x-ms-original-url", "x-original-url", "x-rewrite-url"];

@@ -192,13 +192,14 @@ fn the_image_has_the_module_that_this_machine_builds() {
     assert!(image == built, "{} bytes in the image, {} here", image.len(), built.len());
 }
 
-/// The commands of the guide, and those of the README for the main listener.
+/// The commands of the guide, and those of the README and docs/demonstration.md for the main listener.
 #[test]
 #[ignore = "needs the stack: make compose-test"]
 fn the_commands_of_the_guide_and_of_the_readme_do_what_they_say() {
     let read = |page| console::read(&fs::read_to_string(workspace().join(page)).expect("the page is there"));
     let guide = read("docs/guides/compose.md");
-    let readme = read("README.md").into_iter().filter(|shown| shown.command.contains(":10000/"));
+    let readme = read("README.md").into_iter().chain(read("docs/demonstration.md"));
+    let readme = readme.filter(|shown| shown.command.contains(":10000/"));
     let mut failures = Vec::new();
     let mut asked = 0;
     // Each command has a shell of its own: variables that the page sets are set again.

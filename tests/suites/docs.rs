@@ -28,8 +28,8 @@ use portcullis_tests::structs;
 use serde_json::{Value, json};
 use walkdir::WalkDir;
 
-/// The reference of the policy.
-const REFERENCE: &str = "docs/configuration.md";
+/// The folder of the reference of the policy. Its first page has all fields.
+const REFERENCE: &str = "docs/policy";
 
 /// Pages of which only the links are looked at.
 const OTHER_PAGES: [&str; 7] = [
@@ -108,6 +108,20 @@ fn pages() -> Vec<Page> {
     [PathBuf::from("README.md")].into_iter().chain(relative).map(Page::read).collect()
 }
 
+/// The pages of the reference, the first one first.
+fn reference() -> Vec<Page> {
+    let (first, others): (Vec<Page>, Vec<Page>) = pages()
+        .into_iter()
+        .filter(|page| page.path.starts_with(REFERENCE))
+        .partition(|page| page.path.ends_with("README.md"));
+    first.into_iter().chain(others).collect()
+}
+
+/// The tables of the reference whose first column is named `column`.
+fn tables<'a>(reference: &'a [Page], column: &str) -> Vec<Vec<Vec<&'a str>>> {
+    reference.iter().flat_map(|page| page.tables(column)).collect()
+}
+
 #[test]
 fn every_block_is_what_it_claims_to_be() {
     let blocks: Vec<Block> = pages().iter().flat_map(Page::blocks).collect();
@@ -121,7 +135,7 @@ fn every_block_is_what_it_claims_to_be() {
 
 #[test]
 fn the_first_block_of_the_reference_is_the_default_policy() {
-    let blocks = Page::read(REFERENCE).blocks();
+    let blocks = reference().first().expect("the reference has pages").blocks();
     let first = blocks.first().expect("the reference has blocks").value().expect("it is YAML");
     let digests =
         [first, json!({})].map(|document| load(&document, false).map(|loaded| loaded.expect("stands").policy.digest()));
@@ -162,8 +176,8 @@ fn the_reference_has_every_field_and_no_other() {
     let mut format = BTreeSet::new();
     fields_below(&[], &mut format);
     assert!(format.contains("trusted_networks.client_address.filter_state"), "every level is found: {format:?}");
-    let reference = Page::read(REFERENCE);
-    let tables = reference.tables("field").into_iter().map(|rows| rows.iter().map(|row| named(row[0])).collect());
+    let reference = reference();
+    let tables = tables(&reference, "field").into_iter().map(|rows| rows.iter().map(|row| named(row[0])).collect());
     let tables: Vec<Vec<String>> = tables.collect();
     let top: Vec<&str> = fields_at(&[]).expect("a document is an object").to_vec();
     assert_eq!(tables[0], top, "the table of contents has every field of the top level, in the order of the format");
@@ -173,8 +187,8 @@ fn the_reference_has_every_field_and_no_other() {
 
 #[test]
 fn the_reference_has_every_metric_and_reason_and_no_other() {
-    let reference = Page::read(REFERENCE);
-    let column = |name| reference.tables(name).concat().iter().map(|row| named(row[0])).collect::<Vec<_>>();
+    let reference = reference();
+    let column = |name| tables(&reference, name).concat().iter().map(|row| named(row[0])).collect::<Vec<_>>();
     assert_eq!(column("REASON"), Reason::ALL.iter().map(|reason| reason.name()).collect::<Vec<_>>());
 
     let policy = |name: &str, mode: &str| {
@@ -213,15 +227,15 @@ fn reason(policy: &Value, path: &str) -> &'static str {
 
 #[test]
 fn patterns_match_as_the_reference_says() {
-    let reference = Page::read(REFERENCE);
-    for row in reference.tables("pattern").concat() {
+    let reference = reference();
+    for row in tables(&reference, "pattern").concat() {
         for pattern in codes(row[0]) {
             let policy = json!({"public_paths": [pattern]});
             codes(row[1]).for_each(|path| assert_eq!(reason(&policy, path), "public_path", "{pattern} matches {path}"));
             codes(row[2]).for_each(|path| assert_eq!(reason(&policy, path), "key", "{pattern} does not match {path}"));
         }
     }
-    let rows = reference.tables("request path").concat();
+    let rows = tables(&reference, "request path").concat();
     assert!(rows.len() > 5, "the rows are found");
     let public = json!({"public_paths": ["/docs/**"]});
     let rule = json!({"rules": [{"path": "/docs", "roles": ["admin"]}]});
@@ -241,9 +255,8 @@ fn patterns_match_as_the_reference_says() {
 /// The table of YAML with unexpected types. Two entries with the same key are refused: that shows the actual key.
 #[test]
 fn envoy_reads_yaml_as_the_reference_warns() {
-    let reference = Page::read(REFERENCE);
-    let envoy =
-        reference.blocks().into_iter().find(|block| block.claim == Claim::Envoy).expect("a whole configuration");
+    let mut blocks = reference().into_iter().flat_map(|page| page.blocks());
+    let envoy = blocks.find(|block| block.claim == Claim::Envoy).expect("a whole configuration");
     let with_keys = |keys: &str| {
         let changed = envoy.text.replace("- {id: ci-2026-11, env: PORTCULLIS_TOKEN}", keys);
         assert_ne!(changed, envoy.text, "the keys were put in");

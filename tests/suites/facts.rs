@@ -248,11 +248,11 @@ fn a_listener_with_a_refused_policy_stays_closed_and_as_an_update_changes_nothin
     assert_eq!(statuses(), [200, 401]);
 }
 
-/// The names and labels in docs/configuration.md, with its `stats_tags`.
+/// The names and labels in docs/policy/metrics.md, with the `stats_tags` of docs/policy/envoy.md.
 #[test]
 fn prometheus_gets_the_documented_names_and_labels() {
     let shown =
-        std::fs::read_to_string(paths::workspace().join("docs/configuration.md")).expect("the reference is there");
+        std::fs::read_to_string(paths::workspace().join("docs/policy/envoy.md")).expect("the reference is there");
     let tags = shown.lines().filter_map(|line| line.trim_start().strip_prefix("- {tag_name: "));
     let tags: Vec<Value> =
         tags.map(|tag| serde_saphyr::from_str(&format!("{{tag_name: {tag}")).expect("a tag is YAML")).collect();

@@ -74,9 +74,9 @@ fn configurations() -> Vec<Configuration> {
         let place = file.strip_prefix(&root).expect("it is below").display().to_string();
         (place, read(&file))
     });
-    let page = read(&root.join("docs/configuration.md"));
+    let page = read(&root.join("docs/policy/envoy.md"));
     let blocks = page.split("```yaml\n").skip(1).filter_map(|rest| Some(rest.split_once("```")?.0.to_owned()));
-    let shown = blocks.map(|block| ("docs/configuration.md".to_owned(), block));
+    let shown = blocks.map(|block| ("docs/policy/envoy.md".to_owned(), block));
     let texts = shipped.chain(shown).filter(|(_, text)| text.contains("\nstatic_resources:"));
     let texts = texts.map(|(place, text)| Configuration { place, document: documents(&text).remove(0) });
     let mut found: Vec<Configuration> = texts.chain([rendered(&[])]).collect();
@@ -85,7 +85,7 @@ fn configurations() -> Vec<Configuration> {
     assert_eq!(
         places,
         [
-            "docs/configuration.md",
+            "docs/policy/envoy.md",
             "envoy/compose.yaml",
             "envoy/deepaas.yaml",
             "envoy/envoy.yaml",

@@ -122,7 +122,7 @@ fn a_release_holds_what_its_checksums_say_and_its_command_runs() {
         "README.md",
         "envoy/minimal.yaml",
         "envoy/systemd/envoy-portcullis.service",
-        "docs/configuration.md",
+        "docs/policy/README.md",
     ] {
         assert!(held.contains(name), "{name} is missing");
     }

@@ -1,4 +1,4 @@
-//! `docs/command/*.md` and some of the guides, followed as a user does, on a real Envoy: the same Envoy rejects a revoked key within 2 seconds.
+//! `docs/command/*.md` some of the guides and the tutorial, followed as a user does, on a real Envoy: the same Envoy rejects a revoked key within 2 seconds.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -7,13 +7,14 @@ use libtest_mimic::{Arguments, Trial};
 use portcullis_tests::follow::follow;
 use portcullis_tests::paths::workspace;
 
-const GUIDES: [&str; 6] = [
+const GUIDES: [&str; 7] = [
     "guides/deepaas.md",
     "guides/orchestra.md",
     "guides/readiness.md",
     "guides/rxinfer.md",
     "guides/teams.md",
     "guides/web-pages.md",
+    "tutorial.md",
 ];
 
 fn main() {

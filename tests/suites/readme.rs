@@ -1,5 +1,5 @@
-//! Follows the README like a new user: starts the demonstration, runs every command of the README against it, and
-//! checks that every expected line appears, in order.
+//! Follows the README and docs/demonstration.md like a new user: starts the demonstration, runs every command of the two
+//! against it, and checks that every expected line appears, in order.
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -8,11 +8,20 @@ use portcullis_tests::console::{self, Shown};
 use portcullis_tests::paths::workspace;
 use portcullis_tests::secrets;
 
-/// The commands of the README, and its first `yaml` block, a policy.
-fn read_readme() -> (Vec<Shown>, String) {
-    let text = std::fs::read_to_string(workspace().join("README.md")).expect("README.md is there");
-    let policy = text.split_once("```yaml\n").and_then(|(_, rest)| rest.split_once("```\n"));
-    (console::read(&text), policy.expect("the README shows a policy").0.to_owned())
+/// The commands of the pages, and the first `yaml` block of the README, a policy.
+fn read_pages() -> (Vec<Shown>, String) {
+    let read = |page| std::fs::read_to_string(workspace().join(page)).expect("the page is there");
+    let [readme, demonstration] = ["README.md", "docs/demonstration.md"].map(read);
+    let policy = readme.split_once("```yaml\n").and_then(|(_, rest)| rest.split_once("```\n"));
+    let policy = policy.expect("the README shows a policy").0.to_owned();
+    (console::read(&readme).into_iter().chain(console::read(&demonstration)).collect(), policy)
+}
+
+#[test]
+fn the_readme_is_short() {
+    let readme = std::fs::read_to_string(workspace().join("README.md")).expect("README.md is there");
+    let words = readme.split_whitespace().count();
+    assert!(words <= 1200, "{words} words: move some to a page of docs/");
 }
 
 /// The demonstration, on free ports. Stopped when dropped.
@@ -74,8 +83,8 @@ impl Drop for Demonstration {
 }
 
 #[test]
-fn every_command_of_the_readme_does_what_it_says() {
-    let (shown, policy) = read_readme();
+fn every_command_does_what_it_says() {
+    let (shown, policy) = read_pages();
     let mut demonstration = Demonstration::start();
     let directory = tempfile::tempdir().expect("a directory");
     std::fs::write(directory.path().join("policy.yaml"), policy).expect("a file in it");
@@ -89,7 +98,7 @@ fn every_command_of_the_readme_does_what_it_says() {
             // Already started.
             Some("make") if command == "make run" => continue,
             Some("curl" | "target/release/portcullis") => {}
-            _ => panic!("the README shows `{command}`, which this test does not know how to run"),
+            _ => panic!("a page shows `{command}`, which this test does not know how to run"),
         }
         command.split([' ', '\'']).filter(|word| word.starts_with("pk_")).for_each(secrets::in_value);
         let mut here = command.clone();

@@ -122,7 +122,7 @@ fn identities(subject: &Subject<'_>, document: &Document, findings: &mut Vec<Fin
         if segments.iter().skip(1).any(is_gateway) || identity.matches(of_istio.as_bytes()) {
             let message =
                 "looks like, or includes, the identity of a gateway: every request through the gateway is trusted";
-            let fix = "remove it, or see docs/guides/istio.md on a gate at the gateway and one behind it";
+            let fix = "remove it, or see docs/guides/istio-callers.md on a gate at the gateway and one behind it";
             findings.push(subject.finding(
                 Code::GatewayIdentity,
                 &format!("trusted_identities[{index}]"),

@@ -1,4 +1,4 @@
-//! Lints of the client address on a listener, and of who can forge it: docs/configuration.md, "What is trusted, by
+//! Lints of the client address on a listener, and of who can forge it: docs/policy/callers.md, "What is trusted, by
 //! listener".
 
 use portcullis::document::{ClientAddress, Document};

@@ -218,7 +218,7 @@ impl Render {
                 if !mesh.normalizes() {
                     note(
                         "the configuration of the mesh decides which paths and header names Envoy rejects before the \
-                          gate: docs/guides/istio.md",
+                          gate: docs/guides/istio-callers.md",
                     );
                 }
                 for_kubernetes(vec![resource])

@@ -1,6 +1,6 @@
 //! Reads the state of the gates from Prometheus, which has scraped their Envoys.
 //!
-//! Both forms of names are read: with the labels of docs/configuration.md (`portcullis_mode{gate="edge"}`), and those that
+//! Both forms of names are read: with the labels of docs/policy/metrics.md (`portcullis_mode{gate="edge"}`), and those that
 //! Envoy has without `stats_tags` (`portcullis_edge_mode`).
 
 use std::collections::BTreeMap;

@@ -301,7 +301,7 @@ fn an_object_that_kubernetes_would_refuse_is_told() {
     let istio = [&["istio", "many.yaml", "--store", "many.json"], &IMAGE[..]].concat();
     let gateway = [&["envoy-gateway", "many.yaml", "--store", "many.json", "--gateway", "eg"], &IMAGE[..]].concat();
     let apply = Some("`kubectl apply --server-side`");
-    // docs/configuration.md has these numbers.
+    // docs/sizes.md has these numbers.
     for (keys, words) in [(1_400, None), (1_700, apply), (8_500, apply), (10_000, Some("at most 1.5 MiB"))] {
         let consumer = |number| {
             let key =

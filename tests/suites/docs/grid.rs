@@ -10,8 +10,7 @@ use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr};
 use std::process::Command;
 
-use super::page::Page;
-use super::{REFERENCE, codes};
+use super::{codes, reference, tables};
 
 /// The kinds of listener by their names in the reference, in the same order.
 const KINDS: [(&str, Kind); 13] = [
@@ -76,11 +75,11 @@ fn answer(stream: impl Read + Write, request: &[u8]) -> String {
 
 #[test]
 fn the_grid_of_addresses_is_what_a_real_envoy_shows() {
-    let reference = Page::read(REFERENCE);
-    let settings = reference.tables("kind of listener").concat();
+    let reference = reference();
+    let settings = tables(&reference, "kind of listener").concat();
     let described: Vec<&str> = settings.iter().map(|row| row[0].split("**").nth(1).expect("a name")).collect();
     assert_eq!(described, KINDS.map(|(name, _)| name));
-    let rows = reference.tables("passes behind").concat();
+    let rows = tables(&reference, "passes behind").concat();
     assert_eq!(rows.iter().map(|row| row[0]).collect::<Vec<_>>(), described);
 
     let gates =
@@ -128,8 +127,8 @@ fn linted(kind: Kind, mode: &str) -> Vec<String> {
 /// local.
 #[test]
 fn lint_knows_the_listeners_of_the_grid() {
-    let reference = Page::read(REFERENCE);
-    let rows = reference.tables("passes behind").concat();
+    let reference = reference();
+    let rows = tables(&reference, "passes behind").concat();
     for ((name, kind), row) in KINDS.into_iter().zip(&rows) {
         for mode in MODES {
             let found = linted(kind, mode);

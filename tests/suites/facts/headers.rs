@@ -145,11 +145,11 @@ fn a_header_mutation_filter_can_be_conditional_and_selects_no_route() {
     assert_eq!(get(&stage, "/open", &[("x-mark", "set")]).status, 203, "a control: the route is there");
 }
 
-/// For many routes, where the second selection is expensive: the virtual hosts in docs/configuration.md.
+/// For many routes, where the second selection is expensive: the virtual hosts in docs/policy/replies.md.
 #[test]
 fn a_matcher_tree_selects_routes_behind_a_gate_as_a_list_does() {
     let page =
-        std::fs::read_to_string(paths::workspace().join("docs/configuration.md")).expect("the reference is there");
+        std::fs::read_to_string(paths::workspace().join("docs/policy/replies.md")).expect("the reference is there");
     let shown = page.split("```yaml\n").find(|block| block.starts_with("virtual_hosts:")).expect("it shows some");
     let (shown, _) = shown.split_once("```").expect("the block ends");
     let mut shown: Value = serde_saphyr::from_str(shown).expect("it is YAML");

@@ -70,7 +70,7 @@ fn envoy_accepts_its_file_unchanged() {
 
 #[test]
 fn envoy_yaml_has_the_tags_of_the_reference() {
-    let page = fs::read_to_string(workspace().join("docs/configuration.md")).expect("the reference");
+    let page = fs::read_to_string(workspace().join("docs/policy/envoy.md")).expect("the reference");
     let shown = page.lines().filter_map(|line| line.trim_start().strip_prefix("- {tag_name: "));
     let shown: Vec<Value> =
         shown.map(|tag| serde_saphyr::from_str(&format!("{{tag_name: {tag}")).expect("a tag is YAML")).collect();

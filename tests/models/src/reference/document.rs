@@ -11,7 +11,7 @@ use super::{Environment, credential};
 /// A policy document.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default)]
-#[allow(missing_docs, reason = "the fields are those of docs/configuration.md")]
+#[allow(missing_docs, reason = "the fields are those of docs/policy/")]
 pub struct Document {
     pub mode: String,
     pub key_sources: Vec<KeySource>,

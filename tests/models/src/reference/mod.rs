@@ -1,4 +1,4 @@
-//! A second implementation of the decision: slow, simple, and written only from the contract (`docs/configuration.md`,
+//! A second implementation of the decision: slow, simple, and written only from the contract (`docs/policy/`,
 //! `SECURITY.md`, and the order of a decision in `README.md`). It shares no code with the gate and uses no tricks. If
 //! the two disagree, one of them has a bug.
 
