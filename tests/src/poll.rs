@@ -21,15 +21,20 @@ pub fn until<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
 ///
 /// # Panics
 /// After that deadline, with `what` in the message.
-pub fn within<T>(time: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub fn within<T>(time: Duration, what: &str, look: impl FnMut() -> Option<T>) -> T {
+    attempt(time, look).unwrap_or_else(|| panic!("gave up after {time:?}: {what}"))
+}
+
+/// As [`within`], without a value after that deadline: for a caller that can say more about it.
+pub fn attempt<T>(time: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
     let deadline = Instant::now() + time;
     loop {
         // Compared before the call: an attempt that begins in time counts.
         let is_last = Instant::now() >= deadline;
-        if let Some(found) = look() {
+        let found = look();
+        if found.is_some() || is_last {
             return found;
         }
-        assert!(!is_last, "gave up after {time:?}: {what}");
         thread::sleep(Duration::from_millis(10));
     }
 }
