@@ -9,6 +9,7 @@ use portcullis_tests::paths::workspace;
 
 const GUIDES: [&str; 7] = [
     "guides/deepaas.md",
+    "guides/fastapi.md",
     "guides/orchestra.md",
     "guides/readiness.md",
     "guides/rxinfer.md",
