@@ -7,11 +7,15 @@ use libtest_mimic::{Arguments, Trial};
 use portcullis_tests::follow::follow;
 use portcullis_tests::paths::workspace;
 
-const GUIDES: [&str; 7] = [
+const GUIDES: [&str; 11] = [
     "guides/deepaas.md",
+    "guides/denied.md",
     "guides/fastapi.md",
     "guides/orchestra.md",
     "guides/readiness.md",
+    "guides/report-to-enforce.md",
+    "guides/roll-back.md",
+    "guides/rotate.md",
     "guides/rxinfer.md",
     "guides/teams.md",
     "guides/web-pages.md",
