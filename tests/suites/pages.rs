@@ -7,10 +7,11 @@ use libtest_mimic::{Arguments, Trial};
 use portcullis_tests::follow::follow;
 use portcullis_tests::paths::workspace;
 
-const GUIDES: [&str; 11] = [
+const GUIDES: [&str; 12] = [
     "guides/deepaas.md",
     "guides/denied.md",
     "guides/fastapi.md",
+    "guides/move.md",
     "guides/orchestra.md",
     "guides/readiness.md",
     "guides/report-to-enforce.md",
