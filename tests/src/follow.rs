@@ -11,12 +11,16 @@ use crate::console::{self, Shown};
 use crate::session::{Session, text};
 use crate::{paths, poll};
 
-/// The ports in the pages: of the gate, of Envoy's admin interface, of a service such as DEEPaaS, of DEEPaaS behind the gate, of
-/// Orchestra.
-const WRITTEN: [u16; 5] = [8080, 9901, 5000, 5001, 9001];
+/// The ports in the pages: of the gate, of a second gate, of Envoy's admin interface, of a service such as DEEPaaS, of DEEPaaS
+/// behind the gate, of Orchestra, of vLLM and Triton, of Triton's gRPC, of Ollama.
+const WRITTEN: [u16; 9] = [8080, 8081, 9901, 5000, 5001, 9001, 8000, 8001, 11434];
 
 /// What is before one of these ports: an address and a colon, or the end of an option such as `--port`.
 const BEFORE: [&str; 4] = ["127.0.0.1:", "127.0.0.9:", "localhost:", "-port "];
+
+/// Servers that cannot run here, because they need models or GPUs: programs of the same name that serve the same paths.
+const STAND_INS: [(&str, &str); 3] =
+    [("vllm", "vllm_stand_in.py"), ("ollama", "ollama_stand_in.py"), ("tritonserver", "triton_stand_in.py")];
 
 /// A port outside the kernel's ephemeral range that is free at every address; another one at each call.
 fn free_port() -> u16 {
@@ -25,8 +29,9 @@ fn free_port() -> u16 {
     iter::repeat_with(port).find(|port| TcpListener::bind(("0.0.0.0", *port)).is_ok()).expect("a port is free")
 }
 
-/// Follows a page, on free ports, with the Python and the Node of the backends. A command that ends with `&` or `GATE=$!`
-/// runs in the background, and `kill $GATE` ends it; no other command may start, end or replace an Envoy.
+/// Follows a page, on free ports, with the Python and the Node of the backends, and with the stand-ins of other servers. A
+/// command that ends with `&` or `GATE=$!` runs in the background, and `kill $GATE` ends it; no other command may start, end or
+/// replace an Envoy.
 ///
 /// # Panics
 /// If a command does not end with the expected status, or does not print an expected line: within 2 seconds for curl
@@ -40,8 +45,12 @@ pub fn follow(name: &str, page: &str) {
     assert!(parts.iter().any(|part| !part.commands.is_empty()), "{name} shows no command");
     let release = |name: &'static str| (name, paths::workspace().join("target/release").join(name));
     let backend = |name| paths::backends().join(name);
+    let stand_ins = STAND_INS.map(|(name, file)| (name, paths::workspace().join("tests/backends").join(file)));
     let programs = [release("portcullis"), release("portcullis-backend"), ("envoy", paths::envoy())];
-    let mut session = Session::start(&programs, &[("python3", backend("python")), ("node", backend("node"))]);
+    let mut session = Session::start(
+        &[programs.as_slice(), &stand_ins].concat(),
+        &[("python3", backend("python")), ("node", backend("node"))],
+    );
     // Git asks for them, and a user has them in a file at home.
     session.run("export GIT_AUTHOR_NAME=ops GIT_AUTHOR_EMAIL=ops@example.com");
     session.run("export GIT_COMMITTER_NAME=ops GIT_COMMITTER_EMAIL=ops@example.com");

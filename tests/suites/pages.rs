@@ -7,11 +7,12 @@ use libtest_mimic::{Arguments, Trial};
 use portcullis_tests::follow::follow;
 use portcullis_tests::paths::workspace;
 
-const GUIDES: [&str; 12] = [
+const GUIDES: [&str; 15] = [
     "guides/deepaas.md",
     "guides/denied.md",
     "guides/fastapi.md",
     "guides/move.md",
+    "guides/ollama.md",
     "guides/orchestra.md",
     "guides/readiness.md",
     "guides/report-to-enforce.md",
@@ -19,6 +20,8 @@ const GUIDES: [&str; 12] = [
     "guides/rotate.md",
     "guides/rxinfer.md",
     "guides/teams.md",
+    "guides/triton.md",
+    "guides/vllm.md",
     "guides/web-pages.md",
     "tutorial.md",
 ];
