@@ -1,4 +1,5 @@
-//! `docs/command/*.md` some of the guides and the tutorial, followed as a user does, on a real Envoy: the same Envoy rejects a revoked key within 2 seconds.
+//! `docs/command/*.md`, how-to guides and the tutorial, followed as a user does, on a real Envoy: the same Envoy rejects a revoked
+//! key within 2 seconds.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -7,7 +8,7 @@ use libtest_mimic::{Arguments, Trial};
 use portcullis_tests::follow::follow;
 use portcullis_tests::paths::workspace;
 
-const GUIDES: [&str; 15] = [
+const GUIDES: [&str; 16] = [
     "guides/deepaas.md",
     "guides/denied.md",
     "guides/fastapi.md",
