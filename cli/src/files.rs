@@ -10,14 +10,15 @@ use std::rc::Rc;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::Args;
-use portcullis::document::{Problem, Refusal};
+use portcullis::document::Refusal;
 use portcullis::{Document, Loaded, Policy};
+use portcullis_explain::Written;
+use portcullis_explain::refusal::{meant, refused_at};
 
 use crate::output::note;
-use crate::similar::did_you_mean;
 use crate::store::{Located, Store};
 use crate::teams::{self, Member, Part, Parts, combine};
-use crate::yaml::{Node, Place, Position, Tree};
+use crate::yaml::{Node, Place, Tree};
 
 /// The default file name of the policy.
 pub(crate) const POLICY: &str = "policy.yaml";
@@ -256,28 +257,15 @@ impl EffectivePolicy {
     pub(crate) fn place(&self, path: &str) -> String {
         self.at(path).to_string()
     }
+}
 
-    /// The same, if a file has this very value.
-    pub(crate) fn known_place(&self, path: &str) -> Option<String> {
+impl Written for EffectivePolicy {
+    fn node(&self) -> &Node {
+        &self.node
+    }
+
+    fn known_place(&self, path: &str) -> Option<String> {
         self.node.at_path(path)?.at.map(|_| self.place(path))
-    }
-}
-
-/// `: did you mean NAME?` for an unknown field, if one is like it.
-pub(crate) fn meant(problem: &Problem) -> String {
-    match problem {
-        Problem::UnknownField { name: Some(name), known } => did_you_mean(name, known.iter().copied()),
-        _ => String::new(),
-    }
-}
-
-/// The position of what the gate refuses, if `path` of the refusal is at `otherwise`: an unknown field has one of its own. Of a
-/// field of the whole document whose name is not shown, there is none.
-pub(crate) fn refused_at(policy: &Node, refusal: &Refusal, otherwise: Option<Position>) -> Option<Position> {
-    match &refusal.problem {
-        Problem::UnknownField { name: Some(name), .. } => policy.name_position(&refusal.path, name).or(otherwise),
-        Problem::UnknownField { name: None, .. } if refusal.path.is_empty() => None,
-        _ => otherwise,
     }
 }
 

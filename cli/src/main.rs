@@ -22,20 +22,18 @@ mod render;
 mod run;
 mod schema;
 mod served;
-mod similar;
 mod status;
 mod store;
 mod store_file;
 mod teams;
 mod watch;
-mod when;
-mod yaml;
 
 use std::borrow::Cow;
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Parser, Subcommand};
+use portcullis_explain::{similar, when, yaml};
 
 const EXAMPLES: &str = "Examples:
   portcullis run --upstream 127.0.0.1:5000 --bearer-token \"$TOKEN\"

@@ -5,12 +5,13 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use portcullis::{HeaderBlock, Timestamp};
+use portcullis_explain::request_spec::{self, RequestSpec};
+use portcullis_explain::stand_ins::StandIns;
+use portcullis_explain::{Explanation, trace};
 use serde_json::json;
 
 use super::expectation::Expectation;
-use super::request_spec::{self, RequestSpec};
-use super::stand_ins::StandIns;
-use super::{Checked, load, trace};
+use super::{load, stand_ins, text};
 use crate::files::EffectivePolicy;
 use crate::output::{GREEN, Output, RED, count, print};
 use crate::similar::did_you_mean;
@@ -72,14 +73,14 @@ pub(super) fn run(file: &Path, mut merged: EffectivePolicy, now: Timestamp, outp
     if rows.is_empty() {
         bail!("{}: empty list of cases: add cases under `cases`", place.of(&table));
     }
-    let mut keys = StandIns::new(&mut merged)?;
+    let mut keys = stand_ins(&mut merged)?;
     let cases = rows.iter().map(|row| read(place, row, now, &mut keys)).collect::<Result<Vec<_>>>()?;
     let policy = load(&merged)?;
     let mut failed = 0_usize;
     let mut json = Vec::new();
     for case in &cases {
         let block = HeaderBlock::new(&case.spec.pairs);
-        let got = Checked::of(&policy, &merged, &case.spec, &block);
+        let got = Explanation::of(&policy, &merged, &case.spec, &block);
         let miss = case.expected.miss(&got);
         failed = failed.saturating_add(usize::from(miss.is_some()));
         if output == Output::Json {
@@ -89,7 +90,7 @@ pub(super) fn run(file: &Path, mut merged: EffectivePolicy, now: Timestamp, outp
                 "decision": got.verdict, "reason": got.decision.reason.name(), "trace": trace::as_json(&got.steps),
             }));
         } else if let Some((expected, came)) = miss {
-            let why = got.steps.last().map(trace::Step::line).unwrap_or_default();
+            let why = got.steps.last().map(text::step).unwrap_or_default();
             print(&format!(
                 "{RED}failed{RED:#} {}: {}\n  expected  {expected}\n  got       {came}\n  because   {why}\n\n",
                 case.place, case.name

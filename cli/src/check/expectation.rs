@@ -2,8 +2,8 @@
 
 use anyhow::{Result, bail};
 use portcullis::{Outcome, Reason};
+use portcullis_explain::Explanation;
 
-use super::Checked;
 use super::cases::InFile;
 use crate::yaml::{Node, Tree};
 
@@ -58,7 +58,7 @@ impl Expectation {
     }
 
     /// The expected and the actual outcome, if they differ.
-    pub(super) fn miss(&self, got: &Checked<'_>) -> Option<(String, String)> {
+    pub(super) fn miss(&self, got: &Explanation<'_>) -> Option<(String, String)> {
         let caller = got.decision.caller.as_ref();
         let status = match &got.outcome {
             Outcome::Reply(reply) => reply.status.to_string(),

@@ -2,24 +2,22 @@
 
 mod cases;
 mod expectation;
-pub(crate) mod request_spec;
-mod stand_ins;
-pub(crate) mod trace;
-mod wire;
+mod text;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow};
 use clap::Args;
 use portcullis::document::Mode;
-use portcullis::{Decision, HeaderBlock, Policy, Request};
-use serde_json::{Value, json};
+use portcullis::{HeaderBlock, Policy};
+use portcullis_explain::Explanation;
+use portcullis_explain::request_spec::{self, RequestSpec};
+use portcullis_explain::stand_ins::StandIns;
+use serde_json::Value;
 
-use self::request_spec::RequestSpec;
-use self::stand_ins::StandIns;
-use crate::files::{EffectivePolicy, PolicyFile, environment};
+use crate::files::{EffectivePolicy, PolicyFile, environment, read_or_stdin};
 use crate::mode;
-use crate::output::{GREEN, Output, RED, YELLOW, note, print};
+use crate::output::{Output, note, print};
 use crate::when::When;
 
 const EXAMPLES: &str = "Examples:
@@ -101,16 +99,16 @@ impl Check {
         }
         let mut spec = self.spec(now)?;
         if let Some(id) = &self.key {
-            StandIns::new(&mut merged)?.present(id, &mut spec).context("--key")?;
+            stand_ins(&mut merged)?.present(id, &mut spec).context("--key")?;
         }
         let policy = load(&merged)?;
         let block = HeaderBlock::new(&spec.pairs);
-        let checked = Checked::of(&policy, &merged, &spec, &block);
+        let checked = Explanation::of(&policy, &merged, &spec, &block);
         // In the other modes: also what `enforce` would decide.
         let enforced = (policy.mode() != Mode::Enforce).then(|| in_mode(&merged, Mode::Enforce));
         let enforced = enforced.map(|merged| Ok::<_, anyhow::Error>((merged.compile(&environment)?.policy, merged)));
         let enforced = enforced.transpose()?;
-        let enforced = enforced.as_ref().map(|(policy, merged)| Checked::of(policy, merged, &spec, &block));
+        let enforced = enforced.as_ref().map(|(policy, merged)| Explanation::of(policy, merged, &spec, &block));
         if self.output == Output::Json {
             let mut json = checked.as_json();
             if let (Value::Object(members), Some(enforced)) = (&mut json, enforced) {
@@ -118,12 +116,12 @@ impl Check {
             }
             print(&format!("{json:#}\n"))?;
         } else {
-            print(&format!("{}\n{}", checked.as_text(), trace::as_text(&checked.steps)))?;
+            print(&format!("{}\n{}", text::decision(&checked), text::steps(&checked.steps)))?;
             if let Some(enforced) = enforced {
-                print(&format!("\nIn mode enforce:\n\n{}", enforced.as_text()))?;
+                print(&format!("\nIn mode enforce:\n\n{}", text::decision(&enforced)))?;
                 // A report has the same trace.
                 if policy.mode() == Mode::Disabled {
-                    print(&format!("\n{}", trace::as_text(&enforced.steps)))?;
+                    print(&format!("\n{}", text::steps(&enforced.steps)))?;
                 }
             }
         }
@@ -138,7 +136,7 @@ impl Check {
             added.map_err(|error| anyhow!("--header number {}: {error}", index.saturating_add(1)))?;
         }
         if let Some(file) = &self.header_file {
-            let text = request_spec::header_file(file)?;
+            let text = header_file(file)?;
             for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
                 let place = || format!("{}: line {}", file.display(), index.saturating_add(1));
                 let added = request_spec::header(line).and_then(|(name, value)| spec.header(name, value));
@@ -157,6 +155,14 @@ impl Check {
     }
 }
 
+/// The text of a file of headers; `-` is standard input.
+///
+/// # Errors
+/// If it cannot be read as text.
+fn header_file(file: &Path) -> Result<String> {
+    read_or_stdin(file).with_context(|| format!("cannot read the headers in {}", file.display()))
+}
+
 /// The same policy in another mode.
 fn in_mode(merged: &EffectivePolicy, mode: Mode) -> EffectivePolicy {
     let mut merged = merged.clone();
@@ -173,53 +179,8 @@ fn load(merged: &EffectivePolicy) -> Result<Policy> {
     Ok(loaded.policy)
 }
 
-/// A request and what the gate does with it.
-struct Checked<'a> {
-    request: Request<'a>,
-    decision: Decision<'a>,
-    verdict: &'static str,
-    outcome: portcullis::Outcome<'a>,
-    steps: Vec<trace::Step>,
-}
-
-impl<'a> Checked<'a> {
-    /// Decides a request. `block` holds its headers.
-    fn of(policy: &'a Policy, merged: &EffectivePolicy, spec: &RequestSpec, block: &'a HeaderBlock) -> Self {
-        let request = Request::new(block.headers());
-        let mut events = Vec::new();
-        let decision = policy.decide(&request, spec, &mut events);
-        Self {
-            request,
-            verdict: policy.verdict(&decision),
-            outcome: policy.outcome(&request, &decision),
-            steps: trace::steps(merged, spec, &events, &decision),
-            decision,
-        }
-    }
-
-    /// The decision, and what is sent to the caller or the upstream, without any credential.
-    fn as_text(&self) -> String {
-        let style = match self.verdict {
-            "allow" => GREEN,
-            "deny" => RED,
-            _ => YELLOW,
-        };
-        let mut text = format!("{style}{}{style:#} {}\n", self.verdict, self.decision.reason.name());
-        if let Some(caller) = &self.decision.caller {
-            text.push_str(&format!("consumer {}, key {}\n", caller.consumer.name, caller.key.id()));
-        }
-        format!("{text}\n{}", wire::as_text(&self.outcome, &self.request))
-    }
-
-    fn as_json(&self) -> Value {
-        let caller = self.decision.caller.as_ref();
-        json!({
-            "decision": self.verdict,
-            "reason": self.decision.reason.name(),
-            "consumer": caller.map(|caller| caller.consumer.name),
-            "key_id": caller.map(|caller| caller.key.id()),
-            "outcome": wire::as_json(&self.outcome, &self.request),
-            "trace": trace::as_json(&self.steps),
-        })
-    }
+/// The keys of the policy that requests can present by id.
+fn stand_ins(merged: &mut EffectivePolicy) -> Result<StandIns<'_>> {
+    let (document, loaded) = (merged.document()?, merged.compile(&|_| None)?);
+    Ok(StandIns::new(&mut merged.node, document, &loaded.refused_entries))
 }

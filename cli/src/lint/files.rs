@@ -14,7 +14,7 @@ use super::policy::{Subject, Variables};
 use crate::files::{EMPTY, PolicyFile, policy_alone, read_text};
 use crate::store::{Located, Store};
 use crate::teams::{Conflict, Part, Whole};
-use crate::yaml::{Node, Place, Position, Tree};
+use crate::yaml::{Node, Place, Position, Tree, position_in};
 
 /// Checks a policy with its store; or the files of a platform and its teams, each with its store.
 ///
@@ -97,12 +97,7 @@ fn read_own(path: &Path, findings: &mut Vec<Finding>) -> Result<Option<Node>> {
 
 /// A finding for invalid YAML. The parser's message begins with line and column, if known.
 pub(super) fn syntax(file: &str, error: &str) -> Finding {
-    let position = |text: &str| {
-        let (line, rest) = text.strip_prefix("line ")?.split_once(" column ")?;
-        let (column, rest) = rest.split_once(": ")?;
-        Some((Position { line: line.parse().ok()?, column: column.parse().ok()? }, rest.to_owned()))
-    };
-    let (at, message) = position(error).map_or((None, error.to_owned()), |(at, rest)| (Some(at), rest));
+    let (at, message) = position_in(error);
     let place = Place { file: file.to_owned(), at };
     Finding::new(Code::Syntax, place, format!("not valid YAML: {message}"), "correct it there, or in the line before")
 }

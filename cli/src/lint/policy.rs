@@ -4,11 +4,11 @@ use portcullis::document::Document;
 use portcullis::document::{Problem, Refusal};
 use portcullis::keys::{EntryProblem, RefusedEntry};
 use portcullis::{Policy, Timestamp};
+use portcullis_explain::refusal::refused_at;
 
 use super::code::Code;
 use super::finding::Finding;
 use super::{access, keys};
-use crate::files::refused_at;
 use crate::similar::similar;
 use crate::yaml::{Node, Place, Tree};
 

@@ -10,7 +10,7 @@ use serde_saphyr::Spanned;
 
 /// A value, and where it begins.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Node {
+pub struct Node {
     /// Its position in its file; `None` for a value from elsewhere.
     pub at: Option<Position>,
     /// The value.
@@ -19,7 +19,7 @@ pub(crate) struct Node {
 
 /// A line and a column of a file, both from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Position {
+pub struct Position {
     /// The line.
     pub line: u64,
     /// The column, in characters.
@@ -28,7 +28,7 @@ pub(crate) struct Position {
 
 /// A file, and a position in it if known. Displayed as `FILE:LINE:COLUMN`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Place {
+pub struct Place {
     /// The file, as it was given.
     pub file: String,
     /// The position in it.
@@ -37,7 +37,7 @@ pub(crate) struct Place {
 
 /// What a value is.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Tree {
+pub enum Tree {
     /// `null`, or an empty document.
     Null,
     /// `true` or `false`.
@@ -54,7 +54,7 @@ pub(crate) enum Tree {
 
 /// The name of a member.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Name {
+pub struct Name {
     /// Its position.
     pub at: Option<Position>,
     /// The name.
@@ -67,7 +67,7 @@ impl Node {
     /// # Errors
     /// If the text is not valid YAML. The message is one line and shows no part of the text, since it may contain a
     /// key.
-    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+    pub fn parse(text: &str) -> Result<Self, String> {
         serde_saphyr::from_str_with_options(text, limits()).map_err(|error| brief(&error.to_string()))
     }
 
@@ -75,27 +75,27 @@ impl Node {
     ///
     /// # Errors
     /// As [`parse`](Self::parse).
-    pub(crate) fn parse_all(text: &str) -> Result<Vec<Self>, String> {
+    pub fn parse_all(text: &str) -> Result<Vec<Self>, String> {
         serde_saphyr::from_multiple_with_options(text, limits()).map_err(|error| brief(&error.to_string()))
     }
 
     /// Creates a map without positions.
-    pub(crate) fn map<N: Into<String>>(members: impl IntoIterator<Item = (N, Self)>) -> Self {
+    pub fn map<N: Into<String>>(members: impl IntoIterator<Item = (N, Self)>) -> Self {
         Tree::Map(members.into_iter().map(|(name, node)| (name.into().into(), node)).collect()).into()
     }
 
     /// Creates a list without positions.
-    pub(crate) fn list(items: impl IntoIterator<Item = Self>) -> Self {
+    pub fn list(items: impl IntoIterator<Item = Self>) -> Self {
         Tree::List(items.into_iter().collect()).into()
     }
 
     /// The member with this name.
-    pub(crate) fn get(&self, name: &str) -> Option<&Self> {
+    pub fn get(&self, name: &str) -> Option<&Self> {
         self.members().iter().find(|(member, _)| member.text == name).map(|(_, node)| node)
     }
 
     /// As [`get`](Self::get).
-    pub(crate) fn get_mut(&mut self, name: &str) -> Option<&mut Self> {
+    pub fn get_mut(&mut self, name: &str) -> Option<&mut Self> {
         match &mut self.tree {
             Tree::Map(members) => members.iter_mut().find(|(member, _)| member.text == name).map(|(_, node)| node),
             _ => None,
@@ -103,7 +103,7 @@ impl Node {
     }
 
     /// Sets a member of a map: replaces it, or adds it at the end.
-    pub(crate) fn set(&mut self, name: &str, value: Self) {
+    pub fn set(&mut self, name: &str, value: Self) {
         if let Some(member) = self.get_mut(name) {
             *member = value;
         } else if let Tree::Map(members) = &mut self.tree {
@@ -112,20 +112,20 @@ impl Node {
     }
 
     /// Takes a member out of a map.
-    pub(crate) fn take(&mut self, name: &str) -> Option<Self> {
+    pub fn take(&mut self, name: &str) -> Option<Self> {
         let Tree::Map(members) = &mut self.tree else { return None };
         let index = members.iter().position(|(member, _)| member.text == name)?;
         Some(members.remove(index).1)
     }
 
     /// Returns the map with a member, as [`set`](Self::set) does it.
-    pub(crate) fn with(mut self, name: &str, value: Self) -> Self {
+    pub fn with(mut self, name: &str, value: Self) -> Self {
         self.set(name, value);
         self
     }
 
     /// The members of a map; empty for other values.
-    pub(crate) fn members(&self) -> &[(Name, Self)] {
+    pub fn members(&self) -> &[(Name, Self)] {
         match &self.tree {
             Tree::Map(members) => members,
             _ => &[],
@@ -133,7 +133,7 @@ impl Node {
     }
 
     /// The items of a list; empty for other values.
-    pub(crate) fn items(&self) -> &[Self] {
+    pub fn items(&self) -> &[Self] {
         match &self.tree {
             Tree::List(items) => items,
             _ => &[],
@@ -141,12 +141,12 @@ impl Node {
     }
 
     /// The items of the list in the member with this name; empty if there is no such list.
-    pub(crate) fn items_of(&self, name: &str) -> &[Self] {
+    pub fn items_of(&self, name: &str) -> &[Self] {
         self.get(name).map(Self::items).unwrap_or_default()
     }
 
     /// The text, if the value is a text.
-    pub(crate) fn text(&self) -> Option<&str> {
+    pub fn text(&self) -> Option<&str> {
         match &self.tree {
             Tree::Text(text) => Some(text),
             _ => None,
@@ -154,7 +154,7 @@ impl Node {
     }
 
     /// Returns the value without the members that are `null`.
-    pub(crate) fn without_nulls(self) -> Self {
+    pub fn without_nulls(self) -> Self {
         let tree = match self.tree {
             Tree::Map(members) => {
                 let given = members.into_iter().filter(|(_, value)| value.tree != Tree::Null);
@@ -167,7 +167,7 @@ impl Node {
     }
 
     /// Changes the position of each value and name.
-    pub(crate) fn move_to(&mut self, moved: &impl Fn(Option<Position>) -> Option<Position>) {
+    pub fn move_to(&mut self, moved: &impl Fn(Option<Position>) -> Option<Position>) {
         self.at = moved(self.at);
         match &mut self.tree {
             Tree::Map(members) => members.iter_mut().for_each(|(name, value)| {
@@ -180,7 +180,7 @@ impl Node {
     }
 
     /// The position of a path such as `consumers[2].keys[0].expires`, or of the nearest value around it that has one.
-    pub(crate) fn position(&self, path: &str) -> Option<Position> {
+    pub fn position(&self, path: &str) -> Option<Position> {
         let mut node = self;
         let mut found = node.at;
         for step in steps(path) {
@@ -196,12 +196,12 @@ impl Node {
     }
 
     /// The position of the name of a member, in the map at `path`.
-    pub(crate) fn name_position(&self, path: &str, name: &str) -> Option<Position> {
+    pub fn name_position(&self, path: &str, name: &str) -> Option<Position> {
         self.at_path(path)?.members().iter().find(|(member, _)| member.text == name)?.0.at
     }
 
     /// The value at `path`.
-    pub(crate) fn at_path(&self, path: &str) -> Option<&Self> {
+    pub fn at_path(&self, path: &str) -> Option<&Self> {
         steps(path).try_fold(self, |node, step| match step {
             Step::Item(index) => node.items().get(index),
             Step::Member(name) => node.get(name),
@@ -209,7 +209,7 @@ impl Node {
     }
 
     /// The value at `path`.
-    pub(crate) fn at_path_mut(&mut self, path: &str) -> Option<&mut Self> {
+    pub fn at_path_mut(&mut self, path: &str) -> Option<&mut Self> {
         steps(path).try_fold(self, |node, step| match step {
             Step::Item(index) => match &mut node.tree {
                 Tree::List(items) => items.get_mut(index),
@@ -223,7 +223,7 @@ impl Node {
     ///
     /// # Errors
     /// Never: it only writes to memory.
-    pub(crate) fn to_json(&self) -> anyhow::Result<Vec<u8>> {
+    pub fn to_json(&self) -> anyhow::Result<Vec<u8>> {
         Ok(serde_json::to_vec(self)?)
     }
 
@@ -232,7 +232,7 @@ impl Node {
     ///
     /// # Errors
     /// Never, as [`to_json`](Self::to_json).
-    pub(crate) fn to_yaml(&self) -> anyhow::Result<String> {
+    pub fn to_yaml(&self) -> anyhow::Result<String> {
         let options = serde_saphyr::ser_options! { quote_all: true, prefer_block_scalars: false };
         Ok(serde_saphyr::to_string_with_options(self, options)?)
     }
@@ -308,7 +308,7 @@ impl fmt::Display for Position {
 
 impl Place {
     /// A place in this file.
-    pub(crate) fn new(file: &Path, at: Option<Position>) -> Self {
+    pub fn new(file: &Path, at: Option<Position>) -> Self {
         Self { file: file.display().to_string(), at }
     }
 }
@@ -321,10 +321,10 @@ impl fmt::Display for Place {
 }
 
 /// The limits of the parser: enough for 100,000 consumers with their keys, but few repetitions by aliases, so that a
-/// small file cannot fill the memory.
+/// small file cannot fill the memory. The depth is what the stack of a browser's WebAssembly can hold.
 fn limits() -> serde_saphyr::Options {
     serde_saphyr::options! {
-        budget: serde_saphyr::budget! { max_nodes: 2_000_000, max_events: 4_000_000 },
+        budget: serde_saphyr::budget! { max_nodes: 2_000_000, max_events: 4_000_000, max_depth: 200 },
         alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: 100_000 },
     }
 }
@@ -340,6 +340,16 @@ fn brief(message: &str) -> String {
     // The duplicate name follows. In a map of keys it is a key.
     let twice = "duplicate mapping key";
     line.find(twice).and_then(|at| line.get(..at.saturating_add(twice.len()))).unwrap_or(line).to_owned()
+}
+
+/// Splits a message of the parser: it begins with line and column, if known.
+pub fn position_in(message: &str) -> (Option<Position>, &str) {
+    let split = || {
+        let (line, rest) = message.strip_prefix("line ")?.split_once(" column ")?;
+        let (column, rest) = rest.split_once(": ")?;
+        Some((Position { line: line.parse().ok()?, column: column.parse().ok()? }, rest))
+    };
+    split().map_or((None, message), |(at, rest)| (Some(at), rest))
 }
 
 fn position(location: serde_saphyr::Location) -> Option<Position> {

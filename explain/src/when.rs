@@ -12,11 +12,11 @@ const RANGE: (i64, i64) = (-62_167_219_200, 253_402_300_799);
 
 /// A number of seconds, such as `7d`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Span(i64);
+pub struct Span(i64);
 
 /// A span from now, a date, or a date-time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum When {
+pub enum When {
     /// This long from now.
     In(Span),
     /// At this time.
@@ -70,22 +70,22 @@ impl FromStr for When {
 
 impl Span {
     /// A number of seconds.
-    pub(crate) fn seconds(seconds: i64) -> Self {
+    pub fn seconds(seconds: i64) -> Self {
         Self(seconds)
     }
 
     /// The number of seconds.
-    pub(crate) fn as_seconds(self) -> i64 {
+    pub fn as_seconds(self) -> i64 {
         self.0
     }
 
     /// The time from one point to a later one.
-    pub(crate) fn between(from: Timestamp, to: Timestamp) -> Self {
+    pub fn between(from: Timestamp, to: Timestamp) -> Self {
         Self(to.0.saturating_sub(from.0))
     }
 
     /// The time this long after `now`, at most the end of the year 9999.
-    pub(crate) fn after(self, now: Timestamp) -> Timestamp {
+    pub fn after(self, now: Timestamp) -> Timestamp {
         Timestamp(now.0.saturating_add(self.0).min(RANGE.1))
     }
 }
@@ -101,13 +101,13 @@ impl std::fmt::Display for Span {
 
 impl When {
     /// The given point in time, or now.
-    pub(crate) fn or_now(given: Option<Self>) -> Timestamp {
+    pub fn or_now(given: Option<Self>) -> Timestamp {
         let now = now();
         given.map_or(now, |when| when.from(now))
     }
 
     /// The point in time, relative to `now`.
-    pub(crate) fn from(self, now: Timestamp) -> Timestamp {
+    pub fn from(self, now: Timestamp) -> Timestamp {
         match self {
             Self::In(span) => span.after(now),
             Self::At(at) => at,
@@ -116,18 +116,18 @@ impl When {
 }
 
 /// The time now.
-pub(crate) fn now() -> Timestamp {
+pub fn now() -> Timestamp {
     Timestamp(OffsetDateTime::now_utc().unix_timestamp())
 }
 
 /// Reads a date-time of RFC 3339, or a date, which is its first second in UTC.
-pub(crate) fn point(text: &str) -> Option<Timestamp> {
+pub fn point(text: &str) -> Option<Timestamp> {
     Timestamp::from_rfc3339(text).or_else(|| Timestamp::from_rfc3339(&format!("{text}T00:00:00Z")))
 }
 
 /// Writes a point in time as RFC 3339, in UTC. A time out of range becomes the first or the last second in
 /// it.
-pub(crate) fn rfc3339(at: Timestamp) -> String {
+pub fn rfc3339(at: Timestamp) -> String {
     let written = OffsetDateTime::from_unix_timestamp(at.0.clamp(RANGE.0, RANGE.1)).map(|at| at.format(&Rfc3339));
     // Every second of the range can be written.
     written.ok().and_then(Result::ok).unwrap_or_default()

@@ -3,21 +3,23 @@
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use portcullis::{HeaderMutation, Outcome, Reply, Request};
 use serde_json::{Value, json};
-use ureq::http::StatusCode;
 
 /// The characters that `grpc-message` encodes (gRPC over HTTP/2, "Responses"), in addition to all that are not ASCII.
 const GRPC_MESSAGE: &AsciiSet = &CONTROLS.add(b'%');
 
 /// A reply as Envoy sends it, without `date` and `server`.
-pub(super) struct Wire {
+pub struct Wire {
     /// The HTTP status: 200 for gRPC.
-    status: u16,
-    headers: Vec<(String, String)>,
-    body: String,
+    pub status: u16,
+    /// The headers, in order.
+    pub headers: Vec<(String, String)>,
+    /// The body; a token is not shown.
+    pub body: String,
 }
 
 impl Wire {
-    fn new(reply: &Reply<'_>, request: &Request<'_>) -> Self {
+    /// Creates the reply to a request.
+    pub fn new(reply: &Reply<'_>, request: &Request<'_>) -> Self {
         let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
         let pairs = reply.headers.headers().iter();
         let mut headers: Vec<_> = pairs.map(|(name, value)| (text(name), text(value))).collect();
@@ -50,42 +52,8 @@ impl Wire {
     }
 }
 
-/// The reply, or the header mutations, as text.
-pub(super) fn as_text(outcome: &Outcome<'_>, request: &Request<'_>) -> String {
-    match outcome {
-        Outcome::Forward(mutations) if mutations.list().is_empty() => {
-            "forwarded to the upstream, unchanged\n".to_owned()
-        }
-        Outcome::Forward(mutations) => {
-            let mut text = "forwarded to the upstream, with these changes\n".to_owned();
-            for mutation in mutations.list() {
-                text.push_str(&match mutation {
-                    HeaderMutation::Remove(name) => format!("  remove  {}\n", name.escape_ascii()),
-                    HeaderMutation::Add(name, value) | HeaderMutation::Set(name, value) => {
-                        format!("  set     {}: {}\n", name.escape_ascii(), value.escape_ascii())
-                    }
-                });
-            }
-            text
-        }
-        Outcome::Reply(reply) => {
-            let Wire { status, headers, body } = Wire::new(reply, request);
-            let reason = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
-            let version = if request.is_grpc { "HTTP/2" } else { "HTTP/1.1" };
-            let mut text = format!("{version} {status} {}\n", reason.unwrap_or_default());
-            for (name, value) in headers {
-                text.push_str(&format!("{name}: {value}\n"));
-            }
-            if !body.is_empty() {
-                text.push_str(&format!("\n{body}\n"));
-            }
-            text
-        }
-    }
-}
-
-/// The same as JSON.
-pub(super) fn as_json(outcome: &Outcome<'_>, request: &Request<'_>) -> Value {
+/// The reply, or the header mutations, as JSON.
+pub fn as_json(outcome: &Outcome<'_>, request: &Request<'_>) -> Value {
     match outcome {
         Outcome::Forward(mutations) => {
             let edit = |mutation: HeaderMutation<'_>| match mutation {

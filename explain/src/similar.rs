@@ -1,7 +1,7 @@
 //! Finds the name that somebody probably meant.
 
 /// Returns the known name that is nearly the given one: another letter case, or few letters that differ.
-pub(crate) fn similar<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn similar<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let given = given.to_lowercase();
     // Of short names, a single letter is too much.
     let most = match given.chars().count() {
@@ -14,7 +14,7 @@ pub(crate) fn similar<'a>(given: &str, known: impl IntoIterator<Item = &'a str>)
 }
 
 /// `: did you mean NAME?`, or nothing.
-pub(crate) fn did_you_mean<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+pub fn did_you_mean<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     similar(given, known).map(|name| format!(": did you mean {name}?")).unwrap_or_default()
 }
 

@@ -1,4 +1,4 @@
-//! The trace of a decision as text: each step, its result and the reason.
+//! The trace of a decision in words: each step, its result and the reason.
 
 use portcullis::decision::trace::{Event, NotPublic, Preflight, Public, Unidentified, Untrusted};
 use portcullis::document::Mode;
@@ -6,37 +6,41 @@ use portcullis::path::{Ambiguity, BadTarget};
 use portcullis::{Caller, Decision, Reason};
 use serde_json::{Value, json};
 
-use super::request_spec::RequestSpec;
-use crate::files::EffectivePolicy;
-use crate::output::{GREEN, RED};
+use crate::Written;
+use crate::request_spec::RequestSpec;
 use crate::when::Span;
 use crate::yaml::Node;
 
-/// Runs one step.
-pub(super) struct Step {
+/// One step.
+pub struct Step {
     /// Its number in the order of a decision.
-    number: u8,
+    pub number: u8,
     /// Its name: the field of the policy, where it has one.
-    name: &'static str,
+    pub name: &'static str,
     /// Its result.
-    result: StepResult,
+    pub result: StepResult,
     /// Why, in words.
-    why: String,
+    pub why: String,
     /// The place of the matching item of the policy, as `FILE:LINE:COLUMN`.
-    place: Option<String>,
+    pub place: Option<String>,
 }
 
 /// The result of a step.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum StepResult {
+pub enum StepResult {
+    /// The next step follows.
     Continued,
+    /// It does not apply.
     Skipped,
+    /// It allowed the request.
     Allowed,
+    /// It denied the request.
     Denied,
 }
 
 impl StepResult {
-    fn name(self) -> &'static str {
+    /// The name, as it is printed.
+    pub fn name(self) -> &'static str {
         match self {
             Self::Continued => "continue",
             Self::Skipped => "skipped",
@@ -46,26 +50,8 @@ impl StepResult {
     }
 }
 
-impl Step {
-    /// As one line, without its number.
-    pub(super) fn line(&self) -> String {
-        let style = match self.result {
-            StepResult::Allowed => GREEN,
-            StepResult::Denied => RED,
-            StepResult::Continued | StepResult::Skipped => anstyle::Style::new(),
-        };
-        let place = self.place.as_ref().map(|place| format!(" ({place})")).unwrap_or_default();
-        format!("{:<18}  {style}{}{style:#}: {}{place}", self.name, self.result.name(), self.why)
-    }
-}
-
-/// All steps as text.
-pub(super) fn as_text(steps: &[Step]) -> String {
-    steps.iter().map(|step| format!("{:>2}  {}\n", step.number, step.line())).collect()
-}
-
 /// All steps as JSON.
-pub(super) fn as_json(steps: &[Step]) -> Value {
+pub fn as_json(steps: &[Step]) -> Value {
     let step = |step: &Step| {
         json!({
             "step": step.number,
@@ -103,20 +89,15 @@ fn shortened(path: &str) -> String {
 }
 
 /// Describes the steps of a decision.
-pub(super) fn steps(
-    merged: &EffectivePolicy,
-    spec: &RequestSpec,
-    events: &[Event],
-    decision: &Decision<'_>,
-) -> Vec<Step> {
-    let explainer = Explainer { merged, spec, decision };
+pub fn steps(written: &dyn Written, spec: &RequestSpec, events: &[Event], decision: &Decision<'_>) -> Vec<Step> {
+    let explainer = Explainer { written, spec, decision };
     let mut steps: Vec<Step> = events.iter().filter_map(|event| explainer.step(event)).collect();
     steps.extend(explainer.last(events));
     steps
 }
 
 struct Explainer<'a> {
-    merged: &'a EffectivePolicy,
+    written: &'a dyn Written,
     spec: &'a RequestSpec,
     decision: &'a Decision<'a>,
 }
@@ -294,7 +275,7 @@ impl Explainer<'_> {
         let name = self.decision.reason.name();
         let why = "forwarded without the key, with the consumer's name and roles";
         let forwarded = "forwarded with the key, and with the consumer's name and roles";
-        let forwards = self.merged.node.get("upstream").and_then(|upstream| upstream.get("forward_credential"));
+        let forwards = self.written.node().get("upstream").and_then(|upstream| upstream.get("forward_credential"));
         let why = if forwards == Some(&true.into()) { forwarded } else { why };
         steps.push(Step { number: 9, name, result: StepResult::Allowed, why: why.to_owned(), place: None });
         steps
@@ -313,7 +294,7 @@ impl Explainer<'_> {
             Untrusted::CrossSite => "a browser sent this from a page of another site".to_owned(),
             Untrusted::Forwarded => "a header names a client other than the peer".to_owned(),
             Untrusted::ClientOutside => "the client address in a header is in no trusted range".to_owned(),
-            Untrusted::NoPeer => "no --peer is given".to_owned(),
+            Untrusted::NoPeer => "no peer address is given".to_owned(),
             Untrusted::StandsForAnother => format!("{peer} is the address that a sidecar shows for all of its callers"),
             Untrusted::Outside => format!("{peer} is in no trusted range"),
             Untrusted::FromHeader => format!("{peer} has port 0: Envoy took it from a header"),
@@ -353,12 +334,12 @@ impl Explainer<'_> {
     }
 
     fn list(&self, field: &str) -> &[Node] {
-        let node = field.split('.').try_fold(&self.merged.node, |node, name| node.get(name));
+        let node = field.split('.').try_fold(self.written.node(), |node, name| node.get(name));
         node.map(Node::items).unwrap_or_default()
     }
 
     fn place(&self, path: &str) -> Option<String> {
-        self.merged.known_place(path)
+        self.written.known_place(path)
     }
 
     fn pair(&self, name: &str) -> String {

@@ -1,30 +1,26 @@
 //! The request of a check: its headers, and the properties of its connection.
 
-use std::path::Path;
-
 use anyhow::{Context as _, Result, bail};
 use portcullis::request::Peer;
 use portcullis::{Host, Timestamp};
 
-use crate::files::read_or_stdin;
-
 /// A request, with the properties that the gate can read from its host.
-pub(super) struct RequestSpec {
+pub struct RequestSpec {
     /// The header pairs, `:method`, `:path` and `:authority` first.
-    pub(super) pairs: Vec<(String, Vec<u8>)>,
+    pub pairs: Vec<(String, Vec<u8>)>,
     /// `source.address`.
-    pub(super) peer: Option<String>,
+    pub peer: Option<String>,
     /// The mTLS identity of the peer.
-    pub(super) identity: Option<String>,
+    pub identity: Option<String>,
     /// The filter state that the listener recorded: a key and an address.
-    pub(super) filter_state: Option<(String, String)>,
+    pub filter_state: Option<(String, String)>,
     /// The time.
-    pub(super) now: Timestamp,
+    pub now: Timestamp,
 }
 
 impl RequestSpec {
     /// Creates a request without headers and without a peer.
-    pub(super) fn new(method: &str, path: &str, authority: &str, now: Timestamp) -> Self {
+    pub fn new(method: &str, path: &str, authority: &str, now: Timestamp) -> Self {
         let pseudo = [(":method", method), (":path", path), (":authority", authority)];
         let pairs = pseudo.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec())).to_vec();
         Self { pairs, peer: None, identity: None, filter_state: None, now }
@@ -34,7 +30,7 @@ impl RequestSpec {
     ///
     /// # Errors
     /// If the name is invalid (RFC 9110, section 5.1). The message does not show it, since it may be a key.
-    pub(super) fn header(&mut self, name: &str, value: &str) -> Result<()> {
+    pub fn header(&mut self, name: &str, value: &str) -> Result<()> {
         let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
         if name.is_empty() || !name.bytes().all(is_token) {
             bail!("invalid header name (not shown, it may be a key): expected a name such as X-API-Key");
@@ -48,7 +44,7 @@ impl RequestSpec {
     }
 
     /// Adds a query parameter.
-    pub(super) fn query(&mut self, name: &str, value: &str) {
+    pub fn query(&mut self, name: &str, value: &str) {
         for (_, path) in self.pairs.iter_mut().filter(|(pair, _)| pair == ":path") {
             let between = if path.contains(&b'?') { "&" } else { "?" };
             path.extend(format!("{between}{name}={value}").into_bytes());
@@ -60,7 +56,7 @@ impl RequestSpec {
 ///
 /// # Errors
 /// If it does not begin with a slash.
-pub(super) fn path(path: &str) -> Result<&str> {
+pub fn path(path: &str) -> Result<&str> {
     // Not the query, which may hold a key.
     let shown = path.split('?').next().unwrap_or_default();
     if path.starts_with('/') { Ok(path) } else { bail!("invalid path {shown:?}: expected a path that begins with /") }
@@ -70,7 +66,7 @@ pub(super) fn path(path: &str) -> Result<&str> {
 ///
 /// # Errors
 /// If it is not an address with a port.
-pub(super) fn peer(peer: &str) -> Result<String> {
+pub fn peer(peer: &str) -> Result<String> {
     match Peer::parse(peer.as_bytes()) {
         Some(_) => Ok(peer.to_owned()),
         None => bail!("invalid peer address {peer:?}: expected ADDRESS:PORT, such as 10.0.0.7:1234 or [::1]:1234"),
@@ -81,18 +77,10 @@ pub(super) fn peer(peer: &str) -> Result<String> {
 ///
 /// # Errors
 /// If there is no colon. The message does not show the line, which may be a key.
-pub(super) fn header(line: &str) -> Result<(&str, &str)> {
+pub fn header(line: &str) -> Result<(&str, &str)> {
     let (name, value) =
         line.split_once(':').context("invalid header (not shown, it may be a key): expected 'Name: value'")?;
     Ok((name.trim(), value.trim()))
-}
-
-/// The text of a file of headers; `-` is standard input.
-///
-/// # Errors
-/// If it cannot be read as text.
-pub(super) fn header_file(file: &Path) -> Result<String> {
-    read_or_stdin(file).with_context(|| format!("cannot read the headers in {}", file.display()))
 }
 
 impl Host for RequestSpec {

@@ -3,32 +3,32 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Result, bail};
+use portcullis::RefusedEntry;
 use portcullis::document::Document;
 use portcullis::keys::{Digest, EntryProblem, Secret};
 use portcullis::request::KeySource;
 
-use super::request_spec::RequestSpec;
-use crate::files::EffectivePolicy;
+use crate::request_spec::RequestSpec;
 use crate::similar::did_you_mean;
 use crate::yaml::{Node, Tree};
 
 /// Keys of the policy that requests present by id. The keys themselves are unknown here, so such an entry gets the digest of
 /// a substitute key. Everything else about the entry stays the same.
-pub(super) struct StandIns<'a> {
-    merged: &'a mut EffectivePolicy,
+pub struct StandIns<'a> {
+    policy: &'a mut Node,
     /// The position of the entry of each id: consumer and key.
     places: BTreeMap<String, (usize, usize)>,
     source: Option<KeySource>,
 }
 
 impl<'a> StandIns<'a> {
-    pub(super) fn new(merged: &'a mut EffectivePolicy) -> Result<Self> {
-        let Document { consumers, key_sources, .. } = merged.document()?;
+    /// Finds the entries of a policy that can be presented. `document` is `policy` parsed, and `refused` are the entries that
+    /// the gate skips.
+    pub fn new(policy: &'a mut Node, document: Document, refused: &[RefusedEntry]) -> Self {
+        let Document { consumers, key_sources, .. } = document;
         // An invalid entry stays refused. Whether a variable is set depends on where Envoy runs.
-        let loaded = merged.compile(&|_| None)?;
         let unset = |problem: &EntryProblem| matches!(problem, EntryProblem::UnsetVariable(_));
-        let refused: Vec<_> =
-            loaded.refused_entries.iter().filter(|one| !unset(&one.problem)).map(|one| one.path.as_str()).collect();
+        let refused: Vec<_> = refused.iter().filter(|one| !unset(&one.problem)).map(|one| one.path.as_str()).collect();
         let mut places = BTreeMap::new();
         for (index, consumer) in consumers.iter().enumerate() {
             for (number, key) in consumer.keys.iter().enumerate() {
@@ -45,11 +45,20 @@ impl<'a> StandIns<'a> {
                 }
             }
         }
-        Ok(Self { merged, places, source: key_sources.into_iter().next() })
+        Self { policy, places, source: key_sources.into_iter().next() }
+    }
+
+    /// The name of the consumer whose key has this id.
+    pub fn consumer_of(&self, id: &str) -> Option<&str> {
+        let (consumer, _) = self.places.get(id)?;
+        self.policy.items_of("consumers").get(*consumer)?.get("name")?.text()
     }
 
     /// Makes a request present the key with this id, in the first key source of the policy.
-    pub(super) fn present(&mut self, id: &str, spec: &mut RequestSpec) -> Result<()> {
+    ///
+    /// # Errors
+    /// If no valid entry has this id.
+    pub fn present(&mut self, id: &str, spec: &mut RequestSpec) -> Result<()> {
         let Some((consumer, number)) = self.places.get(id) else {
             bail!(
                 "unknown key id {id:?}: expected the id of a valid key (`portcullis keys list` shows all, `portcullis \
@@ -58,7 +67,7 @@ impl<'a> StandIns<'a> {
             )
         };
         let key = format!("stand-in-{}", Digest::of(id.as_bytes()).to_hex());
-        let consumer = self.merged.node.get_mut("consumers").and_then(|list| item(list, *consumer));
+        let consumer = self.policy.get_mut("consumers").and_then(|list| item(list, *consumer));
         let entry = consumer.and_then(|consumer| consumer.get_mut("keys")).and_then(|keys| item(keys, *number));
         if let Some(Node { tree: Tree::Map(members), .. }) = entry {
             members.retain(|(name, _)| !matches!(name.text.as_str(), "sha256" | "plaintext" | "env" | "id"));
