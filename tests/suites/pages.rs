@@ -8,10 +8,12 @@ use libtest_mimic::{Arguments, Trial};
 use portcullis_tests::follow::follow;
 use portcullis_tests::paths::workspace;
 
-const GUIDES: [&str; 16] = [
+const GUIDES: [&str; 19] = [
     "guides/deepaas.md",
     "guides/denied.md",
     "guides/fastapi.md",
+    "guides/grpc.md",
+    "guides/kubernetes-secrets.md",
     "guides/move.md",
     "guides/ollama.md",
     "guides/orchestra.md",
@@ -20,6 +22,7 @@ const GUIDES: [&str; 16] = [
     "guides/roll-back.md",
     "guides/rotate.md",
     "guides/rxinfer.md",
+    "guides/streaming.md",
     "guides/teams.md",
     "guides/triton.md",
     "guides/vllm.md",
