@@ -131,8 +131,16 @@ fn a_broken_link_and_a_lost_page_fail() {
     fs::remove_file(lost).expect("it is there");
     let other = build(copy.path(), &["--output", &copy.path().join("tests").display().to_string()]);
     assert!(said(&other).contains("has other files than a site"), "{}", said(&other));
-    done(build(copy.path(), &[])); // control: nothing else is wrong
-    assert!(copy.path().join("target/site/index.html").is_file());
+
+    // The control: nothing else is wrong. A link to the source of the playground leads to the playground.
+    for folder in ["playground", "target/playground"] {
+        fs::create_dir_all(copy.path().join(folder)).expect("a folder");
+    }
+    fs::write(copy.path().join("target/playground/index.html"), "<title>a playground</title>").expect("a file");
+    fs::write(&readme, format!("{}\n[try it](playground/)\n", read(&readme))).expect("the file can be written");
+    done(build(copy.path(), &["--repository", "https://git.example.com/me/gate"]));
+    let start = read(&copy.path().join("target/site/index.html"));
+    assert!(start.contains(r#"href="playground/index.html""#), "{start}");
 }
 
 /// On a real Envoy, in front of the sample service.
