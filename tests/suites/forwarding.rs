@@ -201,6 +201,18 @@ fn a_trusted_proxy_in_front_keeps_its_headers() {
     }
 }
 
+/// Some services answer only to names of their own, such as Ollama on a loopback address.
+#[test]
+fn the_service_gets_the_host_that_the_caller_sent_or_the_one_of_the_option() {
+    let upstream = Upstream::start();
+    let configurations = [rendered(&[]), rendered(&["--upstream-host", "localhost:11434"])];
+    let (envoy, listeners) = start(&configurations, upstream.address());
+    for (listener, host) in listeners.iter().zip(["127.0.0.1", "localhost:11434"]) {
+        let seen = upstream.seen(&send(&envoy, listener, "/open", &[])).expect("it reaches the service");
+        assert_eq!(values(&seen.headers, "host"), [host.as_bytes()], "{listener}");
+    }
+}
+
 /// Envoy's defaults would end a request after 15 seconds, and an idle one after five minutes.
 #[test]
 fn a_model_may_take_its_time_for_a_reply() {

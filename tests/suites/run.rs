@@ -346,6 +346,7 @@ fn what_cannot_work_is_refused_before_anything_starts() {
         (&["--config", "a", "--idle-timeout", "1s"], "cannot be used with"),
         (&["--config", "a", "--upstream-ca", "ca.pem"], "cannot be used with"),
         (&["--config", "a", "--upstream-insecure"], "cannot be used with"),
+        (&["--config", "a", "--upstream-host", "localhost"], "cannot be used with"),
         (&[], "<--upstream <HOST:PORT>|--config <FILE>>"),
     ] {
         let (status, text) = refused(arguments);

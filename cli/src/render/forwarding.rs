@@ -1,6 +1,7 @@
 //! How requests are forwarded to the service.
 
 use clap::Args;
+use http::uri::Authority;
 use portcullis::request::CLIENT_ADDRESSES;
 use serde_json::{Value, json};
 
@@ -14,12 +15,26 @@ pub(crate) struct Forwarding {
     /// Without it, the service gets the address of the connection
     #[arg(long)]
     pub keep_forwarded: bool,
+    /// Send this host to the service, in place of the one that the caller sent: for a service that answers only to its own
+    /// names
+    #[arg(long, value_name = "HOST", value_parser = host)]
+    pub upstream_host: Option<String>,
     /// End a request that has no complete reply after this time, such as 30s or 5min; 0: never
     #[arg(long, value_name = "TIME", default_value = "0", value_parser = limit)]
     pub timeout: Span,
     /// End a request on which nothing is sent for this time, in either direction; 0: never
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = limit)]
     pub idle_timeout: Span,
+}
+
+/// The value of a header `Host`: a name or an address, with or without a port.
+fn host(text: &str) -> Result<String, String> {
+    let authority = text.parse::<Authority>().ok();
+    let authority = authority.filter(|authority| !authority.host().is_empty() && !text.contains('@'));
+    authority.map(|authority| authority.to_string()).ok_or_else(|| {
+        "expected what the service gets in Host: a name or an address, and a port if it is needed, such as localhost:11434"
+            .to_owned()
+    })
 }
 
 /// A model may need minutes for a reply. Envoy's defaults would end a request after 15 seconds, and an idle one after
@@ -59,7 +74,7 @@ pub(super) fn routes(target: &Target, forwarding: &Forwarding) -> Value {
             "timeout": seconds(forwarding.timeout),
             "retry_policy": {"retry_on": RETRY_ON},
         });
-        if let Some(host) = &target.host {
+        if let Some(host) = forwarding.upstream_host.as_ref().or(target.host.as_ref()) {
             action["host_rewrite_literal"] = json!(host);
         }
         action
@@ -105,4 +120,17 @@ pub(super) fn connections(protocol: Protocol) -> Value {
         "common_http_protocol_options": {"idle_timeout": IDLE_CONNECTION},
         member: config,
     }})
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_host_is_a_name_or_an_address_with_or_without_a_port() {
+        for text in ["localhost", "localhost:11434", "models.internal", "127.0.0.1:8000", "[::1]:8000"] {
+            assert_eq!(super::host(text).as_deref(), Ok(text));
+        }
+        for text in ["", ":80", "http://localhost", "localhost/v1", "ci@localhost", "local host", "a\nb"] {
+            assert!(super::host(text).is_err_and(|message| message.starts_with("expected ")), "{text}");
+        }
+    }
 }

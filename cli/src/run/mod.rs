@@ -111,7 +111,7 @@ pub(crate) struct Run {
     /// Run this Envoy configuration unchanged, instead of a generated one
     #[arg(long, value_name = "FILE", conflicts_with_all = [
         "listen", "policy", "store", "bearer_token", "auth_bearer_token", "api_keys", "public", "mode", "tls_cert", "tls_key",
-        "keep_forwarded", "timeout", "idle_timeout", "admin", "quiet", "upstream_ca", "upstream_insecure",
+        "keep_forwarded", "timeout", "idle_timeout", "admin", "quiet", "upstream_ca", "upstream_host", "upstream_insecure",
     ])]
     config: Option<PathBuf>,
     /// Where Envoy's admin interface listens, for `portcullis status` [default: a private socket]

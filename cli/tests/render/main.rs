@@ -85,6 +85,8 @@ fn cases() -> Vec<(&'static str, Vec<&'static str>)> {
                 "--upstream",
                 "127.0.0.1:5000",
                 "--keep-forwarded",
+                "--upstream-host",
+                "localhost:5000",
                 "--timeout",
                 "5min",
                 "--idle-timeout",
