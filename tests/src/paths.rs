@@ -61,6 +61,15 @@ pub fn cyclonedx() -> PathBuf {
     present("PORTCULLIS_CYCLONEDX", ".cache/tools/cyclonedx", advice)
 }
 
+/// The Python package of pre-commit: `PORTCULLIS_PRE_COMMIT`, or the result of `make pre-commit`.
+///
+/// # Panics
+/// If it does not exist.
+pub fn pre_commit() -> PathBuf {
+    let advice = "run `make pre-commit`, or name a directory in PORTCULLIS_PRE_COMMIT";
+    present("PORTCULLIS_PRE_COMMIT", ".cache/tools/pre-commit", advice)
+}
+
 /// The filter with the switch that stops its VM: `PORTCULLIS_TRAP_WASM`, or the result of `make trap-module`.
 ///
 /// # Panics

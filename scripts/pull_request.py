@@ -1,0 +1,69 @@
+"""The one comment of the GitHub Action on a pull request: found again by its marker and its author, then updated."""
+
+import json
+import urllib.error
+import urllib.request
+
+MARKER = "<!-- portcullis: access of this pull request -->"
+PAGE = 100
+PAGES = 50
+
+
+class NotPosted(Exception):
+    """Why there is no comment, in one line without anything that a stranger wrote."""
+
+
+class NoRedirect(urllib.request.HTTPRedirectHandler):
+    """Follows no redirect: the token is for one host."""
+
+    def redirect_request(self, *_):
+        return None
+
+
+class Api:
+    """GitHub's REST API, for the comments of one pull request."""
+
+    def __init__(self, url, repository, number, token):
+        self.root = f"{url}/repos/{repository}/issues"
+        self.number = int(number)
+        self.token = token
+        self.opener = urllib.request.build_opener(NoRedirect)
+
+    def ask(self, method, path, body=None):
+        request = urllib.request.Request(f"{self.root}/{path}", method=method)
+        request.add_header("Authorization", f"Bearer {self.token}")
+        request.add_header("Accept", "application/vnd.github+json")
+        request.add_header("X-GitHub-Api-Version", "2022-11-28")
+        data = None if body is None else json.dumps(body).encode()
+        if data is not None:
+            request.add_header("Content-Type", "application/json")
+        try:
+            with self.opener.open(request, data, timeout=30) as reply:
+                return json.load(reply)
+        except urllib.error.HTTPError as error:
+            if error.code in (401, 403, 404):
+                raise NotPosted(
+                    f"the token may not do it (status {error.code}): pull requests from forks have a read-only token, "
+                    "others need `permissions: {pull-requests: write}`"
+                ) from None
+            raise NotPosted(f"GitHub answered with status {error.code}") from None
+        except (OSError, ValueError):
+            raise NotPosted("GitHub cannot be reached, or did not answer with JSON") from None
+
+    def comments(self):
+        for page in range(1, PAGES + 1):
+            found = self.ask("GET", f"{self.number}/comments?per_page={PAGE}&page={page}")
+            yield from found
+            if len(found) < PAGE:
+                return
+
+    def post(self, body, author, only_update):
+        """Update the comment, or create it unless `only_update`."""
+        # Everybody may write the marker: a comment of someone else is not ours to change.
+        for comment in self.comments():
+            if comment["user"]["login"] == author and comment["body"].startswith(MARKER):
+                if comment["body"].replace("\r\n", "\n") != body:
+                    self.ask("PATCH", f"comments/{int(comment['id'])}", {"body": body})
+                return
+        if not only_update:
+            self.ask("POST", f"{self.number}/comments", {"body": body})
