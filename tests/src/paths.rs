@@ -70,6 +70,14 @@ pub fn pre_commit() -> PathBuf {
     present("PORTCULLIS_PRE_COMMIT", ".cache/tools/pre-commit", advice)
 }
 
+/// The Python package with Helm's engine: `PORTCULLIS_HELM`, or the result of `make helm`.
+///
+/// # Panics
+/// If it does not exist.
+pub fn helm() -> PathBuf {
+    present("PORTCULLIS_HELM", ".cache/tools/helm", "run `make helm`, or name a directory in PORTCULLIS_HELM")
+}
+
 /// The filter with the switch that stops its VM: `PORTCULLIS_TRAP_WASM`, or the result of `make trap-module`.
 ///
 /// # Panics

@@ -1,0 +1,76 @@
+{{/* The policy as JSON, with the mode that the values override. */}}
+{{- define "portcullis.policy" -}}
+{{- $policy := .Values.policy -}}
+{{- if kindIs "string" $policy -}}
+{{- $policy = fromYaml $policy -}}
+{{- if hasKey $policy "Error" -}}
+{{- /* Not what the parser says: it quotes the text, which may be a key. */ -}}
+{{- fail "policy: it is no object in YAML or JSON: write it with `portcullis render policy`" -}}
+{{- end -}}
+{{- if not $policy -}}
+{{- fail "policy: it is empty, perhaps because a command that should write it has failed: write {version: 1} for a policy without any settings" -}}
+{{- end -}}
+{{- end -}}
+{{- range $number, $consumer := $policy.consumers -}}
+{{- range $consumer.keys -}}
+{{- if hasKey . "plaintext" -}}
+{{- fail (printf "policy: a key of consumers[%d] is in plaintext, and whoever can read the resource could use it: write the policy with `portcullis render policy`" $number) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- with .Values.mode -}}
+{{- $policy = merge (dict "mode" .) $policy -}}
+{{- end -}}
+{{- toJson $policy -}}
+{{- end -}}
+
+{{/* The environment variables with keys, as JSON: {"names": [...]}, each once. */}}
+{{- define "portcullis.variables" -}}
+{{- $names := list -}}
+{{- range (include "portcullis.policy" . | fromJson).consumers -}}
+{{- range .keys -}}
+{{- with .env -}}
+{{- $names = append $names . -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- dict "names" (uniq $names) | toJson -}}
+{{- end -}}
+
+{{/* Which pods or objects have the gate, and in which direction, as JSON. As `portcullis render istio` does it. */}}
+{{- define "portcullis.place" -}}
+{{- $target := .Values.target -}}
+{{- $place := dict "phase" "AUTHN" -}}
+{{- if ne $target.kind "service" -}}
+{{- $mode := ternary "SERVER" "CLIENT" (eq $target.kind "sidecars") -}}
+{{- $_ := set $place "match" (list (dict "mode" $mode)) -}}
+{{- end -}}
+{{- if eq $target.kind "gateway" -}}
+{{- $_ := set $place "targetRefs" (list (dict "group" "gateway.networking.k8s.io" "kind" "Gateway" "name" $target.name)) -}}
+{{- else if eq $target.kind "service" -}}
+{{- $_ := set $place "targetRefs" (list (dict "group" "" "kind" "Service" "name" $target.name)) -}}
+{{- else if $target.labels -}}
+{{- $_ := set $place "selector" (dict "matchLabels" $target.labels) -}}
+{{- end -}}
+{{- toJson $place -}}
+{{- end -}}
+
+{{/* The module and its configuration, as JSON. */}}
+{{- define "portcullis.wasm" -}}
+{{- $wasm := dict "url" .Values.module.url "pluginName" "portcullis" "failStrategy" .Values.failStrategy -}}
+{{- with .Values.module.sha256 -}}
+{{- $_ := set $wasm "sha256" . -}}
+{{- end -}}
+{{- with .Values.module.pullSecret -}}
+{{- $_ := set $wasm "imagePullSecret" . -}}
+{{- end -}}
+{{- $variables := list -}}
+{{- range (include "portcullis.variables" . | fromJson).names -}}
+{{- $variables = append $variables (dict "name" . "valueFrom" "HOST") -}}
+{{- end -}}
+{{- if $variables -}}
+{{- $_ := set $wasm "vmConfig" (dict "env" $variables) -}}
+{{- end -}}
+{{- $_ := set $wasm "pluginConfig" (include "portcullis.policy" . | fromJson) -}}
+{{- toJson $wasm -}}
+{{- end -}}
