@@ -61,8 +61,9 @@ class Api:
         """Update the comment, or create it unless `only_update`."""
         # Everybody may write the marker: a comment of someone else is not ours to change.
         for comment in self.comments():
-            if comment["user"]["login"] == author and comment["body"].startswith(MARKER):
-                if comment["body"].replace("\r\n", "\n") != body:
+            login, text = (comment["user"] or {}).get("login"), comment["body"] or ""
+            if login == author and text.startswith(MARKER):
+                if text.replace("\r\n", "\n") != body:
                     self.ask("PATCH", f"comments/{int(comment['id'])}", {"body": body})
                 return
         if not only_update:

@@ -67,6 +67,7 @@ fn the_comment_is_updated_and_not_doubled() {
 /// A label that was set before the last push has not seen that push.
 #[test]
 fn the_label_lets_through_only_what_it_was_set_for() {
+    let workflow = Workflow::new(CLOSED, OPENED);
     let github = GitHub::start(&[], false);
     for (action, labels, status) in [
         ("labeled", [LABEL].as_slice(), 0),
@@ -78,7 +79,7 @@ fn the_label_lets_through_only_what_it_was_set_for() {
         ("labeled", &["access-change-approved-not"], 1),
         ("labeled", &[], 1),
     ] {
-        let done = opens(&github, action, labels);
+        let done = workflow.run("pull_request", action, labels, &github, &[]);
         assert_eq!(done.status, status, "{action} {labels:?}: {done:?}");
     }
 }
@@ -126,16 +127,16 @@ fn without_a_token_or_an_answer_there_is_no_comment_and_the_verdict_stays() {
 #[test]
 fn the_comment_of_somebody_else_is_not_touched() {
     let talk = vec![("mallory", "first"); 120];
-    let forged = [("mallory", MARKER), (BOT, "another bot's text")];
+    let forged = [("mallory", MARKER), ("ghost", MARKER), (BOT, "another bot's text")];
     let github = GitHub::start(&[talk.as_slice(), &forged].concat(), false);
     opens(&github, "opened", &[]);
     opens(&github, "labeled", &[LABEL]);
     let comments = github.comments();
-    assert_eq!(comments.len(), 123);
-    assert_eq!(comments[120].1, MARKER);
+    assert_eq!(comments.len(), 124);
+    assert_eq!([&comments[120].1, &comments[121].1], [MARKER; 2]);
     assert_eq!(
         github.writes(),
-        ["POST /repos/acme/shop/issues/7/comments", "PATCH /repos/acme/shop/issues/comments/1122"]
+        ["POST /repos/acme/shop/issues/7/comments", "PATCH /repos/acme/shop/issues/comments/1123"]
     );
 }
 
@@ -155,7 +156,6 @@ fn what_a_stranger_wrote_stays_text() {
     }
     assert!(inside.contains("@all") && inside.contains("/a````|b"), "a control: {inside}");
     assert!(inside.ends_with("\n`````\n") && inside.matches("`````").count() == 1, "{inside}");
-    assert!(!comment.contains('\u{202e}'));
     for text in [&comment, &done.log, &done.summary] {
         assert!(!text.contains(KEY), "{text}");
     }
@@ -185,6 +185,14 @@ fn findings_of_lint_are_annotations_and_errors_fail_with_or_without_the_label() 
     let warned = push(&[]);
     assert!(warned.status == 0 && warned.log.contains(annotation), "{warned:?}");
     assert_eq!(push(&[("strict", "true")]).status, 1);
+    // A policy learns nothing about the secrets of the job, not even their length.
+    let curious: Files = &[("policy.yaml", "consumers: [{name: ci, keys: [{env: SECRET_OF_THE_JOB}]}]\n")];
+    let asked = Workflow::new(curious, curious).run("push", "", &[], &github, &[]);
+    assert!(asked.status == 0 && !asked.log.contains("::"), "{asked:?}");
+    // Without the input it is the one on PATH, otherwise the one that is built.
+    assert_eq!(push(&[("portcullis", "")]).status, 0);
+    let missing = push(&[("portcullis", "no/such/program")]);
+    assert!(missing.status == 2 && missing.log.contains("no/such/program is no program"), "{missing:?}");
     let allowed = push(&[("strict", "true"), ("allow", "plaintext-key")]);
     assert!(allowed.status == 0 && !allowed.log.contains("::warning"), "{allowed:?}");
     assert_eq!(github.writes(), [""; 0]);
@@ -230,6 +238,12 @@ fn without_the_merge_commit_and_its_base_the_step_fails() {
     let head = Workflow::new(CLOSED, OPENED);
     head.git("checkout --quiet change");
     fails(&head, "pull_request", "use actions/checkout with `fetch-depth: 2`");
+    // It may be a merge commit itself.
+    head.git("checkout --quiet -b side change~1");
+    head.git("commit --quiet --allow-empty --message side");
+    head.git("checkout --quiet change");
+    head.git("merge --quiet --no-ff --no-edit side");
+    fails(&head, "pull_request", "use actions/checkout with `fetch-depth: 2`");
     let shallow = Workflow::new(CLOSED, OPENED);
     let tip = shallow.git("rev-parse HEAD");
     std::fs::write(shallow.place().join(".git/shallow"), tip).expect("our own directory");
@@ -248,6 +262,19 @@ fn no_expression_is_in_a_program() {
         assert!(value.starts_with("${{ inputs."), "{name}: {value}");
     }
     assert_eq!(action["runs"]["using"], "composite");
+}
+
+/// A name of a file, in which a character would turn the rest around.
+#[test]
+fn what_cannot_be_seen_is_escaped() {
+    let platform = ("gate/policy.yaml", "delegations: [{file: \"a\u{202e}b\", prefix: /shop}]\n");
+    let team = |text: &'static str| ("gate/a\u{202e}b.yaml", text);
+    let old = [platform, team("rules: [{path: /shop/a, roles: [b]}]\n")];
+    let new = [platform, team("rules: [{path: /shop/a, roles: [c]}]\n")];
+    let github = GitHub::start(&[], false);
+    Workflow::new(&old, &new).run("pull_request", "opened", &[], &github, &[("policies", "gate")]);
+    let comment = only(&github);
+    assert!(comment.contains("a\\u{202e}b.yaml") && !comment.contains('\u{202e}'), "{comment}");
 }
 
 /// The workflow of the guide has what the step needs, and no input that the action does not have.

@@ -58,7 +58,7 @@ impl GitHub {
 
     /// The comments, each with its author and its text.
     pub(crate) fn comments(&self) -> Vec<(String, String)> {
-        let text = |value: &Value| value.as_str().expect("a text").to_owned();
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.comments.iter().map(|one| (text(&one["user"]["login"]), text(&one["body"]))).collect()
     }
@@ -79,7 +79,9 @@ impl Drop for GitHub {
 
 fn add(comments: &mut Vec<Value>, author: &str, text: &str) {
     let id = 1000 + comments.len();
-    comments.push(json!({"id": id, "user": {"login": author}, "body": text}));
+    // The account of a ghost is deleted.
+    let user = if author == "ghost" { Value::Null } else { json!({"login": author}) };
+    comments.push(json!({"id": id, "user": user, "body": text}));
 }
 
 fn serve(stream: TcpStream, state: &Mutex<State>) -> io::Result<()> {

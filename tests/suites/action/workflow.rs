@@ -13,8 +13,8 @@ use tempfile::TempDir;
 
 use super::github::{GitHub, TOKEN};
 
-/// A secret of the workflow.
-pub(crate) const SECRET: &str = "secret-of-the-workflow";
+/// A secret of the workflow, in the variable `SECRET_OF_THE_JOB`. Lint would call it a short key.
+pub(crate) const SECRET: &str = "secret-of-job";
 
 /// The result of a step.
 #[derive(Debug)]
