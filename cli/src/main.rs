@@ -14,6 +14,7 @@ mod init;
 mod keys;
 mod lint;
 mod log;
+mod man;
 mod mask;
 mod mode;
 mod module;
@@ -81,6 +82,8 @@ enum Command {
     Schema(schema::Schema),
     /// Print a completion script for a shell
     Completions(completions::Completions),
+    /// Write the manual pages
+    Man(man::ManPages),
 }
 
 /// How many valid values an error lists.
@@ -151,6 +154,7 @@ fn main() -> ExitCode {
         Command::Run(run) => run.run(),
         Command::Schema(schema) => schema.run(),
         Command::Completions(completions) => completions.run(),
+        Command::Man(man) => man.run(),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,
