@@ -140,6 +140,9 @@ fn abridge(error: &mut clap::Error) {
 }
 
 fn main() -> ExitCode {
+    if let Some(status) = run::keeper::run() {
+        return status;
+    }
     let result = match parse().command {
         Command::Init(init) => init.run(),
         Command::Keys(keys) => keys.run(),

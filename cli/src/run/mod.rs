@@ -6,6 +6,7 @@ mod certificates;
 mod configuration;
 mod exposure;
 mod install;
+pub(crate) mod keeper;
 mod live;
 mod process;
 mod running;

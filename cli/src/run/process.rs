@@ -2,24 +2,15 @@
 
 use std::io::{BufRead as _, BufReader, Read};
 use std::path::Path;
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin, Stdio};
 use std::sync::mpsc::Sender;
 use std::thread::{self, JoinHandle};
 
 use anyhow::{Context as _, Result};
 
-use super::{Event, access};
+use super::{Event, access, keeper};
 use crate::log::{Level, tell};
 use crate::output::{RED, YELLOW, printable};
-
-/// Runs a command, and kills it when the pipe on standard input is closed, which the kernel does if this process is
-/// killed. Then deletes the directory, and exits with the status of the command. It prints nothing: writing to a closed
-/// output would end it.
-const KEEPER: &str = r#"directory=$1; shift; exec 3<&0
-"$@" </dev/null 3<&- & child=$!
-{ cat <&3; kill -KILL "$child"; } >/dev/null 2>&1 & leash=$!
-exec 3<&- >/dev/null 2>&1; wait "$child"; status=$?
-kill "$leash"; rm -rf -- "$directory"; exit "$status""#;
 
 /// How to start Envoy.
 #[derive(Debug)]
@@ -58,20 +49,17 @@ impl Process {
     /// Starts Envoy with a private directory. Sends [`Event::Ended`] when it has ended.
     ///
     /// # Errors
-    /// If there is no shell.
+    /// If this program cannot be started again.
     pub(super) fn start(envoy: &Path, directory: &Path, plan: &Plan<'_>, events: Sender<Event>) -> Result<Self> {
         let is_printed = plan.requests != Requests::AsConfigured;
-        let mut command = Command::new("/bin/sh");
+        let mut command = keeper::command(envoy, directory)?;
         command
-            .args(["-c", KEEPER, "portcullis-keeper"])
-            .args([directory, envoy])
             .arg("--config-path")
             .arg(plan.configuration)
             .arg("--admin-address-path")
             .arg(directory.join(super::ADMIN_ADDRESS))
             .arg("--disable-hot-restart")
             .args(["--file-flush-interval-msec", "100", "--log-level", "warning", "--log-format", "%l\t%v"])
-            .stdin(Stdio::piped())
             .stdout(if is_printed { Stdio::piped() } else { Stdio::inherit() })
             .stderr(Stdio::piped());
         // Ctrl-C reaches only this process, which then stops Envoy properly.
@@ -82,7 +70,7 @@ impl Process {
         if let Some(name) = plan.hidden {
             command.env_remove(name);
         }
-        let mut keeper = command.spawn().context("cannot start /bin/sh, which keeps Envoy")?;
+        let mut keeper = command.spawn().context("cannot start this program again, to keep Envoy")?;
         let leash = keeper.stdin.take();
         let mut printers = Vec::new();
         if let Some(requests) = keeper.stdout.take() {
