@@ -1,10 +1,11 @@
-"""Shared by `sbom`, `image`, `push` and `dist`: reproducible archives, and facts about the source."""
+"""Shared by `sbom`, `image`, `push`, `dist`, `deb` and `run-image`: reproducible archives, and facts about the source."""
 
 import gzip
 import hashlib
 import io
 import json
 import os
+import platform
 import subprocess
 import tarfile
 import tempfile
@@ -14,7 +15,8 @@ from pathlib import Path
 from common import ROOT, Failure
 
 MODULE = ROOT / "target" / "portcullis.wasm"
-COMMAND = ROOT / "target" / "release" / "portcullis"
+TARGET = os.environ.get("PORTCULLIS_TARGET", "")  # what the command is built for; empty: this machine
+COMMAND = ROOT / "target" / TARGET / "release" / "portcullis"
 CARGO = os.environ.get("CARGO", "cargo")
 
 
@@ -25,6 +27,19 @@ def output_of(*command):
     except FileNotFoundError:
         return None
     return done.stdout.strip() if done.returncode == 0 else None
+
+
+def machine():
+    """What the command is built for: the machine, as Rust names it, and the system."""
+    system = "macos" if "apple" in TARGET or (not TARGET and platform.system() == "Darwin") else "linux"
+    name = TARGET.partition("-")[0] or platform.machine()
+    return {"arm64": "aarch64"}.get(name, name), system
+
+
+def architecture(name=None):
+    """A machine as Docker and Debian name it; by default the one that the command is built for."""
+    name = name or machine()[0]
+    return {"x86_64": "amd64", "aarch64": "arm64"}.get(name, name)
 
 
 def cargo(*arguments):

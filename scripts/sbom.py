@@ -13,10 +13,10 @@ import uuid
 from datetime import datetime, timezone
 
 from common import ROOT, Failure
-from packing import COMMAND, MODULE, built, cargo, sha256, source_time
+from packing import COMMAND, MODULE, TARGET, built, cargo, sha256, source_time
 
 # Name -> package, build result, target (None: this machine).
-PARTS = {"filter": ("portcullis", MODULE, "wasm32-wasip1"), "command": ("portcullis-cli", COMMAND, None)}
+PARTS = {"filter": ("portcullis", MODULE, "wasm32-wasip1"), "command": ("portcullis-cli", COMMAND, TARGET or None)}
 
 LINE = re.compile(r"(\d+)\|(\S+) v(\S+)([^|]*)\|([^|]*)\|(.*)")
 

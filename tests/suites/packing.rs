@@ -1,5 +1,5 @@
-//! The results of `make image` and `make dist`: the same bytes from the same build, valid checksums, and software bills
-//! of materials that list the contents. If something is missing, one line says so and no file is left.
+//! The results of `make image`, `make dist` and `make deb`: the same bytes from the same build, valid checksums, and software
+//! bills of materials that list the contents. If something is missing, one line says so and no file is left.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -131,6 +131,75 @@ fn a_release_holds_what_its_checksums_say_and_its_command_runs() {
     assert!(!output.status.success(), "a control: {output:?}");
 }
 
+/// The machine of the packages, as Debian names it.
+fn debian_machine() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
+/// The commands of docs/guides/install.md, on files of this build: archive, Debian package and checksums.
+#[test]
+fn the_guide_to_install_leads_to_commands_that_run() {
+    let copy = built_copy();
+    done(make("dist deb release-files", copy.path(), &EPOCH));
+    let (files, home) = (copy.path().join("target/release-files"), copy.path().join("home"));
+    fs::create_dir(&home).expect("our own folder");
+    let guide = fs::read_to_string(workspace().join("docs/guides/install.md")).expect("the guide is there");
+    let guide = guide.replace("x86_64", std::env::consts::ARCH).replace("amd64", debian_machine());
+    let shown = console::read(&guide);
+    assert!(shown.len() > 8, "only {} commands were found", shown.len());
+    for shown in &shown {
+        let here = format!("HOME={}; {}", home.display(), shown.command);
+        shown.run(&here, &files).unwrap_or_else(|error| panic!("{error}"));
+    }
+    assert!(home.join(".local/share/man/man1/portcullis-run.1").is_file());
+
+    let package = files.join("portcullis");
+    let held = files_below(&package);
+    for row in guide.lines().filter_map(|line| line.strip_prefix("| `/")) {
+        let path = row.split(['`', '*']).next().expect("a path");
+        assert!(held.keys().any(|name| name.starts_with(path)), "the guide names /{path}: {:?}", held.keys());
+    }
+    assert!(held["usr/lib/portcullis/portcullis.wasm"] == fs::read(module()).expect("the module"));
+    assert!(!held.keys().any(|name| name.starts_with("etc/")), "it configures nothing");
+    // Nothing of it runs as root when it is installed: there is no script beside this file.
+    let name = format!("portcullis_{}-1_{}.deb", env!("CARGO_PKG_VERSION"), debian_machine());
+    done(shell(&format!("dpkg-deb --control {name} control"), &files));
+    let control = files_below(&files.join("control"));
+    assert_eq!(control.keys().collect::<Vec<_>>(), ["control"]);
+    assert!(String::from_utf8_lossy(&control["control"]).contains("Package: portcullis\n"));
+}
+
+/// The notes of a release are the entries of its version, and a tag of another version is refused.
+#[test]
+fn a_tag_without_its_version_and_notes_is_refused() {
+    let copy = copy_of_the_source();
+    let version = env!("CARGO_PKG_VERSION");
+    let notes = |tag: &str| {
+        let output = make(&format!("release-notes TAG={tag}"), copy.path(), &[]);
+        (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (passes, said) = notes("v9.9.9");
+    assert!(!passes && said.contains(&format!("has version {version}: expected the tag v{version}")), "{said}");
+    let changelog = copy.path().join("CHANGELOG.md");
+    let text = fs::read_to_string(&changelog).expect("a changelog");
+    let dated = format!(
+        "## [Unreleased]\n\n## [{version}] - 2026-01-01\n\n### Added\n\n- A thing.\n\n## [0.0.1] - 2025-01-01\n\n- Older.\n"
+    );
+    let heading = format!("## [{version}] - ");
+    if !text.contains(&heading) {
+        let (passes, said) = notes(&format!("v{version}"));
+        assert!(!passes && said.contains("CHANGELOG.md has no notes under"), "{said}");
+    }
+    fs::write(&changelog, dated).expect("our own file");
+    assert_eq!(notes(&format!("v{version}")), (true, String::new()));
+    let written = fs::read_to_string(copy.path().join("target/release-notes.md")).expect("notes");
+    assert_eq!(written, "### Added\n\n- A thing.\n");
+}
+
 /// It may contain keys of the user who packs, even if git ignores it.
 #[test]
 fn a_file_that_git_does_not_know_is_refused() {
@@ -246,13 +315,16 @@ fn what_is_missing_is_one_line_and_leaves_nothing() {
     };
     fails("image", &[], "target/portcullis.wasm is missing: run `make build` first");
     fails("dist", &[], "target/release/portcullis is missing: run `make build` first");
+    fails("deb", &[], "target/release/portcullis is missing: run `make build` first");
+    fails("run-image", &[], "target/release/portcullis is missing: run `make build` first");
+    fails("release-files", &[], "nothing to gather: run `make dist` or `make deb` first");
     assert!(!target.exists());
     fs::create_dir(&target).expect("our own folder");
     fs::write(target.join("portcullis.wasm"), "no module").expect("our own folder");
     fails("image", &[], "target/portcullis.wasm is not a wasm module: run `make build`");
     add_build(copy.path());
     let soon = "SOURCE_DATE_EPOCH=soon is not a time: give seconds since 1970, or unset it";
-    for script in ["image", "dist"] {
+    for script in ["image", "dist", "deb"] {
         fails(script, &[("SOURCE_DATE_EPOCH", "soon")], soon);
     }
     // And cargo's record about rustc.
