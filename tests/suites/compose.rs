@@ -1,9 +1,11 @@
-//! The stack of `docker-compose.yaml`, with real containers at real addresses. `make compose-test` starts it, passes
+//! The stack of `docker-compose.yaml` and the image of the command, with real containers at real addresses. `make compose-test` starts it, passes
 //! its settings to this suite in the environment, and removes it.
 
 use std::env::var;
-use std::fs;
+use std::fs::{self, Permissions};
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::process::{Command, Output};
 
 use portcullis_tests::cases::{EngineName, load_all};
@@ -174,6 +176,46 @@ fn the_gate_prints_no_key() {
     let log = compose("logs gate").stdout;
     assert!(text(&log).contains("2 keys, 0 refused"), "it is the log: {}", text(&log));
     assert_eq!(secrets::found_in(&log), None);
+}
+
+/// The image of the command: without a shell, without root, on a read-only file system. Its policy changes while it runs.
+#[test]
+#[ignore = "needs the stack: make compose-test"]
+fn the_image_of_the_command_guards_a_service_and_takes_a_new_policy() {
+    let ask = |headers: &[&str]| {
+        let headers: String = headers.iter().map(|header| format!("-H '{header}' ")).collect();
+        let output = compose(&format!("exec -T external curl -si {headers} http://command:8080{PATH}"));
+        text(&output.stdout).split(' ').nth(1).and_then(|status| status.parse::<u16>().ok())
+    };
+    let write = |policy: &str| {
+        let folder = Path::new(&told("PORTCULLIS_POLICIES")).to_owned();
+        let file = folder.join("policy.yaml.new");
+        fs::write(&file, policy).expect("a file in the folder");
+        fs::set_permissions(&file, Permissions::from_mode(0o644)).expect("our own file");
+        fs::rename(file, folder.join("policy.yaml")).expect("our own folder");
+    };
+    let key = "X-API-Key: a-key-of-the-compose-suite";
+    poll::until("the gate listens", || ask(&[]).filter(|status| *status == 401));
+    assert_eq!(ask(&[key]), Some(401), "the first policy has no key");
+    write("consumers: [{name: ci, keys: [{plaintext: a-key-of-the-compose-suite}]}]\n");
+    poll::until("the new policy is live", || ask(&[key]).filter(|status| *status == 200));
+    assert_eq!(ask(&[]), Some(401));
+    assert_eq!(ask(&["X-API-Key: a-wrong-key-of-this-suite"]), Some(401));
+
+    let container = container("command");
+    let state = |format| inspect(&container, format).unwrap_or_default();
+    poll::until("`portcullis status` is content", || (state("{{.State.Health.Status}}") == "healthy").then_some(()));
+    assert_eq!(state("{{.Config.User}} {{.HostConfig.ReadonlyRootfs}}"), "65532:65532 true");
+    assert_eq!(state("{{.State.Running}} {{.RestartCount}}"), "true 0");
+    for shell in ["sh", "bash", "/bin/sh", "/busybox/sh"] {
+        assert!(!compose(&format!("exec -T command {shell} -c true")).status.success(), "there is a shell: {shell}");
+    }
+    assert!(compose("exec -T command portcullis --version").status.success(), "the control: a program that is there");
+    let log = compose("logs command").stdout;
+    assert!(text(&log).contains("is live: mode enforce, 1 key"), "it is the log: {}", text(&log));
+    for key in ["a-key-of-the-compose-suite", "a-wrong-key-of-this-suite"] {
+        assert!(!text(&log).contains(key), "a key is in the log");
+    }
 }
 
 /// The module contains no paths of the build machine, so with the same compiler it is identical.
