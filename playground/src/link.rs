@@ -1,0 +1,254 @@
+//! Links: a policy and a request in the fragment of a URL, which browsers do not send. A link has no key and no credential, see
+//! [`shared`]. What it lacks is replaced by variables that are not set when it is opened, so that such a policy admits nobody.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use portcullis_explain::stand_ins::StandIns;
+use portcullis_explain::yaml::{Node, Tree};
+use serde_json::{Value, json};
+
+use crate::fault::Fault;
+use crate::policy::Pasted;
+use crate::request::{Described, given};
+use crate::shared;
+
+/// The length of a fragment. Some programs cut longer links.
+const MAX_LENGTH: usize = 32 * 1024;
+
+/// The version of the format.
+const VERSION: &str = "1.";
+
+/// The variable in place of what was removed. It is not set anywhere.
+const REMOVED: &str = "REMOVED_FROM_THE_LINK";
+
+/// Makes a fragment.
+pub(crate) fn share(policy: &str, request: &str) -> Result<Value, Fault> {
+    let mut pasted = Pasted::parse(policy)?;
+    let (document, loaded) = (pasted.document()?, pasted.compile()?);
+    let described = Described::parse(request)?;
+    described.spec()?;
+
+    let mut removed = Vec::new();
+    let mut node = shared::policy(&pasted.node);
+    let mut keys = 0_usize;
+    for consumer in &document.consumers {
+        keys = keys.saturating_add(consumer.keys.len());
+    }
+    if keys > 0 {
+        removed.push(format!("{keys} key{} of the policy", if keys == 1 { "" } else { "s" }));
+    }
+    if document.tokens.is_some() {
+        removed.push("the secrets of tokens".to_owned());
+    }
+    removed.push("comments and descriptions".to_owned());
+    let request = shared::request(&described, &document, &mut removed);
+    let mut secrets = shared::secrets(&described, &document);
+
+    // The id of a key is no secret, but what stands in its place may be one.
+    let mut key = Value::Null;
+    if let Some(id) = given(&described.key) {
+        let stand_ins = StandIns::new(&mut pasted.node, document.clone(), &loaded.refused_entries);
+        match stand_ins.consumer_of(id) {
+            Some(consumer) => key = json!({"id": id, "consumer": consumer}),
+            None => {
+                removed.push("the key id, which the policy does not have".to_owned());
+                secrets.push(id.to_owned());
+            }
+        }
+    }
+    if node.tree == Tree::Null {
+        node = Node::map::<String>([]);
+    }
+    let content =
+        json!({"policy": node, "request": request, "key": key, "tokens": document.tokens.is_some()}).to_string();
+    let plain = shared::decoded(&content);
+    if secrets.iter().any(|secret| content.contains(secret.as_str()) || plain.contains(secret.as_str())) {
+        let message =
+            "a key or a credential also stands in another place of the policy or the request: remove it there";
+        return Err(Fault::new("link", message));
+    }
+    let fragment = format!("{VERSION}{}", URL_SAFE_NO_PAD.encode(content));
+    if fragment.len() > MAX_LENGTH {
+        return Err(Fault::new("link", "too long for a link (32 KiB): share the policy as a file"));
+    }
+    Ok(json!({"fragment": fragment, "removed": removed}))
+}
+
+/// Reads a fragment. It may be hostile.
+pub(crate) fn open(fragment: &str) -> Result<Value, Fault> {
+    let invalid = || Fault::new("link", "this link is not of this page, or it was cut: ask for it again");
+    let content = fragment.strip_prefix(VERSION).filter(|_| fragment.len() <= MAX_LENGTH).ok_or_else(invalid)?;
+    let content = URL_SAFE_NO_PAD.decode(content).map_err(|_| invalid())?;
+    let content = String::from_utf8(content).map_err(|_| invalid())?;
+    let content = Node::parse(&content).map_err(|_| invalid())?;
+    let mut policy = content.get("policy").map(shared::policy).ok_or_else(invalid)?;
+    let request = content.get("request").and_then(|request| request.to_json().ok()).ok_or_else(invalid)?;
+    let mut request = Described::parse(&String::from_utf8_lossy(&request)).map_err(|_| invalid())?;
+    request.key = String::new();
+    if content.get("tokens").is_some_and(|tokens| tokens.tree == Tree::Bool(true)) {
+        policy.set("tokens", Node::map([("secrets", Node::list([stand_in()]))]));
+    }
+    let text = |name| content.get("key").and_then(|key| key.get(name)).and_then(Node::text);
+    if let Some((id, consumer)) = text("id").zip(text("consumer")) {
+        let consumers = policy.get_mut("consumers").map(|list| &mut list.tree);
+        if let Some(Tree::List(consumers)) = consumers {
+            let named = |one: &&mut Node| one.get("name").and_then(Node::text) == Some(consumer);
+            if let Some(consumer) = consumers.iter_mut().find(named) {
+                consumer.set("keys", Node::list([stand_in().with("id", id.into())]));
+                request.key = id.to_owned();
+            }
+        }
+    }
+    let policy = policy.to_yaml().map_err(|_| invalid())?;
+    Ok(json!({"policy": policy, "request": request}))
+}
+
+fn stand_in() -> Node {
+    Node::map([("env", Node::from(REMOVED))])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const POLICY: &str = "
+# comment-secret
+description: description-secret
+key_sources: [bearer, {header: x-team-key}, {query: api_key}, {cookie: session}]
+tokens: {secrets: [{env: VARIABLE_SECRET}]}
+endpoints: {token: /token}
+public_paths: [{path: /docs/**, description: description-secret}]
+consumers:
+  - name: ci
+    roles: [predict]
+    keys:
+      - {id: one, plaintext: plaintext-secret}
+      - {id: two, env: VARIABLE_SECRET}
+      - {id: three, sha256: 3f2c6a1fbb8f0e0d5a3f5c4f8d2b6b8a0e9a7d1c4b5e6f708192a3b4c5d6e7f8}
+";
+
+    fn shared(request: &Value) -> Value {
+        share(POLICY, &request.to_string()).unwrap()
+    }
+
+    fn content(shared: &Value) -> String {
+        let content = shared["fragment"].as_str().unwrap().strip_prefix(VERSION).unwrap();
+        String::from_utf8(URL_SAFE_NO_PAD.decode(content).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_link_has_no_secret_in_any_spelling() {
+        for headers in [
+            "Authorization: Bearer request-secret",
+            "AUTHORIZATION : Basic request-secret",
+            "Proxy-Authorization: Basic request-secret",
+            "X-API-Key: request-secret",
+            "x_api_key: request-secret",
+            "x-team-key: request-secret",
+            "X_Team.Key: request-secret",
+            "Cookie: session=request-secret",
+            "Sec-WebSocket-Protocol: key, request-secret",
+            "X-Auth-Token: request-secret",
+            "X-Original-URL: /x?api_key=request-secret",
+            "X-Original-URL: /x%3Fapi_key=request-secret",
+            "Forwarded: for=\"request-secret@host\"",
+        ] {
+            let content = content(&shared(&json!({"path": "/docs", "headers": headers})));
+            assert!(!content.contains("secret"), "{headers}: {content}");
+        }
+        for path in [
+            "/docs?api_key=request-secret",
+            "/docs?a=b&api%5Fkey=request-secret",
+            "/docs?request-secret",
+            "/docs%3Fapi_key=request-secret",
+            "/docs%253fapi_key=request-secret",
+            "/docs%23request-secret",
+            "/docs#request-secret",
+        ] {
+            let content = content(&shared(&json!({"path": path})));
+            assert!(content.contains("/docs") && !content.contains("secret"), "{path}: {content}");
+        }
+        for (field, value) in [("authority", "user:request-secret@host"), ("identity", "spiffe://a/b?request-secret")] {
+            let content = content(&shared(&json!({"path": "/", field: value})));
+            assert!(!content.contains("secret"), "{field}: {content}");
+        }
+    }
+
+    #[test]
+    fn nothing_of_a_key_is_shared_but_a_known_id() {
+        let known = content(&shared(&json!({"path": "/", "key": "one"})));
+        let unknown = content(&shared(&json!({"path": "/", "key": "a-key-and-not-an-id"})));
+        assert!(known.contains(r#""id":"one""#) && !unknown.contains("a-key"), "{known} {unknown}");
+        for content in [known, unknown] {
+            for absent in ["secret", "SECRET", "keys\"", "plaintext", "env", "sha256", "3f2c6a1f", "two"] {
+                assert!(!content.contains(absent), "{absent}: {content}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_secret_in_another_place_makes_no_link() {
+        let fails = |policy: &str, request: Value| share(policy, &request.to_string()).unwrap_err().message;
+        let message =
+            "a key or a credential also stands in another place of the policy or the request: remove it there";
+        assert_eq!(fails(POLICY, json!({"path": "/plaintext-secret"})), message);
+        assert_eq!(fails(POLICY, json!({"path": "/%70laintext-secret"})), message);
+        assert_eq!(fails(POLICY, json!({"path": "/", "peer": "", "filter_state": "k=plaintext-secret"})), message);
+        let headers = "Authorization: Bearer request-secret\nUser-Agent: request-secret";
+        assert_eq!(fails(POLICY, json!({"path": "/", "headers": headers})), message);
+        assert_eq!(fails(POLICY, json!({"path": "/request-secret?api_key=request-secret"})), message);
+        assert!(fails("nonsense: 1", json!({"path": "/"})).contains("unknown field"));
+    }
+
+    #[test]
+    fn a_link_is_opened_to_the_same_decision() {
+        let request = json!({"path": "/docs/a", "headers": "Host: example.com", "key": "one"});
+        let opened = open(shared(&request)["fragment"].as_str().unwrap()).unwrap();
+        let policy = opened["policy"].as_str().unwrap();
+        for request in [json!({"path": "/docs/a"}), json!({"path": "/x", "key": "one"})] {
+            let decided = |policy| crate::answer::explain(policy, &request.to_string()).unwrap()["reason"].clone();
+            assert_eq!(decided(POLICY), decided(policy), "{policy}");
+        }
+        assert_eq!(opened["request"]["key"], "one");
+        let loaded = Pasted::parse(policy).unwrap().compile().unwrap();
+        assert_eq!(loaded.refused_entries.len(), 2, "its key and its secret of tokens are variables that are not set");
+    }
+
+    #[test]
+    fn a_hostile_fragment_is_an_error() {
+        let packed = |content: &str| format!("{VERSION}{}", URL_SAFE_NO_PAD.encode(content));
+        let deep = format!(r#"{{"policy":{},"request":{{}}}}"#, "[".repeat(8_000));
+        for fragment in [
+            String::new(),
+            "1".to_owned(),
+            "1.%%%".to_owned(),
+            "1.====".to_owned(),
+            "2.e30".to_owned(),
+            "<script>alert(1)</script>".to_owned(),
+            packed("{}"),
+            packed("null"),
+            packed("[]"),
+            packed(&deep),
+            packed(r#"{"policy":{},"request":{"__proto__":{"a":1}}}"#),
+            packed(r#"{"policy":{},"request":{"path":[1]}}"#),
+            packed(r#"{"policy":{},"policy":{},"request":{}}"#),
+            packed(&"x".repeat(MAX_LENGTH)),
+            format!("{VERSION}_w"),
+        ] {
+            assert!(open(&fragment).is_err(), "{}", fragment.get(..60).unwrap_or(&fragment));
+        }
+    }
+
+    #[test]
+    fn members_that_are_not_listed_are_not_opened_either() {
+        let content = r#"{"policy":{"__proto__":{"x":1},"constructor":1,"name":"a","consumers":[{"name":"b","keys":[{"plaintext":"k"}]}]},
+            "request":{"path":"/"},"key":{"id":"i","consumer":"b"}}"#;
+        let opened = open(&format!("{VERSION}{}", URL_SAFE_NO_PAD.encode(content))).unwrap();
+        let policy = opened["policy"].as_str().unwrap();
+        assert!(
+            !policy.contains("proto") && !policy.contains("constructor") && !policy.contains("plaintext"),
+            "{policy}"
+        );
+        assert!(policy.contains(REMOVED), "{policy}");
+    }
+}
