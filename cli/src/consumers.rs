@@ -154,6 +154,11 @@ fn open(files: &StoreFile, name: &str, instead: &str) -> Result<(Locked, Option<
 }
 
 fn set(files: &StoreFile, name: &str, roles: Vec<String>, why: Option<String>) -> Result<()> {
+    if let [role] = roles.as_slice()
+        && role == "none"
+    {
+        bail!("--roles: none is not a role: for no role, write --roles ''");
+    }
     let document = json!({"consumers": [{"name": name, "roles": roles}]});
     Document::read(&serde_json::to_vec(&document)?).map_err(|mut refusal| {
         let is_role = refusal.path.contains("roles");

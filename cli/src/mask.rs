@@ -2,25 +2,25 @@
 
 use std::borrow::Cow;
 
-use crate::keys::key_format::{CHECKSUM, PREFIX, RANDOM};
+use crate::keys::key_format::PREFIX;
 
 /// What is shown instead; one word, as paths in a line are.
 const HIDDEN: &str = "pk_…";
 
-/// Replaces everything that has the form of a generated key, also with a wrong checksum.
+/// As many letters and digits after the prefix are a key, or so much of one that it must not be shown.
+const PART: usize = 16;
+
+/// Replaces everything that looks like a generated key: also a part of one, and one in capital letters.
 pub(crate) fn masked(text: &str) -> Cow<'_, str> {
     let mut shown = String::new();
     let mut rest = text;
-    while let Some(at) = rest.find(PREFIX) {
+    while let Some(at) = prefix(rest) {
         let (before, from) = rest.split_at(at);
         shown.push_str(before);
         let length = key_at_start(from);
-        if length > 0 {
-            shown.push_str(HIDDEN);
-        } else {
-            shown.push_str(PREFIX);
-        }
-        rest = from.get(length.max(PREFIX.len())..).unwrap_or_default();
+        let (key, after) = from.split_at(length.max(PREFIX.len()));
+        shown.push_str(if length > 0 { HIDDEN } else { key });
+        rest = after;
     }
     if rest.len() == text.len() {
         return Cow::Borrowed(text);
@@ -29,13 +29,21 @@ pub(crate) fn masked(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// The length of the key at the start of a text; 0 if there is none.
+/// Where the prefix of generated keys is, in any letter case.
+fn prefix(text: &str) -> Option<usize> {
+    text.as_bytes().windows(PREFIX.len()).position(|part| part.eq_ignore_ascii_case(PREFIX.as_bytes()))
+}
+
+/// The length of the key at the start of a text, with its prefix; 0 if there is none.
 fn key_at_start(text: &str) -> usize {
     let words = |text: &str| text.bytes().take_while(u8::is_ascii_alphanumeric).count();
-    let random = text.get(PREFIX.len()..).unwrap_or_default();
-    let checksum = random.get(RANDOM..).and_then(|rest| rest.strip_prefix('_')).unwrap_or_default();
-    let is_key = words(random) == RANDOM && words(checksum) >= CHECKSUM;
-    if is_key { PREFIX.len() + RANDOM + 1 + CHECKSUM } else { 0 }
+    let random = words(text.get(PREFIX.len()..).unwrap_or_default());
+    if random < PART {
+        return 0;
+    }
+    let end = PREFIX.len() + random;
+    let checksum = text.get(end..).and_then(|rest| rest.strip_prefix('_')).map_or(0, words);
+    if checksum > 0 { end + 1 + checksum } else { end }
 }
 
 #[cfg(test)]
@@ -55,8 +63,10 @@ mod tests {
         ] {
             assert_eq!(masked(&text), shown);
         }
+        assert_eq!(masked(&key.to_uppercase()), "pk_…");
         for length in 0..key.len() {
-            assert_eq!(masked(&key[..length]), key[..length], "not a whole key");
+            let part = &key[..length];
+            assert_eq!(masked(part), if length < PREFIX.len() + PART { part } else { "pk_…" });
         }
     }
 }

@@ -57,12 +57,17 @@ pub(crate) fn print(text: &str) -> Result<()> {
     write(anstream::stdout().lock(), text.as_bytes())
 }
 
-/// Prints a table on standard output, without blanks at the ends of its lines.
+/// Prints a table on standard output, without the blank before its first column and those at the ends of its lines.
 ///
 /// # Errors
 /// If standard output cannot be written.
 pub(crate) fn print_table(table: &Table) -> Result<()> {
-    print(&table.lines().map(|line| format!("{}\n", line.trim())).collect::<String>())
+    print(
+        &table
+            .lines()
+            .map(|line| format!("{}\n", line.strip_prefix(' ').unwrap_or(&line).trim_end()))
+            .collect::<String>(),
+    )
 }
 
 /// Prints some messages on standard error, and the number of the others, which are of this kind.

@@ -78,6 +78,10 @@ fn it_says_what_the_gate_would_do() {
         (&["--path", "/v2", "--header", "X-API-Key: secret"], 0, "allow key"),
         (&["--path", "/v2", "-H", "Authorization: Bearer secret"], 0, "allow key"),
         (&["--path", "/v2", "-H", "X-API-Key: other"], 1, "deny unknown_key"),
+        (&["--path", "/v2", "-H", "X-API-Key: \t secret \t"], 0, "allow key"),
+        // HTTP trims blanks and tabs, and no other white space: a key that was copied from a page may end with it.
+        (&["--path", "/v2", "-H", "X-API-Key: secret\u{a0}"], 1, "deny malformed_credential"),
+        (&["--path", "/v2", "-H", "X-API-Key:\u{2003}secret"], 1, "deny malformed_credential"),
         (&["--path", "/v2", "-H", "X-API-Key: secret", "-H", "X-API-Key: secret"], 1, "deny multiple_credentials"),
         (&["--path", "/v2", "--method", "DELETE", "-H", "X-API-Key: secret"], 1, "deny missing_role"),
         (&["--path", "/v2", "--peer", "10.0.0.7:1234"], 0, "allow trusted_network"),

@@ -73,14 +73,14 @@ pub fn peer(peer: &str) -> Result<String> {
     }
 }
 
-/// Parses `Name: value`.
+/// Parses `Name: value`. Blanks and tabs around the value are no part of it (RFC 9110, section 5.5); other white space is.
 ///
 /// # Errors
 /// If there is no colon. The message does not show the line, which may be a key.
 pub fn header(line: &str) -> Result<(&str, &str)> {
     let (name, value) =
         line.split_once(':').context("invalid header (not shown, it may be a key): expected 'Name: value'")?;
-    Ok((name.trim(), value.trim()))
+    Ok((name.trim(), value.trim_matches([' ', '\t', '\r'])))
 }
 
 impl Host for RequestSpec {

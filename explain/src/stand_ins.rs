@@ -61,7 +61,7 @@ impl<'a> StandIns<'a> {
     pub fn present(&mut self, id: &str, spec: &mut RequestSpec) -> Result<()> {
         let Some((consumer, number)) = self.places.get(id) else {
             bail!(
-                "unknown key id {id:?}: expected the id of a valid key (`portcullis keys list` shows all, `portcullis \
+                "unknown key id {id:?}: expected the id of a key (`portcullis keys list` shows all, `portcullis \
                  lint` shows invalid entries){}",
                 did_you_mean(id, self.places.keys().map(String::as_str))
             )

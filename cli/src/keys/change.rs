@@ -189,7 +189,10 @@ impl Expire {
                     notes.push(format!("key {id} is disabled instead: it would be valid only from {}", rfc3339(from)));
                     key.disabled = true;
                 }
-                _ => {
+                (end, _) => {
+                    if end.is_some_and(|end| end <= now) && now < at {
+                        notes.push(format!("key {id} had expired: it is valid again"));
+                    }
                     changed.push(id.clone());
                     key.expire_at(at);
                 }

@@ -15,6 +15,9 @@ use crate::similar::{did_you_mean, similar};
 use crate::store::{Locked, Store, StoredKey};
 use crate::store_file::StoreFile;
 
+/// How many ids a message names.
+const MAX_IDS: usize = 3;
+
 /// The selected ids, `-` for keys on standard input, or all keys of a consumer.
 #[derive(Debug, Args)]
 pub(crate) struct Selection {
@@ -196,7 +199,7 @@ fn find_id(stored: &AllKeys, id: &str, number: usize, files: &StoreFile) -> Resu
     let mut like = stored.keys.iter().filter(|known| known.id.starts_with(id) && !id.is_empty());
     match (like.next(), like.next()) {
         (Some(one), None) => bail!("key id {id} not found: did you mean {}?", one.id),
-        _ if stored.roles(id).is_some() => bail!("{id} is a consumer: use --consumer {id} for all of its keys"),
+        _ if stored.roles(id).is_some() => bail!("{id} is a consumer: {}", keys_of(stored, id)),
         _ => {
             let store = files.path();
             let store = store.display();
@@ -204,6 +207,20 @@ fn find_id(stored: &AllKeys, id: &str, number: usize, files: &StoreFile) -> Resu
             let hint = like.map_or("see `portcullis keys list`".to_owned(), |like| format!("did you mean {like}?"));
             bail!("argument {number}: key id not found in {store}: {hint}")
         }
+    }
+}
+
+/// What to write instead of the name of a consumer.
+fn keys_of(stored: &AllKeys, consumer: &str) -> String {
+    let own = stored.keys.iter().filter(|known| known.consumer == consumer);
+    let ids: Vec<&str> = own.map(|known| known.id.as_str()).take(MAX_IDS).collect();
+    match ids.as_slice() {
+        [] => "it has no key in the store".to_owned(),
+        [id] => format!("name its key, {id}"),
+        ids => format!(
+            "name a key of it, such as {} (`keys disable`, `remove` and `expire` take --consumer)",
+            ids.join(", ")
+        ),
     }
 }
 

@@ -21,11 +21,11 @@ pub(super) fn lines(document: &Document) -> [String; 3] {
         (None, []) => ("every path".to_owned(), "no path".to_owned()),
         (None, _) => ("every other path".to_owned(), list(public)),
     };
-    [
-        format!("needs a key: {protected}"),
-        format!("public: {open}{}", preflights(document)),
-        format!("local, without a key: {}", local(document)),
-    ]
+    let protected = format!("needs a key: {protected}");
+    let open = format!("public: {open}{}", preflights(document));
+    // "Every other path" comes after the paths.
+    let (first, second) = if document.protected_paths.is_some() { (protected, open) } else { (open, protected) };
+    [first, second, format!("local, without a key: {}", local(document))]
 }
 
 fn public_path(path: &PublicPath) -> String {
@@ -79,10 +79,10 @@ mod tests {
     #[test]
     fn a_policy_says_who_gets_in() {
         for (policy, expected) in [
-            ("{}", "needs a key: every path; public: no path; local, without a key: nobody"),
+            ("{}", "public: no path; needs a key: every path; local, without a key: nobody"),
             (
                 r#"{"public_paths": ["/", {"path": "/docs/**", "methods": ["GET"]}], "cors_preflight": "allow"}"#,
-                "needs a key: every other path; public: /, /docs/** (GET), and CORS preflights of every path; local, \
+                "public: /, /docs/** (GET), and CORS preflights of every path; needs a key: every other path; local, \
                  without a key: nobody",
             ),
             (
@@ -93,7 +93,7 @@ mod tests {
                 r#"{"public_paths": ["/1","/2","/3","/4","/5","/6","/7","/8","/9"],
                     "trusted_networks": {"ranges": ["10.1.0.0/16"], "client_address": "remote_ip"},
                     "trusted_identities": ["spiffe://a/b/*"]}"#,
-                "needs a key: every other path; public: /1, /2, /3, /4, /5, /6, /7, /8 and 1 other; local, without a key: \
+                "public: /1, /2, /3, /4, /5, /6, /7, /8 and 1 other; needs a key: every other path; local, without a key: \
                  10.1.0.0/16, spiffe://a/b/* (addresses as Envoy detects them)",
             ),
         ] {

@@ -8,6 +8,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
+use portcullis::Keyring;
 use portcullis::document::Mode;
 
 use super::admin::Admin;
@@ -26,6 +27,7 @@ use crate::render::service::Service;
 use crate::served::Served;
 use crate::store::write_atomically;
 use crate::watch::REMINDER;
+use crate::when::now;
 use crate::yaml::Node;
 
 /// Log messages that are not shown: a warning of Envoy at every start, which does not apply to a gate on one machine,
@@ -316,7 +318,7 @@ fn describe(module: &Path, ready: &Ready, refused: u64) -> (Filter, Pending) {
     let pending = Pending {
         gauge: format!("wasmcustom.portcullis.{}.policy_digest", policy.name()),
         digest: policy.digest().first_48_bits(),
-        summary: format!("mode {}, {}", policy.mode().as_str(), count(policy.keyring().len(), "key")),
+        summary: format!("mode {}, {}", policy.mode().as_str(), keys(policy.keyring())),
         exposure: ready.exposure.clone(),
         served: ready.served.clone(),
         mode: policy.mode(),
@@ -324,6 +326,18 @@ fn describe(module: &Path, ready: &Ready, refused: u64) -> (Filter, Pending) {
         since: Instant::now(),
     };
     (filter, pending)
+}
+
+/// `2 keys`, or `3 keys, of which 2 are valid now`.
+fn keys(keyring: &Keyring) -> String {
+    let all = keyring.len();
+    let valid = keyring.census(now()).usable;
+    let said = count(all, "key");
+    if usize::try_from(valid).is_ok_and(|valid| valid == all) {
+        said
+    } else {
+        format!("{said}, of which {valid} {} valid now", if valid == 1 { "is" } else { "are" })
+    }
 }
 
 /// What Envoy reads: the filter, and its version for `portcullis status`.

@@ -117,6 +117,7 @@ fn roles_are_replaced_and_a_consumer_goes_with_its_keys() {
         (&["set", "alice", "--roles", "no blanks"][..], "--roles: invalid role name \"no blanks\""),
         (&["set", "alcie", "--roles", "x"], "unknown consumer alcie: it is not in keys.json: did you mean alice?"),
         (&["set", "alice"], "--roles"),
+        (&["set", "alice", "--roles", "none"], "--roles: none is not a role: for no role, write --roles ''"),
         (
             &["set", "ops", "--roles", "x"],
             "the policy defines the consumer ops: write its roles there (policy.yaml:2:5)",

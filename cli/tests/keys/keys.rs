@@ -120,6 +120,7 @@ fn expire_ends_every_key_and_prolongs_none_unless_that_is_meant() {
     assert_eq!(place.key("later")["state"], "disabled");
     let done = place.run(&["keys", "expire", "--consumer", "ci", "--at", "30d", "--extend"], "");
     done.says(0, "2 keys set to expire at 2");
+    done.says(0, "key past had expired: it is valid again");
     assert!(place.key("past")["state"] == "active" && place.key("short")["expires"] != short);
     place.run(&["keys", "expire", "--consumer", "ci"], "").says(0, "2 keys set to expire at 2");
     assert!(place.keys().iter().all(|key| key["state"] != "active"), "{:?}", place.keys());
@@ -139,7 +140,8 @@ fn what_was_so_already_is_said() {
     );
     place.must(&["keys", "expire", "one"]);
     place.run(&["keys", "enable", "one"], "").says(0, "key one expired at 2");
-    place.run(&["keys", "disable", "ci"], "").says(2, "ci is a consumer: use --consumer ci for all of its keys");
+    place.run(&["keys", "disable", "ci"], "").says(2, "ci is a consumer: name its key, one");
+    place.run(&["keys", "rotate", "ci"], "").says(2, "ci is a consumer: name its key, one");
 }
 
 #[test]
