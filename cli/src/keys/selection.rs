@@ -212,7 +212,7 @@ fn find_id(stored: &AllKeys, id: &str, number: usize, files: &StoreFile) -> Resu
 
 /// What to write instead of the name of a consumer.
 fn keys_of(stored: &AllKeys, consumer: &str) -> String {
-    let own = stored.keys.iter().filter(|known| known.consumer == consumer);
+    let own = stored.keys.iter().filter(|known| *known.consumer == *consumer);
     let ids: Vec<&str> = own.map(|known| known.id.as_str()).take(MAX_IDS).collect();
     match ids.as_slice() {
         [] => "it has no key in the store".to_owned(),
