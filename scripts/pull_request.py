@@ -1,5 +1,6 @@
 """The one comment of the GitHub Action on a pull request: found again by its marker and its author, then updated."""
 
+import http.client
 import json
 import urllib.error
 import urllib.request
@@ -7,6 +8,7 @@ import urllib.request
 MARKER = "<!-- portcullis: access of this pull request -->"
 PAGE = 100
 PAGES = 50
+NO_LIST = "GitHub did not answer with a list of comments"
 
 
 class NotPosted(Exception):
@@ -47,24 +49,30 @@ class Api:
                     "others need `permissions: {pull-requests: write}`"
                 ) from None
             raise NotPosted(f"GitHub answered with status {error.code}") from None
-        except (OSError, ValueError):
+        except (OSError, ValueError, http.client.HTTPException):
             raise NotPosted("GitHub cannot be reached, or did not answer with JSON") from None
 
     def comments(self):
+        """The id, the author and the text of each comment."""
         for page in range(1, PAGES + 1):
             found = self.ask("GET", f"{self.number}/comments?per_page={PAGE}&page={page}")
-            yield from found
+            if not isinstance(found, list):
+                raise NotPosted(NO_LIST)
+            try:
+                comments = [(int(one["id"]), (one["user"] or {}).get("login"), str(one["body"] or "")) for one in found]
+            except (AttributeError, KeyError, TypeError, ValueError):
+                raise NotPosted(NO_LIST) from None
+            yield from comments
             if len(found) < PAGE:
                 return
 
     def post(self, body, author, only_update):
         """Update the comment, or create it unless `only_update`."""
         # Everybody may write the marker: a comment of someone else is not ours to change.
-        for comment in self.comments():
-            login, text = (comment["user"] or {}).get("login"), comment["body"] or ""
+        for number, login, text in self.comments():
             if login == author and text.startswith(MARKER):
                 if text.replace("\r\n", "\n") != body:
-                    self.ask("PATCH", f"comments/{int(comment['id'])}", {"body": body})
+                    self.ask("PATCH", f"comments/{number}", {"body": body})
                 return
         if not only_update:
             self.ask("POST", f"{self.number}/comments", {"body": body})

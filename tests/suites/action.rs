@@ -3,6 +3,8 @@
 
 #[path = "action/github.rs"]
 mod github;
+#[path = "action/hostile.rs"]
+mod hostile;
 #[path = "action/workflow.rs"]
 mod workflow;
 

@@ -18,6 +18,8 @@ struct State {
     /// The requests that change something.
     writes: Vec<String>,
     read_only: bool,
+    /// The bytes of every answer, if it is broken.
+    broken: Option<&'static str>,
 }
 
 /// The running server; dropping it ends it.
@@ -49,6 +51,12 @@ impl GitHub {
             }
         });
         Self { address, state, closing }
+    }
+
+    /// Makes the server answer every request with these bytes.
+    pub(crate) fn broken(self, answer: &'static str) -> Self {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).broken = Some(answer);
+        self
     }
 
     /// The value of `GITHUB_API_URL`.
@@ -88,6 +96,10 @@ fn serve(stream: TcpStream, state: &Mutex<State>) -> io::Result<()> {
     let mut inbox = Inbox::new(stream);
     let Some(head) = inbox.head()? else { return Ok(()) };
     let (body, _) = inbox.body(&head.headers, false)?;
+    let broken = state.lock().unwrap_or_else(PoisonError::into_inner).broken;
+    if let Some(answer) = broken {
+        return inbox.stream().write_all(answer.as_bytes());
+    }
     let line = String::from_utf8_lossy(&head.first).into_owned();
     let knows = values(&head.headers, "authorization") == [format!("Bearer {TOKEN}").as_bytes()];
     let (status, text) = if knows { answer(&line, &body, state) } else { (401, json!({"message": "Bad credentials"})) };
