@@ -1,8 +1,10 @@
 """The one comment of the GitHub Action on a pull request: found again by its marker and its author, then updated."""
 
 import http.client
+import ipaddress
 import json
 import urllib.error
+import urllib.parse
 import urllib.request
 
 MARKER = "<!-- portcullis: access of this pull request -->"
@@ -22,10 +24,22 @@ class NoRedirect(urllib.request.HTTPRedirectHandler):
         return None
 
 
+def is_safe(url):
+    """Whether nobody on the way can read the token: it is encrypted, or for an address of this machine."""
+    try:
+        parts = urllib.parse.urlsplit(url)
+        # Not a name such as `localhost`, which may have any address.
+        return parts.scheme == "https" or (parts.scheme == "http" and ipaddress.ip_address(parts.hostname).is_loopback)
+    except ValueError:
+        return False
+
+
 class Api:
     """GitHub's REST API, for the comments of one pull request."""
 
     def __init__(self, url, repository, number, token):
+        if not is_safe(url):
+            raise NotPosted("GITHUB_API_URL must begin with https://, because the token is sent there")
         self.root = f"{url}/repos/{repository}/issues"
         self.number = int(number)
         self.token = token

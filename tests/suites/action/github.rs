@@ -26,6 +26,7 @@ struct State {
 #[derive(Debug)]
 pub(crate) struct GitHub {
     address: SocketAddr,
+    host: &'static str,
     state: Arc<Mutex<State>>,
     closing: Arc<AtomicBool>,
 }
@@ -50,7 +51,7 @@ impl GitHub {
                 serve(stream, &shelf).ok();
             }
         });
-        Self { address, state, closing }
+        Self { address, host: "127.0.0.1", state, closing }
     }
 
     /// Makes the server answer every request with these bytes.
@@ -59,9 +60,15 @@ impl GitHub {
         self
     }
 
+    /// Gives the server another host in its URL.
+    pub(crate) const fn at(mut self, host: &'static str) -> Self {
+        self.host = host;
+        self
+    }
+
     /// The value of `GITHUB_API_URL`.
     pub(crate) fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("http://{}:{}", self.host, self.address.port())
     }
 
     /// The comments, each with its author and its text.

@@ -20,3 +20,13 @@ fn after_a_broken_answer_of_the_api_the_summary_has_the_verdict() {
         assert!(done.summary.contains("OPENS") && done.summary.contains("not a comment"), "{answer:?}: {done:?}");
     }
 }
+
+/// The address reaches the server, but the URL does not say that it is this machine.
+#[test]
+fn a_token_is_not_sent_in_clear_text_to_another_machine() {
+    let github = GitHub::start(&[], false).at("0.0.0.0");
+    let done = opens(&github, "opened", &[]);
+    assert_eq!(github.writes(), [""; 0]);
+    assert!(done.status == 1 && done.summary.contains("not a comment"), "{done:?}");
+    assert!(done.summary.contains("begin with https://"), "{done:?}");
+}
