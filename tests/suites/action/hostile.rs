@@ -1,7 +1,8 @@
 //! Broken answers of the API, and pull requests that try to hide or to misuse what the step prints.
 
 use super::github::GitHub;
-use super::opens;
+use super::workflow::Workflow;
+use super::{CLOSED, LABEL, opens};
 
 /// No HTTP, less than it promises, no JSON, and JSON that is no list of comments.
 #[test]
@@ -29,4 +30,21 @@ fn a_token_is_not_sent_in_clear_text_to_another_machine() {
     assert_eq!(github.writes(), [""; 0]);
     assert!(done.status == 1 && done.summary.contains("not a comment"), "{done:?}");
     assert!(done.summary.contains("begin with https://"), "{done:?}");
+}
+
+/// Otherwise the pull request that removes the link could not be merged.
+#[test]
+fn a_link_in_the_base_cannot_be_compared_and_needs_the_label() {
+    let github = GitHub::start(&[], false);
+    let policy = CLOSED[0];
+    let linked = [("real.yaml", policy.1), ("policy.yaml", "-> real.yaml")];
+    let store = [policy, ("real.json", "{}"), ("keys.json", "-> real.json")];
+    for base in [linked.as_slice(), &store] {
+        let workflow = Workflow::new(base, CLOSED);
+        let done = workflow.run("pull_request", "opened", &[], &github, &[]);
+        assert_eq!((done.status, done.outputs.as_str()), (1, "opens=true\n"), "{done:?}");
+        assert!(done.summary.contains("It cannot be compared:\nthe base has a symbolic link"), "{done:?}");
+        let approved = workflow.run("pull_request", "labeled", &[LABEL], &github, &[]);
+        assert_eq!(approved.status, 0, "{approved:?}");
+    }
 }
