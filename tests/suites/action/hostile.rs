@@ -1,7 +1,7 @@
 //! Broken answers of the API, and pull requests that try to hide or to misuse what the step prints.
 
 use super::github::GitHub;
-use super::workflow::Workflow;
+use super::workflow::{Files, Workflow};
 use super::{CLOSED, LABEL, opens};
 
 /// No HTTP, less than it promises, no JSON, and JSON that is no list of comments.
@@ -47,4 +47,19 @@ fn a_link_in_the_base_cannot_be_compared_and_needs_the_label() {
         let approved = workflow.run("pull_request", "labeled", &[LABEL], &github, &[]);
         assert_eq!(approved.status, 0, "{approved:?}");
     }
+}
+
+/// The runner reads `##[error]` in the middle of a line too.
+#[test]
+fn a_command_in_the_old_form_stays_text() {
+    let github = GitHub::start(&[], false);
+    // The last line of lint has the path, without escapes.
+    let name = "a##[error]b/policy.yaml";
+    let files: Files = &[(name, CLOSED[0].1)];
+    let done = Workflow::new(files, files).run("push", "", &[], &github, &[("policies", name)]);
+    assert!(done.status == 0 && done.log.contains("a## [error]b/policy.yaml"), "{done:?}");
+    let hostile: Files = &[("policy.yaml", "\"##[error]a\": 1\nconsumers: [{name: \"##[error]b\", keys: [7]}]\n")];
+    let done = Workflow::new(CLOSED, hostile).run("pull_request", "opened", &[], &github, &[]);
+    assert!(done.status == 1 && done.log.contains("::error file=policy.yaml"), "{done:?}");
+    assert!(!done.log.contains("##["), "{done:?}");
 }
