@@ -1,8 +1,10 @@
 //! Broken answers of the API, and pull requests that try to hide or to misuse what the step prints.
 
+use serde_json::json;
+
 use super::github::GitHub;
 use super::workflow::{Files, Workflow};
-use super::{CLOSED, LABEL, opens};
+use super::{CLOSED, LABEL, only, opens};
 
 /// No HTTP, less than it promises, no JSON, and JSON that is no list of comments.
 #[test]
@@ -62,4 +64,41 @@ fn a_command_in_the_old_form_stays_text() {
     let done = Workflow::new(CLOSED, hostile).run("pull_request", "opened", &[], &github, &[]);
     assert!(done.status == 1 && done.log.contains("::error file=policy.yaml"), "{done:?}");
     assert!(!done.log.contains("##["), "{done:?}");
+}
+
+/// Many lines; one line; characters that take eight when they are escaped; backticks, which make the fence long.
+#[test]
+fn a_comment_is_never_too_long_for_github() {
+    let numbered = |begin: &str| (0..3000).map(|number| format!("{begin}{number:0>40}")).collect::<Vec<_>>();
+    let (paths, roles) = (numbered("/"), numbered("a"));
+    let ticks = [numbered("/"), vec![format!("/0{}", "`".repeat(4000))]].concat();
+    let hidden = "\u{202e}".repeat(60);
+    let public = |paths: &[String]| json!({"public_paths": paths}).to_string();
+    let (lines, ticks) = (public(&paths), public(&ticks));
+    let line = json!({"rules": [{"path": "/a", "roles": roles}]}).to_string();
+    let platform = json!({"delegations": [{"file": hidden, "prefix": "/shop"}]}).to_string();
+    let team = |role: &str| {
+        let rules = paths.iter().map(|path| json!({"path": format!("/shop{path}"), "roles": [role]}));
+        json!({"rules": rules.take(600).collect::<Vec<_>>()}).to_string()
+    };
+    let (file, old, new) = (format!("gate/{hidden}.yaml"), team("a"), team("b"));
+    let plain: Files = &[("gate/policy.yaml", "{}")];
+    let [of_lines, of_ticks, of_line] = [&lines, &ticks, &line].map(|text| [("gate/policy.yaml", text.as_str())]);
+    let teams = |team| [("gate/policy.yaml", platform.as_str()), (file.as_str(), team)];
+    let cases: [(&str, Files, Files); 4] = [
+        ("lines", plain, &of_lines),
+        ("ticks", plain, &of_ticks),
+        ("line", plain, &of_line),
+        ("hidden", &teams(&old), &teams(&new)),
+    ];
+    for (name, base, head) in cases {
+        let github = GitHub::start(&[], false);
+        Workflow::new(base, head).run("pull_request", "opened", &[], &github, &[("policies", "gate")]);
+        let comment = only(&github);
+        let length = comment.chars().count();
+        assert!((50_000..=65_536).contains(&length), "{name}: {length}");
+        let (text, end) = comment.rsplit_once("\n[cut: run `portcullis diff` to see the rest]\n").expect(name);
+        assert!(end.starts_with("```") && end.trim_matches('`') == "\n", "{name}: the fence ends after it: {end}");
+        assert!(name == "line" || text.ends_with(')'), "{name}: no line is cut");
+    }
 }
