@@ -97,6 +97,48 @@ fn a_policy_that_would_be_refused_refuses_the_commit() {
     assert_eq!(done(all.run("git", &["rev-list", "--count", "HEAD"], "project")), "2\n");
 }
 
+/// A commit may change the store alone.
+#[test]
+fn a_broken_store_refuses_the_commit() {
+    for policy in ["policy.yaml", "gate/policy.yaml", "gate/policy.yml"] {
+        let all = Repositories::new(&configurations()[0]);
+        all.write(policy, "public_paths: [\"/healthz\"]\n");
+        // Not beside a policy.
+        all.write("other/keys.json", "[");
+        done(all.commit("project"));
+        let store = PathBuf::from(policy).with_file_name("keys.json").display().to_string();
+        all.write(&store, "[");
+        let refused = all.commit("project");
+        assert!(!refused.status.success());
+        assert!(said(&refused).contains(&format!("{store}: error[broken-store]")), "{}", said(&refused));
+        all.write(policy, "public_paths: [\"/ready\"]\n");
+        let refused = said(&all.commit("project"));
+        assert_eq!(refused.matches("error[broken-store]").count(), 1, "the policy is linted once: {refused}");
+        fs::remove_file(all.place("project").join(store)).expect("our own directory");
+        done(all.commit("project"));
+    }
+}
+
+/// The hook without other options: a commit may change the file or the store of a team alone.
+#[test]
+fn the_files_of_teams_are_checked_with_the_platform() {
+    let all = Repositories::new(&configurations()[0]);
+    all.write(
+        "policies/policy.yaml",
+        "delegations: [{file: shop, prefix: /shop}]\nfinal_rules: [{path: /**, roles: [ops]}]\n",
+    );
+    all.write("policies/shop.yaml", "rules: [{path: /shop/a, roles: [shop-a]}]\n");
+    done(all.commit("project"));
+    all.write("policies/shop.yaml", "rules: [{path: /other, roles: [shop-a]}]\n");
+    let refused = all.commit("project");
+    assert!(!refused.status.success() && said(&refused).contains("error[team-conflict]"), "{}", said(&refused));
+    all.write("policies/shop.yaml", "rules: [{path: /shop/b, roles: [shop-a]}]\n");
+    done(all.commit("project"));
+    all.write("policies/shop.keys.json", "[");
+    let refused = all.commit("project");
+    assert!(!refused.status.success() && said(&refused).contains("error[broken-store]"), "{}", said(&refused));
+}
+
 #[test]
 fn the_folder_of_a_platform_and_its_teams_is_one_policy() {
     let all = Repositories::new(&configurations()[1]);
