@@ -28,6 +28,10 @@ fn opens(github: &GitHub, action: &str, labels: &[&str]) -> Step {
     Workflow::new(CLOSED, OPENED).run("pull_request", action, labels, github, &[])
 }
 
+fn guide() -> String {
+    std::fs::read_to_string(workspace().join("docs/guides/ci.md")).expect("the guide")
+}
+
 /// The only comment.
 fn only(github: &GitHub) -> String {
     let mut comments = github.comments();
@@ -46,6 +50,8 @@ fn a_change_that_opens_access_is_refused_and_the_comment_says_what_opens() {
         assert!(comment.contains(text), "{text}: {comment}");
     }
     assert_eq!(done.summary, comment, "the summary is the comment");
+    let shown = comment.find("```text\n").and_then(|at| comment.get(at..)).expect("a block");
+    assert!(guide().contains(shown), "the guide shows another comment: {shown}");
     assert!(done.log.contains("::error title=portcullis::"), "{}", done.log);
 }
 
@@ -282,7 +288,7 @@ fn what_cannot_be_seen_is_escaped() {
 /// The workflow of the guide has what the step needs, and no input that the action does not have.
 #[test]
 fn the_workflow_of_the_guide_is_right() {
-    let page = std::fs::read_to_string(workspace().join("docs/guides/ci.md")).expect("the guide");
+    let page = guide();
     let block = page.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a workflow");
     let workflow: Value = serde_saphyr::from_str(block).expect("YAML");
     assert_eq!(workflow["permissions"], json!({"contents": "read", "pull-requests": "write"}));
