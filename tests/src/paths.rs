@@ -78,6 +78,15 @@ pub fn helm() -> PathBuf {
     present("PORTCULLIS_HELM", ".cache/tools/helm", "run `make helm`, or name a directory in PORTCULLIS_HELM")
 }
 
+/// The kubectl that builds kustomizations: `PORTCULLIS_KUBECTL`, or the result of `make kubectl`.
+///
+/// # Panics
+/// If the file does not exist.
+pub fn kubectl() -> PathBuf {
+    let advice = "run `make kubectl`, or name a program in PORTCULLIS_KUBECTL";
+    present("PORTCULLIS_KUBECTL", ".cache/tools/kubectl/bin/kubectl", advice)
+}
+
 /// The filter with the switch that stops its VM: `PORTCULLIS_TRAP_WASM`, or the result of `make trap-module`.
 ///
 /// # Panics

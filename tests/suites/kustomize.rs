@@ -1,22 +1,18 @@
-//! The kustomizations in `kubernetes/kustomize`: each overlay is what `portcullis render istio` prints for that place, an API
-//! server accepts it, and its gate decides on a real Envoy. Kustomize itself is not run.
-
-#[path = "kustomize/build.rs"]
-mod build;
+//! The kustomizations in `kubernetes/kustomize`, built by kubectl: each overlay is what `portcullis render istio` prints for
+//! that place, an API server accepts it, and its gate decides on a real Envoy.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use build::build;
 use portcullis_tests::bytes::said;
 use portcullis_tests::crd::{Schemas, documents};
 use portcullis_tests::envoy::Options;
 use portcullis_tests::http1::get;
 use portcullis_tests::istio::{Place, Plugin};
 use portcullis_tests::mesh::{Proxy, Setup};
-use portcullis_tests::paths::{command, workspace};
+use portcullis_tests::paths::{command, kubectl, workspace};
 use portcullis_tests::report::not_checked;
 use portcullis_tests::tls::Authority;
 use portcullis_tests::upstream::Upstream;
@@ -31,8 +27,17 @@ fn folder() -> PathBuf {
     workspace().join("kubernetes/kustomize")
 }
 
+/// The resources of an overlay, as `kubectl apply -k` would send them.
 fn overlay(name: &str) -> Vec<Value> {
-    build(&folder().join("overlays").join(name))
+    let output = Command::new(kubectl())
+        .arg("kustomize")
+        .arg(folder().join("overlays").join(name))
+        .output()
+        .expect("kubectl starts");
+    assert!(output.status.success(), "{name}: {}", said(&output));
+    // Such as that a field is deprecated.
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{name}: kubectl warns");
+    documents(&String::from_utf8(output.stdout).expect("text"))
 }
 
 fn gate(name: &str) -> Value {
