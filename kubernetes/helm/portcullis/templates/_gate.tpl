@@ -11,12 +11,9 @@
 {{- fail "policy: it is empty, perhaps because a command that should write it has failed: write {version: 1} for a policy without any settings" -}}
 {{- end -}}
 {{- end -}}
-{{- range $number, $consumer := $policy.consumers -}}
-{{- range $consumer.keys -}}
-{{- if hasKey . "plaintext" -}}
-{{- fail (printf "policy: a key of consumers[%d] is in plaintext, and whoever can read the resource could use it: write the policy with `portcullis render policy`" $number) -}}
-{{- end -}}
-{{- end -}}
+{{- /* In JSON, no text has a quotation mark without a backslash: this is the name of a field. */ -}}
+{{- if regexMatch "[{,]\"plaintext\":" (toJson $policy) -}}
+{{- fail "policy: it has a key in plaintext, and whoever can read the resource could use it: write the policy with `portcullis render policy`" -}}
 {{- end -}}
 {{- with .Values.mode -}}
 {{- $policy = merge (dict "mode" .) $policy -}}
@@ -24,17 +21,32 @@
 {{- toJson $policy -}}
 {{- end -}}
 
-{{/* The environment variables with keys, as JSON: {"names": [...]}, each once. */}}
+{{/*
+The environment variables with keys and secrets of tokens, as JSON: {"names": [...]}, each once, in the order of the command.
+A wrong type is left to lint and the gate: an error of Helm would quote the text, which may be a key.
+*/}}
 {{- define "portcullis.variables" -}}
+{{- $policy := include "portcullis.policy" . | fromJson -}}
+{{- $entries := list -}}
+{{- if kindIs "slice" $policy.consumers -}}
+{{- range $policy.consumers -}}
+{{- if and (kindIs "map" .) (kindIs "slice" .keys) -}}
+{{- $entries = concat $entries .keys -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if kindIs "map" $policy.tokens -}}
+{{- if kindIs "slice" $policy.tokens.secrets -}}
+{{- $entries = concat $entries $policy.tokens.secrets -}}
+{{- end -}}
+{{- end -}}
 {{- $names := list -}}
-{{- range (include "portcullis.policy" . | fromJson).consumers -}}
-{{- range .keys -}}
-{{- with .env -}}
-{{- $names = append $names . -}}
+{{- range $entries -}}
+{{- if and (kindIs "map" .) (kindIs "string" .env) -}}
+{{- $names = append $names .env -}}
 {{- end -}}
 {{- end -}}
-{{- end -}}
-{{- dict "names" (uniq $names) | toJson -}}
+{{- dict "names" (uniq $names | compact) | toJson -}}
 {{- end -}}
 
 {{/* Which pods or objects have the gate, and in which direction, as JSON. As `portcullis render istio` does it. */}}
