@@ -3,6 +3,8 @@
 
 #[path = "helm/policy.rs"]
 mod policy;
+#[path = "helm/refused.rs"]
+mod refused;
 
 use std::fs;
 use std::io::Write as _;
@@ -138,44 +140,6 @@ fn a_policy_is_a_text_or_an_object_and_its_variables_reach_the_gate() {
     assert_eq!(all[0], all[1]);
     assert_eq!(all[2]["spec"], expected["spec"]);
     assert_eq!(all[3]["spec"].get("sha256"), None, "Istio compares no digest there");
-}
-
-#[test]
-fn wrong_values_are_refused_and_the_message_says_why() {
-    let good = || json!({"version": 1});
-    let target = |target: Value| values(good(), &[("target", target)]);
-    let module = |module: Value| values(good(), &[("module", module)]);
-    let key = "helm-suite-key-in-plaintext";
-    let cases = [
-        (json!({}), "at '': missing property 'policy'"),
-        (values(json!(""), &[]), "at '/policy': minLength"),
-        (values(json!("# nothing\n"), &[]), "policy: it is empty"),
-        (values(json!("[]"), &[]), "policy: it is no object in YAML or JSON"),
-        (values(json!(format!("a: [{key}")), &[]), "policy: it is no object in YAML or JSON"),
-        (
-            values(good(), &[("mode", json!("off"))]),
-            "at '/mode': value must be one of '', 'enforce', 'report', 'disabled'",
-        ),
-        (values(good(), &[("failStrategy", json!("FAIL_OPEN"))]), "at '/failStrategy': value must be one of"),
-        (values(good(), &[("kind", json!("EnvoyFilter"))]), "at '/kind': value must be one of"),
-        (values(good(), &[("modus", json!("report"))]), "additional properties 'modus' not allowed"),
-        (values(good(), &[("name", json!("Not A Name"))]), "at '/name'"),
-        (module(json!({"url": IMAGE})), "at '/module/sha256'"),
-        (module(json!({"url": IMAGE, "sha256": "latest"})), "at '/module/sha256'"),
-        (module(json!({"url": "http://x/y", "sha256": DIGEST})), "at '/module/url'"),
-        (target(json!({"kind": "ingress"})), "at '/target/labels': minProperties"),
-        (target(json!({"kind": "gateway"})), "at '/target/name': minLength"),
-        (target(json!({"kind": "service", "name": "a", "labels": {"app": "a"}})), "at '/target/labels': maxProperties"),
-        (target(json!({"kind": "sidecars", "name": "a"})), "at '/target/name': maxLength"),
-        (target(json!({"kind": "everything"})), "at '/target/kind'"),
-    ];
-    let jobs: Vec<(Value, &str)> = cases.iter().map(|(values, _)| (values.clone(), "shop")).collect();
-    let answers = engine(&jobs);
-    for ((values, message), answer) in cases.iter().zip(answers["results"].as_array().expect("a list")) {
-        let error = answer["error"].as_str().unwrap_or_else(|| panic!("{values} is not refused: {answer}"));
-        assert!(error.contains(message), "{values}: {error}");
-        assert!(!error.contains(key), "{error}");
-    }
 }
 
 #[test]

@@ -1,15 +1,44 @@
+{{/*
+What would let requests through, or run another module. values.schema.json has these rules too, but Helm's option
+--skip-schema-validation ignores it.
+*/}}
+{{- define "portcullis.check" -}}
+{{- $module := .Values.module -}}
+{{- $target := .Values.target -}}
+{{- if not (has .Values.mode (list "" "enforce" "report" "disabled")) -}}
+{{- fail "mode: expected enforce, report or disabled" -}}
+{{- end -}}
+{{- if not (has .Values.failStrategy (list "FAIL_RELOAD" "FAIL_CLOSE")) -}}
+{{- fail "failStrategy: expected FAIL_RELOAD or FAIL_CLOSE" -}}
+{{- end -}}
+{{- if not (regexMatch "^(oci|https|file)://[^ ]+$" (toString $module.url)) -}}
+{{- fail "module.url: expected oci://, https:// or file://" -}}
+{{- end -}}
+{{- $digest := ternary "^$" "^[0-9a-f]{64}$" (hasPrefix "file://" $module.url) -}}
+{{- if not (regexMatch $digest (default "" $module.sha256 | toString)) -}}
+{{- fail "module.sha256: expected the SHA-256 of the module in 64 lowercase hexadecimal digits, or none for file://" -}}
+{{- end -}}
+{{- if not (has $target.kind (list "sidecars" "ingress" "gateway" "service")) -}}
+{{- fail "target.kind: expected sidecars, ingress, gateway or service" -}}
+{{- end -}}
+{{- if and (eq $target.kind "ingress") (not $target.labels) -}}
+{{- fail "target.labels: expected the labels of the gateway's pods" -}}
+{{- end -}}
+{{- end -}}
+
 {{/* The policy as JSON, with the mode that the values override. */}}
 {{- define "portcullis.policy" -}}
 {{- $policy := .Values.policy -}}
-{{- if kindIs "string" $policy -}}
+{{- $is_text := kindIs "string" $policy -}}
+{{- if $is_text -}}
 {{- $policy = fromYaml $policy -}}
-{{- if hasKey $policy "Error" -}}
+{{- end -}}
+{{- if or (not (kindIs "map" $policy)) (and $is_text (hasKey $policy "Error")) -}}
 {{- /* Not what the parser says: it quotes the text, which may be a key. */ -}}
 {{- fail "policy: it is no object in YAML or JSON: write it with `portcullis render policy`" -}}
 {{- end -}}
 {{- if not $policy -}}
 {{- fail "policy: it is empty, perhaps because a command that should write it has failed: write {version: 1} for a policy without any settings" -}}
-{{- end -}}
 {{- end -}}
 {{- /* In JSON, no text has a quotation mark without a backslash: this is the name of a field. */ -}}
 {{- if regexMatch "[{,]\"plaintext\":" (toJson $policy) -}}
