@@ -81,32 +81,42 @@ fn values(policy: Value, others: &[(&str, Value)]) -> Value {
 
 /// The golden files of `portcullis render istio` that the chart can render, and its values for them.
 fn twins() -> Vec<(&'static str, Value, &'static str)> {
-    let policy = || json!(golden("policy.json"));
-    let target = |target: Value| [("target", target)];
+    let enforced = |others: &[(&str, Value)]| {
+        let mode = [("mode", json!("enforce"))];
+        values(json!(golden("policy.json")), &[&mode, others].concat())
+    };
+    let target = |target: Value| enforced(&[("target", target)]);
+    let mesh = || ("target", json!({"kind": "sidecars", "scope": "mesh"}));
     let extension = ("kind", json!("TrafficExtension"));
     vec![
-        ("istio-mesh-wide.yaml", values(policy(), &[]), "istio-system"),
-        ("istio-traffic-extension.yaml", values(policy(), &[extension]), "istio-system"),
-        ("istio-namespace.yaml", values(policy(), &[("mode", json!("report"))]), "shop"),
+        ("istio-mesh-wide.yaml", enforced(&[mesh()]), "istio-system"),
+        ("istio-traffic-extension.yaml", enforced(&[mesh(), extension]), "istio-system"),
+        ("istio-namespace.yaml", values(json!(golden("policy.json")), &[]), "shop"),
         (
             "istio-workload.yaml",
-            values(
-                policy(),
-                &[
-                    ("target", json!({"kind": "sidecars", "labels": {"app": "models", "version": "2"}})),
-                    ("module", json!({"url": "https://files.example.com/portcullis.wasm", "sha256": DIGEST})),
-                ],
-            ),
+            enforced(&[
+                ("target", json!({"kind": "sidecars", "labels": {"app": "models", "version": "2"}})),
+                ("module", json!({"url": "https://files.example.com/portcullis.wasm", "sha256": DIGEST})),
+            ]),
             "shop",
         ),
         (
             "istio-ingress.yaml",
-            values(policy(), &target(json!({"kind": "ingress", "labels": {"istio": "ingressgateway"}}))),
+            target(json!({"kind": "ingress", "labels": {"istio": "ingressgateway"}})),
             "istio-system",
         ),
-        ("istio-gateway-api.yaml", values(policy(), &target(json!({"kind": "gateway", "name": "edge"}))), "ingress"),
-        ("istio-waypoint.yaml", values(policy(), &target(json!({"kind": "service", "name": "models"}))), "shop"),
+        ("istio-gateway-api.yaml", target(json!({"kind": "gateway", "name": "edge"})), "ingress"),
+        ("istio-waypoint.yaml", target(json!({"kind": "service", "name": "models"})), "shop"),
     ]
+}
+
+/// The golden file, with the mode of the values: the chart always writes it.
+fn golden_with_mode(name: &str, values: &Value) -> Value {
+    let mut expected = documents(&golden(name)).remove(0);
+    let spec = &mut expected["spec"];
+    let wasm = if spec["wasm"].is_object() { &mut spec["wasm"] } else { spec };
+    wasm["pluginConfig"]["mode"] = values.get("mode").cloned().unwrap_or(json!("report"));
+    expected
 }
 
 #[test]
@@ -114,8 +124,8 @@ fn the_chart_renders_what_the_command_renders() {
     let twins = twins();
     let rendered =
         resources(&twins.iter().map(|(_, values, namespace)| (values.clone(), *namespace)).collect::<Vec<_>>());
-    for ((name, _, namespace), resource) in twins.iter().zip(rendered) {
-        let expected = documents(&golden(name)).remove(0);
+    for ((name, values, namespace), resource) in twins.iter().zip(rendered) {
+        let expected = golden_with_mode(name, values);
         for field in ["apiVersion", "kind", "spec"] {
             assert_eq!(resource[field], expected[field], "{name}: {field}");
         }
@@ -128,8 +138,7 @@ fn the_chart_renders_what_the_command_renders() {
 fn a_policy_is_a_text_or_an_object_and_its_variables_reach_the_gate() {
     let text = golden("policy.json");
     let object: Value = serde_json::from_str(&text).expect("JSON");
-    let token = golden("istio-token.yaml");
-    let expected = documents(&token).remove(0);
+    let expected = golden_with_mode("istio-token.yaml", &json!({}));
     let with_secret = json!({"url": IMAGE, "sha256": DIGEST, "pullSecret": "registry"});
     let all = resources(&[
         (values(json!(text), &[]), "shop"),
@@ -158,17 +167,24 @@ fn the_chart_is_as_helm_wants_it_and_of_this_version() {
 #[test]
 fn the_notes_say_what_to_do_next() {
     let keys = json!({"consumers": [{"name": "ops", "keys": [{"env": "OPS_TOKEN"}]}]});
+    let mesh = ("target", json!({"kind": "sidecars", "scope": "mesh"}));
+    let gateway = ("target", json!({"kind": "gateway", "name": "edge"}));
+    let mode = |mode: &str| ("mode", json!(mode));
     let answers = engine(&[
-        (values(json!({"version": 1}), &[("mode", json!("report"))]), "shop"),
-        (values(keys, &[]), "istio-system"),
-        (values(json!({"version": 1}), &[("target", json!({"kind": "gateway", "name": "edge"}))]), "ingress"),
+        // The mode of the policy is not the one of the gate.
+        (values(json!({"version": 1, "mode": "enforce"}), &[]), "shop"),
+        (values(keys, &[mesh, mode("enforce")]), "istio-system"),
+        (values(json!({"version": 1}), &[gateway, mode("disabled")]), "ingress"),
     ]);
     for (number, text) in [
-        (0, "of the namespace shop, in mode report.\n\nEvery request gets through."),
-        (0, "--set mode=enforce"),
-        (1, "in mode enforce.\n\nCheck that a request without a key gets 401."),
+        (0, "The gate is for the sidecars of the namespace shop, in mode report.\n\nNOTHING IS DENIED YET: "),
+        (0, "  helm upgrade gate CHART -n shop --reuse-values --set mode=enforce"),
+        (
+            1,
+            "The gate is for the sidecars of the whole mesh, in mode enforce.\n\nCheck that a request without a key gets 401.",
+        ),
         (1, "- {name: OPS_TOKEN, valueFrom: {secretKeyRef: {name: portcullis, key: ops_token}}}"),
-        (2, "The gate is for the Gateway edge of the namespace ingress, in mode enforce."),
+        (2, "The gate is for the Gateway edge of the namespace ingress, in mode disabled.\n\nNOTHING IS DENIED: "),
     ] {
         let notes = answers["results"][number]["NOTES.txt"].as_str().expect("notes");
         assert!(notes.contains(text), "{text}: {notes}");
@@ -196,8 +212,8 @@ fn the_rendered_gate_decides_on_a_real_envoy_and_keys_come_from_a_secret() {
         "consumers": [{"name": "ci", "keys": [{"sha256": sha256}]}, {"name": "ops", "keys": [{"env": "OPS_TOKEN"}]}]
     });
     let rendered = resources(&[
-        (values(policy.clone(), &[]), "shop"),
-        (values(policy, &[("mode", json!("report")), ("kind", json!("TrafficExtension"))]), "shop"),
+        (values(policy.clone(), &[("mode", json!("enforce"))]), "shop"),
+        (values(policy, &[("kind", json!("TrafficExtension"))]), "shop"),
     ]);
     for (resource, expected) in rendered.into_iter().zip([[401, 401, 200, 200, 200], [200, 200, 200, 200, 200]]) {
         let (authority, upstream) = (Authority::new(), Upstream::start());

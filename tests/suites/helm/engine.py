@@ -33,7 +33,9 @@ def main():
     with helm_python.Chart.load(asked["chart"]) as chart:
         results = [result(chart, job) for job in asked["jobs"]]
     unchecked = without_schema(asked["chart"], asked["jobs"])
-    lint = helm_python.lint(asked["chart"], helm_python.values_from_yaml(asked["jobs"][0]["values"]), strict=True)
+    first = asked["jobs"][0]
+    values = helm_python.values_from_yaml(first["values"])
+    lint = helm_python.lint(asked["chart"], values, namespace=first["namespace"], strict=True)
     json.dump({"results": results, "unchecked": unchecked, "lint": lint}, sys.stdout)
 
 

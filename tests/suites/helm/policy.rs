@@ -89,17 +89,27 @@ fn a_policy_with_a_wrong_type_is_not_shown_in_an_error() {
             json!({"consumers": value}),
             json!({"tokens": value}),
             json!({"tokens": {"secrets": value}}),
+            json!({"mode": value}),
             json!({"name": value}),
         ] {
             jobs.push((values(json!(policy.to_string()), &[]), "shop"));
             jobs.push((values(policy, &[]), "shop"));
         }
     }
+    let handed_on = jobs.len();
+    jobs.extend([json!(key), json!([key]), json!(format!("[{key}]"))].map(|policy| (values(policy, &[]), "shop")));
     let answers = engine(&jobs);
-    for ((values, _), answer) in jobs.iter().zip(answers["results"].as_array().expect("a list")) {
-        assert_eq!(answer.get("error"), None, "{values}");
-        let notes = answer["NOTES.txt"].as_str().expect("notes");
-        assert!(!notes.contains(key), "{values}: {notes}");
+    for name in ["results", "unchecked"] {
+        let (rendered, refused) = answers[name].as_array().expect("a list").split_at(handed_on);
+        for ((values, _), answer) in jobs.iter().zip(rendered) {
+            assert_eq!(answer.get("error"), None, "{values}");
+            let notes = answer["NOTES.txt"].as_str().expect("notes");
+            assert!(!notes.contains(key), "{values}: {notes}");
+        }
+        for answer in refused {
+            let error = answer["error"].as_str().expect("no policy at all");
+            assert!(!error.contains(key), "{error}");
+        }
     }
 }
 

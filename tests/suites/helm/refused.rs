@@ -16,10 +16,8 @@ fn wrong_values_are_refused_and_the_message_says_why() {
         (values(json!("# nothing\n"), &[]), "policy: it is empty"),
         (values(json!("[]"), &[]), "policy: it is no object in YAML or JSON"),
         (values(json!(format!("a: [{key}")), &[]), "policy: it is no object in YAML or JSON"),
-        (
-            values(good(), &[("mode", json!("off"))]),
-            "at '/mode': value must be one of '', 'enforce', 'report', 'disabled'",
-        ),
+        (values(good(), &[("mode", json!("off"))]), "at '/mode': value must be one of 'enforce', 'report', 'disabled'"),
+        (values(good(), &[("mode", json!(""))]), "at '/mode': value must be one of"),
         (values(good(), &[("failStrategy", json!("FAIL_OPEN"))]), "at '/failStrategy': value must be one of"),
         (values(good(), &[("kind", json!("EnvoyFilter"))]), "at '/kind': value must be one of"),
         (values(good(), &[("modus", json!("report"))]), "additional properties 'modus' not allowed"),
@@ -32,6 +30,9 @@ fn wrong_values_are_refused_and_the_message_says_why() {
         (target(json!({"kind": "service", "name": "a", "labels": {"app": "a"}})), "at '/target/labels': maxProperties"),
         (target(json!({"kind": "sidecars", "name": "a"})), "at '/target/name': maxLength"),
         (target(json!({"kind": "everything"})), "at '/target/kind'"),
+        (target(json!({"kind": "sidecars", "scope": "everything"})), "at '/target/scope': value must be one of"),
+        (target(json!({"kind": "gateway", "name": "a", "scope": "mesh"})), "at '/target/scope'"),
+        (values(good(), &[("rootNamespace", json!(""))]), "at '/rootNamespace': minLength"),
     ];
     let jobs: Vec<(Value, &str)> = cases.iter().map(|(values, _)| (values.clone(), "shop")).collect();
     let answers = engine(&jobs);
@@ -52,6 +53,8 @@ fn values_that_could_open_the_gate_are_refused_without_the_schema_too() {
         (with("failStrategy", json!("FAIL_OPEN")), "failStrategy: expected FAIL_RELOAD or FAIL_CLOSE"),
         (with("failStrategy", json!("")), "failStrategy: expected FAIL_RELOAD or FAIL_CLOSE"),
         (with("mode", json!("off")), mode),
+        (with("mode", json!("")), mode),
+        (with("mode", json!(null)), mode),
         (with("mode", json!(false)), mode),
         (with("mode", json!(["report"])), mode),
         (with("module", json!({"url": IMAGE})), digest),
@@ -80,6 +83,41 @@ fn values_that_could_open_the_gate_are_refused_without_the_schema_too() {
         for ((values, message), answer) in cases.iter().zip(refused) {
             let error = answer["error"].as_str().unwrap_or_else(|| panic!("{name}: {values} is not refused: {answer}"));
             assert!(!is_message_ours || error.contains(message), "{values}: {error}");
+        }
+    }
+}
+
+/// Istio applies what is in its root namespace to every namespace.
+#[test]
+fn a_gate_for_the_whole_mesh_needs_its_scope() {
+    let mesh = |target: Value| values(json!({"version": 1}), &[("target", target)]);
+    let in_root = "target.scope: in the namespace istio-system, the gate is for sidecars of the whole mesh: set target.scope=mesh";
+    let labels = json!({"app": "models"});
+    let elsewhere =
+        "target.scope: mesh is for target.kind sidecars in Istio's root namespace, istio-system: install it there";
+    let mut other_root = mesh(json!({"kind": "sidecars"}));
+    other_root["rootNamespace"] = json!("istio-config");
+    let cases = [
+        (mesh(json!({"kind": "sidecars", "scope": "mesh"})), "istio-system", None),
+        (mesh(json!({"kind": "sidecars", "scope": "mesh", "labels": labels})), "istio-system", None),
+        (mesh(json!({"kind": "ingress", "labels": labels})), "istio-system", None),
+        (mesh(json!({"kind": "gateway", "name": "edge"})), "istio-system", None),
+        (other_root.clone(), "istio-system", None),
+        (mesh(json!({"kind": "sidecars"})), "istio-system", Some(in_root)),
+        (mesh(json!({"kind": "sidecars", "labels": labels})), "istio-system", Some(in_root)),
+        (mesh(json!({"kind": "sidecars", "scope": "mesh"})), "shop", Some(elsewhere)),
+        (other_root, "istio-config", Some("in the namespace istio-config, the gate is for sidecars of the whole mesh")),
+    ];
+    let jobs: Vec<(Value, &str)> = cases.iter().map(|(values, namespace, _)| (values.clone(), *namespace)).collect();
+    let answers = engine(&jobs);
+    for name in ["results", "unchecked"] {
+        for ((values, namespace, message), answer) in cases.iter().zip(answers[name].as_array().expect("a list")) {
+            let error = answer["error"].as_str();
+            let is_expected = match message {
+                Some(message) => error.is_some_and(|error| error.contains(message)),
+                None => error.is_none(),
+            };
+            assert!(is_expected, "{name}: {values} in {namespace}: {error:?}");
         }
     }
 }

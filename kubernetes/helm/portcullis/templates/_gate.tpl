@@ -1,11 +1,11 @@
 {{/*
-What would let requests through, or run another module. values.schema.json has these rules too, but Helm's option
+What would let requests through, run another module, or gate the whole mesh unasked. values.schema.json has these rules too, but Helm's option
 --skip-schema-validation ignores it.
 */}}
 {{- define "portcullis.check" -}}
 {{- $module := .Values.module -}}
 {{- $target := .Values.target -}}
-{{- if not (has .Values.mode (list "" "enforce" "report" "disabled")) -}}
+{{- if not (has .Values.mode (list "enforce" "report" "disabled")) -}}
 {{- fail "mode: expected enforce, report or disabled" -}}
 {{- end -}}
 {{- if not (has .Values.failStrategy (list "FAIL_RELOAD" "FAIL_CLOSE")) -}}
@@ -24,9 +24,17 @@ What would let requests through, or run another module. values.schema.json has t
 {{- if and (eq $target.kind "ingress") (not $target.labels) -}}
 {{- fail "target.labels: expected the labels of the gateway's pods" -}}
 {{- end -}}
+{{- $is_wide := and (eq $target.kind "sidecars") (eq .Release.Namespace .Values.rootNamespace) -}}
+{{- if not (has $target.scope (list "namespace" "mesh")) -}}
+{{- fail "target.scope: expected namespace or mesh" -}}
+{{- else if and $is_wide (eq $target.scope "namespace") -}}
+{{- fail (printf "target.scope: in the namespace %s, the gate is for sidecars of the whole mesh: set target.scope=mesh for that, or install it in the namespace that you mean" .Release.Namespace) -}}
+{{- else if and (eq $target.scope "mesh") (not $is_wide) -}}
+{{- fail (printf "target.scope: mesh is for target.kind sidecars in Istio's root namespace, %s: install it there, or remove target.scope" .Values.rootNamespace) -}}
+{{- end -}}
 {{- end -}}
 
-{{/* The policy as JSON, with the mode that the values override. */}}
+{{/* The policy as JSON, with the mode of the values instead of its own. */}}
 {{- define "portcullis.policy" -}}
 {{- $policy := .Values.policy -}}
 {{- $is_text := kindIs "string" $policy -}}
@@ -44,10 +52,7 @@ What would let requests through, or run another module. values.schema.json has t
 {{- if regexMatch "[{,]\"plaintext\":" (toJson $policy) -}}
 {{- fail "policy: it has a key in plaintext, and whoever can read the resource could use it: write the policy with `portcullis render policy`" -}}
 {{- end -}}
-{{- with .Values.mode -}}
-{{- $policy = merge (dict "mode" .) $policy -}}
-{{- end -}}
-{{- toJson $policy -}}
+{{- merge (dict "mode" .Values.mode) $policy | toJson -}}
 {{- end -}}
 
 {{/*
