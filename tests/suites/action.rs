@@ -82,6 +82,7 @@ fn the_label_lets_through_only_what_it_was_set_for() {
         ("labeled", &["docs", LABEL], 0),
         ("synchronize", &[LABEL], 1),
         ("reopened", &[LABEL], 1),
+        ("edited", &[LABEL], 1),
         ("opened", &[LABEL], 1),
         ("labeled", &[LABEL, "docs"], 1),
         ("labeled", &["access-change-approved-not"], 1),

@@ -245,6 +245,24 @@ fn nothing_is_left_when_either_is_killed() {
     gate.leaves_nothing();
 }
 
+/// `killall portcullis` signals the keeper too, which has the same name.
+#[test]
+fn nothing_is_left_when_the_keeper_is_signalled_or_killed() {
+    let upstream = Upstream::start();
+    let keeper = |gate: &Gate| {
+        let is_keeper = |process: &Process| process.stat().is_ok_and(|stat| stat.comm != "envoy");
+        gate.helpers().into_iter().find(|(process, _)| is_keeper(process)).expect("a keeper runs").0.pid()
+    };
+    let mut gate = Gate::start(folder(&[("policy.yaml", &policy(KEY))]), upstream.address(), &[], &[]);
+    for signal in ["TERM", "INT", "HUP"] {
+        kill(signal, keeper(&gate));
+    }
+    assert_eq!(gate.status("/", &[("x-api-key", KEY)]), 200);
+    kill("KILL", keeper(&gate));
+    assert_eq!(gate.ended(), Some(1));
+    gate.leaves_nothing();
+}
+
 #[test]
 fn what_cannot_work_is_refused_before_anything_starts() {
     let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");

@@ -10,6 +10,8 @@ use std::{env, fs, io, thread};
 
 use anyhow::{Context as _, Result};
 use shared_child::SharedChild;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::flag;
 
 use crate::output::note_line;
 
@@ -37,6 +39,10 @@ pub(crate) fn run() -> Option<ExitCode> {
         return None;
     }
     let (directory, envoy) = (PathBuf::from(arguments.next()?), arguments.next()?);
+    // They are for the command, which then closes the other end. Envoy gets the default handlers again.
+    for signal in [SIGHUP, SIGINT, SIGTERM] {
+        let _ = flag::register(signal, Arc::default());
+    }
     let status = keep(&envoy, arguments);
     // If it stays, there is nowhere to report that.
     let _ = fs::remove_dir_all(directory);

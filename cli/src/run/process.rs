@@ -1,5 +1,6 @@
 //! Envoy as a child process. It ends with this process, however this process ends, and its directory is deleted.
 
+use std::fs;
 use std::io::{BufRead as _, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Stdio};
@@ -7,6 +8,7 @@ use std::sync::mpsc::Sender;
 use std::thread::{self, JoinHandle};
 
 use anyhow::{Context as _, Result};
+use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::{Event, access, keeper};
 use crate::log::{Level, tell};
@@ -81,7 +83,8 @@ impl Process {
             let expected = plan.expected;
             printers.push(thread::spawn(move || print_log(log, expected)));
         }
-        thread::spawn(move || report_end(keeper, &events));
+        let directory = directory.to_owned();
+        thread::spawn(move || report_end(keeper, &directory, &events));
         Ok(Self { leash, printers })
     }
 
@@ -94,9 +97,21 @@ impl Process {
     }
 }
 
-fn report_end(mut keeper: Child, events: &Sender<Event>) {
+fn report_end(mut keeper: Child, directory: &Path, events: &Sender<Event>) {
     let status = keeper.wait().ok().and_then(|status| status.code());
+    if status.is_none() {
+        clean_up_after(&keeper, directory);
+    }
     let _ = events.send(Event::Ended(status));
+}
+
+/// Does what a keeper would have done that was killed itself: kills Envoy, which is in its process group, and deletes the directory.
+fn clean_up_after(keeper: &Child, directory: &Path) {
+    if let Some(group) = i32::try_from(keeper.id()).ok().and_then(Pid::from_raw) {
+        // Without an Envoy, there is no such group.
+        let _ = kill_process_group(group, Signal::KILL);
+    }
+    let _ = fs::remove_dir_all(directory);
 }
 
 /// Prints Envoy's warnings and errors.
