@@ -41,8 +41,9 @@ pub(crate) fn share(policy: &str, request: &str) -> Result<Value, Fault> {
         removed.push("the secrets of tokens".to_owned());
     }
     removed.push("comments and descriptions".to_owned());
-    let request = shared::request(&described, &document, &mut removed);
-    let mut secrets = shared::secrets(&described, &document);
+    let shared = shared::request(&described, &document);
+    let mut secrets = shared::secrets(&shared, &pasted.node);
+    removed.extend(shared.removed);
 
     // The id of a key is no secret, but what stands in its place may be one.
     let mut key = Value::Null;
@@ -59,15 +60,13 @@ pub(crate) fn share(policy: &str, request: &str) -> Result<Value, Fault> {
     if node.tree == Tree::Null {
         node = Node::map::<String>([]);
     }
-    let content =
-        json!({"policy": node, "request": request, "key": key, "tokens": document.tokens.is_some()}).to_string();
-    let plain = shared::decoded(&content);
-    if secrets.iter().any(|secret| content.contains(secret.as_str()) || plain.contains(secret.as_str())) {
+    let content = json!({"policy": node, "request": shared.request, "key": key, "tokens": document.tokens.is_some()});
+    if shared::has_secret(&content, &secrets) {
         let message =
             "a key or a credential also stands in another place of the policy or the request: remove it there";
         return Err(Fault::new("link", message));
     }
-    let fragment = format!("{VERSION}{}", URL_SAFE_NO_PAD.encode(content));
+    let fragment = format!("{VERSION}{}", URL_SAFE_NO_PAD.encode(content.to_string()));
     if fragment.len() > MAX_LENGTH {
         return Err(Fault::new("link", "too long for a link (32 KiB): share the policy as a file"));
     }
@@ -197,7 +196,58 @@ consumers:
         let headers = "Authorization: Bearer request-secret\nUser-Agent: request-secret";
         assert_eq!(fails(POLICY, json!({"path": "/", "headers": headers})), message);
         assert_eq!(fails(POLICY, json!({"path": "/request-secret?api_key=request-secret"})), message);
+        // What was taken out of a part of the request that is shared otherwise.
+        for headers in [
+            "X-Original-URL: /a?api_key=request-secret\nUser-Agent: request-secret",
+            "X-Original-URL: /a%253Fapi_key=request-secret\nUser-Agent: request-secret",
+            "Via: 1.1 request-secret@host\nUser-Agent: request-secret",
+            "X-API-Key: longsecret=ab\nUser-Agent: longsecret=ab",
+            "X-API-Key: longsecret==\nUser-Agent: longsecret",
+            "X-API-Key: a=b=longsecret\nUser-Agent: longsecret",
+            "X-API-Key: request\\secret\nUser-Agent: request\\secret",
+        ] {
+            assert_eq!(fails(POLICY, json!({"path": "/", "headers": headers})), message, "{headers}");
+        }
+        for (field, value) in [
+            ("headers", "Origin: https://u:hunter2pw@h"),
+            ("headers", "Host: u:hunter2pw@h"),
+            ("authority", "u:hunter2pw@h"),
+            ("authority", "hunter2pw@h"),
+            ("identity", "spiffe://u:hunter2pw@h/a"),
+            ("identity", "spiffe://a/b?k=hunter2pw"),
+            ("identity", "spiffe://a/b#hunter2pw"),
+        ] {
+            for path in ["/hunter2pw", "/hunter2%70w", "/hunter2%2570w"] {
+                assert_eq!(fails(POLICY, json!({"path": path, field: value})), message, "{field}: {value}");
+            }
+        }
+        // A key with a character that JSON escapes, and one that is itself an escape.
+        for (key, path) in
+            [(r"ab\cd-secret", "/"), ("ab%41-secret", "/ab%41-secret"), ("ab%41-secret", "/ab%2541-secret")]
+        {
+            let policy = format!("consumers: [{{name: ci, keys: [{{plaintext: '{key}'}}]}}]");
+            let headers = if path == "/" { format!("User-Agent: {key}") } else { String::new() };
+            assert_eq!(fails(&policy, json!({"path": path, "headers": headers})), message, "{key}");
+        }
+        let policy = "consumers: [{name: ci, keys: [{sha256: a-key-and-no-digest}]}]";
+        assert_eq!(fails(policy, json!({"path": "/a-key-and-no-digest"})), message);
+        let policy = "{consumers: [{name: ab-secret, keys: [{plaintext: ab-secret}]}]}";
+        assert_eq!(fails(policy, json!({"path": "/"})), message);
         assert!(fails("nonsense: 1", json!({"path": "/"})).contains("unknown field"));
+    }
+
+    #[test]
+    fn parts_that_are_no_secret_do_not_prevent_a_link() {
+        for request in [
+            json!({"path": "/", "headers": "Cookie: user=alice@example.com\nHost: example.com"}),
+            json!({"path": "/", "headers": "Referer: https://example.com/docs\nHost: example.com"}),
+            json!({"path": "/docs", "headers": "Authorization: BEARER abc\nUser-Agent: BEARER"}),
+            json!({"path": "/a?b=c", "headers": "Origin: https://u:pw@h"}),
+        ] {
+            shared(&request);
+        }
+        // Names of members are not values.
+        share("consumers: [{name: ci, keys: [{plaintext: authority}]}]", r#"{"path": "/"}"#).unwrap();
     }
 
     #[test]

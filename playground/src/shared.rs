@@ -1,12 +1,14 @@
 //! What a link may carry of a policy and of a request. All else is removed: a new member of the policy is not shared until it is
 //! listed here.
 
+use std::mem;
+
 use percent_encoding::percent_decode_str;
 use portcullis::Document;
-use portcullis::keys::Secret;
 use portcullis::request::{CLIENT_ADDRESSES, KeySource};
 use portcullis_explain::request_spec;
 use portcullis_explain::yaml::{Node, Tree};
+use serde_json::Value;
 
 use crate::request::Described;
 
@@ -99,73 +101,108 @@ pub(crate) fn policy(node: &Node) -> Node {
     tree.into()
 }
 
-/// Returns the request without its query, its key, and headers that are not listed or that are key sources. Says what was removed.
-pub(crate) fn request(described: &Described, document: &Document, removed: &mut Vec<String>) -> Described {
+/// A request as a link has it.
+pub(crate) struct SharedRequest {
+    pub(crate) request: Described,
+    /// What was removed, in words.
+    pub(crate) removed: Vec<String>,
+    /// The removed texts themselves. They may be credentials.
+    taken: Vec<String>,
+}
+
+/// Removes from a request its query, its key, and headers that are not listed or that are key sources.
+pub(crate) fn request(described: &Described, document: &Document) -> SharedRequest {
+    let (mut removed, mut taken) = (Vec::new(), Vec::new());
     let mut shared = described.clone();
     shared.key = String::new();
-    let kept = without_query(&described.path);
-    if kept.len() < described.path.len() {
+    let (kept, query) = split_query(&described.path);
+    if !query.is_empty() {
         removed.push("the query of the path".to_owned());
+        taken.push(query.to_owned());
         shared.path = kept.to_owned();
     }
     for (field, name) in [(&mut shared.authority, "the host"), (&mut shared.identity, "the identity")] {
         if field.contains(['@', '?', '#']) {
             removed.push(format!("{name} (it has a user or a query)"));
-            field.clear();
+            taken.push(mem::take(field));
         }
     }
     let mut lines = Vec::new();
     for (name, value) in described.headers.lines().filter_map(|line| request_spec::header(line).ok()) {
-        let kept = without_query(value);
+        let (kept, query) = split_query(value);
         if !is_listed(name, document) || value.contains('@') {
             removed.push(format!("the header {}", name.to_ascii_lowercase()));
+            taken.push(value.to_owned());
         } else {
-            if kept.len() < value.len() {
+            if !query.is_empty() {
                 removed.push(format!("the query in {}", name.to_ascii_lowercase()));
+                taken.push(query.to_owned());
             }
             lines.push(format!("{name}: {kept}"));
         }
     }
     shared.headers = lines.join("\n");
-    shared
+    SharedRequest { request: shared, removed, taken }
 }
 
 /// The secrets of the policy and of the request, to search for them in what is shared.
-pub(crate) fn secrets(described: &Described, document: &Document) -> Vec<String> {
-    let keys = document.consumers.iter().flat_map(|consumer| &consumer.keys);
-    let keys = keys.filter_map(|key| match &key.secret {
-        Secret::Plaintext(key) => Some(key.expose().to_owned()),
-        Secret::Sha256(_) | Secret::Env(_) => None,
-    });
-    let headers = described.headers.lines().filter_map(|line| request_spec::header(line).ok());
-    let removed = headers.filter(|(name, _)| !is_listed(name, document)).map(|(_, value)| value);
-    let query = described.path.get(without_query(&described.path).len()..).unwrap_or_default();
-    let words = removed.chain([query]).flat_map(|text| words(text).chain(words(&decoded(text))).collect::<Vec<_>>());
-    let words = words.filter(|word| word.len() >= MIN_SECRET && !matches!(word.as_str(), "Bearer" | "bearer"));
-    keys.chain(words).filter(|secret| !secret.is_empty()).collect()
+pub(crate) fn secrets(shared: &SharedRequest, policy: &Node) -> Vec<String> {
+    let keys = policy.items_of("consumers").iter().flat_map(|consumer| consumer.items_of("keys"));
+    // A key may also stand where its digest belongs.
+    let keys = keys.flat_map(|key| [key.get("plaintext"), key.get("sha256")]).flatten().filter_map(Node::text);
+    let words = shared.taken.iter().flat_map(|text| decodings(text)).flat_map(|text| words(&text));
+    let words = words.filter(|word| word.len() >= MIN_SECRET && !word.eq_ignore_ascii_case("bearer"));
+    keys.map(str::to_owned).chain(words).filter(|secret| !secret.is_empty()).collect()
 }
 
-/// The text without escapes, decoded until it no longer changes, but not forever.
-pub(crate) fn decoded(text: &str) -> String {
-    let mut text = text.to_owned();
-    for _ in 0..4 {
-        text = percent_decode_str(&text).decode_utf8_lossy().into_owned();
+/// Whether one of the secrets stands in a value, as it is or percent-encoded. The names of members are no values.
+pub(crate) fn has_secret(value: &Value, secrets: &[String]) -> bool {
+    let stands_in =
+        |text: &str| decodings(text).iter().any(|text| secrets.iter().any(|secret| text.contains(secret.as_str())));
+    match value {
+        Value::String(text) => stands_in(text),
+        Value::Number(number) => stands_in(&number.to_string()),
+        Value::Array(items) => items.iter().any(|item| has_secret(item, secrets)),
+        Value::Object(members) => members.values().any(|member| has_secret(member, secrets)),
+        Value::Null | Value::Bool(_) => false,
     }
-    text
 }
 
-/// The words of a header or a query, of which one may be a key. Of `name=value`, that is the value.
-fn words(text: &str) -> impl Iterator<Item = String> {
+/// The text, and what it is when escapes are decoded, once or several times, but not forever.
+fn decodings(text: &str) -> Vec<String> {
+    let mut all = vec![text.to_owned()];
+    for _ in 0..4 {
+        let decoded = all.last().map(|text| percent_decode_str(text).decode_utf8_lossy().into_owned());
+        match decoded {
+            Some(decoded) if all.last() != Some(&decoded) => all.push(decoded),
+            _ => break,
+        }
+    }
+    all
+}
+
+/// The parts of a removed text of which each may be a key: its words, what follows a `=`, and the user before an `@`.
+fn words(text: &str) -> Vec<String> {
     let ends = |c: char| c.is_whitespace() || ['&', ';', ',', '?', '"', '#'].contains(&c);
-    let value = |word: &str| match word.split_once('=') {
-        Some((_, value)) if !value.trim_matches('=').is_empty() => value.to_owned(),
-        _ => word.to_owned(),
-    };
-    text.split(ends).map(value).collect::<Vec<_>>().into_iter()
+    let mut words = Vec::new();
+    for word in text.split(ends) {
+        let values = word.match_indices('=').filter_map(|(at, _)| word.get(at..)?.strip_prefix('='));
+        for part in [word].into_iter().chain(values) {
+            words.push(part);
+            // Base64 may also be written without its padding.
+            words.push(part.trim_end_matches('='));
+            if let Some((user, _)) = part.rsplit_once('@') {
+                let user = user.rsplit_once("//").map_or(user, |(_, user)| user);
+                words.push(user);
+                words.extend(user.split(':'));
+            }
+        }
+    }
+    words.into_iter().map(str::to_owned).collect()
 }
 
-/// The text before a `?` or `#`, also where they are escaped, and however often.
-fn without_query(text: &str) -> &str {
+/// Splits a text before its first `?` or `#`, also where they are escaped, and however often.
+fn split_query(text: &str) -> (&str, &str) {
     let ends = |rest: &str| {
         let rest = rest.to_ascii_lowercase();
         let Some(escaped) = rest.strip_prefix('%') else { return rest.starts_with(['?', '#']) };
@@ -176,7 +213,7 @@ fn without_query(text: &str) -> &str {
         escaped.starts_with("3f") || escaped.starts_with("23")
     };
     let end = text.char_indices().map(|(at, _)| at).find(|at| text.get(*at..).is_some_and(ends));
-    end.and_then(|end| text.get(..end)).unwrap_or(text)
+    end.and_then(|end| text.split_at_checked(end)).unwrap_or((text, ""))
 }
 
 /// Whether a header is shared: it is listed, and no key source of the policy, in any spelling.
