@@ -251,6 +251,32 @@ consumers:
     }
 
     #[test]
+    fn every_header_of_the_core_is_shared() {
+        use portcullis::request as core;
+        let lists: [&[&str]; 7] = [
+            &core::ADDED_BY_A_PROXY,
+            &core::CLIENT_ADDRESSES,
+            &core::HOLDS_THE_CLIENT,
+            &core::METHOD_OVERRIDES,
+            &core::ROOT_OVERRIDES,
+            &core::URL_BEGINNINGS,
+            &core::URL_OVERRIDES,
+        ];
+        for name in lists.into_iter().flatten() {
+            for name in [(*name).to_owned(), name.to_ascii_uppercase().replace('-', "_")] {
+                let shared = shared(&json!({"path": "/", "headers": format!("{name}: /a")}));
+                let content = content(&shared);
+                assert!(content.contains(&format!("{name}: /a")), "{name}: {content}");
+            }
+        }
+        let shared = shared(&json!({"path": "/docs/a", "headers": "Script-Name: /a"}));
+        let opened = open(shared["fragment"].as_str().unwrap()).unwrap();
+        let request = opened["request"].to_string();
+        let answer = crate::answer::explain(opened["policy"].as_str().unwrap(), &request).unwrap();
+        assert_eq!(answer["decision"], "deny", "{answer}");
+    }
+
+    #[test]
     fn a_link_is_opened_to_the_same_decision() {
         let request = json!({"path": "/docs/a", "headers": "Host: example.com", "key": "one"});
         let opened = open(shared(&request)["fragment"].as_str().unwrap()).unwrap();

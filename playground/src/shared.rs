@@ -5,7 +5,10 @@ use std::mem;
 
 use percent_encoding::percent_decode_str;
 use portcullis::Document;
-use portcullis::request::{CLIENT_ADDRESSES, KeySource};
+use portcullis::request::{
+    ADDED_BY_A_PROXY, CLIENT_ADDRESSES, HOLDS_THE_CLIENT, KeySource, METHOD_OVERRIDES, ROOT_OVERRIDES, URL_BEGINNINGS,
+    URL_OVERRIDES,
+};
 use portcullis_explain::request_spec;
 use portcullis_explain::yaml::{Node, Tree};
 use serde_json::Value;
@@ -50,39 +53,31 @@ pub(crate) const MEMBERS: [&str; 34] = [
     "whoami",
 ];
 
-/// The headers on which decisions depend, besides [`CLIENT_ADDRESSES`], and which carry no credential.
-const HEADERS: [&str; 31] = [
-    "accept",
-    "access-control-request-headers",
-    "access-control-request-method",
-    "connection",
-    "content-length",
-    "content-type",
-    "expect",
-    "host",
-    "origin",
-    "sec-fetch-site",
-    "te",
-    "transfer-encoding",
-    "upgrade",
-    "user-agent",
-    "via",
-    "x-envoy-external-address",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-port",
-    "x-forwarded-prefix",
-    "x-forwarded-proto",
-    "x-forwarded-scheme",
-    "x-http-method",
-    "x-http-method-override",
-    "x-invoke-path",
-    "x-matched-path",
-    "x-method-override",
-    "x-ms-original-url",
-    "x-original-url",
-    "x-payload-http-method-override",
-    "x-rewrite-url",
+/// The headers on which decisions depend and which carry no credential.
+const HEADERS: [&[&str]; 8] = [
+    &ADDED_BY_A_PROXY,
+    &CLIENT_ADDRESSES,
+    &HOLDS_THE_CLIENT,
+    &METHOD_OVERRIDES,
+    &ROOT_OVERRIDES,
+    &URL_BEGINNINGS,
+    &URL_OVERRIDES,
+    &[
+        "accept",
+        "access-control-request-headers",
+        "access-control-request-method",
+        "connection",
+        "content-length",
+        "content-type",
+        "expect",
+        "host",
+        "origin",
+        "sec-fetch-site",
+        "te",
+        "transfer-encoding",
+        "upgrade",
+        "user-agent",
+    ],
 ];
 
 /// The shortest value of a header or parameter that is searched for in the rest: shorter ones stand everywhere by chance.
@@ -216,13 +211,13 @@ fn split_query(text: &str) -> (&str, &str) {
     end.and_then(|end| text.split_at_checked(end)).unwrap_or((text, ""))
 }
 
-/// Whether a header is shared: it is listed, and no key source of the policy, in any spelling.
+/// Whether a header is shared: it is listed, and no key source of the policy. The gate reads it in any spelling.
 fn is_listed(name: &str, document: &Document) -> bool {
     let spelled = |name: &str| name.replace(|c: char| !c.is_ascii_alphanumeric(), "-").to_ascii_lowercase();
-    let name = name.to_ascii_lowercase();
+    let name = spelled(name);
     let is_source = document.key_sources.iter().any(|source| match source {
-        KeySource::Header(header) => spelled(header.as_str()) == spelled(&name),
+        KeySource::Header(header) => spelled(header.as_str()) == name,
         _ => false,
     });
-    !is_source && (HEADERS.contains(&name.as_str()) || CLIENT_ADDRESSES.contains(&name.as_str()))
+    !is_source && HEADERS.iter().any(|list| list.contains(&name.as_str()))
 }

@@ -39,7 +39,7 @@ pub const CLIENT_ADDRESSES: [&str; 17] = [
 ];
 
 /// Headers that a proxy adds to what it forwards. With any of them, the peer is not the caller either.
-pub(crate) const ADDED_BY_A_PROXY: [&str; 4] = ["via", "x-forwarded-context", "x-forwarded-host", "x-forwarded-prefix"];
+pub const ADDED_BY_A_PROXY: [&str; 4] = ["via", "x-forwarded-context", "x-forwarded-host", "x-forwarded-prefix"];
 
 /// Whether a header shows that the peer forwards requests of others.
 pub(crate) fn names_a_client(name: &[u8]) -> bool {
@@ -48,15 +48,15 @@ pub(crate) fn names_a_client(name: &[u8]) -> bool {
 
 /// Headers that contain the client's address, even if the client is the peer. Envoy writes the second one on its edge
 /// listeners, also with `skip_xff_append`.
-pub(crate) const HOLDS_THE_CLIENT: [&str; 2] = ["x-forwarded-for", "x-envoy-external-address"];
+pub const HOLDS_THE_CLIENT: [&str; 2] = ["x-forwarded-for", "x-envoy-external-address"];
 
 /// Headers from which some upstreams read the method.
-pub(crate) const METHOD_OVERRIDES: [&str; 4] =
+pub const METHOD_OVERRIDES: [&str; 4] =
     ["x-http-method", "x-http-method-override", "x-method-override", "x-payload-http-method-override"];
 
 /// Headers from which some upstreams read the URL (CVE-2018-14773). `docs/servers.md` lists the upstreams for each
 /// header.
-pub(crate) const URL_OVERRIDES: [&str; 5] =
+pub const URL_OVERRIDES: [&str; 5] =
     ["x-invoke-path", "x-matched-path", "x-ms-original-url", "x-original-url", "x-rewrite-url"];
 
 /// Headers that move the root of all paths, or choose a resource whatever the path is:
@@ -68,7 +68,7 @@ pub(crate) const URL_OVERRIDES: [&str; 5] =
 ///   `x-single-flight`, `spring.cloud.function.definition` and `spring.cloud.function.routing-expression`.
 /// * The application behind a Dapr sidecar (`dapr-app-id`), or a model of Seldon (`seldon-internal-model`).
 /// * The location that nginx answers with: `x-accel-mapping`.
-pub(crate) const ROOT_OVERRIDES: [&str; 21] = [
+pub const ROOT_OVERRIDES: [&str; 21] = [
     "dapr-app-id",
     "daphne-root-path",
     "destination",
@@ -94,7 +94,7 @@ pub(crate) const ROOT_OVERRIDES: [&str; 21] = [
 
 /// Headers from which some upstreams build the beginning of the URL. If a value contains a path, it changes the rest of the
 /// URL.
-pub(crate) const URL_BEGINNINGS: [&str; 7] = [
+pub const URL_BEGINNINGS: [&str; 7] = [
     "forwarded",
     "x-forwarded-host",
     "x-forwarded-port",
