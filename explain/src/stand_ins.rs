@@ -48,10 +48,11 @@ impl<'a> StandIns<'a> {
         Self { policy, places, source: key_sources.into_iter().next() }
     }
 
-    /// The name of the consumer whose key has this id.
-    pub fn consumer_of(&self, id: &str) -> Option<&str> {
-        let (consumer, _) = self.places.get(id)?;
-        self.policy.items_of("consumers").get(*consumer)?.get("name")?.text()
+    /// The key entry with this id, after the name of its consumer.
+    pub fn entry(&self, id: &str) -> Option<(&str, &Node)> {
+        let (consumer, number) = self.places.get(id)?;
+        let consumer = self.policy.items_of("consumers").get(*consumer)?;
+        Some((consumer.get("name")?.text()?, consumer.items_of("keys").get(*number)?))
     }
 
     /// Makes a request present the key with this id, in the first key source of the policy.

@@ -49,8 +49,15 @@ pub(crate) fn share(policy: &str, request: &str) -> Result<Value, Fault> {
     let mut key = Value::Null;
     if let Some(id) = given(&described.key) {
         let stand_ins = StandIns::new(&mut pasted.node, document.clone(), &loaded.refused_entries);
-        match stand_ins.consumer_of(id) {
-            Some(consumer) => key = json!({"id": id, "consumer": consumer}),
+        match stand_ins.entry(id) {
+            Some((consumer, entry)) => {
+                key = json!({"id": id, "consumer": consumer});
+                for member in shared::KEY_MEMBERS {
+                    if let Some(value) = entry.get(member) {
+                        key[member] = json!(value);
+                    }
+                }
+            }
             None => {
                 removed.push("the key id, which the policy does not have".to_owned());
                 secrets.push(id.to_owned());
@@ -87,13 +94,21 @@ pub(crate) fn open(fragment: &str) -> Result<Value, Fault> {
     if content.get("tokens").is_some_and(|tokens| tokens.tree == Tree::Bool(true)) {
         policy.set("tokens", Node::map([("secrets", Node::list([stand_in()]))]));
     }
-    let text = |name| content.get("key").and_then(|key| key.get(name)).and_then(Node::text);
+    let key = content.get("key");
+    let text = |name| key.and_then(|key| key.get(name)).and_then(Node::text);
     if let Some((id, consumer)) = text("id").zip(text("consumer")) {
+        let mut entry = stand_in().with("id", id.into());
+        for member in shared::KEY_MEMBERS {
+            let value = key.and_then(|key| key.get(member));
+            if let Some(value) = value.filter(|value| matches!(value.tree, Tree::Text(_) | Tree::Bool(_))) {
+                entry.set(member, value.clone());
+            }
+        }
         let consumers = policy.get_mut("consumers").map(|list| &mut list.tree);
         if let Some(Tree::List(consumers)) = consumers {
             let named = |one: &&mut Node| one.get("name").and_then(Node::text) == Some(consumer);
             if let Some(consumer) = consumers.iter_mut().find(named) {
-                consumer.set("keys", Node::list([stand_in().with("id", id.into())]));
+                consumer.set("keys", Node::list([entry]));
                 request.key = id.to_owned();
             }
         }
@@ -277,6 +292,26 @@ consumers:
     }
 
     #[test]
+    fn a_key_keeps_what_makes_it_invalid() {
+        for (member, reason) in [
+            ("not_before: 2030-01-01T00:00:00Z", "key_not_yet_valid"),
+            ("expires: 2020-01-01T00:00:00Z", "expired_key"),
+            ("disabled: true", "disabled_key"),
+            ("disabled: false", "key"),
+        ] {
+            for id in ["id: one, ", ""] {
+                let policy = format!("consumers: [{{name: ci, keys: [{{{id}plaintext: key-secret, {member}}}]}}]");
+                let id = if id.is_empty() { portcullis::Digest::of(b"key-secret").handle() } else { "one".to_owned() };
+                let request = json!({"path": "/", "key": id, "now": "2026-12-01T00:00:00Z"});
+                let shared = share(&policy, &request.to_string()).unwrap();
+                let opened = open(shared["fragment"].as_str().unwrap()).unwrap();
+                let (policy, request) = (opened["policy"].as_str().unwrap(), opened["request"].to_string());
+                assert_eq!(crate::answer::explain(policy, &request).unwrap()["reason"], reason, "{policy}");
+            }
+        }
+    }
+
+    #[test]
     fn a_link_is_opened_to_the_same_decision() {
         let request = json!({"path": "/docs/a", "headers": "Host: example.com", "key": "one"});
         let opened = open(shared(&request)["fragment"].as_str().unwrap()).unwrap();
@@ -318,7 +353,7 @@ consumers:
     #[test]
     fn members_that_are_not_listed_are_not_opened_either() {
         let content = r#"{"policy":{"__proto__":{"x":1},"constructor":1,"name":"a","consumers":[{"name":"b","keys":[{"plaintext":"k"}]}]},
-            "request":{"path":"/"},"key":{"id":"i","consumer":"b"}}"#;
+            "request":{"path":"/"},"key":{"id":"i","consumer":"b","plaintext":"k","expires":{"__proto__":1},"disabled":[{"plaintext":"k"}]}}"#;
         let opened = open(&format!("{VERSION}{}", URL_SAFE_NO_PAD.encode(content))).unwrap();
         let policy = opened["policy"].as_str().unwrap();
         assert!(

@@ -53,6 +53,9 @@ pub(crate) const MEMBERS: [&str; 34] = [
     "whoami",
 ];
 
+/// The members of the presented key, besides its id: each can make it invalid.
+pub(crate) const KEY_MEMBERS: [&str; 3] = ["not_before", "expires", "disabled"];
+
 /// The headers on which decisions depend and which carry no credential.
 const HEADERS: [&[&str]; 8] = [
     &ADDED_BY_A_PROXY,
