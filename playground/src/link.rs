@@ -7,6 +7,7 @@ use portcullis_explain::stand_ins::StandIns;
 use portcullis_explain::yaml::{Node, Tree};
 use serde_json::{Value, json};
 
+use crate::answer;
 use crate::fault::Fault;
 use crate::policy::Pasted;
 use crate::request::{Described, given};
@@ -77,7 +78,25 @@ pub(crate) fn share(policy: &str, request: &str) -> Result<Value, Fault> {
     if fragment.len() > MAX_LENGTH {
         return Err(Fault::new("link", "too long for a link (32 KiB): share the policy as a file"));
     }
+    let opened = open(&fragment)?;
+    let text = opened.get("policy").and_then(Value::as_str).unwrap_or_default();
+    let with_link = decision(text, &opened["request"].to_string())
+        .map_err(|_| Fault::new("link", "a link cannot have this policy: share it as a file"))?;
+    if decision(policy, request).ok().as_ref() != Some(&with_link) {
+        removed.push(format!("with the link, the decision is another one: {with_link}"));
+    }
     Ok(json!({"fragment": fragment, "removed": removed}))
+}
+
+/// The decision with its reason, such as `allow key`. In the other modes: also what `enforce` would decide.
+fn decision(policy: &str, request: &str) -> Result<String, Fault> {
+    let answer = answer::explain(policy, request)?;
+    let in_words = |answer: &Value| {
+        let text = |name| answer.get(name).and_then(Value::as_str).unwrap_or_default();
+        format!("{} {}", text("decision"), text("reason"))
+    };
+    let enforced = answer.get("enforced").map(|enforced| format!(" (enforced: {})", in_words(enforced)));
+    Ok(in_words(&answer) + &enforced.unwrap_or_default())
 }
 
 /// Reads a fragment. It may be hostile.
@@ -287,7 +306,7 @@ consumers:
         let shared = shared(&json!({"path": "/docs/a", "headers": "Script-Name: /a"}));
         let opened = open(shared["fragment"].as_str().unwrap()).unwrap();
         let request = opened["request"].to_string();
-        let answer = crate::answer::explain(opened["policy"].as_str().unwrap(), &request).unwrap();
+        let answer = answer::explain(opened["policy"].as_str().unwrap(), &request).unwrap();
         assert_eq!(answer["decision"], "deny", "{answer}");
     }
 
@@ -306,9 +325,32 @@ consumers:
                 let shared = share(&policy, &request.to_string()).unwrap();
                 let opened = open(shared["fragment"].as_str().unwrap()).unwrap();
                 let (policy, request) = (opened["policy"].as_str().unwrap(), opened["request"].to_string());
-                assert_eq!(crate::answer::explain(policy, &request).unwrap()["reason"], reason, "{policy}");
+                assert_eq!(answer::explain(policy, &request).unwrap()["reason"], reason, "{policy}");
+                let removed = shared["removed"].to_string();
+                assert!(!removed.contains("another one"), "{removed}");
             }
         }
+    }
+
+    #[test]
+    fn another_decision_with_the_link_is_said() {
+        let last = |policy: &str, request: Value| {
+            let shared = share(policy, &request.to_string()).unwrap();
+            shared["removed"].as_array().unwrap().last().unwrap().as_str().unwrap().to_owned()
+        };
+        let said = "with the link, the decision is another one: ";
+        // Two credentials, of which one is a header that is removed.
+        let two = json!({"path": "/x", "key": "one", "headers": "X-Team-Key: some-key"});
+        assert_eq!(last(POLICY, two.clone()), format!("{said}allow key"));
+        let key = json!({"path": "/x", "headers": "X-Team-Key: plaintext-secret"});
+        assert_eq!(last(POLICY, key.clone()), format!("{said}deny no_credential"));
+        let report = format!("mode: report\n{POLICY}");
+        assert_eq!(last(&report, two), format!("{said}allow key (enforced: allow key)"));
+        assert_eq!(last(&report, key.clone()), format!("{said}report no_credential (enforced: deny no_credential)"));
+        let disabled = format!("mode: disabled\n{POLICY}");
+        assert_eq!(last(&disabled, key), format!("{said}allow disabled (enforced: deny no_credential)"));
+        assert_eq!(last(POLICY, json!({"path": "/x", "key": "one"})), "comments and descriptions");
+        assert_eq!(last(POLICY, json!({"path": "/docs/a"})), "comments and descriptions");
     }
 
     #[test]
@@ -317,7 +359,7 @@ consumers:
         let opened = open(shared(&request)["fragment"].as_str().unwrap()).unwrap();
         let policy = opened["policy"].as_str().unwrap();
         for request in [json!({"path": "/docs/a"}), json!({"path": "/x", "key": "one"})] {
-            let decided = |policy| crate::answer::explain(policy, &request.to_string()).unwrap()["reason"].clone();
+            let decided = |policy| answer::explain(policy, &request.to_string()).unwrap()["reason"].clone();
             assert_eq!(decided(POLICY), decided(policy), "{policy}");
         }
         assert_eq!(opened["request"]["key"], "one");
