@@ -1,5 +1,6 @@
 //! Links: a policy and a request in the fragment of a URL, which browsers do not send. A link has no key and no credential, see
-//! [`shared`]. What it lacks is replaced by variables that are not set when it is opened, so that such a policy admits nobody.
+//! [`shared`]. Keys and secrets that it lacks are replaced by variables that are not set when it is opened, so that no key of such
+//! a policy is valid. Its public paths, trusted callers and mode still apply.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
