@@ -7,6 +7,7 @@ mod fault;
 mod link;
 mod policy;
 mod request;
+mod secrets;
 mod shared;
 
 use wasm_bindgen::prelude::wasm_bindgen;

@@ -3,7 +3,6 @@
 
 use std::mem;
 
-use percent_encoding::percent_decode_str;
 use portcullis::Document;
 use portcullis::request::{
     ADDED_BY_A_PROXY, CLIENT_ADDRESSES, HOLDS_THE_CLIENT, KeySource, METHOD_OVERRIDES, ROOT_OVERRIDES, URL_BEGINNINGS,
@@ -11,7 +10,6 @@ use portcullis::request::{
 };
 use portcullis_explain::request_spec;
 use portcullis_explain::yaml::{Node, Tree};
-use serde_json::Value;
 
 use crate::request::Described;
 
@@ -83,9 +81,6 @@ const HEADERS: [&[&str]; 8] = [
     ],
 ];
 
-/// The shortest value of a header or parameter that is searched for in the rest: shorter ones stand everywhere by chance.
-const MIN_SECRET: usize = 6;
-
 /// Returns the policy with its listed members only.
 pub(crate) fn policy(node: &Node) -> Node {
     let tree = match &node.tree {
@@ -105,7 +100,7 @@ pub(crate) struct SharedRequest {
     /// What was removed, in words.
     pub(crate) removed: Vec<String>,
     /// The removed texts themselves. They may be credentials.
-    taken: Vec<String>,
+    pub(crate) taken: Vec<String>,
 }
 
 /// Removes from a request its query, its key, and headers that are not listed or that are key sources.
@@ -141,62 +136,6 @@ pub(crate) fn request(described: &Described, document: &Document) -> SharedReque
     }
     shared.headers = lines.join("\n");
     SharedRequest { request: shared, removed, taken }
-}
-
-/// The secrets of the policy and of the request, to search for them in what is shared.
-pub(crate) fn secrets(shared: &SharedRequest, policy: &Node) -> Vec<String> {
-    let keys = policy.items_of("consumers").iter().flat_map(|consumer| consumer.items_of("keys"));
-    // A key may also stand where its digest belongs.
-    let keys = keys.flat_map(|key| [key.get("plaintext"), key.get("sha256")]).flatten().filter_map(Node::text);
-    let words = shared.taken.iter().flat_map(|text| decodings(text)).flat_map(|text| words(&text));
-    let words = words.filter(|word| word.len() >= MIN_SECRET && !word.eq_ignore_ascii_case("bearer"));
-    keys.map(str::to_owned).chain(words).filter(|secret| !secret.is_empty()).collect()
-}
-
-/// Whether one of the secrets stands in a value, as it is or percent-encoded. The names of members are no values.
-pub(crate) fn has_secret(value: &Value, secrets: &[String]) -> bool {
-    let stands_in =
-        |text: &str| decodings(text).iter().any(|text| secrets.iter().any(|secret| text.contains(secret.as_str())));
-    match value {
-        Value::String(text) => stands_in(text),
-        Value::Number(number) => stands_in(&number.to_string()),
-        Value::Array(items) => items.iter().any(|item| has_secret(item, secrets)),
-        Value::Object(members) => members.values().any(|member| has_secret(member, secrets)),
-        Value::Null | Value::Bool(_) => false,
-    }
-}
-
-/// The text, and what it is when escapes are decoded, once or several times, but not forever.
-fn decodings(text: &str) -> Vec<String> {
-    let mut all = vec![text.to_owned()];
-    for _ in 0..4 {
-        let decoded = all.last().map(|text| percent_decode_str(text).decode_utf8_lossy().into_owned());
-        match decoded {
-            Some(decoded) if all.last() != Some(&decoded) => all.push(decoded),
-            _ => break,
-        }
-    }
-    all
-}
-
-/// The parts of a removed text of which each may be a key: its words, what follows a `=`, and the user before an `@`.
-fn words(text: &str) -> Vec<String> {
-    let ends = |c: char| c.is_whitespace() || ['&', ';', ',', '?', '"', '#'].contains(&c);
-    let mut words = Vec::new();
-    for word in text.split(ends) {
-        let values = word.match_indices('=').filter_map(|(at, _)| word.get(at..)?.strip_prefix('='));
-        for part in [word].into_iter().chain(values) {
-            words.push(part);
-            // Base64 may also be written without its padding.
-            words.push(part.trim_end_matches('='));
-            if let Some((user, _)) = part.rsplit_once('@') {
-                let user = user.rsplit_once("//").map_or(user, |(_, user)| user);
-                words.push(user);
-                words.extend(user.split(':'));
-            }
-        }
-    }
-    words.into_iter().map(str::to_owned).collect()
 }
 
 /// Splits a text before its first `?` or `#`, also where they are escaped, and however often.
