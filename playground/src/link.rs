@@ -70,14 +70,14 @@ pub(crate) fn share(policy: &str, request: &str) -> Result<Value, Fault> {
         node = Node::map::<String>([]);
     }
     let content = json!({"policy": node, "request": shared.request, "key": key, "tokens": document.tokens.is_some()});
+    let fragment = format!("{VERSION}{}", URL_SAFE_NO_PAD.encode(content.to_string()));
+    if fragment.len() > MAX_LENGTH {
+        return Err(Fault::new("link", "too long for a link (32 KiB): share the policy as a file"));
+    }
     if secrets::found_in(&content, &secrets) {
         let message =
             "a key or a credential also stands in another place of the policy or the request: remove it there";
         return Err(Fault::new("link", message));
-    }
-    let fragment = format!("{VERSION}{}", URL_SAFE_NO_PAD.encode(content.to_string()));
-    if fragment.len() > MAX_LENGTH {
-        return Err(Fault::new("link", "too long for a link (32 KiB): share the policy as a file"));
     }
     let opened = open(&fragment)?;
     let text = opened.get("policy").and_then(Value::as_str).unwrap_or_default();

@@ -1,5 +1,7 @@
 //! The search for secrets in what a link shares: what was removed in one place may stand in another one.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
 use percent_encoding::percent_decode_str;
 use portcullis_explain::yaml::Node;
 use serde_json::Value;
@@ -9,6 +11,9 @@ use crate::shared::SharedRequest;
 /// The shortest value of a header or parameter that is searched for in the rest: shorter ones stand everywhere by chance.
 const MIN_SECRET: usize = 6;
 
+/// How many values of one word are searched for: `a=b=c` has two.
+const MAX_VALUES: usize = 8;
+
 /// The secrets of the policy and of the request, to search for them in what is shared.
 pub(crate) fn of(shared: &SharedRequest, policy: &Node) -> Vec<String> {
     let keys = policy.items_of("consumers").iter().flat_map(|consumer| consumer.items_of("keys"));
@@ -16,7 +21,10 @@ pub(crate) fn of(shared: &SharedRequest, policy: &Node) -> Vec<String> {
     let keys = keys.flat_map(|key| [key.get("plaintext"), key.get("sha256")]).flatten().filter_map(Node::text);
     let words = shared.taken.iter().flat_map(|text| decodings(text)).flat_map(|text| words(&text));
     let words = words.filter(|word| word.len() >= MIN_SECRET && !word.eq_ignore_ascii_case("bearer"));
-    keys.map(str::to_owned).chain(words).filter(|secret| !secret.is_empty()).collect()
+    let mut secrets: Vec<_> = keys.map(str::to_owned).chain(words).filter(|secret| !secret.is_empty()).collect();
+    secrets.sort_unstable();
+    secrets.dedup();
+    secrets
 }
 
 /// Whether one of the secrets stands in a value, as it is or percent-encoded. The names of members are no values.
@@ -45,16 +53,23 @@ fn decodings(text: &str) -> Vec<String> {
     all
 }
 
-/// The parts of a removed text of which each may be a key: its words, what follows a `=`, and the user before an `@`.
+/// The parts of a removed text of which each may be a key: all of it, its words, what follows a `=`, the user before an `@`, and
+/// the user and password of `Basic` (RFC 7617).
 fn words(text: &str) -> Vec<String> {
     let ends = |c: char| c.is_whitespace() || ['&', ';', ',', '?', '"', '#'].contains(&c);
-    let mut words = Vec::new();
+    let mut words = vec![text.trim()];
+    let mut decoded = Vec::new();
     for word in text.split(ends) {
         let values = word.match_indices('=').filter_map(|(at, _)| word.get(at..)?.strip_prefix('='));
-        for part in [word].into_iter().chain(values) {
+        for part in [word].into_iter().chain(values.take(MAX_VALUES)) {
             words.push(part);
             // Base64 may also be written without its padding.
-            words.push(part.trim_end_matches('='));
+            let unpadded = part.trim_end_matches('=');
+            words.push(unpadded);
+            let basic = STANDARD_NO_PAD.decode(unpadded).ok().and_then(|basic| String::from_utf8(basic).ok());
+            if let Some((user, password)) = basic.as_ref().and_then(|basic| basic.split_once(':')) {
+                decoded.extend([user.to_owned(), password.to_owned()]);
+            }
             if let Some((user, _)) = part.rsplit_once('@') {
                 let user = user.rsplit_once("//").map_or(user, |(_, user)| user);
                 words.push(user);
@@ -62,7 +77,7 @@ fn words(text: &str) -> Vec<String> {
             }
         }
     }
-    words.into_iter().map(str::to_owned).collect()
+    words.into_iter().map(str::to_owned).chain(decoded).collect()
 }
 
 #[cfg(test)]
@@ -91,6 +106,9 @@ mod tests {
             "X-API-Key: longsecret=ab\nUser-Agent: longsecret=ab",
             "X-API-Key: longsecret==\nUser-Agent: longsecret",
             "X-API-Key: a=b=longsecret\nUser-Agent: longsecret",
+            "X-API-Key: abc,def;ghi\nUser-Agent: abc,def;ghi",
+            "Authorization: Basic dXNlcjpodW50ZXIycHc=\nUser-Agent: hunter2pw",
+            "Authorization: Basic dXNlcjpodW50ZXIycHc\nUser-Agent: hunter2pw",
             "X-API-Key: request\\secret\nUser-Agent: request\\secret",
         ] {
             assert_eq!(fails(POLICY, json!({"path": "/", "headers": headers})), message, "{headers}");
